@@ -1,0 +1,1 @@
+//! The kernel in our words: one call each, no policy.
