@@ -2,6 +2,17 @@
 //!
 //! The library exists for the program `pcopy` (see `main.rs`), its tests and its benches.
 //! Its modules are floors: each uses only the floors below it (`tests/layers.rs` checks that).
+//! ARCHITECTURE.md tells how a copy goes through them.
 
+pub mod cli;
+pub mod copier;
+pub mod error;
+pub mod human;
 pub mod ipc;
+pub mod options;
+pub mod outcome;
+pub mod parent;
+pub mod plan;
+pub mod quote;
+pub mod staging;
 pub mod sys;

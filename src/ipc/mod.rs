@@ -1,3 +1,9 @@
 //! What the processes of a run share: the ring of tasks, the counters, the reports.
 
+pub mod counters;
+pub mod forecast;
+pub mod names;
+pub mod report;
 pub mod ring;
+pub mod task;
+pub mod wire;

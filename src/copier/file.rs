@@ -1,0 +1,319 @@
+//! One entry that is not a directory, from start to commit.
+//!
+//! Where nobody looks yet (in a staged directory), it is made under its own name; a name that an
+//! earlier run left there is kept if complete and made anew if not. In a directory that others may
+//! be reading, it is made under a staged name and renamed over the old one, so that they see the
+//! old one or the new one, whole.
+
+use super::attrs;
+use super::data::{self, BUFFER_BYTES, Unfinished};
+use crate::ipc::counters::{Count, Desk};
+use crate::ipc::report::Step;
+use crate::staging::staged_name;
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind, Stat};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+/// A directory, open on both sides.
+pub(super) struct Dirs {
+    pub(super) source: OwnedFd,
+    pub(super) target: OwnedFd,
+    /// Whether the target is part of something that has not been published.
+    pub(super) staged: bool,
+    /// Whether the target's default access list takes bits away from what is created in it.
+    pub(super) masked: bool,
+    /// Whether another run may be at work in the target: it is not locked, only its parts are.
+    pub(super) contended: bool,
+}
+
+/// How an entry ended well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Copied,
+    Skipped,
+}
+
+/// Copies files, symlinks and special files; owns the buffer.
+pub(super) struct Files<'a> {
+    desk: Desk<'a>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(desk: Desk<'a>) -> Self {
+        Self { desk, buffer: vec![0; BUFFER_BYTES] }
+    }
+
+    /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
+    pub(super) fn copy(
+        &mut self,
+        dirs: &Dirs,
+        kind: Kind,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        if dirs.staged && kind == Kind::File {
+            return self.staged_file(dirs, name, target_name);
+        }
+        let source = file::stat_at(&dirs.source, name).map_err(Step::Stat.fault())?;
+        if source.kind() != kind {
+            return Err(changed());
+        }
+        if dirs.staged {
+            self.staged_other(dirs, &source, name, target_name)
+        } else {
+            self.replace(dirs, &source, name, target_name)
+        }
+    }
+
+    /// The common case, in the fewest calls: open, stat, create, read, write, times, two closes.
+    fn staged_file(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        let (from, source) = open_source(dirs, name)?;
+        let Some(to) = make(dirs, target_name, &source, |name| {
+            file::create_file(&dirs.target, name, attrs::birth_permissions(&source))
+        })?
+        else {
+            self.desk.add(Count::BytesSpared, source.size());
+            return Ok(Done::Skipped);
+        };
+        self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, target_name))?;
+        Ok(Done::Copied)
+    }
+
+    fn staged_other(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        let text = link_text(dirs, source, name)?;
+        let made = make(dirs, target_name, source, |name| make_other(dirs, source, &text, name))?;
+        if made.is_none() {
+            return Ok(Done::Skipped);
+        }
+        attrs::finish_at(&dirs.target, target_name, source)
+            .inspect_err(|_| discard(dirs, target_name))?;
+        Ok(Done::Copied)
+    }
+
+    /// In a directory that stood there before: beside the old one, then over it.
+    fn replace(
+        &mut self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        match file::stat_at(&dirs.target, target_name) {
+            Ok(old) if old.kind() == Kind::Directory => {
+                return Err(Step::Create.fault()(Errno::EISDIR).into());
+            }
+            Ok(old) if is_same(dirs, source, &old, name, target_name)? => {
+                attrs::mend_permissions(&dirs.target, target_name, source, &old)?;
+                self.desk.add(Count::BytesSpared, data_bytes(source));
+                return Ok(Done::Skipped);
+            }
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Step::Create.fault()(errno).into()),
+        }
+        let staged = if dirs.contended {
+            staged_name(target_name, 0) // what else is beside the source does not come along
+        } else {
+            free_staged_name(dirs, target_name).1
+        };
+        self.build(dirs, source, name, &staged)?;
+        file::replace(&dirs.target, &staged, target_name)
+            .map_err(Step::Publish.fault())
+            .inspect_err(|_| discard(dirs, &staged))?;
+        Ok(Done::Copied)
+    }
+
+    fn build(
+        &mut self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        staged: &CStr,
+    ) -> Result<(), Unfinished> {
+        if source.kind() != Kind::File {
+            let text = link_text(dirs, source, name)?;
+            make_fresh(dirs, staged, |name| make_other(dirs, source, &text, name))?;
+            let finished = attrs::finish_at(&dirs.target, staged, source);
+            return Ok(finished.inspect_err(|_| discard(dirs, staged))?);
+        }
+        let (from, source) = open_source(dirs, name)?;
+        let to = make_fresh(dirs, staged, |name| {
+            file::create_file(&dirs.target, name, attrs::birth_permissions(&source))
+        })?;
+        if dirs.contended && !is_ours(&to) {
+            return Err(Step::Create.fault()(Errno::EBUSY).into());
+        }
+        self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, staged))
+    }
+
+    /// Data, times, bits, close: in this order, and each may fail the file.
+    fn fill(
+        &mut self,
+        dirs: &Dirs,
+        from: OwnedFd,
+        source: &Stat,
+        to: OwnedFd,
+    ) -> Result<(), Unfinished> {
+        let desk = self.desk;
+        let mut copied = 0;
+        let result =
+            data::copy(from.as_fd(), to.as_fd(), source.size(), &mut self.buffer, |bytes| {
+                desk.add(Count::Bytes, bytes);
+                copied += bytes;
+                if desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
+            });
+        desk.add(Count::BytesSpared, source.size().saturating_sub(copied));
+        result?;
+        attrs::finish_file(to.as_fd(), source, dirs.masked)?;
+        file::close(to).map_err(Step::Close.fault())?;
+        if copied < source.size() && shrank(&from, source) {
+            return Err(changed());
+        }
+        Ok(())
+    }
+}
+
+/// Opens the source and looks at it; another kind of thing than the listing said is a change.
+fn open_source(dirs: &Dirs, name: &CStr) -> Result<(OwnedFd, Stat), Unfinished> {
+    let from = match file::open_source(&dirs.source, name) {
+        Ok(from) => from,
+        Err(Errno::ELOOP | Errno::ENXIO) => return Err(changed()), // a symlink or a socket now
+        Err(errno) => return Err(Step::OpenSource.fault()(errno).into()),
+    };
+    let source = file::stat_fd(&from).map_err(Step::Stat.fault())?;
+    if source.kind() == Kind::File { Ok((from, source)) } else { Err(changed()) }
+}
+
+/// Makes a name in a staged directory; `None` if an earlier run has made it and it is complete.
+fn make<T>(
+    dirs: &Dirs,
+    name: &CStr,
+    source: &Stat,
+    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<Option<T>, Unfinished> {
+    match create(name) {
+        Ok(made) => return Ok(Some(made)),
+        Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Step::Create.fault()(errno).into()),
+    }
+    let old = file::stat_at(&dirs.target, name).map_err(Step::Create.fault())?;
+    if is_same(dirs, source, &old, name, name)? {
+        attrs::mend_permissions(&dirs.target, name, source, &old)?;
+        return Ok(None);
+    }
+    if old.kind() == Kind::Directory {
+        return Err(Step::Create.fault()(Errno::EISDIR).into());
+    }
+    file::unlink(&dirs.target, name).map_err(Step::Create.fault())?;
+    Ok(Some(create(name).map_err(Step::Create.fault())?))
+}
+
+/// Makes a staged name; what a killed run left under it goes first.
+fn make_fresh<T>(
+    dirs: &Dirs,
+    staged: &CStr,
+    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<T, Unfinished> {
+    match create(staged) {
+        Err(Errno::EEXIST) => {
+            remove_leftover(dirs, staged).map_err(Step::Create.fault())?;
+            Ok(create(staged).map_err(Step::Create.fault())?)
+        }
+        result => Ok(result.map_err(Step::Create.fault())?),
+    }
+}
+
+/// Whether a staged file is ours to build, when two runs may meet on one name.
+///
+/// Whoever has its lock builds it; without that, one could rename what the other has half written.
+/// Before we had the lock, the other may have taken the file for a leftover and removed its name.
+fn is_ours(to: &OwnedFd) -> bool {
+    let locked = file::lock(to.as_fd(), file::Lock::Exclusive) != Err(Errno::EAGAIN);
+    locked && file::stat_fd(to).is_ok_and(|stat| stat.links() > 0)
+}
+
+/// Removes a staged file unless another run is writing it at this moment.
+fn remove_leftover(dirs: &Dirs, staged: &CStr) -> Result<(), Errno> {
+    if let Ok(leftover) = file::open_source(&dirs.target, staged)
+        && file::lock(leftover.as_fd(), file::Lock::Exclusive) == Err(Errno::EAGAIN)
+    {
+        return Err(Errno::EBUSY);
+    }
+    file::unlink(&dirs.target, staged)
+}
+
+/// Whether the target has all that the source has; a symlink must also say the same.
+fn is_same(
+    dirs: &Dirs,
+    source: &Stat,
+    old: &Stat,
+    name: &CStr,
+    target_name: &CStr,
+) -> Result<bool, Unfinished> {
+    if !attrs::is_complete(source, old) {
+        return Ok(false);
+    }
+    if source.kind() != Kind::Symlink {
+        return Ok(true);
+    }
+    let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
+    Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
+}
+
+/// A staged name that the source has no entry of: else the two would be built on one another.
+pub(super) fn free_staged_name(dirs: &Dirs, name: &CStr) -> (u32, CString) {
+    (0..)
+        .map(|variant| (variant, staged_name(name, variant)))
+        .find(|(_, staged)| file::stat_at(&dirs.source, staged).is_err())
+        .expect("a directory has fewer than 2^32 such names")
+}
+
+fn make_other(dirs: &Dirs, source: &Stat, text: &CStr, name: &CStr) -> Result<(), Errno> {
+    if source.kind() == Kind::Symlink {
+        file::make_symlink(text, &dirs.target, name)
+    } else {
+        file::make_node(&dirs.target, name, source)
+    }
+}
+
+/// What a symlink says; nothing for the others.
+fn link_text(dirs: &Dirs, source: &Stat, name: &CStr) -> Result<CString, Unfinished> {
+    if source.kind() != Kind::Symlink {
+        return Ok(CString::default());
+    }
+    let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
+    CString::new(text.into_vec()).map_err(|_| Step::Read.fault()(Errno::EINVAL).into())
+}
+
+/// Removes what was begun. If that fails, the next run finds it incomplete and does it again.
+fn discard(dirs: &Dirs, name: &CStr) {
+    if file::unlink(&dirs.target, name).is_err() {
+        // The first failure is the one to tell; see above for why this one may be silent.
+    }
+}
+
+/// Fewer bytes than it had: files in /sys only claim theirs, others were cut while we read.
+fn shrank(from: &OwnedFd, before: &Stat) -> bool {
+    file::stat_fd(from).is_ok_and(|now| now.size() < before.size())
+}
+
+fn data_bytes(stat: &Stat) -> u64 {
+    if stat.kind() == Kind::File { stat.size() } else { 0 }
+}
+
+fn changed() -> Unfinished {
+    Step::Changed.fault()(Errno::ESTALE).into()
+}

@@ -1,0 +1,82 @@
+//! A copier: a forked child that takes tasks until there are none left.
+//!
+//! It has one thread, waits for nobody but an empty ring, and never prints: names and failures go
+//! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
+//! behind is then either whole or under a name (or with a time) that tells it is not.
+
+pub mod attrs;
+mod data;
+mod file;
+mod reports;
+mod walk;
+
+use crate::ipc::counters::{Count, Counters};
+use crate::ipc::ring::{SharedRing, TakeError};
+use crate::ipc::task::Task;
+use crate::plan::Plan;
+use crate::sys::file::Identity;
+use reports::{ParentGone, Reports};
+use std::os::fd::OwnedFd;
+use walk::Walker;
+
+/// What all copiers of a round share; made before the first fork.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// Where work comes from and goes to.
+    pub ring: &'a SharedRing,
+    /// Where it is counted.
+    pub counters: &'a Counters,
+    /// The run's own targets, which must not be copied into themselves.
+    pub targets: &'a [Identity],
+    /// For each of the plan's entries, whether this run made the directory that it is staged in.
+    pub fresh: &'a [bool],
+    /// Marks of places where copiers died too often to try again (see `Desk::mark_of`).
+    pub passed_over: &'a [u64],
+    /// Whether permission bits do not bind us.
+    pub root: bool,
+}
+
+/// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
+pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
+    let mut walker = Walker::new(job, number, Reports::new(pipe));
+    match work(&job, number, &mut walker) {
+        Ok(()) => 0,
+        Err(ParentGone) => 1, // nobody is left to tell
+    }
+}
+
+/// Takes tasks until the ring is closed or stopped.
+///
+/// An entry that cannot be copied is a report, not an error. The only error is a parent that no
+/// longer listens.
+fn work(job: &Job<'_>, number: u16, walker: &mut Walker<'_>) -> Result<(), ParentGone> {
+    let desk = job.counters.desk(number);
+    let mut message = Vec::new();
+    while !desk.is_asked_to_stop() && take(job, walker, &mut message)? {
+        desk.add(Count::Tasks, 1);
+        // Bytes that are no task mean that somebody scribbled on the ring. What was lost with
+        // them is then missing from the balance, and the supervisor says so.
+        if let Some(task) = Task::decode(&message) {
+            walker.carry_out(task)?;
+        }
+        if walker.is_stopped() {
+            break; // the task is not done, so it must not be counted as done
+        }
+        job.ring.task_done();
+    }
+    walker.flush_reports()
+}
+
+/// The next task; false if there will be none. Reports are sent before the copier sleeps.
+fn take(job: &Job<'_>, walker: &mut Walker<'_>, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
+    match job.ring.try_take(message) {
+        Ok(()) => Ok(true),
+        Err(TakeError::Empty) => {
+            walker.flush_reports()?;
+            Ok(job.ring.take(message).is_ok())
+        }
+        Err(_) => Ok(false),
+    }
+}

@@ -1,0 +1,125 @@
+//! What can go wrong, sorted by what follows from it, and how it is told.
+//!
+//! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
+//! [`Fault`](crate::ipc::report::Fault), and the run goes on. [`Unavailable`] is the machine
+//! saying no to the run itself.
+
+use crate::ipc::report::{Fault, Step};
+use crate::quote::quote;
+use crate::sys::{Errno, describe};
+use std::fmt;
+use std::path::Path;
+
+/// The run was not begun; nothing was touched. Exit code 3.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What is wrong: lower case, the thing quoted, the cause.
+    pub message: String,
+    /// What the user can do, if there is something.
+    pub hint: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal in the form `cannot ACT 'THING': CAUSE`.
+    pub fn cannot(act: &str, thing: &Path, cause: Errno) -> Self {
+        let thing = quote(thing.as_os_str().as_encoded_bytes());
+        Self { message: format!("cannot {act} {thing}: {}", describe(cause)), hint: None }
+    }
+
+    /// The same refusal with advice.
+    pub fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)?;
+        if let Some(hint) = self.hint {
+            write!(out, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Something that the run needs of the machine was denied.
+#[derive(Debug)]
+pub struct Unavailable {
+    /// What was asked for.
+    pub what: &'static str,
+    /// What the kernel said.
+    pub source: std::io::Error,
+}
+
+impl Unavailable {
+    /// For `map_err`: names what was asked for.
+    pub fn because(what: &'static str) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self { what, source: errno.into() }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot {}: {}", self.what, self.source)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// One entry's failure in words, after `pcopy: `; `source` and `target` as the user would name them.
+pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
+    let (source, target) = (quote(source), quote(target));
+    let thing = if fault.step.concerns_source() { &source } else { &target };
+    let cause = describe(fault.errno);
+    match fault.step {
+        Step::OpenSource => format!("cannot open {thing} for reading: {cause}"),
+        Step::Changed => format!("{thing} changed while it was read"),
+        Step::IntoItself => format!("cannot copy {thing} into itself, {target}"),
+        Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
+        step => format!("cannot {} {thing}: {cause}", act(step)),
+    }
+}
+
+/// A kind of failure, without the name; for the summary of many.
+pub fn describe_kind(fault: Fault) -> String {
+    let cause = describe(fault.errno);
+    match fault.step {
+        Step::OpenSource => format!("cannot open for reading: {cause}"),
+        Step::Changed => "changed while read".to_owned(),
+        Step::IntoItself => "cannot copy into itself".to_owned(),
+        Step::KillsCopiers => "copiers died on it".to_owned(),
+        step => format!("cannot {}: {cause}", act(step)),
+    }
+}
+
+/// A source entry that was there when its directory was listed and gone when its turn came.
+pub fn describe_vanished(source: &[u8]) -> String {
+    format!("{} vanished before it was copied", quote(source))
+}
+
+fn act(step: Step) -> &'static str {
+    match step {
+        Step::OpenSource => "open for reading",
+        Step::ReadDirectory => "read directory",
+        Step::Stat => "stat",
+        Step::Read => "read",
+        Step::Create => "create",
+        Step::CreateDirectory => "create directory",
+        Step::OpenTarget => "open directory",
+        Step::Write => "write",
+        Step::SetTimes => "set times of",
+        Step::SetPermissions => "set permissions of",
+        Step::Close => "close",
+        Step::Publish => "give the final name to",
+        Step::Changed | Step::IntoItself | Step::KillsCopiers => "copy",
+    }
+}
+
+/// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
+pub fn ends_the_run(fault: Fault) -> bool {
+    let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
+    lost && !fault.step.concerns_source()
+}

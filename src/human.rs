@@ -1,0 +1,90 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// `50806` as `50,806`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// Bytes in powers of 1,000, as disks are sold: `572 MB`, `1.2 GB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
+    if number == 1 {
+        return "1 byte".to_owned();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = number as f64;
+    let mut unit = 0;
+    // 999.5 would be rounded to "1000".
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 9.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A time as it was: `0.4 s`, `12.5 s`, `2 min 5 s`, `3 h 12 min`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A time to come, short: `0:07`, `12:30`, `3:02:10`.
+pub fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_commas_by_three() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), shown);
+        }
+    }
+
+    #[test]
+    fn bytes_have_two_or_three_digits() {
+        let cases = [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1500, "1.5 kB"),
+            (572_123_456, "572 MB"),
+            (999_999, "1.0 MB"),
+            (u64::MAX, "18 EB"),
+        ];
+        for (number, shown) in cases {
+            assert_eq!(bytes(number), shown);
+        }
+    }
+
+    #[test]
+    fn times_keep_their_unit() {
+        assert_eq!(duration(Duration::from_millis(1840)), "1.8 s");
+        assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
+        assert_eq!(duration(Duration::from_secs(11_530)), "3 h 12 min");
+        assert_eq!(clock(Duration::from_secs(67)), "1:07");
+        assert_eq!(clock(Duration::from_secs(3670)), "1:01:10");
+    }
+}

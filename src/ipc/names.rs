@@ -1,0 +1,98 @@
+//! Many names in little memory: one byte string, taken from at both ends.
+
+use std::collections::TryReserveError;
+use std::ffi::CStr;
+
+/// A queue of names, each with a mark of one byte that is not 0.
+///
+/// A directory of a million others costs its names' length and two bytes each, not a million
+/// allocations. Packed as `mark name NUL mark name NUL …`.
+#[derive(Default)]
+pub struct Names {
+    packed: Vec<u8>,
+    start: usize,
+}
+
+impl Names {
+    /// No names yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a name at the back; `mark` must not be 0.
+    pub fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
+        debug_assert_ne!(mark, 0, "0 ends a name");
+        self.packed.try_reserve(name.count_bytes() + 2)?;
+        self.packed.push(mark);
+        self.packed.extend_from_slice(name.to_bytes_with_nul());
+        Ok(())
+    }
+
+    /// Whether there is none left.
+    pub fn is_empty(&self) -> bool {
+        self.start >= self.packed.len()
+    }
+
+    /// The newest name, which is handed to `into` without its NUL, and its mark.
+    pub fn pop_back(&mut self, into: &mut Vec<u8>) -> Option<u8> {
+        let live = self.packed.get(self.start..)?;
+        let (_, body) = live.split_last()?;
+        let record = self.start + body.iter().rposition(|&byte| byte == 0).map_or(0, |nul| nul + 1);
+        let mark = self.packed[record];
+        into.clear();
+        into.extend_from_slice(&self.packed[record + 1..self.packed.len() - 1]);
+        self.packed.truncate(record);
+        Some(mark)
+    }
+
+    /// The oldest name, which is handed to `into` without its NUL, and its mark.
+    pub fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
+        let live = self.packed.get(self.start..)?;
+        let (&mark, rest) = live.split_first()?;
+        let length = rest.iter().position(|&byte| byte == 0)?;
+        into.clear();
+        into.extend_from_slice(&rest[..length]);
+        self.start += length + 2;
+        Some(mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::ffi::CString;
+
+    #[test]
+    fn both_ends_agree_with_a_deque() {
+        let mut dice: u64 = 1;
+        let (mut names, mut model) = (Names::new(), VecDeque::new());
+        let mut name = Vec::new();
+        for step in 0..20_000u32 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            match (dice >> 33) % 5 {
+                0..3 => {
+                    let text = format!("{step}").repeat((dice >> 40) as usize % 4 + 1);
+                    let mark = u8::try_from(step % 255 + 1).unwrap();
+                    names.push(mark, &CString::new(text.clone()).unwrap()).unwrap();
+                    model.push_back((mark, text.into_bytes()));
+                }
+                3 => {
+                    let expected = model.pop_front();
+                    assert_eq!(
+                        names.pop_front(&mut name).map(|mark| (mark, name.clone())),
+                        expected
+                    );
+                }
+                _ => {
+                    let expected = model.pop_back();
+                    assert_eq!(
+                        names.pop_back(&mut name).map(|mark| (mark, name.clone())),
+                        expected
+                    );
+                }
+            }
+            assert_eq!(names.is_empty(), model.is_empty());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a copier says over its pipe: names and failures, never numbers (those are in `counters`).
+//!
+//! A frame is its length, a tag and the fields. One copier writes to one pipe, so frames of any
+//! length arrive whole and in order.
+
+use super::task::Place;
+use super::wire::{get_bytes, get_u8, get_u32, put_bytes, put_u32};
+use crate::sys::Errno;
+use std::hash::{Hash, Hasher};
+
+/// What a copier was doing when an entry failed; decides the wording of the message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Step {
+    /// Opening a source file.
+    OpenSource = 1,
+    /// Opening or listing a source directory.
+    ReadDirectory,
+    /// Asking what a source entry is.
+    Stat,
+    /// Reading a source file or symlink.
+    Read,
+    /// Making a file, symlink, FIFO, socket or device.
+    Create,
+    /// Making a directory.
+    CreateDirectory,
+    /// Opening a target directory, or making it ready for use.
+    OpenTarget,
+    /// Writing file data.
+    Write,
+    /// Setting times.
+    SetTimes,
+    /// Setting permission bits.
+    SetPermissions,
+    /// Closing the target, where a network disk tells late errors.
+    Close,
+    /// Giving the finished entry its final name.
+    Publish,
+    /// The source was another when it had been read than before.
+    Changed,
+    /// A directory that is being copied into itself.
+    IntoItself,
+    /// Copiers died on it, again and again.
+    KillsCopiers,
+}
+
+impl Step {
+    const ALL: [Step; 15] = [
+        Step::OpenSource,
+        Step::ReadDirectory,
+        Step::Stat,
+        Step::Read,
+        Step::Create,
+        Step::CreateDirectory,
+        Step::OpenTarget,
+        Step::Write,
+        Step::SetTimes,
+        Step::SetPermissions,
+        Step::Close,
+        Step::Publish,
+        Step::Changed,
+        Step::IntoItself,
+        Step::KillsCopiers,
+    ];
+
+    fn from_tag(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&step| step as u8 == tag)
+    }
+
+    /// For `map_err`: the fault of this step.
+    pub fn fault(self) -> impl Fn(Errno) -> Fault {
+        move |errno| Fault { step: self, errno }
+    }
+
+    /// Whether this is no failure of ours: the source entry is gone, or became another.
+    pub fn means_vanished(self, errno: Errno) -> bool {
+        match self {
+            Step::OpenSource | Step::Stat | Step::Read | Step::ReadDirectory => {
+                errno == Errno::ENOENT
+            }
+            Step::Changed => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the step concerns the source; the message then names the source.
+    pub fn concerns_source(self) -> bool {
+        use Step::{Changed, IntoItself, KillsCopiers, OpenSource, Read, ReadDirectory, Stat};
+        matches!(
+            self,
+            OpenSource | ReadDirectory | Stat | Read | Changed | IntoItself | KillsCopiers
+        )
+    }
+}
+
+/// Why one entry was not copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// What was being done.
+    pub step: Step,
+    /// What the kernel said.
+    pub errno: Errno,
+}
+
+impl Hash for Fault {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.step, self.errno as i32).hash(state);
+    }
+}
+
+/// What a report is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News<'a> {
+    /// The entry is complete.
+    Done,
+    /// The entry was not copied.
+    Failed(Fault),
+    /// The source entry was gone when its turn came, or changed while it was read.
+    Vanished(Fault),
+    /// This directory's times and mode must be set at the end.
+    Later,
+    /// This new directory was built under `staged`, a name beside its final one.
+    Built {
+        /// The name that it has now.
+        staged: &'a [u8],
+    },
+}
+
+/// A report: something about the entry at `place` (for an entry that is not a directory, too).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report<'a> {
+    /// Which entry.
+    pub place: Place<'a>,
+    /// What of it.
+    pub news: News<'a>,
+}
+
+const DONE: u8 = 1;
+const FAILED: u8 = 2;
+const VANISHED: u8 = 3;
+const LATER: u8 = 4;
+const BUILT: u8 = 5;
+
+impl<'a> Report<'a> {
+    /// Appends the report, as a frame, to `into`.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        let start = into.len();
+        put_u32(into, 0);
+        match self.news {
+            News::Done => into.push(DONE),
+            News::Failed(fault) => put_fault(into, FAILED, fault),
+            News::Vanished(fault) => put_fault(into, VANISHED, fault),
+            News::Later => into.push(LATER),
+            News::Built { staged } => {
+                into.push(BUILT);
+                put_bytes(into, staged);
+            }
+        }
+        into.push(u8::from(self.place.staged));
+        put_u32(into, self.place.entry);
+        put_bytes(into, self.place.source);
+        put_bytes(into, self.place.target);
+        let length = u32::try_from(into.len() - start - 4).unwrap_or(u32::MAX);
+        into[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+    }
+
+    /// Takes the next frame off the front of `from`.
+    ///
+    /// `Ok(None)` if it has not arrived in full; `Err(NotAFrame)` if it can never become one.
+    pub fn decode(from: &mut &'a [u8]) -> Result<Option<Self>, NotAFrame> {
+        let mut rest = *from;
+        let Some(mut frame) = get_bytes(&mut rest) else { return Ok(None) };
+        let report = Self::decode_frame(&mut frame).ok_or(NotAFrame)?;
+        *from = rest;
+        Ok(Some(report))
+    }
+
+    fn decode_frame(frame: &mut &'a [u8]) -> Option<Self> {
+        let news = match get_u8(frame)? {
+            DONE => News::Done,
+            FAILED => News::Failed(get_fault(frame)?),
+            VANISHED => News::Vanished(get_fault(frame)?),
+            LATER => News::Later,
+            BUILT => News::Built { staged: get_bytes(frame)? },
+            _ => return None,
+        };
+        let staged = get_u8(frame)? != 0;
+        let entry = get_u32(frame)?;
+        let source = get_bytes(frame)?;
+        let target = get_bytes(frame)?;
+        Some(Report { place: Place { entry, source, target, staged }, news })
+    }
+}
+
+/// Bytes on a pipe that no copier would have written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotAFrame;
+
+fn put_fault(into: &mut Vec<u8>, tag: u8, fault: Fault) {
+    into.push(tag);
+    into.push(fault.step as u8);
+    into.extend_from_slice(&(fault.errno as i32).to_ne_bytes());
+}
+
+fn get_fault(from: &mut &[u8]) -> Option<Fault> {
+    let step = Step::from_tag(get_u8(from)?)?;
+    let errno = Errno::from_raw(i32::from_ne_bytes(get_u32(from)?.to_ne_bytes()));
+    Some(Fault { step, errno })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Report<'static>> {
+        let place = Place { entry: 3, source: b"s/x", target: b"t/x", staged: false };
+        let fault = Fault { step: Step::KillsCopiers, errno: Errno::EIO };
+        let news = [
+            News::Done,
+            News::Failed(fault),
+            News::Vanished(fault),
+            News::Later,
+            News::Built { staged: b"t/.x.pcopy-partial" },
+        ];
+        news.into_iter().map(|news| Report { place, news }).collect()
+    }
+
+    #[test]
+    fn frames_arrive_whole_however_the_pipe_cuts_them() {
+        let mut sent = Vec::new();
+        samples().iter().for_each(|report| report.encode(&mut sent));
+        for cut in 1..sent.len() {
+            let (mut arrived, mut got) = (Vec::new(), 0);
+            for piece in sent.chunks(cut) {
+                arrived.extend_from_slice(piece);
+                let mut rest = &arrived[..];
+                while let Some(report) = Report::decode(&mut rest).expect("a frame") {
+                    assert_eq!(report, samples()[got], "cut every {cut} bytes");
+                    got += 1;
+                }
+                let used = arrived.len() - rest.len();
+                arrived.drain(..used);
+            }
+            assert_eq!(got, samples().len());
+        }
+    }
+
+    #[test]
+    fn every_step_survives_the_pipe() {
+        for step in Step::ALL {
+            assert_eq!(Step::from_tag(step as u8), Some(step));
+        }
+    }
+
+    #[test]
+    fn an_unknown_tag_is_not_a_frame() {
+        let mut frame: &[u8] = &[1, 0, 0, 0, 99];
+        assert_eq!(Report::decode(&mut frame), Err(NotAFrame));
+    }
+}

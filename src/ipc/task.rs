@@ -1,0 +1,179 @@
+//! What stands in a slot of the ring: one piece of work, with all that a copier needs to begin it.
+//!
+//! Later kinds of work (a `Range` of one large file) get a tag of their own here.
+
+use super::wire::{get_bytes, get_u8, get_u32, put_bytes, put_u32};
+use crate::sys::file::Kind;
+use std::ffi::CStr;
+
+/// A directory below one of the things that the user named, on both sides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place<'a> {
+    /// Which of the plan's entries it lies below, from 0.
+    pub entry: u32,
+    /// From the entry's source directory; begins with the entry's own name.
+    pub source: &'a [u8],
+    /// From the entry's target directory; may have staged names in it.
+    pub target: &'a [u8],
+    /// Whether it lies in something that is built under a staged name, unseen by others.
+    pub staged: bool,
+}
+
+/// A unit of work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Task<'a> {
+    /// Some of what the user named: the plan's entries `first..end`.
+    Entries {
+        /// Index of the first.
+        first: u32,
+        /// Index after the last.
+        end: u32,
+    },
+    /// List this directory and copy what is in it. Its target exists.
+    Directory {
+        /// Where it is.
+        place: Place<'a>,
+        /// Whether its target stood there before this run touched it.
+        existed: bool,
+    },
+    /// Copy these names, out of a directory too wide for one copier.
+    Names {
+        /// Where they are.
+        place: Place<'a>,
+        /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
+        names: &'a [u8],
+    },
+}
+
+const ENTRIES: u8 = 1;
+const DIRECTORY: u8 = 2;
+const NAMES: u8 = 3;
+
+const STAGED: u8 = 1;
+const EXISTED: u8 = 2;
+
+impl<'a> Task<'a> {
+    /// Writes the task into `into`, which is cleared first.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        into.clear();
+        match *self {
+            Task::Entries { first, end } => {
+                into.push(ENTRIES);
+                put_u32(into, first);
+                put_u32(into, end);
+            }
+            Task::Directory { place, existed } => {
+                into.push(DIRECTORY);
+                put_place(into, &place, if existed { EXISTED } else { 0 });
+            }
+            Task::Names { place, names } => {
+                into.push(NAMES);
+                put_place(into, &place, 0);
+                into.extend_from_slice(names);
+            }
+        }
+    }
+
+    /// Reads a task; `None` if the bytes are not one.
+    pub fn decode(mut from: &'a [u8]) -> Option<Self> {
+        match get_u8(&mut from)? {
+            ENTRIES => Some(Task::Entries { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
+            DIRECTORY => {
+                let (place, flags) = get_place(&mut from)?;
+                Some(Task::Directory { place, existed: flags & EXISTED != 0 })
+            }
+            NAMES => {
+                let (place, _) = get_place(&mut from)?;
+                Some(Task::Names { place, names: from })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn put_place(into: &mut Vec<u8>, place: &Place<'_>, flags: u8) {
+    into.push(flags | if place.staged { STAGED } else { 0 });
+    put_u32(into, place.entry);
+    put_bytes(into, place.source);
+    put_bytes(into, place.target);
+}
+
+fn get_place<'a>(from: &mut &'a [u8]) -> Option<(Place<'a>, u8)> {
+    let flags = get_u8(from)?;
+    let entry = get_u32(from)?;
+    let source = get_bytes(from)?;
+    let target = get_bytes(from)?;
+    Some((Place { entry, source, target, staged: flags & STAGED != 0 }, flags))
+}
+
+/// Appends one entry of a [`Task::Names`].
+pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
+    into.push(match kind {
+        Kind::File => 1,
+        Kind::Directory => 2,
+        Kind::Symlink => 3,
+        Kind::Special => 4,
+        Kind::Unknown => 5,
+    });
+    into.extend_from_slice(name.to_bytes_with_nul());
+}
+
+/// Takes one entry of a [`Task::Names`] off the front.
+pub fn next_name<'a>(names: &mut &'a [u8]) -> Option<(Kind, &'a CStr)> {
+    let (&tag, rest) = names.split_first()?;
+    let kind = match tag {
+        1 => Kind::File,
+        2 => Kind::Directory,
+        3 => Kind::Symlink,
+        4 => Kind::Special,
+        _ => Kind::Unknown,
+    };
+    let name = CStr::from_bytes_until_nul(rest).ok()?;
+    *names = &rest[name.count_bytes() + 1..];
+    Some((kind, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'_> =
+        Place { entry: 7, source: b"src/a\xff", target: b".dst.pcopy-partial/a\xff", staged: true };
+
+    fn there_and_back(task: Task<'_>) {
+        let mut packed = Vec::new();
+        task.encode(&mut packed);
+        assert_eq!(Task::decode(&packed), Some(task));
+    }
+
+    #[test]
+    fn every_kind_of_task_survives_the_slot() {
+        there_and_back(Task::Entries { first: 0, end: u32::MAX });
+        there_and_back(Task::Directory { place: PLACE, existed: true });
+        there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
+        there_and_back(Task::Names { place: PLACE, names: b"\x01a\0\x02b\0" });
+    }
+
+    #[test]
+    fn names_come_out_in_the_order_they_went_in() {
+        let mut packed = Vec::new();
+        let all = [Kind::File, Kind::Directory, Kind::Symlink, Kind::Special, Kind::Unknown];
+        for kind in all {
+            put_name(&mut packed, kind, c"n\xff");
+        }
+        let mut rest = &packed[..];
+        for kind in all {
+            assert_eq!(next_name(&mut rest), Some((kind, c"n\xff")));
+        }
+        assert_eq!(next_name(&mut rest), None);
+    }
+
+    #[test]
+    fn a_task_cut_anywhere_is_refused_or_shorter_but_never_a_panic() {
+        let mut packed = Vec::new();
+        Task::Directory { place: PLACE, existed: true }.encode(&mut packed);
+        for end in 0..packed.len() {
+            assert_eq!(Task::decode(&packed[..end]), None, "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! How a run ended: its numbers, its last line, its exit code.
+
+use crate::error::describe_kind;
+use crate::human;
+use crate::ipc::counters::{Count, Totals};
+use crate::ipc::report::Fault;
+use std::time::Duration;
+
+/// Exit codes; see the table in the README.
+pub mod code {
+    /// All that was asked for is in the target.
+    pub const COMPLETE: u8 = 0;
+    /// Finished, and some entries failed.
+    pub const SOME_FAILED: u8 = 1;
+    /// The command line makes no sense.
+    pub const USAGE: u8 = 2;
+    /// Refused before anything was touched.
+    pub const REFUSED: u8 = 3;
+    /// The target is full, over quota, read-only or broken; stopped early.
+    pub const TARGET_LOST: u8 = 11;
+    /// The numbers do not add up.
+    pub const UNBALANCED: u8 = 14;
+    /// Copiers kept dying.
+    pub const COPIERS_DIED: u8 = 16;
+    /// Only that source entries vanished or changed.
+    pub const VANISHED: u8 = 24;
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// There was nothing left to do.
+    Finished,
+    /// A signal asked for it.
+    Signal(i32),
+    /// No more can be written to the target.
+    TargetLost,
+    /// Copiers died in round after round, and nothing was gained.
+    CopiersDied,
+}
+
+/// All there is to say when a run is over.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub end: End,
+    /// Its numbers.
+    pub totals: Totals,
+    /// Failures that were told, by kind.
+    pub kinds: Vec<(Fault, u64)>,
+    /// What could not be finished after the copying, or told (`-v` to a full disk).
+    pub late_failures: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Outcome {
+    /// Whether every entry that was found came to an end. Means nothing if the run was cut short.
+    pub fn is_balanced(&self) -> bool {
+        self.end != End::Finished || self.totals.balance()
+    }
+
+    /// The signal that the program is to die by; 0 if none.
+    pub fn signal(&self) -> i32 {
+        if let End::Signal(number) = self.end { number } else { 0 }
+    }
+
+    /// The exit code; `None` if the program is to die by a signal.
+    pub fn code(&self) -> Option<u8> {
+        match self.end {
+            End::Signal(_) => None,
+            End::TargetLost => Some(code::TARGET_LOST),
+            End::CopiersDied => Some(code::COPIERS_DIED),
+            End::Finished if !self.is_balanced() => Some(code::UNBALANCED),
+            End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
+                Some(code::SOME_FAILED)
+            }
+            End::Finished if self.totals.get(Count::Vanished) > 0 => Some(code::VANISHED),
+            End::Finished => Some(code::COMPLETE),
+        }
+    }
+
+    /// The last line.
+    pub fn summary(&self) -> String {
+        let done = format!(
+            "{} ({})",
+            entries(self.totals.get(Count::Copied)),
+            human::bytes(self.totals.get(Count::Bytes))
+        );
+        let time = human::duration(self.elapsed);
+        match self.end {
+            End::Finished => {
+                format!("copied {done} in {time}, {}/s{}", human::count(self.rate()), self.others())
+            }
+            End::Signal(_) => {
+                format!("interrupted after {done} in {time}; the same command goes on from there")
+            }
+            End::TargetLost => format!(
+                "stopped after {done} in {time}{}\nhint: when the target can be written again, the same command goes on from there",
+                self.others()
+            ),
+            End::CopiersDied => format!(
+                "stopped after {done} in {time}: copiers kept dying{}\nhint: see what kills them (memory limits?); the same command goes on from there",
+                self.others()
+            ),
+        }
+    }
+
+    /// One line for each kind of failure that many entries share.
+    pub fn kinds(&self) -> Vec<String> {
+        let mut kinds: Vec<_> = self.kinds.iter().filter(|(_, number)| *number > 1).collect();
+        kinds.sort_by_key(|(fault, number)| (std::cmp::Reverse(*number), fault.errno as i32));
+        kinds
+            .iter()
+            .map(|(fault, number)| {
+                format!("{} failed: {}", entries(*number), describe_kind(*fault))
+            })
+            .collect()
+    }
+
+    fn others(&self) -> String {
+        let others =
+            [(Count::Skipped, "skipped"), (Count::Vanished, "vanished"), (Count::Failed, "failed")];
+        others
+            .iter()
+            .map(|&(count, word)| (self.totals.get(count), word))
+            .filter(|&(number, _)| number > 0)
+            .map(|(number, word)| format!("; {} {word}", human::count(number)))
+            .collect()
+    }
+
+    fn rate(&self) -> u64 {
+        let milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let settled = self.totals.settled();
+        u64::try_from(u128::from(settled) * 1000 / u128::from(milliseconds)).unwrap_or(u64::MAX)
+    }
+}
+
+fn entries(number: u64) -> String {
+    format!("{} {}", human::count(number), if number == 1 { "entry" } else { "entries" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::report::Step;
+    use crate::sys::Errno;
+
+    fn outcome(end: End, counts: &[(Count, u64)]) -> Outcome {
+        let mut totals = Totals::default();
+        counts.iter().for_each(|&(count, number)| totals.set(count, number));
+        Outcome {
+            end,
+            totals,
+            kinds: Vec::new(),
+            late_failures: 0,
+            elapsed: Duration::from_millis(1800),
+        }
+    }
+
+    #[test]
+    fn the_last_line_says_what_was_done() {
+        let counts = [(Count::Found, 50_806), (Count::Copied, 50_806), (Count::Bytes, 572_000_000)];
+        let outcome = outcome(End::Finished, &counts);
+        assert_eq!(outcome.summary(), "copied 50,806 entries (572 MB) in 1.8 s, 28,225/s");
+        assert_eq!(outcome.code(), Some(code::COMPLETE));
+    }
+
+    #[test]
+    fn the_worst_that_happened_decides_the_code() {
+        use Count::{Copied, Failed, Found, Vanished};
+        let cases = [
+            (End::Finished, vec![(Found, 2), (Copied, 1), (Vanished, 1)], Some(code::VANISHED)),
+            (End::Finished, vec![(Found, 2), (Failed, 1), (Vanished, 1)], Some(code::SOME_FAILED)),
+            (End::Finished, vec![(Found, 2), (Failed, 1)], Some(code::UNBALANCED)),
+            (End::TargetLost, vec![(Found, 9), (Failed, 1)], Some(code::TARGET_LOST)),
+            (End::CopiersDied, vec![], Some(code::COPIERS_DIED)),
+            (End::Signal(2), vec![(Found, 9)], None),
+        ];
+        for (end, counts, expected) in cases {
+            assert_eq!(outcome(end, &counts).code(), expected, "{end:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn failures_of_one_kind_are_one_line() {
+        let mut outcome = outcome(End::Finished, &[]);
+        let fault = |errno| Fault { step: Step::OpenSource, errno };
+        outcome.kinds = vec![(fault(Errno::EACCES), 10_000), (fault(Errno::EIO), 1)];
+        assert_eq!(
+            outcome.kinds(),
+            ["10,000 entries failed: cannot open for reading: Permission denied"]
+        );
+    }
+}

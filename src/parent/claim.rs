@@ -1,0 +1,129 @@
+//! Keeping other runs out of the target while this one works.
+//!
+//! Each directory that the run builds or merges into is locked for it alone, and every directory
+//! above it is shared: so two runs may copy into one folder side by side, and none may work
+//! inside what another is building. (These are the intention locks of databases, with flock.)
+//! The locks die with the last process of the run, however it ends.
+
+use crate::error::Refusal;
+use crate::plan::{Entry, Plan};
+use crate::quote::quote;
+use crate::staging::staged_name;
+use crate::sys::Errno;
+use crate::sys::file::{self, Identity, Kind, Lock};
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// What this run has for itself.
+pub(super) struct Claim {
+    /// The directories that the run builds or merges into.
+    pub(super) targets: Vec<Identity>,
+    /// For each of the plan's entries: whether its staging directory was made by this run.
+    pub(super) fresh: Vec<bool>,
+    locks: Vec<OwnedFd>,
+}
+
+impl Claim {
+    /// Makes the staging directory of each entry that needs one, and locks what will be written.
+    ///
+    /// If another run is in the way, what was made here is removed again and the run refused.
+    pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
+        let mut claim = Self { targets: Vec::new(), fresh: Vec::new(), locks: Vec::new() };
+        let taken = claim.take_all(plan);
+        if taken.is_err() {
+            claim.give_back(plan);
+        }
+        taken.map(|()| claim)
+    }
+
+    fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
+        for entry in &plan.entries {
+            let fresh = if entry.is_dir { self.own(plan, entry)? } else { false };
+            self.fresh.push(fresh);
+        }
+        let mut seen: HashSet<Identity> = self.targets.iter().copied().collect();
+        for entry in &plan.entries {
+            self.share_above(plan, entry, &mut seen)?;
+        }
+        Ok(())
+    }
+
+    /// Locks the directory that `entry` becomes; says whether it was made for that.
+    fn own(&mut self, plan: &Plan, entry: &Entry) -> Result<bool, Refusal> {
+        let parent = plan.target_dir(entry);
+        let cannot = |errno| Refusal::cannot("create directory", &entry.target_shown, errno);
+        let (name, fresh) = match file::stat_at(parent, &entry.target_name) {
+            Ok(stat) if stat.kind() == Kind::Directory => (entry.target_name.clone(), false),
+            Ok(_) => return Ok(false), // in the way: that is this entry's failure, later
+            Err(_) => {
+                let staged = staged_name(&entry.target_name, 0);
+                match file::make_dir(parent, &staged, 0o700) {
+                    Ok(()) => (staged, true),
+                    Err(Errno::EEXIST) => (staged, false),
+                    Err(errno) => return Err(cannot(errno)),
+                }
+            }
+        };
+        // What cannot be opened or looked at is no reason to stop here: the copier will say why.
+        let Ok(dir) = file::open_dir_at(parent, &name) else { return Ok(fresh) };
+        let Ok(stat) = file::stat_fd(&dir) else { return Ok(fresh) };
+        // Two sources may become one directory: 'a/.' and 'b/.'.
+        if !self.targets.contains(&stat.identity()) {
+            if file::lock(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+                return Err(busy(entry));
+            }
+            self.targets.push(stat.identity());
+            self.locks.push(dir);
+        }
+        Ok(fresh)
+    }
+
+    fn share_above(
+        &mut self,
+        plan: &Plan,
+        entry: &Entry,
+        seen: &mut HashSet<Identity>,
+    ) -> Result<(), Refusal> {
+        let mut at = plan.target_dir(entry).try_clone_to_owned().ok();
+        while let Some(dir) = at.take() {
+            let Ok(stat) = file::stat_fd(&dir) else { break };
+            let next = file::open_dir_at(&dir, c"..").ok();
+            if seen.insert(stat.identity()) {
+                // A descriptor of its own: the plan's is shared by all entries and stays unlocked.
+                if let Ok(own) = file::open_dir_at(&dir, c".") {
+                    if file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN) {
+                        return Err(busy(entry));
+                    }
+                    self.locks.push(own);
+                }
+            } else if !self.targets.contains(&stat.identity()) {
+                break; // all above it is shared already
+            }
+            at = next.filter(|next| {
+                file::stat_fd(next).is_ok_and(|above| above.identity() != stat.identity())
+            });
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, plan: &Plan) {
+        for (entry, _) in plan.entries.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
+            let staged: CString = staged_name(&entry.target_name, 0);
+            if file::remove_dir(plan.target_dir(entry), &staged).is_err() {
+                // Not empty or not ours any more: then it must stay, and the next run goes on in it.
+            }
+        }
+    }
+}
+
+fn busy(entry: &Entry) -> Refusal {
+    Refusal {
+        message: format!(
+            "another pcopy is writing to {}",
+            quote(entry.target_shown.as_os_str().as_bytes())
+        ),
+        hint: Some("wait until it has ended, then give the same command again"),
+    }
+}

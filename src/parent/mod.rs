@@ -1,0 +1,67 @@
+//! A run, as the parent sees it: claim the target, copy in rounds, finish.
+
+mod claim;
+mod finish;
+mod ledger;
+mod output;
+mod pool;
+mod progress;
+mod scout;
+mod screen;
+mod supervise;
+
+use crate::error::{Refusal, Unavailable};
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::sys::process;
+use crate::sys::signals::Signals;
+use claim::Claim;
+pub use screen::Show;
+use std::fmt;
+use supervise::Supervisor;
+
+/// The run was not begun.
+#[derive(Debug)]
+pub enum NotBegun {
+    /// It would do harm, or cannot succeed.
+    Refused(Refusal),
+    /// The machine denied it something.
+    Unavailable(Unavailable),
+}
+
+/// Carries out a plan; returns when no process of the run is left but this one.
+///
+/// Must be called while the process has a single thread. The umask is cleared: whatever is made
+/// is made with bits of its own.
+pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
+    process::clear_umask();
+    let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
+    let claim = Claim::take(plan)?;
+    let mut supervisor = Supervisor::new(plan, &claim, &signals, show)?;
+    let end = supervisor.copy()?;
+    supervisor.finish(end);
+    Ok(supervisor.sum_up(end))
+}
+
+impl From<Refusal> for NotBegun {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Unavailable> for NotBegun {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(out),
+            Self::Unavailable(unavailable) => unavailable.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for NotBegun {}

@@ -1,0 +1,148 @@
+//! The copiers as processes: start, watch, end.
+
+use crate::sys::file;
+use crate::sys::process::{self, Death, Pid, Side};
+use crate::sys::{Errno, Result, signals};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How much is read from a pipe at a time, in bytes: what a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The copiers of one round.
+#[derive(Default)]
+pub(super) struct Pool {
+    copiers: Vec<Copier>,
+}
+
+/// One forked copier and the reading end of its pipe.
+pub(super) struct Copier {
+    number: u16,
+    pid: Pid,
+    pipe: Option<OwnedFd>,
+    inbox: Vec<u8>,
+    death: Option<Death>,
+}
+
+impl Pool {
+    /// Forks one more copier, which does `work` with its number and the writing end of a pipe,
+    /// and leaves with the status that this returns.
+    pub(super) fn start(&mut self, work: impl FnOnce(u16, OwnedFd) -> i32) -> Result<()> {
+        let number = u16::try_from(self.copiers.len()).map_err(|_| Errno::EAGAIN)?;
+        let (reader, writer) = process::pipe()?;
+        let parent = process::own_pid();
+        match process::fork()? {
+            Side::Parent(pid) => {
+                // Ours must go, or the end of the copier would not be the end of the file.
+                drop(writer);
+                let inbox = Vec::new();
+                self.copiers.push(Copier { number, pid, pipe: Some(reader), inbox, death: None });
+                Ok(())
+            }
+            Side::Child => {
+                process::die_with_parent(parent);
+                self.copiers.clear(); // the others' pipes: 512 copiers would hold 131,072 of them
+                drop(reader);
+                let status = match signals::leave_to_parent() {
+                    Ok(()) => work(number, writer),
+                    Err(_) => 1,
+                };
+                process::exit(status)
+            }
+        }
+    }
+
+    /// How many were started.
+    pub(super) fn len(&self) -> usize {
+        self.copiers.len()
+    }
+
+    /// All of them, dead or alive.
+    pub(super) fn copiers(&self) -> &[Copier] {
+        &self.copiers
+    }
+
+    /// All of them, to act on.
+    pub(super) fn copiers_mut(&mut self) -> &mut [Copier] {
+        &mut self.copiers
+    }
+
+    /// Whether every copier is dead and all that it said was read.
+    pub(super) fn is_done(&self) -> bool {
+        self.copiers.iter().all(|copier| !copier.is_alive() && copier.pipe.is_none())
+    }
+}
+
+impl Copier {
+    /// Its place in the pool, from 0.
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Its process number.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Whether it has not been reaped.
+    pub(super) fn is_alive(&self) -> bool {
+        self.death.is_none()
+    }
+
+    /// How it ended, once it has been reaped.
+    pub(super) fn exit_status(&self) -> Option<Death> {
+        self.death
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&self) -> Result<()> {
+        if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
+    }
+
+    /// Reaps it if it has ended; true the one time that it does.
+    pub(super) fn reap(&mut self) -> Result<bool> {
+        if !self.is_alive() {
+            return Ok(false);
+        }
+        self.death = process::reap(self.pid)?;
+        Ok(!self.is_alive())
+    }
+
+    /// Waits for its end.
+    pub(super) fn join(&mut self) -> Result<Death> {
+        match self.death {
+            Some(death) => Ok(death),
+            None => Ok(*self.death.insert(process::join(self.pid)?)),
+        }
+    }
+
+    /// The pipe, until its end was read.
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads what has arrived; the pipe is closed at its end.
+    pub(super) fn receive(&mut self) -> Result<()> {
+        let Some(pipe) = &self.pipe else { return Ok(()) };
+        let before = self.inbox.len();
+        self.inbox.resize(before + READ_BYTES, 0);
+        let read = file::read(pipe, &mut self.inbox[before..]);
+        self.inbox.truncate(before + read.unwrap_or(0));
+        match read {
+            Ok(0) => {
+                self.pipe = None;
+                Ok(())
+            }
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => {
+                self.pipe = None;
+                Err(errno)
+            }
+        }
+    }
+
+    /// What was received and not yet used up; `use_up` returns how many bytes it needs no more.
+    pub(super) fn with_inbox(&mut self, use_up: impl FnOnce(&[u8]) -> usize) {
+        let used = use_up(&self.inbox);
+        self.inbox.drain(..used);
+    }
+}

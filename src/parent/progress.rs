@@ -1,0 +1,260 @@
+//! The progress line.
+
+use crate::human;
+use crate::ipc::counters::{Count, Totals};
+use crate::ipc::forecast::Work;
+use crate::sys::terminal;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::io::{self, IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+/// What an entry weighs beside its bytes: making a small file takes as long as copying this many.
+const ENTRY_WEIGHT: u128 = 20_000;
+
+/// Steps of the bar.
+const STEPS: u64 = 1000;
+
+/// How often the line is drawn at most.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// Where standard error has no size, lines are this wide, in columns.
+const WIDTH: u16 = 80;
+
+/// The line, on standard error.
+pub(super) struct Line {
+    bar: ProgressBar,
+    counting: ProgressStyle,
+    measured: ProgressStyle,
+    knows_all: bool,
+    highest: u64,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy)]
+pub(super) struct Position {
+    pub(super) totals: Totals,
+    pub(super) work: Work,
+    pub(super) elapsed: Duration,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        let target = if stderr().is_terminal() {
+            ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
+        } else {
+            ProgressDrawTarget::term_like_with_hz(Box::new(PlainLines::new()), DRAWS_PER_SECOND)
+        };
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .expect("the template is a constant")
+                .progress_chars("=> ")
+        };
+        let counting = style("{wide_msg}");
+        let line = Self {
+            bar: ProgressBar::with_draw_target(Some(STEPS), target),
+            measured: style("{prefix} [{bar:20}] {wide_msg}"),
+            counting,
+            knows_all: false,
+            highest: 0,
+        };
+        line.bar.set_style(line.counting.clone());
+        line
+    }
+
+    /// Shows how far the run has come, and the name that is in hand.
+    pub(super) fn update(&mut self, position: &Position, name: &str) {
+        if position.work.complete {
+            // A second round finds its entries anew; what was shown is not taken back.
+            self.highest = self.highest.max(position.steps());
+            if !self.knows_all {
+                self.knows_all = true;
+                self.bar.set_style(self.measured.clone());
+            }
+            self.bar.set_prefix(format!("{:>3}%", self.highest / (STEPS / 100)));
+            self.bar.set_position(self.highest);
+        }
+        let numbers = position.describe(self.highest);
+        let beside = if self.knows_all { 28 } else { 0 } + numbers.chars().count() + 2;
+        let width = usize::from(terminal::width(stderr()).unwrap_or(WIDTH));
+        let name = shorten(name, width.saturating_sub(beside + 1));
+        self.bar.set_message(format!("{numbers}  {name}"));
+        self.bar.tick();
+    }
+
+    /// Runs `write` while the line is off the screen.
+    pub(super) fn hide_while(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    /// Draws the line again, after something else was on the screen.
+    pub(super) fn redraw(&self) {
+        self.bar.suspend(|| {});
+    }
+
+    pub(super) fn clear(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Position {
+    fn steps(&self) -> u64 {
+        let whole = weight(self.work.entries, self.work.bytes).max(1);
+        u64::try_from(self.done_weight().min(whole) * u128::from(STEPS) / whole).unwrap_or(STEPS)
+    }
+
+    fn done_weight(&self) -> u128 {
+        let bytes = self.totals.get(Count::Bytes).wrapping_add(self.totals.get(Count::BytesSpared));
+        weight(self.totals.settled(), bytes)
+    }
+
+    fn describe(&self, steps: u64) -> String {
+        let settled = human::count(self.totals.settled());
+        let bytes = human::bytes(self.totals.get(Count::Bytes));
+        let rate = self.rate();
+        if !self.work.complete {
+            let known = human::count(self.work.entries.max(self.totals.get(Count::Found)));
+            return format!("{settled} of {known} and counting, {bytes}, {rate}");
+        }
+        let known = human::count(self.work.entries);
+        format!("{settled} of {known}, {bytes}, {rate}{}", self.left(steps))
+    }
+
+    /// Entries a second, or bytes where they are what takes the time.
+    fn rate(&self) -> String {
+        let milliseconds = self.elapsed.as_millis().max(1);
+        let per_second = |number: u64| {
+            u64::try_from(u128::from(number) * 1000 / milliseconds).unwrap_or(u64::MAX)
+        };
+        let (entries, bytes) = (self.totals.settled(), self.totals.get(Count::Bytes));
+        if u128::from(bytes) > weight(entries, 0) * 4 {
+            format!("{}/s", human::bytes(per_second(bytes)))
+        } else {
+            format!("{}/s", human::count(per_second(entries)))
+        }
+    }
+
+    fn left(&self, steps: u64) -> String {
+        if steps < STEPS / 100 {
+            return String::new(); // too early to say
+        }
+        let left = self.elapsed.as_secs_f64() * (STEPS - steps) as f64 / steps as f64;
+        Duration::try_from_secs_f64(left)
+            .map_or(String::new(), |left| format!(", {} left", human::clock(left)))
+    }
+}
+
+fn weight(entries: u64, bytes: u64) -> u128 {
+    u128::from(entries) * ENTRY_WEIGHT + u128::from(bytes)
+}
+
+/// The end of `name`, which tells more than its beginning, in at most `room` characters.
+fn shorten(name: &str, room: usize) -> String {
+    let length = name.chars().count();
+    if length <= room {
+        return name.to_owned();
+    }
+    let tail: String = name.chars().skip(length - room.saturating_sub(1)).collect();
+    if room < 8 { String::new() } else { format!("…{tail}") }
+}
+
+/// `--progress=always` into a file or pipe: a line of its own for each state, once a second.
+#[derive(Debug)]
+struct PlainLines {
+    last: std::sync::Mutex<(String, Option<Instant>)>,
+}
+
+impl PlainLines {
+    fn new() -> Self {
+        Self { last: std::sync::Mutex::new((String::new(), None)) }
+    }
+}
+
+impl TermLike for PlainLines {
+    fn width(&self) -> u16 {
+        WIDTH
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        if let Ok(mut last) = self.last.lock() {
+            last.0.push_str(text);
+        }
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        if let Ok(mut last) = self.last.lock() {
+            last.0.clear();
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let Ok(mut last) = self.last.lock() else { return Ok(()) };
+        let text = last.0.trim_end().to_owned();
+        last.0.clear();
+        if text.is_empty() || last.1.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            return Ok(());
+        }
+        last.1 = Some(Instant::now());
+        writeln!(stderr(), "{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(done: (u64, u64), work: (u64, u64)) -> Position {
+        let mut totals = Totals::default();
+        totals.set(Count::Copied, done.0);
+        totals.set(Count::Bytes, done.1);
+        let work = Work { entries: work.0, bytes: work.1, complete: true };
+        Position { totals, work, elapsed: Duration::from_secs(2) }
+    }
+
+    #[test]
+    fn a_hundred_percent_means_all() {
+        assert_eq!(position((99_999, 0), (100_000, 0)).steps(), STEPS - 1);
+        assert_eq!(position((100_000, 0), (100_000, 0)).steps(), STEPS);
+        assert_eq!(position((0, 0), (0, 0)).steps(), 0);
+        assert_eq!(position((1, 1 << 50), (1, (1 << 50) + 1)).steps(), STEPS - 1);
+    }
+
+    #[test]
+    fn more_than_the_scout_saw_is_still_a_hundred() {
+        assert_eq!(position((200, 0), (100, 0)).steps(), STEPS);
+    }
+
+    #[test]
+    fn the_rate_is_of_what_takes_the_time() {
+        assert_eq!(position((56_400, 1000), (100_000, 0)).rate(), "28,200/s");
+        assert_eq!(position((3, 2_000_000_000), (4, 0)).rate(), "1.0 GB/s");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_end() {
+        assert_eq!(shorten("src/a/long/way/to/file.rs", 12), "…/to/file.rs");
+        assert_eq!(shorten("short", 12), "short");
+        assert_eq!(shorten("no room at all", 3), "");
+    }
+}

@@ -1,0 +1,394 @@
+//! Files, directories and names: one system call each, no policy.
+//!
+//! Everything that is created, changed or removed is named by a directory that is already open
+//! and one component below it; a path of several components is only ever opened through
+//! [`open_dir_beneath`], which follows no symlink. All descriptors are close-on-exec.
+
+use super::Result;
+use nix::errno::Errno;
+use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::{self, Mode, SFlag, UtimensatFlags};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{self, AccessFlags, UnlinkatFlags, Whence};
+use std::ffi::{CStr, CString, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// The longest path that the kernel takes in one call, with its final NUL: `PATH_MAX`.
+pub const PATH_BYTES_MAX: usize = 4096;
+
+/// The longest single name that any common file system takes: `NAME_MAX`.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// What an entry is, from a directory listing or from its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A FIFO, a socket, or a block or character device.
+    Special,
+    /// The listing did not say; ask [`stat_at`].
+    Unknown,
+}
+
+/// What `stat` says of an entry.
+#[derive(Clone, Copy)]
+pub struct Stat(libc::stat);
+
+/// A time stamp, in seconds since the epoch and nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Whole seconds; negative before 1970.
+    pub seconds: i64,
+    /// 0 to 999,999,999.
+    pub nanoseconds: i64,
+}
+
+/// The two numbers that make an inode unique on this machine.
+pub type Identity = (u64, u64);
+
+impl Stat {
+    /// What the entry is; never [`Kind::Unknown`].
+    pub fn kind(&self) -> Kind {
+        match self.0.st_mode & libc::S_IFMT {
+            libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            _ => Kind::Special,
+        }
+    }
+
+    /// Permission bits with set-user-id, set-group-id and sticky: `mode & 07777`.
+    pub fn permissions(&self) -> u32 {
+        self.0.st_mode & 0o7777
+    }
+
+    /// Type and permission bits, as `mknod` wants them.
+    pub fn mode(&self) -> u32 {
+        self.0.st_mode
+    }
+
+    /// Length in bytes; of a symlink, that of its text.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    /// Device and inode number.
+    pub fn identity(&self) -> Identity {
+        (self.0.st_dev, self.0.st_ino)
+    }
+
+    /// How many names it has.
+    pub fn links(&self) -> u64 {
+        self.0.st_nlink
+    }
+
+    /// Which device a device file stands for.
+    pub fn device(&self) -> u64 {
+        self.0.st_rdev
+    }
+
+    /// The user who owns it.
+    pub fn owner(&self) -> u32 {
+        self.0.st_uid
+    }
+
+    /// The group that owns it.
+    pub fn group(&self) -> u32 {
+        self.0.st_gid
+    }
+
+    /// Last access.
+    pub fn accessed(&self) -> Stamp {
+        Stamp { seconds: self.0.st_atime, nanoseconds: self.0.st_atime_nsec }
+    }
+
+    /// Last change of the contents.
+    pub fn modified(&self) -> Stamp {
+        Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
+    }
+}
+
+impl From<Stamp> for TimeSpec {
+    fn from(stamp: Stamp) -> Self {
+        TimeSpec::new(stamp.seconds, stamp.nanoseconds)
+    }
+}
+
+/// Opens a directory that the user named; this one call follows symlinks.
+pub fn open_dir(path: &Path) -> Result<OwnedFd> {
+    fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Opens the directory `name` in `dir`; a symlink is `ENOTDIR`.
+pub fn open_dir_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    fcntl::openat(dir, name, DIRECTORY, Mode::empty())
+}
+
+const DIRECTORY: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Opens the directory at `path`, which may be longer than `PATH_MAX`, below `root`.
+///
+/// No component may be a symlink or lead out of `root`, whoever swaps what meanwhile.
+pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let mut rest = path;
+    let mut opened: Option<OwnedFd> = None;
+    while !rest.is_empty() || opened.is_none() {
+        let (head, tail) = split_path(rest);
+        let base = opened.as_ref().map_or(root, AsFd::as_fd);
+        opened = Some(open_piece(base, head)?);
+        rest = tail;
+    }
+    opened.ok_or(Errno::EINVAL)
+}
+
+/// Cuts `path` at a slash so that the first part is short enough for one call.
+fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
+    if path.len() < PATH_BYTES_MAX {
+        return (path, &[]);
+    }
+    match path[..PATH_BYTES_MAX].iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (path, &[]), // one name of 4 KiB: the kernel will say ENAMETOOLONG
+    }
+}
+
+fn open_piece(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    let how = OpenHow::new().flags(DIRECTORY).resolve(
+        ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_SYMLINKS
+            | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    );
+    loop {
+        match fcntl::openat2(base, path, how) {
+            // A rename somewhere on the system while ".." was looked at; openat2(2) says try again.
+            Err(Errno::EAGAIN) => {}
+            // Linux before 5.6, or a sandbox that does not know the call.
+            Err(Errno::ENOSYS | Errno::EPERM) => return open_by_component(base, path),
+            result => return result,
+        }
+    }
+}
+
+fn open_by_component(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let mut opened: Option<OwnedFd> = None;
+    for name in path.split(|&byte| byte == b'/') {
+        if name == b".." {
+            return Err(Errno::EXDEV); // what RESOLVE_BENEATH says of a way out
+        }
+        let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        let next = open_dir_at(opened.as_ref().map_or(base, AsFd::as_fd), &name)?;
+        opened = Some(next);
+    }
+    opened.ok_or(Errno::EINVAL)
+}
+
+/// Opens the parent of an open directory.
+pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
+    fcntl::openat(dir, c"..", DIRECTORY, Mode::empty())
+}
+
+/// Opens a source file for reading.
+///
+/// Never follows a symlink, never waits for the other end of a FIFO, never takes a terminal.
+pub fn open_source(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    fcntl::openat(dir, name, flags, Mode::empty())
+}
+
+/// Creates a file that must not exist, open for writing.
+pub fn create_file(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_CREAT
+        | OFlag::O_EXCL
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    fcntl::openat(dir, name, flags, Mode::from_bits_truncate(permissions))
+}
+
+/// Closes a descriptor and tells what the kernel says: a full network disk may say it only here.
+pub fn close(file: OwnedFd) -> Result<()> {
+    match unistd::close(file) {
+        // Linux has closed it all the same; to close again would hit somebody else's number.
+        Err(Errno::EINTR) => Ok(()),
+        result => result,
+    }
+}
+
+/// Reads up to `buffer.len()` bytes; 0 at the end.
+pub fn read(file: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    retry(|| unistd::read(file.as_fd(), buffer))
+}
+
+/// Writes all of `bytes`; a write of nothing counts as an I/O error.
+pub fn write_all(file: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match write(&file, bytes)? {
+            0 => return Err(Errno::EIO),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Writes some of `bytes` and says how many.
+pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    retry(|| unistd::write(file.as_fd(), bytes))
+}
+
+/// Does `call` again for as long as a signal handler gets in its way.
+fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// What an open file is.
+pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
+    stat::fstat(file).map(Stat)
+}
+
+/// What `name` in `dir` is; a symlink is itself.
+pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
+    stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
+}
+
+/// What the user's `path` is; symlinks are followed only if `follow`.
+pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
+    if follow { stat::stat(path) } else { stat::lstat(path) }.map(Stat)
+}
+
+/// Makes a directory.
+pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
+    stat::mkdirat(dir, name, Mode::from_bits_truncate(permissions))
+}
+
+/// Makes a FIFO, a socket or a device, as `like` is one.
+pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat) -> Result<()> {
+    let kind = SFlag::from_bits_truncate(like.mode() & libc::S_IFMT);
+    stat::mknodat(dir, name, kind, Mode::from_bits_truncate(like.permissions()), like.device())
+}
+
+/// Makes a symlink that says `text`.
+pub fn make_symlink(text: &CStr, dir: impl AsFd, name: &CStr) -> Result<()> {
+    unistd::symlinkat(text, dir, name)
+}
+
+/// The text of a symlink.
+pub fn read_symlink(dir: impl AsFd, name: &CStr) -> Result<OsString> {
+    fcntl::readlinkat(dir, name)
+}
+
+/// Removes a name that is not a directory.
+pub fn unlink(dir: impl AsFd, name: &CStr) -> Result<()> {
+    unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)
+}
+
+/// Removes an empty directory.
+pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
+    unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+}
+
+/// Renames within one directory, in place of whatever file has the new name.
+pub fn replace(dir: impl AsFd, from: &CStr, to: &CStr) -> Result<()> {
+    fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)
+}
+
+/// Renames within one directory; `EEXIST` if the new name is taken.
+pub fn rename_new(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
+    // SAFETY: both names are NUL-terminated strings that outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            dir.as_raw_fd(),
+            from.as_ptr(),
+            dir.as_raw_fd(),
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    match Errno::result(result) {
+        // A file system without the flag (some FUSE and network ones): look, then rename.
+        Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(dir, to) {
+            Err(Errno::ENOENT) => replace(dir, from, to),
+            Ok(_) => Err(Errno::EEXIST),
+            Err(errno) => Err(errno),
+        },
+        result => result.map(drop),
+    }
+}
+
+/// Sets access and modification time of an open file.
+pub fn set_times(file: impl AsFd, accessed: Stamp, modified: Stamp) -> Result<()> {
+    stat::futimens(file, &accessed.into(), &modified.into())
+}
+
+/// Sets access and modification time of `name`; of a symlink, its own.
+pub fn set_times_at(dir: impl AsFd, name: &CStr, accessed: Stamp, modified: Stamp) -> Result<()> {
+    let nofollow = UtimensatFlags::NoFollowSymlink;
+    stat::utimensat(dir, name, &accessed.into(), &modified.into(), nofollow)
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_permissions(file: impl AsFd, permissions: u32) -> Result<()> {
+    stat::fchmod(file, Mode::from_bits_truncate(permissions))
+}
+
+/// Sets the permission bits of `name`, which must not be a symlink.
+pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
+    let nofollow = stat::FchmodatFlags::NoFollowSymlink;
+    stat::fchmodat(dir, name, Mode::from_bits_truncate(permissions), nofollow)
+}
+
+/// Whether the effective user may add and remove names in `path`, which is followed.
+pub fn may_write_dir(path: &Path) -> Result<()> {
+    let access = AccessFlags::W_OK | AccessFlags::X_OK;
+    unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS)
+}
+
+/// Goes back to the first entry of an open directory.
+pub fn rewind(dir: impl AsFd) -> Result<()> {
+    unistd::lseek(dir, 0, Whence::SeekSet).map(drop)
+}
+
+/// How a directory is kept from other runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// Others may share it; nobody may own it.
+    Shared,
+    /// Ours alone.
+    Exclusive,
+}
+
+/// Takes a lock that lasts until the last copy of the descriptor is closed; `EAGAIN` if refused.
+pub fn lock(file: BorrowedFd<'_>, lock: Lock) -> Result<()> {
+    let how = match lock {
+        Lock::Shared => libc::LOCK_SH,
+        Lock::Exclusive => libc::LOCK_EX,
+    };
+    // SAFETY: flock(2) takes two numbers. (nix's guard would unlock when it is dropped, but the
+    // lock must pass to the children with the descriptor.)
+    retry(|| Errno::result(unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) }).map(drop))
+}
+
+/// Whether the directory gives an access list of its own to what is created in it.
+pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
+    let name = c"system.posix_acl_default";
+    // SAFETY: with length 0 the kernel writes nothing and only returns the size.
+    let size = unsafe { libc::fgetxattr(dir.as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    size > 0
+}

@@ -1,0 +1,35 @@
+//! Waiting for several descriptors at once.
+
+use super::Result;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Something can be read, or the other end is gone.
+    Readable,
+    /// Something can be written without waiting, or the other end is gone.
+    Writable,
+}
+
+/// Waits up to `limit` until at least one of `watched` is ready, and says which are.
+///
+/// A signal that interrupts the wait ends it with nothing ready.
+pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> = watched
+        .iter()
+        .map(|&(fd, event)| match event {
+            Event::Readable => PollFd::new(fd, PollFlags::POLLIN),
+            Event::Writable => PollFd::new(fd, PollFlags::POLLOUT),
+        })
+        .collect();
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    match nix::poll::poll(&mut polled, limit) {
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; watched.len()]),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,143 @@
+//! Processes: fork, wait, kill, and how a child dies with its parent.
+
+use super::Result;
+use nix::errno::Errno;
+use nix::sys::signal::{self, Signal};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{self, ForkResult};
+use std::os::fd::OwnedFd;
+
+pub use nix::unistd::Pid;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Death {
+    /// It left with this exit status.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+}
+
+/// Which side of a fork this is.
+pub enum Side {
+    /// The new process.
+    Child,
+    /// The old one, and the new one's number.
+    Parent(Pid),
+}
+
+/// Splits the process in two.
+///
+/// Must not be called once a second thread exists: the child would inherit locks that nobody
+/// is left to release.
+pub fn fork() -> Result<Side> {
+    // SAFETY: the program has a single thread until the last fork (nothing in it starts one),
+    // so the child may do all that the parent may.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Child => Ok(Side::Child),
+        ForkResult::Parent { child } => Ok(Side::Parent(child)),
+    }
+}
+
+/// This process's number.
+pub fn own_pid() -> Pid {
+    unistd::getpid()
+}
+
+/// Asks the kernel to kill this process when its parent dies, and leaves if it is dead already.
+///
+/// The check closes the gap between the fork and the request.
+pub fn die_with_parent(parent: Pid) {
+    // SAFETY: prctl with these arguments takes numbers only.
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    if result != 0 || unistd::getppid() != parent {
+        exit(1);
+    }
+}
+
+/// Leaves at once: no destructors, no exit handlers, no buffers of the parent written twice.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: _exit(2) takes a number and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// How `pid`, a child, ended, if it has; never waits.
+pub fn reap(pid: Pid) -> Result<Option<Death>> {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, status)) => Ok(Some(Death::Exited(status))),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Ok(Some(Death::Killed(signal as i32))),
+        Err(Errno::EINTR) | Ok(_) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Waits until `pid`, a child, has ended.
+pub fn join(pid: Pid) -> Result<Death> {
+    loop {
+        match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, status)) => return Ok(Death::Exited(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Death::Killed(signal as i32)),
+            Err(Errno::EINTR) | Ok(_) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Ends `pid` at once.
+pub fn kill(pid: Pid) -> Result<()> {
+    signal::kill(pid, Signal::SIGKILL)
+}
+
+/// Halts `pid` until [`proceed`].
+pub fn halt(pid: Pid) -> Result<()> {
+    signal::kill(pid, Signal::SIGSTOP)
+}
+
+/// Lets a halted `pid` go on.
+pub fn proceed(pid: Pid) -> Result<()> {
+    signal::kill(pid, Signal::SIGCONT)
+}
+
+/// A pipe: its reading end, which never waits, and its writing end, which does.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    Ok((reader, writer))
+}
+
+/// Takes no permission bits away from what is created from now on; modes are given in full.
+pub fn clear_umask() {
+    nix::sys::stat::umask(Mode::empty());
+}
+
+/// Whether permission bits do not bind this process (effective user 0).
+pub fn is_root() -> bool {
+    unistd::geteuid().is_root()
+}
+
+/// The effective user.
+pub fn user() -> u32 {
+    unistd::geteuid().as_raw()
+}
+
+/// Runs only when the others leave time: the lowest priority.
+pub fn lower_priority() {
+    // SAFETY: setpriority takes numbers only; if it is refused, nothing is lost but politeness.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
+/// Raises the soft limit of open files to the hard one, and says what it is.
+pub fn raise_file_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// Makes `dir` the current directory.
+pub fn enter(dir: impl std::os::fd::AsFd) -> Result<()> {
+    unistd::fchdir(dir)
+}
