@@ -18,7 +18,7 @@ const EVER: Duration = Duration::MAX;
 /// Runs `scenario` in every order in which threads are preempted at most `preemptions` times.
 pub(super) fn weave(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = std::env::var("PB").map(|p|p.parse().unwrap()).ok().or(Some(preemptions));
     builder.max_branches = 10_000;
     builder.check(scenario);
 }
@@ -57,6 +57,12 @@ fn push(ring: &Ring, number: u8) {
     ring.push_within(&message(number), EVER).expect("room, in the end");
 }
 
+fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
 /// Takes until there is nothing more, and says why.
 pub(super) fn take_all(ring: &Ring, taken: &Taken) -> TakeError {
     let mut into = Vec::new();
@@ -93,7 +99,7 @@ fn loom_each_message_is_taken_once() {
             move || take(&ring, &taken)
         });
         take(&ring, &taken);
-        pushers.map(|pusher| pusher.join().expect("pusher"));
+        join(pushers);
         taker.join().expect("taker");
         assert_eq!(taken.sorted(), [0, 1, 2]);
         assert_eq!(ring.unfinished(), 0);
@@ -136,7 +142,7 @@ fn loom_two_sleepers_are_woken_for_two_messages() {
             thread::spawn(pusher(ring.clone())),
         ];
         pusher(ring)();
-        others.map(|other| other.join().expect("other"));
+        join(others);
     });
 }
 
@@ -155,7 +161,7 @@ fn loom_two_sleepers_are_woken_for_two_rooms() {
             thread::spawn(taker(ring.clone())),
         ];
         taker(ring)();
-        others.map(|other| other.join().expect("other"));
+        join(others);
     });
 }
 
@@ -211,7 +217,7 @@ fn loom_the_last_one_to_finish_closes() {
             thread::spawn(copier(ring.clone(), taken.clone())),
         ];
         copier(ring.clone(), taken.clone())();
-        others.map(|other| other.join().expect("other"));
+        join(others);
         assert_eq!(taken.sorted(), [0, 1, 2]);
         assert!(ring.is_closed());
     });

@@ -1,0 +1,359 @@
+//! A sandbox to run the real program in, and an oracle that shares no code with it.
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part of it
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const PCOPY: &str = env!("CARGO_BIN_EXE_pcopy");
+
+/// No run may take longer; one that does has hung.
+pub const HANG: Duration = Duration::from_secs(120);
+
+/// A temporary folder, in memory where the machine has room there.
+pub struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let shm = Path::new("/dev/shm");
+        let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        Self::within(&base)
+    }
+
+    /// A sandbox on the file system of `base`.
+    pub fn within(base: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("pcopy-test-").tempdir_in(base).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { dir }
+    }
+
+    /// The whole path of something in the sandbox; an absolute path stays as it is.
+    pub fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.dir.path().join(Path::new(name.as_ref()))
+    }
+
+    /// Makes a tree from lines: `dir NAME`, `file NAME SIZE`, `text NAME WORDS`, `link NAME TEXT`,
+    /// `fifo NAME`. SIZE may end in K or M; a file's bytes depend on its name alone.
+    pub fn tree<'a>(&self, root: &str, lines: impl IntoIterator<Item = &'a str>) -> &Self {
+        let root = self.path(root);
+        fs::create_dir_all(&root).unwrap();
+        for line in lines {
+            let mut words = line.splitn(3, ' ');
+            let kind = words.next().unwrap();
+            let name = words.next().unwrap_or_else(|| panic!("no name in {line:?}"));
+            let rest = words.next().unwrap_or("");
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match kind {
+                "dir" => fs::create_dir_all(&path).unwrap(),
+                "file" => fs::write(&path, contents(name.as_bytes(), size(rest))).unwrap(),
+                "text" => fs::write(&path, rest).unwrap(),
+                "link" => std::os::unix::fs::symlink(rest, &path).unwrap(),
+                "fifo" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                other => panic!("{other:?} is no kind of entry"),
+            }
+        }
+        self
+    }
+
+    /// `pcopy` with these arguments, in the sandbox, not yet started.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(PCOPY);
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env("LANG", "C.UTF-8");
+        command
+    }
+
+    /// Runs `pcopy` to its end.
+    pub fn pcopy<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
+        self.run(self.command(arguments))
+    }
+
+    /// Runs a command to its end, which must come before [`HANG`].
+    pub fn run(&self, mut command: Command) -> Run<'_> {
+        let shown = format!("{command:?}");
+        let out = tempfile::tempfile().unwrap();
+        let err = tempfile::tempfile().unwrap();
+        command.stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let status = wait(&mut child, HANG).unwrap_or_else(|| {
+            child.kill().unwrap();
+            panic!("{shown} hung\n{}", self.show());
+        });
+        Run { sandbox: self, shown, status, stdout: read_back(out), stderr: read_back(err) }
+    }
+
+    /// Every entry below `root` with all that a copy must keep; directories' sizes are not part of it.
+    pub fn listing(&self, root: impl AsRef<OsStr>) -> BTreeMap<PathBuf, Entry> {
+        listing(&self.path(root))
+    }
+
+    /// Fails unless both trees are the same: names, types, modes, times, contents.
+    #[track_caller]
+    pub fn assert_same(&self, one: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
+        let (one, other) = (self.path(one), self.path(other));
+        let differences = differences(&listing(&one), &listing(&other));
+        assert!(
+            differences.is_empty(),
+            "{} and {} differ:\n{differences}",
+            one.display(),
+            other.display()
+        );
+        let diff = Command::new("diff")
+            .args(["-rq", "--no-dereference"])
+            .arg(&one)
+            .arg(&other)
+            .output()
+            .unwrap();
+        let specials = |line: &&str| {
+            !line.contains(" is a fifo ")
+                && !line.contains(" is a socket ")
+                && !line.contains(" special file")
+        };
+        let said = String::from_utf8_lossy(&diff.stdout).into_owned();
+        let said: Vec<&str> = said.lines().filter(specials).collect();
+        assert!(said.is_empty(), "diff -r says: {said:#?}");
+    }
+
+    /// Fails if any staged name is left anywhere in the sandbox.
+    #[track_caller]
+    pub fn assert_nothing_staged(&self) {
+        let left: Vec<_> = self
+            .listing("")
+            .into_keys()
+            .filter(|path| path.as_os_str().as_bytes().ends_with(b".pcopy-partial"))
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    /// The sandbox as text, for messages; at most 60 lines.
+    pub fn show(&self) -> String {
+        let mut text = String::new();
+        for (path, entry) in self.listing("").iter().take(60) {
+            writeln!(text, "{:06o} {:>9} {}", entry.mode, entry.size, path.display()).unwrap();
+        }
+        text
+    }
+}
+
+/// A run that has ended, and what it said.
+pub struct Run<'a> {
+    sandbox: &'a Sandbox,
+    shown: String,
+    pub status: std::process::ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run<'_> {
+    /// Fails unless the run left with this code.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "exit code\n{}", self.story());
+        self
+    }
+
+    #[track_caller]
+    pub fn stderr_has(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "stderr lacks {text:?}\n{}", self.story());
+        self
+    }
+
+    #[track_caller]
+    pub fn stderr_lacks(&self, text: &str) -> &Self {
+        assert!(!self.stderr.contains(text), "stderr has {text:?}\n{}", self.story());
+        self
+    }
+
+    #[track_caller]
+    pub fn stdout_is(&self, text: &str) -> &Self {
+        assert_eq!(self.stdout, text, "stdout\n{}", self.story());
+        self
+    }
+
+    /// All there is to know when a test fails.
+    pub fn story(&self) -> String {
+        format!(
+            "{}\n{}\n--- stdout\n{}\n--- stderr\n{}\n--- tree\n{}",
+            self.shown,
+            self.status,
+            cut(&self.stdout),
+            cut(&self.stderr),
+            self.sandbox.show()
+        )
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.lines().take(40).collect::<Vec<_>>().join("\n")
+}
+
+/// Waits for a child; `None` if it has not ended in time.
+pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if begun.elapsed() > limit {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until `happened` says so; fails with `what` if it never does.
+#[track_caller]
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !happened() {
+        assert!(begun.elapsed() < HANG, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a copy must keep of an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Bytes; 0 for a directory, whose size is the file system's business.
+    pub size: u64,
+    /// Modification time in seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// A symlink's text, a device's number, a file's hash.
+    pub what: Vec<u8>,
+}
+
+/// Lists by path from the root of the tree, which is itself entry ``; found with `std` alone.
+pub fn listing(root: &Path) -> BTreeMap<PathBuf, Entry> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(path) = waiting.pop() {
+        let whole = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(&path) };
+        let metadata = fs::symlink_metadata(&whole)
+            .unwrap_or_else(|error| panic!("{}: {error}", whole.display()));
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            match fs::read_dir(&whole) {
+                Ok(entries) => {
+                    waiting.extend(entries.map(|entry| path.join(entry.unwrap().file_name())))
+                }
+                Err(error) => panic!("{}: {error}", whole.display()),
+            }
+        }
+        let what = if kind.is_symlink() {
+            fs::read_link(&whole).unwrap().into_os_string().into_vec()
+        } else if kind.is_file() {
+            hash(&fs::read(&whole).unwrap_or_default()).to_ne_bytes().to_vec()
+        } else if kind.is_block_device() || kind.is_char_device() {
+            metadata.rdev().to_ne_bytes().to_vec()
+        } else {
+            Vec::new()
+        };
+        let entry = Entry {
+            mode: metadata.mode(),
+            size: if kind.is_dir() { 0 } else { metadata.len() },
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            what,
+        };
+        found.insert(path, entry);
+    }
+    found
+}
+
+/// What two listings do not have in common, in words.
+pub fn differences(one: &BTreeMap<PathBuf, Entry>, other: &BTreeMap<PathBuf, Entry>) -> String {
+    let mut text = String::new();
+    for (path, entry) in one {
+        match other.get(path) {
+            None => writeln!(text, "missing: {path:?} {entry:?}").unwrap(),
+            Some(copy) if copy != entry => {
+                writeln!(text, "differs: {path:?}\n  {entry:?}\n  {copy:?}").unwrap()
+            }
+            Some(_) => {}
+        }
+    }
+    for path in other.keys().filter(|path| !one.contains_key(*path)) {
+        writeln!(text, "extra: {path:?}").unwrap();
+    }
+    text.lines().take(60).fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// Bytes that depend on the seed alone and do not repeat.
+pub fn contents(seed: &[u8], length: usize) -> Vec<u8> {
+    let mut state = hash(seed) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_ne_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+fn size(text: &str) -> usize {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'K') => (&text[..text.len() - 1], 1024),
+        Some(b'M') => (&text[..text.len() - 1], 1024 * 1024),
+        _ => (text, 1),
+    };
+    digits.parse::<usize>().unwrap_or_else(|_| panic!("{text:?} is no size")) * unit
+}
+
+fn read_back(mut file: fs::File) -> String {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether the tests run as root, who sees no permission errors.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Says by name that a test cannot run here, and why; fails where skips are forbidden (CI).
+///
+/// Use as `if !tool("strace") { return skip("the name of the fact", "strace is not installed"); }`.
+pub fn skip(test: &str, why: &str) {
+    assert!(std::env::var_os("PCOPY_FORBID_SKIPS").is_none(), "skipped: {test}: {why}");
+    eprintln!("skipped: {test}: {why}");
+}
+
+/// Whether a program is installed.
+pub fn tool(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+/// The processes whose parent is `pid`.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
