@@ -7,6 +7,7 @@
 
 use super::attrs;
 use super::data::{self, BUFFER_BYTES, Unfinished};
+use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::report::Step;
 use crate::staging::staged_name;
@@ -15,18 +16,6 @@ use crate::sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-
-/// A directory, open on both sides.
-pub(super) struct Dirs {
-    pub(super) source: OwnedFd,
-    pub(super) target: OwnedFd,
-    /// Whether the target is part of something that has not been published.
-    pub(super) staged: bool,
-    /// Whether the target's default access list takes bits away from what is created in it.
-    pub(super) masked: bool,
-    /// Whether another run may be at work in the target: it is not locked, only its parts are.
-    pub(super) contended: bool,
-}
 
 /// How an entry ended well.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -271,14 +260,6 @@ fn is_same(
     }
     let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
     Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
-}
-
-/// A staged name that the source has no entry of: else the two would be built on one another.
-pub(super) fn free_staged_name(dirs: &Dirs, name: &CStr) -> (u32, CString) {
-    (0..)
-        .map(|variant| (variant, staged_name(name, variant)))
-        .find(|(_, staged)| file::stat_at(&dirs.source, staged).is_err())
-        .expect("a directory has fewer than 2^32 such names")
 }
 
 fn make_other(dirs: &Dirs, source: &Stat, text: &CStr, name: &CStr) -> Result<(), Errno> {

@@ -6,8 +6,10 @@
 
 pub mod attrs;
 mod data;
+mod dirs;
 mod file;
 mod reports;
+mod share;
 mod walk;
 
 use crate::ipc::counters::{Count, Counters};

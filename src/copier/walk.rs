@@ -7,123 +7,66 @@
 //! descriptors open; a level above them is reached again from the top, by path.
 
 use super::data::Unfinished;
-use super::file::{Dirs, Done, Files, free_staged_name};
+use super::dirs::{
+    Child, Dirs, c_name, entry_dirs, make_child, open_by_path, open_child, push_component,
+};
+use super::file::{Done, Files};
 use super::reports::{ParentGone, Reports};
+use super::share::Source;
 use super::{Job, attrs};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
 use crate::ipc::report::{Fault, News, Report, Step};
-use crate::ipc::ring::MESSAGE_BYTES_MAX;
 use crate::ipc::task::{self, Place, Task};
-use crate::plan::{Entry, Plan};
+use crate::plan::Entry;
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind, NAME_BYTES_MAX, Stat};
+use crate::sys::file::{self, Kind, Stat};
 use crate::sys::listing::Listing;
-use crate::sys::process;
 use std::collections::VecDeque;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// How many levels keep their two descriptors. More would save an open by path only where a tree
 /// branches this deep below itself, and cost descriptors where they are few.
 const OPEN_LEVELS: usize = 4;
 
-/// A directory with more left than this many bytes of records is wide: others may help with it.
-///
-/// Creates in one directory serialise in the kernel, so small ones must stay whole. Measured on
-/// ext4: directories of 100 names cut in two, 2.3 s instead of 1.9 s; 50,000 names left whole,
-/// 2.2 s instead of 1.4 s. 16 KiB are about 500 names.
-const WIDE_BYTES: usize = 16 * 1024;
-
-/// The longest name in a task, with its kind and its NUL.
-const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
-
 /// One copier's walk.
 pub(super) struct Walker<'a> {
-    job: Job<'a>,
-    desk: Desk<'a>,
+    pub(super) job: Job<'a>,
+    pub(super) desk: Desk<'a>,
     files: Files<'a>,
     reports: Reports,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
     /// Where the walk is: the entry, and the directory on both sides.
-    entry: u32,
-    source: Vec<u8>,
-    target: Vec<u8>,
-    staged: bool,
+    pub(super) entry: u32,
+    pub(super) source: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    pub(super) staged: bool,
     /// What is left to do: further entries, then a list of child directories per level.
-    entries: Range<u32>,
-    levels: VecDeque<Level>,
-    message: Vec<u8>,
-    name: Vec<u8>,
+    pub(super) entries: Range<u32>,
+    pub(super) levels: VecDeque<Level>,
+    pub(super) message: Vec<u8>,
+    pub(super) name: Vec<u8>,
 }
 
 /// The child directories of one directory on the path, which exist in the target and wait.
-struct Level {
-    source_bytes: usize,
-    target_bytes: usize,
-    staged: bool,
-    children: Names,
-    dirs: Option<Dirs>,
-}
-
-/// What a child directory's mark says: how its target came to be.
-#[derive(Clone, Copy)]
-struct Child {
-    /// It stood there before.
-    existed: bool,
-    /// It is built under the staged name with this number.
-    staged: Option<u8>,
-}
-
-impl Child {
-    const STAGED_MAX: u8 = 31;
-
-    fn mark(self) -> u8 {
-        0x80 | u8::from(self.existed) << 6 | self.staged.map_or(0, |variant| 0x20 | variant)
-    }
-
-    fn from_mark(mark: u8) -> Self {
-        Self { existed: mark & 0x40 != 0, staged: (mark & 0x20 != 0).then_some(mark & 0x1f) }
-    }
+pub(super) struct Level {
+    pub(super) source_bytes: usize,
+    pub(super) target_bytes: usize,
+    pub(super) staged: bool,
+    pub(super) children: Names,
+    pub(super) dirs: Option<Dirs>,
 }
 
 /// What happened in a directory while its names were gone through.
 #[derive(Default)]
-struct Visit {
-    children: Names,
+pub(super) struct Visit {
+    pub(super) children: Names,
     /// Others still work in it, or a name in it will be changed at the end.
-    open_end: bool,
-}
-
-/// Where names come from: the chunk that was just listed, or a task.
-enum Source<'n> {
-    Listed(&'n mut Listing),
-    Handed(&'n [u8]),
-}
-
-impl Source<'_> {
-    fn next(&mut self) -> Option<(Kind, &CStr)> {
-        match self {
-            Source::Listed(listing) => listing.next_entry(),
-            Source::Handed(names) => task::next_name(names),
-        }
-    }
-
-    /// Whether so much is left that it may be shared.
-    fn is_wide(&self) -> bool {
-        self.bytes_left() > WIDE_BYTES
-    }
-
-    /// What is left, in bytes of directory records; a name in a task takes about half of one.
-    fn bytes_left(&self) -> usize {
-        match self {
-            Source::Listed(listing) => listing.bytes_left(),
-            Source::Handed(names) => 2 * names.len(),
-        }
-    }
+    pub(super) open_end: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -156,7 +99,7 @@ impl<'a> Walker<'a> {
             }
             Task::Directory { place, existed } => {
                 self.go_to(place);
-                let opened = self.open_by_path(place.staged, existed);
+                let opened = open_by_path(self.job.plan, place, existed);
                 self.directory(opened, place.staged, existed)?;
                 self.descend()
             }
@@ -186,7 +129,7 @@ impl<'a> Walker<'a> {
         self.target.extend_from_slice(place.target);
     }
 
-    fn place(&self) -> Place<'_> {
+    pub(super) fn place(&self) -> Place<'_> {
         Place { entry: self.entry, source: &self.source, target: &self.target, staged: self.staged }
     }
 
@@ -214,7 +157,7 @@ impl<'a> Walker<'a> {
         self.desk.enter(self.entry, b"");
         self.desk.add(Count::Found, 1);
         let mut visit = Visit::default();
-        match self.entry_dirs(entry) {
+        match entry_dirs(self.job.plan, entry) {
             Ok(dirs) => {
                 self.one_name(
                     &dirs,
@@ -228,23 +171,6 @@ impl<'a> Walker<'a> {
             Err(fault) => self.settle_failed(Some(&entry.source_name), fault)?,
         }
         Ok(())
-    }
-
-    /// The directories that an entry itself is in; nobody has locked them.
-    fn entry_dirs(&self, entry: &Entry) -> Result<Dirs, Fault> {
-        let source = self.job.plan.source_dir(entry);
-        let target = self.job.plan.target_dir(entry);
-        Ok(Dirs {
-            source: source
-                .try_clone_to_owned()
-                .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
-            masked: file::has_default_acl(target),
-            target: target
-                .try_clone_to_owned()
-                .map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
-            staged: false,
-            contended: true,
-        })
     }
 
     // ---- directories -------------------------------------------------------------------------
@@ -284,31 +210,12 @@ impl<'a> Walker<'a> {
             }
             push_component(&mut self.source, name.to_bytes());
             push_component(&mut self.target, target_name.to_bytes());
-            let opened = opened.unwrap_or_else(|| self.open_by_path(staged, child.existed));
+            let opened = opened.unwrap_or_else(|| {
+                let place = Place { staged, ..self.place() };
+                open_by_path(self.job.plan, place, child.existed)
+            });
             return Some(Opened { opened, staged, existed: child.existed });
         }
-    }
-
-    /// Opens the directory that the walk is at, from the top.
-    fn open_by_path(&self, staged: bool, existed: bool) -> Result<Dirs, Fault> {
-        let Some(entry) = self.plan_entry() else {
-            return Err(Step::ReadDirectory.fault()(Errno::EINVAL));
-        };
-        let source = file::open_dir_beneath(self.job.plan.source_dir(entry), &self.source)
-            .map_err(Step::ReadDirectory.fault())?;
-        let top = self.job.plan.target_dir(entry);
-        let target = match file::open_dir_beneath(top, &self.target) {
-            Err(Errno::EACCES) if existed => {
-                let (parent, name) = split_last(&self.target);
-                file::open_dir_beneath(top, parent)
-                    .and_then(|parent| open_locked(&parent, &c_name(name)))
-            }
-            result => result,
-        }
-        .map_err(Step::OpenTarget.fault())?;
-        make_usable(&target, existed)?;
-        let masked = file::has_default_acl(target.as_fd());
-        Ok(Dirs { source, target, staged, masked, contended: false })
     }
 
     /// Lists the directory that the walk is at, copies what is in it, and gives it its attributes.
@@ -413,7 +320,7 @@ impl<'a> Walker<'a> {
     /// Copies names that another copier found in a directory too wide for it alone.
     fn names_task(&mut self, staged: bool, names: &[u8]) -> Result<(), ParentGone> {
         self.desk.enter(self.entry, &self.source);
-        match self.open_by_path(staged, false) {
+        match open_by_path(self.job.plan, self.place(), false) {
             Ok(dirs) => {
                 let mut visit = Visit::default();
                 self.names(&dirs, &mut Source::Handed(names), &mut visit)?;
@@ -430,7 +337,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Goes through `names` of `dirs`: what is a directory is made and kept, the rest is copied.
-    fn names(
+    pub(super) fn names(
         &mut self,
         dirs: &Dirs,
         names: &mut Source<'_>,
@@ -512,130 +419,6 @@ impl<'a> Walker<'a> {
         !self.job.passed_over.is_empty() && self.job.passed_over.contains(&self.desk.mark_of(name))
     }
 
-    // ---- handing over ------------------------------------------------------------------------
-
-    /// Whether the ring holds less than one task for each copier. A lone copier is never hungry.
-    fn is_hungry(&self) -> bool {
-        let ring = self.job.ring;
-        let enough = usize::from(self.job.plan.jobs).min(ring.capacity() / 2);
-        enough > 1 && ring.len() < enough
-    }
-
-    /// Hands over the oldest work that waits, for as long as somebody is hungry.
-    ///
-    /// `here` is the directory whose names are being gone through, if one is. What it has left is
-    /// shared only if it is wide: it is what this copier keeps for itself.
-    fn hand_over(
-        &mut self,
-        mut here: Option<(&Dirs, &mut Source<'_>, &mut Visit)>,
-    ) -> Result<(), ParentGone> {
-        while self.is_hungry() {
-            let given = match &mut here {
-                _ if self.give_entries() || self.give_oldest_child() => true,
-                Some((dirs, names, visit)) if names.is_wide() => {
-                    self.give_child(None, &mut visit.children, dirs.staged) || {
-                        visit.open_end = true;
-                        self.give_names(dirs, names, visit)?
-                    }
-                }
-                _ => false,
-            };
-            if !given {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands over the later half of the things that the user named.
-    fn give_entries(&mut self) -> bool {
-        if self.entries.is_empty() {
-            return false;
-        }
-        let middle = self.entries.start + (self.entries.end - self.entries.start) / 2;
-        Task::Entries { first: middle, end: self.entries.end }.encode(&mut self.message);
-        let given = self.job.ring.try_push(&self.message).is_ok();
-        if given {
-            self.entries.end = middle;
-        }
-        given
-    }
-
-    /// Hands over a child directory of the uppermost level that has one.
-    fn give_oldest_child(&mut self) -> bool {
-        while self.levels.front().is_some_and(|level| level.children.is_empty()) {
-            self.levels.pop_front();
-        }
-        let Some(mut level) = self.levels.pop_front() else { return false };
-        let lengths = Some((level.source_bytes, level.target_bytes));
-        let given = self.give_child(lengths, &mut level.children, level.staged);
-        self.levels.push_front(level);
-        given
-    }
-
-    /// Hands over the first of `children`, whose directory is where the walk is or, with lengths,
-    /// one above it. If that cannot be, the child stays, as the last.
-    fn give_child(
-        &mut self,
-        lengths: Option<(usize, usize)>,
-        children: &mut Names,
-        staged: bool,
-    ) -> bool {
-        let Some(mark) = children.pop_front(&mut self.name) else { return false };
-        let child = Child::from_mark(mark);
-        let name = c_name(&self.name);
-        let (source_bytes, target_bytes) =
-            lengths.unwrap_or((self.source.len(), self.target.len()));
-        let target_name = child.target_name(self.job.plan, self.entry, source_bytes == 0, &name);
-        let mut source = self.source[..source_bytes].to_vec();
-        let mut target = self.target[..target_bytes].to_vec();
-        push_component(&mut source, name.to_bytes());
-        push_component(&mut target, target_name.to_bytes());
-        let staged = staged || child.staged.is_some();
-        let place = Place { entry: self.entry, source: &source, target: &target, staged };
-        Task::Directory { place, existed: child.existed }.encode(&mut self.message);
-        let given = self.job.ring.try_push(&self.message).is_ok();
-        if !given && children.push(mark, &name).is_err() {
-            // It has just been taken out, so there is room for it.
-            unreachable!("a name that was taken out fits back in");
-        }
-        given
-    }
-
-    /// Hands over some of the names that are left: at most half, and what fits in a slot.
-    fn give_names(
-        &mut self,
-        dirs: &Dirs,
-        names: &mut Source<'_>,
-        visit: &mut Visit,
-    ) -> Result<bool, ParentGone> {
-        let mut message = std::mem::take(&mut self.message);
-        Task::Names { place: self.place(), names: b"" }.encode(&mut message);
-        let start = message.len();
-        if start + WIDE_BYTES / 4 > MESSAGE_BYTES_MAX {
-            self.message = message;
-            return Ok(false); // the path alone fills the slot
-        }
-        let listed = matches!(names, Source::Listed(_));
-        while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX
-            && 2 * (message.len() - start) < names.bytes_left()
-        {
-            let Some((kind, name)) = names.next() else { break };
-            task::put_name(&mut message, kind, name);
-            if listed {
-                self.desk.add(Count::Found, 1);
-            }
-        }
-        let given = self.job.ring.try_push(&message).is_ok();
-        if !given {
-            self.names(dirs, &mut Source::Handed(&message[start..]), visit)?;
-        }
-        self.message = message;
-        Ok(given)
-    }
-
-    // ---- telling -----------------------------------------------------------------------------
-
     /// Counts an entry that ended well; without a name it is the directory that the walk is at.
     fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
         match done {
@@ -692,118 +475,4 @@ struct Opened {
     opened: Result<Dirs, Fault>,
     staged: bool,
     existed: bool,
-}
-
-impl Child {
-    /// The name of the child in the target as it is now. At the top it is the entry's, which need
-    /// not be that of the source.
-    fn target_name(self, plan: &Plan, entry: u32, at_top: bool, name: &CStr) -> CString {
-        let own = plan
-            .entries
-            .get(entry as usize)
-            .filter(|_| at_top)
-            .map_or(name, |entry| &entry.target_name);
-        self.staged.map_or_else(|| own.to_owned(), |variant| staged_name(own, variant.into()))
-    }
-}
-
-/// Sees to it that the target has a directory for the child.
-fn make_child(dirs: &Dirs, name: &CStr) -> Result<Child, Fault> {
-    let fault = Step::CreateDirectory.fault();
-    if dirs.staged {
-        let existed = make_or_find(dirs, name).map_err(fault)?;
-        return Ok(Child { existed, staged: None });
-    }
-    match file::stat_at(&dirs.target, name) {
-        Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, staged: None }),
-        Ok(_) => Err(fault(Errno::EEXIST)),
-        Err(Errno::ENOENT) => {
-            let (variant, staged) = if dirs.contended {
-                (0, staged_name(name, 0)) // what else is beside the source does not come along
-            } else {
-                free_staged_name(dirs, name)
-            };
-            let variant =
-                u8::try_from(variant).ok().filter(|&variant| variant <= Child::STAGED_MAX);
-            let variant = variant.ok_or_else(|| fault(Errno::EEXIST))?;
-            let existed = make_or_find(dirs, &staged).map_err(fault)?;
-            Ok(Child { existed, staged: Some(variant) })
-        }
-        Err(errno) => Err(fault(errno)),
-    }
-}
-
-/// Makes a directory where nobody else looks; says whether an earlier run had made it.
-///
-/// Born for the owner alone; it gets its bits when it is complete.
-fn make_or_find(dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
-    match file::make_dir(&dirs.target, name, 0o700) {
-        Err(Errno::EEXIST) => {}
-        result => return result.map(|()| false),
-    }
-    if file::stat_at(&dirs.target, name)?.kind() == Kind::Directory {
-        return Ok(true);
-    }
-    file::unlink(&dirs.target, name)?; // the source had a file here when the earlier run was cut off
-    file::make_dir(&dirs.target, name, 0o700).map(|()| false)
-}
-
-/// Opens a child directory on both sides.
-fn open_child(
-    dirs: &Dirs,
-    name: &CStr,
-    target_name: &CStr,
-    staged: bool,
-    existed: bool,
-) -> Result<Dirs, Fault> {
-    let source = file::open_dir_at(&dirs.source, name).map_err(Step::ReadDirectory.fault())?;
-    let target = match file::open_dir_at(&dirs.target, target_name) {
-        Err(Errno::EACCES) if existed => open_locked(&dirs.target, target_name),
-        result => result,
-    }
-    .map_err(Step::OpenTarget.fault())?;
-    make_usable(&target, existed)?;
-    let masked = if existed { file::has_default_acl(target.as_fd()) } else { dirs.masked };
-    Ok(Dirs { source, target, staged, masked, contended: false })
-}
-
-/// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
-fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    file::set_permissions_at(&parent, name, 0o700)?;
-    file::open_dir_at(&parent, name)
-}
-
-/// Lets us work in a directory that stood there without rights for its owner.
-///
-/// A copy of a read-only folder is one, and must be able to go on after an interruption.
-fn make_usable(target: &OwnedFd, existed: bool) -> Result<(), Fault> {
-    if !existed || process::is_root() {
-        return Ok(());
-    }
-    let stat = file::stat_fd(target).map_err(Step::OpenTarget.fault())?;
-    let bits = stat.permissions();
-    if bits & 0o700 == 0o700 || stat.owner() != process::user() {
-        return Ok(());
-    }
-    file::set_permissions(target, bits | 0o700).map_err(Step::OpenTarget.fault())
-}
-
-fn push_component(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
-}
-
-/// The path above the last component, and that.
-fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
-    }
-}
-
-/// Names come from listings and operands, where a NUL ends them.
-fn c_name(name: &[u8]) -> CString {
-    CString::new(name).unwrap_or_default()
 }

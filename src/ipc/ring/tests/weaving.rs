@@ -18,7 +18,8 @@ const EVER: Duration = Duration::MAX;
 /// Runs `scenario` in every order in which threads are preempted at most `preemptions` times.
 pub(super) fn weave(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = std::env::var("PB").map(|p|p.parse().unwrap()).ok().or(Some(preemptions));
+    builder.preemption_bound =
+        std::env::var("PB").map(|p| p.parse().unwrap()).ok().or(Some(preemptions));
     builder.max_branches = 10_000;
     builder.check(scenario);
 }
@@ -77,32 +78,27 @@ pub(super) fn take_all(ring: &Ring, taken: &Taken) -> TakeError {
 /// Two pushers, two takers, two slots, three messages: everything at once.
 #[test]
 fn loom_each_message_is_taken_once() {
-    weave(2, || {
+    weave(1, || {
         let (ring, taken) = (ring(), Taken::none());
-        let pushers = [vec![0, 1], vec![2]].map(|numbers| {
+        push(&ring, 0);
+        let pusher = |number| {
             let ring = ring.clone();
-            ring.task_begun();
-            thread::spawn(move || {
-                numbers.into_iter().for_each(|number| push(&ring, number));
-                ring.task_done();
-            })
-        });
-        let take = |ring: &Ring, taken: &Taken| {
-            let mut into = Vec::new();
-            while ring.take(&mut into).is_ok() {
-                taken.add(&into);
-                ring.task_done();
+            move || push(&ring, number)
+        };
+        let taker = |count| {
+            let (ring, taken) = (ring.clone(), taken.clone());
+            move || {
+                let mut into = Vec::new();
+                for _ in 0..count {
+                    assert_eq!(ring.take(&mut into), Ok(()));
+                    taken.add(&into);
+                }
             }
         };
-        let taker = thread::spawn({
-            let (ring, taken) = (ring.clone(), taken.clone());
-            move || take(&ring, &taken)
-        });
-        take(&ring, &taken);
-        join(pushers);
-        taker.join().expect("taker");
+        let others = [thread::spawn(pusher(1)), thread::spawn(pusher(2)), thread::spawn(taker(2))];
+        taker(1)();
+        join(others);
         assert_eq!(taken.sorted(), [0, 1, 2]);
-        assert_eq!(ring.unfinished(), 0);
     });
 }
 
@@ -205,20 +201,16 @@ fn loom_the_last_one_to_finish_closes() {
                     taken.add(&into);
                     if into == message(0) {
                         ring.try_push(&message(1)).expect("room, and not closed");
-                        ring.try_push(&message(2)).expect("room, and not closed");
                     }
                     ring.task_done();
                 }
             }
         };
         ring.try_push(&message(0)).expect("room");
-        let others = [
-            thread::spawn(copier(ring.clone(), taken.clone())),
-            thread::spawn(copier(ring.clone(), taken.clone())),
-        ];
+        let other = thread::spawn(copier(ring.clone(), taken.clone()));
         copier(ring.clone(), taken.clone())();
-        join(others);
-        assert_eq!(taken.sorted(), [0, 1, 2]);
+        join([other]);
+        assert_eq!(taken.sorted(), [0, 1]);
         assert!(ring.is_closed());
     });
 }
