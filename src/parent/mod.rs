@@ -2,13 +2,16 @@
 
 mod claim;
 mod finish;
+mod intake;
 mod ledger;
 mod output;
 mod pool;
 mod progress;
+mod round;
 mod scout;
 mod screen;
 mod supervise;
+mod watch;
 
 use crate::error::{Refusal, Unavailable};
 use crate::outcome::Outcome;

@@ -7,78 +7,37 @@
 use super::Show;
 use super::claim::Claim;
 use super::finish;
-use super::ledger::{Built, LateDir, Ledger};
-use super::pool::Pool;
-use super::progress::Position;
-use super::scout;
+use super::ledger::Ledger;
+use super::round::{Round, START_PAUSE, Stop, TICK};
 use super::screen::Screen;
 use crate::copier::{self, Job};
-use crate::error::{Unavailable, describe_fault, describe_vanished, ends_the_run};
-use crate::human;
-use crate::ipc::counters::{Count, Counters, Totals};
-use crate::ipc::forecast::{Forecast, Work};
-use crate::ipc::report::{Fault, News, Report, Step};
-use crate::ipc::ring::SharedRing;
-use crate::ipc::task::Task;
+use crate::error::Unavailable;
+use crate::ipc::counters::{Count, Totals};
+use crate::ipc::forecast::Forecast;
 use crate::outcome::{End, Outcome};
 use crate::plan::Plan;
-use crate::quote::{escape, quote};
+use crate::sys::describe;
 use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid};
 use crate::sys::signals::{self, Signals, Wish};
-use crate::sys::{Errno, describe};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
-
-/// The beat of the loop: the line is drawn and deadlines are looked at this often.
-const TICK: Duration = Duration::from_millis(100);
-
-/// A run that is over before this needs no progress line.
-const LINE_AFTER: Duration = Duration::from_millis(500);
-
-/// The pause before another copier is started, at first; it doubles while the others suffice.
-const START_PAUSE: Duration = Duration::from_millis(1);
-
-/// After a signal: how long a copier may finish its file, and when it is ended in any case.
-const FINISH_WITHIN: Duration = Duration::from_millis(1000);
-const END_WITHIN: Duration = Duration::from_millis(1800);
+use std::time::Instant;
 
 /// Rounds in a row that may end early without a gain. A file that kills its copiers costs three.
 const FRUITLESS_ROUNDS_MAX: u32 = 16;
 
 /// A run as the parent sees it.
 pub(super) struct Supervisor<'a> {
-    plan: &'a Plan,
-    claim: &'a Claim,
-    signals: &'a Signals,
-    screen: Screen,
-    ledger: Ledger,
-    begun: Instant,
-    forecast: Option<Forecast>,
-    scout: Option<Pid>,
-    totals: Totals,
-    failed_late: u64,
-}
-
-/// Why a round is to end before its work is done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    CopierLost,
-    TargetLost,
-    Signal { number: i32, since: Instant },
-}
-
-/// One life of a ring and its copiers.
-struct Round {
-    ring: SharedRing,
-    counters: Counters,
-    pool: Pool,
-    stop: Option<Stop>,
-    pause: Duration,
-    next_start: Instant,
-    /// Whether a place was newly passed over, which is a gain.
-    passed_over: bool,
-    abandoned: bool,
+    pub(super) plan: &'a Plan,
+    pub(super) claim: &'a Claim,
+    pub(super) signals: &'a Signals,
+    pub(super) screen: Screen,
+    pub(super) ledger: Ledger,
+    pub(super) begun: Instant,
+    pub(super) forecast: Option<Forecast>,
+    pub(super) scout: Option<Pid>,
+    pub(super) totals: Totals,
+    pub(super) failed_late: u64,
 }
 
 impl<'a> Supervisor<'a> {
@@ -276,89 +235,6 @@ impl<'a> Supervisor<'a> {
         reach_all(process::proceed);
     }
 
-    /// Reads what copiers have said.
-    fn listen(&mut self, round: &mut Round) {
-        if self.screen.is_full() {
-            return;
-        }
-        let Round { pool, .. } = round;
-        let mut target_lost = false;
-        for copier in pool.copiers_mut() {
-            if copier.receive().is_err() {
-                continue; // its pipe is closed now; its end will tell why
-            }
-            let mut garbled = false;
-            copier.with_inbox(|inbox| {
-                let mut rest = inbox;
-                loop {
-                    match Report::decode(&mut rest) {
-                        Ok(Some(report)) => target_lost |= self.take_in(&report),
-                        Ok(None) => break inbox.len() - rest.len(),
-                        Err(_) => {
-                            garbled = true;
-                            break inbox.len();
-                        }
-                    }
-                }
-            });
-            if garbled && copier.kill().is_err() {
-                // It is dead already, which is what was wanted.
-            }
-        }
-        if target_lost {
-            round.stop(Stop::TargetLost);
-        }
-    }
-
-    /// Takes one report in; true if it means that no more can be written to the target.
-    fn take_in(&mut self, report: &Report<'_>) -> bool {
-        let place = report.place;
-        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return false };
-        match report.news {
-            News::Done => self.screen.name(&escape(&entry.show_target(place.source))),
-            News::Failed(fault) => {
-                if self.ledger.is_news(fault, place) {
-                    self.tell_failure(fault, place.entry, place.source);
-                }
-                return ends_the_run(fault);
-            }
-            News::Vanished(fault) => {
-                if self.ledger.is_news(fault, place) {
-                    self.tell_vanished(fault, place.entry, place.source);
-                }
-            }
-            News::Later => self.ledger.late.push(LateDir {
-                entry: place.entry,
-                source: place.source.to_vec(),
-                target: place.target.to_vec(),
-                staged: place.staged,
-            }),
-            News::Built { staged } => self.ledger.built.push(Built {
-                entry: place.entry,
-                source: place.source.to_vec(),
-                target: place.target.to_vec(),
-                staged_name: staged.to_vec(),
-            }),
-        }
-        false
-    }
-
-    fn tell_failure(&mut self, fault: Fault, entry: u32, source: &[u8]) {
-        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
-        let message = describe_fault(fault, &entry.show_source(source), &entry.show_target(source));
-        *self.ledger.kinds.entry(fault).or_default() += 1;
-        self.screen.error(&message);
-    }
-
-    fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
-        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
-        let shown = entry.show_source(source);
-        self.screen.error(&match fault.step {
-            Step::Changed => describe_fault(fault, &shown, b""),
-            _ => describe_vanished(&shown),
-        });
-    }
-
     /// Reaps copiers that have ended; one that ended before its work was done ends the round.
     fn bury(&mut self, round: &mut Round) {
         let done = round.ring.is_closed() || round.ring.is_stopped();
@@ -381,81 +257,6 @@ impl<'a> Supervisor<'a> {
         round.stop(Stop::CopierLost);
     }
 
-    /// Draws the line, which begins when the run takes long enough to want one.
-    fn draw(&mut self, round: &Round) {
-        if !self.screen.draws() || self.begun.elapsed() < LINE_AFTER {
-            return;
-        }
-        if self.forecast.is_none() {
-            self.begin_scouting();
-        }
-        let position = self.position(round);
-        let name = self.name_in_hand(round);
-        if self.screen.line().is_none() {
-            self.screen.begin_line();
-        }
-        if let Some(line) = self.screen.line() {
-            line.update(&position, &name);
-        }
-    }
-
-    fn begin_scouting(&mut self) {
-        let Ok(forecast) = Forecast::create() else { return }; // then the line has no percentage
-        self.scout = scout::start(self.plan, &forecast).ok();
-        self.forecast = Some(forecast);
-    }
-
-    fn end_scout(&mut self) {
-        if let Some(scout) = self.scout.take()
-            && process::kill(scout).and_then(|()| process::join(scout)).is_err()
-        {
-            // It had ended and was reaped already.
-        }
-    }
-
-    fn position(&self, round: &Round) -> Position {
-        let unknown = Work { entries: 0, bytes: 0, complete: false };
-        Position {
-            totals: round.counters.totals(),
-            work: self.forecast.as_ref().map_or(unknown, Forecast::get),
-            elapsed: self.begun.elapsed(),
-        }
-    }
-
-    fn name_in_hand(&self, round: &Round) -> String {
-        let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
-        let place =
-            alive.filter_map(|copier| round.counters.desk(copier.number()).whereabouts()).next();
-        let Some(place) = place else { return String::new() };
-        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return String::new() };
-        let mut path = place.dir;
-        if !path.is_empty() && !place.name.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&place.name);
-        escape(&entry.show_source(&path))
-    }
-
-    /// What USR1 asks for.
-    fn tell_status(&mut self, round: &Round) {
-        let position = self.position(round);
-        let totals = self.ledger.sum_up(position.totals);
-        let of = if position.work.complete {
-            format!(" of {}", human::count(position.work.entries))
-        } else {
-            String::new()
-        };
-        let name = self.name_in_hand(round);
-        self.screen.error(&format!(
-            "{}{of} entries, {}, {}, {} copiers, at {}",
-            human::count(totals.settled()),
-            human::bytes(totals.get(Count::Bytes)),
-            human::duration(position.elapsed),
-            round.pool.copiers().iter().filter(|copier| copier.is_alive()).count(),
-            quote(name.as_bytes()),
-        ));
-    }
-
     /// Waits until all that was said is written, or a signal says that nobody wants to know.
     fn drain(&mut self) {
         self.screen.flush();
@@ -473,83 +274,6 @@ impl<'a> Supervisor<'a> {
                 }
             }
             self.screen.flush();
-        }
-    }
-}
-
-impl Round {
-    fn begin(plan: &Plan) -> Result<Self, Unavailable> {
-        let out_of_memory = |what| move |source| Unavailable { what, source };
-        let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
-        let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
-        let mut root = Vec::new();
-        let end = u32::try_from(plan.entries.len()).unwrap_or(u32::MAX);
-        Task::Entries { first: 0, end }.encode(&mut root);
-        ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
-        Ok(Self {
-            ring,
-            counters,
-            pool: Pool::default(),
-            stop: None,
-            pause: START_PAUSE,
-            next_start: Instant::now(),
-            passed_over: false,
-            abandoned: false,
-        })
-    }
-
-    /// Whether work waits that nobody has taken, and it is time to look.
-    fn wants_copier(&mut self, jobs: u16) -> bool {
-        let now = Instant::now();
-        if !self.may_grow(jobs) || now < self.next_start {
-            return false;
-        }
-        if self.ring.is_empty() {
-            self.pause = (self.pause * 2).min(TICK);
-            self.next_start = now + self.pause;
-            return false;
-        }
-        true
-    }
-
-    fn may_grow(&self, jobs: u16) -> bool {
-        self.stop.is_none() && self.pool.len() < usize::from(jobs) && !self.ring.is_closed()
-    }
-
-    /// How long the supervisor may sleep.
-    fn patience(&self, jobs: u16) -> Duration {
-        if self.may_grow(jobs) {
-            self.next_start.saturating_duration_since(Instant::now()).min(TICK)
-        } else {
-            TICK
-        }
-    }
-
-    /// Has the copiers end after the file in hand. A signal outranks the other reasons.
-    fn stop(&mut self, why: Stop) {
-        if self.stop.is_none() || matches!(why, Stop::Signal { .. }) {
-            self.stop = Some(why);
-        }
-        self.ring.stop();
-    }
-
-    /// After a signal, first asks for the file in hand, then takes the copiers' lives.
-    fn press(&mut self) {
-        let Some(Stop::Signal { since, .. }) = self.stop else { return };
-        if since.elapsed() >= FINISH_WITHIN && !self.abandoned {
-            self.abandoned = true;
-            self.counters.abandon();
-        }
-        if since.elapsed() >= END_WITHIN {
-            self.kill_all();
-        }
-    }
-
-    fn kill_all(&mut self) {
-        for copier in self.pool.copiers_mut() {
-            if copier.is_alive() && copier.kill().and_then(|()| copier.join()).is_err() {
-                // It had ended and was reaped already.
-            }
         }
     }
 }

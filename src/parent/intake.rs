@@ -1,0 +1,93 @@
+//! What copiers say, as it comes in: names and failures to the screen, the rest to the ledger.
+
+use super::ledger::{Built, LateDir};
+use super::round::{Round, Stop};
+use super::supervise::Supervisor;
+use crate::error::{describe_fault, describe_vanished, ends_the_run};
+use crate::ipc::report::{Fault, News, Report, Step};
+use crate::quote::escape;
+
+impl Supervisor<'_> {
+    /// Reads what copiers have said.
+    pub(super) fn listen(&mut self, round: &mut Round) {
+        if self.screen.is_full() {
+            return;
+        }
+        let Round { pool, .. } = round;
+        let mut target_lost = false;
+        for copier in pool.copiers_mut() {
+            if copier.receive().is_err() {
+                continue; // its pipe is closed now; its end will tell why
+            }
+            let mut garbled = false;
+            copier.with_inbox(|inbox| {
+                let mut rest = inbox;
+                loop {
+                    match Report::decode(&mut rest) {
+                        Ok(Some(report)) => target_lost |= self.take_in(&report),
+                        Ok(None) => break inbox.len() - rest.len(),
+                        Err(_) => {
+                            garbled = true;
+                            break inbox.len();
+                        }
+                    }
+                }
+            });
+            if garbled && copier.kill().is_err() {
+                // It is dead already, which is what was wanted.
+            }
+        }
+        if target_lost {
+            round.stop(Stop::TargetLost);
+        }
+    }
+
+    /// Takes one report in; true if it means that no more can be written to the target.
+    fn take_in(&mut self, report: &Report<'_>) -> bool {
+        let place = report.place;
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return false };
+        match report.news {
+            News::Done => self.screen.name(&escape(&entry.show_target(place.source))),
+            News::Failed(fault) => {
+                if self.ledger.is_news(fault, place) {
+                    self.tell_failure(fault, place.entry, place.source);
+                }
+                return ends_the_run(fault);
+            }
+            News::Vanished(fault) => {
+                if self.ledger.is_news(fault, place) {
+                    self.tell_vanished(fault, place.entry, place.source);
+                }
+            }
+            News::Later => self.ledger.late.push(LateDir {
+                entry: place.entry,
+                source: place.source.to_vec(),
+                target: place.target.to_vec(),
+                staged: place.staged,
+            }),
+            News::Built { staged } => self.ledger.built.push(Built {
+                entry: place.entry,
+                source: place.source.to_vec(),
+                target: place.target.to_vec(),
+                staged_name: staged.to_vec(),
+            }),
+        }
+        false
+    }
+
+    pub(super) fn tell_failure(&mut self, fault: Fault, entry: u32, source: &[u8]) {
+        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
+        let message = describe_fault(fault, &entry.show_source(source), &entry.show_target(source));
+        *self.ledger.kinds.entry(fault).or_default() += 1;
+        self.screen.error(&message);
+    }
+
+    fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
+        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
+        let shown = entry.show_source(source);
+        self.screen.error(&match fault.step {
+            Step::Changed => describe_fault(fault, &shown, b""),
+            _ => describe_vanished(&shown),
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! A round: one life of a ring and its copiers, and how it is brought to its end.
+
+use super::pool::Pool;
+use crate::error::Unavailable;
+use crate::ipc::counters::Counters;
+use crate::ipc::ring::SharedRing;
+use crate::ipc::task::Task;
+use crate::plan::Plan;
+use crate::sys::Errno;
+use std::time::{Duration, Instant};
+
+/// The beat of the loop: the line is drawn and deadlines are looked at this often.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+/// The pause before another copier is started, at first; it doubles while the others suffice.
+pub(super) const START_PAUSE: Duration = Duration::from_millis(1);
+
+/// After a signal: how long a copier may finish its file, and when it is ended in any case.
+const FINISH_WITHIN: Duration = Duration::from_millis(1000);
+const END_WITHIN: Duration = Duration::from_millis(1800);
+
+/// Why a round is to end before its work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    CopierLost,
+    TargetLost,
+    Signal { number: i32, since: Instant },
+}
+
+/// One life of a ring and its copiers.
+pub(super) struct Round {
+    pub(super) ring: SharedRing,
+    pub(super) counters: Counters,
+    pub(super) pool: Pool,
+    pub(super) stop: Option<Stop>,
+    pub(super) pause: Duration,
+    pub(super) next_start: Instant,
+    /// Whether a place was newly passed over, which is a gain.
+    pub(super) passed_over: bool,
+    pub(super) abandoned: bool,
+}
+
+impl Round {
+    pub(super) fn begin(plan: &Plan) -> Result<Self, Unavailable> {
+        let out_of_memory = |what| move |source| Unavailable { what, source };
+        let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
+        let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
+        let mut root = Vec::new();
+        let end = u32::try_from(plan.entries.len()).unwrap_or(u32::MAX);
+        Task::Entries { first: 0, end }.encode(&mut root);
+        ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
+        Ok(Self {
+            ring,
+            counters,
+            pool: Pool::default(),
+            stop: None,
+            pause: START_PAUSE,
+            next_start: Instant::now(),
+            passed_over: false,
+            abandoned: false,
+        })
+    }
+
+    /// Whether work waits that nobody has taken, and it is time to look.
+    pub(super) fn wants_copier(&mut self, jobs: u16) -> bool {
+        let now = Instant::now();
+        if !self.may_grow(jobs) || now < self.next_start {
+            return false;
+        }
+        if self.ring.is_empty() {
+            self.pause = (self.pause * 2).min(TICK);
+            self.next_start = now + self.pause;
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn may_grow(&self, jobs: u16) -> bool {
+        self.stop.is_none() && self.pool.len() < usize::from(jobs) && !self.ring.is_closed()
+    }
+
+    /// How long the supervisor may sleep.
+    pub(super) fn patience(&self, jobs: u16) -> Duration {
+        if self.may_grow(jobs) {
+            self.next_start.saturating_duration_since(Instant::now()).min(TICK)
+        } else {
+            TICK
+        }
+    }
+
+    /// Has the copiers end after the file in hand. A signal outranks the other reasons.
+    pub(super) fn stop(&mut self, why: Stop) {
+        if self.stop.is_none() || matches!(why, Stop::Signal { .. }) {
+            self.stop = Some(why);
+        }
+        self.ring.stop();
+    }
+
+    /// After a signal, first asks for the file in hand, then takes the copiers' lives.
+    pub(super) fn press(&mut self) {
+        let Some(Stop::Signal { since, .. }) = self.stop else { return };
+        if since.elapsed() >= FINISH_WITHIN && !self.abandoned {
+            self.abandoned = true;
+            self.counters.abandon();
+        }
+        if since.elapsed() >= END_WITHIN {
+            self.kill_all();
+        }
+    }
+
+    pub(super) fn kill_all(&mut self) {
+        for copier in self.pool.copiers_mut() {
+            if copier.is_alive() && copier.kill().and_then(|()| copier.join()).is_err() {
+                // It had ended and was reaped already.
+            }
+        }
+    }
+}

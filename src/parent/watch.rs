@@ -1,0 +1,92 @@
+//! How far a run has come: the progress line and the answer to USR1.
+
+use super::progress::Position;
+use super::round::Round;
+use super::scout;
+use super::supervise::Supervisor;
+use crate::human;
+use crate::ipc::counters::Count;
+use crate::ipc::forecast::{Forecast, Work};
+use crate::quote::{escape, quote};
+use crate::sys::process;
+use std::time::Duration;
+
+/// A run that is over before this needs no progress line.
+const LINE_AFTER: Duration = Duration::from_millis(500);
+
+impl Supervisor<'_> {
+    /// Draws the line, which begins when the run takes long enough to want one.
+    pub(super) fn draw(&mut self, round: &Round) {
+        if !self.screen.draws() || self.begun.elapsed() < LINE_AFTER {
+            return;
+        }
+        if self.forecast.is_none() {
+            self.begin_scouting();
+        }
+        let position = self.position(round);
+        let name = self.name_in_hand(round);
+        if self.screen.line().is_none() {
+            self.screen.begin_line();
+        }
+        if let Some(line) = self.screen.line() {
+            line.update(&position, &name);
+        }
+    }
+
+    fn begin_scouting(&mut self) {
+        let Ok(forecast) = Forecast::create() else { return }; // then the line has no percentage
+        self.scout = scout::start(self.plan, &forecast).ok();
+        self.forecast = Some(forecast);
+    }
+
+    pub(super) fn end_scout(&mut self) {
+        if let Some(scout) = self.scout.take()
+            && process::kill(scout).and_then(|()| process::join(scout)).is_err()
+        {
+            // It had ended and was reaped already.
+        }
+    }
+
+    fn position(&self, round: &Round) -> Position {
+        let unknown = Work { entries: 0, bytes: 0, complete: false };
+        Position {
+            totals: round.counters.totals(),
+            work: self.forecast.as_ref().map_or(unknown, Forecast::get),
+            elapsed: self.begun.elapsed(),
+        }
+    }
+
+    fn name_in_hand(&self, round: &Round) -> String {
+        let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
+        let place =
+            alive.filter_map(|copier| round.counters.desk(copier.number()).whereabouts()).next();
+        let Some(place) = place else { return String::new() };
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return String::new() };
+        let mut path = place.dir;
+        if !path.is_empty() && !place.name.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&place.name);
+        escape(&entry.show_source(&path))
+    }
+
+    /// What USR1 asks for.
+    pub(super) fn tell_status(&mut self, round: &Round) {
+        let position = self.position(round);
+        let totals = self.ledger.sum_up(position.totals);
+        let of = if position.work.complete {
+            format!(" of {}", human::count(position.work.entries))
+        } else {
+            String::new()
+        };
+        let name = self.name_in_hand(round);
+        self.screen.error(&format!(
+            "{}{of} entries, {}, {}, {} copiers, at {}",
+            human::count(totals.settled()),
+            human::bytes(totals.get(Count::Bytes)),
+            human::duration(position.elapsed),
+            round.pool.copiers().iter().filter(|copier| copier.is_alive()).count(),
+            quote(name.as_bytes()),
+        ));
+    }
+}
