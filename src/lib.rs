@@ -4,6 +4,9 @@
 //! Its modules are floors: each uses only the floors below it (`tests/layers.rs` checks that).
 //! ARCHITECTURE.md tells how a copy goes through them.
 
+// In the data path no result may be dropped unseen; tests may.
+#![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
+
 pub mod cli;
 pub mod copier;
 pub mod error;

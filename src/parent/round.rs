@@ -38,6 +38,8 @@ pub(super) struct Round {
     /// Whether a place was newly passed over, which is a gain.
     pub(super) passed_over: bool,
     pub(super) abandoned: bool,
+    /// Whether a copier or the scout may wait to be reaped.
+    pub(super) child_ended: bool,
 }
 
 impl Round {
@@ -58,6 +60,7 @@ impl Round {
             next_start: Instant::now(),
             passed_over: false,
             abandoned: false,
+            child_ended: false,
         })
     }
 

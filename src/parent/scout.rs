@@ -1,7 +1,6 @@
 //! The scout: a process of its own that counts ahead, so that the line can show a percentage.
 //!
-//! It runs at the lowest priority and is forked only once a line is drawn, so that it costs the
-//! copiers next to nothing. It only looks: names through `walkdir`, sizes through `lstat`.
+//! It runs at a low priority and is forked only once a line is drawn. It only looks: names through `walkdir`, sizes through `lstat`.
 
 use crate::ipc::forecast::{Forecast, Work};
 use crate::plan::{Entry, Plan};
@@ -11,6 +10,15 @@ use crate::sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use walkdir::WalkDir;
+
+/// How polite the scout is.
+///
+/// Counting costs about 2.6 µs an entry (names alone 1.3, sizes the rest), a small file in memory
+/// 20 µs: counted at full speed, such a tree would take an eighth longer to copy. Beside eight
+/// copiers on two processors this leaves the scout a twentieth of one of them, so that the line
+/// costs 2.5 % at most; at 19 the copy is over before the scout is. Where copiers wait for a disk
+/// it has all the time it wants.
+const NICE: i32 = 7;
 
 /// How many entries are counted between two looks at the clock of the others: their line needs
 /// numbers that grow.
@@ -23,7 +31,7 @@ pub(super) fn start(plan: &Plan, forecast: &Forecast) -> Result<Pid> {
         Side::Parent(pid) => Ok(pid),
         Side::Child => {
             process::die_with_parent(parent);
-            process::lower_priority();
+            process::be_nice(NICE);
             let counted = signals::leave_to_parent().and_then(|()| count(plan, forecast));
             process::exit(i32::from(counted.is_err()));
         }

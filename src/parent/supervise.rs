@@ -203,7 +203,7 @@ impl<'a> Supervisor<'a> {
                         line.redraw();
                     }
                 }
-                Wish::Child => {} // the dead are looked for after every wait
+                Wish::Child => round.child_ended = true,
             }
         }
         Ok(())
@@ -237,6 +237,9 @@ impl<'a> Supervisor<'a> {
 
     /// Reaps copiers that have ended; one that ended before its work was done ends the round.
     fn bury(&mut self, round: &mut Round) {
+        if !std::mem::take(&mut round.child_ended) {
+            return; // 512 copiers would be 512 calls for each event
+        }
         let done = round.ring.is_closed() || round.ring.is_stopped();
         let mut lost = Vec::new();
         for copier in round.pool.copiers_mut() {

@@ -121,10 +121,10 @@ pub fn user() -> u32 {
     unistd::geteuid().as_raw()
 }
 
-/// Runs only when the others leave time: the lowest priority.
-pub fn lower_priority() {
+/// Takes a smaller share of a busy processor than the others: `nice` 1 to 19.
+pub fn be_nice(nice: i32) {
     // SAFETY: setpriority takes numbers only; if it is refused, nothing is lost but politeness.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
 }
 
 /// Raises the soft limit of open files to the hard one, and says what it is.

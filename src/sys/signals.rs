@@ -43,6 +43,10 @@ impl Signals {
     ///
     /// A HUP, INT or TSTP that was ignored when the program started (`nohup`, a shell's `&`) stays so.
     pub fn watch() -> Result<Self> {
+        // A parent that ignored it would have left us without word of our own children's ends.
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: SIG_DFL runs no code of ours.
+        unsafe { sigaction(Signal::SIGCHLD, &default) }?;
         let mut set = SigSet::empty();
         for signal in WATCHED {
             if !is_ignored(signal) {
