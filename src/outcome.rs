@@ -37,6 +37,8 @@ pub enum End {
     TargetLost,
     /// Copiers died in round after round, and nothing was gained.
     CopiersDied,
+    /// The machine denied the run something that it cannot do without.
+    Unavailable,
 }
 
 /// All there is to say when a run is over.
@@ -70,7 +72,7 @@ impl Outcome {
         match self.end {
             End::Signal(_) => None,
             End::TargetLost => Some(code::TARGET_LOST),
-            End::CopiersDied => Some(code::COPIERS_DIED),
+            End::CopiersDied | End::Unavailable => Some(code::COPIERS_DIED),
             End::Finished if !self.is_balanced() => Some(code::UNBALANCED),
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 Some(code::SOME_FAILED)
@@ -101,6 +103,10 @@ impl Outcome {
             ),
             End::CopiersDied => format!(
                 "stopped after {done} in {time}: copiers kept dying{}\nhint: see what kills them (memory limits?); the same command goes on from there",
+                self.others()
+            ),
+            End::Unavailable => format!(
+                "stopped after {done} in {time}{}\nhint: the same command goes on from there",
                 self.others()
             ),
         }

@@ -247,7 +247,7 @@ impl Planner {
             .map_err(|errno| Refusal::cannot("stat", source.given, errno).hint_if_missing(errno))?;
         let is_dir = stat.kind() == Kind::Directory;
         if is_dir {
-            file::open_dir(source.given)
+            file::may_read_dir(source.given)
                 .map_err(|errno| Refusal::cannot("read directory", source.given, errno))?;
         }
         let (source_parent, source_name) = source.split();

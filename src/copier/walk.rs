@@ -146,6 +146,7 @@ impl<'a> Walker<'a> {
                 break;
             }
             self.go_to(Place { entry: number, source: b"", target: b"", staged: false });
+            self.hand_over(None)?;
             self.one_entry()?;
             self.descend()?;
         }

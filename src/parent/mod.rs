@@ -40,8 +40,8 @@ pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     let claim = Claim::take(plan)?;
-    let mut supervisor = Supervisor::new(plan, &claim, &signals, show)?;
-    let end = supervisor.copy()?;
+    let mut supervisor = Supervisor::new(plan, &claim, &signals, show);
+    let end = supervisor.copy();
     supervisor.finish(end);
     Ok(supervisor.sum_up(end))
 }

@@ -21,7 +21,7 @@ use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid};
 use crate::sys::signals::{self, Signals, Wish};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rounds in a row that may end early without a gain. A file that kills its copiers costs three.
 const FRUITLESS_ROUNDS_MAX: u32 = 16;
@@ -41,34 +41,39 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        claim: &'a Claim,
-        signals: &'a Signals,
-        show: Show,
-    ) -> Result<Self, Unavailable> {
-        let screen = Screen::new(show);
-        Ok(Self {
+    pub(super) fn new(plan: &'a Plan, claim: &'a Claim, signals: &'a Signals, show: Show) -> Self {
+        Self {
             plan,
             claim,
             signals,
-            screen,
+            screen: Screen::new(show),
             ledger: Ledger::default(),
             begun: Instant::now(),
             forecast: None,
             scout: None,
             totals: Totals::default(),
             failed_late: 0,
-        })
+        }
     }
 
     /// Copies in rounds; each begins with all that the user named and passes over what is complete.
-    pub(super) fn copy(&mut self) -> Result<End, Unavailable> {
+    pub(super) fn copy(&mut self) -> End {
+        self.rounds().unwrap_or_else(|unavailable| {
+            self.screen.error(&unavailable.to_string());
+            End::Unavailable
+        })
+    }
+
+    fn rounds(&mut self) -> Result<End, Unavailable> {
         let mut fruitless = 0;
         loop {
             let mut round = Round::begin(self.plan)?;
-            self.run(&mut round)?;
+            let ran = self.run(&mut round);
+            if ran.is_err() {
+                round.kill_all();
+            }
             self.totals = self.ledger.sum_up(round.counters.totals());
+            ran?;
             match round.stop {
                 None => return Ok(End::Finished),
                 Some(Stop::Signal { number, .. }) => return Ok(End::Signal(number)),
@@ -100,7 +105,9 @@ impl<'a> Supervisor<'a> {
 
     /// Says how it went, waits until that has been read, and hands it to the caller.
     pub(super) fn sum_up(mut self, end: End) -> Outcome {
-        self.drain();
+        // Who was told to end does not wait for a reader that may never come.
+        let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
+        self.drain(patience);
         if let Some(errno) = self.screen.names_failure().filter(|_| self.plan.verbose) {
             self.screen.error(&format!("cannot write to standard output: {}", describe(errno)));
             self.failed_late += 1;
@@ -121,9 +128,11 @@ impl<'a> Supervisor<'a> {
         match end {
             End::Finished => self.screen.plain(&outcome.summary()),
             End::Signal(_) => self.screen.notice(&outcome.summary()),
-            End::TargetLost | End::CopiersDied => self.screen.error(&outcome.summary()),
+            End::TargetLost | End::CopiersDied | End::Unavailable => {
+                self.screen.error(&outcome.summary())
+            }
         }
-        self.drain();
+        self.drain(patience);
         outcome
     }
 
@@ -260,10 +269,12 @@ impl<'a> Supervisor<'a> {
         round.stop(Stop::CopierLost);
     }
 
-    /// Waits until all that was said is written, or a signal says that nobody wants to know.
-    fn drain(&mut self) {
+    /// Waits until all that was said is written, for as long as `patience` lasts, or until a
+    /// signal says that nobody wants to know.
+    fn drain(&mut self, patience: Duration) {
+        let begun = Instant::now();
         self.screen.flush();
-        while self.screen.waiting().next().is_some() {
+        while self.screen.waiting().next().is_some() && begun.elapsed() < patience {
             let mut watched = vec![(self.signals.as_fd(), Event::Readable)];
             watched.extend(self.screen.waiting().map(|stream| (stream, Event::Writable)));
             if poll::wait(&watched, TICK).is_err() {

@@ -119,9 +119,22 @@ impl From<Stamp> for TimeSpec {
     }
 }
 
-/// Opens a directory that the user named; this one call follows symlinks.
+/// Opens a directory that the user named, to reach what is in it; this one call follows symlinks.
+///
+/// A directory that may be passed through but not read (`0711`) is opened as a path only, which is
+/// enough for all but listing and locking it.
 pub fn open_dir(path: &Path) -> Result<OwnedFd> {
-    fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    match fcntl::open(path, OFlag::O_RDONLY | flags, Mode::empty()) {
+        Err(Errno::EACCES) => fcntl::open(path, OFlag::O_PATH | flags, Mode::empty()),
+        result => result,
+    }
+}
+
+/// Whether the effective user may list the directory at `path`, which is followed.
+pub fn may_read_dir(path: &Path) -> Result<()> {
+    let access = AccessFlags::R_OK | AccessFlags::X_OK;
+    unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS)
 }
 
 /// Opens the directory `name` in `dir`; a symlink is `ENOTDIR`.

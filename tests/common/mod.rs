@@ -1,6 +1,9 @@
 //! A sandbox to run the real program in, and an oracle that shares no code with it.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part of it
 
+pub mod live;
+pub mod things;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -1,0 +1,301 @@
+//! Runs that are watched, signalled and killed while they are on.
+
+use super::{HANG, PCOPY, Run, Sandbox, children_of, read_back, wait, wait_until};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+/// How often a run that was too quick to be caught is tried again.
+const TRIES: usize = 20;
+
+/// A run that is still going on, in a process group of its own; killed if the test fails.
+pub struct Live<'a> {
+    sandbox: &'a Sandbox,
+    shown: String,
+    child: Child,
+    status: Option<ExitStatus>,
+    out: File,
+    err: File,
+}
+
+impl Sandbox {
+    /// `pcopy` with the signals' default answers, whatever the tests were started with.
+    ///
+    /// A shell's `&` and `nohup` have some ignored, and pcopy leaves them so. `env` becomes pcopy,
+    /// so the process is the same one.
+    pub fn tame<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        self.before(&["env", "--default-signal=INT,TERM,HUP,TSTP,USR1"], arguments)
+    }
+
+    /// `pcopy` as the argument of a program that becomes it or runs it.
+    pub fn before<A: AsRef<OsStr>>(
+        &self,
+        program: &[&str],
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let plain = self.command(arguments);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(PCOPY).args(plain.get_args());
+        command.current_dir(self.path("")).stdin(Stdio::null());
+        command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env("LANG", "C.UTF-8");
+        command
+    }
+
+    /// `pcopy` under strace with these options, as the direct child that every other run is.
+    pub fn traced<A: AsRef<OsStr>>(
+        &self,
+        options: &[&str],
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let log = self.path("trace");
+        let mut program = vec!["strace", "-DD", "-f", "-qq", "-o", log.to_str().unwrap()];
+        program.extend(options);
+        self.before(&program, arguments)
+    }
+
+    /// Starts a run of [`tame`](Self::tame) arguments; both outputs go to files.
+    pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Live<'_> {
+        self.launch(self.tame(arguments))
+    }
+
+    /// Starts a command; both outputs go to files.
+    pub fn launch(&self, command: Command) -> Live<'_> {
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let (stdout, stderr) = (out.try_clone().unwrap(), err.try_clone().unwrap());
+        self.launch_onto(command, stdout.into(), stderr.into(), out, err)
+    }
+
+    /// Starts a command with a pipe for standard output, which nobody reads unless the test does.
+    ///
+    /// With `-v` on a tree of [`long_names`](Self::long_names) that is a valve: the run cannot end
+    /// before its names are read.
+    pub fn launch_stuck(&self, command: Command) -> (Live<'_>, ChildStdout) {
+        let err = tempfile::tempfile().unwrap();
+        let stderr = err.try_clone().unwrap();
+        self.launch_piped(command, stderr.into(), err)
+    }
+
+    /// As [`launch_stuck`](Self::launch_stuck), with the standard error of one's choice.
+    pub fn launch_piped(
+        &self,
+        command: Command,
+        stderr: Stdio,
+        err: File,
+    ) -> (Live<'_>, ChildStdout) {
+        let out = tempfile::tempfile().unwrap();
+        let mut live = self.launch_onto(command, Stdio::piped(), stderr, out, err);
+        let stdout = live.child.stdout.take().unwrap();
+        (live, stdout)
+    }
+
+    fn launch_onto(
+        &self,
+        mut command: Command,
+        stdout: Stdio,
+        stderr: Stdio,
+        out: File,
+        err: File,
+    ) -> Live<'_> {
+        let shown = format!("{command:?}");
+        command.stdout(stdout).stderr(stderr).process_group(0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Live { sandbox: self, shown, child, status: None, out, err }
+    }
+
+    /// A tree of `files` empty files whose names have 200 bytes, 500 in each directory.
+    pub fn long_names(&self, root: &str, files: usize) -> &Self {
+        self.grow(root, files, |number| (format!("{number:0>200}"), 0))
+    }
+
+    /// A tree of `files` small files, 100 in each directory, and a few of `big` bytes.
+    pub fn many(&self, root: &str, files: usize, big: usize) -> &Self {
+        self.grow(root, files, |number| {
+            (format!("file-{number}"), if number % 1000 == 999 { big } else { number % 300 })
+        })
+    }
+
+    fn grow(&self, root: &str, files: usize, file: impl Fn(usize) -> (String, usize)) -> &Self {
+        let root = self.path(root);
+        for first in (0..files).step_by(100) {
+            let dir = root.join(format!("dir-{first}"));
+            fs::create_dir_all(&dir).unwrap();
+            for number in first..files.min(first + 100) {
+                let (name, bytes) = file(number);
+                fs::write(dir.join(&name), super::contents(name.as_bytes(), bytes)).unwrap();
+            }
+        }
+        self
+    }
+
+    /// A run of `src` to `dst` that was frozen in the middle of copying.
+    ///
+    /// A run that had ended before it could be caught is tried again, a bounded number of times.
+    #[track_caller]
+    pub fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
+        let all = count_entries(&self.path("src"));
+        let staging = self.path(".dst.pcopy-partial");
+        for _ in 0..TRIES {
+            let mut live = self.start(arguments.iter().cloned());
+            let has_begun = || count_entries(&staging) > 1;
+            while !has_begun() && live.is_running() {}
+            live.freeze();
+            if live.is_running() && has_begun() && count_entries(&staging) < all {
+                return live;
+            }
+            drop(live);
+            for left in ["dst", ".dst.pcopy-partial"] {
+                if self.path(left).exists() {
+                    fs::remove_dir_all(self.path(left)).unwrap();
+                }
+            }
+        }
+        panic!("the run was never caught in the middle, in {TRIES} tries");
+    }
+}
+
+impl<'a> Live<'a> {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The processes that the run has forked and that live: copiers, and perhaps the scout.
+    pub fn children(&self) -> Vec<u32> {
+        children_of(self.pid()).into_iter().filter(|&pid| is_alive(pid)).collect()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().unwrap();
+        }
+        self.status.is_none()
+    }
+
+    /// Waits until the run has forked this many.
+    #[track_caller]
+    pub fn wait_for_children(&mut self, count: usize) -> Vec<u32> {
+        wait_until(&format!("{count} children of\n{}", self.shown), || {
+            assert!(self.is_running(), "it had ended\n{}", self.said());
+            self.children().len() >= count
+        });
+        self.children()
+    }
+
+    /// Sends a signal to the parent alone.
+    pub fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
+    }
+
+    /// Sends a signal to all processes of the run, as a terminal does.
+    pub fn signal_all(&self, signal: Signal) {
+        // If nobody is left, there is nobody to tell.
+        let _: nix::Result<()> = killpg(as_pid(self.pid()), signal);
+    }
+
+    /// Stops every process of the run where it is.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+        wait_until("all processes stop", || {
+            let mut all = children_of(self.pid());
+            all.push(self.pid());
+            all.iter().all(|&pid| !matches!(state(pid), Some('R' | 'S' | 'D')))
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.err)))
+            .unwrap_or_default()
+    }
+
+    /// Waits for the end, which must come.
+    #[track_caller]
+    pub fn end(self) -> Run<'a> {
+        self.end_within(HANG)
+    }
+
+    /// Waits for the end, which must come in that time.
+    #[track_caller]
+    pub fn end_within(mut self, limit: std::time::Duration) -> Run<'a> {
+        let status = self.status.or_else(|| wait(&mut self.child, limit)).unwrap_or_else(|| {
+            panic!(
+                "{} had not ended after {limit:?}; it said:\n{}\n{}",
+                self.shown,
+                self.said(),
+                self.sandbox.show()
+            )
+        });
+        self.status = Some(status);
+        Run {
+            sandbox: self.sandbox,
+            shown: self.shown.clone(),
+            status,
+            stdout: read_back(self.out.try_clone().unwrap()),
+            stderr: read_back(self.err.try_clone().unwrap()),
+        }
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.signal_all(Signal::SIGKILL);
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Fails unless this signal ended the run.
+    #[track_caller]
+    pub fn died_by(&self, signal: Signal) -> &Self {
+        assert_eq!(self.status.signal(), Some(signal as i32), "signal\n{}", self.story());
+        self
+    }
+}
+
+/// Sends a signal to one process, which may be gone.
+pub fn send(pid: u32, signal: Signal) {
+    let _: nix::Result<()> = kill(as_pid(pid), signal);
+}
+
+fn as_pid(pid: u32) -> Pid {
+    Pid::from_raw(pid.try_into().unwrap())
+}
+
+/// The letter that /proc has for what a process is doing; `None` if there is none.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Whether there is such a process, and it is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// How many entries are below `dir`, itself included; 0 if there is none.
+pub fn count_entries(dir: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let below = |entry: fs::DirEntry| {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            count_entries(&entry.path())
+        } else {
+            1
+        }
+    };
+    1 + entries.filter_map(Result::ok).map(below).sum::<usize>()
+}
+
+/// What descriptors of a process point at.
+pub fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
+}

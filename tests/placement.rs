@@ -1,0 +1,476 @@
+//! Where the copy goes: as GNU `cp -r` does it, and beside the source where SRC stands alone.
+
+mod common;
+use common::things::*;
+use common::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What every row of the table starts from. Times and modes are not compared: `cp -r` keeps none.
+fn lay_out(env: &Sandbox, root: &str) {
+    env.tree(
+        root,
+        [
+            "text src/a of-src",
+            "text src/sub/b of-src/sub",
+            "dir src/empty",
+            "link src/l a",
+            "fifo src/p",
+            "text other/a of-other",
+            "text other/c of-other",
+            "text other/sub/d of-other",
+            "dir dir",
+            "text full/a of-full",
+            "text full/keep of-full",
+            "text full/src/a of-full/src",
+            "text full/src/keep of-full/src",
+            "text full/src/sub/keep of-full/src/sub",
+            "text blocked/src not-a-directory",
+            "dir blocked/file",
+            "text file of-file",
+            "text file2 of-file2",
+            "link to-src src",
+            "link to-dir dir",
+            "link to-full full",
+            "link to-file file",
+            "link dangling nowhere",
+            "fifo fifo",
+            "text deep/x/y/z/leaf of-leaf",
+            "link dir-link/inside ../src",
+            "link to-blocked blocked",
+        ],
+    );
+}
+
+/// Names, types and contents.
+fn shape(path: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let entries = listing(path).into_iter();
+    entries.map(|(path, entry)| (path, (entry.mode & 0o170_000, entry.what))).collect()
+}
+
+/// Runs `cp -r` and `pcopy` with the same arguments on the same layout, in `working` below it, and
+/// says what is not the same.
+fn compare(row: usize, working: &str, arguments: &[&str]) -> Option<String> {
+    let env = Sandbox::new();
+    let roots = [format!("{row}-cp"), format!("{row}-pcopy")];
+    let mut ends = Vec::new();
+    for root in &roots {
+        lay_out(&env, root);
+        let mut command = if root.ends_with("pcopy") {
+            env.command(arguments)
+        } else {
+            let mut cp = Command::new("cp");
+            cp.arg("-r").args(arguments);
+            cp
+        };
+        command.current_dir(env.path(root).join(working));
+        let run = env.run(command);
+        ends.push((run.status.code(), run.stderr.clone()));
+    }
+    let [cp, pcopy] = roots.map(|root| shape(&env.path(root)));
+    let both_succeeded = ends.iter().all(|(code, _)| *code == Some(0));
+    let both_failed = ends[0].0 == Some(1) && matches!(ends[1].0, Some(1 | 3));
+    if cp == pcopy && (both_succeeded || both_failed) {
+        return None;
+    }
+    let missing: Vec<_> = cp.iter().filter(|&(key, value)| pcopy.get(key) != Some(value)).collect();
+    let extra: Vec<_> = pcopy.iter().filter(|&(key, value)| cp.get(key) != Some(value)).collect();
+    Some(format!(
+        "{arguments:?} in '{working}':\n  cp    {:?}\n  pcopy {:?}\n  only cp: {missing:?}\n  only pcopy: {extra:?}\n",
+        ends[0], ends[1]
+    ))
+}
+
+#[track_caller]
+fn all_as_cp(working: &str, rows: &[&[&str]]) {
+    let wrong: String =
+        rows.iter().enumerate().filter_map(|(row, line)| compare(row, working, line)).collect();
+    assert!(wrong.is_empty(), "not as cp -r:\n{wrong}");
+}
+
+#[test]
+fn one_folder_goes_where_cp_puts_it() {
+    all_as_cp(
+        "",
+        &[
+            &["src", "new"],
+            &["src", "new/"],
+            &["src", "./new"],
+            &["src", "dir/new"],
+            &["src", "dir"],
+            &["src", "dir/"],
+            &["src", "dir/."],
+            &["src", "dir/.."],
+            &["src", "full"],
+            &["src", "full/"],
+            &["src", "blocked"],
+            &["src", "file"],
+            &["src", "file/"],
+            &["src", "fifo"],
+            &["src", "missing/new"],
+            &["src", "missing/new/"],
+            &["src", "file/new"],
+            &["src", "to-dir"],
+            &["src", "to-dir/"],
+            &["src", "to-dir/."],
+            &["src", "to-dir/new"],
+            &["src", "to-full"],
+            &["src", "to-file"],
+            &["src", "to-blocked"],
+            &["src", "dangling"],
+            &["src", "dangling/"],
+            &["src", "deep/x"],
+            &["src/", "new"],
+            &["src//", "new"],
+            &["src/", "dir"],
+            &["src///", "dir///"],
+            &["./src", "dir"],
+            &["deep/../src", "dir"],
+            &["src/sub/..", "new"],
+            &["src/sub/..", "dir"],
+            &["deep/x", "dir"],
+            &["deep/x/y/", "dir"],
+            &["deep/x/y/z", "dir"],
+            &["missing", "new"],
+            &["missing", "dir"],
+            &["missing/", "dir"],
+        ],
+    );
+}
+
+#[test]
+fn the_contents_of_a_folder_go_where_cp_puts_them() {
+    all_as_cp(
+        "",
+        &[
+            &["src/.", "new"],
+            &["src/.", "new/"],
+            &["src/.", "dir"],
+            &["src/.", "full"],
+            &["src/.", "full/."],
+            &["src/./", "dir"],
+            &["src/.//", "new"],
+            &["src/.", "to-dir"],
+            &["src/.", "file"],
+            &["src/.", "missing/new"],
+            &["to-src/.", "new"],
+            &["to-src/.", "dir"],
+            &["src/.", "other/.", "dir"],
+            &["src/.", "other", "dir"],
+            &["src/.", "file", "dir"],
+            &["-T", "src/.", "dir"],
+            &["-T", "src/.", "full"],
+            &["-t", "dir", "src/."],
+        ],
+    );
+}
+
+#[test]
+fn the_folder_above_goes_where_cp_puts_it() {
+    all_as_cp(
+        "src/sub",
+        &[
+            &["..", "../../new"],
+            &["..", "../../dir"],
+            &["../", "../../dir"],
+            &["../.", "../../dir"],
+            &["../..", "../../dir/new"],
+            &[".", "../../new"],
+            &[".", "../../dir"],
+            &["./", "../../dir"],
+            &[".", "../../full"],
+            &["..", "-t", "../../full"],
+            &["-T", "..", "../../full"],
+            &["../../other", "."],
+            &["../../other", "./"],
+            &["../../other", ".."],
+            &["../../other/.", "."],
+            &["../../file", "."],
+            &["../../file", ".."],
+            &["../../file", "../"],
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_is_no_directory_for_us_is_taken_as_cp_takes_it() {
+    all_as_cp(
+        "",
+        &[
+            &["-T", "src", "new"],
+            &["-T", "src", "new/"],
+            &["-T", "src", "dir"],
+            &["-T", "src", "dir/"],
+            &["-T", "src", "full"],
+            &["-T", "src/", "full/"],
+            &["-T", "src", "file"],
+            &["-T", "src", "to-dir"],
+            &["-T", "src", "to-dir/"],
+            &["-T", "src", "dangling"],
+            &["-T", "file", "new"],
+            &["-T", "file", "file2"],
+            &["-T", "file", "dir"],
+            &["-T", "file", "full"],
+            &["-T", "other", "src"],
+        ],
+    );
+}
+
+#[test]
+fn several_sources_go_where_cp_puts_them() {
+    all_as_cp(
+        "",
+        &[
+            &["src", "other", "dir"],
+            &["src", "other", "file", "dir/"],
+            &["src", "other", "full"],
+            &["src/", "other/", "to-dir"],
+            &["src", "other", "new"],
+            &["src", "other", "file"],
+            &["file", "file2", "src", "full"],
+            &["file", "file2", "to-src", "dangling", "fifo", "dir"],
+            &["src", "src/sub", "src/a", "dir"],
+            &["src", "file", "blocked"],
+            &["-t", "dir", "src", "other"],
+            &["src", "other", "-t", "dir"],
+            &["src", "-t", "dir/", "other"],
+            &["--target-directory=dir", "src", "other"],
+            &["--target-directory", "to-dir", "src", "file"],
+            &["-t", "dir", "src"],
+            &["-t", "full", "src"],
+            &["-t", "missing", "src"],
+            &["-t", "file", "src"],
+            &["-t", "missing", "src", "file"],
+            &["--no-target-directory", "src", "full"],
+        ],
+    );
+}
+
+#[test]
+fn a_single_file_goes_where_cp_puts_it() {
+    all_as_cp(
+        "",
+        &[
+            &["file", "new"],
+            &["file", "new/"],
+            &["file", "dir"],
+            &["file", "dir/"],
+            &["file", "dir/new"],
+            &["file", "file2"],
+            &["file", "file2/"],
+            &["file/", "new"],
+            &["file/.", "new"],
+            &["file", "to-dir"],
+            &["file", "to-dir/"],
+            &["file", "missing/new"],
+            &["file", "blocked"],
+            &["src/a", "full"],
+            &["src/a", "full/a"],
+            &["src/a", "full/src"],
+            &["fifo", "new"],
+            &["fifo", "dir"],
+            &["fifo", "dir/new"],
+        ],
+    );
+}
+
+#[test]
+fn a_symlink_as_source_is_taken_as_cp_takes_it() {
+    all_as_cp(
+        "",
+        &[
+            &["to-src", "new"],
+            &["to-src", "dir"],
+            &["to-src/", "new"],
+            &["to-src/", "dir"],
+            &["to-src/", "full"],
+            &["to-src/.", "full"],
+            &["to-src/..", "dir/new"],
+            &["to-src/sub", "dir"],
+            &["to-src/a", "dir"],
+            &["to-file", "new"],
+            &["to-file", "dir"],
+            &["to-file/", "new"],
+            &["dangling", "new"],
+            &["dangling", "dir"],
+            &["dangling/", "new"],
+            &["dir-link/inside", "new"],
+            &["dir-link/inside/", "dir"],
+            &["dir-link", "dir"],
+            &["-T", "to-src/", "dir"],
+            &["-t", "dir", "to-src", "to-file"],
+            &["-t", "dir", "to-src/", "to-file"],
+        ],
+    );
+}
+
+#[test]
+fn a_path_may_be_absolute() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]).tree("dst", []);
+    let mut command = env.command([env.path("src"), env.path("dst")]);
+    command.current_dir("/");
+
+    env.run(command).exits(0);
+
+    env.assert_same("src", "dst/src");
+}
+
+// ---- SRC alone ---------------------------------------------------------------------------------
+
+fn alone() -> Sandbox {
+    let env = Sandbox::new();
+    env.tree("at/src", ["file a 10", "file sub/b 20"]);
+    env.tree("at/file", []);
+    fs::remove_dir(env.path("at/file")).unwrap();
+    fs::write(env.path("at/file"), "words").unwrap();
+    env
+}
+
+/// The names in a directory.
+fn names(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_source_alone_is_copied_beside_itself() {
+    for (working, source) in [
+        ("at", "src"),
+        ("at", "src/"),
+        ("at", "src//"),
+        ("at", "./src"),
+        ("at", "sub/../src"),
+        ("at", "src/."),
+        ("at/src", "."),
+        ("at/src", "./"),
+        ("at/src/sub", ".."),
+        ("at/src/sub", "../"),
+        ("", "at/src"),
+        ("", "at/src/"),
+        ("at/src", "../src"),
+    ] {
+        let env = alone();
+        fs::create_dir(env.path("at/sub")).unwrap();
+        let mut command = env.command([source]);
+        command.current_dir(env.path(working));
+
+        env.run(command).exits(0);
+
+        assert_eq!(
+            names(&env.path("at")),
+            ["file", "src", "src-copy", "sub"],
+            "{source} in {working}"
+        );
+        env.assert_same("at/src", "at/src-copy");
+    }
+}
+
+#[test]
+fn a_source_alone_may_be_named_by_its_whole_path() {
+    let env = alone();
+
+    env.pcopy([env.path("at/src")]).exits(0);
+
+    env.assert_same("at/src", "at/src-copy");
+}
+
+#[test]
+fn a_file_alone_is_copied_beside_itself() {
+    let env = alone();
+
+    env.pcopy(["at/file"]).exits(0);
+
+    env.assert_same("at/file", "at/file-copy");
+}
+
+#[test]
+fn a_symlink_alone_is_copied_beside_itself() {
+    let env = alone();
+    std::os::unix::fs::symlink("src", env.path("at/link")).unwrap();
+
+    env.pcopy(["at/link"]).exits(0);
+
+    assert_eq!(fs::read_link(env.path("at/link-copy")).unwrap(), Path::new("src"));
+}
+
+#[test]
+fn the_folder_behind_a_symlink_with_a_slash_is_copied_beside_the_symlink() {
+    let env = alone();
+    std::os::unix::fs::symlink("src", env.path("at/link")).unwrap();
+
+    env.pcopy(["at/link/"]).exits(0);
+
+    env.assert_same("at/src", "at/link-copy");
+}
+
+#[test]
+fn the_root_has_no_place_beside_it() {
+    let env = alone();
+
+    env.pcopy(["/"]).exits(3).stderr_has("pcopy: '/' has no place beside it\nhint: ");
+}
+
+#[test]
+fn the_suffix_follows_the_language_of_messages() {
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[("LANG", "zh_CN.UTF-8")], "src复制"),
+        (&[("LANG", "zh_TW")], "src复制"),
+        (&[("LANG", "de_DE.UTF-8")], "src-copy"),
+        (&[("LANG", "C")], "src-copy"),
+        (&[("LANG", "C"), ("LC_ALL", "zh_CN.UTF-8")], "src复制"),
+        (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")], "src-copy"),
+        (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], "src复制"),
+        (&[("LANG", "C"), ("LC_MESSAGES", "zh_CN.UTF-8")], "src复制"),
+    ];
+    for (variables, wanted) in cases {
+        let env = alone();
+        let mut command = env.command(["at/src"]);
+        command.envs(variables.iter().copied());
+
+        env.run(command).exits(0);
+
+        assert_eq!(names(&env.path("at")), ["file", "src", wanted], "{variables:?}");
+    }
+}
+
+#[test]
+fn the_suffix_can_be_chosen() {
+    let env = alone();
+
+    env.pcopy(["--suffix-name", ".bak", "at/src"]).exits(0);
+    env.pcopy(["at/src", "--suffix-name=-ü"]).exits(0);
+
+    assert_eq!(names(&env.path("at")), ["file", "src", "src-ü", "src.bak"]);
+    env.assert_same("at/src", "at/src.bak");
+}
+
+#[test]
+fn a_source_alone_copied_twice_is_one_copy() {
+    let env = alone();
+
+    env.pcopy(["at/src"]).exits(0);
+    env.pcopy(["at/src"]).exits(0).stderr_has("; 4 skipped");
+
+    assert_eq!(names(&env.path("at")), ["file", "src", "src-copy"]);
+    assert_eq!(names(&env.path("at/src-copy")), ["a", "sub"]);
+}
+
+#[test]
+fn a_name_that_would_be_too_long_with_its_suffix_fails() {
+    let env = Sandbox::new();
+    let name = "n".repeat(252);
+    env.tree(&name, ["file a 1"]);
+
+    let run = env.pcopy([&name]);
+
+    assert!(matches!(run.status.code(), Some(1 | 3)), "{}", run.story());
+    run.stderr_has("File name too long");
+    assert_eq!(names(&env.path("")), [name]);
+}
