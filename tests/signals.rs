@@ -164,9 +164,8 @@ fn has_pending(pid: u32, signal: u32) -> bool {
 fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let env = sandbox();
     let nohup = ["env", "--default-signal=INT,TERM", "--ignore-signal=HUP"];
-    let (live, mut names) = env
-        .long_names("long", 15_000)
-        .launch_stuck(env.before(&nohup, ["-v", "long", "dst"]));
+    let (live, mut names) =
+        env.long_names("long", 15_000).launch_stuck(env.before(&nohup, ["-v", "long", "dst"]));
     let mut live = live;
     live.wait_for_children(1);
 
@@ -181,9 +180,8 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
 fn an_interrupt_that_was_ignored_at_the_start_stays_ignored() {
     let env = Sandbox::new();
     let ignoring = ["env", "--ignore-signal=INT"]; // as a script's `pcopy a b &` does
-    let (mut live, mut names) = env
-        .long_names("src", 15_000)
-        .launch_stuck(env.before(&ignoring, ["-v", "src", "dst"]));
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.before(&ignoring, ["-v", "src", "dst"]));
     live.wait_for_children(1);
 
     live.signal_all(SIGINT);
@@ -197,8 +195,7 @@ fn a_signal_ends_a_run_whose_names_nobody_reads() {
     let env = Sandbox::new();
     env.long_names("src", 15_000);
     for jobs in ["1", "8"] {
-        let (mut live, names) =
-            env.launch_stuck(env.tame(["-v", "-j", jobs, "src", "dst"]));
+        let (mut live, names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", "dst"]));
         live.wait_for_children(1);
         wait_for_a_jam(&env);
 
@@ -276,8 +273,7 @@ fn halting_stops_all_of_the_run_and_going_on_completes_it() {
     env.long_names("src", 15_000);
     for jobs in ["1", "2", "8"] {
         let target = format!("dst-{jobs}");
-        let (mut live, mut names) =
-            env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+        let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
         live.wait_for_children(1);
 
         live.signal(SIGTSTP);

@@ -1,6 +1,6 @@
 //! The scout: a process of its own that counts ahead, so that the line can show a percentage.
 //!
-//! It runs at a low priority and is forked only once a line is drawn. It only looks: names through `walkdir`, sizes through `lstat`.
+//! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names through `walkdir`, sizes through `lstat`.
 
 use crate::ipc::forecast::{Forecast, Work};
 use crate::plan::{Entry, Plan};
@@ -9,15 +9,20 @@ use crate::sys::process::{self, Pid, Side};
 use crate::sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 use walkdir::WalkDir;
 
-/// How polite the scout is.
+/// What counting an entry costs: names alone 1.3 µs, sizes the rest.
+const ENTRY_COST: Duration = Duration::from_nanos(2600);
+
+/// A line may cost this part of a run: 3 %.
+const SHARE: u32 = 33;
+
+/// How polite the scout is where counting at full speed would cost more than its share.
 ///
-/// Counting costs about 2.6 µs an entry (names alone 1.3, sizes the rest), a small file in memory
-/// 20 µs: counted at full speed, such a tree would take an eighth longer to copy. Beside eight
-/// copiers on two processors this leaves the scout a twentieth of one of them, so that the line
-/// costs 2.5 % at most; at 19 the copy is over before the scout is. Where copiers wait for a disk
-/// it has all the time it wants.
+/// A small file in memory costs 20 µs, so counting such a tree would cost an eighth of the copy.
+/// Beside eight copiers on two processors this leaves the scout a twentieth of one of them, 2.5 %
+/// of the machine; at 19 the copy is over before the scout is.
 const NICE: i32 = 7;
 
 /// How many entries are counted between two looks at the clock of the others: their line needs
@@ -25,13 +30,17 @@ const NICE: i32 = 7;
 const TELL_EVERY: u64 = 256;
 
 /// Forks the scout; it tells what it knows through `forecast` and leaves when that is all.
-pub(super) fn start(plan: &Plan, forecast: &Forecast) -> Result<Pid> {
+///
+/// `per_entry` is how much processor time an entry has cost so far.
+pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     let parent = process::own_pid();
     match process::fork()? {
         Side::Parent(pid) => Ok(pid),
         Side::Child => {
             process::die_with_parent(parent);
-            process::be_nice(NICE);
+            if per_entry < ENTRY_COST * SHARE {
+                process::be_nice(NICE);
+            }
             let counted = signals::leave_to_parent().and_then(|()| count(plan, forecast));
             process::exit(i32::from(counted.is_err()));
         }

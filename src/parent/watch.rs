@@ -21,7 +21,7 @@ impl Supervisor<'_> {
             return;
         }
         if self.forecast.is_none() {
-            self.begin_scouting();
+            self.begin_scouting(round);
         }
         let position = self.position(round);
         let name = self.name_in_hand(round);
@@ -33,9 +33,13 @@ impl Supervisor<'_> {
         }
     }
 
-    fn begin_scouting(&mut self) {
+    fn begin_scouting(&mut self, round: &Round) {
         let Ok(forecast) = Forecast::create() else { return }; // then the line has no percentage
-        self.scout = scout::start(self.plan, &forecast).ok();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = u32::try_from(round.pool.len().min(processors)).unwrap_or(1);
+        let settled = u32::try_from(round.counters.totals().settled()).unwrap_or(u32::MAX);
+        let per_entry = self.begun.elapsed() * busy / settled.max(1);
+        self.scout = scout::start(self.plan, &forecast, per_entry).ok();
         self.forecast = Some(forecast);
     }
 

@@ -1,6 +1,6 @@
 //! Making things that `std` cannot make, looking at what it cannot see, and being somebody else.
 
-use super::{PCOPY, Run, Sandbox, contents, hash, size, skip, tool, is_root};
+use super::{PCOPY, Run, Sandbox, contents, hash, is_root, size, skip, tool};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
