@@ -140,7 +140,11 @@ impl<'a> Operand<'a> {
         let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let (parent, name) = bytes.split_at(start);
         let nameless = matches!(name, b"" | b"." | b"..");
-        let parent = if parent.is_empty() { b"." } else { parent };
+        let parent = match parent {
+            b"" => b".",
+            b"/" => parent,
+            _ => &parent[..parent.len() - 1],
+        };
         Self {
             given,
             parent: OsStr::from_bytes(parent),

@@ -63,6 +63,7 @@ fn work(job: &Job<'_>, number: u16, walker: &mut Walker<'_>) -> Result<(), Paren
         if let Some(task) = Task::decode(&message) {
             walker.carry_out(task)?;
         }
+        desk.leave();
         if walker.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }

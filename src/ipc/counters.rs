@@ -212,6 +212,12 @@ impl Desk<'_> {
         self.words[NAME_BYTES].store(0, Release);
     }
 
+    /// Notes that it is at no place: what it dies of now is nothing that it was copying.
+    pub fn leave(&self) {
+        self.words[NAME_BYTES].store(0, Release);
+        self.words[DIR_BYTES].store(0, Release);
+    }
+
     /// Where the copier is, or was when it died; `None` if it was between two places.
     ///
     /// While it lives the answer may be torn and is good only to be shown.
@@ -295,5 +301,7 @@ mod tests {
             assert_eq!(seen.mark, desk.mark_of(name));
         }
         assert_eq!(counters.desk(0).whereabouts(), None, "desks do not overlap");
+        desk.leave();
+        assert_eq!(desk.whereabouts(), None);
     }
 }

@@ -17,18 +17,20 @@ pub(super) struct Output<S> {
     stream: S,
     waiting: Vec<u8>,
     never_waits: bool,
+    lossy: bool,
     failure: Option<Errno>,
 }
 
 impl<S: AsFd> Output<S> {
     pub(super) fn new(stream: S, failure: Option<Errno>) -> Self {
         let never_waits = file::stat_fd(&stream).is_ok_and(|stat| stat.kind() == file::Kind::File);
-        Self { stream, waiting: Vec::new(), never_waits, failure }
+        Self { stream, waiting: Vec::new(), never_waits, lossy: false, failure }
     }
 
     /// Adds a line; it is written by and by.
     pub(super) fn line(&mut self, text: &str) {
-        if self.failure.is_none() {
+        let lost = self.lossy && self.waiting.len() >= FULL_BYTES;
+        if self.failure.is_none() && !lost {
             self.waiting.extend_from_slice(text.as_bytes());
             self.waiting.push(b'\n');
         }
@@ -41,7 +43,12 @@ impl<S: AsFd> Output<S> {
 
     /// Whether so much waits that its sources should wait, too.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= FULL_BYTES
+        !self.lossy && self.waiting.len() >= FULL_BYTES
+    }
+
+    /// From now on drops what does not fit, so that a stuck reader holds nobody up.
+    pub(super) fn lose_what_does_not_fit(&mut self) {
+        self.lossy = true;
     }
 
     /// Writes what the stream takes at once. The first error ends the writing, not the run.

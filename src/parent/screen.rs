@@ -113,6 +113,12 @@ impl Screen {
         self.names.is_full() || self.messages.is_full()
     }
 
+    /// The run is being ended: nobody waits any more for what is read too slowly.
+    pub(super) fn hurry(&mut self) {
+        self.names.lose_what_does_not_fit();
+        self.messages.lose_what_does_not_fit();
+    }
+
     /// Why names could not be written to standard output, if so.
     pub(super) fn names_failure(&self) -> Option<Errno> {
         self.names.failure()

@@ -226,6 +226,7 @@ impl<'a> Supervisor<'a> {
             self.screen.end_line();
             signals::die_by(number);
         }
+        self.screen.hurry();
         round.stop(Stop::Signal { number, since: Instant::now() });
     }
 

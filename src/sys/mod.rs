@@ -21,6 +21,8 @@ pub use nix::errno::Errno;
 pub type Result<T> = std::result::Result<T, Errno>;
 
 /// Says why, as the C library does: `Permission denied`.
-pub fn describe(errno: Errno) -> &'static str {
-    errno.desc()
+pub fn describe(errno: Errno) -> String {
+    let error = std::io::Error::from(errno).to_string();
+    // The standard library adds the number: "Permission denied (os error 13)".
+    error.split(" (os error").next().unwrap_or(&error).to_owned()
 }

@@ -139,11 +139,13 @@ impl Sandbox {
         let all = count_entries(&self.path("src"));
         let staging = self.path(".dst.pcopy-partial");
         for _ in 0..TRIES {
+            let before = count_entries(&staging).max(1);
             let mut live = self.start(arguments.iter().cloned());
-            let has_begun = || count_entries(&staging) > 1;
+            let has_begun = || count_entries(&staging) > before;
             while !has_begun() && live.is_running() {}
             live.freeze();
-            if live.is_running() && has_begun() && count_entries(&staging) < all {
+            let is_amid = has_begun() && count_entries(&staging) < all;
+            if is_amid && live.is_running() && !live.children().is_empty() {
                 return live;
             }
             drop(live);

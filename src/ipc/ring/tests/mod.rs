@@ -7,4 +7,6 @@ mod scribble;
 #[cfg(not(loom))]
 mod threads;
 #[cfg(loom)]
+mod vanishing;
+#[cfg(loom)]
 mod weaving;

@@ -1,68 +1,157 @@
 //! A peer that stops for ever at each of its steps, woven with the others by loom.
 //!
 //! Each test runs its scenario with the peer stopping before step 0, step 1 and so on, until it
-//! gets through all of them. Then somebody notices the death and sets stop, as the supervisor
-//! does. The others must end (else loom finds a deadlock), and nothing may be taken twice.
+//! gets through all of them. Somebody notices the death and sets stop, as the supervisor does.
+//! The others must end (else loom finds a deadlock), and nothing may be taken twice.
 
-use super::weaving::{Ring, Taken, message, ring, take_all, weave};
+use super::weaving::{EVER, Ring, Taken, message, push, ring, take_all, weave};
 use crate::ipc::ring::weave::woven::vanish_after;
 use crate::ipc::ring::{PushError, TakeError};
-use loom::sync::Arc;
 use loom::thread;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-const EVER: Duration = Duration::MAX;
-
-/// A fresh ring, what the peer does with it, and a witness who works beside it until told to end.
+/// What is in the ring at first, what the peer does with it, what a witness does meanwhile, and
+/// what has been taken in the end if nobody vanished.
 struct Scenario {
-    prepare: fn(&Ring),
+    before: fn(&Ring),
     peer: fn(&Ring, &Taken),
     witness: fn(&Ring, &Taken),
-    /// What has been taken when nobody vanished and the ring was closed.
     whole: &'static [u8],
 }
 
 impl Scenario {
-    fn survives_a_death_at_each_step(self, preemptions: usize) {
-        let scenario = Arc::new(self);
+    fn survives_a_death_at_each_step(&'static self, preemptions: usize) {
         for step in 0.. {
-            static VANISHED: AtomicBool = AtomicBool::new(false);
-            let vanished = std::sync::Arc::new(AtomicBool::new(false));
-            let (scenario, seen) = (scenario.clone(), vanished.clone());
-            weave(preemptions, move || scenario.run(step, &seen));
-            let _ = &VANISHED;
+            let vanished = Arc::new(AtomicBool::new(false));
+            let seen = vanished.clone();
+            weave(preemptions, move || self.run(step, &seen));
             if !vanished.load(Relaxed) {
-                assert!(step > 5, "the peer had no steps to speak of");
-                break;
+                assert!(step >= 5, "a peer of {step} steps? they are not counted");
+                return;
             }
         }
     }
 
-    fn run(&self, step: usize, seen: &AtomicBool) {
+    fn run(&'static self, step: usize, vanished: &AtomicBool) {
         let (ring, taken) = (ring(), Taken::none());
-        (self.prepare)(&ring);
-        let spawn = |work: fn(&Ring, &Taken)| {
+        (self.before)(&ring);
+        let witness = thread::spawn({
             let (ring, taken) = (ring.clone(), taken.clone());
-            move || work(&ring, &taken)
-        };
-        let witness = thread::spawn(spawn(self.witness));
-        let peer = spawn(self.peer);
-        let peer = thread::spawn(move || vanish_after(step, peer));
+            move || (self.witness)(&ring, &taken)
+        });
+        let peer = thread::spawn({
+            let (ring, taken) = (ring.clone(), taken.clone());
+            move || vanish_after(step, || (self.peer)(&ring, &taken))
+        });
         if peer.join().expect("peer") {
-            seen.store(true, Relaxed);
+            vanished.store(true, Relaxed);
             ring.stop();
+            witness.join().expect("witness");
+            assert_eq!(ring.try_push(&message(9)), Err(PushError::Stopped));
+            let numbers = taken.sorted();
+            assert!(numbers.is_sorted_by(|one, next| one < next), "taken twice: {numbers:?}");
         } else {
             ring.close();
-        }
-        witness.join().expect("witness");
-        let mut numbers = taken.sorted();
-        if !ring.is_stopped() {
-            take_all(&ring, &taken);
+            witness.join().expect("witness");
+            assert_eq!(take_all(&ring, &taken), TakeError::Closed);
             assert_eq!(taken.sorted(), self.whole);
         }
-        numbers.dedup();
-        assert_eq!(numbers, taken.sorted(), "taken twice");
     }
+}
+
+fn nothing(_: &Ring) {}
+
+fn fill(ring: &Ring) {
+    push(ring, 0);
+    push(ring, 1);
+}
+
+fn take_one(ring: &Ring, taken: &Taken) {
+    let mut into = Vec::new();
+    match ring.take(&mut into) {
+        Ok(()) => taken.add(&into),
+        Err(end) => assert_eq!(end, TakeError::Stopped),
+    }
+}
+
+fn push_one(ring: &Ring, number: u8) {
+    match ring.push_within(&message(number), EVER) {
+        Ok(()) => {}
+        Err(end) => assert_eq!(end, PushError::Stopped),
+    }
+}
+
+#[test]
+fn loom_vanishing_pusher() {
+    static SCENARIO: Scenario = Scenario {
+        before: nothing,
+        peer: |ring, _| fill(ring),
+        witness: |ring, taken| drop(take_all(ring, taken)),
+        whole: &[0, 1],
+    };
+    SCENARIO.survives_a_death_at_each_step(2);
+}
+
+#[test]
+fn loom_vanishing_taker() {
+    static SCENARIO: Scenario = Scenario {
+        before: fill,
+        peer: take_one,
+        witness: |ring, taken| {
+            take_one(ring, taken);
+            push_one(ring, 2);
+        },
+        whole: &[0, 1, 2],
+    };
+    SCENARIO.survives_a_death_at_each_step(2);
+}
+
+#[test]
+fn loom_vanishing_taker_that_slept() {
+    static SCENARIO: Scenario = Scenario {
+        before: nothing,
+        peer: take_one,
+        witness: |ring, taken| {
+            push_one(ring, 0);
+            push_one(ring, 1);
+            take_one(ring, taken);
+        },
+        whole: &[0, 1],
+    };
+    SCENARIO.survives_a_death_at_each_step(2);
+}
+
+#[test]
+fn loom_vanishing_taker_that_somebody_waits_for() {
+    static SCENARIO: Scenario = Scenario {
+        before: fill,
+        peer: take_one,
+        witness: |ring, _| push_one(ring, 2),
+        whole: &[0, 1, 2],
+    };
+    SCENARIO.survives_a_death_at_each_step(2);
+}
+
+#[test]
+fn loom_vanishing_pusher_that_slept() {
+    static SCENARIO: Scenario = Scenario {
+        before: fill,
+        peer: |ring, _| push_one(ring, 2),
+        witness: take_one,
+        whole: &[0, 1, 2],
+    };
+    SCENARIO.survives_a_death_at_each_step(2);
+}
+
+#[test]
+fn loom_vanishing_closer() {
+    static SCENARIO: Scenario = Scenario {
+        before: |ring| ring.task_begun(),
+        peer: |ring, _| ring.task_done(),
+        witness: |ring, taken| drop(take_all(ring, taken)),
+        whole: &[],
+    };
+    SCENARIO.survives_a_death_at_each_step(3);
 }
