@@ -11,6 +11,7 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ pub const JOBS_MAX: u16 = 512;
 pub struct Plan {
     /// The things that the user named, each with its place in the target.
     pub entries: Vec<Entry>,
+    /// The entries in the order in which they must be copied: what is in one wave may be copied
+    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), where the
+    /// last one named wins, as with cp.
+    pub waves: Vec<Range<u32>>,
     /// How many copiers at most.
     pub jobs: u16,
     /// Whether finished names are reported.
@@ -64,6 +69,7 @@ impl Plan {
             }
         }
         Ok(Self {
+            waves: waves(&planner.entries),
             entries: planner.entries,
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
@@ -111,6 +117,19 @@ fn show(shown: &Path, path: &[u8]) -> Vec<u8> {
 fn default_jobs() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors.saturating_mul(2).clamp(8, 32)).unwrap_or(8)
+}
+
+/// Cuts the entries wherever one may write into what another of its wave does.
+fn waves(entries: &[Entry]) -> Vec<Range<u32>> {
+    let merges = |entry: &Entry| entry.target_name.as_c_str() == c".";
+    let mut waves: Vec<Range<u32>> = Vec::new();
+    for (number, entry) in (0..).zip(entries) {
+        match waves.last_mut() {
+            Some(wave) if !merges(entry) && !merges(&entries[wave.start as usize]) => wave.end += 1,
+            _ => waves.push(number..number + 1),
+        }
+    }
+    waves
 }
 
 #[derive(Default)]
@@ -287,7 +306,12 @@ impl Planner {
     /// Refuses what would copy a thing onto or into itself, and a target that cannot be written.
     fn check(&self, entry: &Entry, source: &Stat, target_dir: &Path) -> Result<(), Refusal> {
         let directory = self.dirs[entry.target_dir].as_fd();
-        let target = file::stat_at(directory, &entry.target_name).ok();
+        let target = match file::stat_at(directory, &entry.target_name) {
+            Ok(target) => Some(target),
+            Err(Errno::ENOENT) => None,
+            // Its name may be too long for the file system, which would show only at the end.
+            Err(errno) => return Err(Refusal::cannot("create", &entry.target_shown, errno)),
+        };
         let (from, to) = (
             quote(entry.source_shown.as_os_str().as_bytes()),
             quote(entry.target_shown.as_os_str().as_bytes()),

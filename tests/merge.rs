@@ -416,11 +416,7 @@ fn what_a_killed_run_left_of_a_directory_is_gone_on_with() {
     let env = Sandbox::new();
     env.tree("src", ["file new/a 10", "file new/sub/b 20", "file new/c 30"]);
     env.tree("dst", ["file .new.pcopy-partial/a 10", "text .new.pcopy-partial/sub/b half"]);
-    set_times(
-        &env.path("dst/.new.pcopy-partial/a"),
-        (1, 1),
-        modified(env.path("src/new/a")),
-    );
+    set_times(&env.path("dst/.new.pcopy-partial/a"), (1, 1), modified(env.path("src/new/a")));
     fs::copy(env.path("src/new/a"), env.path("dst/.new.pcopy-partial/a")).unwrap();
     same_time(&env, "src/new/a", "dst/.new.pcopy-partial/a");
     let complete = inode(env.path("dst/.new.pcopy-partial/a"));
@@ -456,7 +452,11 @@ fn a_leftover_that_is_a_symlink_is_not_followed() {
     env.tree("src", ["file a 10", "file new/b 10"]).tree("outside", ["text victim kept", "dir d"]);
     env.tree(
         "dst",
-        ["file a 5", "link .a.pcopy-partial ../outside/victim", "link .new.pcopy-partial ../outside/d"],
+        [
+            "file a 5",
+            "link .a.pcopy-partial ../outside/victim",
+            "link .new.pcopy-partial ../outside/d",
+        ],
     );
     let outside = env.listing("outside");
 
@@ -522,7 +522,8 @@ fn a_source_that_shrank_since_the_first_run_is_copied_whole_again() {
 #[test]
 fn a_merge_of_a_wide_directory_skips_and_replaces_exactly() {
     let env = Sandbox::new();
-    let names: Vec<String> = (0..4000).map(|number| format!("file f{number} {}", number % 50)).collect();
+    let names: Vec<String> =
+        (0..4000).map(|number| format!("file f{number} {}", number % 50)).collect();
     env.tree("src", names.iter().map(String::as_str));
     for jobs in ["1", "8"] {
         let target = format!("dst-{jobs}");

@@ -55,6 +55,16 @@ impl Totals {
         self.0[count as usize] = number;
     }
 
+    /// The sum of both.
+    pub fn plus(&self, other: &Totals) -> Totals {
+        let mut sum = *self;
+        for (one, other) in sum.0.iter_mut().zip(other.0) {
+            // Wrapping: memory that somebody scribbled on must not end in a panic.
+            *one = one.wrapping_add(other);
+        }
+        sum
+    }
+
     /// Entries that nothing more will happen to in this round.
     pub fn settled(&self) -> u64 {
         use Count::{Copied, Excluded, Failed, Linked, Skipped, Vanished};
@@ -113,15 +123,8 @@ impl Counters {
 
     /// What all copiers together have counted so far.
     pub fn totals(&self) -> Totals {
-        let mut sum = Totals::default();
-        for number in 0..self.copiers {
-            let start = COMMON_WORDS + number * COPIER_WORDS;
-            for (total, word) in sum.0.iter_mut().zip(&self.words[start..]) {
-                // Wrapping: memory that somebody scribbled on must not end in a panic.
-                *total = total.wrapping_add(word.load(Relaxed));
-            }
-        }
-        sum
+        (0..self.copiers())
+            .fold(Totals::default(), |sum, number| sum.plus(&self.desk(number).totals()))
     }
 
     /// How many copiers there are lines for.

@@ -43,6 +43,7 @@ pub(super) struct Ledger {
     deaths: HashMap<u64, u32>,
     earlier_copied: u64,
     earlier_bytes: u64,
+    finished: Totals,
 }
 
 impl Ledger {
@@ -72,6 +73,13 @@ impl Ledger {
         self.earlier_bytes += totals.get(Count::Bytes);
     }
 
+    /// Ends a wave whose numbers, with those of the waves before, are `whole`.
+    pub(super) fn end_wave(&mut self, whole: &Totals) {
+        self.finished = *whole;
+        self.earlier_copied = 0;
+        self.earlier_bytes = 0;
+    }
+
     /// The numbers of the whole run, given those of its last round.
     ///
     /// What an earlier round copied, the last one has found complete and skipped.
@@ -80,7 +88,12 @@ impl Ledger {
         last.set(Count::Skipped, last.get(Count::Skipped) - again);
         last.set(Count::Copied, last.get(Count::Copied).wrapping_add(again));
         last.set(Count::Bytes, last.get(Count::Bytes).wrapping_add(self.earlier_bytes));
-        last
+        self.so_far(&last)
+    }
+
+    /// What is behind the run when its present round has counted `round`.
+    pub(super) fn so_far(&self, round: &Totals) -> Totals {
+        self.finished.plus(round)
     }
 }
 
@@ -114,5 +127,17 @@ mod tests {
         assert_eq!((whole.get(Count::Copied), whole.get(Count::Skipped)), (9, 3));
         assert_eq!(whole.get(Count::Bytes), 500);
         assert!(whole.balance());
+    }
+
+    #[test]
+    fn the_waves_of_a_run_add_up() {
+        let mut ledger = Ledger::default();
+        let mut wave = Totals::default();
+        wave.set(Count::Copied, 3);
+        ledger.end_round(&wave);
+        ledger.end_wave(&wave);
+        wave.set(Count::Skipped, 2);
+        let whole = ledger.sum_up(wave);
+        assert_eq!((whole.get(Count::Copied), whole.get(Count::Skipped)), (6, 2));
     }
 }

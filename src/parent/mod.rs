@@ -42,7 +42,6 @@ pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
     let claim = Claim::take(plan)?;
     let mut supervisor = Supervisor::new(plan, &claim, &signals, show);
     let end = supervisor.copy();
-    supervisor.finish(end);
     Ok(supervisor.sum_up(end))
 }
 

@@ -7,6 +7,7 @@ use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::Errno;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The beat of the loop: the line is drawn and deadlines are looked at this often.
@@ -43,13 +44,13 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn begin(plan: &Plan) -> Result<Self, Unavailable> {
+    /// A ring with the first task of `wave` in it, and nobody yet to take it.
+    pub(super) fn begin(plan: &Plan, wave: &Range<u32>) -> Result<Self, Unavailable> {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
         let mut root = Vec::new();
-        let end = u32::try_from(plan.entries.len()).unwrap_or(u32::MAX);
-        Task::Entries { first: 0, end }.encode(&mut root);
+        Task::Entries { first: wave.start, end: wave.end }.encode(&mut root);
         ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,

@@ -20,6 +20,7 @@ use crate::sys::describe;
 use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid};
 use crate::sys::signals::{self, Signals, Wish};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -56,23 +57,33 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Copies in rounds; each begins with all that the user named and passes over what is complete.
+    /// Copies and finishes wave after wave, until all is done or the run is cut short.
     pub(super) fn copy(&mut self) -> End {
-        self.rounds().unwrap_or_else(|unavailable| {
-            self.screen.error(&unavailable.to_string());
-            End::Unavailable
-        })
+        for wave in &self.plan.waves {
+            let end = self.rounds(wave).unwrap_or_else(|unavailable| {
+                self.screen.error(&unavailable.to_string());
+                End::Unavailable
+            });
+            if end != End::Finished {
+                return end; // all stays as it is, for the same command to go on with
+            }
+            self.ledger.end_wave(&self.totals);
+            self.finish();
+        }
+        End::Finished
     }
 
-    fn rounds(&mut self) -> Result<End, Unavailable> {
+    /// Copies in rounds; each begins with the whole wave and passes over what is complete.
+    fn rounds(&mut self, wave: &Range<u32>) -> Result<End, Unavailable> {
         let mut fruitless = 0;
         loop {
-            let mut round = Round::begin(self.plan)?;
+            let mut round = Round::begin(self.plan, wave)?;
             let ran = self.run(&mut round);
             if ran.is_err() {
                 round.kill_all();
             }
-            self.totals = self.ledger.sum_up(round.counters.totals());
+            let counted = round.counters.totals();
+            self.totals = self.ledger.sum_up(counted);
             ran?;
             match round.stop {
                 None => return Ok(End::Finished),
@@ -80,23 +91,17 @@ impl<'a> Supervisor<'a> {
                 Some(Stop::TargetLost) => return Ok(End::TargetLost),
                 Some(Stop::CopierLost) => {}
             }
-            let gained = round.counters.totals().get(Count::Copied) > 0 || round.passed_over;
+            let gained = counted.get(Count::Copied) > 0 || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
             }
-            self.ledger.end_round(&round.counters.totals());
+            self.ledger.end_round(&counted);
         }
     }
 
-    /// Finishes what only the parent can, unless the run was cut short: then all stays as it is,
-    /// for the same command to go on with.
-    pub(super) fn finish(&mut self, end: End) {
-        self.end_scout();
-        self.screen.end_line();
-        if end != End::Finished {
-            return;
-        }
+    /// Does what only the parent can do, when the copiers have ended.
+    fn finish(&mut self) {
         for failure in finish::finish(self.plan, &mut self.ledger) {
             self.failed_late += 1;
             self.tell_failure(failure.fault, failure.entry, &failure.source);
@@ -106,6 +111,8 @@ impl<'a> Supervisor<'a> {
     /// Says how it went, waits until that has been read, and hands it to the caller.
     pub(super) fn sum_up(mut self, end: End) -> Outcome {
         // Who was told to end does not wait for a reader that may never come.
+        self.end_scout();
+        self.screen.end_line();
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
         if let Some(errno) = self.screen.names_failure().filter(|_| self.plan.verbose) {

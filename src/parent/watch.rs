@@ -54,7 +54,7 @@ impl Supervisor<'_> {
     fn position(&self, round: &Round) -> Position {
         let unknown = Work { entries: 0, bytes: 0, complete: false };
         Position {
-            totals: round.counters.totals(),
+            totals: self.ledger.so_far(&round.counters.totals()),
             work: self.forecast.as_ref().map_or(unknown, Forecast::get),
             elapsed: self.begun.elapsed(),
         }
@@ -77,7 +77,7 @@ impl Supervisor<'_> {
     /// What USR1 asks for.
     pub(super) fn tell_status(&mut self, round: &Round) {
         let position = self.position(round);
-        let totals = self.ledger.sum_up(position.totals);
+        let totals = self.ledger.sum_up(round.counters.totals());
         let of = if position.work.complete {
             format!(" of {}", human::count(position.work.entries))
         } else {

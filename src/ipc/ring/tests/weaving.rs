@@ -18,8 +18,7 @@ pub(super) const EVER: Duration = Duration::MAX;
 /// Runs `scenario` in every order in which threads are preempted at most `preemptions` times.
 pub(super) fn weave(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound =
-        std::env::var("PB").map(|p| p.parse().unwrap()).ok().or(Some(preemptions));
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(scenario);
 }

@@ -1,0 +1,162 @@
+//! The ring among real processes: every task seen once, and nobody hangs when peers are killed.
+//!
+//! Forking out of a test harness with threads would leave the child with locks that nobody
+//! releases, so this target has no harness: one thread, and the lines that libtest would print.
+#![allow(unsafe_code)] // fork
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, alarm, fork};
+use pcopy::ipc::ring::{PushError, SharedRing, TakeError};
+use pcopy::sys::words::SharedWords;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const PROCESSES: u64 = 8;
+const TASKS: u64 = 100_000;
+const SOON: Duration = Duration::from_secs(20);
+
+fn main() {
+    let tests: [(&str, fn()); 3] = [
+        ("every_task_is_seen_once", every_task_is_seen_once),
+        ("the_killed_hang_nobody", the_killed_hang_nobody),
+        ("a_killed_sleeper_costs_nothing_but_a_call", a_killed_sleeper_costs_nothing_but_a_call),
+    ];
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let wanted = arguments.next().unwrap_or_default();
+    let listing = std::env::args().any(|argument| argument == "--list");
+    let mut passed = 0;
+    for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&wanted)) {
+        if listing {
+            println!("{name}: test");
+            continue;
+        }
+        test(); // a failure panics, and its message is the report
+        println!("test {name} ... ok");
+        passed += 1;
+    }
+    if !listing {
+        println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    }
+}
+
+/// Each task pushes two others, as a tree of directories would, until there are enough. A process
+/// that finds no room does the task itself, as a copier does.
+fn every_task_is_seen_once() {
+    let (ring, seen) = shared();
+    ring.try_push(&task(1)).expect("room");
+    let children = fork_all(|| work(&ring, &seen));
+    for child in children {
+        assert_eq!(ends(child), WaitStatus::Exited(child, 0));
+    }
+    assert!(seen[1..].iter().all(|count| count.load(Relaxed) == 1));
+    assert_eq!((ring.unfinished(), ring.is_closed(), ring.len()), (0, true, 0));
+}
+
+/// In each round some are killed at moments that nobody chose; the others leave once stop is set.
+fn the_killed_hang_nobody() {
+    for round in 0..60 {
+        let (ring, seen) = shared();
+        ring.try_push(&task(1)).expect("room");
+        let children = fork_all(|| work(&ring, &seen));
+        let (doomed, others) = children.split_at(1 + round % 5);
+        for &child in doomed {
+            sleep(Duration::from_micros((round as u64 * 7919) % 1500));
+            kill(child, Signal::SIGKILL).expect("kill");
+        }
+        for &child in doomed {
+            ends(child);
+        }
+        ring.stop();
+        for &child in others {
+            assert_eq!(ends(child), WaitStatus::Exited(child, 0), "round {round}");
+        }
+        assert!(seen.iter().all(|count| count.load(Relaxed) <= 1), "round {round}");
+        assert_eq!(ring.take(&mut Vec::new()), Err(TakeError::Stopped));
+    }
+}
+
+fn a_killed_sleeper_costs_nothing_but_a_call() {
+    let (ring, seen) = shared();
+    let children = fork_all(|| work(&ring, &seen));
+    let start = Instant::now();
+    while ring.sleepers() < PROCESSES as usize {
+        assert!(start.elapsed() < SOON, "{} asleep", ring.sleepers());
+        sleep(Duration::from_millis(1));
+    }
+    for &child in &children[1..] {
+        kill(child, Signal::SIGKILL).expect("kill");
+        ends(child);
+    }
+    ring.try_push(&task(TASKS)).expect("room"); // it has no children
+    assert_eq!(ends(children[0]), WaitStatus::Exited(children[0], 0));
+    assert_eq!(seen[TASKS as usize].load(Relaxed), 1);
+}
+
+/// What every process does: takes until the end. Task `n` is followed by `2n` and `2n + 1`.
+fn work(ring: &SharedRing, seen: &SharedWords) {
+    let mut into = Vec::new();
+    while ring.take(&mut into).is_ok() {
+        let mut mine = vec![number(&into)];
+        while let Some(number) = mine.pop() {
+            seen[number as usize].fetch_add(1, Relaxed);
+            for next in (2 * number..=2 * number + 1).filter(|&next| next <= TASKS) {
+                match ring.try_push(&task(next)) {
+                    Ok(()) | Err(PushError::Stopped) => {}
+                    Err(PushError::Full) => mine.push(next),
+                    Err(error) => panic!("task {next}: {error:?}"),
+                }
+            }
+        }
+        ring.task_done();
+    }
+}
+
+/// A task's number, and as many bytes after it as it likes, all of which must arrive.
+fn task(number: u64) -> Vec<u8> {
+    let mut message = number.to_le_bytes().to_vec();
+    message.resize(8 + number as usize % 200, number as u8);
+    message
+}
+
+fn number(message: &[u8]) -> u64 {
+    let (number, rest) = message.split_at(8);
+    let number = u64::from_le_bytes(number.try_into().expect("8 bytes"));
+    assert_eq!(rest.len(), number as usize % 200, "task {number} is torn");
+    assert!(rest.iter().all(|&byte| byte == number as u8), "task {number} is torn");
+    number
+}
+
+fn shared() -> (SharedRing, SharedWords) {
+    let seen = SharedWords::create("pcopy-test", TASKS as usize + 1).expect("memory");
+    (SharedRing::create().expect("ring"), seen)
+}
+
+/// Forks all; each does `work` and leaves. One that hangs is ended by its alarm.
+fn fork_all(work: impl Fn()) -> Vec<Pid> {
+    let fork_one = |_| {
+        // SAFETY: this process has one thread.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                alarm::set(SOON.as_secs() as u32 * 2);
+                work();
+                std::process::exit(0);
+            }
+        }
+    };
+    (0..PROCESSES).map(fork_one).collect()
+}
+
+/// How a child ended; it must, soon.
+fn ends(child: Pid) -> WaitStatus {
+    let start = Instant::now();
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)).expect("wait") {
+            WaitStatus::StillAlive if start.elapsed() < SOON => sleep(Duration::from_millis(1)),
+            WaitStatus::StillAlive => panic!("process {child} hangs"),
+            end => return end,
+        }
+    }
+}
