@@ -78,6 +78,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::OpenSource => format!("cannot open {thing} for reading: {cause}"),
         Step::Changed => format!("{thing} changed while it was read"),
         Step::IntoItself => format!("cannot copy {thing} into itself, {target}"),
+        Step::SameFile => format!("{source} and {target} are the same file"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
     }
@@ -90,6 +91,7 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::OpenSource => format!("cannot open for reading: {cause}"),
         Step::Changed => "changed while read".to_owned(),
         Step::IntoItself => "cannot copy into itself".to_owned(),
+        Step::SameFile => "source and target are the same file".to_owned(),
         Step::KillsCopiers => "copiers died on it".to_owned(),
         step => format!("cannot {}: {cause}", act(step)),
     }
@@ -114,7 +116,7 @@ fn act(step: Step) -> &'static str {
         Step::SetPermissions => "set permissions of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
-        Step::Changed | Step::IntoItself | Step::KillsCopiers => "copy",
+        Step::Changed | Step::IntoItself | Step::SameFile | Step::KillsCopiers => "copy",
     }
 }
 

@@ -316,12 +316,14 @@ impl Planner {
             quote(entry.source_shown.as_os_str().as_bytes()),
             quote(entry.target_shown.as_os_str().as_bytes()),
         );
-        if target.is_some_and(|target| target.identity() == source.identity()) {
+        let target_path = target_dir.join(OsStr::from_bytes(entry.target_name.to_bytes()));
+        let same = target.is_some_and(|target| target.identity() == source.identity());
+        if same
+            || target.is_some_and(|target| meet(&entry.source_shown, source, &target_path, &target))
+        {
+            let kind = if entry.is_dir { "directory" } else { "file" };
             return Err(Refusal {
-                message: format!(
-                    "{from} and {to} are the same {}",
-                    if entry.is_dir { "directory" } else { "file" }
-                ),
+                message: format!("{from} and {to} are the same {kind}"),
                 hint: Some("choose another target; with SRC alone the copy is made beside it"),
             });
         }
@@ -332,12 +334,8 @@ impl Planner {
             });
         }
         let merges = entry.is_dir && target.is_some_and(|target| target.kind() == Kind::Directory);
-        let written = if merges {
-            target_dir.join(OsStr::from_bytes(entry.target_name.to_bytes()))
-        } else {
-            target_dir.to_owned()
-        };
-        match file::may_write_dir(&written) {
+        let written = if merges { &entry.target_shown } else { target_dir };
+        match file::may_write_dir(written) {
             // Our own directory without its write bit is no obstacle: a copy of a read-only folder
             // is one, and must be able to go on.
             Err(Errno::EACCES)
@@ -347,7 +345,7 @@ impl Planner {
             {
                 Ok(())
             }
-            Err(errno) => Err(Refusal::cannot("write to", &written, errno)
+            Err(errno) => Err(Refusal::cannot("write to", written, errno)
                 .hint("choose a target that you may write, or another user")),
             Ok(()) => Ok(()),
         }
@@ -380,6 +378,17 @@ impl Refusal {
             self
         }
     }
+}
+
+/// Whether one of the two is a symlink that leads to the other: a link that took the place of what
+/// it points to would point to itself, and the contents would be gone.
+fn meet(source_path: &Path, source: &Stat, target_path: &Path, target: &Stat) -> bool {
+    let is_link = |stat: &Stat| stat.kind() == Kind::Symlink;
+    if !is_link(source) && !is_link(target) {
+        return false;
+    }
+    let end_of = |path| file::stat_path(path, true).map(|stat| stat.identity());
+    end_of(source_path).is_ok_and(|end| end_of(target_path) == Ok(end))
 }
 
 /// The identity of an open directory and of all directories above it, up to the root.

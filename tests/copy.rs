@@ -493,3 +493,20 @@ fn the_working_directory_may_have_been_removed() {
 
     env.assert_same("src", "dst");
 }
+
+#[test]
+fn a_file_beyond_the_size_that_the_user_may_write_fails_alone() {
+    let name = "a_file_beyond_the_size_that_the_user_may_write_fails_alone";
+    if !tool("prlimit") {
+        return skip(name, "prlimit is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file big 10M", "file small 1M", "file sub/a 10"]);
+
+    let run = env.run(env.before(&["prlimit", "--fsize=8000000"], ["-j", "2", "src", "dst"]));
+
+    run.exits(1).stderr_has("pcopy: cannot write 'dst/big': File too large\n");
+    assert!(!exists(env.path("dst/big")));
+    env.assert_same("src/small", "dst/small");
+    env.assert_same("src/sub", "dst/sub");
+}

@@ -5,7 +5,6 @@ use common::things::*;
 use common::*;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -239,10 +238,10 @@ fn a_folder_reached_through_a_bind_mount_is_the_same_folder() {
     }
     let env = small();
     fs::create_dir(env.path("bound")).unwrap();
-    let (source, bound) = (env.path("src"), env.path("bound"));
-    if !mount(&[OsStr::new("--bind"), source.as_os_str(), bound.as_os_str()]) {
+    let bind = ["--bind".into(), env.path("src")];
+    let Some(_mounted) = mount(&bind, &env.path("bound")) else {
         return skip(name, "cannot make a bind mount here");
-    }
+    };
 
     refused(&env, &["-T", "src", "bound"], "'src' and 'bound' are the same directory");
     refused(&env, &["src/.", "bound"], "'src/.' and 'bound' are the same directory");
@@ -260,10 +259,10 @@ fn a_copy_into_a_bind_mount_of_a_folder_inside_the_source_ends() {
     }
     let env = small();
     fs::create_dir(env.path("bound")).unwrap();
-    let (inside, bound) = (env.path("src/sub"), env.path("bound"));
-    if !mount(&[OsStr::new("--bind"), inside.as_os_str(), bound.as_os_str()]) {
+    let bind = ["--bind".into(), env.path("src/sub")];
+    let Some(_mounted) = mount(&bind, &env.path("bound")) else {
         return skip(name, "cannot make a bind mount here");
-    }
+    };
     for jobs in ["1", "8"] {
         let run = env.pcopy(["-j", jobs, "src", "bound/new"]);
 
@@ -336,11 +335,10 @@ fn a_target_on_a_read_only_file_system_is_refused() {
     }
     let env = small();
     fs::create_dir(env.path("ro")).unwrap();
-    let place = env.path("ro");
-    let words = ["-t", "tmpfs", "-o", "ro", "tmpfs"].map(OsStr::new);
-    if !mount(&[&words[..], &[place.as_os_str()]].concat()) {
+    let words = ["-t", "tmpfs", "-o", "ro", "tmpfs"];
+    let Some(_mounted) = mount(&words, &env.path("ro")) else {
         return skip(name, "cannot mount a tmpfs here");
-    }
+    };
 
     refused(&env, &["src", "ro"], "cannot write to 'ro': Read-only file system\nhint: ");
     refused(&env, &["src", "ro/new"], "cannot write to 'ro': Read-only file system");
@@ -381,17 +379,35 @@ fn a_target_that_another_run_merges_into_is_refused() {
 }
 
 #[test]
-fn a_target_inside_what_another_run_builds_is_refused() {
-    let env = small();
+fn a_target_inside_what_another_run_merges_into_is_refused() {
+    let env = Sandbox::new();
+    env.many("src", 3000, 100_000).tree("small", ["file a 10"]);
     fs::create_dir_all(env.path("dst/deep/er")).unwrap();
-    let _lock = locked(&env.path("dst"), FlockArg::LockExclusiveNonblock);
+    let mut first = env.start(["-j", "2", "-T", "src", "dst"]);
+    first.wait_for_children(1);
+    first.freeze();
 
     for target in ["dst/new", "dst/deep", "dst/deep/er", "dst/deep/er/new"] {
-        let run = env.pcopy(["src", target]);
+        let run = env.pcopy(["small", target]);
         run.exits(3).stderr_has("pcopy: another pcopy is writing to 'dst/");
     }
+
+    first.thaw();
+    first.end().exits(0);
     env.assert_nothing_staged();
-    assert!(!exists(env.path("dst/new")));
+    assert!(!exists(env.path("dst/new")) && !exists(env.path("dst/deep/small")));
+}
+
+#[test]
+fn a_lock_that_a_script_holds_above_the_target_is_no_other_run() {
+    let env = small();
+    let _lock = locked(&env.path(""), FlockArg::LockExclusiveNonblock);
+
+    env.pcopy(["src", "new"]).exits(0);
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "new");
+    env.assert_same("src", "dst/src");
 }
 
 #[test]
@@ -443,9 +459,9 @@ fn two_runs_of_single_files_into_one_folder_both_succeed() {
     env.tree("", ["file a 3M", "file b 3M"]).tree("dst", []);
     for _ in 0..10 {
         let runs = [env.start(["a", "dst"]), env.start(["b", "dst"])];
-        runs.map(|run| {
+        for run in runs {
             run.end().exits(0);
-        });
+        }
         env.assert_same("a", "dst/a");
         env.assert_same("b", "dst/b");
         fs::remove_file(env.path("dst/a")).unwrap();

@@ -37,7 +37,9 @@ fn main() {
         passed += 1;
     }
     if !listing {
-        println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        println!(
+            "\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"
+        );
     }
 }
 
@@ -56,6 +58,7 @@ fn every_task_is_seen_once() {
 
 /// In each round some are killed at moments that nobody chose; the others leave once stop is set.
 fn the_killed_hang_nobody() {
+    let mut killed_at_work = 0;
     for round in 0..60 {
         let (ring, seen) = shared();
         ring.try_push(&task(1)).expect("room");
@@ -66,7 +69,8 @@ fn the_killed_hang_nobody() {
             kill(child, Signal::SIGKILL).expect("kill");
         }
         for &child in doomed {
-            ends(child);
+            let killed = WaitStatus::Signaled(child, Signal::SIGKILL, false);
+            killed_at_work += usize::from(ends(child) == killed && !ring.is_closed());
         }
         ring.stop();
         for &child in others {
@@ -75,6 +79,7 @@ fn the_killed_hang_nobody() {
         assert!(seen.iter().all(|count| count.load(Relaxed) <= 1), "round {round}");
         assert_eq!(ring.take(&mut Vec::new()), Err(TakeError::Stopped));
     }
+    assert!(killed_at_work > 20, "only {killed_at_work} were killed before the work was done");
 }
 
 fn a_killed_sleeper_costs_nothing_but_a_call() {

@@ -105,6 +105,9 @@ impl<'a> Files<'a> {
             Ok(old) if old.kind() == Kind::Directory => {
                 return Err(Step::Create.fault()(Errno::EISDIR).into());
             }
+            Ok(old) if leads_to(dirs, source, name, &old) => {
+                return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+            }
             Ok(old) if is_same(dirs, source, &old, name, target_name)? => {
                 attrs::mend_permissions(&dirs.target, target_name, source, &old)?;
                 self.desk.add(Count::BytesSpared, data_bytes(source));
@@ -242,6 +245,13 @@ fn remove_leftover(dirs: &Dirs, staged: &CStr) -> Result<(), Errno> {
         return Err(Errno::EBUSY);
     }
     file::unlink(&dirs.target, staged)
+}
+
+/// Whether the source is a symlink to the very thing that it would replace, and then to itself.
+fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
+    source.kind() == Kind::Symlink
+        && old.kind() != Kind::Symlink
+        && file::stat_at_end(&dirs.source, name).is_ok_and(|end| end.identity() == old.identity())
 }
 
 /// Whether the target has all that the source has; a symlink must also say the same.

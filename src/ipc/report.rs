@@ -40,12 +40,14 @@ pub enum Step {
     Changed,
     /// A directory that is being copied into itself.
     IntoItself,
+    /// The source is a symlink to what it would replace.
+    SameFile,
     /// Copiers died on it, again and again.
     KillsCopiers,
 }
 
 impl Step {
-    const ALL: [Step; 15] = [
+    const ALL: [Step; 16] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -60,6 +62,7 @@ impl Step {
         Step::Publish,
         Step::Changed,
         Step::IntoItself,
+        Step::SameFile,
         Step::KillsCopiers,
     ];
 

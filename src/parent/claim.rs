@@ -11,6 +11,7 @@ use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock};
+use crate::sys::process;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -93,7 +94,9 @@ impl Claim {
             if seen.insert(stat.identity()) {
                 // A descriptor of its own: the plan's is shared by all entries and stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
-                    if file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN) {
+                    let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
+                    // A script may well hold `flock /backup` while it calls us: that is no reason.
+                    if refused && process::holds_flock(stat.identity().1, &process::own_name()) {
                         return Err(busy(entry));
                     }
                     self.locks.push(own);

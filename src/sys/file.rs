@@ -280,6 +280,11 @@ pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
 }
 
+/// What `name` in `dir` leads to, if it is a symlink.
+pub fn stat_at_end(dir: impl AsFd, name: &CStr) -> Result<Stat> {
+    stat::fstatat(dir, name, AtFlags::empty()).map(Stat)
+}
+
 /// What the user's `path` is; symlinks are followed only if `follow`.
 pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
     if follow { stat::stat(path) } else { stat::lstat(path) }.map(Stat)

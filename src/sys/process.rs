@@ -45,6 +45,26 @@ pub fn own_pid() -> Pid {
     unistd::getpid()
 }
 
+/// This program's name as `ps` shows it.
+pub fn own_name() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap_or_default()
+}
+
+/// Whether a process with this name holds a lock (flock) on the inode of this number.
+///
+/// Looked up in `/proc/locks` (proc(5)), by inode alone: some file systems give there another
+/// device than `stat` does. Without `/proc` the answer is yes.
+pub fn holds_flock(inode: u64, name: &str) -> bool {
+    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
+    locks.lines().any(|line| {
+        // "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF"
+        let mut words = line.split_whitespace().skip_while(|&word| word != "FLOCK").skip(3);
+        let (pid, place) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        place.rsplit(':').next().and_then(|number| number.parse().ok()) == Some(inode)
+            && std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == name)
+    })
+}
+
 /// Asks the kernel to kill this process when its parent dies, and leaves if it is dead already.
 ///
 /// The check closes the gap between the fork and the request.

@@ -23,7 +23,10 @@ impl Sandbox {
             let mut words = line.splitn(5, ' ');
             let mut word = || words.next().unwrap_or("");
             let (kind, mode, time, name, rest) = (word(), word(), word(), word(), word());
-            let mode = u32::from_str_radix(mode, 8).unwrap_or_else(|_| panic!("mode in {line:?}"));
+            let mut mode = u32::from_str_radix(mode, 8).unwrap();
+            if kind == "file" && !is_root() {
+                mode |= 0o400; // else it could not be copied
+            }
             let (seconds, nanoseconds) = time.split_once('.').unwrap_or((time, "0"));
             let time: Time = (seconds.parse().unwrap(), nanoseconds.parse().unwrap());
             let name = unescape(name);
@@ -225,7 +228,19 @@ pub fn in_own_mounts(name: &str) -> bool {
     false
 }
 
-/// Runs `mount` and says whether it went well.
-pub fn mount(arguments: &[&OsStr]) -> bool {
-    Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success())
+/// Something mounted, until this is dropped: before the sandbox that it is in, or that would stay.
+pub struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(std::thread::panicking() || done.is_ok_and(|status| status.success()));
+    }
+}
+
+/// Runs `mount` with these words and the place; `None` if the machine does not let us.
+pub fn mount(words: &[impl AsRef<OsStr>], place: &Path) -> Option<Mounted> {
+    let output = Command::new("mount").args(words).arg(place).output();
+    let done = output.is_ok_and(|output| output.status.success());
+    done.then(|| Mounted(place.to_owned()))
 }

@@ -50,7 +50,6 @@ impl Bell {
                 return None;
             }
             if let Some(found) = self.sleep(nap, &mut look).or_else(&mut look) {
-                fence(SeqCst); // PUBLISHED: what we found before what we leave
                 if more() {
                     self.ring(1);
                 }

@@ -86,7 +86,7 @@ impl<R: Room> Slot<R> {
     }
 
     /// Makes the length one that cannot be, as a peer gone mad would.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn scribble(&self, len: u64) {
         // SAFETY: only tests call it, with nobody else at work.
         self.message.with_mut(|place| unsafe { (*place).len = len });

@@ -108,7 +108,7 @@ fn loom_vanishing_taker() {
         },
         whole: &[0, 1, 2],
     };
-    SCENARIO.survives_a_death_at_each_step(2);
+    SCENARIO.survives_a_death_at_each_step(3);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn loom_vanishing_taker_that_somebody_waits_for() {
         witness: |ring, _| push_one(ring, 2),
         whole: &[0, 1, 2],
     };
-    SCENARIO.survives_a_death_at_each_step(2);
+    SCENARIO.survives_a_death_at_each_step(3);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn loom_vanishing_pusher_that_slept() {
         witness: take_one,
         whole: &[0, 1, 2],
     };
-    SCENARIO.survives_a_death_at_each_step(2);
+    SCENARIO.survives_a_death_at_each_step(3);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn loom_vanishing_closer() {
     static SCENARIO: Scenario = Scenario {
         before: |ring| ring.task_begun(),
         peer: |ring, _| ring.task_done(),
-        witness: |ring, taken| drop(take_all(ring, taken)),
+        witness: |ring, taken| _ = take_all(ring, taken),
         whole: &[],
     };
     SCENARIO.survives_a_death_at_each_step(3);

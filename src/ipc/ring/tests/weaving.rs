@@ -3,7 +3,9 @@
 //! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib ring`
 //!
 //! Waits have no time limit here, so whoever sleeps and is not woken is a deadlock, and loom says
-//! so. The bounds were chosen so that all of it takes about two minutes on one core.
+//! so. The bounds were chosen so that all of it takes about two minutes on one core. Where sleepers
+//! matter, the first thread only joins: loom starts the others when it blocks, and so needs no
+//! preemption to bring them to sleep in every order.
 
 use crate::ipc::ring::{HeapRing, PushError, TakeError};
 use loom::model::Builder;
@@ -131,56 +133,55 @@ fn loom_two_sleepers_are_woken_for_two_messages() {
         let ring = ring();
         let taker = |ring: Arc<Ring>| move || assert_eq!(ring.take(&mut Vec::new()), Ok(()));
         let pusher = |ring: Arc<Ring>| move || assert_eq!(ring.try_push(&message(0)), Ok(()));
-        let others = [
+        join([
             thread::spawn(taker(ring.clone())),
             thread::spawn(taker(ring.clone())),
             thread::spawn(pusher(ring.clone())),
-        ];
-        pusher(ring)();
-        join(others);
+            thread::spawn(pusher(ring)),
+        ]);
     });
 }
 
 /// The same for pushers that wait for room.
 #[test]
 fn loom_two_sleepers_are_woken_for_two_rooms() {
-    weave(2, || {
+    weave(1, || {
         let ring = ring();
         push(&ring, 0);
         push(&ring, 1);
         let pusher = |ring: Arc<Ring>| move || push(&ring, 2);
         let taker = |ring: Arc<Ring>| move || assert_eq!(ring.try_take(&mut Vec::new()), Ok(()));
-        let others = [
+        join([
             thread::spawn(pusher(ring.clone())),
             thread::spawn(pusher(ring.clone())),
             thread::spawn(taker(ring.clone())),
-        ];
-        taker(ring)();
-        join(others);
+            thread::spawn(taker(ring)),
+        ]);
     });
 }
 
-/// What was pushed before the close is taken, all of it; what came later was refused.
+/// What was pushed before the close is taken, and what came later was refused; both takers leave,
+/// even if the close came while the pusher was writing.
 #[test]
 fn loom_a_closed_ring_is_drained() {
     weave(1, || {
         let (ring, taken) = (ring(), Taken::none());
+        let taker = || {
+            let (ring, taken) = (ring.clone(), taken.clone());
+            thread::spawn(move || assert_eq!(take_all(&ring, &taken), TakeError::Closed))
+        };
+        let takers = [taker(), taker()];
         let pusher = thread::spawn({
             let ring = ring.clone();
             move || ring.try_push(&message(7))
-        });
-        let taker = thread::spawn({
-            let (ring, taken) = (ring.clone(), taken.clone());
-            move || assert_eq!(take_all(&ring, &taken), TakeError::Closed)
         });
         let closer = thread::spawn({
             let ring = ring.clone();
             move || ring.close()
         });
-        assert_eq!(take_all(&ring, &taken), TakeError::Closed);
         let pushed = pusher.join().expect("pusher");
-        taker.join().expect("taker");
-        closer.join().expect("closer");
+        join(takers);
+        join([closer]);
         match pushed {
             Ok(()) => assert_eq!(taken.sorted(), [7]),
             Err(error) => assert_eq!((error, taken.sorted()), (PushError::Closed, vec![])),
@@ -201,6 +202,7 @@ fn loom_the_last_one_to_finish_closes() {
                     if into == message(0) {
                         ring.try_push(&message(1)).expect("room, and not closed");
                     }
+                    assert!(!ring.is_closed(), "closed over an unfinished task");
                     ring.task_done();
                 }
             }

@@ -17,6 +17,7 @@ struct Vanished;
 
 /// Does `work`, but stops for ever before its step number `steps`, counted from 0. Says whether it
 /// came to that.
+#[cfg_attr(not(test), allow(dead_code))] // only the tests let peers vanish
 pub(in super::super) fn vanish_after(steps: usize, work: impl FnOnce()) -> bool {
     STEPS_LEFT.with(|left| left.set(Some(steps)));
     let end = catch_unwind(AssertUnwindSafe(work));

@@ -1,0 +1,458 @@
+//! What permissions do to a copy by a user who has no more than his own.
+
+mod common;
+use common::things::*;
+use common::*;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+/// Has what the tests need in order to be a plain user; else says so.
+fn ready(test: &str) -> bool {
+    let ready = !is_root() || tool("setpriv");
+    if !ready {
+        skip(test, "needs setpriv, to stop being root");
+    }
+    ready
+}
+
+/// Opens everything, so that the oracle (if it is a plain user, too) and the sandbox's end can
+/// come in.
+fn open_up(env: &Sandbox, roots: &[&str]) {
+    for root in roots {
+        let done =
+            Command::new("chmod").args(["-R", "u+rwX"]).arg(env.path(root)).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_fails_alone() {
+    if !ready("a_file_that_cannot_be_read_fails_alone") {
+        return;
+    }
+    for jobs in ["1", "2", "8"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10", "file bad 20", "file sub/b 300K", "file sub/bad 20"]);
+        chmod(&env.path("src/bad"), 0o000);
+        chmod(&env.path("src/sub/bad"), 0o200);
+
+        let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
+
+        run.exits(1).stderr_has("; 2 failed");
+        run.stderr_has("pcopy: cannot open 'src/bad' for reading: Permission denied\n");
+        run.stderr_has("pcopy: cannot open 'src/sub/bad' for reading: Permission denied\n");
+        assert!(!exists(env.path("dst/bad")) && !exists(env.path("dst/sub/bad")));
+        env.assert_same("src/a", "dst/a");
+        env.assert_same("src/sub/b", "dst/sub/b");
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_fails_alone() {
+    if !ready("a_directory_that_cannot_be_read_fails_alone") {
+        return;
+    }
+    for jobs in ["1", "2", "8"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10", "file none/x 20", "file no-list/x 30", "file sub/b 40"]);
+        chmod(&env.path("src/none"), 0o000);
+        chmod(&env.path("src/no-list"), 0o311);
+
+        let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
+
+        open_up(&env, &["src", "dst"]);
+        run.exits(1).stderr_has("; 2 failed");
+        run.stderr_has("pcopy: cannot read directory 'src/none': Permission denied\n");
+        run.stderr_has("pcopy: cannot read directory 'src/no-list': Permission denied\n");
+        env.assert_same("src/a", "dst/a");
+        env.assert_same("src/sub", "dst/sub");
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
+    let name = "a_directory_that_may_be_listed_and_not_entered_fails_name_by_name";
+    if !ready(name) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file list/x 20", "link list/y 30", "dir list/z", "file b 40"]);
+    chmod(&env.path("src/list"), 0o444);
+
+    let run = env.plain_pcopy(["src", "dst"]);
+
+    open_up(&env, &["src", "dst"]);
+    run.exits(1);
+    for name in ["x", "y", "z"] {
+        run.stderr_has(&format!("'src/list/{name}'"));
+    }
+    run.stderr_has("Permission denied");
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/b", "dst/b");
+}
+
+#[test]
+fn a_run_after_the_rights_were_mended_completes_the_copy() {
+    if !ready("a_run_after_the_rights_were_mended_completes_the_copy") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file bad 20", "file none/x 20"]);
+    chmod(&env.path("src/bad"), 0o000);
+    chmod(&env.path("src/none"), 0o000);
+    env.plain_pcopy(["src", "dst"]).exits(1);
+    chmod(&env.path("src/bad"), 0o644);
+    chmod(&env.path("src/none"), 0o755);
+    let complete = inode(env.path("dst/a"));
+
+    env.plain_pcopy(["-T", "src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    assert_eq!(inode(env.path("dst/a")), complete);
+}
+
+const READ_ONLY: [&str; 6] =
+    ["file a 10", "file r/a 20", "file r/s/b 30", "dir r/s/e", "file x/y/z/c 40", "link x/l r"];
+
+fn make_read_only(env: &Sandbox, root: &str) {
+    for (path, mode) in [
+        ("r/a", 0o400),
+        ("r/s/e", 0o500),
+        ("r/s", 0o555),
+        ("r", 0o500),
+        ("x/y/z", 0o555),
+        ("x/y", 0o511),
+    ] {
+        chmod(&env.path(root).join(path), mode);
+    }
+    chmod(&env.path(root), 0o555);
+}
+
+#[test]
+fn read_only_directories_are_copied_with_their_modes() {
+    if !ready("read_only_directories_are_copied_with_their_modes") {
+        return;
+    }
+    for jobs in ["1", "2", "8"] {
+        let env = Sandbox::new();
+        env.tree("src", READ_ONLY);
+        env.give_to_plain_user();
+        make_read_only(&env, "src");
+
+        env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
+
+        let (source, copy) = (env.listing("src"), env.listing("dst"));
+        open_up(&env, &["src", "dst"]);
+        assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_copy_of_read_only_directories_can_be_brought_up_to_date() {
+    if !ready("a_copy_of_read_only_directories_can_be_brought_up_to_date") {
+        return;
+    }
+    for jobs in ["1", "2", "8"] {
+        let env = Sandbox::new();
+        env.tree("src", READ_ONLY);
+        env.give_to_plain_user();
+        make_read_only(&env, "src");
+        env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
+        open_up(&env, &["src"]);
+        fs::write(env.path("src/r/s/b"), "changed").unwrap();
+        fs::write(env.path("src/x/y/z/c"), "changed, too").unwrap();
+        env.tree("src", ["file r/s/new 5", "file x/y/new/d 6"]);
+        if is_root() {
+            let all = ["r/s/b", "x/y/z/c", "r/s/new", "x/y/new", "x/y/new/d"];
+            for name in all {
+                chown(env.path("src").join(name), Some(65534), Some(65534)).unwrap();
+            }
+        }
+        make_read_only(&env, "src");
+
+        env.plain_pcopy_as_is(["-j", jobs, "-T", "src", "dst"]).exits(0);
+
+        let (source, copy) = (env.listing("src"), env.listing("dst"));
+        open_up(&env, &["src", "dst"]);
+        assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_directory_without_any_rights_in_the_target_is_mended() {
+    if !ready("a_directory_without_any_rights_in_the_target_is_mended") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file sub/a 10", "file deep/er/b 20"]);
+    env.tree("dst", ["file sub/a 5", "file deep/er/kept 5"]);
+    env.give_to_plain_user();
+    chmod(&env.path("dst/deep/er"), 0o000);
+    chmod(&env.path("dst/deep"), 0o000);
+    chmod(&env.path("dst/sub"), 0o000);
+
+    env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+
+    env.assert_same("src/sub", "dst/sub");
+    env.assert_same("src/deep/er/b", "dst/deep/er/b");
+    assert_eq!(mode_of(env.path("dst/deep")), mode_of(env.path("src/deep")));
+    assert!(exists(env.path("dst/deep/er/kept")));
+}
+
+#[test]
+fn set_id_bits_of_somebody_elses_file_are_not_copied() {
+    let name = "set_id_bits_of_somebody_elses_file_are_not_copied";
+    if !is_root() {
+        return skip(name, "needs root, to have files of two users");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file user 10", "file group 10", "file mine 10"]);
+    env.give_to_plain_user();
+    chown(env.path("src/user"), Some(0), None).unwrap();
+    chown(env.path("src/group"), None, Some(0)).unwrap();
+    for name in ["user", "group", "mine"] {
+        chmod(&env.path("src").join(name), 0o6755);
+    }
+    for _ in 0..2 {
+        env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+
+        assert_eq!(mode_of(env.path("dst/user")), 0o2755);
+        assert_eq!(mode_of(env.path("dst/group")), 0o4755);
+        assert_eq!(mode_of(env.path("dst/mine")), 0o6755);
+        assert_eq!(fs::metadata(env.path("dst/user")).unwrap().uid(), 65534);
+    }
+}
+
+/// Copies `src` to `dst` under strace with umask 000 and returns the calls that created something.
+fn creations(env: &Sandbox) -> Vec<String> {
+    let mut command = Command::new("sh");
+    let traced = "strace -f -qq -o trace -e trace=openat,mkdirat,mknodat";
+    command.arg("-c").arg(format!("umask 000 && exec {traced} '{PCOPY}' -T src dst"));
+    command.current_dir(env.path(""));
+    env.run(command).exits(0);
+    let trace = fs::read_to_string(env.path("trace")).unwrap();
+    let creates = |line: &&str| line.contains("O_CREAT") || line.contains("mkdirat(");
+    trace.lines().filter(creates).map(str::to_owned).collect()
+}
+
+fn born(calls: &[String], name: &str) -> u32 {
+    let call = calls.iter().find(|call| call.contains(name));
+    let call = call.unwrap_or_else(|| panic!("{name} was not created:\n{}", calls.join("\n")));
+    let (call, _) = call.rsplit_once(") ").unwrap(); // strace fills up with spaces before the =
+    let mode = call.split(')').next().unwrap().rsplit(", ").next().unwrap();
+    u32::from_str_radix(mode, 8).unwrap_or_else(|_| panic!("no mode in {call}"))
+}
+
+#[test]
+fn a_file_is_never_more_open_than_it_will_be() {
+    let name = "a_file_is_never_more_open_than_it_will_be";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    for target in [&["dir dst"][..], &[]] {
+        let env = Sandbox::new();
+        env.tree("", target.iter().copied());
+        let none = if is_root() { 0o000 } else { 0o400 };
+        let files =
+            [("secret", 0o600), ("none", none), ("team", 0o640), ("all", 0o666), ("id", 0o4711)];
+        for (name, mode) in files {
+            env.tree("src", [&*format!("file {name} 10"), &*format!("file sub/{name}-2 10")]);
+            chmod(&env.path("src").join(name), mode);
+            chmod(&env.path("src/sub").join(format!("{name}-2")), mode);
+        }
+
+        let calls = creations(&env);
+
+        for (name, mode) in files {
+            for name in [name.to_owned(), format!("{name}-2")] {
+                let staged = format!("\".{name}.pcopy-partial\"");
+                let name = if calls.iter().any(|call| call.contains(&staged)) {
+                    staged
+                } else {
+                    format!("\"{name}\"")
+                };
+                let born = born(&calls, &name);
+                assert_eq!(born & !mode, 0, "{name}: born {born:04o}, to be {mode:04o}");
+                assert_eq!(born & 0o7000, 0, "{name}: born {born:04o}");
+            }
+        }
+        env.assert_same("src/sub", "dst/sub");
+    }
+}
+
+#[test]
+fn a_directory_is_built_for_its_owner_alone() {
+    let name = "a_directory_is_built_for_its_owner_alone";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file sub/deep/a 10", "dir secret"]);
+    chmod(&env.path("src/secret"), 0o700);
+
+    let calls = creations(&env);
+
+    for name in [".dst.pcopy-partial", "sub", "deep", "secret"] {
+        let born = born(&calls, &format!("\"{name}\""));
+        assert_eq!(born & 0o077, 0, "{name}: born {born:04o}");
+    }
+}
+
+#[test]
+fn a_source_in_a_folder_that_may_only_be_passed_through_is_copied() {
+    if !ready("a_source_in_a_folder_that_may_only_be_passed_through_is_copied") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("private", ["file src/a 10", "file src/sub/b 20", "file file 30"]);
+    env.give_to_plain_user();
+    chmod(&env.path("private"), 0o111);
+
+    let runs = [["private/src", "dst"], ["private/file", "copy"]];
+    let runs = runs.map(|arguments| env.plain_pcopy_as_is(arguments));
+
+    chmod(&env.path("private"), 0o755);
+    runs.iter().for_each(|run| {
+        run.exits(0);
+    });
+    env.assert_same("private/src", "dst");
+    env.assert_same("private/file", "copy");
+}
+
+#[test]
+fn a_target_in_a_folder_that_may_be_written_and_not_listed_is_made() {
+    if !ready("a_target_in_a_folder_that_may_be_written_and_not_listed_is_made") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file sub/b 20"]).tree("", ["file file 30", "dir drop"]);
+    env.give_to_plain_user();
+    chmod(&env.path("drop"), 0o333);
+
+    let runs = [["src", "drop"], ["file", "drop"]];
+    let runs = runs.map(|arguments| env.plain_pcopy_as_is(arguments));
+
+    chmod(&env.path("drop"), 0o755);
+    runs.iter().for_each(|run| {
+        run.exits(0);
+    });
+    env.assert_same("src", "drop/src");
+    env.assert_same("file", "drop/file");
+}
+
+#[test]
+fn a_folder_of_somebody_else_in_the_target_fails_alone() {
+    let name = "a_folder_of_somebody_else_in_the_target_fails_alone";
+    if !is_root() {
+        return skip(name, "needs root, to have folders of two users");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file theirs/b 20", "file theirs/new/c 30", "file mine/d 40"]);
+    env.tree("dst", ["file theirs/kept 5", "file mine/d 5"]);
+    env.give_to_plain_user();
+    for path in ["dst/theirs", "dst/theirs/kept"] {
+        chown(env.path(path), Some(0), Some(0)).unwrap();
+    }
+    let theirs = env.listing("dst/theirs");
+
+    let run = env.plain_pcopy_as_is(["-T", "src", "dst"]);
+
+    run.exits(1).stderr_has("'dst/theirs/b': Permission denied");
+    run.stderr_has("'dst/theirs/new': Permission denied");
+    assert_eq!(env.listing("dst/theirs"), theirs);
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/mine", "dst/mine");
+}
+
+#[test]
+fn a_file_of_somebody_else_in_our_folder_is_replaced() {
+    let name = "a_file_of_somebody_else_in_our_folder_is_replaced";
+    if !is_root() {
+        return skip(name, "needs root, to have files of two users");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]).tree("dst", ["file a 5"]);
+    env.give_to_plain_user();
+    chown(env.path("dst/a"), Some(0), Some(0)).unwrap();
+    chmod(&env.path("dst/a"), 0o400);
+
+    env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    assert_eq!(fs::metadata(env.path("dst/a")).unwrap().uid(), 65534);
+}
+
+#[test]
+fn what_only_root_can_make_fails_alone() {
+    let name = "what_only_root_can_make_fails_alone";
+    if !is_root() {
+        return skip(name, "needs root, to make a device");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "fifo p"]);
+    node(&env.path("src/null"), "char", 1, 3);
+    node(&env.path("src/disk"), "block", 7, 100);
+
+    let run = env.plain_pcopy(["src", "dst"]);
+
+    run.exits(1).stderr_has("pcopy: cannot create 'dst/null': Operation not permitted\n");
+    run.stderr_has("pcopy: cannot create 'dst/disk': Operation not permitted\n");
+    assert!(!exists(env.path("dst/null")));
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/p", "dst/p");
+}
+
+#[test]
+fn a_plain_user_copies_a_mixed_tree() {
+    if !ready("a_plain_user_copies_a_mixed_tree") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.plant("src", "fixtures/mixed.tree");
+    for name in ["locked", "null", "char", "block"] {
+        if exists(env.path("src").join(name)) {
+            fs::remove_file(env.path("src").join(name)).unwrap();
+        }
+    }
+    env.give_to_plain_user();
+    for jobs in ["1", "2", "8"] {
+        let target = format!("dst-{jobs}");
+
+        env.plain_pcopy_as_is(["-j", jobs, "src", &target]).exits(0);
+
+        let differences = differences(&env.listing("src"), &env.listing(&target));
+        assert_eq!(differences, "", "with {jobs} copiers");
+    }
+    open_up(&env, &["src", "dst-1", "dst-2", "dst-8"]);
+}
+
+#[test]
+fn the_default_access_list_of_the_target_does_not_change_modes() {
+    let name = "the_default_access_list_of_the_target_does_not_change_modes";
+    if !tool("setfacl") {
+        return skip(name, "setfacl is not installed");
+    }
+    for base in [Path::new("/dev/shm"), &std::env::temp_dir()] {
+        if !base.is_dir() {
+            continue;
+        }
+        let env = Sandbox::within(base);
+        env.plant("src", "fixtures/mixed.tree").tree("into", []);
+        let acl = ["-d", "-m", "u::rwx,g::r-x,o::---,m::r-x"];
+        let set = Command::new("setfacl").args(acl).arg(env.path("into")).output().unwrap();
+        if !set.status.success() {
+            return skip(name, "the file system of the temporary folder has no access lists");
+        }
+
+        env.pcopy(["src", "into"]).exits(0);
+
+        let differences = differences(&env.listing("src"), &env.listing("into/src"));
+        assert_eq!(differences, "", "on {}", base.display());
+    }
+}

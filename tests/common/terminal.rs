@@ -1,0 +1,144 @@
+//! A pseudo-terminal, and what is to be seen on it.
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::pty::{Winsize, openpty};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A terminal with a thread that reads all that is written to it.
+pub struct Terminal {
+    width: u16,
+    keyboard: File,
+    slave: Option<OwnedFd>,
+    written: Arc<Mutex<Vec<u8>>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+impl Terminal {
+    pub fn new(width: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).unwrap();
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        let mut master = File::from(pty.master);
+        let keyboard = master.try_clone().unwrap();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&written);
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // The last process that has the terminal open takes it away: that is an error here.
+            while let Ok(length @ 1..) = master.read(&mut piece) {
+                into.lock().unwrap().extend_from_slice(&piece[..length]);
+            }
+        });
+        Self { width, keyboard, slave: Some(pty.slave), written, reader }
+    }
+
+    /// One stream of a process to be.
+    pub fn stream(&self) -> Stdio {
+        self.slave.as_ref().unwrap().try_clone().unwrap().into()
+    }
+
+    /// Types, as a person would.
+    pub fn type_in(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).unwrap();
+    }
+
+    /// All that was written so far.
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
+    }
+
+    /// All that was written, when nobody has it open any more.
+    pub fn close(mut self) -> Seen {
+        self.slave = None;
+        let begun = Instant::now();
+        while !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let bytes = self.written.lock().unwrap().clone();
+        Seen::new(&bytes, self.width.into())
+    }
+}
+
+/// What a person in front of a terminal has seen.
+pub struct Seen {
+    /// All that was written.
+    pub bytes: Vec<u8>,
+    /// The rows as they stood in the end, without spaces at their ends and empty rows below.
+    pub screen: Vec<String>,
+    /// Each state of a row before it was erased or left, in order.
+    pub states: Vec<String>,
+    /// Whether anything ran over the right edge.
+    pub wrapped: bool,
+}
+
+impl Seen {
+    fn new(bytes: &[u8], width: usize) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+        let (mut row, mut column, mut wrapped) = (0, 0, false);
+        let mut states = Vec::new();
+        let mut chars = text.chars();
+        let line = |row: &[char]| row.iter().collect::<String>().trim_end().to_owned();
+        while let Some(c) = chars.next() {
+            match c {
+                '\r' => column = 0,
+                '\n' => {
+                    states.push(line(&rows[row]));
+                    row += 1;
+                    if row == rows.len() {
+                        rows.push(Vec::new());
+                    }
+                }
+                '\x1b' => {
+                    assert_eq!(chars.next(), Some('['), "an escape that is none of ours");
+                    let mut number = String::new();
+                    let letter = loop {
+                        match chars.next().unwrap() {
+                            digit @ ('0'..='9' | ';' | '?') => number.push(digit),
+                            letter => break letter,
+                        }
+                    };
+                    let count = number.parse::<usize>().unwrap_or(1);
+                    match letter {
+                        'K' if number == "2" => {
+                            states.push(line(&rows[row]));
+                            rows[row].clear();
+                        }
+                        'K' if number.is_empty() || number == "0" => rows[row].truncate(column),
+                        'A' => row = row.saturating_sub(count),
+                        'B' => row += count,
+                        'C' => column += count,
+                        'D' => column = column.saturating_sub(count),
+                        'm' | 'h' | 'l' => {}
+                        other => panic!("ESC [ {number} {other} is none of ours"),
+                    }
+                    while rows.len() <= row {
+                        rows.push(Vec::new());
+                    }
+                }
+                c => {
+                    assert!(!c.is_control(), "{c:?} reached the terminal raw");
+                    wrapped |= column >= width;
+                    while rows[row].len() <= column {
+                        rows[row].push(' ');
+                    }
+                    rows[row][column] = c;
+                    column += 1;
+                }
+            }
+        }
+        let mut screen: Vec<_> = rows.iter().map(|row| line(row)).collect();
+        while screen.last().is_some_and(String::is_empty) {
+            screen.pop();
+        }
+        states.retain(|state| !state.is_empty());
+        Self { bytes: bytes.to_vec(), screen, states, wrapped }
+    }
+}
