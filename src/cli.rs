@@ -2,6 +2,7 @@
 
 use crate::options::{Operands, Options, When};
 use crate::plan::JOBS_MAX;
+use crate::quote::escape;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use std::ffi::OsString;
@@ -78,9 +79,17 @@ enum Progress {
 /// Reads the arguments. For `--help`, `--version` and usage errors the text is printed and the
 /// program leaves, with code 0 or 2.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Options {
-    Flags::try_parse_from(arguments)
-        .and_then(Flags::into_options)
-        .unwrap_or_else(|error| error.exit())
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    read(&arguments).unwrap_or_else(|error| {
+        // The message repeats what was given, so it is made again of what may safely be shown.
+        let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
+        let safe: Vec<OsString> = arguments.iter().map(shown).collect();
+        if safe == arguments { error.exit() } else { read(&safe).err().unwrap_or(error).exit() }
+    })
+}
+
+fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+    Flags::try_parse_from(arguments).and_then(Flags::into_options)
 }
 
 impl Flags {

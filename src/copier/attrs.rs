@@ -52,10 +52,20 @@ pub(super) fn finish_file(
     Ok(())
 }
 
-/// Gives a symlink, FIFO, socket or device its source's times.
-pub(super) fn finish_at(dir: impl AsFd, name: &CStr, source: &Stat) -> Result<(), Fault> {
-    file::set_times_at(dir, name, source.accessed(), source.modified())
-        .map_err(Step::SetTimes.fault())
+/// Gives a symlink, FIFO, socket or device its source's times and, where birth did not, its bits.
+pub(super) fn finish_at(
+    dir: impl AsFd,
+    name: &CStr,
+    source: &Stat,
+    masked: bool,
+) -> Result<(), Fault> {
+    file::set_times_at(&dir, name, source.accessed(), source.modified())
+        .map_err(Step::SetTimes.fault())?;
+    if masked && source.kind() != Kind::Symlink {
+        file::set_permissions_at(dir, name, source.permissions())
+            .map_err(Step::SetPermissions.fault())?;
+    }
+    Ok(())
 }
 
 /// Gives a directory, in which nothing will be changed any more, its source's times and bits.

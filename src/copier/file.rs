@@ -6,6 +6,7 @@
 //! old one or the new one, whole.
 
 use super::attrs;
+use super::clean;
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
@@ -76,6 +77,20 @@ impl<'a> Files<'a> {
         Ok(Done::Copied)
     }
 
+    /// Removes what dead copiers have left of an entry that is not tried again.
+    pub(super) fn give_up(&self, dirs: &Dirs, name: &CStr, target_name: &CStr) {
+        if !dirs.staged {
+            return discard(dirs, &staged_name_for(dirs, target_name));
+        }
+        let source = file::stat_at(&dirs.source, name);
+        let target = file::stat_at(&dirs.target, target_name);
+        let complete = source
+            .is_ok_and(|source| target.is_ok_and(|target| attrs::is_complete(&source, &target)));
+        if !complete {
+            discard(dirs, target_name);
+        }
+    }
+
     fn staged_other(
         &self,
         dirs: &Dirs,
@@ -88,7 +103,7 @@ impl<'a> Files<'a> {
         if made.is_none() {
             return Ok(Done::Skipped);
         }
-        attrs::finish_at(&dirs.target, target_name, source)
+        attrs::finish_at(&dirs.target, target_name, source, dirs.masked)
             .inspect_err(|_| discard(dirs, target_name))?;
         Ok(Done::Copied)
     }
@@ -116,11 +131,7 @@ impl<'a> Files<'a> {
             Ok(_) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
-        let staged = if dirs.contended {
-            staged_name(target_name, 0) // what else is beside the source does not come along
-        } else {
-            free_staged_name(dirs, target_name).1
-        };
+        let staged = staged_name_for(dirs, target_name);
         self.build(dirs, source, name, &staged)?;
         file::replace(&dirs.target, &staged, target_name)
             .map_err(Step::Publish.fault())
@@ -138,7 +149,7 @@ impl<'a> Files<'a> {
         if source.kind() != Kind::File {
             let text = link_text(dirs, source, name)?;
             make_fresh(dirs, staged, |name| make_other(dirs, source, &text, name))?;
-            let finished = attrs::finish_at(&dirs.target, staged, source);
+            let finished = attrs::finish_at(&dirs.target, staged, source, dirs.masked);
             return Ok(finished.inspect_err(|_| discard(dirs, staged))?);
         }
         let (from, source) = open_source(dirs, name)?;
@@ -206,10 +217,7 @@ fn make<T>(
         attrs::mend_permissions(&dirs.target, name, source, &old)?;
         return Ok(None);
     }
-    if old.kind() == Kind::Directory {
-        return Err(Step::Create.fault()(Errno::EISDIR).into());
-    }
-    file::unlink(&dirs.target, name).map_err(Step::Create.fault())?;
+    clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(Step::Create.fault())?;
     Ok(Some(create(name).map_err(Step::Create.fault())?))
 }
 
@@ -225,6 +233,15 @@ fn make_fresh<T>(
             Ok(create(staged).map_err(Step::Create.fault())?)
         }
         result => Ok(result.map_err(Step::Create.fault())?),
+    }
+}
+
+/// The name under which `name` is built where others look.
+fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
+    if dirs.contended {
+        staged_name(name, 0) // what else is beside the source does not come along
+    } else {
+        free_staged_name(dirs, name).1
     }
 }
 

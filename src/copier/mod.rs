@@ -5,6 +5,7 @@
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
 pub mod attrs;
+mod clean;
 mod data;
 mod dirs;
 mod file;

@@ -6,6 +6,7 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
+use super::clean::remove_strangers;
 use super::data::Unfinished;
 use super::dirs::{
     Child, Dirs, c_name, entry_dirs, make_child, open_by_path, open_child, push_component,
@@ -238,7 +239,10 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         self.desk.at_none();
-        match listed.and_then(|()| self.finish(&dirs, &stat, &visit, existed)) {
+        // What an earlier run left there may be of another source, or of one that has changed.
+        let cleaned =
+            if staged && existed { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
+        match cleaned.and_then(|()| self.finish(&dirs, &stat, &visit, existed)) {
             Ok(true) => self.settle(None, if existed { Done::Skipped } else { Done::Copied })?,
             Ok(false) => {
                 self.tell(None, News::Later)?;
@@ -369,6 +373,7 @@ impl<'a> Walker<'a> {
     ) -> Result<(), ParentGone> {
         self.desk.at(name);
         if self.is_passed_over(name) {
+            self.files.give_up(dirs, name, target_name);
             return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
         }
         let kind = match kind {

@@ -56,13 +56,18 @@ fn late_dir(plan: &Plan, dir: &LateDir) -> Result<(), Fault> {
 fn publish(plan: &Plan, built: &Built) -> Result<(), Fault> {
     let fault = Step::Publish.fault();
     let entry = entry_of(plan, built.entry)?;
+    let top = plan.target_dir(entry);
+    // The top itself is not opened anew: it may be a drop box that we can write and not read.
+    let opened: OwnedFd;
     let (parent, name) = match built.target.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&built.target[..slash], &built.target[slash + 1..]),
-        None => (&b"."[..], &built.target[..]),
+        Some(slash) => {
+            opened = file::open_dir_beneath(top, &built.target[..slash]).map_err(&fault)?;
+            (opened.as_fd(), &built.target[slash + 1..])
+        }
+        None => (top, &built.target[..]),
     };
-    let parent: OwnedFd = file::open_dir_beneath(plan.target_dir(entry), parent).map_err(&fault)?;
     let c_name = |bytes: &[u8]| CString::new(bytes).map_err(|_| fault(Errno::EINVAL));
-    file::rename_new(parent.as_fd(), &c_name(&built.staged_name)?, &c_name(name)?).map_err(&fault)
+    file::rename_new(parent, &c_name(&built.staged_name)?, &c_name(name)?).map_err(&fault)
 }
 
 fn entry_of(plan: &Plan, number: u32) -> Result<&Entry, Fault> {

@@ -14,8 +14,12 @@ const ENTRY_WEIGHT: u128 = 20_000;
 /// Steps of the bar.
 const STEPS: u64 = 1000;
 
-/// How often the line is drawn at most.
-const DRAWS_PER_SECOND: u8 = 10;
+/// How often the line is drawn at most: twice the beat of the loop, which decides.
+const DRAWS_PER_SECOND: u8 = 20;
+
+/// The bar, and the narrowest window that it is drawn in, in columns.
+const BAR_COLUMNS: usize = 20;
+const BAR_FROM_WIDTH: usize = 60;
 
 /// Where standard error has no size, lines are this wide, in columns.
 const WIDTH: u16 = 80;
@@ -23,9 +27,6 @@ const WIDTH: u16 = 80;
 /// The line, on standard error.
 pub(super) struct Line {
     bar: ProgressBar,
-    counting: ProgressStyle,
-    measured: ProgressStyle,
-    knows_all: bool,
     highest: u64,
 }
 
@@ -44,41 +45,31 @@ impl Line {
         } else {
             ProgressDrawTarget::term_like_with_hz(Box::new(PlainLines::new()), DRAWS_PER_SECOND)
         };
-        let style = |template: &str| {
-            ProgressStyle::with_template(template)
-                .expect("the template is a constant")
-                .progress_chars("=> ")
-        };
-        let counting = style("{wide_msg}");
-        let line = Self {
-            bar: ProgressBar::with_draw_target(Some(STEPS), target),
-            measured: style("{prefix} [{bar:20}] {wide_msg}"),
-            counting,
-            knows_all: false,
-            highest: 0,
-        };
-        line.bar.set_style(line.counting.clone());
-        line
+        let bar = ProgressBar::with_draw_target(Some(STEPS), target);
+        let style = ProgressStyle::with_template("{wide_msg}");
+        bar.set_style(style.expect("the template is a constant"));
+        Self { bar, highest: 0 }
     }
 
     /// Shows how far the run has come, and the name that is in hand.
+    ///
+    /// All of it is one message, because each part that is set draws the line once more.
     pub(super) fn update(&mut self, position: &Position, name: &str) {
+        let width = usize::from(terminal::width(stderr()).unwrap_or(WIDTH));
+        let mut text = String::new();
         if position.work.complete {
             // A second round finds its entries anew; what was shown is not taken back.
             self.highest = self.highest.max(position.steps());
-            if !self.knows_all {
-                self.knows_all = true;
-                self.bar.set_style(self.measured.clone());
+            text = format!("{:>3}% ", self.highest / (STEPS / 100));
+            if width >= BAR_FROM_WIDTH {
+                text.push_str(&bar(self.highest));
             }
-            self.bar.set_prefix(format!("{:>3}%", self.highest / (STEPS / 100)));
-            self.bar.set_position(self.highest);
         }
-        let numbers = position.describe(self.highest);
-        let beside = if self.knows_all { 28 } else { 0 } + numbers.chars().count() + 2;
-        let width = usize::from(terminal::width(stderr()).unwrap_or(WIDTH));
-        let name = shorten(name, width.saturating_sub(beside + 1));
-        self.bar.set_message(format!("{numbers}  {name}"));
-        self.bar.tick();
+        text.push_str(&position.describe(self.highest));
+        text.push_str("  ");
+        let room = width.saturating_sub(text.chars().count() + 1);
+        text.push_str(&shorten(name, room));
+        self.bar.set_message(text);
     }
 
     /// Runs `write` while the line is off the screen.
@@ -141,6 +132,13 @@ impl Position {
         Duration::try_from_secs_f64(left)
             .map_or(String::new(), |left| format!(", {} left", human::clock(left)))
     }
+}
+
+/// `[=====>   ] `, 20 columns between the brackets.
+fn bar(steps: u64) -> String {
+    let filled = usize::try_from(steps * BAR_COLUMNS as u64 / STEPS).unwrap_or(0);
+    let head = if filled < BAR_COLUMNS { ">" } else { "" };
+    format!("[{:<BAR_COLUMNS$}] ", "=".repeat(filled) + head)
 }
 
 fn weight(entries: u64, bytes: u64) -> u128 {

@@ -270,7 +270,10 @@ impl<'a> Supervisor<'a> {
             return;
         }
         for number in lost {
-            if let Some(place) = round.counters.desk(number).whereabouts() {
+            let place = round.counters.desk(number).whereabouts();
+            // All that the user named is no file to be passed over: that run has failed.
+            let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
+            if let Some(place) = place {
                 round.passed_over |= self.ledger.died_at(place.mark);
             }
         }

@@ -328,21 +328,26 @@ pub fn replace(dir: impl AsFd, from: &CStr, to: &CStr) -> Result<()> {
 
 /// Renames within one directory; `EEXIST` if the new name is taken.
 pub fn rename_new(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
+    move_new(dir, from, dir, to)
+}
+
+/// Moves `name` to another directory of the file system; `EEXIST` if the new name is taken.
+pub fn move_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<()> {
     // SAFETY: both names are NUL-terminated strings that outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_renameat2,
-            dir.as_raw_fd(),
-            from.as_ptr(),
-            dir.as_raw_fd(),
-            to.as_ptr(),
+            from.as_raw_fd(),
+            name.as_ptr(),
+            to.as_raw_fd(),
+            new.as_ptr(),
             libc::RENAME_NOREPLACE,
         )
     };
     match Errno::result(result) {
         // A file system without the flag (some FUSE and network ones): look, then rename.
-        Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(dir, to) {
-            Err(Errno::ENOENT) => replace(dir, from, to),
+        Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(to, new) {
+            Err(Errno::ENOENT) => fcntl::renameat(from, name, to, new),
             Ok(_) => Err(Errno::EEXIST),
             Err(errno) => Err(errno),
         },

@@ -47,6 +47,11 @@ impl Signals {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: SIG_DFL runs no code of ours.
         unsafe { sigaction(Signal::SIGCHLD, &default) }?;
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // Beyond a limit on file sizes (ulimit -f) a write then fails with EFBIG, as that file's
+        // failure; the signal would kill the process.
+        // SAFETY: SIG_IGN runs no code of ours.
+        unsafe { sigaction(Signal::SIGXFSZ, &ignore) }?;
         let mut set = SigSet::empty();
         for signal in WATCHED {
             if !is_ignored(signal) {

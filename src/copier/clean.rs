@@ -1,0 +1,82 @@
+//! Removing what an earlier run left in a staged directory and the source does not have.
+//!
+//! What is staged did not exist before, so all in it is ours, and what is published must be the
+//! source and nothing else. Nothing here is ever called for a directory that others can see.
+
+use super::dirs::Dirs;
+use crate::ipc::report::{Fault, Step};
+use crate::staging::staged_name;
+use crate::sys::file::{self, Kind};
+use crate::sys::listing::Listing;
+use crate::sys::{Errno, process};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Removes every name in the target that the source does not have.
+///
+/// Others may be at work in the directory at the same time: what they make, the source has.
+pub(super) fn remove_strangers(dirs: &Dirs) -> Result<(), Fault> {
+    debug_assert!(dirs.staged, "only what nobody else sees may be removed");
+    let mut listing = Listing::new();
+    while listing.fill(dirs.target.as_fd()).map_err(Step::OpenTarget.fault())? {
+        while let Some((kind, name)) = listing.next_entry() {
+            if file::stat_at(&dirs.source, name).err() == Some(Errno::ENOENT) {
+                remove(dirs.target.as_fd(), kind, name).map_err(Step::OpenTarget.fault())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes `name`, whatever it is, with all in it.
+pub(super) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
+    match kind {
+        Kind::Directory => remove_tree(dir, name),
+        Kind::Unknown => remove(dir, file::stat_at(dir, name)?.kind(), name),
+        _ => file::unlink(dir, name),
+    }
+}
+
+/// Removes a directory with all in it, however deep, with two descriptors and no stack.
+///
+/// Directories found in it are moved up, beside it, and wait there for their turn. If we are
+/// killed meanwhile, they are strangers for the next run.
+fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let mut waiting = vec![name.to_owned()];
+    let mut number = 0;
+    let mut listing = Listing::new();
+    while let Some(name) = waiting.pop() {
+        if !process::is_root() {
+            file::set_permissions_at(dir, &name, 0o700)?;
+        }
+        let opened = file::open_dir_at(dir, &name)?;
+        while listing.fill(opened.as_fd())? {
+            while let Some((kind, name)) = listing.next_entry() {
+                match kind {
+                    Kind::Directory => {
+                        waiting.push(move_up(opened.as_fd(), name, dir, &mut number)?)
+                    }
+                    _ => file::unlink(&opened, name)?,
+                }
+            }
+        }
+        file::remove_dir(dir, &name)?;
+    }
+    Ok(())
+}
+
+fn move_up(
+    from: BorrowedFd<'_>,
+    name: &CStr,
+    to: BorrowedFd<'_>,
+    number: &mut u32,
+) -> Result<CString, Errno> {
+    loop {
+        *number += 1;
+        let free = staged_name(c"removed", *number);
+        match file::move_new(from, name, to, &free) {
+            Err(Errno::EEXIST) => {}
+            result => return result.map(|()| free),
+        }
+    }
+}
