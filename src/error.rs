@@ -1,7 +1,7 @@
 //! What can go wrong, sorted by what follows from it, and how it is told.
 //!
 //! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
-//! [`Fault`](crate::ipc::report::Fault), and the run goes on. [`Unavailable`] is the machine
+//! [`Fault`], and the run goes on. [`Unavailable`] is the machine
 //! saying no to the run itself.
 
 use crate::ipc::report::{Fault, Step};
