@@ -9,6 +9,7 @@ mod clean;
 mod data;
 mod dirs;
 mod file;
+mod names;
 mod reports;
 mod share;
 mod walk;

@@ -7,25 +7,20 @@
 //! descriptors open; a level above them is reached again from the top, by path.
 
 use super::clean::remove_strangers;
-use super::data::Unfinished;
-use super::dirs::{
-    Child, Dirs, c_name, entry_dirs, make_child, open_by_path, open_child, push_component,
-};
+use super::dirs::{Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component};
 use super::file::{Done, Files};
 use super::reports::{ParentGone, Reports};
 use super::share::Source;
 use super::{Job, attrs};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
-use crate::ipc::report::{Fault, News, Report, Step};
-use crate::ipc::task::{self, Place, Task};
+use crate::ipc::report::{Fault, News, Step};
+use crate::ipc::task::{Place, Task};
 use crate::plan::Entry;
-use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::listing::Listing;
 use std::collections::VecDeque;
-use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
@@ -37,8 +32,8 @@ const OPEN_LEVELS: usize = 4;
 pub(super) struct Walker<'a> {
     pub(super) job: Job<'a>,
     pub(super) desk: Desk<'a>,
-    files: Files<'a>,
-    reports: Reports,
+    pub(super) files: Files<'a>,
+    pub(super) reports: Reports,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
     /// Where the walk is: the entry, and the directory on both sides.
@@ -138,8 +133,6 @@ impl<'a> Walker<'a> {
         self.job.plan.entries.get(self.entry as usize)
     }
 
-    // ---- entries -----------------------------------------------------------------------------
-
     /// Does the things that the user named, one after the other.
     fn entries(&mut self) -> Result<(), ParentGone> {
         while let Some(number) = self.entries.next() {
@@ -174,8 +167,6 @@ impl<'a> Walker<'a> {
         }
         Ok(())
     }
-
-    // ---- directories -------------------------------------------------------------------------
 
     /// Goes through the child directories that wait, the newest first, until none are left.
     fn descend(&mut self) -> Result<(), ParentGone> {
@@ -304,7 +295,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Keeps what waits in the directory that was just gone through.
-    fn leave(&mut self, visit: Visit, dirs: Dirs, staged: bool) {
+    pub(super) fn leave(&mut self, visit: Visit, dirs: Dirs, staged: bool) {
         if visit.children.is_empty() {
             return;
         }
@@ -318,161 +309,6 @@ impl<'a> Walker<'a> {
         if let Some(above) = self.levels.len().checked_sub(OPEN_LEVELS + 1) {
             self.levels[above].dirs = None;
         }
-    }
-
-    // ---- names -------------------------------------------------------------------------------
-
-    /// Copies names that another copier found in a directory too wide for it alone.
-    fn names_task(&mut self, staged: bool, names: &[u8]) -> Result<(), ParentGone> {
-        self.desk.enter(self.entry, &self.source);
-        match open_by_path(self.job.plan, self.place(), false) {
-            Ok(dirs) => {
-                let mut visit = Visit::default();
-                self.names(&dirs, &mut Source::Handed(names), &mut visit)?;
-                self.leave(visit, dirs, staged);
-            }
-            Err(fault) => {
-                let mut left = names;
-                while let Some((_, name)) = task::next_name(&mut left) {
-                    self.settle_failed(Some(name), fault)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes through `names` of `dirs`: what is a directory is made and kept, the rest is copied.
-    pub(super) fn names(
-        &mut self,
-        dirs: &Dirs,
-        names: &mut Source<'_>,
-        visit: &mut Visit,
-    ) -> Result<(), ParentGone> {
-        while !self.is_stopped() {
-            let listed = matches!(names, Source::Listed(_));
-            let Some((kind, name)) = names.next() else { break };
-            if listed {
-                self.desk.add(Count::Found, 1);
-            }
-            self.one_name(dirs, kind, name, name, visit)?;
-            if self.is_hungry() {
-                self.hand_over(Some((dirs, names, visit)))?;
-            }
-            self.reports.flush_if_old()?;
-        }
-        Ok(())
-    }
-
-    fn one_name(
-        &mut self,
-        dirs: &Dirs,
-        kind: Kind,
-        name: &CStr,
-        target_name: &CStr,
-        visit: &mut Visit,
-    ) -> Result<(), ParentGone> {
-        self.desk.at(name);
-        if self.is_passed_over(name) {
-            self.files.give_up(dirs, name, target_name);
-            return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
-        }
-        let kind = match kind {
-            Kind::Unknown => match file::stat_at(&dirs.source, name) {
-                Ok(stat) => stat.kind(),
-                Err(errno) => return self.settle_failed(Some(name), Step::Stat.fault()(errno)),
-            },
-            known => known,
-        };
-        if kind == Kind::Directory {
-            return self.child(dirs, name, target_name, visit);
-        }
-        match self.files.copy(dirs, kind, name, target_name) {
-            Ok(done) => self.settle(Some(name), done),
-            Err(Unfinished::Fault(fault)) => self.settle_failed(Some(name), fault),
-            Err(Unfinished::Dropped) => Ok(()), // the run ends, and nothing is counted any more
-        }
-    }
-
-    /// Makes a child directory and keeps it for later.
-    fn child(
-        &mut self,
-        dirs: &Dirs,
-        name: &CStr,
-        target_name: &CStr,
-        visit: &mut Visit,
-    ) -> Result<(), ParentGone> {
-        let made = make_child(dirs, target_name).and_then(|mut child| {
-            if dirs.contended && child.staged.is_some() {
-                // The supervisor has made it, to lock it.
-                child.existed =
-                    !self.job.fresh.get(self.entry as usize).is_some_and(|&fresh| fresh);
-            }
-            let kept = visit.children.push(child.mark(), name);
-            kept.map(|()| child).map_err(|_| Step::CreateDirectory.fault()(Errno::ENOMEM))
-        });
-        match made {
-            Ok(Child { staged: Some(variant), .. }) => {
-                visit.open_end = true; // the rename at the end will change this directory
-                let staged = staged_name(target_name, variant.into());
-                self.tell_of(name, target_name, News::Built { staged: staged.to_bytes() })
-            }
-            Ok(_) => Ok(()),
-            Err(fault) => self.settle_failed(Some(name), fault),
-        }
-    }
-
-    fn is_passed_over(&self, name: &CStr) -> bool {
-        !self.job.passed_over.is_empty() && self.job.passed_over.contains(&self.desk.mark_of(name))
-    }
-
-    /// Counts an entry that ended well; without a name it is the directory that the walk is at.
-    fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
-        match done {
-            Done::Copied => self.desk.add(Count::Copied, 1),
-            Done::Skipped => self.desk.add(Count::Skipped, 1),
-        }
-        if self.job.plan.verbose && done == Done::Copied {
-            self.tell(name, News::Done)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Counts and tells an entry that was not copied.
-    fn settle_failed(&mut self, name: Option<&CStr>, fault: Fault) -> Result<(), ParentGone> {
-        if fault.step.means_vanished(fault.errno) {
-            self.desk.add(Count::Vanished, 1);
-            self.tell(name, News::Vanished(fault))
-        } else {
-            self.desk.add(Count::Failed, 1);
-            self.tell(name, News::Failed(fault))
-        }
-    }
-
-    fn tell(&mut self, name: Option<&CStr>, news: News<'_>) -> Result<(), ParentGone> {
-        match name {
-            Some(name) => self.tell_of(name, name, news),
-            None => {
-                let Self { entry, ref source, ref target, staged, .. } = *self;
-                let place = Place { entry, source, target, staged };
-                self.reports.send(&Report { place, news })
-            }
-        }
-    }
-
-    fn tell_of(
-        &mut self,
-        name: &CStr,
-        target_name: &CStr,
-        news: News<'_>,
-    ) -> Result<(), ParentGone> {
-        let (source_bytes, target_bytes) = (self.source.len(), self.target.len());
-        push_component(&mut self.source, name.to_bytes());
-        push_component(&mut self.target, target_name.to_bytes());
-        let told = self.tell(None, news);
-        self.source.truncate(source_bytes);
-        self.target.truncate(target_bytes);
-        told
     }
 }
 

@@ -1,5 +1,6 @@
 //! The copiers as processes: start, watch, end.
 
+use crate::ipc::counters::Counters;
 use crate::sys::file;
 use crate::sys::process::{self, Death, Pid, Side};
 use crate::sys::{Errno, Result, signals};
@@ -91,6 +92,11 @@ impl Copier {
     /// How it ended, once it has been reaped.
     pub(super) fn exit_status(&self) -> Option<Death> {
         self.death
+    }
+
+    /// Asks it to end after the file in hand.
+    pub(super) fn ask_to_stop(&self, counters: &Counters) {
+        counters.desk(self.number).ask_to_stop();
     }
 
     /// Ends it at once.

@@ -98,6 +98,8 @@ impl Round {
             self.stop = Some(why);
         }
         self.ring.stop();
+        // Each at its own desk, too: should the ring be scribbled over, they still hear it.
+        self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.counters));
     }
 
     /// After a signal, first asks for the file in hand, then takes the copiers' lives.
