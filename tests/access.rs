@@ -8,15 +8,6 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-/// Has what the tests need in order to be a plain user; else says so.
-fn ready(test: &str) -> bool {
-    let ready = !is_root() || tool("setpriv");
-    if !ready {
-        skip(test, "needs setpriv, to stop being root");
-    }
-    ready
-}
-
 /// Opens everything, so that the oracle (if it is a plain user, too) and the sandbox's end can
 /// come in.
 fn open_up(env: &Sandbox, roots: &[&str]) {
@@ -29,9 +20,6 @@ fn open_up(env: &Sandbox, roots: &[&str]) {
 
 #[test]
 fn a_file_that_cannot_be_read_fails_alone() {
-    if !ready("a_file_that_cannot_be_read_fails_alone") {
-        return;
-    }
     for jobs in ["1", "2", "8"] {
         let env = Sandbox::new();
         env.tree("src", ["file a 10", "file bad 20", "file sub/b 300K", "file sub/bad 20"]);
@@ -52,9 +40,6 @@ fn a_file_that_cannot_be_read_fails_alone() {
 
 #[test]
 fn a_directory_that_cannot_be_read_fails_alone() {
-    if !ready("a_directory_that_cannot_be_read_fails_alone") {
-        return;
-    }
     for jobs in ["1", "2", "8"] {
         let env = Sandbox::new();
         env.tree("src", ["file a 10", "file none/x 20", "file no-list/x 30", "file sub/b 40"]);
@@ -76,9 +61,6 @@ fn a_directory_that_cannot_be_read_fails_alone() {
 #[test]
 fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
     let name = "a_directory_that_may_be_listed_and_not_entered_fails_name_by_name";
-    if !ready(name) {
-        return;
-    }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file list/x 20", "link list/y 30", "dir list/z", "file b 40"]);
     chmod(&env.path("src/list"), 0o444);
@@ -97,9 +79,6 @@ fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
 
 #[test]
 fn a_run_after_the_rights_were_mended_completes_the_copy() {
-    if !ready("a_run_after_the_rights_were_mended_completes_the_copy") {
-        return;
-    }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file bad 20", "file none/x 20"]);
     chmod(&env.path("src/bad"), 0o000);
@@ -134,9 +113,6 @@ fn make_read_only(env: &Sandbox, root: &str) {
 
 #[test]
 fn read_only_directories_are_copied_with_their_modes() {
-    if !ready("read_only_directories_are_copied_with_their_modes") {
-        return;
-    }
     for jobs in ["1", "2", "8"] {
         let env = Sandbox::new();
         env.tree("src", READ_ONLY);
@@ -154,9 +130,6 @@ fn read_only_directories_are_copied_with_their_modes() {
 
 #[test]
 fn a_copy_of_read_only_directories_can_be_brought_up_to_date() {
-    if !ready("a_copy_of_read_only_directories_can_be_brought_up_to_date") {
-        return;
-    }
     for jobs in ["1", "2", "8"] {
         let env = Sandbox::new();
         env.tree("src", READ_ONLY);
@@ -186,9 +159,6 @@ fn a_copy_of_read_only_directories_can_be_brought_up_to_date() {
 
 #[test]
 fn a_directory_without_any_rights_in_the_target_is_mended() {
-    if !ready("a_directory_without_any_rights_in_the_target_is_mended") {
-        return;
-    }
     let env = Sandbox::new();
     env.tree("src", ["file sub/a 10", "file deep/er/b 20"]);
     env.tree("dst", ["file sub/a 5", "file deep/er/kept 5"]);
@@ -306,9 +276,6 @@ fn a_directory_is_built_for_its_owner_alone() {
 
 #[test]
 fn a_source_in_a_folder_that_may_only_be_passed_through_is_copied() {
-    if !ready("a_source_in_a_folder_that_may_only_be_passed_through_is_copied") {
-        return;
-    }
     let env = Sandbox::new();
     env.tree("private", ["file src/a 10", "file src/sub/b 20", "file file 30"]);
     env.give_to_plain_user();
@@ -327,9 +294,6 @@ fn a_source_in_a_folder_that_may_only_be_passed_through_is_copied() {
 
 #[test]
 fn a_target_in_a_folder_that_may_be_written_and_not_listed_is_made() {
-    if !ready("a_target_in_a_folder_that_may_be_written_and_not_listed_is_made") {
-        return;
-    }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]).tree("", ["file file 30", "dir drop"]);
     env.give_to_plain_user();
@@ -410,9 +374,6 @@ fn what_only_root_can_make_fails_alone() {
 
 #[test]
 fn a_plain_user_copies_a_mixed_tree() {
-    if !ready("a_plain_user_copies_a_mixed_tree") {
-        return;
-    }
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     for name in ["locked", "null", "char", "block"] {

@@ -361,7 +361,9 @@ pub fn is_root() -> bool {
 /// Use as `if !tool("strace") { return skip("the name of the fact", "strace is not installed"); }`.
 pub fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("PCOPY_FORBID_SKIPS").is_none(), "skipped: {test}: {why}");
-    eprintln!("skipped: {test}: {why}");
+    // Not `eprintln!`: the test harness would keep that to itself.
+    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {test}: {why}\n"))
+        .unwrap();
 }
 
 /// Whether a program is installed.

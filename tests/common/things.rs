@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -175,8 +176,8 @@ pub fn as_plain_user(command: Command) -> Command {
     }
     // Nobody may not be able to reach the program where it was built.
     let program = plain_program();
-    let mut plain = Command::new("setpriv");
-    plain.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    let mut plain = Command::new(program);
+    plain.uid(65534).gid(65534); // std drops the other groups along with root
     plain.args(command.get_args()).stdin(Stdio::null());
     if let Some(dir) = command.get_current_dir() {
         plain.current_dir(dir);
