@@ -6,6 +6,7 @@ use pcopy::outcome::{Outcome, code};
 use pcopy::parent::{self, Show};
 use pcopy::plan::Plan;
 use pcopy::sys::{process, signals};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -16,7 +17,10 @@ fn main() -> ExitCode {
             None => signals::die_by(outcome.signal()),
         },
         Err(error) => {
-            eprintln!("pcopy: {error}");
+            // Not `eprintln!`, which panics where nothing can be written.
+            if writeln!(std::io::stderr(), "pcopy: {error}").is_err() {
+                // Then the exit code has to say it alone.
+            }
             ExitCode::from(code::REFUSED)
         }
     }

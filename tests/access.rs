@@ -60,7 +60,6 @@ fn a_directory_that_cannot_be_read_fails_alone() {
 
 #[test]
 fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
-    let name = "a_directory_that_may_be_listed_and_not_entered_fails_name_by_name";
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file list/x 20", "link list/y 30", "dir list/z", "file b 40"]);
     chmod(&env.path("src/list"), 0o444);
@@ -416,4 +415,19 @@ fn the_default_access_list_of_the_target_does_not_change_modes() {
         let differences = differences(&env.listing("src"), &env.listing("into/src"));
         assert_eq!(differences, "", "on {}", base.display());
     }
+}
+
+#[test]
+fn a_half_of_a_file_that_cannot_be_read_any_more_is_not_published() {
+    let env = Sandbox::new();
+    env.tree("src", ["file whole 10", "file locked 100"]);
+    env.tree(".dst.pcopy-partial", ["file locked 50"]);
+    env.give_to_plain_user();
+    chmod(&env.path("src/locked"), 0);
+
+    let run = env.plain_pcopy_as_is(["src", "dst"]);
+
+    run.exits(1).stderr_has("cannot open 'src/locked' for reading: Permission denied");
+    assert!(exists(env.path("dst/whole")));
+    assert!(!exists(env.path("dst/locked")), "{}", run.story());
 }

@@ -270,3 +270,33 @@ fn an_ordinary_user_learns_of_unreadable_files_by_the_code() {
     run.exits(1).stderr_has("pcopy: cannot open 'src/closed' for reading: Permission denied");
     assert!(env.path("dst/open").exists() && !env.path("dst/closed").exists());
 }
+
+#[test]
+fn a_file_that_is_rewritten_while_it_is_read_is_named_and_exits_24() {
+    let test = "a_file_that_is_rewritten_while_it_is_read_is_named_and_exits_24";
+    if !tool("strace") {
+        return skip(test, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file big 1M", "file other 1K"]);
+    let mut slow = Command::new("strace");
+    slow.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=write"])
+        .args(["-e", "inject=write:delay_enter=700000", common::PCOPY, "-j", "1", "src", "dst"])
+        .current_dir(env.path(""));
+
+    let run = std::thread::scope(|scope| {
+        let half = env.path(".dst.pcopy-partial/big");
+        let source = env.path("src/big");
+        scope.spawn(move || {
+            common::wait_until("a part was written", || {
+                std::fs::metadata(&half).is_ok_and(|half| half.len() > 0)
+            });
+            std::fs::write(&source, vec![7; 1024 * 1024]).unwrap();
+        });
+        env.run(slow)
+    });
+
+    run.exits(24).stderr_has("pcopy: 'src/big' changed while it was read");
+    env.pcopy(["-T", "src", "dst"]).exits(0).stderr_has("copied 1 entry");
+    env.assert_same("src", "dst");
+}

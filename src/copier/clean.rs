@@ -30,11 +30,49 @@ pub(super) fn remove_strangers(dirs: &Dirs) -> Result<(), Fault> {
 
 /// Removes `name`, whatever it is, with all in it.
 pub(super) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
-    match kind {
+    let removed = match kind {
         Kind::Directory => remove_tree(dir, name),
-        Kind::Unknown => remove(dir, file::stat_at(dir, name)?.kind(), name),
+        Kind::Unknown => file::stat_at(dir, name).and_then(|stat| remove(dir, stat.kind(), name)),
+        _ => file::unlink(dir, name),
+    };
+    match removed {
+        Err(Errno::ENOENT) => Ok(()), // another copier cleans the same wide directory
+        result => result,
+    }
+}
+
+/// Removes the staged file of a killed run; `EBUSY` if a run that lives is building it.
+///
+/// `contended` says that nothing but the file's own lock keeps other runs away.
+pub(crate) fn remove_leftover(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    contended: bool,
+) -> Result<(), Errno> {
+    match file::stat_at(dir, name)?.kind() {
+        // A folder that a killed run has begun, or a stranger's: in a directory that others see,
+        // nothing is removed that may hold what is not ours.
+        Kind::Directory => Err(if contended { Errno::EBUSY } else { Errno::EISDIR }),
+        Kind::File if contended => {
+            // One without read permission cannot be asked. If a run that lives is building it, that
+            // run finds its name gone (`still_named`) and gives up.
+            if let Ok(leftover) = file::open_source(dir, name) {
+                let lock = file::lock(leftover.as_fd(), file::Lock::Exclusive);
+                // The name may mean another file by now than the one that we have locked.
+                if lock == Err(Errno::EAGAIN) || !still_named(dir, name, leftover.as_fd()) {
+                    return Err(Errno::EBUSY);
+                }
+            }
+            file::unlink(dir, name)
+        }
         _ => file::unlink(dir, name),
     }
+}
+
+/// Whether `name` still means the open file.
+pub(super) fn still_named(dir: BorrowedFd<'_>, name: &CStr, file: BorrowedFd<'_>) -> bool {
+    let named = file::stat_at(dir, name).map(|stat| stat.identity());
+    named.is_ok() && named == file::stat_fd(file).map(|stat| stat.identity())
 }
 
 /// Removes a directory with all in it, however deep, with two descriptors and no stack.
@@ -52,11 +90,14 @@ fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         let opened = file::open_dir_at(dir, &name)?;
         while listing.fill(opened.as_fd())? {
             while let Some((kind, name)) = listing.next_entry() {
-                match kind {
-                    Kind::Directory => {
-                        waiting.push(move_up(opened.as_fd(), name, dir, &mut number)?)
-                    }
-                    _ => file::unlink(&opened, name)?,
+                let is_dir = match kind {
+                    Kind::Unknown => file::stat_at(&opened, name)?.kind() == Kind::Directory,
+                    known => known == Kind::Directory,
+                };
+                if is_dir {
+                    waiting.push(move_up(opened.as_fd(), name, dir, &mut number)?);
+                } else {
+                    file::unlink(&opened, name)?;
                 }
             }
         }

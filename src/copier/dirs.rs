@@ -93,6 +93,9 @@ fn make_or_find(dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
     if file::stat_at(&dirs.target, name)?.kind() == Kind::Directory {
         return Ok(true);
     }
+    if dirs.contended {
+        return Err(Errno::EBUSY); // a file of another run
+    }
     file::unlink(&dirs.target, name)?; // the source had a file here when the earlier run was cut off
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
 }
@@ -189,7 +192,7 @@ pub(super) fn push_component(path: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// The path above the last component, and that.
-fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),

@@ -6,7 +6,7 @@
 //! old one or the new one, whole.
 
 use super::attrs;
-use super::clean;
+use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
@@ -73,14 +73,20 @@ impl<'a> Files<'a> {
             self.desk.add(Count::BytesSpared, source.size());
             return Ok(Done::Skipped);
         };
-        self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, target_name))?;
-        Ok(Done::Copied)
+        match self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, target_name))? {
+            Read::Steady => Ok(Done::Copied),
+            Read::Changed => Err(changed()),
+        }
     }
 
-    /// Removes what dead copiers have left of an entry that is not tried again.
+    /// Removes what an earlier round or run has left half done of an entry that has failed.
     pub(super) fn give_up(&self, dirs: &Dirs, name: &CStr, target_name: &CStr) {
         if !dirs.staged {
-            return discard(dirs, &staged_name_for(dirs, target_name));
+            let staged = staged_name_for(dirs, target_name);
+            if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
+                // There is none, or another run is building it.
+            }
+            return;
         }
         let source = file::stat_at(&dirs.source, name);
         let target = file::stat_at(&dirs.target, target_name);
@@ -132,25 +138,35 @@ impl<'a> Files<'a> {
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
         let staged = staged_name_for(dirs, target_name);
-        self.build(dirs, source, name, &staged)?;
+        let (read, guard) = self.build(dirs, source, name, &staged)?;
+        let target = dirs.target.as_fd();
+        if guard.as_ref().is_some_and(|ours| !still_named(target, &staged, ours.as_fd())) {
+            return Err(Step::Publish.fault()(Errno::EBUSY).into());
+        }
         file::replace(&dirs.target, &staged, target_name)
             .map_err(Step::Publish.fault())
             .inspect_err(|_| discard(dirs, &staged))?;
-        Ok(Done::Copied)
+        match read {
+            Read::Steady => Ok(Done::Copied),
+            Read::Changed => Err(changed()),
+        }
     }
 
+    /// Builds an entry under its staged name. Where other runs may be about, the file comes back
+    /// open, because its lock must last until it has its final name.
     fn build(
         &mut self,
         dirs: &Dirs,
         source: &Stat,
         name: &CStr,
         staged: &CStr,
-    ) -> Result<(), Unfinished> {
+    ) -> Result<(Read, Option<OwnedFd>), Unfinished> {
         if source.kind() != Kind::File {
             let text = link_text(dirs, source, name)?;
             make_fresh(dirs, staged, |name| make_other(dirs, source, &text, name))?;
-            let finished = attrs::finish_at(&dirs.target, staged, source, dirs.masked);
-            return Ok(finished.inspect_err(|_| discard(dirs, staged))?);
+            attrs::finish_at(&dirs.target, staged, source, dirs.masked)
+                .inspect_err(|_| discard(dirs, staged))?;
+            return Ok((Read::Steady, None));
         }
         let (from, source) = open_source(dirs, name)?;
         let to = make_fresh(dirs, staged, |name| {
@@ -159,34 +175,50 @@ impl<'a> Files<'a> {
         if dirs.contended && !is_ours(&to) {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
         }
-        self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, staged))
+        let guard = if dirs.contended { to.try_clone().ok() } else { None };
+        let read = self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, staged))?;
+        Ok((read, guard))
     }
 
     /// Data, times, bits, close: in this order, and each may fail the file.
+    ///
+    /// A source that changed while it was read keeps what was read of it, without its time, so
+    /// that the next run copies it again.
     fn fill(
         &mut self,
         dirs: &Dirs,
         from: OwnedFd,
         source: &Stat,
         to: OwnedFd,
-    ) -> Result<(), Unfinished> {
+    ) -> Result<Read, Unfinished> {
         let desk = self.desk;
-        let mut copied = 0;
+        let (mut copied, mut pieces) = (0, 0);
         let result =
             data::copy(from.as_fd(), to.as_fd(), source.size(), &mut self.buffer, |bytes| {
                 desk.add(Count::Bytes, bytes);
                 copied += bytes;
+                pieces += 1;
                 if desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
             });
         desk.add(Count::BytesSpared, source.size().saturating_sub(copied));
         result?;
-        attrs::finish_file(to.as_fd(), source, dirs.masked)?;
-        file::close(to).map_err(Step::Close.fault())?;
-        if copied < source.size() && shrank(&from, source) {
-            return Err(changed());
+        // What was read in one call was read at one moment; a small file pays nothing here.
+        let doubtful = pieces > 1 || copied < source.size();
+        let read =
+            if doubtful && has_changed(&from, source) { Read::Changed } else { Read::Steady };
+        if read == Read::Steady {
+            attrs::finish_file(to.as_fd(), source, dirs.masked)?;
         }
-        Ok(())
+        file::close(to).map_err(Step::Close.fault())?;
+        Ok(read)
     }
+}
+
+/// Whether the source stayed as it was while it was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Steady,
+    Changed,
 }
 
 /// Opens the source and looks at it; another kind of thing than the listing said is a change.
@@ -229,7 +261,8 @@ fn make_fresh<T>(
 ) -> Result<T, Unfinished> {
     match create(staged) {
         Err(Errno::EEXIST) => {
-            remove_leftover(dirs, staged).map_err(Step::Create.fault())?;
+            remove_leftover(dirs.target.as_fd(), staged, dirs.contended)
+                .map_err(Step::Create.fault())?;
             Ok(create(staged).map_err(Step::Create.fault())?)
         }
         result => Ok(result.map_err(Step::Create.fault())?),
@@ -252,16 +285,6 @@ fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
 fn is_ours(to: &OwnedFd) -> bool {
     let locked = file::lock(to.as_fd(), file::Lock::Exclusive) != Err(Errno::EAGAIN);
     locked && file::stat_fd(to).is_ok_and(|stat| stat.links() > 0)
-}
-
-/// Removes a staged file unless another run is writing it at this moment.
-fn remove_leftover(dirs: &Dirs, staged: &CStr) -> Result<(), Errno> {
-    if let Ok(leftover) = file::open_source(&dirs.target, staged)
-        && file::lock(leftover.as_fd(), file::Lock::Exclusive) == Err(Errno::EAGAIN)
-    {
-        return Err(Errno::EBUSY);
-    }
-    file::unlink(&dirs.target, staged)
 }
 
 /// Whether the source is a symlink to the very thing that it would replace, and then to itself.
@@ -313,9 +336,10 @@ fn discard(dirs: &Dirs, name: &CStr) {
     }
 }
 
-/// Fewer bytes than it had: files in /sys only claim theirs, others were cut while we read.
-fn shrank(from: &OwnedFd, before: &Stat) -> bool {
-    file::stat_fd(from).is_ok_and(|now| now.size() < before.size())
+/// Files in /sys claim more bytes than they have, so it is not the number of bytes that tells.
+fn has_changed(from: &OwnedFd, before: &Stat) -> bool {
+    let same = |now: Stat| now.size() == before.size() && now.modified() == before.modified();
+    !file::stat_fd(from).is_ok_and(same)
 }
 
 fn data_bytes(stat: &Stat) -> u64 {

@@ -5,7 +5,7 @@
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
 pub mod attrs;
-mod clean;
+pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
@@ -34,7 +34,8 @@ pub struct Job<'a> {
     pub counters: &'a Counters,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a [Identity],
-    /// For each of the plan's entries, whether this run made the directory that it is staged in.
+    /// For each of the plan's entries, whether the directory that it is staged in was made just
+    /// before this round; nothing in the rounds that follow.
     pub fresh: &'a [bool],
     /// Marks of places where copiers died too often to try again (see `Desk::mark_of`).
     pub passed_over: &'a [u64],

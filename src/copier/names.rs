@@ -81,7 +81,14 @@ impl Walker<'_> {
         }
         match self.files.copy(dirs, kind, name, target_name) {
             Ok(done) => self.settle(Some(name), done),
-            Err(Unfinished::Fault(fault)) => self.settle_failed(Some(name), fault),
+            Err(Unfinished::Fault(fault)) => {
+                // What is published must not hold the half that an earlier run left of it. A source
+                // that changed keeps what was read of it.
+                if dirs.staged && fault.step != Step::Changed {
+                    self.files.give_up(dirs, name, target_name);
+                }
+                self.settle_failed(Some(name), fault)
+            }
             Err(Unfinished::Dropped) => Ok(()), // the run ends, and nothing is counted any more
         }
     }

@@ -24,6 +24,9 @@ const WIDE_BYTES: usize = 16 * 1024;
 /// The longest name in a task, with its kind and its NUL.
 const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
 
+/// More than all that is in a task beside paths and names.
+const HEADER_BYTES: usize = 32;
+
 /// Where names come from: the chunk that was just listed, or a task.
 pub(super) enum Source<'n> {
     Listed(&'n mut Listing),
@@ -120,11 +123,16 @@ impl Walker<'_> {
         children: &mut Names,
         staged: bool,
     ) -> bool {
+        let (source_bytes, target_bytes) =
+            lengths.unwrap_or((self.source.len(), self.target.len()));
+        // Paths that fill a slot never go; to take a child out and put it back each time that
+        // somebody is hungry would cost time and memory without end.
+        if source_bytes + target_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
+            return false;
+        }
         let Some(mark) = children.pop_front(&mut self.name) else { return false };
         let child = Child::from_mark(mark);
         let name = c_name(&self.name);
-        let (source_bytes, target_bytes) =
-            lengths.unwrap_or((self.source.len(), self.target.len()));
         let target_name = child.target_name(self.job.plan, self.entry, source_bytes == 0, &name);
         let mut source = self.source[..source_bytes].to_vec();
         let mut target = self.target[..target_bytes].to_vec();

@@ -6,8 +6,10 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
-use super::clean::remove_strangers;
-use super::dirs::{Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component};
+use super::clean::{remove, remove_strangers};
+use super::dirs::{
+    Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component, split_last,
+};
 use super::file::{Done, Files};
 use super::reports::{ParentGone, Reports};
 use super::share::Source;
@@ -222,8 +224,16 @@ impl<'a> Walker<'a> {
         self.desk.enter(self.entry, &self.source);
         let (dirs, stat) = match opened.and_then(|dirs| self.look_at(dirs)) {
             Ok(both) => both,
-            Err(fault) => return self.settle_failed(None, fault),
+            Err(fault) => {
+                if staged && existed {
+                    self.drop_leftovers();
+                }
+                return self.settle_failed(None, fault);
+            }
         };
+        // One that is staged and not finished was left by an earlier round or run, which did not
+        // count it.
+        let skipped = existed && (!staged || attrs::is_finished_dir(&stat, &dirs.target));
         let mut visit = Visit::default();
         let listed = self.list(&dirs, &mut visit)?;
         if self.is_stopped() {
@@ -234,15 +244,31 @@ impl<'a> Walker<'a> {
         let cleaned =
             if staged && existed { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
         match cleaned.and_then(|()| self.finish(&dirs, &stat, &visit, existed)) {
-            Ok(true) => self.settle(None, if existed { Done::Skipped } else { Done::Copied })?,
-            Ok(false) => {
-                self.tell(None, News::Later)?;
-                self.settle(None, if existed { Done::Skipped } else { Done::Copied })?;
+            Ok(at_once) => {
+                if !at_once {
+                    self.tell(None, News::Later)?;
+                }
+                self.settle(None, if skipped { Done::Skipped } else { Done::Copied })?;
             }
             Err(fault) => self.settle_failed(None, fault)?,
         }
         self.leave(visit, dirs, staged);
         Ok(())
+    }
+
+    /// Removes what an earlier run left in a staged directory that cannot be copied any more: some
+    /// of it may be half done. If that cannot be, the failure that is told names the place.
+    fn drop_leftovers(&self) {
+        let Some(entry) = self.plan_entry() else { return };
+        let (parent, name) = split_last(&self.target);
+        let top = self.job.plan.target_dir(entry);
+        let emptied = file::open_dir_beneath(top, parent).and_then(|parent| {
+            remove(parent.as_fd(), Kind::Directory, &c_name(name))?;
+            file::make_dir(&parent, &c_name(name), 0o700)
+        });
+        if emptied.is_err() {
+            // See above.
+        }
     }
 
     /// Refuses a directory that copiers died on, or that is our own target met from above.

@@ -22,6 +22,10 @@ impl Names {
     /// Adds a name at the back; `mark` must not be 0.
     pub fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
         debug_assert_ne!(mark, 0, "0 ends a name");
+        if self.start > self.packed.len() / 2 {
+            self.packed.drain(..self.start); // names taken from the front
+            self.start = 0;
+        }
         self.packed.try_reserve(name.count_bytes() + 2)?;
         self.packed.push(mark);
         self.packed.extend_from_slice(name.to_bytes_with_nul());

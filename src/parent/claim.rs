@@ -5,6 +5,7 @@
 //! inside what another is building. (These are the intention locks of databases, with flock.)
 //! The locks die with the last process of the run, however it ends.
 
+use crate::copier::clean::remove_leftover;
 use crate::error::Refusal;
 use crate::plan::{Entry, Plan};
 use crate::quote::quote;
@@ -13,8 +14,8 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock};
 use crate::sys::process;
 use std::collections::HashSet;
-use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// What this run has for itself.
@@ -62,13 +63,22 @@ impl Claim {
                 let staged = staged_name(&entry.target_name, 0);
                 match file::make_dir(parent, &staged, 0o700) {
                     Ok(()) => (staged, true),
-                    Err(Errno::EEXIST) => (staged, false),
+                    Err(Errno::EEXIST) => {
+                        let fresh = make_room(parent, &staged).map_err(|errno| match errno {
+                            Errno::EBUSY => busy(entry),
+                            errno => cannot(errno),
+                        })?;
+                        (staged, fresh)
+                    }
                     Err(errno) => return Err(cannot(errno)),
                 }
             }
         };
-        // What cannot be opened or looked at is no reason to stop here: the copier will say why.
-        let Ok(dir) = file::open_dir_at(parent, &name) else { return Ok(fresh) };
+        let dir = match file::open_dir_at(parent, &name) {
+            Ok(dir) => dir,
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => return Err(cannot(errno)),
+            Err(_) => return Ok(fresh), // the copier will say why
+        };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(fresh) };
         // Two sources may become one directory: 'a/.' and 'b/.'.
         if !self.targets.contains(&stat.identity()) {
@@ -119,6 +129,17 @@ impl Claim {
             }
         }
     }
+}
+
+/// Sees to it that a staged name that exists is a directory; true if it was made for that.
+///
+/// A file there is what a killed run has left, or what another is building at this moment.
+fn make_room(parent: BorrowedFd<'_>, staged: &CStr) -> Result<bool, Errno> {
+    if file::stat_at(parent, staged)?.kind() == Kind::Directory {
+        return Ok(false);
+    }
+    remove_leftover(parent, staged, true)?;
+    file::make_dir(parent, staged, 0o700).map(|()| true)
 }
 
 fn busy(entry: &Entry) -> Refusal {

@@ -67,6 +67,15 @@ impl Pool {
         &mut self.copiers
     }
 
+    /// Waits until all have ended.
+    pub(super) fn join_all(&mut self) {
+        for copier in &mut self.copiers {
+            if copier.join().is_err() {
+                // It was reaped already.
+            }
+        }
+    }
+
     /// Whether every copier is dead and all that it said was read.
     pub(super) fn is_done(&self) -> bool {
         self.copiers.iter().all(|copier| !copier.is_alive() && copier.pipe.is_none())
@@ -150,5 +159,57 @@ impl Copier {
     pub(super) fn with_inbox(&mut self, use_up: impl FnOnce(&[u8]) -> usize) {
         let used = use_up(&self.inbox);
         self.inbox.drain(..used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copier_is_alive_until_it_ends_and_then_says_how() {
+        let mut pool = Pool::default();
+        pool.start(|number, _pipe| i32::from(number) + 7).unwrap();
+        pool.start(|number, _pipe| i32::from(number) + 7).unwrap();
+        assert!(pool.copiers().iter().all(Copier::is_alive));
+        assert_ne!(pool.copiers()[0].pid(), pool.copiers()[1].pid());
+        for (copier, status) in pool.copiers_mut().iter_mut().zip([7, 8]) {
+            assert_eq!(copier.join(), Ok(Death::Exited(status)));
+            assert_eq!(copier.exit_status(), Some(Death::Exited(status)));
+            assert!(!copier.is_alive());
+        }
+    }
+
+    #[test]
+    fn a_copier_that_is_asked_stops_by_itself() {
+        let counters = Counters::create(1).unwrap();
+        let mut pool = Pool::default();
+        pool.start(|number, _pipe| {
+            while !counters.desk(number).is_asked_to_stop() {
+                std::thread::yield_now();
+            }
+            0
+        })
+        .unwrap();
+        assert_eq!(pool.copiers_mut()[0].reap(), Ok(false));
+        pool.copiers()[0].ask_to_stop(&counters);
+        assert_eq!(pool.copiers_mut()[0].join(), Ok(Death::Exited(0)));
+    }
+
+    #[test]
+    fn a_killed_copier_ends_its_pipe() {
+        let mut pool = Pool::default();
+        pool.start(|_, _pipe| {
+            loop {
+                std::thread::yield_now();
+            }
+        })
+        .unwrap();
+        let copier = &mut pool.copiers_mut()[0];
+        copier.kill().unwrap();
+        assert_eq!(copier.join(), Ok(Death::Killed(9)));
+        copier.receive().unwrap();
+        assert!(copier.pipe().is_none(), "the end of the file was read");
+        assert!(pool.is_done());
     }
 }

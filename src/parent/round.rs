@@ -36,6 +36,8 @@ pub(super) struct Round {
     pub(super) stop: Option<Stop>,
     pub(super) pause: Duration,
     pub(super) next_start: Instant,
+    /// Whether it is the first of its wave: what is staged was made by this run.
+    pub(super) is_first: bool,
     /// Whether a place was newly passed over, which is a gain.
     pub(super) passed_over: bool,
     pub(super) abandoned: bool,
@@ -59,6 +61,7 @@ impl Round {
             stop: None,
             pause: START_PAUSE,
             next_start: Instant::now(),
+            is_first: true,
             passed_over: false,
             abandoned: false,
             child_ended: false,
@@ -114,10 +117,11 @@ impl Round {
         }
     }
 
-    pub(super) fn kill_all(&mut self) {
-        for copier in self.pool.copiers_mut() {
-            if copier.is_alive() && copier.kill().and_then(|()| copier.join()).is_err() {
-                // It had ended and was reaped already.
+    /// Ends all copiers. Does not wait: one that sleeps in the kernel may take for ever to die.
+    pub(super) fn kill_all(&self) {
+        for copier in self.pool.copiers() {
+            if copier.kill().is_err() {
+                // It has ended already.
             }
         }
     }

@@ -76,11 +76,15 @@ impl<'a> Supervisor<'a> {
     /// Copies in rounds; each begins with the whole wave and passes over what is complete.
     fn rounds(&mut self, wave: &Range<u32>) -> Result<End, Unavailable> {
         let mut fruitless = 0;
+        let mut is_first = true;
         loop {
             let mut round = Round::begin(self.plan, wave)?;
+            round.is_first = is_first;
+            is_first = false;
             let ran = self.run(&mut round);
             if ran.is_err() {
                 round.kill_all();
+                round.pool.join_all();
             }
             let counted = round.counters.totals();
             self.totals = self.ledger.sum_up(counted);
@@ -171,7 +175,7 @@ impl<'a> Supervisor<'a> {
             ring: &round.ring,
             counters: &round.counters,
             targets: &self.claim.targets,
-            fresh: &self.claim.fresh,
+            fresh: if round.is_first { &self.claim.fresh } else { &[] },
             passed_over: &self.ledger.passed_over,
             root: process::is_root(),
         };
@@ -229,9 +233,8 @@ impl<'a> Supervisor<'a> {
     fn interrupt(&mut self, round: &mut Round, number: i32) {
         if let Some(Stop::Signal { number, .. }) = round.stop {
             round.kill_all();
-            self.end_scout();
             self.screen.end_line();
-            signals::die_by(number);
+            signals::die_by(number); // the scout dies with its parent
         }
         self.screen.hurry();
         round.stop(Stop::Signal { number, since: Instant::now() });

@@ -29,7 +29,7 @@ impl Supervisor<'_> {
             self.screen.begin_line();
         }
         if let Some(line) = self.screen.line() {
-            line.update(&position, &name);
+            line.update(&position, &escape(&name));
         }
     }
 
@@ -60,18 +60,19 @@ impl Supervisor<'_> {
         }
     }
 
-    fn name_in_hand(&self, round: &Round) -> String {
+    /// As the user would name it, not escaped.
+    fn name_in_hand(&self, round: &Round) -> Vec<u8> {
         let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
         let place =
             alive.filter_map(|copier| round.counters.desk(copier.number()).whereabouts()).next();
-        let Some(place) = place else { return String::new() };
-        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return String::new() };
+        let Some(place) = place else { return Vec::new() };
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return Vec::new() };
         let mut path = place.dir;
         if !path.is_empty() && !place.name.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(&place.name);
-        escape(&entry.show_source(&path))
+        entry.show_source(&path)
     }
 
     /// What USR1 asks for.
@@ -90,7 +91,7 @@ impl Supervisor<'_> {
             human::bytes(totals.get(Count::Bytes)),
             human::duration(position.elapsed),
             round.pool.copiers().iter().filter(|copier| copier.is_alive()).count(),
-            quote(name.as_bytes()),
+            quote(&name),
         ));
     }
 }
