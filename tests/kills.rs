@@ -2,12 +2,15 @@
 
 mod common;
 use common::live::{Live, count_entries, is_alive, send, state};
-use common::{Entry, Sandbox, children_of, differences, listing, skip, tool, wait_until};
+use common::{
+    Entry, HANG, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
+};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Chance, the same for the same seed.
@@ -392,5 +395,31 @@ fn what_a_killed_run_left_does_not_show_through_when_the_source_has_changed_sinc
 
     env.pcopy(["src", "dst"]).exits(0);
 
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
+    let env = Sandbox::new();
+    env.tree("src", ["file small 10", "dir sub"]);
+    fs::File::create(env.path("src/big")).unwrap().set_len(1 << 30).unwrap();
+    let mut run = env.command(["-j", "1", "src", "dst"]).stderr(Stdio::null()).spawn().unwrap();
+    let half = env.path(".dst.pcopy-partial/big");
+    wait_until("a part was written", || {
+        fs::metadata(&half).is_ok_and(|half| half.len() > 1_000_000)
+    });
+    let signal = |signal: &str, pid: u32| {
+        Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success()
+    };
+
+    assert!(signal("-STOP", run.id())); // so that the next round begins when the file is gone
+    let copiers = children_of(run.id());
+    let killed = copiers.iter().all(|&copier| signal("-KILL", copier));
+    fs::rename(env.path("src/big"), env.path("big")).unwrap();
+    assert!(signal("-CONT", run.id()));
+
+    let status = wait(&mut run, HANG).expect("no hang");
+    assert!(killed && !copiers.is_empty(), "it ended before it could be killed");
+    assert_eq!(status.code(), Some(0));
     env.assert_same("src", "dst");
 }

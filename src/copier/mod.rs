@@ -14,7 +14,7 @@ mod reports;
 mod share;
 mod walk;
 
-use crate::ipc::counters::{Count, Counters};
+use crate::ipc::counters::Counters;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
@@ -60,7 +60,6 @@ fn work(job: &Job<'_>, number: u16, walker: &mut Walker<'_>) -> Result<(), Paren
     let desk = job.counters.desk(number);
     let mut message = Vec::new();
     while !desk.is_asked_to_stop() && take(job, walker, &mut message)? {
-        desk.add(Count::Tasks, 1);
         // Bytes that are no task mean that somebody scribbled on the ring. What was lost with
         // them is then missing from the balance, and the supervisor says so.
         if let Some(task) = Task::decode(&message) {

@@ -34,11 +34,9 @@ pub enum Count {
     Bytes,
     /// Bytes of files that were not written: skipped, failed or vanished.
     BytesSpared,
-    /// Tasks taken from the ring.
-    Tasks,
 }
 
-const COUNTS: usize = 10;
+const COUNTS: usize = 9;
 
 /// A sum over all copiers, or one copier's share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{self, Mode, SFlag, UtimensatFlags};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{self, AccessFlags, UnlinkatFlags, Whence};
+use nix::unistd::{self, AccessFlags, UnlinkatFlags};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -381,11 +381,6 @@ pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Resu
 pub fn may_write_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::W_OK | AccessFlags::X_OK;
     unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS)
-}
-
-/// Goes back to the first entry of an open directory.
-pub fn rewind(dir: impl AsFd) -> Result<()> {
-    unistd::lseek(dir, 0, Whence::SeekSet).map(drop)
 }
 
 /// How a directory is kept from other runs.

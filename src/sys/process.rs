@@ -147,13 +147,13 @@ pub fn be_nice(nice: i32) {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
 }
 
-/// Raises the soft limit of open files to the hard one, and says what it is.
-pub fn raise_file_limit() -> u64 {
+/// Raises the soft limit of open files to the hard one, if that is allowed.
+pub fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
-    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(_) => soft,
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if raised.is_err() {
+        // Then it must do with fewer; whoever runs out of them says so.
     }
 }
 
