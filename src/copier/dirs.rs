@@ -16,6 +16,8 @@ pub(super) struct Dirs {
     pub(super) target: OwnedFd,
     /// Whether the target is part of something that has not been published.
     pub(super) staged: bool,
+    /// Whether the target was there before this round, and may hold what others left.
+    pub(super) existed: bool,
     /// Whether the target's default access list takes bits away from what is created in it.
     pub(super) masked: bool,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
@@ -90,6 +92,9 @@ fn make_or_find(dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),
     }
+    if !dirs.existed {
+        return Err(Errno::EEXIST); // two names of the source are one in the target: 'A' and 'a'
+    }
     if file::stat_at(&dirs.target, name)?.kind() == Kind::Directory {
         return Ok(true);
     }
@@ -116,7 +121,7 @@ pub(super) fn open_child(
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = if existed { file::has_default_acl(target.as_fd()) } else { dirs.masked };
-    Ok(Dirs { source, target, staged, masked, contended: false })
+    Ok(Dirs { source, target, staged, existed, masked, contended: false })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -158,6 +163,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
         masked: file::has_default_acl(target),
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
+        existed: true,
         contended: true,
     })
 }
@@ -180,7 +186,7 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = file::has_default_acl(target.as_fd());
-    Ok(Dirs { source, target, staged: place.staged, masked, contended: false })
+    Ok(Dirs { source, target, staged: place.staged, existed, masked, contended: false })
 }
 
 /// Appends a name to a path.

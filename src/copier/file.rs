@@ -249,6 +249,11 @@ fn make<T>(
         attrs::mend_permissions(&dirs.target, name, source, &old)?;
         return Ok(None);
     }
+    if !dirs.existed {
+        // Nobody has been here before us: two names of the source are one in the target, as 'A' and
+        // 'a' are where case is ignored. What was made under the other one must stay.
+        return Err(Step::Create.fault()(Errno::EEXIST).into());
+    }
     clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(Step::Create.fault())?;
     Ok(Some(create(name).map_err(Step::Create.fault())?))
 }

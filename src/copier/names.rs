@@ -16,9 +16,14 @@ use std::ffi::CStr;
 
 impl Walker<'_> {
     /// Copies names that another copier found in a directory too wide for it alone.
-    pub(super) fn names_task(&mut self, staged: bool, names: &[u8]) -> Result<(), ParentGone> {
+    pub(super) fn names_task(
+        &mut self,
+        staged: bool,
+        existed: bool,
+        names: &[u8],
+    ) -> Result<(), ParentGone> {
         self.desk.enter(self.entry, &self.source);
-        match open_by_path(self.job.plan, self.place(), false) {
+        match open_by_path(self.job.plan, self.place(), existed) {
             Ok(dirs) => {
                 let mut visit = Visit::default();
                 self.names(&dirs, &mut Source::Handed(names), &mut visit)?;

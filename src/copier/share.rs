@@ -157,7 +157,7 @@ impl Walker<'_> {
         visit: &mut Visit,
     ) -> Result<bool, ParentGone> {
         let mut message = std::mem::take(&mut self.message);
-        Task::Names { place: self.place(), names: b"" }.encode(&mut message);
+        Task::Names { place: self.place(), existed: dirs.existed, names: b"" }.encode(&mut message);
         let start = message.len();
         if start + WIDE_BYTES / 4 > MESSAGE_BYTES_MAX {
             self.message = message;

@@ -101,9 +101,9 @@ impl<'a> Walker<'a> {
                 self.directory(opened, place.staged, existed)?;
                 self.descend()
             }
-            Task::Names { place, names } => {
+            Task::Names { place, existed, names } => {
                 self.go_to(place);
-                self.names_task(place.staged, names)?;
+                self.names_task(place.staged, existed, names)?;
                 self.descend()
             }
         }

@@ -40,6 +40,8 @@ pub enum Task<'a> {
     Names {
         /// Where they are.
         place: Place<'a>,
+        /// Whether their target directory stood there before this round.
+        existed: bool,
         /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
         names: &'a [u8],
     },
@@ -66,9 +68,9 @@ impl<'a> Task<'a> {
                 into.push(DIRECTORY);
                 put_place(into, &place, if existed { EXISTED } else { 0 });
             }
-            Task::Names { place, names } => {
+            Task::Names { place, existed, names } => {
                 into.push(NAMES);
-                put_place(into, &place, 0);
+                put_place(into, &place, if existed { EXISTED } else { 0 });
                 into.extend_from_slice(names);
             }
         }
@@ -83,8 +85,8 @@ impl<'a> Task<'a> {
                 Some(Task::Directory { place, existed: flags & EXISTED != 0 })
             }
             NAMES => {
-                let (place, _) = get_place(&mut from)?;
-                Some(Task::Names { place, names: from })
+                let (place, flags) = get_place(&mut from)?;
+                Some(Task::Names { place, existed: flags & EXISTED != 0, names: from })
             }
             _ => None,
         }
@@ -151,7 +153,7 @@ mod tests {
         there_and_back(Task::Entries { first: 0, end: u32::MAX });
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
-        there_and_back(Task::Names { place: PLACE, names: b"\x01a\0\x02b\0" });
+        there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
     }
 
     #[test]
