@@ -85,16 +85,10 @@ pub(super) fn is_finished_dir(source: &Stat, target: impl AsFd) -> bool {
 /// Whether a file in the target needs no copying: its source's type, size and modification time,
 /// which is set last.
 pub(super) fn is_complete(source: &Stat, target: &Stat) -> bool {
-    source.kind() == target.kind()
+    source.type_bits() == target.type_bits()
         && source.size() == target.size()
         && source.modified() == target.modified()
-        && (source.kind() != Kind::Special
-            || (source.mode() ^ target.mode()) & libc_type_bits() == 0)
         && source.device() == target.device()
-}
-
-const fn libc_type_bits() -> u32 {
-    0o170_000
 }
 
 /// Sets the bits of a complete entry right if they are not.

@@ -72,17 +72,18 @@ impl Walker<'_> {
         mut here: Option<(&Dirs, &mut Source<'_>, &mut Visit)>,
     ) -> Result<(), ParentGone> {
         while self.is_hungry() {
-            let given = match &mut here {
-                _ if self.give_entries() || self.give_oldest_child() => true,
-                Some((dirs, names, visit)) if names.is_wide() => {
-                    self.give_child(None, &mut visit.children, dirs.staged) || {
-                        visit.open_end = true;
-                        self.give_names(dirs, names, visit)?
-                    }
-                }
-                _ => false,
-            };
-            if !given {
+            if self.give_entries() || self.give_oldest_child() {
+                continue;
+            }
+            let Some((dirs, names, visit)) = &mut here else { break };
+            if !names.is_wide() {
+                break;
+            }
+            if self.give_child(None, &mut visit.children, dirs.staged) {
+                continue;
+            }
+            visit.open_end = true;
+            if !self.give_names(dirs, names, visit)? {
                 break;
             }
         }

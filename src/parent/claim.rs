@@ -100,7 +100,7 @@ impl Claim {
         let mut at = plan.target_dir(entry).try_clone_to_owned().ok();
         while let Some(dir) = at.take() {
             let Ok(stat) = file::stat_fd(&dir) else { break };
-            let next = file::open_dir_at(&dir, c"..").ok();
+            let next = file::open_parent(&dir).ok();
             if seen.insert(stat.identity()) {
                 // A descriptor of its own: the plan's is shared by all entries and stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {

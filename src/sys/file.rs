@@ -54,7 +54,7 @@ pub type Identity = (u64, u64);
 impl Stat {
     /// What the entry is; never [`Kind::Unknown`].
     pub fn kind(&self) -> Kind {
-        match self.0.st_mode & libc::S_IFMT {
+        match self.type_bits() {
             libc::S_IFREG => Kind::File,
             libc::S_IFDIR => Kind::Directory,
             libc::S_IFLNK => Kind::Symlink,
@@ -67,9 +67,9 @@ impl Stat {
         self.0.st_mode & 0o7777
     }
 
-    /// Type and permission bits, as `mknod` wants them.
-    pub fn mode(&self) -> u32 {
-        self.0.st_mode
+    /// The bits of the mode that say what the entry is; they tell a FIFO from a socket.
+    pub fn type_bits(&self) -> u32 {
+        self.0.st_mode & libc::S_IFMT
     }
 
     /// Length in bytes; of a symlink, that of its text.
@@ -297,7 +297,7 @@ pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
 
 /// Makes a FIFO, a socket or a device, as `like` is one.
 pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat) -> Result<()> {
-    let kind = SFlag::from_bits_truncate(like.mode() & libc::S_IFMT);
+    let kind = SFlag::from_bits_truncate(like.type_bits());
     stat::mknodat(dir, name, kind, Mode::from_bits_truncate(like.permissions()), like.device())
 }
 
