@@ -139,7 +139,8 @@ impl Sandbox {
         let all = count_entries(&self.path("src"));
         let staging = self.path(".dst.pcopy-partial");
         for _ in 0..TRIES {
-            let before = count_entries(&staging).max(1);
+            // A fifth: so that files are complete, and not only folders made.
+            let before = count_entries(&staging).max(1) + all / 5;
             let mut live = self.start(arguments.iter().cloned());
             let has_begun = || count_entries(&staging) > before;
             while !has_begun() && live.is_running() {}
