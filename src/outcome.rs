@@ -52,6 +52,8 @@ pub struct Outcome {
     pub kinds: Vec<(Fault, u64)>,
     /// What could not be finished after the copying, or told (`-v` to a full disk).
     pub late_failures: u64,
+    /// Directories whose source was gone when their turn came at the end.
+    pub late_vanished: u64,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -77,7 +79,9 @@ impl Outcome {
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 Some(code::SOME_FAILED)
             }
-            End::Finished if self.totals.get(Count::Vanished) > 0 => Some(code::VANISHED),
+            End::Finished if self.totals.get(Count::Vanished) + self.late_vanished > 0 => {
+                Some(code::VANISHED)
+            }
             End::Finished => Some(code::COMPLETE),
         }
     }
@@ -160,6 +164,7 @@ mod tests {
             totals,
             kinds: Vec::new(),
             late_failures: 0,
+            late_vanished: 0,
             elapsed: Duration::from_millis(1800),
         }
     }

@@ -183,6 +183,20 @@ fn sixteen_means_that_copiers_kept_dying() {
     assert!(!env.path("dst").exists());
 }
 
+#[test]
+fn a_run_that_cannot_have_its_memory_leaves_nothing_behind() {
+    if !tool("strace") {
+        return skip("a_run_that_cannot_have_its_memory_leaves_nothing_behind", "no strace");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K"]);
+    let full = ["-e", "trace=memfd_create", "-e", "inject=memfd_create:error=EMFILE"];
+
+    env.run(env.traced(&full, ["src", "dst"])).exits(16).stderr_has("Too many open files");
+
+    env.assert_nothing_staged();
+}
+
 /// Options of strace under which `src/gone` vanishes between listing and opening.
 fn with_a_vanishing_file(env: &Sandbox, arguments: &[&str]) -> Command {
     // strace compares the name as it stands in the call, too.

@@ -3,7 +3,7 @@
 mod common;
 use common::live::{Live, count_entries, is_alive, send, state};
 use common::{
-    Entry, HANG, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
+    Entry, HANG, Run, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
 use std::collections::{BTreeMap, HashSet};
@@ -78,6 +78,63 @@ fn a_copier_killed_at_any_moment_costs_nothing_but_time() {
         fs::remove_dir_all(env.path("dst")).unwrap();
     }
     assert!(hits >= 100, "only {hits} of 200 runs were hit");
+}
+
+/// The names that `-v` owes for a copy of `src` to `dst` that makes them all, sorted.
+fn names_owed(source: &BTreeMap<PathBuf, Entry>) -> Vec<String> {
+    let name = |path: &PathBuf| match path.to_str().unwrap() {
+        "" => "dst".to_owned(),
+        path => format!("dst/{path}"),
+    };
+    let mut names: Vec<_> = source.keys().map(name).collect();
+    names.sort();
+    names
+}
+
+/// The number in `copied 3,031 entries`.
+fn copied(run: &Run<'_>) -> i64 {
+    let line = run.stderr.lines().find_map(|line| line.strip_prefix("copied ")).unwrap();
+    let number = line.split(' ').next().unwrap().replace(',', "");
+    number.parse().unwrap()
+}
+
+#[test]
+fn each_name_is_told_once_though_copiers_are_killed() {
+    let env = Sandbox::new();
+    let (source, took) = tree(&env);
+    let owed = names_owed(&source);
+    let mut dice = Dice::new();
+    let (mut rounds, mut merged) = (0, false);
+    for turn in 0..60 {
+        // Half of the runs merge new folders into one that stands there.
+        merged = !merged;
+        if merged {
+            fs::create_dir(env.path("dst")).unwrap();
+        }
+        let mut live = env.start(["-v", "-T", "-j", ["1", "2", "8"][turn % 3], "src", "dst"]);
+        for _ in 0..4 {
+            std::thread::sleep(dice.moment(took / 3));
+            let copiers = live.children();
+            if live.is_running() && !copiers.is_empty() {
+                rounds += 1;
+                send(copiers[dice.below(copiers.len())], SIGKILL);
+            }
+        }
+
+        let run = live.end();
+
+        run.exits(0);
+        let mut told: Vec<_> = run.stdout.lines().map(str::to_owned).collect();
+        told.sort();
+        let owed = if merged { &owed[1..] } else { &owed[..] };
+        assert_eq!(told.len(), owed.len(), "merged: {merged}, {} told", told.len());
+        assert_eq!(told, owed, "merged: {merged}");
+        // A copier may die between telling a name and counting it.
+        let all = i64::try_from(owed.len()).unwrap();
+        assert!((copied(&run) - all).abs() <= 4, "{} of {all} copied", copied(&run));
+        fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+    assert!(rounds >= 60, "only {rounds} copiers were killed");
 }
 
 #[test]

@@ -558,3 +558,28 @@ fn a_symlink_does_not_replace_the_file_that_it_points_to() {
     env.assert_same("src/b", "dst/b");
     assert_eq!(fs::read_link(env.path("dst/c")).unwrap(), Path::new("../dst/b"));
 }
+
+#[test]
+fn a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete() {
+    let name = "a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    for number in 0..100 {
+        env.tree(&format!("src/{number}"), ["file x 10", "file sub/y 10"]);
+    }
+    fs::create_dir(env.path("dst")).unwrap();
+    let live = env.launch(env.traced(&["-e", "trace=renameat2"], ["-j1", "-T", "src", "dst"]));
+    let parent = live.pid().to_string();
+
+    live.end().exits(0);
+
+    // What copiers rename need not be remembered by the parent, whose memory stays small.
+    let trace = fs::read_to_string(env.path("trace")).unwrap();
+    let renames = trace.lines().filter(|line| line.contains("renameat2("));
+    let (by_parent, by_copiers): (Vec<_>, Vec<_>) =
+        renames.partition(|line| line.starts_with(&parent));
+    assert_eq!((by_parent.len(), by_copiers.len()), (0, 100), "{trace}");
+    env.assert_same("src", "dst");
+}

@@ -1,7 +1,9 @@
 //! What signals do to a run: end it cleanly, halt it, ask it.
 
 mod common;
+use common::dead_disk::DeadDisk;
 use common::live::{Live, count_entries, is_alive, open_files, state};
+use common::things::in_own_mounts;
 use common::{Run, Sandbox, children_of, skip, tool, wait_until};
 use nix::sys::signal::Signal::{
     SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
@@ -419,4 +421,59 @@ fn a_copier_with_a_file_in_hand_dies_with_its_parent() {
     let begun = std::time::Instant::now();
     wait_until("they are gone", || copiers.iter().all(|&pid| !is_alive(pid)));
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_copier_that_a_dead_disk_holds_does_not_hold_the_run() {
+    let name = "a_copier_that_a_dead_disk_holds_does_not_hold_the_run";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file small 10", "dir disk"]);
+    let Some(disk) = DeadDisk::mount(&env.path("src/disk")) else {
+        return skip(name, "no /dev/fuse");
+    };
+    let live = env.start(["-j2", "src", "dst"]);
+    wait_until("a copier waits for the disk", || disk.is_waited_for());
+    let copiers = live.children();
+
+    live.signal(SIGINT);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT).stderr_has("interrupted after");
+    let held: Vec<_> = copiers.into_iter().filter(|&pid| is_alive(pid)).collect();
+    assert_eq!(held.iter().map(|&pid| state(pid)).collect::<Vec<_>>(), [Some('D')]);
+    drop(disk);
+    wait_until("the copier is gone, too", || held.iter().all(|&pid| !is_alive(pid)));
+}
+
+#[test]
+fn a_signal_while_final_names_are_given_leaves_the_rest_for_the_same_command() {
+    let name = "a_signal_while_final_names_are_given_leaves_the_rest_for_the_same_command";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    let folders: Vec<String> = (0..50).map(|number| format!("src/{number}")).collect();
+    for folder in &folders {
+        env.tree(folder, ["file x 10"]);
+    }
+    std::fs::create_dir(env.path("dst")).unwrap();
+    let arguments = || folders.iter().map(String::as_str).chain(["dst"]);
+    let slow = ["-e", "trace=renameat2", "-e", "inject=renameat2:delay_exit=100000"];
+    let live = env.launch(env.traced(&slow, arguments()));
+    let published = || (0..50).filter(|number| env.path(format!("dst/{number}")).exists()).count();
+    wait_until("the first has its name", || published() > 0);
+
+    live.signal(SIGTERM);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGTERM).stderr_has("interrupted after 100 entries");
+    assert!(published() < 50, "all had their names\n{}", run.story());
+    env.pcopy(arguments()).exits(0);
+    for folder in &folders {
+        env.assert_same(folder, folder.replace("src", "dst"));
+    }
+    env.assert_nothing_staged();
 }

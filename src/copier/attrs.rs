@@ -69,7 +69,7 @@ pub(super) fn finish_at(
 }
 
 /// Gives a directory, in which nothing will be changed any more, its source's times and bits.
-pub fn finish_dir(target: BorrowedFd<'_>, source: &Stat) -> Result<(), Fault> {
+pub(super) fn finish_dir(target: BorrowedFd<'_>, source: &Stat) -> Result<(), Fault> {
     file::set_times(target, source.accessed(), source.modified())
         .map_err(Step::SetTimes.fault())?;
     file::set_permissions(target, source.permissions()).map_err(Step::SetPermissions.fault())

@@ -1,7 +1,7 @@
 //! A directory on both sides: how its target comes to be, and how the two are opened.
 
 use crate::ipc::report::{Fault, Step};
-use crate::ipc::task::Place;
+use crate::ipc::task::{Place, split_last};
 use crate::plan::{Entry, Plan};
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -195,14 +195,6 @@ pub(super) fn push_component(path: &mut Vec<u8>, name: &[u8]) {
         path.push(b'/');
     }
     path.extend_from_slice(name);
-}
-
-/// The path above the last component, and that.
-pub(super) fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
-    }
 }
 
 /// Names come from listings and operands, where a NUL ends them.

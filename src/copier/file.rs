@@ -10,6 +10,7 @@ use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
+use crate::ipc::outbox::Outbox;
 use crate::ipc::report::Step;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -28,12 +29,13 @@ pub(super) enum Done {
 /// Copies files, symlinks and special files; owns the buffer.
 pub(super) struct Files<'a> {
     desk: Desk<'a>,
+    outbox: Outbox<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(desk: Desk<'a>) -> Self {
-        Self { desk, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>) -> Self {
+        Self { desk, outbox, buffer: vec![0; BUFFER_BYTES] }
     }
 
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
@@ -109,6 +111,7 @@ impl<'a> Files<'a> {
         if made.is_none() {
             return Ok(Done::Skipped);
         }
+        self.outbox.begin();
         attrs::finish_at(&dirs.target, target_name, source, dirs.masked)
             .inspect_err(|_| discard(dirs, target_name))?;
         Ok(Done::Copied)
@@ -164,6 +167,7 @@ impl<'a> Files<'a> {
         if source.kind() != Kind::File {
             let text = link_text(dirs, source, name)?;
             make_fresh(dirs, staged, |name| make_other(dirs, source, &text, name))?;
+            self.outbox.begin();
             attrs::finish_at(&dirs.target, staged, source, dirs.masked)
                 .inspect_err(|_| discard(dirs, staged))?;
             return Ok((Read::Steady, None));
@@ -191,6 +195,7 @@ impl<'a> Files<'a> {
         source: &Stat,
         to: OwnedFd,
     ) -> Result<Read, Unfinished> {
+        self.outbox.begin();
         let desk = self.desk;
         let (mut copied, mut pieces) = (0, 0);
         let result =

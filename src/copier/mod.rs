@@ -4,22 +4,25 @@
 //! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
-pub mod attrs;
+mod attrs;
 pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
 mod names;
+pub(crate) mod pending;
 mod reports;
 mod share;
 mod walk;
 
 use crate::ipc::counters::Counters;
+use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::Identity;
 use reports::{ParentGone, Reports};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use walk::Walker;
 
@@ -32,20 +35,25 @@ pub struct Job<'a> {
     pub ring: &'a SharedRing,
     /// Where it is counted.
     pub counters: &'a Counters,
+    /// Where what is said is kept until it has been sent.
+    pub outboxes: &'a Outboxes,
     /// The run's own targets, which must not be copied into themselves.
-    pub targets: &'a [Identity],
+    pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just
     /// before this round; nothing in the rounds that follow.
     pub fresh: &'a [bool],
     /// Marks of places where copiers died too often to try again (see `Desk::mark_of`).
     pub passed_over: &'a [u64],
+    /// Marks of places where a copier died with an entry that was begun and not settled.
+    pub begun: &'a [u64],
     /// Whether permission bits do not bind us.
     pub root: bool,
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let mut walker = Walker::new(job, number, Reports::new(pipe));
+    let reports = Reports::new(pipe, job.outboxes.get(number));
+    let mut walker = Walker::new(job, number, reports);
     match work(&job, number, &mut walker) {
         Ok(()) => 0,
         Err(ParentGone) => 1, // nobody is left to tell

@@ -117,9 +117,12 @@ impl Walker<'_> {
         });
         match made {
             Ok(Child { staged: Some(variant), .. }) => {
-                visit.open_end = true; // the rename at the end will change this directory
-                let staged = staged_name(target_name, variant.into());
-                self.tell_of(name, target_name, News::Built { staged: staged.to_bytes() })
+                visit.renames = true;
+                if dirs.contended {
+                    let staged = staged_name(target_name, variant.into());
+                    return self.tell_of(name, &staged, News::Built, || ());
+                }
+                Ok(())
             }
             Ok(_) => Ok(()),
             Err(fault) => self.settle_failed(Some(name), fault),
@@ -132,15 +135,28 @@ impl Walker<'_> {
 
     /// Counts an entry that ended well; without a name it is the directory that the walk is at.
     pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
-        match done {
-            Done::Copied => self.desk.add(Count::Copied, 1),
-            Done::Skipped => self.desk.add(Count::Skipped, 1),
+        // A copier that died when it had made this entry did not come to count and tell it.
+        let begun = self.job.begun;
+        let ours = !begun.is_empty() && begun.contains(&self.desk.mark_of(name.unwrap_or(c"")));
+        if done == Done::Skipped && !ours {
+            self.desk.add(Count::Skipped, 1);
+            return Ok(());
         }
-        if self.job.plan.verbose && done == Done::Copied {
-            self.tell(name, News::Done)
-        } else {
-            Ok(())
+        let desk = self.desk;
+        if self.job.plan.verbose {
+            return self.tell_and(name, News::Done, || desk.add(Count::Copied, 1));
         }
+        self.reports.outbox.settle();
+        desk.add(Count::Copied, 1);
+        Ok(())
+    }
+
+    /// Counts a directory whose times and bits are left to the supervisor, and tells it so.
+    pub(super) fn settle_late(&mut self, done: Done) -> Result<(), ParentGone> {
+        let new = done == Done::Copied;
+        let desk = self.desk;
+        let count = if new { Count::Copied } else { Count::Skipped };
+        self.tell_and(None, News::Late { new }, || desk.add(count, 1))
     }
 
     /// Counts and tells an entry that was not copied.
@@ -149,6 +165,7 @@ impl Walker<'_> {
         name: Option<&CStr>,
         fault: Fault,
     ) -> Result<(), ParentGone> {
+        self.reports.outbox.settle();
         if fault.step.means_vanished(fault.errno) {
             self.desk.add(Count::Vanished, 1);
             self.tell(name, News::Vanished(fault))
@@ -158,13 +175,22 @@ impl Walker<'_> {
         }
     }
 
-    pub(super) fn tell(&mut self, name: Option<&CStr>, news: News<'_>) -> Result<(), ParentGone> {
+    pub(super) fn tell(&mut self, name: Option<&CStr>, news: News) -> Result<(), ParentGone> {
+        self.tell_and(name, news, || ())
+    }
+
+    fn tell_and(
+        &mut self,
+        name: Option<&CStr>,
+        news: News,
+        told: impl FnOnce(),
+    ) -> Result<(), ParentGone> {
         match name {
-            Some(name) => self.tell_of(name, name, news),
+            Some(name) => self.tell_of(name, name, news, told),
             None => {
                 let Self { entry, ref source, ref target, staged, .. } = *self;
                 let place = Place { entry, source, target, staged };
-                self.reports.send(&Report { place, news })
+                self.reports.send(&Report { place, news }, told)
             }
         }
     }
@@ -173,14 +199,15 @@ impl Walker<'_> {
         &mut self,
         name: &CStr,
         target_name: &CStr,
-        news: News<'_>,
+        news: News,
+        told: impl FnOnce(),
     ) -> Result<(), ParentGone> {
         let (source_bytes, target_bytes) = (self.source.len(), self.target.len());
         push_component(&mut self.source, name.to_bytes());
         push_component(&mut self.target, target_name.to_bytes());
-        let told = self.tell(None, news);
+        let sent = self.tell_and(None, news, told);
         self.source.truncate(source_bytes);
         self.target.truncate(target_bytes);
-        told
+        sent
     }
 }

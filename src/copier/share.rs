@@ -79,10 +79,14 @@ impl Walker<'_> {
             if !names.is_wide() {
                 break;
             }
-            if self.give_child(None, &mut visit.children, dirs.staged) {
+            if let Some(renamed) = self.give_child(None, &mut visit.children, dirs.staged) {
+                visit.given = true;
+                visit.shared |= renamed;
                 continue;
             }
-            visit.open_end = true;
+            visit.given = true;
+            visit.shared = true;
+            self.note_shared(self.source.len(), true);
             if !self.give_names(dirs, names, visit)? {
                 break;
             }
@@ -113,25 +117,26 @@ impl Walker<'_> {
         let lengths = Some((level.source_bytes, level.target_bytes));
         let given = self.give_child(lengths, &mut level.children, level.staged);
         self.levels.push_front(level);
-        given
+        given.is_some()
     }
 
     /// Hands over the first of `children`, whose directory is where the walk is or, with lengths,
-    /// one above it. If that cannot be, the child stays, as the last.
+    /// one above it; says whether it will be renamed there. If it cannot be handed over, it stays,
+    /// as the last.
     fn give_child(
         &mut self,
         lengths: Option<(usize, usize)>,
         children: &mut Names,
         staged: bool,
-    ) -> bool {
+    ) -> Option<bool> {
         let (source_bytes, target_bytes) =
             lengths.unwrap_or((self.source.len(), self.target.len()));
         // Paths that fill a slot never go; to take a child out and put it back each time that
         // somebody is hungry would cost time and memory without end.
         if source_bytes + target_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
-            return false;
+            return None;
         }
-        let Some(mark) = children.pop_front(&mut self.name) else { return false };
+        let mark = children.pop_front(&mut self.name)?;
         let child = Child::from_mark(mark);
         let name = c_name(&self.name);
         let target_name = child.target_name(self.job.plan, self.entry, source_bytes == 0, &name);
@@ -142,12 +147,16 @@ impl Walker<'_> {
         let staged = staged || child.staged.is_some();
         let place = Place { entry: self.entry, source: &source, target: &target, staged };
         Task::Directory { place, existed: child.existed }.encode(&mut self.message);
-        let given = self.job.ring.try_push(&self.message).is_ok();
-        if !given && children.push(mark, &name).is_err() {
+        if self.job.ring.try_push(&self.message).is_ok() {
+            let renamed = child.staged.is_some();
+            self.note_shared(source_bytes, renamed);
+            return Some(renamed);
+        }
+        if children.push(mark, &name).is_err() {
             // It has just been taken out, so there is room for it.
             unreachable!("a name that was taken out fits back in");
         }
-        given
+        None
     }
 
     /// Hands over some of the names that are left: at most half, and what fits in a slot.

@@ -7,17 +7,16 @@
 //! descriptors open; a level above them is reached again from the top, by path.
 
 use super::clean::{remove, remove_strangers};
-use super::dirs::{
-    Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component, split_last,
-};
+use super::dirs::{Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component};
 use super::file::{Done, Files};
+use super::pending::{Pending, Waits, publish};
 use super::reports::{ParentGone, Reports};
 use super::share::Source;
 use super::{Job, attrs};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
-use crate::ipc::report::{Fault, News, Step};
-use crate::ipc::task::{Place, Task};
+use crate::ipc::report::{Fault, Step};
+use crate::ipc::task::{Place, Task, split_last};
 use crate::plan::Entry;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -35,7 +34,7 @@ pub(super) struct Walker<'a> {
     pub(super) job: Job<'a>,
     pub(super) desk: Desk<'a>,
     pub(super) files: Files<'a>,
-    pub(super) reports: Reports,
+    pub(super) reports: Reports<'a>,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
     /// Where the walk is: the entry, and the directory on both sides.
@@ -46,6 +45,8 @@ pub(super) struct Walker<'a> {
     /// What is left to do: further entries, then a list of child directories per level.
     pub(super) entries: Range<u32>,
     pub(super) levels: VecDeque<Level>,
+    /// Directories above, or where the walk is, to be finished on the way back.
+    pub(super) pending: Vec<Pending>,
     pub(super) message: Vec<u8>,
     pub(super) name: Vec<u8>,
 }
@@ -63,17 +64,21 @@ pub(super) struct Level {
 #[derive(Default)]
 pub(super) struct Visit {
     pub(super) children: Names,
-    /// Others still work in it, or a name in it will be changed at the end.
-    pub(super) open_end: bool,
+    /// Directories were made in it under staged names, which will become their own.
+    pub(super) renames: bool,
+    /// Others will still make or rename something in it.
+    pub(super) shared: bool,
+    /// Something below it was handed over.
+    pub(super) given: bool,
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports) -> Self {
+    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
         let desk = job.counters.desk(number);
         Self {
             job,
             desk,
-            files: Files::new(desk),
+            files: Files::new(desk, reports.outbox),
             reports,
             listing: Some(Listing::new()),
             entry: 0,
@@ -82,6 +87,7 @@ impl<'a> Walker<'a> {
             staged: false,
             entries: 0..0,
             levels: VecDeque::new(),
+            pending: Vec::new(),
             message: Vec::new(),
             name: Vec::new(),
         }
@@ -172,14 +178,14 @@ impl<'a> Walker<'a> {
 
     /// Goes through the child directories that wait, the newest first, until none are left.
     fn descend(&mut self) -> Result<(), ParentGone> {
-        while let Some(step) = self.next_child() {
-            if self.is_stopped() {
-                break;
-            }
+        while !self.is_stopped() {
+            self.come_back()?;
+            let Some(step) = self.next_child() else { break };
             self.hand_over(None)?; // one directory is in hand, so all that waits may go
             self.directory(step.opened, step.staged, step.existed)?;
         }
         self.levels.clear();
+        self.pending.clear();
         Ok(())
     }
 
@@ -228,7 +234,7 @@ impl<'a> Walker<'a> {
                 if staged && existed {
                     self.drop_leftovers();
                 }
-                return self.settle_failed(None, fault);
+                return self.fail_directory(fault, false);
             }
         };
         // One that is staged and not finished was left by an earlier round or run, which did not
@@ -243,14 +249,11 @@ impl<'a> Walker<'a> {
         // What an earlier run left there may be of another source, or of one that has changed.
         let cleaned =
             if staged && existed { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
-        match cleaned.and_then(|()| self.finish(&dirs, &stat, &visit, existed)) {
-            Ok(at_once) => {
-                if !at_once {
-                    self.tell(None, News::Later)?;
-                }
-                self.settle(None, if skipped { Done::Skipped } else { Done::Copied })?;
-            }
-            Err(fault) => self.settle_failed(None, fault)?,
+        if let Err(fault) = cleaned {
+            self.fail_directory(fault, visit.given)?;
+        } else {
+            let done = if skipped { Done::Skipped } else { Done::Copied };
+            self.finish(&dirs, &stat, &visit, done)?;
         }
         self.leave(visit, dirs, staged);
         Ok(())
@@ -301,23 +304,39 @@ impl<'a> Walker<'a> {
         Ok(result)
     }
 
-    /// Sets a directory's times and bits if nothing will be changed in it; else says false.
+    /// Gives a directory its times, bits and name, or notes what of that must wait.
     fn finish(
-        &self,
+        &mut self,
         dirs: &Dirs,
         source: &Stat,
         visit: &Visit,
-        existed: bool,
-    ) -> Result<bool, Fault> {
-        let locks_us_out =
-            !self.job.root && source.permissions() & 0o100 == 0 && !visit.children.is_empty();
-        if visit.open_end || locks_us_out {
-            return Ok(false);
+        done: Done,
+    ) -> Result<(), ParentGone> {
+        let has_children = visit.given || !visit.children.is_empty();
+        let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
+        let unpublished = self.is_unpublished();
+        let unfinished = if has_children && (locks_us_out || unpublished) {
+            Some(Waits::All)
+        } else {
+            (visit.renames || visit.shared).then_some(Waits::Renames)
+        };
+        if unfinished.is_none() {
+            if done == Done::Copied {
+                self.reports.outbox.begin();
+            }
+            let finished = dirs.existed && attrs::is_finished_dir(source, &dirs.target);
+            let finish =
+                if finished { Ok(()) } else { attrs::finish_dir(dirs.target.as_fd(), source) };
+            let publish =
+                || if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
+            return match finish.and_then(|()| publish()) {
+                Ok(()) => self.settle(None, done),
+                Err(fault) => self.settle_failed(None, fault),
+            };
         }
-        if existed && attrs::is_finished_dir(source, &dirs.target) {
-            return Ok(true);
-        }
-        attrs::finish_dir(dirs.target.as_fd(), source).map(|()| true)
+        let shared = visit.shared || visit.given && unfinished == Some(Waits::All);
+        self.come_back_later(Some(done), unfinished, shared);
+        Ok(())
     }
 
     /// Keeps what waits in the directory that was just gone through.

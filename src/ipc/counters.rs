@@ -231,13 +231,13 @@ impl Desk<'_> {
         let dir = self.read(DIR_TEXT, dir_bytes.min(DIR_WORDS * 8));
         let name = self.read(NAME_TEXT, name_bytes.min(NAME_WORDS * 8));
         let entry = u32::try_from(self.words[DIR_ENTRY].load(Relaxed)).ok()?;
-        let mark = place_mark(self.words[DIR_HASH].load(Relaxed), &name);
+        let mark = hash(self.words[DIR_HASH].load(Relaxed), &name);
         Some(Whereabouts { entry, dir, name, mark })
     }
 
     /// The mark that [`whereabouts`](Self::whereabouts) would give for `name` here.
     pub fn mark_of(&self, name: &CStr) -> u64 {
-        place_mark(self.words[DIR_HASH].load(Relaxed), name.to_bytes())
+        hash(self.words[DIR_HASH].load(Relaxed), name.to_bytes())
     }
 
     fn write(&self, at: usize, text: &[u8]) {
@@ -256,8 +256,9 @@ impl Desk<'_> {
     }
 }
 
-fn place_mark(dir_hash: u64, name: &[u8]) -> u64 {
-    hash(dir_hash, name)
+/// The mark of `name` in the source directory `dir` below `entry`; see [`Whereabouts`].
+pub fn place_mark(entry: u32, dir: &[u8], name: &[u8]) -> u64 {
+    hash(hash(u64::from(entry), dir), name)
 }
 
 /// The same in every process of a run: `DefaultHasher::new` has fixed keys.
@@ -300,6 +301,7 @@ mod tests {
             assert_eq!(seen.dir, dir[..dir.len().min(PATH_BYTES_MAX)]);
             assert_eq!(seen.name, name.to_bytes());
             assert_eq!(seen.mark, desk.mark_of(name));
+            assert_eq!(seen.mark, place_mark(4, dir, name.to_bytes()));
         }
         assert_eq!(counters.desk(0).whereabouts(), None, "desks do not overlap");
         desk.leave();

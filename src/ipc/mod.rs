@@ -3,6 +3,7 @@
 pub mod counters;
 pub mod forecast;
 pub mod names;
+pub mod outbox;
 pub mod report;
 pub mod ring;
 pub mod task;

@@ -1,8 +1,9 @@
 //! What a copier says over its pipe: names and failures, never numbers (those are in `counters`).
 //!
-//! A frame is its length, a tag and the fields. One copier writes to one pipe, so frames of any
-//! length arrive whole and in order.
+//! A frame is its length, a tag and the fields, filled up to whole words. One copier writes to one
+//! pipe, so frames of any length arrive whole and in order.
 
+use super::outbox::WORD_BYTES;
 use super::task::Place;
 use super::wire::{get_bytes, get_u8, get_u32, put_bytes, put_u32};
 use crate::sys::Errno;
@@ -113,20 +114,20 @@ impl Hash for Fault {
 
 /// What a report is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum News<'a> {
+pub enum News {
     /// The entry is complete.
     Done,
     /// The entry was not copied.
     Failed(Fault),
     /// The source entry was gone when its turn came, or changed while it was read.
     Vanished(Fault),
-    /// This directory's times and mode must be set at the end.
-    Later,
-    /// This new directory was built under `staged`, a name beside its final one.
-    Built {
-        /// The name that it has now.
-        staged: &'a [u8],
+    /// This directory's times and mode must be set at the end; all else in it is done.
+    Late {
+        /// Whether it is new.
+        new: bool,
     },
+    /// This directory was built under a staged name and must be given its own at the end.
+    Built,
 }
 
 /// A report: something about the entry at `place` (for an entry that is not a directory, too).
@@ -135,13 +136,13 @@ pub struct Report<'a> {
     /// Which entry.
     pub place: Place<'a>,
     /// What of it.
-    pub news: News<'a>,
+    pub news: News,
 }
 
 const DONE: u8 = 1;
 const FAILED: u8 = 2;
 const VANISHED: u8 = 3;
-const LATER: u8 = 4;
+const LATE: u8 = 4;
 const BUILT: u8 = 5;
 
 impl<'a> Report<'a> {
@@ -153,11 +154,8 @@ impl<'a> Report<'a> {
             News::Done => into.push(DONE),
             News::Failed(fault) => put_fault(into, FAILED, fault),
             News::Vanished(fault) => put_fault(into, VANISHED, fault),
-            News::Later => into.push(LATER),
-            News::Built { staged } => {
-                into.push(BUILT);
-                put_bytes(into, staged);
-            }
+            News::Late { new } => into.extend_from_slice(&[LATE, u8::from(new)]),
+            News::Built => into.push(BUILT),
         }
         into.push(u8::from(self.place.staged));
         put_u32(into, self.place.entry);
@@ -165,6 +163,7 @@ impl<'a> Report<'a> {
         put_bytes(into, self.place.target);
         let length = u32::try_from(into.len() - start - 4).unwrap_or(u32::MAX);
         into[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+        into.resize(into.len() + filling(into.len() - start), 0);
     }
 
     /// Takes the next frame off the front of `from`.
@@ -173,6 +172,7 @@ impl<'a> Report<'a> {
     pub fn decode(from: &mut &'a [u8]) -> Result<Option<Self>, NotAFrame> {
         let mut rest = *from;
         let Some(mut frame) = get_bytes(&mut rest) else { return Ok(None) };
+        let Some(rest) = rest.get(filling(4 + frame.len())..) else { return Ok(None) };
         let report = Self::decode_frame(&mut frame).ok_or(NotAFrame)?;
         *from = rest;
         Ok(Some(report))
@@ -183,8 +183,8 @@ impl<'a> Report<'a> {
             DONE => News::Done,
             FAILED => News::Failed(get_fault(frame)?),
             VANISHED => News::Vanished(get_fault(frame)?),
-            LATER => News::Later,
-            BUILT => News::Built { staged: get_bytes(frame)? },
+            LATE => News::Late { new: get_u8(frame)? != 0 },
+            BUILT => News::Built,
             _ => return None,
         };
         let staged = get_u8(frame)? != 0;
@@ -193,6 +193,11 @@ impl<'a> Report<'a> {
         let target = get_bytes(frame)?;
         Some(Report { place: Place { entry, source, target, staged }, news })
     }
+}
+
+/// What a frame of that many bytes lacks to whole words.
+fn filling(bytes: usize) -> usize {
+    bytes.next_multiple_of(WORD_BYTES) - bytes
 }
 
 /// Bytes on a pipe that no copier would have written.
@@ -222,8 +227,9 @@ mod tests {
             News::Done,
             News::Failed(fault),
             News::Vanished(fault),
-            News::Later,
-            News::Built { staged: b"t/.x.pcopy-partial" },
+            News::Late { new: true },
+            News::Late { new: false },
+            News::Built,
         ];
         news.into_iter().map(|news| Report { place, news }).collect()
     }
@@ -257,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_unknown_tag_is_not_a_frame() {
-        let mut frame: &[u8] = &[1, 0, 0, 0, 99];
+        let mut frame: &[u8] = &[1, 0, 0, 0, 99, 0, 0, 0];
         assert_eq!(Report::decode(&mut frame), Err(NotAFrame));
     }
 }

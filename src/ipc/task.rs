@@ -108,6 +108,14 @@ fn get_place<'a>(from: &mut &'a [u8]) -> Option<(Place<'a>, u8)> {
     Some((Place { entry, source, target, staged: flags & STAGED != 0 }, flags))
 }
 
+/// The path above the last component, and that.
+pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
 /// Appends one entry of a [`Task::Names`].
 pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
     into.push(match kind {

@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 /// What this run has for itself.
 pub(super) struct Claim {
     /// The directories that the run builds or merges into.
-    pub(super) targets: Vec<Identity>,
+    pub(super) targets: HashSet<Identity>,
     /// For each of the plan's entries: whether its staging directory was made by this run.
     pub(super) fresh: Vec<bool>,
     locks: Vec<OwnedFd>,
@@ -32,7 +32,7 @@ impl Claim {
     ///
     /// If another run is in the way, what was made here is removed again and the run refused.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
-        let mut claim = Self { targets: Vec::new(), fresh: Vec::new(), locks: Vec::new() };
+        let mut claim = Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() };
         let taken = claim.take_all(plan);
         if taken.is_err() {
             claim.give_back(plan);
@@ -42,23 +42,25 @@ impl Claim {
 
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
         for entry in &plan.entries {
-            let fresh = if entry.is_dir { self.own(plan, entry)? } else { false };
-            self.fresh.push(fresh);
+            self.fresh.push(false);
+            if entry.is_dir {
+                self.own(plan, entry)?;
+            }
         }
-        let mut seen: HashSet<Identity> = self.targets.iter().copied().collect();
+        let mut seen = self.targets.clone();
         for entry in &plan.entries {
             self.share_above(plan, entry, &mut seen)?;
         }
         Ok(())
     }
 
-    /// Locks the directory that `entry` becomes; says whether it was made for that.
-    fn own(&mut self, plan: &Plan, entry: &Entry) -> Result<bool, Refusal> {
+    /// Locks the directory that `entry` becomes, the last of `fresh`.
+    fn own(&mut self, plan: &Plan, entry: &Entry) -> Result<(), Refusal> {
         let parent = plan.target_dir(entry);
         let cannot = |errno| Refusal::cannot("create directory", &entry.target_shown, errno);
         let (name, fresh) = match file::stat_at(parent, &entry.target_name) {
             Ok(stat) if stat.kind() == Kind::Directory => (entry.target_name.clone(), false),
-            Ok(_) => return Ok(false), // in the way: that is this entry's failure, later
+            Ok(_) => return Ok(()), // in the way: that is this entry's failure, later
             Err(_) => {
                 let staged = staged_name(&entry.target_name, 0);
                 match file::make_dir(parent, &staged, 0o700) {
@@ -74,21 +76,24 @@ impl Claim {
                 }
             }
         };
+        if let Some(last) = self.fresh.last_mut() {
+            *last = fresh; // at once: whatever fails from here on, it can be given back
+        }
         let dir = match file::open_dir_at(parent, &name) {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => return Err(cannot(errno)),
-            Err(_) => return Ok(fresh), // the copier will say why
+            Err(_) => return Ok(()), // the copier will say why
         };
-        let Ok(stat) = file::stat_fd(&dir) else { return Ok(fresh) };
+        let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
         // Two sources may become one directory: 'a/.' and 'b/.'.
         if !self.targets.contains(&stat.identity()) {
             if file::lock(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
                 return Err(busy(entry));
             }
-            self.targets.push(stat.identity());
+            self.targets.insert(stat.identity());
             self.locks.push(dir);
         }
-        Ok(fresh)
+        Ok(())
     }
 
     fn share_above(
@@ -121,7 +126,8 @@ impl Claim {
         Ok(())
     }
 
-    fn give_back(&self, plan: &Plan) {
+    /// Removes the staging directories that this run has made and not used.
+    pub(super) fn give_back(&self, plan: &Plan) {
         for (entry, _) in plan.entries.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
             let staged: CString = staged_name(&entry.target_name, 0);
             if file::remove_dir(plan.target_dir(entry), &staged).is_err() {

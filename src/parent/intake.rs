@@ -1,10 +1,11 @@
 //! What copiers say, as it comes in: names and failures to the screen, the rest to the ledger.
 
-use super::ledger::{Built, LateDir};
+use super::ledger::LeftDir;
 use super::round::{Round, Stop};
 use super::supervise::Supervisor;
 use crate::error::{describe_fault, describe_vanished, ends_the_run};
 use crate::ipc::report::{Fault, News, Report, Step};
+use crate::ipc::task::Place;
 use crate::quote::escape;
 
 impl Supervisor<'_> {
@@ -13,12 +14,10 @@ impl Supervisor<'_> {
         if self.screen.is_full() {
             return;
         }
-        let Round { pool, .. } = round;
+        let Round { pool, outboxes, buffer, .. } = round;
         let mut target_lost = false;
         for copier in pool.copiers_mut() {
-            if copier.receive().is_err() {
-                continue; // its pipe is closed now; its end will tell why
-            }
+            copier.receive(outboxes.get(copier.number()), buffer);
             let mut garbled = false;
             copier.with_inbox(|inbox| {
                 let mut rest = inbox;
@@ -45,9 +44,8 @@ impl Supervisor<'_> {
     /// Takes one report in; true if it means that no more can be written to the target.
     fn take_in(&mut self, report: &Report<'_>) -> bool {
         let place = report.place;
-        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return false };
         match report.news {
-            News::Done => self.screen.name(&escape(&entry.show_target(place.source))),
+            News::Done => self.tell_name(place),
             News::Failed(fault) => {
                 if self.ledger.is_news(fault, place) {
                     self.tell_failure(fault, place.entry, place.source);
@@ -59,20 +57,22 @@ impl Supervisor<'_> {
                     self.tell_vanished(fault, place.entry, place.source);
                 }
             }
-            News::Later => self.ledger.late.push(LateDir {
-                entry: place.entry,
-                source: place.source.to_vec(),
-                target: place.target.to_vec(),
-                staged: place.staged,
-            }),
-            News::Built { staged } => self.ledger.built.push(Built {
-                entry: place.entry,
-                source: place.source.to_vec(),
-                target: place.target.to_vec(),
-                staged_name: staged.to_vec(),
-            }),
+            News::Late { new } => {
+                if new && self.plan.verbose {
+                    self.tell_name(place);
+                }
+                self.ledger.late.push(LeftDir::at(place, new));
+            }
+            News::Built => self.ledger.built.push(LeftDir::at(place, true)),
         }
         false
+    }
+
+    fn tell_name(&mut self, place: Place<'_>) {
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
+        if self.ledger.is_untold(place) {
+            self.screen.name(&escape(&entry.show_target(place.source)));
+        }
     }
 
     pub(super) fn tell_failure(&mut self, fault: Fault, entry: u32, source: &[u8]) {
@@ -82,7 +82,7 @@ impl Supervisor<'_> {
         self.screen.error(&message);
     }
 
-    fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
+    pub(super) fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
         let Some(entry) = self.plan.entries.get(entry as usize) else { return };
         let shown = entry.show_source(source);
         self.screen.error(&match fault.step {

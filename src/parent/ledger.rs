@@ -1,45 +1,52 @@
 //! What the supervisor remembers of a run: failures by kind, and what is left for the end.
 
-use crate::ipc::counters::{Count, Totals};
+use crate::ipc::counters::{Count, Totals, place_mark};
 use crate::ipc::report::Fault;
-use crate::ipc::task::Place;
+use crate::ipc::task::{Place, split_last};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How often copiers may die on a file before it is passed over.
 const DEATHS_MAX: u32 = 3;
 
-/// A directory that is finished when all copiers have ended.
+/// A directory that only the supervisor can finish, as copiers know it.
 #[derive(Clone, Debug)]
-pub(super) struct LateDir {
+pub(super) struct LeftDir {
     pub(super) entry: u32,
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
+    /// Whether it is new, and was counted and told.
+    pub(super) new: bool,
 }
 
-/// A new directory that has to be given its final name.
-#[derive(Clone, Debug)]
-pub(super) struct Built {
-    pub(super) entry: u32,
-    pub(super) source: Vec<u8>,
-    /// Its final path in the target.
-    pub(super) target: Vec<u8>,
-    /// Its present name, beside the final one.
-    pub(super) staged_name: Vec<u8>,
+impl LeftDir {
+    pub(super) fn at(place: Place<'_>, new: bool) -> Self {
+        let Place { entry, source, target, staged } = place;
+        Self { entry, source: source.to_vec(), target: target.to_vec(), staged, new }
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        let Self { entry, ref source, ref target, staged, .. } = *self;
+        Place { entry, source, target, staged }
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Ledger {
-    /// Directories left for the end by this round.
-    pub(super) late: Vec<LateDir>,
-    /// Directories built by this round.
-    pub(super) built: Vec<Built>,
+    /// Directories whose times and bits this round has left for the end.
+    pub(super) late: Vec<LeftDir>,
+    /// Directories that this round has built and that want their final names.
+    pub(super) built: Vec<LeftDir>,
     /// Failures told, by kind.
     pub(super) kinds: HashMap<Fault, u64>,
     /// Places that are not tried any more.
     pub(super) passed_over: Vec<u64>,
+    /// Places where a copier died that had begun an entry and not settled it.
+    pub(super) begun: Vec<u64>,
     told: HashSet<u64>,
+    /// New directories that were left for an end that did not come; the next round makes them again.
+    told_late: HashSet<u64>,
     deaths: HashMap<u64, u32>,
     earlier_copied: u64,
     earlier_bytes: u64,
@@ -49,9 +56,19 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Whether this failure is new; a later round meets those of the earlier ones again.
     pub(super) fn is_news(&mut self, fault: Fault, place: Place<'_>) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (fault, place.entry, place.source).hash(&mut hasher);
-        self.told.insert(hasher.finish())
+        self.told.insert(mark((fault, place.entry, place.source)))
+    }
+
+    /// Whether the name of an entry that is done is to be told, which happens once in a run.
+    pub(super) fn is_untold(&mut self, place: Place<'_>) -> bool {
+        if !self.begun.is_empty() {
+            // What was begun is settled now. Its round may yet end early, and then it is skipped.
+            let (dir, name) = split_last(place.source);
+            let marks =
+                [place_mark(place.entry, place.source, b""), place_mark(place.entry, dir, name)];
+            self.begun.retain(|mark| !marks.contains(mark));
+        }
+        !self.told_late.contains(&mark((place.entry, place.source)))
     }
 
     /// Notes that a copier died at the place with this mark; true if it is now passed over.
@@ -67,9 +84,10 @@ impl Ledger {
 
     /// Ends a round that will be followed by another, which finds everything anew.
     pub(super) fn end_round(&mut self, totals: &Totals) {
-        self.late.clear();
+        let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
-        self.earlier_copied += totals.get(Count::Copied);
+        self.earlier_copied += totals.get(Count::Copied).saturating_sub(new.len() as u64);
+        self.told_late.extend(new.iter().map(|dir| mark((dir.entry, &dir.source[..]))));
         self.earlier_bytes += totals.get(Count::Bytes);
     }
 
@@ -97,9 +115,42 @@ impl Ledger {
     }
 }
 
+fn mark(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PLACE: Place<'_> = Place { entry: 2, source: b"s/d", target: b"t/d", staged: true };
+
+    #[test]
+    fn a_directory_that_a_round_left_unfinished_is_counted_and_told_once() {
+        let mut ledger = Ledger::default();
+        let mut round = Totals::default();
+        round.set(Count::Found, 2);
+        round.set(Count::Copied, 2);
+        assert!(ledger.is_untold(PLACE));
+        ledger.late.push(LeftDir::at(PLACE, true));
+        ledger.end_round(&round);
+
+        assert!(!ledger.is_untold(PLACE));
+        assert!(ledger.is_untold(Place { source: b"s/e", ..PLACE }));
+        round.set(Count::Copied, 1);
+        round.set(Count::Skipped, 1);
+        assert_eq!(ledger.sum_up(round).get(Count::Copied), 2);
+    }
+
+    #[test]
+    fn what_was_begun_is_told_once() {
+        let begun = vec![place_mark(2, b"s", b"d"), place_mark(2, b"s", b"other")];
+        let mut ledger = Ledger { begun, ..Ledger::default() };
+        assert!(ledger.is_untold(PLACE));
+        assert_eq!(ledger.begun, [place_mark(2, b"s", b"other")]);
+    }
 
     #[test]
     fn the_third_death_at_a_place_is_the_last() {

@@ -1,13 +1,14 @@
 //! The copiers as processes: start, watch, end.
 
 use crate::ipc::counters::Counters;
+use crate::ipc::outbox::Outbox;
 use crate::sys::file;
 use crate::sys::process::{self, Death, Pid, Side};
 use crate::sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How much is read from a pipe at a time, in bytes: what a pipe holds.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// The copiers of one round.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub(super) struct Copier {
     pid: Pid,
     pipe: Option<OwnedFd>,
     inbox: Vec<u8>,
+    received: u64,
+    ready: bool,
     death: Option<Death>,
 }
 
@@ -35,8 +38,15 @@ impl Pool {
             Side::Parent(pid) => {
                 // Ours must go, or the end of the copier would not be the end of the file.
                 drop(writer);
-                let inbox = Vec::new();
-                self.copiers.push(Copier { number, pid, pipe: Some(reader), inbox, death: None });
+                self.copiers.push(Copier {
+                    number,
+                    pid,
+                    pipe: Some(reader),
+                    inbox: Vec::new(),
+                    received: 0,
+                    ready: false,
+                    death: None,
+                });
                 Ok(())
             }
             Side::Child => {
@@ -65,6 +75,14 @@ impl Pool {
     /// All of them, to act on.
     pub(super) fn copiers_mut(&mut self) -> &mut [Copier] {
         &mut self.copiers
+    }
+
+    /// Notes which of the pipes that are open have something to read, in their order.
+    pub(super) fn note_ready(&mut self, ready: &[bool]) {
+        let open = self.copiers.iter_mut().filter(|copier| copier.pipe.is_some());
+        for (number, copier) in open.enumerate() {
+            copier.ready = ready.get(number).is_some_and(|&ready| ready);
+        }
     }
 
     /// Waits until all have ended.
@@ -135,22 +153,20 @@ impl Copier {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what has arrived; the pipe is closed at its end.
-    pub(super) fn receive(&mut self) -> Result<()> {
-        let Some(pipe) = &self.pipe else { return Ok(()) };
-        let before = self.inbox.len();
-        self.inbox.resize(before + READ_BYTES, 0);
-        let read = file::read(pipe, &mut self.inbox[before..]);
-        self.inbox.truncate(before + read.unwrap_or(0));
-        match read {
-            Ok(0) => {
-                self.pipe = None;
-                Ok(())
+    /// Reads what has arrived, through `buffer`. At its end the pipe is closed, and what the copier
+    /// did not come to send is taken out of its `outbox`.
+    pub(super) fn receive(&mut self, outbox: Outbox<'_>, buffer: &mut [u8]) {
+        let Some(pipe) = self.pipe.as_ref().filter(|_| self.ready) else { return };
+        self.ready = false; // with 512 copiers it is one or two that have something to say
+        match file::read(pipe, buffer) {
+            Ok(length @ 1..) => {
+                self.received += length as u64;
+                self.inbox.extend_from_slice(&buffer[..length]);
             }
-            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
-            Err(errno) => {
+            Err(Errno::EAGAIN) => {}
+            Ok(0) | Err(_) => {
                 self.pipe = None;
-                Err(errno)
+                self.inbox.extend(outbox.unsent(self.received));
             }
         }
     }
@@ -165,6 +181,7 @@ impl Copier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::outbox::Outboxes;
 
     #[test]
     fn a_copier_is_alive_until_it_ends_and_then_says_how() {
@@ -197,7 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_copier_ends_its_pipe() {
+    fn a_killed_copier_ends_its_pipe_and_leaves_what_it_had_to_say() {
+        let outboxes = Outboxes::create(1).unwrap();
+        outboxes.get(0).keep(b"not sent", false);
         let mut pool = Pool::default();
         pool.start(|_, _pipe| {
             loop {
@@ -208,8 +227,13 @@ mod tests {
         let copier = &mut pool.copiers_mut()[0];
         copier.kill().unwrap();
         assert_eq!(copier.join(), Ok(Death::Killed(9)));
-        copier.receive().unwrap();
+        copier.ready = true;
+        copier.receive(outboxes.get(0), &mut [0; 8]);
         assert!(copier.pipe().is_none(), "the end of the file was read");
+        copier.with_inbox(|inbox| {
+            assert_eq!(inbox, b"not sent");
+            inbox.len()
+        });
         assert!(pool.is_done());
     }
 }

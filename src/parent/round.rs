@@ -1,8 +1,9 @@
 //! A round: one life of a ring and its copiers, and how it is brought to its end.
 
-use super::pool::Pool;
+use super::pool::{Pool, READ_BYTES};
 use crate::error::Unavailable;
 use crate::ipc::counters::Counters;
+use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
 use crate::plan::Plan;
@@ -20,6 +21,10 @@ pub(super) const START_PAUSE: Duration = Duration::from_millis(1);
 const FINISH_WITHIN: Duration = Duration::from_millis(1000);
 const END_WITHIN: Duration = Duration::from_millis(1800);
 
+/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the
+/// kernel (a network disk that does not answer) dies when it wakes, and can do no harm then.
+const LEAVE_WITHIN: Duration = Duration::from_millis(1900);
+
 /// Why a round is to end before its work is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -32,7 +37,10 @@ pub(super) enum Stop {
 pub(super) struct Round {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
+    pub(super) outboxes: Outboxes,
     pub(super) pool: Pool,
+    /// What is read from pipes goes through this.
+    pub(super) buffer: Vec<u8>,
     pub(super) stop: Option<Stop>,
     pub(super) pause: Duration,
     pub(super) next_start: Instant,
@@ -51,13 +59,16 @@ impl Round {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
+        let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let mut root = Vec::new();
         Task::Entries { first: wave.start, end: wave.end }.encode(&mut root);
         ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,
             counters,
+            outboxes,
             pool: Pool::default(),
+            buffer: vec![0; READ_BYTES],
             stop: None,
             pause: START_PAUSE,
             next_start: Instant::now(),
@@ -115,6 +126,11 @@ impl Round {
         if since.elapsed() >= END_WITHIN {
             self.kill_all();
         }
+    }
+
+    /// Whether the run ends without those copiers that cannot be ended.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.stop, Some(Stop::Signal { since, .. }) if since.elapsed() >= LEAVE_WITHIN)
     }
 
     /// Ends all copiers. Does not wait: one that sleeps in the kernel may take for ever to die.

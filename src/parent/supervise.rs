@@ -6,8 +6,8 @@
 
 use super::Show;
 use super::claim::Claim;
-use super::finish;
 use super::ledger::Ledger;
+use super::pool::Copier;
 use super::round::{Round, START_PAUSE, Stop, TICK};
 use super::screen::Screen;
 use crate::copier::{self, Job};
@@ -39,6 +39,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) scout: Option<Pid>,
     pub(super) totals: Totals,
     pub(super) failed_late: u64,
+    pub(super) vanished_late: u64,
 }
 
 impl<'a> Supervisor<'a> {
@@ -54,6 +55,7 @@ impl<'a> Supervisor<'a> {
             scout: None,
             totals: Totals::default(),
             failed_late: 0,
+            vanished_late: 0,
         }
     }
 
@@ -62,13 +64,16 @@ impl<'a> Supervisor<'a> {
         for wave in &self.plan.waves {
             let end = self.rounds(wave).unwrap_or_else(|unavailable| {
                 self.screen.error(&unavailable.to_string());
+                self.claim.give_back(self.plan);
                 End::Unavailable
             });
             if end != End::Finished {
                 return end; // all stays as it is, for the same command to go on with
             }
             self.ledger.end_wave(&self.totals);
-            self.finish();
+            if let Some(end) = self.finish() {
+                return end;
+            }
         }
         End::Finished
     }
@@ -104,18 +109,11 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Does what only the parent can do, when the copiers have ended.
-    fn finish(&mut self) {
-        for failure in finish::finish(self.plan, &mut self.ledger) {
-            self.failed_late += 1;
-            self.tell_failure(failure.fault, failure.entry, &failure.source);
-        }
-    }
-
     /// Says how it went, waits until that has been read, and hands it to the caller.
     pub(super) fn sum_up(mut self, end: End) -> Outcome {
-        // Who was told to end does not wait for a reader that may never come.
-        self.end_scout();
+        // Who was told to end does not wait for a reader that may never come, nor for a scout that
+        // a dead disk holds.
+        self.end_scout(!matches!(end, End::Signal(_)));
         self.screen.end_line();
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
@@ -128,6 +126,7 @@ impl<'a> Supervisor<'a> {
             totals: self.totals,
             kinds: self.ledger.kinds.drain().collect(),
             late_failures: self.failed_late,
+            late_vanished: self.vanished_late,
             elapsed: self.begun.elapsed(),
         };
         for kind in outcome.kinds() {
@@ -151,7 +150,7 @@ impl<'a> Supervisor<'a> {
     fn run(&mut self, round: &mut Round) -> Result<(), Unavailable> {
         loop {
             self.start_copiers(round)?;
-            if round.pool.is_done() {
+            if round.pool.is_done() || round.is_given_up() {
                 return Ok(());
             }
             self.wait(round)?;
@@ -174,9 +173,11 @@ impl<'a> Supervisor<'a> {
             plan: self.plan,
             ring: &round.ring,
             counters: &round.counters,
+            outboxes: &round.outboxes,
             targets: &self.claim.targets,
             fresh: if round.is_first { &self.claim.fresh } else { &[] },
             passed_over: &self.ledger.passed_over,
+            begun: &self.ledger.begun,
             root: process::is_root(),
         };
         let started = round.pool.start(|number, pipe| copier::run(job, number, pipe));
@@ -194,12 +195,15 @@ impl<'a> Supervisor<'a> {
         let mut watched: Vec<(BorrowedFd<'_>, Event)> =
             vec![(self.signals.as_fd(), Event::Readable)];
         watched.extend(self.screen.waiting().map(|stream| (stream, Event::Writable)));
+        let streams = watched.len();
         if !self.screen.is_full() {
-            let pipes = round.pool.copiers().iter().filter_map(super::pool::Copier::pipe);
+            let pipes = round.pool.copiers().iter().filter_map(Copier::pipe);
             watched.extend(pipes.map(|pipe| (pipe, Event::Readable)));
         }
         let limit = round.patience(self.plan.jobs);
-        poll::wait(&watched, limit).map(drop).map_err(Unavailable::because("wait for events"))
+        let ready = poll::wait(&watched, limit).map_err(Unavailable::because("wait for events"))?;
+        round.pool.note_ready(&ready[streams..]);
+        Ok(())
     }
 
     /// Does what signals ask for.
@@ -274,6 +278,9 @@ impl<'a> Supervisor<'a> {
         }
         for number in lost {
             let place = round.counters.desk(number).whereabouts();
+            if round.outboxes.get(number).has_begun() {
+                self.ledger.begun.extend(place.as_ref().map(|place| place.mark));
+            }
             // All that the user named is no file to be passed over: that run has failed.
             let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
             if let Some(place) = place {

@@ -5,7 +5,7 @@ use super::round::Round;
 use super::scout;
 use super::supervise::Supervisor;
 use crate::human;
-use crate::ipc::counters::Count;
+use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::{Forecast, Work};
 use crate::quote::{escape, quote};
 use crate::sys::process;
@@ -43,10 +43,10 @@ impl Supervisor<'_> {
         self.forecast = Some(forecast);
     }
 
-    pub(super) fn end_scout(&mut self) {
-        if let Some(scout) = self.scout.take()
-            && process::kill(scout).and_then(|()| process::join(scout)).is_err()
-        {
+    pub(super) fn end_scout(&mut self, wait: bool) {
+        let Some(scout) = self.scout.take() else { return };
+        let ended = process::kill(scout);
+        if wait && ended.and_then(|()| process::join(scout)).is_err() {
             // It had ended and was reaped already.
         }
     }
@@ -78,20 +78,30 @@ impl Supervisor<'_> {
     /// What USR1 asks for.
     pub(super) fn tell_status(&mut self, round: &Round) {
         let position = self.position(round);
-        let totals = self.ledger.sum_up(round.counters.totals());
         let of = if position.work.complete {
             format!(" of {}", human::count(position.work.entries))
         } else {
             String::new()
         };
-        let name = self.name_in_hand(round);
+        let copiers = round.pool.copiers().iter().filter(|copier| copier.is_alive()).count();
+        let name = quote(&self.name_in_hand(round));
+        let totals = self.ledger.sum_up(round.counters.totals());
+        self.tell_position(&totals, &of, &format!("{copiers} copiers, at {name}"));
+    }
+
+    /// The same when all copiers have ended.
+    pub(super) fn tell_finishing(&mut self) {
+        let totals = self.totals;
+        self.tell_position(&totals, "", "finishing");
+        self.screen.flush();
+    }
+
+    fn tell_position(&mut self, totals: &Totals, of: &str, at: &str) {
         self.screen.error(&format!(
-            "{}{of} entries, {}, {}, {} copiers, at {}",
+            "{}{of} entries, {}, {}, {at}",
             human::count(totals.settled()),
             human::bytes(totals.get(Count::Bytes)),
-            human::duration(position.elapsed),
-            round.pool.copiers().iter().filter(|copier| copier.is_alive()).count(),
-            quote(&name),
+            human::duration(self.begun.elapsed()),
         ));
     }
 }

@@ -230,7 +230,7 @@ pub fn in_own_mounts(name: &str) -> bool {
 }
 
 /// Something mounted, until this is dropped: before the sandbox that it is in, or that would stay.
-pub struct Mounted(PathBuf);
+pub struct Mounted(pub PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {

@@ -1,0 +1,174 @@
+//! Directories that are finished when all below them is done, on the walk's way back up.
+//!
+//! A directory that is new in one that stood there is given its final name as soon as nothing in
+//! it is left to do, and only then the times of the one above are right. Both wait here while the
+//! walk is below them: at most one per level of the path that it is on. If part of what is below
+//! was handed over, only the supervisor knows when it is done, and is told to see to it at the
+//! end. So what the supervisor must remember does not grow with the tree.
+
+use super::attrs;
+use super::dirs::c_name;
+use super::file::Done;
+use super::reports::ParentGone;
+use super::walk::Walker;
+use crate::ipc::report::{Fault, News, Step};
+use crate::ipc::task::{Place, split_last};
+use crate::plan::{Entry, Plan};
+use crate::sys::Errno;
+use crate::sys::file;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A directory that the walk will come back to.
+pub(super) struct Pending {
+    source_bytes: usize,
+    target_bytes: usize,
+    staged: bool,
+    /// How it ended; nothing if it has failed, which is told and counted.
+    done: Option<Done>,
+    /// Why its times and bits were not set at once.
+    unfinished: Option<Waits>,
+    /// Whether it has a staged name that must become its own.
+    unpublished: bool,
+    /// Whether something that it waits for was handed over.
+    shared: bool,
+}
+
+/// What a directory's own times and bits wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Directories in it get their final names, which changes its time.
+    Renames,
+    /// Its bits would lock us out of what is below it, or it is not published before that is done.
+    All,
+}
+
+impl Walker<'_> {
+    /// Whether the directory that the walk is at was made under a staged name by a copier. What
+    /// the user named is made, locked and published by the supervisor.
+    pub(super) fn is_unpublished(&self) -> bool {
+        let (above, name) = split_last(&self.source);
+        !above.is_empty() && split_last(&self.target).1 != name
+    }
+
+    /// Has the walk come back to the directory that it is at.
+    pub(super) fn come_back_later(
+        &mut self,
+        done: Option<Done>,
+        unfinished: Option<Waits>,
+        shared: bool,
+    ) {
+        self.pending.push(Pending {
+            source_bytes: self.source.len(),
+            target_bytes: self.target.len(),
+            staged: self.staged,
+            done,
+            unfinished,
+            unpublished: self.is_unpublished(),
+            shared,
+        });
+    }
+
+    /// Counts and tells a directory that was not copied in full. If it was made under a staged name,
+    /// it still gets its own when what could be copied of it is there.
+    pub(super) fn fail_directory(&mut self, fault: Fault, given: bool) -> Result<(), ParentGone> {
+        self.settle_failed(None, fault)?;
+        if self.is_unpublished() {
+            self.come_back_later(None, None, given);
+        }
+        Ok(())
+    }
+
+    /// Notes that what is in the directory with a path of that many bytes is handed over in part:
+    /// a child directory, `renamed` if it was made under a staged name, or any of its names.
+    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+        for pending in self.pending.iter_mut().filter(|dir| dir.source_bytes <= source_bytes) {
+            let waits_for_all = pending.unpublished || pending.unfinished == Some(Waits::All);
+            pending.shared |= waits_for_all || renamed && pending.source_bytes == source_bytes;
+        }
+    }
+
+    /// Finishes the directories below which nothing is left, the innermost first.
+    pub(super) fn come_back(&mut self) -> Result<(), ParentGone> {
+        while self.levels.back().is_some_and(|level| level.children.is_empty()) {
+            self.levels.pop_back();
+        }
+        // All levels lie on one path, so its length says which of them are below a directory.
+        let deepest = self.levels.back().map(|level| level.source_bytes);
+        let is_done = |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.source_bytes);
+        while self.pending.last().is_some_and(is_done) {
+            let Some(dir) = self.pending.pop() else { break };
+            self.source.truncate(dir.source_bytes);
+            self.target.truncate(dir.target_bytes);
+            self.staged = dir.staged;
+            self.complete(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the directory that the walk is at, or leaves it to the supervisor.
+    fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
+        self.desk.enter(self.entry, &self.source);
+        if dir.shared && dir.unpublished {
+            self.tell(None, News::Built)?;
+            self.note_shared(split_last(&self.source).0.len(), true); // it is renamed at the end
+        }
+        match dir.done {
+            Some(done) if dir.shared && dir.unfinished.is_some() => return self.settle_late(done),
+            Some(Done::Copied) => self.reports.outbox.begin(),
+            _ => {}
+        }
+        let finished = if dir.shared { Ok(()) } else { self.finish_and_publish(dir) };
+        match (finished, dir.done) {
+            (Ok(()), Some(done)) => self.settle(None, done),
+            (Ok(()), None) => Ok(()),
+            (Err(fault), Some(_)) => self.settle_failed(None, fault),
+            (Err(fault), None) => self.tell(None, News::Failed(fault)),
+        }
+    }
+
+    fn finish_and_publish(&self, dir: &Pending) -> Result<(), Fault> {
+        if dir.unfinished.is_some() {
+            finish(self.job.plan, self.place())?;
+        }
+        if dir.unpublished {
+            publish(self.job.plan, self.place())?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets the times and bits of a directory in which nothing will be changed any more.
+pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
+    let entry = entry_of(plan, place)?;
+    let source = file::open_dir_beneath(plan.source_dir(entry), place.source)
+        .map_err(Step::ReadDirectory.fault())?;
+    let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
+    let target = file::open_dir_beneath(plan.target_dir(entry), place.target)
+        .map_err(Step::OpenTarget.fault())?;
+    attrs::finish_dir(target.as_fd(), &stat)
+}
+
+/// Gives a directory, now at `place` under its staged name, its final name.
+pub(crate) fn publish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
+    let fault = Step::Publish.fault();
+    let entry = entry_of(plan, place)?;
+    let top = plan.target_dir(entry);
+    let (above, staged) = split_last(place.target);
+    let at_top = above.is_empty();
+    // The top itself is not opened anew: it may be a drop box that we can write and not read.
+    let opened: OwnedFd;
+    let parent = if at_top {
+        top
+    } else {
+        opened = file::open_dir_beneath(top, above).map_err(&fault)?;
+        opened.as_fd()
+    };
+    let own = c_name(split_last(place.source).1);
+    let name = if at_top { &entry.target_name } else { &own };
+    file::rename_new(parent, &c_name(staged), name).map_err(fault)
+}
+
+fn entry_of<'a>(plan: &'a Plan, place: Place<'_>) -> Result<&'a Entry, Fault> {
+    let entry = plan.entries.get(place.entry as usize);
+    entry.ok_or(Fault { step: Step::Publish, errno: Errno::EINVAL })
+}
