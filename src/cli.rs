@@ -1,12 +1,13 @@
 //! The command line: every flag, and nothing else. Only here is `clap` known.
 
-use crate::options::{Operands, Options, When};
+use crate::options::{Demand, Operands, Options, Permissions, Preserve, When};
 use crate::plan::JOBS_MAX;
 use crate::quote::escape;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Copy a folder with several processes
 ///
@@ -39,6 +40,42 @@ struct Flags {
     #[arg(long, value_name = "SUFFIX")]
     suffix_name: Option<OsString>,
 
+    /// Keep everything: owner, access lists and extended attributes, too
+    ///
+    /// The same as --preserve=all.
+    #[arg(short = 'a', long, help_heading = PRESERVING)]
+    archive: bool,
+
+    /// The same as --preserve=mode,ownership,timestamps
+    #[arg(short = 'p', help_heading = PRESERVING)]
+    preserve_usual: bool,
+
+    /// Keep what LIST names, in addition to mode, timestamps and links
+    ///
+    /// LIST is some of mode, ownership, timestamps, links, acl, xattr, context, all and none, with
+    /// commas between; without it, mode,ownership,timestamps. What 'all' names is kept where the
+    /// file system can; what is named itself must be kept. 'mode' is permission bits and access
+    /// lists. 'none' begins anew, with what cp -r keeps. The options count in the order in which they
+    /// are given.
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = USUAL,
+        value_delimiter = ',',
+        help_heading = PRESERVING
+    )]
+    preserve: Vec<Attribute>,
+
+    /// Do not keep what LIST names
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = PRESERVING)]
+    no_preserve: Vec<Attribute>,
+
+    /// Accepted for the sake of cp: folders are always copied with all in them
+    #[arg(short = 'R', long, visible_short_alias = 'r')]
+    recursive: bool,
+
     /// Copy with N processes, 1 to 512
     ///
     /// Up to the number of processors each makes a copy in memory faster; on cold disks and
@@ -68,6 +105,131 @@ struct Flags {
     progress: Option<Progress>,
 }
 
+const PRESERVING: &str = "What is kept";
+
+/// What `-p`, and `--preserve` without a list, mean.
+const USUAL: &str = "mode,ownership,timestamps";
+
+/// The words of `--preserve`; as with cp, so much of one suffices as tells it from the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Attribute {
+    Mode,
+    Ownership,
+    Timestamps,
+    Links,
+    Acl,
+    Xattr,
+    Context,
+    All,
+    None,
+}
+
+impl Attribute {
+    const WORDS: [(&'static str, Attribute); 9] = [
+        ("mode", Self::Mode),
+        ("ownership", Self::Ownership),
+        ("timestamps", Self::Timestamps),
+        ("links", Self::Links),
+        ("acl", Self::Acl),
+        ("xattr", Self::Xattr),
+        ("context", Self::Context),
+        ("all", Self::All),
+        ("none", Self::None),
+    ];
+
+    /// Adds what the word means to what is kept.
+    fn add_to(self, keep: &mut Preserve) {
+        match self {
+            Self::Mode => {
+                keep.permissions = Permissions::Exact;
+                keep.access_lists = true;
+            }
+            Self::Ownership => keep.ownership = true,
+            Self::Timestamps => keep.timestamps = true,
+            Self::Links => keep.links = true,
+            Self::Acl => keep.access_lists = true,
+            Self::Xattr => keep.attributes = Demand::Required,
+            Self::Context => keep.context = Demand::Required,
+            Self::All => {
+                let (attributes, context) = (keep.attributes, keep.context);
+                let at_least =
+                    |demand| if demand == Demand::No { Demand::IfPossible } else { demand };
+                *keep = Preserve {
+                    permissions: Permissions::Exact,
+                    ownership: true,
+                    timestamps: true,
+                    links: true,
+                    access_lists: true,
+                    attributes: at_least(attributes),
+                    context: at_least(context),
+                };
+            }
+            Self::None => *keep = Preserve::NOTHING,
+        }
+    }
+
+    /// Takes what the word means away from what is kept.
+    fn take_from(self, keep: &mut Preserve) {
+        match self {
+            Self::Mode => {
+                keep.permissions = Permissions::Fresh;
+                keep.access_lists = false;
+            }
+            Self::Ownership => keep.ownership = false,
+            Self::Timestamps => keep.timestamps = false,
+            Self::Links => keep.links = false,
+            Self::Acl => keep.access_lists = false,
+            Self::Xattr => keep.attributes = Demand::No,
+            Self::Context => keep.context = Demand::No,
+            Self::All => *keep = Preserve { permissions: Permissions::Fresh, ..Preserve::NOTHING },
+            Self::None => {}
+        }
+    }
+}
+
+impl FromStr for Attribute {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = Self::WORDS.iter().filter(|(known, _)| known.starts_with(word));
+        match &known.collect::<Vec<_>>()[..] {
+            [(_, attribute)] if !word.is_empty() => Ok(*attribute),
+            _ => {
+                let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
+                Err(format!("the words are {}", words.join(", ")))
+            }
+        }
+    }
+}
+
+/// What all options that say so, in their order, want to keep.
+fn preserve(matches: &ArgMatches) -> Preserve {
+    let words = |id: &str| {
+        let given = matches.get_many::<Attribute>(id).into_iter().flatten().copied();
+        let places = matches.indices_of(id).into_iter().flatten();
+        places.zip(given).collect::<Vec<_>>()
+    };
+    let flag = |id: &str, words: &[Attribute]| {
+        let place = matches.index_of(id).filter(|_| matches.get_flag(id));
+        place
+            .into_iter()
+            .flat_map(|place| words.iter().map(move |word| (place, *word)))
+            .collect::<Vec<_>>()
+    };
+    let usual = [Attribute::Mode, Attribute::Ownership, Attribute::Timestamps];
+    let added =
+        [flag("archive", &[Attribute::All]), flag("preserve_usual", &usual), words("preserve")];
+    let taken = words("no_preserve").into_iter().map(|(place, word)| (place, word, false));
+    let mut all: Vec<_> =
+        added.concat().into_iter().map(|(place, word)| (place, word, true)).chain(taken).collect();
+    all.sort_by_key(|&(place, ..)| place);
+    let mut keep = Preserve::DEFAULT;
+    for (_, word, wanted) in all {
+        if wanted { word.add_to(&mut keep) } else { word.take_from(&mut keep) }
+    }
+    keep
+}
+
 #[derive(Clone, Copy, ValueEnum, Debug)]
 enum Progress {
     /// If standard error is a terminal and the copy takes a while
@@ -89,18 +251,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Options {
 }
 
 fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-    Flags::try_parse_from(arguments).and_then(Flags::into_options)
+    let matches = Flags::command().try_get_matches_from(arguments)?;
+    Flags::from_arg_matches(&matches)?.into_options(preserve(&matches))
 }
 
 impl Flags {
-    fn into_options(self) -> Result<Options, clap::Error> {
+    fn into_options(self, preserve: Preserve) -> Result<Options, clap::Error> {
         let progress = match self.progress {
             Some(Progress::Always) => When::Always,
             Some(Progress::Never) => When::Never,
             Some(Progress::Auto) | None => When::Auto,
         };
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
-        Ok(Options { operands: self.into_operands()?, jobs, verbose, quiet, progress })
+        Ok(Options { operands: self.into_operands()?, preserve, jobs, verbose, quiet, progress })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {
@@ -154,8 +317,8 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
-        let all = ["pcopy"].iter().chain(arguments);
-        Flags::try_parse_from(all).and_then(Flags::into_options)
+        let all: Vec<OsString> = ["pcopy"].iter().chain(arguments).map(OsString::from).collect();
+        read(&all)
     }
 
     fn jobs(arguments: &[&str]) -> Option<u16> {
@@ -235,6 +398,54 @@ mod tests {
         };
         assert_eq!(both("-q", "-v"), (true, false));
         assert_eq!(both("-v", "-q"), (false, true));
+    }
+
+    #[test]
+    fn what_is_kept_follows_the_options_in_their_order() {
+        let keep =
+            |arguments: &[&str]| options(&[&["s", "d"], arguments].concat()).unwrap().preserve;
+        let usual = Preserve { ownership: true, access_lists: true, ..Preserve::DEFAULT };
+        let all = Preserve { attributes: Demand::IfPossible, context: Demand::IfPossible, ..usual };
+        let fresh =
+            |keep| Preserve { permissions: Permissions::Fresh, access_lists: false, ..keep };
+        for (arguments, expected) in [
+            (&[][..], Preserve::DEFAULT),
+            (&["-p"], usual),
+            (&["--preserve"], usual),
+            (&["--preserve=mode,ownership"], usual),
+            (&["--preserve=mod,own"], usual),
+            (&["--preserve=mode", "--preserve=ownership"], usual),
+            (&["-a"], all),
+            (&["--preserve=all"], all),
+            (&["-a", "--preserve=xattr"], Preserve { attributes: Demand::Required, ..all }),
+            (&["--preserve=xattr", "-a"], Preserve { attributes: Demand::Required, ..all }),
+            (&["--preserve=none"], Preserve::NOTHING),
+            (&["-a", "--preserve=none"], Preserve::NOTHING),
+            (&["--preserve=none", "-a"], all),
+            (&["-a", "--no-preserve=ownership"], Preserve { ownership: false, ..all }),
+            (&["--no-preserve=ownership", "-a"], all),
+            (&["-a", "--no-preserve=mode"], fresh(all)),
+            (
+                &["--no-preserve=links,timestamps"],
+                Preserve { links: false, timestamps: false, ..Preserve::DEFAULT },
+            ),
+            (&["-a", "--no-preserve=all"], fresh(Preserve::NOTHING)),
+        ] {
+            assert_eq!(keep(arguments), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_refused() {
+        for wrong in [
+            "--preserve=modes",
+            "--preserve=",
+            "--preserve=mode,,links",
+            "--no-preserve",
+            "--preserve=y",
+        ] {
+            assert!(options(&["s", "d", wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -114,6 +114,10 @@ fn act(step: Step) -> &'static str {
         Step::Write => "write",
         Step::SetTimes => "set times of",
         Step::SetPermissions => "set permissions of",
+        Step::SetOwner => "set owner of",
+        Step::SetAccessList => "set access list of",
+        Step::ReadAttributes => "read extended attributes of",
+        Step::SetAttributes => "set extended attributes of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
         Step::Changed | Step::IntoItself | Step::SameFile | Step::KillsCopiers => "copy",
@@ -123,5 +127,6 @@ fn act(step: Step) -> &'static str {
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
 pub fn ends_the_run(fault: Fault) -> bool {
     let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
-    lost && !fault.step.concerns_source()
+    // An attribute that has no room has its own small store in mind.
+    lost && !fault.step.concerns_source() && fault.step != Step::SetAttributes
 }

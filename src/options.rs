@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Options {
     /// What is to be copied, and where to.
     pub operands: Operands,
+    /// What copies keep of their sources.
+    pub preserve: Preserve,
     /// How many copiers; the plan chooses if there is no wish.
     pub jobs: Option<u16>,
     /// Whether to print the name of each finished entry on standard output.
@@ -16,6 +18,70 @@ pub struct Options {
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
+}
+
+/// What a copy keeps of its source, beside type and contents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Preserve {
+    /// Permission bits.
+    pub permissions: Permissions,
+    /// User and group, where we may give things away.
+    pub ownership: bool,
+    /// Times of last access and of last modification.
+    pub timestamps: bool,
+    /// Which names are one file.
+    pub links: bool,
+    /// POSIX access lists.
+    pub access_lists: bool,
+    /// Extended attributes but for access lists and security contexts.
+    pub attributes: Demand,
+    /// The SELinux context.
+    pub context: Demand,
+}
+
+impl Preserve {
+    /// Nothing: what `cp -r` keeps.
+    pub const NOTHING: Self = Self {
+        permissions: Permissions::Masked,
+        ownership: false,
+        timestamps: false,
+        links: false,
+        access_lists: false,
+        attributes: Demand::No,
+        context: Demand::No,
+    };
+
+    /// What is kept without a wish.
+    pub const DEFAULT: Self =
+        Self { permissions: Permissions::Exact, timestamps: true, links: true, ..Self::NOTHING };
+
+    /// Whether anything is to be kept that lies in extended attributes.
+    pub fn looks_at_attributes(&self) -> bool {
+        self.access_lists || self.attributes != Demand::No || self.context != Demand::No
+    }
+}
+
+/// Where the permission bits of a copy come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Permissions {
+    /// The source's, all of them.
+    Exact,
+    /// The source's without the set-id bits and what the umask, or the target directory's default
+    /// access list, takes away.
+    Masked,
+    /// Those of a new file, whatever the source has.
+    Fresh,
+}
+
+/// How much something is wanted that not every file system can keep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Demand {
+    /// Not at all.
+    No,
+    /// If it can be kept.
+    IfPossible,
+    /// It is a failure if it cannot be kept.
+    Required,
 }
 
 /// The paths of the command line, in the roles that its form gives them.

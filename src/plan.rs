@@ -4,7 +4,7 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Operands, Options};
+use crate::options::{Operands, Options, Preserve};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -27,6 +27,10 @@ pub struct Plan {
     /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), where the
     /// last one named wins, as with cp.
     pub waves: Vec<Range<u32>>,
+    /// What copies keep of their sources.
+    pub preserve: Preserve,
+    /// The permission bits that are taken away from what has none of its own to keep.
+    pub umask: u32,
     /// How many copiers at most.
     pub jobs: u16,
     /// Whether finished names are reported.
@@ -71,6 +75,8 @@ impl Plan {
         Ok(Self {
             waves: waves(&planner.entries),
             entries: planner.entries,
+            preserve: options.preserve,
+            umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
             dirs: planner.dirs,

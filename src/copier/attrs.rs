@@ -1,106 +1,442 @@
-//! Permission bits and times: what is set, and in which order.
+//! What a copy keeps of its source beside type and contents, and in which order it is given.
 //!
-//! Times before permission bits: a target with its source's size and time counts as complete, and
-//! bits that are still wrong then are mended by the next run, which compares them, too.
+//! Owner, attributes, times, permission bits. A change of hands takes set-id bits and capabilities
+//! away, so it comes first. Times before permission bits: a target with its source's size and time
+//! counts as complete, and bits that are still wrong then are mended by the next run, which
+//! compares them, too.
+//!
+//! An owner or an attribute that cannot be given is a failure of its own: the copy stays, with
+//! fewer rights rather than more, and is named.
 
 use crate::ipc::report::{Fault, Step};
-use crate::sys::file::{self, Kind, Stat};
+use crate::options::{Demand, Permissions, Preserve};
+use crate::plan::Plan;
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind, Node, Stat};
+use crate::sys::process;
+use crate::sys::xattr;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
+const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
+const GROUP_BITS: u32 = 0o070;
+const OTHERS_BITS: u32 = 0o077;
 
-/// The bits that `target` should have, given its source and who owns it.
-///
-/// Set-id bits lend somebody's rights. They are kept only where the copy belongs to the same
-/// somebody; else a copy made by root of any user's program would run as root.
-pub(super) fn wanted_permissions(source: &Stat, target: &Stat) -> u32 {
-    let mut bits = source.permissions();
-    if source.kind() == Kind::File {
-        if source.owner() != target.owner() {
-            bits &= !SET_USER_ID;
+/// What copies are to keep, and who makes them.
+#[derive(Clone, Copy)]
+pub(crate) struct Attrs {
+    keep: Preserve,
+    umask: u32,
+    root: bool,
+    user: u32,
+    group: u32,
+}
+
+/// The names of a source's attributes; empty unless some of them are wanted.
+#[derive(Default)]
+pub(super) struct Names(Vec<u8>);
+
+/// Whose a copy is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    /// Whoever made it, as ownership is not kept.
+    Ours,
+    /// The source's owner and group; `moved` if they had to be set.
+    Right { moved: bool },
+    /// We may not give it away.
+    Refused,
+}
+
+impl Attrs {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            keep: plan.preserve,
+            umask: plan.umask,
+            root: process::is_root(),
+            user: process::user(),
+            group: process::group(),
         }
-        if source.group() != target.group() {
-            bits &= !SET_GROUP_ID;
+    }
+
+    /// The names of the source's attributes, if any are to be kept.
+    pub(super) fn look(&self, source: Node<'_>) -> Result<Names, Fault> {
+        let mut names = Names::default();
+        if self.keep.looks_at_attributes() {
+            xattr::list(source, &mut names.0).map_err(Step::ReadAttributes.fault())?;
+        }
+        Ok(names)
+    }
+
+    /// The bits that a file is created with: all but those that the kernel clears when it is
+    /// written, and none for others while it is not in the right hands.
+    pub(super) fn birth_permissions(&self, source: &Stat, names: &Names, masked: bool) -> u32 {
+        let bits = self.plain_bits(source, masked) & !ALL_SPECIAL;
+        if self.is_born_private(source, names) { bits & !OTHERS_BITS } else { bits }
+    }
+
+    /// The bits that a FIFO, socket or device is made with.
+    pub(super) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
+        self.plain_bits(source, masked)
+    }
+
+    /// The source's bits, or what is left of them for something new. Where the directory has a
+    /// default access list, that takes the place of the umask.
+    fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
+        let taken = if masked { 0 } else { self.umask };
+        match self.keep.permissions {
+            Permissions::Exact => source.permissions(),
+            Permissions::Masked => source.permissions() & !ALL_SPECIAL & !taken,
+            Permissions::Fresh => 0o666 & !taken,
         }
     }
-    bits
-}
 
-/// The bits that a file is created with: all but those that the kernel clears when it is written.
-pub(super) fn birth_permissions(source: &Stat) -> u32 {
-    source.permissions() & !ALL_SPECIAL
-}
-
-/// Gives a finished file its source's times and, where birth did not, its permission bits.
-///
-/// `masked` says that the directory's default access list took bits away at birth.
-pub(super) fn finish_file(
-    target: BorrowedFd<'_>,
-    source: &Stat,
-    masked: bool,
-) -> Result<(), Fault> {
-    file::set_times(target, source.accessed(), source.modified())
-        .map_err(Step::SetTimes.fault())?;
-    if masked || source.permissions() & ALL_SPECIAL != 0 {
-        let made = file::stat_fd(target).map_err(Step::SetPermissions.fault())?;
-        file::set_permissions(target, wanted_permissions(source, &made))
-            .map_err(Step::SetPermissions.fault())?;
+    fn is_born_private(&self, source: &Stat, names: &Names) -> bool {
+        let changes_hands = (source.owner(), source.group()) != (self.user, self.group);
+        self.keep.ownership && changes_hands
+            || self.keep.access_lists && names.has(xattr::ACCESS_LIST)
     }
-    Ok(())
-}
 
-/// Gives a symlink, FIFO, socket or device its source's times and, where birth did not, its bits.
-pub(super) fn finish_at(
-    dir: impl AsFd,
-    name: &CStr,
-    source: &Stat,
-    masked: bool,
-) -> Result<(), Fault> {
-    file::set_times_at(&dir, name, source.accessed(), source.modified())
-        .map_err(Step::SetTimes.fault())?;
-    if masked && source.kind() != Kind::Symlink {
-        file::set_permissions_at(dir, name, source.permissions())
-            .map_err(Step::SetPermissions.fault())?;
+    /// Gives a finished file what it is to keep. `masked` says that the directory's default access
+    /// list has given it one.
+    ///
+    /// The first thing that could not be given is returned; the file is whole without it.
+    pub(super) fn finish_file(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        names: &Names,
+        masked: bool,
+    ) -> Result<Option<Fault>, Fault> {
+        let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
+        let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
+        lacking = lacking.or(given.err());
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        let private = self.is_born_private(source, names);
+        let special = source.permissions() & ALL_SPECIAL != 0;
+        let moved = matches!(hands, Hands::Right { moved: true });
+        let exact = self.keep.permissions == Permissions::Exact;
+        if private || exact && (masked || special || moved) {
+            let made = file::stat_fd(to).map_err(Step::SetPermissions.fault())?;
+            let bits = without_list(self.file_bits(source, &made, hands), lacking);
+            file::set_permissions(to, bits).map_err(Step::SetPermissions.fault())?;
+        }
+        Ok(lacking)
     }
-    Ok(())
+
+    /// Gives a symlink, FIFO, socket or device what it is to keep; otherwise as `finish_file`.
+    pub(super) fn finish_other(
+        &self,
+        from: Node<'_>,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+        masked: bool,
+    ) -> Result<Option<Fault>, Fault> {
+        let to = Node::Named(dir, name);
+        let names = self.look(from)?;
+        let (hands, mut lacking) = self.hand_over(to, source);
+        let masked = masked && source.kind() != Kind::Symlink;
+        lacking = lacking.or(self.give_attributes(from, to, &names, masked).err());
+        if self.keep.timestamps {
+            file::set_times_at(dir, name, source.accessed(), source.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        let moved = matches!(hands, Hands::Right { moved: true });
+        let bits_may_differ = masked || moved || names.has(xattr::ACCESS_LIST);
+        if source.kind() != Kind::Symlink
+            && self.keep.permissions == Permissions::Exact
+            && bits_may_differ
+        {
+            let bits = without_list(source.permissions(), lacking);
+            file::set_permissions_at(dir, name, bits).map_err(Step::SetPermissions.fault())?;
+        }
+        Ok(lacking)
+    }
+
+    /// Gives a directory, in which nothing will be changed any more, what it is to keep. `new` says
+    /// that this run has made it.
+    pub(super) fn finish_dir(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        new: bool,
+    ) -> Result<(), Fault> {
+        let names = self.look(Node::Open(from))?;
+        let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
+        let masked = new && xattr::has_default_list(to);
+        // Its bits follow from the default list that it was born with, so they come first here.
+        let bits = self.dir_bits(source, to, hands, new, masked)?;
+        let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, masked);
+        lacking = lacking.or(given.err());
+        if self.keep.access_lists && masked && !names.has(xattr::DEFAULT_LIST) {
+            let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_LIST);
+            lacking = lacking.or(removed.err().map(Step::SetAccessList.fault()));
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        if let Some(bits) = bits {
+            file::set_permissions(to, without_list(bits, lacking))
+                .map_err(Step::SetPermissions.fault())?;
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// The bits that a directory is to have; `None` if they are none of our business.
+    fn dir_bits(
+        &self,
+        source: &Stat,
+        to: BorrowedFd<'_>,
+        hands: Hands,
+        new: bool,
+        masked: bool,
+    ) -> Result<Option<u32>, Fault> {
+        let wanted = match self.keep.permissions {
+            Permissions::Exact if hands == Hands::Refused => source.permissions() & !ALL_SPECIAL,
+            Permissions::Exact => source.permissions(),
+            Permissions::Masked => source.permissions() & (0o777 | STICKY),
+            Permissions::Fresh => 0o777,
+        };
+        if self.keep.permissions == Permissions::Exact {
+            return Ok(Some(wanted));
+        }
+        if !new {
+            return Ok(None);
+        }
+        let left = if masked {
+            let bits = xattr::default_list_bits(to).map_err(Step::SetPermissions.fault())?;
+            bits | STICKY
+        } else {
+            !self.umask
+        };
+        // What mkdir(2) inherits from the directory above it.
+        let made = file::stat_fd(to).map_err(Step::SetPermissions.fault())?;
+        Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
+    }
+
+    /// Whether a directory that stood there has its source's times, bits and owner already.
+    pub(super) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
+        let keep = &self.keep;
+        file::stat_fd(target).is_ok_and(|target| {
+            let (same_time, same_bits, same_hands) = compare(source, &target);
+            (same_time || !keep.timestamps)
+                && (same_bits || keep.permissions != Permissions::Exact)
+                && (same_hands || !keep.ownership)
+        })
+    }
+
+    /// Whether such a directory needs nothing at all; attributes are not compared but given again.
+    pub(super) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
+        !self.keep.looks_at_attributes() && self.is_finished_dir(source, target)
+    }
+
+    /// Whether the times tell that a file is complete, as they are set last.
+    pub(super) fn times_tell(&self) -> bool {
+        self.keep.timestamps
+    }
+
+    /// Sets right what a complete entry lacks: other runs may have kept less.
+    pub(super) fn mend(
+        &self,
+        (from, name): (BorrowedFd<'_>, &CStr),
+        (to, target_name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+        target: &Stat,
+    ) -> Result<(), Fault> {
+        let (from, node) = (Node::Named(from, name), Node::Named(to, target_name));
+        let (hands, mut lacking) =
+            if (source.owner(), source.group()) == (target.owner(), target.group()) {
+                (Hands::Right { moved: false }, None)
+            } else {
+                self.hand_over(node, source)
+            };
+        if self.keep.looks_at_attributes() {
+            lacking = lacking.or(self.mend_attributes(from, node).err());
+        }
+        let is_symlink = source.kind() == Kind::Symlink; // its bits mean nothing and cannot be set
+        if self.keep.permissions == Permissions::Exact && !is_symlink {
+            let wanted = without_list(self.file_bits(source, target, hands), lacking);
+            let moved = matches!(hands, Hands::Right { moved: true });
+            if moved || wanted != target.permissions() {
+                file::set_permissions_at(to, target_name, wanted)
+                    .map_err(Step::SetPermissions.fault())?;
+            }
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Gives `to` its source's owner and group, if that is wanted.
+    ///
+    /// Who is not root may not give things away, and cp keeps silent about that; at least the
+    /// group may be one of ours.
+    fn hand_over(&self, to: Node<'_>, source: &Stat) -> (Hands, Option<Fault>) {
+        if !self.keep.ownership {
+            return (Hands::Ours, None);
+        }
+        let made = match to {
+            Node::Open(file) => file::stat_fd(file),
+            Node::Named(dir, name) => file::stat_at(dir, name),
+        };
+        let (user, group) = (source.owner(), source.group());
+        if made.is_ok_and(|made| (made.owner(), made.group()) == (user, group)) {
+            return (Hands::Right { moved: false }, None);
+        }
+        match file::set_owner(to, Some(user), group) {
+            Ok(()) => (Hands::Right { moved: true }, None),
+            Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
+                if file::set_owner(to, None, group).is_err() {
+                    // It is none of ours, either.
+                }
+                (Hands::Refused, None)
+            }
+            Err(errno) => (Hands::Refused, Some(Step::SetOwner.fault()(errno))),
+        }
+    }
+
+    /// The bits that a file in these hands should have.
+    ///
+    /// Set-id bits lend somebody's rights. They are kept only where the copy belongs to the same
+    /// somebody; else a copy made by root of any user's program would run as root.
+    fn file_bits(&self, source: &Stat, made: &Stat, hands: Hands) -> u32 {
+        let mut bits = self.plain_bits(source, false);
+        if source.kind() != Kind::File {
+            return bits;
+        }
+        match hands {
+            Hands::Right { .. } => {}
+            Hands::Refused => bits &= !ALL_SPECIAL,
+            Hands::Ours => {
+                if source.owner() != made.owner() {
+                    bits &= !SET_USER_ID;
+                }
+                if source.group() != made.group() {
+                    bits &= !SET_GROUP_ID;
+                }
+            }
+        }
+        bits
+    }
+
+    /// Gives a new entry those attributes of its source that are wanted; `masked` as above.
+    fn give_attributes(
+        &self,
+        from: Node<'_>,
+        to: Node<'_>,
+        names: &Names,
+        masked: bool,
+    ) -> Result<(), Fault> {
+        let exact = self.keep.access_lists || self.keep.permissions == Permissions::Exact;
+        if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_LIST)) {
+            // The list that the directory has given it may let in whom the source's bits do not.
+            xattr::remove(to, xattr::ACCESS_LIST).map_err(Step::SetAccessList.fault())?;
+        }
+        let mut value = Vec::new();
+        let mut lacking = None;
+        for name in names.iter() {
+            let Some((step, demand)) = self.demand(name) else { continue };
+            let given = match xattr::get(from, name, &mut value) {
+                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(errno) => Err(errno),
+                Ok(()) => xattr::set(to, name, &value),
+            };
+            lacking = lacking.or(self.refused(given, step, demand));
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Makes the wanted attributes of a complete entry those of its source.
+    fn mend_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), Fault> {
+        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (mut value, mut old) = (Vec::new(), Vec::new());
+        let mut lacking = None;
+        for name in theirs.iter() {
+            let Some((step, demand)) = self.demand(name) else { continue };
+            let same = xattr::get(from, name, &mut value).is_ok()
+                && xattr::get(to, name, &mut old).is_ok()
+                && value == old;
+            let given = if same { Ok(()) } else { xattr::set(to, name, &value) };
+            lacking = lacking.or(self.refused(given, step, demand));
+        }
+        for name in ours.iter().filter(|name| !theirs.has(name)) {
+            let Some((step, demand)) = self.demand(name) else { continue };
+            lacking = lacking.or(self.refused(xattr::remove(to, name), step, demand));
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether, and how much, the attribute `name` is wanted.
+    fn demand(&self, name: &CStr) -> Option<(Step, Demand)> {
+        let (step, demand) = match name.to_bytes() {
+            b"security.selinux" => (Step::SetAttributes, self.keep.context),
+            list if list == xattr::ACCESS_LIST.to_bytes()
+                || list == xattr::DEFAULT_LIST.to_bytes() =>
+            {
+                let wanted = self.keep.access_lists;
+                (Step::SetAccessList, if wanted { Demand::Required } else { Demand::No })
+            }
+            // What else the kernel or a file system keeps there cannot be set by name.
+            other if other.starts_with(b"system.") => return None,
+            _ => (Step::SetAttributes, self.keep.attributes),
+        };
+        (demand != Demand::No).then_some((step, demand))
+    }
+
+    /// The failure, unless it is one that nobody wants to hear of.
+    fn refused(&self, given: Result<(), Errno>, step: Step, demand: Demand) -> Option<Fault> {
+        match given {
+            Ok(()) => None,
+            Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES)
+                if demand == Demand::IfPossible =>
+            {
+                None
+            }
+            Err(errno) => Some(step.fault()(errno)),
+        }
+    }
 }
 
-/// Gives a directory, in which nothing will be changed any more, its source's times and bits.
-pub(super) fn finish_dir(target: BorrowedFd<'_>, source: &Stat) -> Result<(), Fault> {
-    file::set_times(target, source.accessed(), source.modified())
-        .map_err(Step::SetTimes.fault())?;
-    file::set_permissions(target, source.permissions()).map_err(Step::SetPermissions.fault())
+impl Names {
+    fn iter(&self) -> impl Iterator<Item = &CStr> {
+        self.0
+            .split_inclusive(|&byte| byte == 0)
+            .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+    }
+
+    fn has(&self, wanted: &CStr) -> bool {
+        self.iter().any(|name| name == wanted)
+    }
 }
 
-/// Whether a directory that stood there has its source's times and bits already.
-pub(super) fn is_finished_dir(source: &Stat, target: impl AsFd) -> bool {
-    file::stat_fd(target).is_ok_and(|target| {
-        target.modified() == source.modified() && target.permissions() == source.permissions()
-    })
+/// Whether times, bits and owner are the same.
+fn compare(source: &Stat, target: &Stat) -> (bool, bool, bool) {
+    (
+        source.modified() == target.modified(),
+        source.permissions() == target.permissions(),
+        (source.owner(), source.group()) == (target.owner(), target.group()),
+    )
 }
 
-/// Whether a file in the target needs no copying: its source's type, size and modification time,
-/// which is set last.
-pub(super) fn is_complete(source: &Stat, target: &Stat) -> bool {
+/// Without its access list, the bits of the group are the list's mask: more than the group had.
+fn without_list(bits: u32, lacking: Option<Fault>) -> u32 {
+    match lacking {
+        Some(Fault { step: Step::SetAccessList, .. }) => bits & !GROUP_BITS,
+        _ => bits,
+    }
+}
+
+/// Whether a file in the target may need no copying: its source's type, size and, unless they are
+/// not kept, modification time.
+pub(super) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
-        && source.modified() == target.modified()
+        && (source.modified() == target.modified() || !times_tell)
         && source.device() == target.device()
-}
-
-/// Sets the bits of a complete entry right if they are not.
-pub(super) fn mend_permissions(
-    dir: impl AsFd,
-    name: &CStr,
-    source: &Stat,
-    target: &Stat,
-) -> Result<(), Fault> {
-    let wanted = wanted_permissions(source, target);
-    if source.kind() == Kind::Symlink || wanted == target.permissions() {
-        return Ok(()); // a symlink's bits mean nothing and cannot be set
-    }
-    file::set_permissions_at(dir, name, wanted).map_err(Step::SetPermissions.fault())
 }

@@ -54,3 +54,22 @@ pub(super) fn copy(
         }
     }
 }
+
+/// Whether two files have the same contents, read from where they are.
+pub(super) fn same(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<bool, Fault> {
+    let (mut ours, mut theirs) = (vec![0; BUFFER_BYTES / 4], vec![0; BUFFER_BYTES / 4]);
+    loop {
+        let length = file::read(source, &mut theirs).map_err(Step::Read.fault())?;
+        if length == 0 {
+            return Ok(file::read(target, &mut ours) == Ok(0));
+        }
+        let mut compared = 0;
+        while compared < length {
+            match file::read(target, &mut ours[..length - compared]) {
+                Ok(0) | Err(_) => return Ok(false), // one that cannot be read is made anew
+                Ok(read) if ours[..read] != theirs[compared..compared + read] => return Ok(false),
+                Ok(read) => compared += read,
+            }
+        }
+    }
+}

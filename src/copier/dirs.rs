@@ -7,6 +7,7 @@ use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind};
 use crate::sys::process;
+use crate::sys::xattr;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -120,7 +121,7 @@ pub(super) fn open_child(
     }
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
-    let masked = if existed { file::has_default_acl(target.as_fd()) } else { dirs.masked };
+    let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
     Ok(Dirs { source, target, staged, existed, masked, contended: false })
 }
 
@@ -160,7 +161,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
         source: source
             .try_clone_to_owned()
             .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
-        masked: file::has_default_acl(target),
+        masked: xattr::has_default_list(target),
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
@@ -185,7 +186,7 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     }
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
-    let masked = file::has_default_acl(target.as_fd());
+    let masked = xattr::has_default_list(target.as_fd());
     Ok(Dirs { source, target, staged: place.staged, existed, masked, contended: false })
 }
 

@@ -5,16 +5,16 @@
 //! be reading, it is made under a staged name and renamed over the old one, so that they see the
 //! old one or the new one, whole.
 
-use super::attrs;
+use super::attrs::{self, Attrs, Names};
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
-use crate::ipc::report::Step;
+use crate::ipc::report::{Fault, Step};
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Stat};
+use crate::sys::file::{self, Kind, Node, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -30,12 +30,13 @@ pub(super) enum Done {
 pub(super) struct Files<'a> {
     desk: Desk<'a>,
     outbox: Outbox<'a>,
+    attrs: Attrs,
     buffer: Vec<u8>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>) -> Self {
-        Self { desk, outbox, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
+        Self { desk, outbox, attrs, buffer: vec![0; BUFFER_BYTES] }
     }
 
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
@@ -68,17 +69,17 @@ impl<'a> Files<'a> {
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
         let (from, source) = open_source(dirs, name)?;
-        let Some(to) = make(dirs, target_name, &source, |name| {
-            file::create_file(&dirs.target, name, attrs::birth_permissions(&source))
+        let names = self.attrs.look(Node::Open(from.as_fd()))?;
+        let bits = self.attrs.birth_permissions(&source, &names, dirs.masked);
+        let Some(to) = self.make(dirs, &source, name, target_name, |name| {
+            file::create_file(&dirs.target, name, bits)
         })?
         else {
             self.desk.add(Count::BytesSpared, source.size());
             return Ok(Done::Skipped);
         };
-        match self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, target_name))? {
-            Read::Steady => Ok(Done::Copied),
-            Read::Changed => Err(changed()),
-        }
+        let filled = self.fill(dirs, from, &source, &names, to);
+        filled.inspect_err(|_| discard(dirs, target_name))?.into_done()
     }
 
     /// Removes what an earlier round or run has left half done of an entry that has failed.
@@ -92,8 +93,10 @@ impl<'a> Files<'a> {
         }
         let source = file::stat_at(&dirs.source, name);
         let target = file::stat_at(&dirs.target, target_name);
-        let complete = source
-            .is_ok_and(|source| target.is_ok_and(|target| attrs::is_complete(&source, &target)));
+        let complete = source.is_ok_and(|source| {
+            let same = |target| self.is_same(dirs, &source, &target, name, target_name);
+            target.is_ok_and(|target| same(target).unwrap_or(false))
+        });
         if !complete {
             discard(dirs, target_name);
         }
@@ -107,14 +110,41 @@ impl<'a> Files<'a> {
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
         let text = link_text(dirs, source, name)?;
-        let made = make(dirs, target_name, source, |name| make_other(dirs, source, &text, name))?;
+        let made = self.make(dirs, source, name, target_name, |name| {
+            self.make_other(dirs, source, &text, name)
+        })?;
         if made.is_none() {
             return Ok(Done::Skipped);
         }
+        self.finish_other(dirs, source, name, target_name)?.into_done()
+    }
+
+    fn finish_other(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        made: &CStr,
+    ) -> Result<Filled, Fault> {
         self.outbox.begin();
-        attrs::finish_at(&dirs.target, target_name, source, dirs.masked)
-            .inspect_err(|_| discard(dirs, target_name))?;
-        Ok(Done::Copied)
+        let from = Node::Named(dirs.source.as_fd(), name);
+        let finished =
+            self.attrs.finish_other(from, (dirs.target.as_fd(), made), source, dirs.masked);
+        finished.inspect_err(|_| discard(dirs, made)).map(Filled::Whole)
+    }
+
+    fn make_other(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        text: &CStr,
+        name: &CStr,
+    ) -> Result<(), Errno> {
+        if source.kind() == Kind::Symlink {
+            return file::make_symlink(text, &dirs.target, name);
+        }
+        let bits = self.attrs.node_permissions(source, dirs.masked);
+        file::make_node(&dirs.target, name, source, bits)
     }
 
     /// In a directory that stood there before: beside the old one, then over it.
@@ -132,8 +162,8 @@ impl<'a> Files<'a> {
             Ok(old) if leads_to(dirs, source, name, &old) => {
                 return Err(Step::SameFile.fault()(Errno::EEXIST).into());
             }
-            Ok(old) if is_same(dirs, source, &old, name, target_name)? => {
-                attrs::mend_permissions(&dirs.target, target_name, source, &old)?;
+            Ok(old) if self.is_same(dirs, source, &old, name, target_name)? => {
+                self.mend(dirs, source, &old, name, target_name)?;
                 self.desk.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Skipped);
             }
@@ -141,7 +171,7 @@ impl<'a> Files<'a> {
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
         let staged = staged_name_for(dirs, target_name);
-        let (read, guard) = self.build(dirs, source, name, &staged)?;
+        let (filled, guard) = self.build(dirs, source, name, &staged)?;
         let target = dirs.target.as_fd();
         if guard.as_ref().is_some_and(|ours| !still_named(target, &staged, ours.as_fd())) {
             return Err(Step::Publish.fault()(Errno::EBUSY).into());
@@ -149,10 +179,7 @@ impl<'a> Files<'a> {
         file::replace(&dirs.target, &staged, target_name)
             .map_err(Step::Publish.fault())
             .inspect_err(|_| discard(dirs, &staged))?;
-        match read {
-            Read::Steady => Ok(Done::Copied),
-            Read::Changed => Err(changed()),
-        }
+        filled.into_done()
     }
 
     /// Builds an entry under its staged name. Where other runs may be about, the file comes back
@@ -163,28 +190,25 @@ impl<'a> Files<'a> {
         source: &Stat,
         name: &CStr,
         staged: &CStr,
-    ) -> Result<(Read, Option<OwnedFd>), Unfinished> {
+    ) -> Result<(Filled, Option<OwnedFd>), Unfinished> {
         if source.kind() != Kind::File {
             let text = link_text(dirs, source, name)?;
-            make_fresh(dirs, staged, |name| make_other(dirs, source, &text, name))?;
-            self.outbox.begin();
-            attrs::finish_at(&dirs.target, staged, source, dirs.masked)
-                .inspect_err(|_| discard(dirs, staged))?;
-            return Ok((Read::Steady, None));
+            make_fresh(dirs, staged, |name| self.make_other(dirs, source, &text, name))?;
+            return Ok((self.finish_other(dirs, source, name, staged)?, None));
         }
         let (from, source) = open_source(dirs, name)?;
-        let to = make_fresh(dirs, staged, |name| {
-            file::create_file(&dirs.target, name, attrs::birth_permissions(&source))
-        })?;
+        let names = self.attrs.look(Node::Open(from.as_fd()))?;
+        let bits = self.attrs.birth_permissions(&source, &names, dirs.masked);
+        let to = make_fresh(dirs, staged, |name| file::create_file(&dirs.target, name, bits))?;
         if dirs.contended && !is_ours(&to) {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
         }
         let guard = if dirs.contended { to.try_clone().ok() } else { None };
-        let read = self.fill(dirs, from, &source, to).inspect_err(|_| discard(dirs, staged))?;
-        Ok((read, guard))
+        let filled = self.fill(dirs, from, &source, &names, to);
+        Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
     }
 
-    /// Data, times, bits, close: in this order, and each may fail the file.
+    /// Data, attributes, close: in this order, and each may fail the file.
     ///
     /// A source that changed while it was read keeps what was read of it, without its time, so
     /// that the next run copies it again.
@@ -193,8 +217,9 @@ impl<'a> Files<'a> {
         dirs: &Dirs,
         from: OwnedFd,
         source: &Stat,
+        names: &Names,
         to: OwnedFd,
-    ) -> Result<Read, Unfinished> {
+    ) -> Result<Filled, Unfinished> {
         self.outbox.begin();
         let desk = self.desk;
         let (mut copied, mut pieces) = (0, 0);
@@ -209,21 +234,103 @@ impl<'a> Files<'a> {
         result?;
         // What was read in one call was read at one moment; a small file pays nothing here.
         let doubtful = pieces > 1 || copied < source.size();
-        let read =
-            if doubtful && has_changed(&from, source) { Read::Changed } else { Read::Steady };
-        if read == Read::Steady {
-            attrs::finish_file(to.as_fd(), source, dirs.masked)?;
-        }
+        let filled = if doubtful && has_changed(&from, source) {
+            Filled::Changed
+        } else {
+            let (from, to) = (from.as_fd(), to.as_fd());
+            Filled::Whole(self.attrs.finish_file(from, to, source, names, dirs.masked)?)
+        };
         file::close(to).map_err(Step::Close.fault())?;
-        Ok(read)
+        Ok(filled)
+    }
+
+    /// Makes a name in a staged directory; `None` if an earlier run has made it and it is complete.
+    fn make<T>(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        source_name: &CStr,
+        name: &CStr,
+        mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+    ) -> Result<Option<T>, Unfinished> {
+        match create(name) {
+            Ok(made) => return Ok(Some(made)),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(Step::Create.fault()(errno).into()),
+        }
+        let old = file::stat_at(&dirs.target, name).map_err(Step::Create.fault())?;
+        if self.is_same(dirs, source, &old, source_name, name)? {
+            self.mend(dirs, source, &old, source_name, name)?;
+            return Ok(None);
+        }
+        if !dirs.existed {
+            // Nobody has been here before us: two names of the source are one in the target, as 'A' and
+            // 'a' are where case is ignored. What was made under the other one must stay.
+            return Err(Step::Create.fault()(Errno::EEXIST).into());
+        }
+        clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(Step::Create.fault())?;
+        Ok(Some(create(name).map_err(Step::Create.fault())?))
+    }
+
+    /// Sets right what a complete entry lacks.
+    fn mend(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<(), Fault> {
+        let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
+        self.attrs.mend((from, name), (to, target_name), source, old)
+    }
+
+    /// Whether the target has all that the source has. A symlink must also say the same, and where
+    /// times are not kept the contents must be the same.
+    fn is_same(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<bool, Unfinished> {
+        let times_tell = self.attrs.times_tell();
+        if !attrs::looks_complete(source, old, times_tell) {
+            return Ok(false);
+        }
+        match source.kind() {
+            Kind::Symlink => {
+                let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
+                Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
+            }
+            Kind::File if !times_tell => {
+                let (from, _) = open_source(dirs, name)?;
+                // One that cannot be read is made anew.
+                let Ok(to) = file::open_source(&dirs.target, target_name) else { return Ok(false) };
+                Ok(data::same(from.as_fd(), to.as_fd())?)
+            }
+            _ => Ok(true),
+        }
     }
 }
 
-/// Whether the source stayed as it was while it was read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Read {
-    Steady,
+/// How a new entry was filled.
+enum Filled {
+    /// As the source is, perhaps but for something that leaves it whole.
+    Whole(Option<Fault>),
+    /// The source did not stay as it was while it was read.
     Changed,
+}
+
+impl Filled {
+    fn into_done(self) -> Result<Done, Unfinished> {
+        match self {
+            Filled::Whole(None) => Ok(Done::Copied),
+            Filled::Whole(Some(lacking)) => Err(lacking.into()),
+            Filled::Changed => Err(changed()),
+        }
+    }
 }
 
 /// Opens the source and looks at it; another kind of thing than the listing said is a change.
@@ -235,32 +342,6 @@ fn open_source(dirs: &Dirs, name: &CStr) -> Result<(OwnedFd, Stat), Unfinished> 
     };
     let source = file::stat_fd(&from).map_err(Step::Stat.fault())?;
     if source.kind() == Kind::File { Ok((from, source)) } else { Err(changed()) }
-}
-
-/// Makes a name in a staged directory; `None` if an earlier run has made it and it is complete.
-fn make<T>(
-    dirs: &Dirs,
-    name: &CStr,
-    source: &Stat,
-    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
-) -> Result<Option<T>, Unfinished> {
-    match create(name) {
-        Ok(made) => return Ok(Some(made)),
-        Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(Step::Create.fault()(errno).into()),
-    }
-    let old = file::stat_at(&dirs.target, name).map_err(Step::Create.fault())?;
-    if is_same(dirs, source, &old, name, name)? {
-        attrs::mend_permissions(&dirs.target, name, source, &old)?;
-        return Ok(None);
-    }
-    if !dirs.existed {
-        // Nobody has been here before us: two names of the source are one in the target, as 'A' and
-        // 'a' are where case is ignored. What was made under the other one must stay.
-        return Err(Step::Create.fault()(Errno::EEXIST).into());
-    }
-    clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(Step::Create.fault())?;
-    Ok(Some(create(name).map_err(Step::Create.fault())?))
 }
 
 /// Makes a staged name; what a killed run left under it goes first.
@@ -302,32 +383,6 @@ fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_end(&dirs.source, name).is_ok_and(|end| end.identity() == old.identity())
-}
-
-/// Whether the target has all that the source has; a symlink must also say the same.
-fn is_same(
-    dirs: &Dirs,
-    source: &Stat,
-    old: &Stat,
-    name: &CStr,
-    target_name: &CStr,
-) -> Result<bool, Unfinished> {
-    if !attrs::is_complete(source, old) {
-        return Ok(false);
-    }
-    if source.kind() != Kind::Symlink {
-        return Ok(true);
-    }
-    let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
-    Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
-}
-
-fn make_other(dirs: &Dirs, source: &Stat, text: &CStr, name: &CStr) -> Result<(), Errno> {
-    if source.kind() == Kind::Symlink {
-        file::make_symlink(text, &dirs.target, name)
-    } else {
-        file::make_node(&dirs.target, name, source)
-    }
 }
 
 /// What a symlink says; nothing for the others.

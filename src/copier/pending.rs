@@ -6,7 +6,7 @@
 //! was handed over, only the supervisor knows when it is done, and is told to see to it at the
 //! end. So what the supervisor must remember does not grow with the tree.
 
-use super::attrs;
+use super::attrs::Attrs;
 use super::dirs::c_name;
 use super::file::Done;
 use super::reports::ParentGone;
@@ -127,13 +127,10 @@ impl Walker<'_> {
     }
 
     fn finish_and_publish(&self, dir: &Pending) -> Result<(), Fault> {
-        if dir.unfinished.is_some() {
-            finish(self.job.plan, self.place())?;
-        }
-        if dir.unpublished {
-            publish(self.job.plan, self.place())?;
-        }
-        Ok(())
+        let (plan, place) = (self.job.plan, self.place());
+        let finished = if dir.unfinished.is_some() { finish(plan, place) } else { Ok(()) };
+        // What is in it is there for all to see, even if something could not be set.
+        finished.and(if dir.unpublished { publish(plan, place) } else { Ok(()) })
     }
 }
 
@@ -145,7 +142,7 @@ pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
     let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
     let target = file::open_dir_beneath(plan.target_dir(entry), place.target)
         .map_err(Step::OpenTarget.fault())?;
-    attrs::finish_dir(target.as_fd(), &stat)
+    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
 }
 
 /// Gives a directory, now at `place` under its staged name, its final name.

@@ -6,13 +6,14 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
+use super::Job;
+use super::attrs::Attrs;
 use super::clean::{remove, remove_strangers};
 use super::dirs::{Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component};
 use super::file::{Done, Files};
 use super::pending::{Pending, Waits, publish};
 use super::reports::{ParentGone, Reports};
 use super::share::Source;
-use super::{Job, attrs};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
 use crate::ipc::report::{Fault, Step};
@@ -34,6 +35,7 @@ pub(super) struct Walker<'a> {
     pub(super) job: Job<'a>,
     pub(super) desk: Desk<'a>,
     pub(super) files: Files<'a>,
+    pub(super) attrs: Attrs,
     pub(super) reports: Reports<'a>,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
@@ -75,10 +77,12 @@ pub(super) struct Visit {
 impl<'a> Walker<'a> {
     pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
         let desk = job.counters.desk(number);
+        let attrs = Attrs::new(job.plan);
         Self {
             job,
             desk,
-            files: Files::new(desk, reports.outbox),
+            files: Files::new(desk, reports.outbox, attrs),
+            attrs,
             reports,
             listing: Some(Listing::new()),
             entry: 0,
@@ -239,7 +243,7 @@ impl<'a> Walker<'a> {
         };
         // One that is staged and not finished was left by an earlier round or run, which did not
         // count it.
-        let skipped = existed && (!staged || attrs::is_finished_dir(&stat, &dirs.target));
+        let skipped = existed && (!staged || self.attrs.is_finished_dir(&stat, &dirs.target));
         let mut visit = Visit::default();
         let listed = self.list(&dirs, &mut visit)?;
         if self.is_stopped() {
@@ -324,12 +328,15 @@ impl<'a> Walker<'a> {
             if done == Done::Copied {
                 self.reports.outbox.begin();
             }
-            let finished = dirs.existed && attrs::is_finished_dir(source, &dirs.target);
-            let finish =
-                if finished { Ok(()) } else { attrs::finish_dir(dirs.target.as_fd(), source) };
-            let publish =
-                || if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
-            return match finish.and_then(|()| publish()) {
+            let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
+            let finished = if dirs.existed && self.attrs.needs_nothing(source, to) {
+                Ok(())
+            } else {
+                self.attrs.finish_dir(from, to, source, dirs.staged)
+            };
+            // What is in it is there for all to see, even if something could not be set.
+            let published = if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
+            return match finished.and(published) {
                 Ok(()) => self.settle(None, done),
                 Err(fault) => self.settle_failed(None, fault),
             };

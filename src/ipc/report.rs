@@ -33,6 +33,14 @@ pub enum Step {
     SetTimes,
     /// Setting permission bits.
     SetPermissions,
+    /// Giving an entry to the source's owner and group.
+    SetOwner,
+    /// Setting an access list.
+    SetAccessList,
+    /// Listing the source's extended attributes.
+    ReadAttributes,
+    /// Setting extended attributes.
+    SetAttributes,
     /// Closing the target, where a network disk tells late errors.
     Close,
     /// Giving the finished entry its final name.
@@ -48,7 +56,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 16] = [
+    const ALL: [Step; 20] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -59,6 +67,10 @@ impl Step {
         Step::Write,
         Step::SetTimes,
         Step::SetPermissions,
+        Step::SetOwner,
+        Step::SetAccessList,
+        Step::ReadAttributes,
+        Step::SetAttributes,
         Step::Close,
         Step::Publish,
         Step::Changed,
@@ -87,12 +99,27 @@ impl Step {
         }
     }
 
+    /// Whether the entry is whole in spite of it, and lacks only what this step would have given.
+    pub fn leaves_it_whole(self) -> bool {
+        matches!(self, Step::SetOwner | Step::SetAccessList | Step::SetAttributes)
+    }
+
     /// Whether the step concerns the source; the message then names the source.
     pub fn concerns_source(self) -> bool {
-        use Step::{Changed, IntoItself, KillsCopiers, OpenSource, Read, ReadDirectory, Stat};
+        use Step::{
+            Changed, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes, ReadDirectory,
+            Stat,
+        };
         matches!(
             self,
-            OpenSource | ReadDirectory | Stat | Read | Changed | IntoItself | KillsCopiers
+            OpenSource
+                | ReadDirectory
+                | Stat
+                | Read
+                | ReadAttributes
+                | Changed
+                | IntoItself
+                | KillsCopiers
         )
     }
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{self, Mode, SFlag, UtimensatFlags};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{self, AccessFlags, UnlinkatFlags};
+use nix::unistd::{self, AccessFlags, Gid, Uid, UnlinkatFlags};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -50,6 +50,15 @@ pub struct Stamp {
 
 /// The two numbers that make an inode unique on this machine.
 pub type Identity = (u64, u64);
+
+/// An entry whose owner or attributes are meant.
+#[derive(Clone, Copy)]
+pub enum Node<'a> {
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// What has this name in a directory; a symlink is itself.
+    Named(BorrowedFd<'a>, &'a CStr),
+}
 
 impl Stat {
     /// What the entry is; never [`Kind::Unknown`].
@@ -296,9 +305,9 @@ pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
 }
 
 /// Makes a FIFO, a socket or a device, as `like` is one.
-pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat) -> Result<()> {
+pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat, permissions: u32) -> Result<()> {
     let kind = SFlag::from_bits_truncate(like.type_bits());
-    stat::mknodat(dir, name, kind, Mode::from_bits_truncate(like.permissions()), like.device())
+    stat::mknodat(dir, name, kind, Mode::from_bits_truncate(permissions), like.device())
 }
 
 /// Makes a symlink that says `text`.
@@ -377,6 +386,19 @@ pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Resu
     stat::fchmodat(dir, name, Mode::from_bits_truncate(permissions), nofollow)
 }
 
+/// Gives an entry to a group and, unless `user` is `None`, to a user.
+///
+/// The kernel takes set-id bits and capabilities away from a file that changes hands.
+pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
+    let (user, group) = (user.map(Uid::from_raw), Some(Gid::from_raw(group)));
+    match node {
+        Node::Open(file) => unistd::fchown(file, user, group),
+        Node::Named(dir, name) => {
+            unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW)
+        }
+    }
+}
+
 /// Whether the effective user may add and remove names in `path`, which is followed.
 pub fn may_write_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::W_OK | AccessFlags::X_OK;
@@ -401,12 +423,4 @@ pub fn lock(file: BorrowedFd<'_>, lock: Lock) -> Result<()> {
     // SAFETY: flock(2) takes two numbers. (nix's guard would unlock when it is dropped, but the
     // lock must pass to the children with the descriptor.)
     retry(|| Errno::result(unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) }).map(drop))
-}
-
-/// Whether the directory gives an access list of its own to what is created in it.
-pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
-    let name = c"system.posix_acl_default";
-    // SAFETY: with length 0 the kernel writes nothing and only returns the size.
-    let size = unsafe { libc::fgetxattr(dir.as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) };
-    size > 0
 }

@@ -14,6 +14,7 @@ pub mod signals;
 pub mod stdio;
 pub mod terminal;
 pub mod words;
+pub mod xattr;
 
 pub use nix::errno::Errno;
 

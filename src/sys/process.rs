@@ -131,6 +131,13 @@ pub fn clear_umask() {
     nix::sys::stat::umask(Mode::empty());
 }
 
+/// The permission bits that are taken away from what this process creates.
+pub fn umask() -> u32 {
+    let umask = nix::sys::stat::umask(Mode::empty());
+    nix::sys::stat::umask(umask); // it can only be read by setting it
+    umask.bits()
+}
+
 /// Whether permission bits do not bind this process (effective user 0).
 pub fn is_root() -> bool {
     unistd::geteuid().is_root()
@@ -139,6 +146,11 @@ pub fn is_root() -> bool {
 /// The effective user.
 pub fn user() -> u32 {
     unistd::geteuid().as_raw()
+}
+
+/// The effective group.
+pub fn group() -> u32 {
+    unistd::getegid().as_raw()
 }
 
 /// Takes a smaller share of a busy processor than the others: `nice` 1 to 19.

@@ -1,0 +1,154 @@
+//! Extended attributes: what a file carries beside its data, by name.
+//!
+//! Access lists, capabilities and security labels are kept as such attributes, too.
+
+use super::file::Node;
+use super::{Errno, Result};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The name under which the kernel gives an access list.
+pub const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+/// The name of the access list that a directory gives to what is made in it.
+pub const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
+
+/// The names of all attributes that we may see, each with its NUL; empty if the file system has
+/// none.
+///
+/// No call takes a directory and a name before Linux 6.13, so for those it goes through `/proc`;
+/// where that is not mounted, such an entry seems to have none.
+pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
+    fill(names, |buffer, size| {
+        // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
+        node.call(|target| unsafe {
+            match target {
+                Target::Fd(fd) => libc::flistxattr(fd, buffer.cast(), size),
+                Target::Path(path) => libc::llistxattr(path.as_ptr(), buffer.cast(), size),
+            }
+        })
+    })
+    .or_else(|errno| match errno {
+        Errno::EOPNOTSUPP | Errno::ENOENT | Errno::ENOSYS => {
+            names.clear();
+            Ok(())
+        }
+        errno => Err(errno),
+    })
+}
+
+/// The value of the attribute `name`; `ENODATA` if there is none.
+pub fn get(node: Node<'_>, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
+    fill(value, |buffer, size| {
+        // SAFETY: as in `list`; the name is NUL-terminated, too.
+        node.call(|target| unsafe {
+            match target {
+                Target::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
+                Target::Path(path) => {
+                    libc::lgetxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), size)
+                }
+            }
+        })
+    })
+}
+
+/// Sets the attribute `name`.
+pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    let (start, size) = (value.as_ptr().cast(), value.len());
+    // SAFETY: `value` is `size` bytes long, and name and path are NUL-terminated.
+    let result = node.call(|target| unsafe {
+        let done = match target {
+            Target::Fd(fd) => libc::fsetxattr(fd, name.as_ptr(), start, size, 0),
+            Target::Path(path) => libc::lsetxattr(path.as_ptr(), name.as_ptr(), start, size, 0),
+        };
+        done as isize
+    });
+    result.map(drop)
+}
+
+/// Removes the attribute `name`; that it is not there is no error.
+pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: name and path are NUL-terminated.
+    let result = node.call(|target| unsafe {
+        let done = match target {
+            Target::Fd(fd) => libc::fremovexattr(fd, name.as_ptr()),
+            Target::Path(path) => libc::lremovexattr(path.as_ptr(), name.as_ptr()),
+        };
+        done as isize
+    });
+    match result {
+        Ok(_) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether the directory gives an access list of its own to what is created in it.
+pub fn has_default_list(dir: BorrowedFd<'_>) -> bool {
+    // SAFETY: with length 0 the kernel writes nothing and only returns the size.
+    let size =
+        unsafe { libc::fgetxattr(dir.as_raw_fd(), DEFAULT_LIST.as_ptr(), std::ptr::null_mut(), 0) };
+    size > 0
+}
+
+/// The permission bits that the directory's default access list leaves to what is created in it.
+pub fn default_list_bits(dir: BorrowedFd<'_>) -> Result<u32> {
+    /// After a version, entries of a tag, the permissions and an id, all little-endian.
+    const HEADER_BYTES: usize = 4;
+    const ENTRY_BYTES: usize = 8;
+    const OWNER: u16 = 0x01;
+    const GROUP: u16 = 0x04;
+    const MASK: u16 = 0x10;
+    const OTHER: u16 = 0x20;
+    let mut list = Vec::new();
+    get(Node::Open(dir), DEFAULT_LIST, &mut list)?;
+    let entries = list.get(HEADER_BYTES..).ok_or(Errno::EINVAL)?;
+    let of = |wanted: u16| {
+        let mut found = entries.chunks_exact(ENTRY_BYTES);
+        found
+            .find(|entry| u16::from_le_bytes([entry[0], entry[1]]) == wanted)
+            .map(|entry| u32::from(entry[2]) & 0o7)
+    };
+    let group = of(MASK).or(of(GROUP)).unwrap_or(0);
+    Ok(of(OWNER).unwrap_or(0) << 6 | group << 3 | of(OTHER).unwrap_or(0))
+}
+
+enum Target<'a> {
+    Fd(i32),
+    Path(&'a CStr),
+}
+
+impl Node<'_> {
+    fn call(self, call: impl Fn(Target<'_>) -> isize) -> Result<usize> {
+        let returned = match self {
+            Node::Open(file) => call(Target::Fd(file.as_raw_fd())),
+            Node::Named(dir, name) => {
+                let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+                path.extend_from_slice(name.to_bytes());
+                let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+                call(Target::Path(&path))
+            }
+        };
+        Errno::result(returned).and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))
+    }
+}
+
+/// Has `call` fill `buffer`, with more room for as long as that does not suffice.
+fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) -> Result<()> {
+    /// Enough for nearly all, so that one call suffices.
+    const FIRST_BYTES: usize = 1024;
+    buffer.resize(buffer.capacity().max(FIRST_BYTES), 0);
+    loop {
+        match call(buffer.as_mut_ptr(), buffer.len()) {
+            Ok(size) => {
+                buffer.truncate(size);
+                return Ok(());
+            }
+            // It is larger, or has grown; the kernel's own limit is 64 KiB.
+            Err(Errno::ERANGE) => buffer.resize(buffer.len() * 4, 0),
+            Err(errno) => {
+                buffer.clear();
+                return Err(errno);
+            }
+        }
+    }
+}
