@@ -24,6 +24,7 @@ const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
 const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
 
 /// What copies are to keep, and who makes them.
 #[derive(Clone, Copy)]
@@ -83,13 +84,16 @@ impl Attrs {
     }
 
     /// The source's bits, or what is left of them for something new. Where the directory has a
-    /// default access list, that takes the place of the umask.
+    /// default access list, the kernel takes that in place of the umask.
     fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
-        let taken = if masked { 0 } else { self.umask };
         match self.keep.permissions {
             Permissions::Exact => source.permissions(),
-            Permissions::Masked => source.permissions() & !ALL_SPECIAL & !taken,
-            Permissions::Fresh => 0o666 & !taken,
+            // But under `--preserve=ownership` cp takes both.
+            Permissions::Masked if masked && !self.keep.ownership => {
+                source.permissions() & !ALL_SPECIAL
+            }
+            Permissions::Masked => source.permissions() & !ALL_SPECIAL & !self.umask,
+            Permissions::Fresh => 0o666 & !self.umask,
         }
     }
 
@@ -121,8 +125,12 @@ impl Attrs {
         let private = self.is_born_private(source, names);
         let special = source.permissions() & ALL_SPECIAL != 0;
         let moved = matches!(hands, Hands::Right { moved: true });
-        let exact = self.keep.permissions == Permissions::Exact;
-        if private || exact && (masked || special || moved) {
+        let exact = match self.keep.permissions {
+            Permissions::Exact => masked || special || moved,
+            Permissions::Fresh => masked,
+            Permissions::Masked => false,
+        };
+        if private || exact {
             let made = file::stat_fd(to).map_err(Step::SetPermissions.fault())?;
             let bits = without_list(self.file_bits(source, &made, hands), lacking);
             file::set_permissions(to, bits).map_err(Step::SetPermissions.fault())?;
@@ -150,10 +158,10 @@ impl Attrs {
         let moved = matches!(hands, Hands::Right { moved: true });
         let bits_may_differ = masked || moved || names.has(xattr::ACCESS_LIST);
         if source.kind() != Kind::Symlink
-            && self.keep.permissions == Permissions::Exact
+            && self.keep.permissions != Permissions::Masked
             && bits_may_differ
         {
-            let bits = without_list(source.permissions(), lacking);
+            let bits = without_list(self.plain_bits(source, false), lacking);
             file::set_permissions_at(dir, name, bits).map_err(Step::SetPermissions.fault())?;
         }
         Ok(lacking)
@@ -200,10 +208,12 @@ impl Attrs {
         masked: bool,
     ) -> Result<Option<u32>, Fault> {
         let wanted = match self.keep.permissions {
-            Permissions::Exact if hands == Hands::Refused => source.permissions() & !ALL_SPECIAL,
+            Permissions::Exact if hands == Hands::Refused => {
+                source.permissions() & !(SET_USER_ID | SET_GROUP_ID)
+            }
             Permissions::Exact => source.permissions(),
             Permissions::Masked => source.permissions() & (0o777 | STICKY),
-            Permissions::Fresh => 0o777,
+            Permissions::Fresh => 0o777 | source.permissions() & STICKY, // as cp does
         };
         if self.keep.permissions == Permissions::Exact {
             return Ok(Some(wanted));
@@ -211,9 +221,11 @@ impl Attrs {
         if !new {
             return Ok(None);
         }
-        let left = if masked {
+        let left = if masked && self.keep.permissions == Permissions::Masked {
             let bits = xattr::default_list_bits(to).map_err(Step::SetPermissions.fault())?;
-            bits | STICKY
+            // cp gives the right to write to others than the owner only as the umask lets it.
+            let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
+            (bits | STICKY) & !(self.umask & masked_too)
         } else {
             !self.umask
         };
@@ -333,7 +345,7 @@ impl Attrs {
         names: &Names,
         masked: bool,
     ) -> Result<(), Fault> {
-        let exact = self.keep.access_lists || self.keep.permissions == Permissions::Exact;
+        let exact = self.keep.access_lists || self.keep.permissions != Permissions::Masked;
         if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_LIST)) {
             // The list that the directory has given it may let in whom the source's bits do not.
             xattr::remove(to, xattr::ACCESS_LIST).map_err(Step::SetAccessList.fault())?;
@@ -384,6 +396,8 @@ impl Attrs {
             }
             // What else the kernel or a file system keeps there cannot be set by name.
             other if other.starts_with(b"system.") => return None,
+            // XFS tells of its access lists a second time, under these names.
+            other if other.starts_with(b"trusted.SGI_ACL_") => return None,
             _ => (Step::SetAttributes, self.keep.attributes),
         };
         (demand != Demand::No).then_some((step, demand))

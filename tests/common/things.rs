@@ -192,7 +192,7 @@ pub fn as_plain_user(command: Command) -> Command {
 }
 
 /// A copy of the program that everybody may run; made once per test program.
-fn plain_program() -> &'static Path {
+pub fn plain_program() -> &'static Path {
     static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     PROGRAM.get_or_init(|| {
         let path = std::env::temp_dir().join(format!("pcopy-for-all-{}", hash(PCOPY.as_bytes())));
