@@ -1,11 +1,14 @@
 //! The command line: every flag, and nothing else. Only here is `clap` known.
 
-use crate::options::{Demand, Operands, Options, Permissions, Preserve, When};
+use crate::options::{
+    Backup, Control, Demand, Operands, Options, Permissions, Preserve, Update, When,
+};
 use crate::plan::JOBS_MAX;
 use crate::quote::escape;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -72,6 +75,69 @@ struct Flags {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = PRESERVING)]
     no_preserve: Vec<Attribute>,
 
+    /// Which files that stand in the target are replaced [default: those that differ]
+    ///
+    /// Without the option, those that have not the source's type, size and modification time.
+    /// Without a word it means older, as with cp.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "older",
+        overrides_with_all = ["older", "no_clobber"],
+        help_heading = REPLACING
+    )]
+    update: Option<Which>,
+
+    /// The same as --update=older
+    #[arg(short = 'u', overrides_with_all = ["update", "no_clobber"], help_heading = REPLACING)]
+    older: bool,
+
+    /// The same as --update=none
+    #[arg(short = 'n', long, overrides_with_all = ["update", "older"], help_heading = REPLACING)]
+    no_clobber: bool,
+
+    /// The same as --backup without a word
+    #[arg(short = 'b', help_heading = REPLACING)]
+    backup_usual: bool,
+
+    /// Keep each file that is replaced under another name
+    ///
+    /// CONTROL is none or off, numbered or t, existing or nil (numbered if there are numbered ones,
+    /// else simple), simple or never. Without it the environment variable VERSION_CONTROL decides,
+    /// and without that it is existing.
+    #[arg(
+        long,
+        value_name = "CONTROL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        help_heading = REPLACING
+    )]
+    backup: Option<String>,
+
+    /// What is appended to the name of a simple backup [default: ~, or SIMPLE_BACKUP_SUFFIX]
+    #[arg(short = 'S', long, value_name = "SUFFIX", help_heading = REPLACING)]
+    suffix: Option<OsString>,
+
+    /// Accepted for the sake of cp: what is replaced is always replaced by a new file
+    #[arg(short = 'f', long, visible_alias = "remove-destination", help_heading = REPLACING)]
+    force: bool,
+
+    /// Do not go into folders on other file systems
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+
+    /// Remove slashes at the end of each SRC, so that a symlink to a folder is itself
+    #[arg(long)]
+    strip_trailing_slashes: bool,
+
+    /// Accepted for the sake of cp: symlinks are copied as symlinks
+    #[arg(short = 'P', long, visible_short_alias = 'd')]
+    no_dereference: bool,
+
     /// Accepted for the sake of cp: folders are always copied with all in them
     #[arg(short = 'R', long, visible_short_alias = 'r')]
     recursive: bool,
@@ -106,6 +172,19 @@ struct Flags {
 }
 
 const PRESERVING: &str = "What is kept";
+const REPLACING: &str = "What is replaced";
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum Which {
+    /// All
+    All,
+    /// None: what is there is passed over
+    None,
+    /// None, and each is told as a failure
+    NoneFail,
+    /// Those that are older than their source
+    Older,
+}
 
 /// What `-p`, and `--preserve` without a list, mean.
 const USUAL: &str = "mode,ownership,timestamps";
@@ -262,13 +341,73 @@ impl Flags {
             Some(Progress::Never) => When::Never,
             Some(Progress::Auto) | None => When::Auto,
         };
+        let update = match self.update {
+            _ if self.no_clobber => Update::None,
+            _ if self.older => Update::Older,
+            None => Update::Different,
+            Some(Which::All) => Update::All,
+            Some(Which::None) => Update::None,
+            Some(Which::NoneFail) => Update::NoneFail,
+            Some(Which::Older) => Update::Older,
+        };
+        let backup = self.backup()?;
+        if backup.is_some() && matches!(update, Update::None | Update::NoneFail) {
+            return Err(usage("--backup and --update=none are mutually exclusive"));
+        }
+        let one_file_system = self.one_file_system;
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
-        Ok(Options { operands: self.into_operands()?, preserve, jobs, verbose, quiet, progress })
+        let operands = self.into_operands()?;
+        Ok(Options {
+            operands,
+            preserve,
+            update,
+            backup,
+            one_file_system,
+            jobs,
+            verbose,
+            quiet,
+            progress,
+        })
+    }
+
+    /// As cp: a suffix alone wants backups, too; the environment speaks where the options are silent.
+    fn backup(&self) -> Result<Option<Backup>, clap::Error> {
+        if self.backup.is_none() && !self.backup_usual && self.suffix.is_none() {
+            return Ok(None);
+        }
+        let from_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let given = self.backup.clone().filter(|word| !word.is_empty()).map(OsString::from);
+        let word = given.or_else(|| from_environment("VERSION_CONTROL"));
+        let control = match word.as_deref().map(OsStr::as_encoded_bytes) {
+            Some(b"none" | b"off") => return Ok(None),
+            Some(b"numbered" | b"t") => Control::Numbered,
+            None | Some(b"existing" | b"nil") => Control::Existing,
+            Some(b"simple" | b"never") => Control::Simple,
+            Some(other) => {
+                let other = escape(other);
+                return Err(usage(&format!(
+                    "'{other}' is no kind of backup: none, numbered, existing or simple"
+                )));
+            }
+        };
+        let suffix = self.suffix.clone().or_else(|| from_environment("SIMPLE_BACKUP_SUFFIX"));
+        let usable =
+            |suffix: &OsString| !suffix.is_empty() && !suffix.as_encoded_bytes().contains(&b'/');
+        Ok(Some(Backup { control, suffix: suffix.filter(usable).unwrap_or_else(|| "~".into()) }))
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {
-        let Self { paths: mut sources, target_directory, no_target_directory, suffix_name, .. } =
-            self;
+        let Self {
+            paths: mut sources,
+            target_directory,
+            no_target_directory,
+            suffix_name,
+            strip_trailing_slashes,
+            ..
+        } = self;
+        if strip_trailing_slashes {
+            sources.iter_mut().for_each(strip_slashes);
+        }
         if let Some(empty) =
             sources.iter().chain(&target_directory).find(|path| path.as_os_str().is_empty())
         {
@@ -295,6 +434,13 @@ impl Flags {
         }
         Ok(Operands::Onto { sources, target: last })
     }
+}
+
+/// Takes the slashes at the end away; `/` stays.
+fn strip_slashes(path: &mut PathBuf) {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|&byte| byte != b'/').map_or(bytes.len().min(1), |at| at + 1);
+    *path = PathBuf::from(OsStr::from_bytes(&bytes[..end]));
 }
 
 fn usage(message: &str) -> clap::Error {

@@ -79,6 +79,10 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::Changed => format!("{thing} changed while it was read"),
         Step::IntoItself => format!("cannot copy {thing} into itself, {target}"),
         Step::SameFile => format!("{source} and {target} are the same file"),
+        Step::BackupIsSource => {
+            format!("backing up {target} would destroy the source; {source} not copied")
+        }
+        Step::NotReplaced => format!("not replacing {target}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
     }
@@ -92,6 +96,8 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::Changed => "changed while read".to_owned(),
         Step::IntoItself => "cannot copy into itself".to_owned(),
         Step::SameFile => "source and target are the same file".to_owned(),
+        Step::BackupIsSource => "backing up would destroy the source".to_owned(),
+        Step::NotReplaced => "not replaced".to_owned(),
         Step::KillsCopiers => "copiers died on it".to_owned(),
         step => format!("cannot {}: {cause}", act(step)),
     }
@@ -120,7 +126,13 @@ fn act(step: Step) -> &'static str {
         Step::SetAttributes => "set extended attributes of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
-        Step::Changed | Step::IntoItself | Step::SameFile | Step::KillsCopiers => "copy",
+        Step::Backup => "back up",
+        Step::Changed
+        | Step::IntoItself
+        | Step::SameFile
+        | Step::BackupIsSource
+        | Step::NotReplaced
+        | Step::KillsCopiers => "copy",
     }
 }
 

@@ -10,6 +10,12 @@ pub struct Options {
     pub operands: Operands,
     /// What copies keep of their sources.
     pub preserve: Preserve,
+    /// When a file that stands in the target is replaced.
+    pub update: Update,
+    /// How what is replaced is kept; `None` if it is not.
+    pub backup: Option<Backup>,
+    /// Whether to stay on the file system of each source.
+    pub one_file_system: bool,
     /// How many copiers; the plan chooses if there is no wish.
     pub jobs: Option<u16>,
     /// Whether to print the name of each finished entry on standard output.
@@ -82,6 +88,41 @@ pub enum Demand {
     IfPossible,
     /// It is a failure if it cannot be kept.
     Required,
+}
+
+/// When a file that stands in the target is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Update {
+    /// If it has not the source's type, size and modification time.
+    Different,
+    /// In any case.
+    All,
+    /// Never: it is passed over.
+    None,
+    /// Never, and that is a failure.
+    NoneFail,
+    /// If its modification time is older than the source's.
+    Older,
+}
+
+/// How what is replaced is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backup {
+    /// Which name it gets.
+    pub control: Control,
+    /// What is appended for a simple backup; has no slash.
+    pub suffix: OsString,
+}
+
+/// Which name a backup gets; the words of cp.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Control {
+    /// The suffix, in place of an older backup.
+    Simple,
+    /// `.~1~`, `.~2~`, and so on.
+    Numbered,
+    /// Numbered if the file has such backups already, else simple.
+    Existing,
 }
 
 /// The paths of the command line, in the roles that its form gives them.

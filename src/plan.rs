@@ -4,7 +4,7 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Operands, Options, Preserve};
+use crate::options::{Backup, Operands, Options, Preserve, Update};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -29,6 +29,12 @@ pub struct Plan {
     pub waves: Vec<Range<u32>>,
     /// What copies keep of their sources.
     pub preserve: Preserve,
+    /// When a file that stands in the target is replaced.
+    pub update: Update,
+    /// How what is replaced is kept.
+    pub backup: Option<Backup>,
+    /// Whether directories on other file systems than their entry are left empty.
+    pub one_file_system: bool,
     /// The permission bits that are taken away from what has none of its own to keep.
     pub umask: u32,
     /// How many copiers at most.
@@ -50,6 +56,8 @@ pub struct Entry {
     pub target_shown: PathBuf,
     /// Whether it is a directory.
     pub is_dir: bool,
+    /// The file system that it is on.
+    pub device: u64,
     source_dir: usize,
     target_dir: usize,
 }
@@ -76,6 +84,9 @@ impl Plan {
             waves: waves(&planner.entries),
             entries: planner.entries,
             preserve: options.preserve,
+            update: options.update,
+            backup: options.backup.clone(),
+            one_file_system: options.one_file_system,
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
@@ -289,6 +300,7 @@ impl Planner {
                 .to_owned(),
             target_shown,
             is_dir,
+            device: stat.identity().0,
             source_dir,
             target_dir: target_dir_number,
         };

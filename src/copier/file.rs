@@ -6,12 +6,15 @@
 //! old one or the new one, whole.
 
 use super::attrs::{self, Attrs, Names};
+use super::backup::Numbers;
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, Step};
+use crate::options::Update;
+use crate::plan::Plan;
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
@@ -28,6 +31,8 @@ pub(super) enum Done {
 
 /// Copies files, symlinks and special files; owns the buffer.
 pub(super) struct Files<'a> {
+    plan: &'a Plan,
+    numbers: Numbers,
     desk: Desk<'a>,
     outbox: Outbox<'a>,
     attrs: Attrs,
@@ -35,8 +40,15 @@ pub(super) struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
-        Self { desk, outbox, attrs, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(plan: &'a Plan, desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
+        Self {
+            plan,
+            numbers: Numbers::default(),
+            desk,
+            outbox,
+            attrs,
+            buffer: vec![0; BUFFER_BYTES],
+        }
     }
 
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
@@ -155,20 +167,16 @@ impl<'a> Files<'a> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
-        match file::stat_at(&dirs.target, target_name) {
-            Ok(old) if old.kind() == Kind::Directory => {
-                return Err(Step::Create.fault()(Errno::EISDIR).into());
-            }
-            Ok(old) if leads_to(dirs, source, name, &old) => {
-                return Err(Step::SameFile.fault()(Errno::EEXIST).into());
-            }
-            Ok(old) if self.is_same(dirs, source, &old, name, target_name)? => {
-                self.mend(dirs, source, &old, name, target_name)?;
-                self.desk.add(Count::BytesSpared, data_bytes(source));
-                return Ok(Done::Skipped);
-            }
-            Ok(_) | Err(Errno::ENOENT) => {}
+        let old = match file::stat_at(&dirs.target, target_name) {
+            Ok(old) => Some(old),
+            Err(Errno::ENOENT) => None,
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
+        };
+        if let Some(old) = &old
+            && self.stays(dirs, source, old, name, target_name)?
+        {
+            self.desk.add(Count::BytesSpared, data_bytes(source));
+            return Ok(Done::Skipped);
         }
         let staged = staged_name_for(dirs, target_name);
         let (filled, guard) = self.build(dirs, source, name, &staged)?;
@@ -176,10 +184,61 @@ impl<'a> Files<'a> {
         if guard.as_ref().is_some_and(|ours| !still_named(target, &staged, ours.as_fd())) {
             return Err(Step::Publish.fault()(Errno::EBUSY).into());
         }
-        file::replace(&dirs.target, &staged, target_name)
-            .map_err(Step::Publish.fault())
+        self.keep_old(dirs, source, old.as_ref(), target_name)
+            .and_then(|()| {
+                file::replace(&dirs.target, &staged, target_name).map_err(Step::Publish.fault())
+            })
             .inspect_err(|_| discard(dirs, &staged))?;
         filled.into_done()
+    }
+
+    /// Whether what stands in the target is to stay there; an error if that is a failure.
+    fn stays(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<bool, Unfinished> {
+        // In the order of cp, which asks for these wishes before it looks what stands there.
+        match self.plan.update {
+            Update::Older if !source.is_newer_than(old) => return Ok(true),
+            Update::None => return Ok(true),
+            Update::NoneFail => return Err(Step::NotReplaced.fault()(Errno::EEXIST).into()),
+            _ => {}
+        }
+        if old.kind() == Kind::Directory {
+            return Err(Step::Create.fault()(Errno::EISDIR).into());
+        }
+        if leads_to(dirs, source, name, old) {
+            return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+        }
+        if self.plan.update == Update::All {
+            if old.identity() == source.identity() {
+                return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+            }
+            return Ok(false);
+        }
+        if !self.is_same(dirs, source, old, name, target_name)? {
+            return Ok(false);
+        }
+        self.mend(dirs, source, old, name, target_name)?;
+        Ok(true)
+    }
+
+    /// Keeps what is to be replaced, if the user wants that.
+    fn keep_old(
+        &mut self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: Option<&Stat>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        match (&self.plan.backup, old) {
+            (Some(backup), Some(_)) => self.numbers.keep(backup, dirs, source, name),
+            _ => Ok(()),
+        }
     }
 
     /// Builds an entry under its staged name. Where other runs may be about, the file comes back

@@ -5,6 +5,7 @@
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
 mod attrs;
+mod backup;
 pub(crate) mod clean;
 mod data;
 mod dirs;

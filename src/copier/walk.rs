@@ -81,7 +81,7 @@ impl<'a> Walker<'a> {
         Self {
             job,
             desk,
-            files: Files::new(desk, reports.outbox, attrs),
+            files: Files::new(job.plan, desk, reports.outbox, attrs),
             attrs,
             reports,
             listing: Some(Listing::new()),
@@ -245,7 +245,7 @@ impl<'a> Walker<'a> {
         // count it.
         let skipped = existed && (!staged || self.attrs.is_finished_dir(&stat, &dirs.target));
         let mut visit = Visit::default();
-        let listed = self.list(&dirs, &mut visit)?;
+        let listed = if self.is_left_out(&stat) { Ok(()) } else { self.list(&dirs, &mut visit)? };
         if self.is_stopped() {
             return Ok(());
         }
@@ -288,6 +288,12 @@ impl<'a> Walker<'a> {
             return Err(Step::IntoItself.fault()(Errno::ELOOP));
         }
         Ok((dirs, stat))
+    }
+
+    /// Whether a directory is on another file system, and only wanted as the place for that.
+    fn is_left_out(&self, dir: &Stat) -> bool {
+        self.job.plan.one_file_system
+            && self.plan_entry().is_some_and(|entry| entry.device != dir.identity().0)
     }
 
     /// Goes through all names of a directory, a chunk at a time.

@@ -51,12 +51,18 @@ pub enum Step {
     IntoItself,
     /// The source is a symlink to what it would replace.
     SameFile,
+    /// Keeping the old entry under another name.
+    Backup,
+    /// That name is the source's.
+    BackupIsSource,
+    /// It stands in the target, and the user wants to be told.
+    NotReplaced,
     /// Copiers died on it, again and again.
     KillsCopiers,
 }
 
 impl Step {
-    const ALL: [Step; 20] = [
+    const ALL: [Step; 23] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -76,6 +82,9 @@ impl Step {
         Step::Changed,
         Step::IntoItself,
         Step::SameFile,
+        Step::Backup,
+        Step::BackupIsSource,
+        Step::NotReplaced,
         Step::KillsCopiers,
     ];
 

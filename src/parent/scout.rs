@@ -77,7 +77,7 @@ fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Re
     let mut starts: Vec<OwnedFd> = vec![top];
     while let Some(start) = starts.pop() {
         process::enter(&start)?;
-        for found in WalkDir::new(".").min_depth(1) {
+        for found in WalkDir::new(".").min_depth(1).same_file_system(plan.one_file_system) {
             match found {
                 Ok(found) => {
                     work.entries += 1;

@@ -116,6 +116,12 @@ impl Stat {
         Stamp { seconds: self.0.st_atime, nanoseconds: self.0.st_atime_nsec }
     }
 
+    /// Whether its contents were changed later than the other's.
+    pub fn is_newer_than(&self, other: &Stat) -> bool {
+        let when = |stat: &Stat| (stat.0.st_mtime, stat.0.st_mtime_nsec);
+        when(self) > when(other)
+    }
+
     /// Last change of the contents.
     pub fn modified(&self) -> Stamp {
         Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
@@ -328,6 +334,11 @@ pub fn unlink(dir: impl AsFd, name: &CStr) -> Result<()> {
 /// Removes an empty directory.
 pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
     unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+}
+
+/// Gives an entry that is not a directory a second name in its directory; `EEXIST` if it is taken.
+pub fn link_within(dir: BorrowedFd<'_>, name: &CStr, second: &CStr) -> Result<()> {
+    unistd::linkat(dir, name, dir, second, AtFlags::empty())
 }
 
 /// Renames within one directory, in place of whatever file has the new name.

@@ -1,0 +1,153 @@
+//! What is to be replaced, kept under another name.
+//!
+//! The old entry gets its second name before the new one takes the first, so it is never without
+//! one, whoever is killed when.
+
+use super::dirs::Dirs;
+use crate::ipc::report::{Fault, Step};
+use crate::options::{Backup, Control};
+use crate::staging::staged_name;
+use crate::sys::Errno;
+use crate::sys::file::{self, Identity, Stat};
+use crate::sys::listing::Listing;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// The highest number of a backup of each name in one directory.
+#[derive(Default)]
+pub(super) struct Numbers {
+    of: Option<Identity>,
+    highest: HashMap<Vec<u8>, u64>,
+}
+
+impl Numbers {
+    /// Gives what `name` in the target is now a name more, as `backup` wants it.
+    pub(super) fn keep(
+        &mut self,
+        backup: &Backup,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let fault = Step::Backup.fault();
+        let numbered = match backup.control {
+            Control::Simple => false,
+            Control::Numbered => true,
+            Control::Existing => self.highest(dirs, name).map_err(&fault)? > 0,
+        };
+        if numbered {
+            self.keep_numbered(dirs, name)
+        } else {
+            keep_simple(backup, dirs, source, name)
+        }
+    }
+
+    fn keep_numbered(&mut self, dirs: &Dirs, name: &CStr) -> Result<(), Fault> {
+        let fault = Step::Backup.fault();
+        let mut number = self.highest(dirs, name).map_err(&fault)?;
+        loop {
+            number += 1;
+            let suffix = format!(".~{number}~");
+            match second_name(dirs, name, &with_suffix(name, suffix.as_bytes()).map_err(&fault)?) {
+                Err(Errno::EEXIST) => {} // somebody else was quicker
+                result => {
+                    self.highest.insert(name.to_bytes().to_vec(), number);
+                    return result.map_err(fault);
+                }
+            }
+        }
+    }
+
+    /// The highest number; the directory is listed once, not for each of its files.
+    fn highest(&mut self, dirs: &Dirs, name: &CStr) -> Result<u64, Errno> {
+        let identity = file::stat_fd(&dirs.target)?.identity();
+        if self.of != Some(identity) {
+            self.highest.clear();
+            let opened = file::open_dir_at(&dirs.target, c".")?; // with a position of its own
+            let mut listing = Listing::new();
+            while listing.fill(opened.as_fd())? {
+                while let Some((_, name)) = listing.next_entry() {
+                    if let Some((name, number)) = split_number(name.to_bytes()) {
+                        let highest = self.highest.entry(name.to_vec()).or_default();
+                        *highest = number.max(*highest);
+                    }
+                }
+            }
+            self.of = Some(identity);
+        }
+        Ok(self.highest.get(name.to_bytes()).copied().unwrap_or(0))
+    }
+}
+
+fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Result<(), Fault> {
+    let fault = Step::Backup.fault();
+    let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&fault)?;
+    match file::stat_at(&dirs.target, &second) {
+        Ok(old) if old.identity() == source.identity() => {
+            return Err(Step::BackupIsSource.fault()(Errno::EEXIST));
+        }
+        Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
+            Err(Errno::EEXIST) => {} // it has come meanwhile, and goes as any older one
+            result => return result.map_err(fault),
+        },
+        Ok(_) => {}
+        Err(errno) => return Err(fault(errno)),
+    }
+    let same = file::stat_at(&dirs.target, &second).map_err(&fault)?.identity()
+        == file::stat_at(&dirs.target, name).map_err(&fault)?.identity();
+    if same {
+        return Ok(()); // they are one file already, and to rename one to the other does nothing
+    }
+    // Beside it first: the older backup stays until this one is there.
+    let beside = staged_name(&second, 1);
+    match second_name(dirs, name, &beside) {
+        Err(Errno::EEXIST) => {
+            file::unlink(&dirs.target, &beside).map_err(&fault)?; // a killed run has left it
+            second_name(dirs, name, &beside).map_err(&fault)?;
+        }
+        result => result.map_err(&fault)?,
+    }
+    file::replace(&dirs.target, &beside, &second).map_err(fault)
+}
+
+/// A second name for what `name` is; where there are no hard links, another name.
+fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<(), Errno> {
+    match file::link_within(dirs.target.as_fd(), name, second) {
+        Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
+            file::rename_new(dirs.target.as_fd(), name, second)
+        }
+        result => result,
+    }
+}
+
+fn with_suffix(name: &CStr, suffix: &[u8]) -> Result<CString, Errno> {
+    CString::new([name.to_bytes(), suffix].concat()).map_err(|_| Errno::EINVAL)
+}
+
+/// `a` and 12 of `a.~12~`.
+fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
+    let name = name.strip_suffix(b"~")?;
+    let tilde = name.iter().rposition(|&byte| byte == b'~')?;
+    let digits = std::str::from_utf8(&name[tilde + 1..]).ok()?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) || digits.starts_with('0') {
+        return None;
+    }
+    Some((name[..tilde].strip_suffix(b".")?, digits.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numbered_backup_is_told_from_other_names() {
+        assert_eq!(split_number(b"a.~1~"), Some((&b"a"[..], 1)));
+        assert_eq!(split_number(b"a.~2~.~10~"), Some((&b"a.~2~"[..], 10)));
+        for other in [&b"a~"[..], b"a.~~", b"a.~x~", b"a.~01~", b"a~1~", b".~1", b"a.~-1~", b"~1~"]
+        {
+            assert_eq!(split_number(other), None, "{}", other.escape_ascii());
+        }
+    }
+}
