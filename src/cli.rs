@@ -1,7 +1,7 @@
 //! The command line: every flag, and nothing else. Only here is `clap` known.
 
 use crate::options::{
-    Backup, Control, Demand, Operands, Options, Permissions, Preserve, Update, When,
+    Backup, Control, Demand, Dereference, Operands, Options, Permissions, Preserve, Update, When,
 };
 use crate::plan::JOBS_MAX;
 use crate::quote::escape;
@@ -134,8 +134,16 @@ struct Flags {
     #[arg(long)]
     strip_trailing_slashes: bool,
 
-    /// Accepted for the sake of cp: symlinks are copied as symlinks
-    #[arg(short = 'P', long, visible_short_alias = 'd')]
+    /// Copy what symlinks lead to instead of them
+    #[arg(short = 'L', long, overrides_with_all = ["named", "no_dereference"])]
+    dereference: bool,
+
+    /// Copy what the symlinks named as SRC lead to; those below are copied as symlinks
+    #[arg(short = 'H', overrides_with_all = ["dereference", "no_dereference"])]
+    named: bool,
+
+    /// Copy symlinks as symlinks; it is so without a wish
+    #[arg(short = 'P', long, visible_short_alias = 'd', overrides_with_all = ["dereference", "named"])]
     no_dereference: bool,
 
     /// Accepted for the sake of cp: folders are always copied with all in them
@@ -354,6 +362,11 @@ impl Flags {
         if backup.is_some() && matches!(update, Update::None | Update::NoneFail) {
             return Err(usage("--backup and --update=none are mutually exclusive"));
         }
+        let dereference = match (self.dereference, self.named) {
+            (true, _) => Dereference::Always,
+            (_, true) => Dereference::Named,
+            _ => Dereference::Never,
+        };
         let one_file_system = self.one_file_system;
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
         let operands = self.into_operands()?;
@@ -362,6 +375,7 @@ impl Flags {
             preserve,
             update,
             backup,
+            dereference,
             one_file_system,
             jobs,
             verbose,

@@ -82,6 +82,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::BackupIsSource => {
             format!("backing up {target} would destroy the source; {source} not copied")
         }
+        Step::Cycle => format!("cannot copy cyclic symbolic link {source}"),
         Step::NotReplaced => format!("not replacing {target}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
@@ -97,6 +98,7 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::IntoItself => "cannot copy into itself".to_owned(),
         Step::SameFile => "source and target are the same file".to_owned(),
         Step::BackupIsSource => "backing up would destroy the source".to_owned(),
+        Step::Cycle => "cyclic symbolic link".to_owned(),
         Step::NotReplaced => "not replaced".to_owned(),
         Step::KillsCopiers => "copiers died on it".to_owned(),
         step => format!("cannot {}: {cause}", act(step)),
@@ -127,10 +129,12 @@ fn act(step: Step) -> &'static str {
         Step::Close => "close",
         Step::Publish => "give the final name to",
         Step::Backup => "back up",
+        Step::Follow => "follow",
         Step::Changed
         | Step::IntoItself
         | Step::SameFile
         | Step::BackupIsSource
+        | Step::Cycle
         | Step::NotReplaced
         | Step::KillsCopiers => "copy",
     }

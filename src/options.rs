@@ -14,6 +14,8 @@ pub struct Options {
     pub update: Update,
     /// How what is replaced is kept; `None` if it is not.
     pub backup: Option<Backup>,
+    /// Which symlinks in a source are followed.
+    pub dereference: Dereference,
     /// Whether to stay on the file system of each source.
     pub one_file_system: bool,
     /// How many copiers; the plan chooses if there is no wish.
@@ -88,6 +90,17 @@ pub enum Demand {
     IfPossible,
     /// It is a failure if it cannot be kept.
     Required,
+}
+
+/// Which symlinks in a source are followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dereference {
+    /// None: they are copied as symlinks.
+    Never,
+    /// Those that the user named.
+    Named,
+    /// All.
+    Always,
 }
 
 /// When a file that stands in the target is replaced.

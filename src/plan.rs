@@ -4,13 +4,13 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Backup, Operands, Options, Preserve, Update};
+use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub update: Update,
     /// How what is replaced is kept.
     pub backup: Option<Backup>,
+    /// Which symlinks in a source are followed.
+    pub dereference: Dereference,
     /// Whether directories on other file systems than their entry are left empty.
     pub one_file_system: bool,
     /// The permission bits that are taken away from what has none of its own to keep.
@@ -65,7 +67,8 @@ pub struct Entry {
 impl Plan {
     /// Looks at what the user named and decides; touches nothing.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
-        let mut planner = Planner::default();
+        let follow = options.dereference != Dereference::Never;
+        let mut planner = Planner { follow, ..Planner::default() };
         match &options.operands {
             Operands::Beside { source, suffix } => planner.copy_beside(source, suffix)?,
             Operands::Exactly { source, target } => planner.copy_onto(source, target)?,
@@ -86,6 +89,7 @@ impl Plan {
             preserve: options.preserve,
             update: options.update,
             backup: options.backup.clone(),
+            dereference: options.dereference,
             one_file_system: options.one_file_system,
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or_else(default_jobs),
@@ -97,6 +101,15 @@ impl Plan {
     /// The directory that `entry`'s source is in.
     pub fn source_dir(&self, entry: &Entry) -> BorrowedFd<'_> {
         self.dirs[entry.source_dir].as_fd()
+    }
+
+    /// Opens the directory at `path` from the directory that `entry`'s source is in. Symlinks on the
+    /// way are followed only if all are.
+    pub fn open_source(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.dereference {
+            Dereference::Always => file::open_dir_following(self.source_dir(entry), path),
+            _ => file::open_dir_beneath(self.source_dir(entry), path),
+        }
     }
 
     /// The directory that `entry`'s target is in; it exists.
@@ -151,6 +164,8 @@ fn waves(entries: &[Entry]) -> Vec<Range<u32>> {
 
 #[derive(Default)]
 struct Planner {
+    /// Whether the symlinks that the user named are followed.
+    follow: bool,
     entries: Vec<Entry>,
     dirs: Vec<OwnedFd>,
     opened: HashMap<PathBuf, usize>,
@@ -285,12 +300,17 @@ impl Planner {
         let stat = source
             .stat()
             .map_err(|errno| Refusal::cannot("stat", source.given, errno).hint_if_missing(errno))?;
+        let end =
+            if self.follow && stat.kind() == Kind::Symlink { Some(end_of(source)?) } else { None };
+        let (stat, (source_parent, source_name)) = match &end {
+            Some((stat, parent, name)) => (*stat, (parent.as_path(), name.as_os_str())),
+            None => (stat, source.split()),
+        };
         let is_dir = stat.kind() == Kind::Directory;
         if is_dir {
             file::may_read_dir(source.given)
                 .map_err(|errno| Refusal::cannot("read directory", source.given, errno))?;
         }
-        let (source_parent, source_name) = source.split();
         let source_dir = self.open(source_parent, "open directory")?;
         let target_dir_number = self.open(target_dir, "create a copy in")?;
         let entry = Entry {
@@ -396,6 +416,18 @@ impl Refusal {
             self
         }
     }
+}
+
+/// What a symlink that the user named leads to: what it is, the directory to open and the name there.
+fn end_of(source: &Operand<'_>) -> Result<(Stat, PathBuf, OsString), Refusal> {
+    let cannot = |errno| Refusal::cannot("follow", source.given, errno);
+    let stat = file::stat_path(source.given, true).map_err(cannot)?;
+    if stat.kind() == Kind::Directory {
+        return Ok((stat, source.given.to_owned(), OsString::from(".")));
+    }
+    let whole = source.given.canonicalize().map_err(|error| cannot(errno_of(&error)))?;
+    let end = Operand::parse(&whole);
+    Ok((stat, PathBuf::from(end.parent), end.name.to_owned()))
 }
 
 /// Whether one of the two is a symlink that leads to the other: a link that took the place of what

@@ -258,12 +258,12 @@ impl Attrs {
     /// Sets right what a complete entry lacks: other runs may have kept less.
     pub(super) fn mend(
         &self,
-        (from, name): (BorrowedFd<'_>, &CStr),
+        from: Node<'_>,
         (to, target_name): (BorrowedFd<'_>, &CStr),
         source: &Stat,
         target: &Stat,
     ) -> Result<(), Fault> {
-        let (from, node) = (Node::Named(from, name), Node::Named(to, target_name));
+        let node = Node::Named(to, target_name);
         let (hands, mut lacking) =
             if (source.owner(), source.group()) == (target.owner(), target.group()) {
                 (Hands::Right { moved: false }, None)

@@ -56,7 +56,7 @@ pub(crate) fn remove_leftover(
         Kind::File if contended => {
             // One without read permission cannot be asked. If a run that lives is building it, that
             // run finds its name gone (`still_named`) and gives up.
-            if let Ok(leftover) = file::open_source(dir, name) {
+            if let Ok(leftover) = file::open_source(dir, name, false) {
                 let lock = file::lock(leftover.as_fd(), file::Lock::Exclusive);
                 // The name may mean another file by now than the one that we have locked.
                 if lock == Err(Errno::EAGAIN) || !still_named(dir, name, leftover.as_fd()) {

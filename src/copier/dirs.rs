@@ -2,10 +2,11 @@
 
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
+use crate::options::Dereference;
 use crate::plan::{Entry, Plan};
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind};
+use crate::sys::file::{self, Kind, Stat};
 use crate::sys::process;
 use crate::sys::xattr;
 use std::ffi::{CStr, CString};
@@ -21,8 +22,21 @@ pub(super) struct Dirs {
     pub(super) existed: bool,
     /// Whether the target's default access list takes bits away from what is created in it.
     pub(super) masked: bool,
+    /// Whether symlinks in the source are followed.
+    pub(super) follow: bool,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
+}
+
+impl Dirs {
+    /// What `name` in the source is; what it leads to, if symlinks are followed.
+    pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
+        if self.follow {
+            file::stat_at_end(&self.source, name)
+        } else {
+            file::stat_at(&self.source, name)
+        }
+    }
 }
 
 /// What a child directory's mark says: how its target came to be.
@@ -114,7 +128,12 @@ pub(super) fn open_child(
     staged: bool,
     existed: bool,
 ) -> Result<Dirs, Fault> {
-    let source = file::open_dir_at(&dirs.source, name).map_err(Step::ReadDirectory.fault())?;
+    let source = if dirs.follow {
+        file::open_dir_following(dirs.source.as_fd(), name.to_bytes())
+    } else {
+        file::open_dir_at(&dirs.source, name)
+    }
+    .map_err(Step::ReadDirectory.fault())?;
     let target = match file::open_dir_at(&dirs.target, target_name) {
         Err(Errno::EACCES) if existed => open_locked(&dirs.target, target_name),
         result => result,
@@ -122,7 +141,8 @@ pub(super) fn open_child(
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
-    Ok(Dirs { source, target, staged, existed, masked, contended: false })
+    let follow = dirs.follow;
+    Ok(Dirs { source, target, staged, existed, masked, follow, contended: false })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -165,6 +185,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
+        follow: plan.dereference == Dereference::Always,
         contended: true,
     })
 }
@@ -173,8 +194,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
 pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Result<Dirs, Fault> {
     let entry = plan.entries.get(place.entry as usize);
     let entry = entry.ok_or_else(|| Step::ReadDirectory.fault()(Errno::EINVAL))?;
-    let source = file::open_dir_beneath(plan.source_dir(entry), place.source)
-        .map_err(Step::ReadDirectory.fault())?;
+    let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
     let top = plan.target_dir(entry);
     let target = match file::open_dir_beneath(top, place.target) {
         Err(Errno::EACCES) if existed => {
@@ -187,7 +207,8 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = xattr::has_default_list(target.as_fd());
-    Ok(Dirs { source, target, staged: place.staged, existed, masked, contended: false })
+    let (staged, follow) = (place.staged, plan.dereference == Dereference::Always);
+    Ok(Dirs { source, target, staged, existed, masked, follow, contended: false })
 }
 
 /// Appends a name to a path.

@@ -62,7 +62,7 @@ impl<'a> Files<'a> {
         if dirs.staged && kind == Kind::File {
             return self.staged_file(dirs, name, target_name);
         }
-        let source = file::stat_at(&dirs.source, name).map_err(Step::Stat.fault())?;
+        let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
         if source.kind() != kind {
             return Err(changed());
         }
@@ -103,7 +103,7 @@ impl<'a> Files<'a> {
             }
             return;
         }
-        let source = file::stat_at(&dirs.source, name);
+        let source = dirs.stat_source(name);
         let target = file::stat_at(&dirs.target, target_name);
         let complete = source.is_ok_and(|source| {
             let same = |target| self.is_same(dirs, &source, &target, name, target_name);
@@ -340,8 +340,14 @@ impl<'a> Files<'a> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<(), Fault> {
-        let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
-        self.attrs.mend((from, name), (to, target_name), source, old)
+        let to = (dirs.target.as_fd(), target_name);
+        if dirs.follow && source.kind() == Kind::File {
+            // By its name it would be the symlink that leads to it.
+            let from =
+                file::open_source(&dirs.source, name, true).map_err(Step::OpenSource.fault())?;
+            return self.attrs.mend(Node::Open(from.as_fd()), to, source, old);
+        }
+        self.attrs.mend(Node::Named(dirs.source.as_fd(), name), to, source, old)
     }
 
     /// Whether the target has all that the source has. A symlink must also say the same, and where
@@ -366,7 +372,9 @@ impl<'a> Files<'a> {
             Kind::File if !times_tell => {
                 let (from, _) = open_source(dirs, name)?;
                 // One that cannot be read is made anew.
-                let Ok(to) = file::open_source(&dirs.target, target_name) else { return Ok(false) };
+                let Ok(to) = file::open_source(&dirs.target, target_name, false) else {
+                    return Ok(false);
+                };
                 Ok(data::same(from.as_fd(), to.as_fd())?)
             }
             _ => Ok(true),
@@ -394,7 +402,7 @@ impl Filled {
 
 /// Opens the source and looks at it; another kind of thing than the listing said is a change.
 fn open_source(dirs: &Dirs, name: &CStr) -> Result<(OwnedFd, Stat), Unfinished> {
-    let from = match file::open_source(&dirs.source, name) {
+    let from = match file::open_source(&dirs.source, name, dirs.follow) {
         Ok(from) => from,
         Err(Errno::ELOOP | Errno::ENXIO) => return Err(changed()), // a symlink or a socket now
         Err(errno) => return Err(Step::OpenSource.fault()(errno).into()),

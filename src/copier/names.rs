@@ -11,7 +11,7 @@ use crate::ipc::report::{Fault, News, Report, Step};
 use crate::ipc::task::{self, Place};
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind};
+use crate::sys::file::{self, Identity, Kind};
 use std::ffi::CStr;
 
 impl Walker<'_> {
@@ -75,6 +75,10 @@ impl Walker<'_> {
             return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
         }
         let kind = match kind {
+            Kind::Unknown | Kind::Symlink if dirs.follow => match self.kind_at_end(dirs, name) {
+                Ok(kind) => kind,
+                Err(fault) => return self.settle_failed(Some(name), fault),
+            },
             Kind::Unknown => match file::stat_at(&dirs.source, name) {
                 Ok(stat) => stat.kind(),
                 Err(errno) => return self.settle_failed(Some(name), Step::Stat.fault()(errno)),
@@ -96,6 +100,33 @@ impl Walker<'_> {
             }
             Err(Unfinished::Dropped) => Ok(()), // the run ends, and nothing is counted any more
         }
+    }
+
+    /// What `name` is, or what it leads to; a symlink that leads nowhere, or back to where we are, is a
+    /// failure.
+    fn kind_at_end(&self, dirs: &Dirs, name: &CStr) -> Result<Kind, Fault> {
+        let itself = file::stat_at(&dirs.source, name).map_err(Step::Stat.fault())?;
+        if itself.kind() != Kind::Symlink {
+            return Ok(itself.kind());
+        }
+        let end = dirs.stat_source(name).map_err(Step::Follow.fault())?;
+        if end.kind() == Kind::Directory && self.is_above(end.identity()) {
+            return Err(Step::Cycle.fault()(Errno::ELOOP));
+        }
+        Ok(end.kind())
+    }
+
+    /// Whether the directory that the walk is at, or one that it came through, is this one.
+    ///
+    /// Costs a walk from the top; only symlinks to directories ask.
+    fn is_above(&self, identity: Identity) -> bool {
+        let Some(entry) = self.plan_entry() else { return false };
+        let slashes = self.source.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes.map(|(at, _)| at).chain([self.source.len()]);
+        ends.filter(|&end| end > 0).any(|end| {
+            let dir = self.job.plan.open_source(entry, &self.source[..end]);
+            dir.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == identity)
+        })
     }
 
     /// Makes a child directory and keeps it for later.

@@ -137,8 +137,7 @@ impl Walker<'_> {
 /// Sets the times and bits of a directory in which nothing will be changed any more.
 pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
     let entry = entry_of(plan, place)?;
-    let source = file::open_dir_beneath(plan.source_dir(entry), place.source)
-        .map_err(Step::ReadDirectory.fault())?;
+    let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
     let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
     let target = file::open_dir_beneath(plan.target_dir(entry), place.target)
         .map_err(Step::OpenTarget.fault())?;

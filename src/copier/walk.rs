@@ -141,7 +141,7 @@ impl<'a> Walker<'a> {
         Place { entry: self.entry, source: &self.source, target: &self.target, staged: self.staged }
     }
 
-    fn plan_entry(&self) -> Option<&'a Entry> {
+    pub(super) fn plan_entry(&self) -> Option<&'a Entry> {
         self.job.plan.entries.get(self.entry as usize)
     }
 

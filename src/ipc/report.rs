@@ -55,6 +55,10 @@ pub enum Step {
     Backup,
     /// That name is the source's.
     BackupIsSource,
+    /// Following a symlink.
+    Follow,
+    /// The symlink leads to a directory that it is in.
+    Cycle,
     /// It stands in the target, and the user wants to be told.
     NotReplaced,
     /// Copiers died on it, again and again.
@@ -62,7 +66,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 23] = [
+    const ALL: [Step; 25] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -84,6 +88,8 @@ impl Step {
         Step::SameFile,
         Step::Backup,
         Step::BackupIsSource,
+        Step::Follow,
+        Step::Cycle,
         Step::NotReplaced,
         Step::KillsCopiers,
     ];
@@ -116,8 +122,8 @@ impl Step {
     /// Whether the step concerns the source; the message then names the source.
     pub fn concerns_source(self) -> bool {
         use Step::{
-            Changed, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes, ReadDirectory,
-            Stat,
+            Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes,
+            ReadDirectory, Stat,
         };
         matches!(
             self,
@@ -126,6 +132,8 @@ impl Step {
                 | Stat
                 | Read
                 | ReadAttributes
+                | Follow
+                | Cycle
                 | Changed
                 | IntoItself
                 | KillsCopiers

@@ -3,6 +3,7 @@
 //! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names through `walkdir`, sizes through `lstat`.
 
 use crate::ipc::forecast::{Forecast, Work};
+use crate::options::Dereference;
 use crate::plan::{Entry, Plan};
 use crate::sys::file;
 use crate::sys::process::{self, Pid, Side};
@@ -51,7 +52,11 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
     let mut work = Work { entries: 0, bytes: 0, complete: false };
     for entry in &plan.entries {
         let source = plan.source_dir(entry);
-        let stat = match file::stat_at(source, &entry.source_name) {
+        let look = match plan.dereference {
+            Dereference::Always => file::stat_at_end,
+            _ => file::stat_at,
+        };
+        let stat = match look(source, &entry.source_name) {
             Ok(stat) => stat,
             Err(Errno::ENOENT) => continue,
             Err(errno) => return Err(errno),
@@ -73,11 +78,16 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
 /// `walkdir` names what it finds by path, and the kernel takes no path longer than `PATH_MAX`. So
 /// where one becomes too long, the scout goes there and begins anew with a short one.
 fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Result<()> {
-    let top = file::open_dir_beneath(plan.source_dir(entry), entry.source_name.to_bytes())?;
+    let top = plan.open_source(entry, entry.source_name.to_bytes())?;
+    let follow = plan.dereference == Dereference::Always;
     let mut starts: Vec<OwnedFd> = vec![top];
     while let Some(start) = starts.pop() {
         process::enter(&start)?;
-        for found in WalkDir::new(".").min_depth(1).same_file_system(plan.one_file_system) {
+        for found in WalkDir::new(".")
+            .min_depth(1)
+            .follow_links(follow)
+            .same_file_system(plan.one_file_system)
+        {
             match found {
                 Ok(found) => {
                     work.entries += 1;

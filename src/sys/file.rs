@@ -175,6 +175,21 @@ pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     opened.ok_or(Errno::EINVAL)
 }
 
+/// Opens the directory at `path`, which may be longer than `PATH_MAX`, wherever symlinks lead.
+pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut rest = path;
+    let mut opened: Option<OwnedFd> = None;
+    while !rest.is_empty() || opened.is_none() {
+        let (head, tail) = split_path(rest);
+        let base = opened.as_ref().map_or(root, AsFd::as_fd);
+        let head = if head.is_empty() { b"." } else { head };
+        opened = Some(fcntl::openat(base, head, flags, Mode::empty())?);
+        rest = tail;
+    }
+    opened.ok_or(Errno::EINVAL)
+}
+
 /// Cuts `path` at a slash so that the first part is short enough for one call.
 fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() < PATH_BYTES_MAX {
@@ -224,14 +239,12 @@ pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
 
 /// Opens a source file for reading.
 ///
-/// Never follows a symlink, never waits for the other end of a FIFO, never takes a terminal.
-pub fn open_source(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_NONBLOCK
-        | OFlag::O_NOCTTY
-        | OFlag::O_CLOEXEC;
-    fcntl::openat(dir, name, flags, Mode::empty())
+/// Follows a symlink only if `follow`, never waits for the other end of a FIFO, never takes a
+/// terminal.
+pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    fcntl::openat(dir, name, flags | nofollow, Mode::empty())
 }
 
 /// Creates a file that must not exist, open for writing.
