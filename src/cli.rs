@@ -1,7 +1,8 @@
 //! The command line: every flag, and nothing else. Only here is `clap` known.
 
 use crate::options::{
-    Backup, Control, Demand, Dereference, Operands, Options, Permissions, Preserve, Update, When,
+    Backup, Control, Demand, Dereference, Operands, Options, Permissions, Preserve, Update, Way,
+    When,
 };
 use crate::plan::JOBS_MAX;
 use crate::quote::escape;
@@ -122,9 +123,25 @@ struct Flags {
     #[arg(short = 'S', long, value_name = "SUFFIX", help_heading = REPLACING)]
     suffix: Option<OsString>,
 
-    /// Accepted for the sake of cp: what is replaced is always replaced by a new file
+    /// Let links take the place of what stands in the target
+    ///
+    /// A file that is replaced by a copy always makes room for a new file.
     #[arg(short = 'f', long, visible_alias = "remove-destination", help_heading = REPLACING)]
     force: bool,
+
+    /// Make hard links to the files of SRC instead of copies
+    ///
+    /// Symlinks are followed, unless -P or -H says otherwise.
+    #[arg(short = 'l', long, conflicts_with = "symbolic_link")]
+    link: bool,
+
+    /// Make symlinks to the files of SRC instead of copies
+    #[arg(short = 's', long)]
+    symbolic_link: bool,
+
+    /// Copy nothing of the contents of files, only what is kept beside them
+    #[arg(long, conflicts_with_all = ["link", "symbolic_link"])]
+    attributes_only: bool,
 
     /// Do not go into folders on other file systems
     #[arg(short = 'x', long)]
@@ -365,9 +382,17 @@ impl Flags {
         let dereference = match (self.dereference, self.named) {
             (true, _) => Dereference::Always,
             (_, true) => Dereference::Named,
+            // As cp: who wants hard links wants them to files, unless -P says otherwise.
+            _ if self.link && !self.no_dereference && !self.archive => Dereference::Always,
             _ => Dereference::Never,
         };
-        let one_file_system = self.one_file_system;
+        let way = match (self.link, self.symbolic_link, self.attributes_only) {
+            (true, ..) => Way::HardLink,
+            (_, true, _) => Way::Symlink,
+            (.., true) => Way::AttributesOnly,
+            _ => Way::Copy,
+        };
+        let (force, one_file_system) = (self.force, self.one_file_system);
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
         let operands = self.into_operands()?;
         Ok(Options {
@@ -375,6 +400,8 @@ impl Flags {
             preserve,
             update,
             backup,
+            way,
+            force,
             dereference,
             one_file_system,
             jobs,

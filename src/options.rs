@@ -14,6 +14,10 @@ pub struct Options {
     pub update: Update,
     /// How what is replaced is kept; `None` if it is not.
     pub backup: Option<Backup>,
+    /// What is made of the source's files.
+    pub way: Way,
+    /// Whether links may take the place of what stands in the target.
+    pub force: bool,
     /// Which symlinks in a source are followed.
     pub dereference: Dereference,
     /// Whether to stay on the file system of each source.
@@ -90,6 +94,19 @@ pub enum Demand {
     IfPossible,
     /// It is a failure if it cannot be kept.
     Required,
+}
+
+/// What is made of the source's files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Files with the same contents.
+    Copy,
+    /// Second names of theirs.
+    HardLink,
+    /// Symlinks to them.
+    Symlink,
+    /// Files with what is kept of them, but without their contents.
+    AttributesOnly,
 }
 
 /// Which symlinks in a source are followed.

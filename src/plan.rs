@@ -4,7 +4,7 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update};
+use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update, Way};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -33,6 +33,10 @@ pub struct Plan {
     pub update: Update,
     /// How what is replaced is kept.
     pub backup: Option<Backup>,
+    /// What is made of the source's files.
+    pub way: Way,
+    /// Whether links may take the place of what stands in the target.
+    pub force: bool,
     /// Which symlinks in a source are followed.
     pub dereference: Dereference,
     /// Whether directories on other file systems than their entry are left empty.
@@ -68,7 +72,8 @@ impl Plan {
     /// Looks at what the user named and decides; touches nothing.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let follow = options.dereference != Dereference::Never;
-        let mut planner = Planner { follow, ..Planner::default() };
+        let symlinks = options.way == Way::Symlink;
+        let mut planner = Planner { follow, symlinks, ..Planner::default() };
         match &options.operands {
             Operands::Beside { source, suffix } => planner.copy_beside(source, suffix)?,
             Operands::Exactly { source, target } => planner.copy_onto(source, target)?,
@@ -89,6 +94,8 @@ impl Plan {
             preserve: options.preserve,
             update: options.update,
             backup: options.backup.clone(),
+            way: options.way,
+            force: options.force,
             dereference: options.dereference,
             one_file_system: options.one_file_system,
             umask: crate::sys::process::umask(),
@@ -166,6 +173,8 @@ fn waves(entries: &[Entry]) -> Vec<Range<u32>> {
 struct Planner {
     /// Whether the symlinks that the user named are followed.
     follow: bool,
+    /// Whether symlinks to the sources are made.
+    symlinks: bool,
     entries: Vec<Entry>,
     dirs: Vec<OwnedFd>,
     opened: HashMap<PathBuf, usize>,
@@ -325,6 +334,7 @@ impl Planner {
             target_dir: target_dir_number,
         };
         self.check(&entry, &stat, target_dir)?;
+        self.check_symlinks(&entry)?;
         let name = (target_dir_number, entry.target_name.clone());
         // Nor may one be built under the name of another.
         let staged = (target_dir_number, staged_name(&entry.target_name, 0));
@@ -339,6 +349,23 @@ impl Planner {
         self.taken.extend([name, staged]);
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Refuses symlinks that would lead nowhere: what they say is the source as the user named it.
+    fn check_symlinks(&self, entry: &Entry) -> Result<(), Refusal> {
+        if !self.symlinks || entry.source_shown.is_absolute() {
+            return Ok(());
+        }
+        let here = file::stat_path(Path::new("."), true).map(|stat| stat.identity());
+        let there = file::stat_fd(self.dirs[entry.target_dir].as_fd()).map(|stat| stat.identity());
+        if !entry.is_dir && here.is_ok() && here == there {
+            return Ok(());
+        }
+        let shown = quote(entry.target_shown.as_os_str().as_bytes());
+        Err(Refusal {
+            message: format!("{shown}: can make relative symbolic links only in current directory"),
+            hint: Some("name the source by its absolute path"),
+        })
     }
 
     /// Refuses what would copy a thing onto or into itself, and a target that cannot be written.

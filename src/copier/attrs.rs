@@ -285,6 +285,19 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
+    /// Gives an entry that keeps its contents its source's times, if that is wanted.
+    pub(super) fn set_times_of(
+        &self,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+    ) -> Result<(), Fault> {
+        if !self.keep.timestamps {
+            return Ok(());
+        }
+        file::set_times_at(dir, name, source.accessed(), source.modified())
+            .map_err(Step::SetTimes.fault())
+    }
+
     /// Gives `to` its source's owner and group, if that is wanted.
     ///
     /// Who is not root may not give things away, and cp keeps silent about that; at least the

@@ -114,9 +114,10 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
 
 /// A second name for what `name` is; where there are no hard links, another name.
 fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<(), Errno> {
-    match file::link_within(dirs.target.as_fd(), name, second) {
+    let dir = dirs.target.as_fd();
+    match file::link(dir, name, dir, second, false) {
         Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
-            file::rename_new(dirs.target.as_fd(), name, second)
+            file::rename_new(dir, name, second)
         }
         result => result,
     }

@@ -13,7 +13,7 @@ use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, Step};
-use crate::options::Update;
+use crate::options::{Update, Way};
 use crate::plan::Plan;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -202,17 +202,19 @@ impl<'a> Files<'a> {
         target_name: &CStr,
     ) -> Result<bool, Unfinished> {
         // In the order of cp, which asks for these wishes before it looks what stands there.
-        match self.plan.update {
-            Update::Older if !source.is_newer_than(old) => return Ok(true),
-            Update::None => return Ok(true),
-            Update::NoneFail => return Err(Step::NotReplaced.fault()(Errno::EEXIST).into()),
-            _ => {}
+        if self.is_wanted_as_it_is(source, old)? {
+            return Ok(true);
         }
         if old.kind() == Kind::Directory {
             return Err(Step::Create.fault()(Errno::EISDIR).into());
         }
         if leads_to(dirs, source, name, old) {
             return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+        }
+        if self.plan.way == Way::AttributesOnly && source.type_bits() == old.type_bits() {
+            self.mend(dirs, source, old, name, target_name)?;
+            self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
+            return Ok(true);
         }
         if self.plan.update == Update::All {
             if old.identity() == source.identity() {
@@ -227,8 +229,22 @@ impl<'a> Files<'a> {
         Ok(true)
     }
 
+    /// Whether the user wants what stands in the target to stay, whatever it is.
+    pub(super) fn is_wanted_as_it_is(&self, source: &Stat, old: &Stat) -> Result<bool, Fault> {
+        match self.plan.update {
+            Update::Older => Ok(!source.is_newer_than(old)),
+            Update::None => Ok(true),
+            Update::NoneFail => Err(Step::NotReplaced.fault()(Errno::EEXIST)),
+            Update::Different | Update::All => Ok(false),
+        }
+    }
+
+    pub(super) fn may_replace_for_link(&self) -> bool {
+        self.plan.force || self.plan.backup.is_some()
+    }
+
     /// Keeps what is to be replaced, if the user wants that.
-    fn keep_old(
+    pub(super) fn keep_old(
         &mut self,
         dirs: &Dirs,
         source: &Stat,
@@ -281,6 +297,10 @@ impl<'a> Files<'a> {
     ) -> Result<Filled, Unfinished> {
         self.outbox.begin();
         let desk = self.desk;
+        if self.plan.way == Way::AttributesOnly {
+            desk.add(Count::BytesSpared, source.size());
+            return self.finish_file(dirs, &from, source, names, to);
+        }
         let (mut copied, mut pieces) = (0, 0);
         let result =
             data::copy(from.as_fd(), to.as_fd(), source.size(), &mut self.buffer, |bytes| {
@@ -293,14 +313,25 @@ impl<'a> Files<'a> {
         result?;
         // What was read in one call was read at one moment; a small file pays nothing here.
         let doubtful = pieces > 1 || copied < source.size();
-        let filled = if doubtful && has_changed(&from, source) {
-            Filled::Changed
-        } else {
-            let (from, to) = (from.as_fd(), to.as_fd());
-            Filled::Whole(self.attrs.finish_file(from, to, source, names, dirs.masked)?)
-        };
+        if doubtful && has_changed(&from, source) {
+            file::close(to).map_err(Step::Close.fault())?;
+            return Ok(Filled::Changed);
+        }
+        self.finish_file(dirs, &from, source, names, to)
+    }
+
+    fn finish_file(
+        &self,
+        dirs: &Dirs,
+        from: &OwnedFd,
+        source: &Stat,
+        names: &Names,
+        to: OwnedFd,
+    ) -> Result<Filled, Unfinished> {
+        let (from, open) = (from.as_fd(), to.as_fd());
+        let lacking = self.attrs.finish_file(from, open, source, names, dirs.masked)?;
         file::close(to).map_err(Step::Close.fault())?;
-        Ok(filled)
+        Ok(Filled::Whole(lacking))
     }
 
     /// Makes a name in a staged directory; `None` if an earlier run has made it and it is complete.
@@ -412,7 +443,7 @@ fn open_source(dirs: &Dirs, name: &CStr) -> Result<(OwnedFd, Stat), Unfinished> 
 }
 
 /// Makes a staged name; what a killed run left under it goes first.
-fn make_fresh<T>(
+pub(super) fn make_fresh<T>(
     dirs: &Dirs,
     staged: &CStr,
     mut create: impl FnMut(&CStr) -> Result<T, Errno>,
@@ -428,7 +459,7 @@ fn make_fresh<T>(
 }
 
 /// The name under which `name` is built where others look.
-fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
+pub(super) fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
     if dirs.contended {
         staged_name(name, 0) // what else is beside the source does not come along
     } else {
@@ -462,7 +493,7 @@ fn link_text(dirs: &Dirs, source: &Stat, name: &CStr) -> Result<CString, Unfinis
 }
 
 /// Removes what was begun. If that fails, the next run finds it incomplete and does it again.
-fn discard(dirs: &Dirs, name: &CStr) {
+pub(super) fn discard(dirs: &Dirs, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to tell; see above for why this one may be silent.
     }

@@ -10,6 +10,7 @@ pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
+mod instead;
 mod names;
 pub(crate) mod pending;
 mod reports;

@@ -1,18 +1,20 @@
 //! The names of a directory, one after the other: what becomes of each, and how it is told.
 
 use super::data::Unfinished;
-use super::dirs::{Child, Dirs, make_child, open_by_path, push_component};
+use super::dirs::{Child, Dirs, c_name, make_child, open_by_path, push_component};
 use super::file::Done;
+use super::instead::Instead;
 use super::reports::ParentGone;
 use super::share::Source;
 use super::walk::{Visit, Walker};
 use crate::ipc::counters::Count;
 use crate::ipc::report::{Fault, News, Report, Step};
 use crate::ipc::task::{self, Place};
+use crate::options::Way;
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 impl Walker<'_> {
     /// Copies names that another copier found in a directory too wide for it alone.
@@ -88,7 +90,16 @@ impl Walker<'_> {
         if kind == Kind::Directory {
             return self.child(dirs, name, target_name, visit);
         }
-        match self.files.copy(dirs, kind, name, target_name) {
+        let text;
+        let made = match self.job.plan.way {
+            Way::Copy | Way::AttributesOnly => self.files.copy(dirs, kind, name, target_name),
+            Way::HardLink => self.files.link(dirs, Instead::HardLink, name, target_name),
+            Way::Symlink => {
+                text = self.shown_source(name);
+                self.files.link(dirs, Instead::Symlink(&text), name, target_name)
+            }
+        };
+        match made {
             Ok(done) => self.settle(Some(name), done),
             Err(Unfinished::Fault(fault)) => {
                 // What is published must not hold the half that an earlier run left of it. A source
@@ -100,6 +111,13 @@ impl Walker<'_> {
             }
             Err(Unfinished::Dropped) => Ok(()), // the run ends, and nothing is counted any more
         }
+    }
+
+    /// The path of `name`, as the user would write it.
+    fn shown_source(&self, name: &CStr) -> CString {
+        let mut path = self.source.clone();
+        push_component(&mut path, name.to_bytes());
+        c_name(&self.plan_entry().map(|entry| entry.show_source(&path)).unwrap_or_default())
     }
 
     /// What `name` is, or what it leads to; a symlink that leads nowhere, or back to where we are, is a

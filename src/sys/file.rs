@@ -349,9 +349,17 @@ pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
     unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
 }
 
-/// Gives an entry that is not a directory a second name in its directory; `EEXIST` if it is taken.
-pub fn link_within(dir: BorrowedFd<'_>, name: &CStr, second: &CStr) -> Result<()> {
-    unistd::linkat(dir, name, dir, second, AtFlags::empty())
+/// Gives an entry that is not a directory a second name; `EEXIST` if it is taken. A symlink is itself
+/// unless `follow`.
+pub fn link(
+    from: BorrowedFd<'_>,
+    name: &CStr,
+    to: BorrowedFd<'_>,
+    second: &CStr,
+    follow: bool,
+) -> Result<()> {
+    let flags = if follow { AtFlags::AT_SYMLINK_FOLLOW } else { AtFlags::empty() };
+    unistd::linkat(from, name, to, second, flags)
 }
 
 /// Renames within one directory, in place of whatever file has the new name.
