@@ -82,6 +82,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::BackupIsSource => {
             format!("backing up {target} would destroy the source; {source} not copied")
         }
+        Step::JustCreated => format!("will not overwrite just-created {target} with {source}"),
         Step::Cycle => format!("cannot copy cyclic symbolic link {source}"),
         Step::NotReplaced => format!("not replacing {target}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
@@ -98,6 +99,7 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::IntoItself => "cannot copy into itself".to_owned(),
         Step::SameFile => "source and target are the same file".to_owned(),
         Step::BackupIsSource => "backing up would destroy the source".to_owned(),
+        Step::JustCreated => "will not overwrite what was just created".to_owned(),
         Step::Cycle => "cyclic symbolic link".to_owned(),
         Step::NotReplaced => "not replaced".to_owned(),
         Step::KillsCopiers => "copiers died on it".to_owned(),
@@ -134,6 +136,7 @@ fn act(step: Step) -> &'static str {
         | Step::IntoItself
         | Step::SameFile
         | Step::BackupIsSource
+        | Step::JustCreated
         | Step::Cycle
         | Step::NotReplaced
         | Step::KillsCopiers => "copy",

@@ -24,8 +24,8 @@ pub struct Plan {
     /// The things that the user named, each with its place in the target.
     pub entries: Vec<Entry>,
     /// The entries in the order in which they must be copied: what is in one wave may be copied
-    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), where the
-    /// last one named wins, as with cp.
+    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), or two
+    /// sources have one name; the last one named wins, as with cp.
     pub waves: Vec<Range<u32>>,
     /// What copies keep of their sources.
     pub preserve: Preserve,
@@ -43,6 +43,8 @@ pub struct Plan {
     pub one_file_system: bool,
     /// The permission bits that are taken away from what has none of its own to keep.
     pub umask: u32,
+    /// What the user should know, though it is no reason to refuse.
+    pub warnings: Vec<String>,
     /// How many copiers at most.
     pub jobs: u16,
     /// Whether finished names are reported.
@@ -64,6 +66,8 @@ pub struct Entry {
     pub is_dir: bool,
     /// The file system that it is on.
     pub device: u64,
+    /// Whether an earlier entry becomes the same file: then it must not be replaced.
+    pub again: bool,
     source_dir: usize,
     target_dir: usize,
 }
@@ -101,6 +105,7 @@ impl Plan {
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
+            warnings: planner.warnings,
             dirs: planner.dirs,
         })
     }
@@ -160,11 +165,19 @@ fn default_jobs() -> u16 {
 fn waves(entries: &[Entry]) -> Vec<Range<u32>> {
     let merges = |entry: &Entry| entry.target_name.as_c_str() == c".";
     let mut waves: Vec<Range<u32>> = Vec::new();
+    let mut places = HashSet::new(); // of the last wave
     for (number, entry) in (0..).zip(entries) {
+        let alone = merges(entry)
+            || waves.last().is_none_or(|wave| merges(&entries[wave.start as usize]))
+            || places.contains(&(entry.target_dir, &entry.target_name));
         match waves.last_mut() {
-            Some(wave) if !merges(entry) && !merges(&entries[wave.start as usize]) => wave.end += 1,
-            _ => waves.push(number..number + 1),
+            Some(wave) if !alone => wave.end += 1,
+            _ => {
+                places.clear();
+                waves.push(number..number + 1);
+            }
         }
+        places.insert((entry.target_dir, &entry.target_name));
     }
     waves
 }
@@ -178,7 +191,16 @@ struct Planner {
     entries: Vec<Entry>,
     dirs: Vec<OwnedFd>,
     opened: HashMap<PathBuf, usize>,
-    taken: HashSet<(usize, CString)>,
+    taken: HashMap<(usize, CString), Taken>,
+    /// The names under which entries may be built.
+    staged: HashSet<(usize, CString)>,
+    warnings: Vec<String>,
+}
+
+/// Who has a place in the target.
+struct Taken {
+    source: Identity,
+    is_dir: bool,
 }
 
 /// A path as the user gave it, cut into where it is and what it is called.
@@ -330,23 +352,46 @@ impl Planner {
             target_shown,
             is_dir,
             device: stat.identity().0,
+            again: false,
             source_dir,
             target_dir: target_dir_number,
         };
         self.check(&entry, &stat, target_dir)?;
         self.check_symlinks(&entry)?;
-        let name = (target_dir_number, entry.target_name.clone());
+        self.take(entry, stat.identity())
+    }
+
+    /// Adds an entry, if its place in the target is free or may be shared with an earlier one.
+    fn take(&mut self, mut entry: Entry, source: Identity) -> Result<(), Refusal> {
+        let kind = if entry.is_dir { "directory" } else { "file" };
+        let mine = Taken { source, is_dir: entry.is_dir };
+        let name = (entry.target_dir, entry.target_name.clone());
         // Nor may one be built under the name of another.
-        let staged = (target_dir_number, staged_name(&entry.target_name, 0));
-        let clash = self.taken.contains(&name) || self.taken.contains(&staged);
-        if clash && target_name != "." {
+        let staged = (entry.target_dir, staged_name(&entry.target_name, 0));
+        let clash = match self.taken.get(&name) {
+            _ if entry.target_name.as_c_str() == c"." => false,
+            None => self.taken.contains_key(&staged) || self.staged.contains(&name),
+            Some(earlier) if earlier.source == source => {
+                let shown = quote(entry.source_shown.as_os_str().as_bytes());
+                self.warnings.push(format!("source {kind} {shown} specified more than once"));
+                return Ok(());
+            }
+            // Directories are merged, the last one winning, and files are copied after the earlier ones:
+            // then it shows whether the user wants the second.
+            Some(earlier) => {
+                entry.again = !entry.is_dir;
+                earlier.is_dir != entry.is_dir
+            }
+        };
+        if clash {
             let shown = quote(entry.target_shown.as_os_str().as_bytes());
             return Err(Refusal {
                 message: format!("two sources would become {shown}"),
                 hint: Some("copy them in two runs, or into two directories"),
             });
         }
-        self.taken.extend([name, staged]);
+        self.taken.insert(name, mine);
+        self.staged.insert(staged);
         self.entries.push(entry);
         Ok(())
     }

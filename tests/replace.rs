@@ -264,3 +264,52 @@ fn stripped_of_slashes_a_symlink_is_itself() {
     assert_eq!(fs::read_link(env.path("copy")).unwrap(), Path::new("d"));
     env.assert_same("d", "contents");
 }
+
+#[test]
+fn of_two_sources_with_one_name_the_second_does_not_overwrite_the_first() {
+    for (options, code) in
+        [(&[][..], 1), (&["-b"], 1), (&["--backup=numbered"], 0), (&["-n"], 0), (&["-u"], 0)]
+    {
+        let (expected, env) = (Sandbox::new(), Sandbox::new());
+        for env in [&expected, &env] {
+            env.tree("one", ["text x first", "text d/f first", "text d/one 1"]);
+            env.tree("two", ["text x second", "text d/f second!", "text d/two 2"]).tree("dst", []);
+            for file in ["one/x", "one/d/f", "two/x", "two/d/f"] {
+                set_times(&env.path(file), (100, 0), (100, 0));
+            }
+        }
+        let sources = ["one/x", "one/d", "two/x", "two/d", "dst"];
+        let mut cp = Command::new("cp");
+        cp.arg("-rp").args(options).args(sources);
+        let theirs = expected.run(cp_in(&expected, cp));
+        theirs.exits(code);
+        for jobs in ["1", "8"] {
+            let run = env.pcopy([&["-p", "-j", jobs][..], options, &sources].concat());
+
+            run.exits(code);
+            let (cp, pcopy) = (texts(&expected.path("dst")), texts(&env.path("dst")));
+            assert_eq!(pcopy, cp, "{options:?}\n{}", run.story());
+            if code == 1 {
+                let words = "will not overwrite just-created 'dst/x' with 'two/x'";
+                theirs.stderr_has(words);
+                run.stderr_has(words);
+            }
+            fs::remove_dir_all(env.path("dst")).unwrap();
+            env.tree("dst", []);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_named_twice_is_copied_once_and_told() {
+    let env = planted();
+    env.tree("into", []);
+
+    let run = env.pcopy(["src/sub/both", "src/sub", "./src/sub/both", "src/./sub/", "into"]);
+
+    run.exits(0)
+        .stderr_has("pcopy: warning: source file './src/sub/both' specified more than once\n")
+        .stderr_has("pcopy: warning: source directory 'src/./sub' specified more than once\n");
+    env.assert_same("src/sub", "into/sub");
+    env.assert_same("src/sub/both", "into/both");
+}

@@ -24,6 +24,8 @@ pub(super) struct Dirs {
     pub(super) masked: bool,
     /// Whether symlinks in the source are followed.
     pub(super) follow: bool,
+    /// Whether what stands there under the entry's name was made by this run for another entry.
+    pub(super) again: bool,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
 }
@@ -142,7 +144,8 @@ pub(super) fn open_child(
     make_usable(&target, existed)?;
     let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
     let follow = dirs.follow;
-    Ok(Dirs { source, target, staged, existed, masked, follow, contended: false })
+    let (again, contended) = (false, false);
+    Ok(Dirs { source, target, staged, existed, masked, follow, again, contended })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -186,6 +189,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
         staged: false,
         existed: true,
         follow: plan.dereference == Dereference::Always,
+        again: entry.again,
         contended: true,
     })
 }
@@ -208,7 +212,8 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     make_usable(&target, existed)?;
     let masked = xattr::has_default_list(target.as_fd());
     let (staged, follow) = (place.staged, plan.dereference == Dereference::Always);
-    Ok(Dirs { source, target, staged, existed, masked, follow, contended: false })
+    let (again, contended) = (false, false);
+    Ok(Dirs { source, target, staged, existed, masked, follow, again, contended })
 }
 
 /// Appends a name to a path.

@@ -13,7 +13,7 @@ use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, Step};
-use crate::options::{Update, Way};
+use crate::options::{Control, Update, Way};
 use crate::plan::Plan;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -207,6 +207,11 @@ impl<'a> Files<'a> {
         }
         if old.kind() == Kind::Directory {
             return Err(Step::Create.fault()(Errno::EISDIR).into());
+        }
+        let numbered =
+            self.plan.backup.as_ref().is_some_and(|backup| backup.control == Control::Numbered);
+        if dirs.again && !numbered {
+            return Err(Step::JustCreated.fault()(Errno::EEXIST).into());
         }
         if leads_to(dirs, source, name, old) {
             return Err(Step::SameFile.fault()(Errno::EEXIST).into());

@@ -55,6 +55,8 @@ pub enum Step {
     Backup,
     /// That name is the source's.
     BackupIsSource,
+    /// This run has made it, from another source of that name.
+    JustCreated,
     /// Following a symlink.
     Follow,
     /// The symlink leads to a directory that it is in.
@@ -66,7 +68,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 25] = [
+    const ALL: [Step; 26] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -88,6 +90,7 @@ impl Step {
         Step::SameFile,
         Step::Backup,
         Step::BackupIsSource,
+        Step::JustCreated,
         Step::Follow,
         Step::Cycle,
         Step::NotReplaced,

@@ -61,6 +61,9 @@ impl<'a> Supervisor<'a> {
 
     /// Copies and finishes wave after wave, until all is done or the run is cut short.
     pub(super) fn copy(&mut self) -> End {
+        for warning in &self.plan.warnings {
+            self.screen.notice(&format!("warning: {warning}"));
+        }
         for wave in &self.plan.waves {
             let end = self.rounds(wave).unwrap_or_else(|unavailable| {
                 self.screen.error(&unavailable.to_string());
