@@ -126,8 +126,12 @@ struct Flags {
     /// Let links take the place of what stands in the target
     ///
     /// A file that is replaced by a copy always makes room for a new file.
-    #[arg(short = 'f', long, visible_alias = "remove-destination", help_heading = REPLACING)]
+    #[arg(short = 'f', long, help_heading = REPLACING)]
     force: bool,
+
+    /// The same, and with --attributes-only, too
+    #[arg(long, help_heading = REPLACING)]
+    remove_destination: bool,
 
     /// Make hard links to the files of SRC instead of copies
     ///
@@ -392,7 +396,9 @@ impl Flags {
             (.., true) => Way::AttributesOnly,
             _ => Way::Copy,
         };
-        let (force, one_file_system) = (self.force, self.one_file_system);
+        let one_file_system = self.one_file_system;
+        let remove_destination = self.remove_destination;
+        let force = self.force || remove_destination;
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
         let operands = self.into_operands()?;
         Ok(Options {
@@ -402,6 +408,7 @@ impl Flags {
             backup,
             way,
             force,
+            remove_destination,
             dereference,
             one_file_system,
             jobs,

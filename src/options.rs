@@ -18,6 +18,8 @@ pub struct Options {
     pub way: Way,
     /// Whether links may take the place of what stands in the target.
     pub force: bool,
+    /// Whether what stands in the target makes room even where its contents would be kept.
+    pub remove_destination: bool,
     /// Which symlinks in a source are followed.
     pub dereference: Dereference,
     /// Whether to stay on the file system of each source.

@@ -37,6 +37,8 @@ pub struct Plan {
     pub way: Way,
     /// Whether links may take the place of what stands in the target.
     pub force: bool,
+    /// Whether what stands in the target makes room even where its contents would be kept.
+    pub remove_destination: bool,
     /// Which symlinks in a source are followed.
     pub dereference: Dereference,
     /// Whether directories on other file systems than their entry are left empty.
@@ -100,6 +102,7 @@ impl Plan {
             backup: options.backup.clone(),
             way: options.way,
             force: options.force,
+            remove_destination: options.remove_destination,
             dereference: options.dereference,
             one_file_system: options.one_file_system,
             umask: crate::sys::process::umask(),

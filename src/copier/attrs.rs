@@ -298,6 +298,17 @@ impl Attrs {
             .map_err(Step::SetTimes.fault())
     }
 
+    /// Gives a symlink to a file that file's owner and times, if they are wanted.
+    pub(super) fn dress_symlink(
+        &self,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+    ) -> Result<(), Fault> {
+        let (_, lacking) = self.hand_over(Node::Named(dir, name), source);
+        self.set_times_of((dir, name), source)?;
+        lacking.map_or(Ok(()), Err)
+    }
+
     /// Gives `to` its source's owner and group, if that is wanted.
     ///
     /// Who is not root may not give things away, and cp keeps silent about that; at least the

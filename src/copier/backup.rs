@@ -4,11 +4,12 @@
 //! one, whoever is killed when.
 
 use super::dirs::Dirs;
+use super::file::discard;
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Backup, Control};
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Stat};
+use crate::sys::file::{self, Identity, Kind, Stat};
 use crate::sys::listing::Listing;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -88,6 +89,7 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
         Ok(old) if old.identity() == source.identity() => {
             return Err(Step::BackupIsSource.fault()(Errno::EEXIST));
         }
+        Ok(old) if old.kind() == Kind::Directory => return Err(fault(Errno::EISDIR)),
         Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
             Err(Errno::EEXIST) => {} // it has come meanwhile, and goes as any older one
             result => return result.map_err(fault),
@@ -109,7 +111,9 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
         }
         result => result.map_err(&fault)?,
     }
-    file::replace(&dirs.target, &beside, &second).map_err(fault)
+    file::replace(&dirs.target, &beside, &second)
+        .map_err(fault)
+        .inspect_err(|_| discard(dirs, &beside))
 }
 
 /// A second name for what `name` is; where there are no hard links, another name.

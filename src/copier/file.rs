@@ -35,7 +35,7 @@ pub(super) struct Files<'a> {
     numbers: Numbers,
     desk: Desk<'a>,
     outbox: Outbox<'a>,
-    attrs: Attrs,
+    pub(super) attrs: Attrs,
     buffer: Vec<u8>,
 }
 
@@ -216,7 +216,9 @@ impl<'a> Files<'a> {
         if leads_to(dirs, source, name, old) {
             return Err(Step::SameFile.fault()(Errno::EEXIST).into());
         }
-        if self.plan.way == Way::AttributesOnly && source.type_bits() == old.type_bits() {
+        let makes_room = self.plan.backup.is_some() || self.plan.remove_destination;
+        let keeps_contents = self.plan.way == Way::AttributesOnly && !makes_room;
+        if keeps_contents && source.type_bits() == old.type_bits() {
             self.mend(dirs, source, old, name, target_name)?;
             self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
             return Ok(true);
@@ -244,8 +246,11 @@ impl<'a> Files<'a> {
         }
     }
 
-    pub(super) fn may_replace_for_link(&self) -> bool {
-        self.plan.force || self.plan.backup.is_some()
+    /// Whether a link may take the place of a file. As with cp, symlinks and special files that are
+    /// not followed may without a wish.
+    pub(super) fn may_replace_for_link(&self, dirs: &Dirs, source: &Stat) -> bool {
+        let other = !dirs.follow && source.kind() != Kind::File;
+        other || self.plan.force || self.plan.backup.is_some()
     }
 
     /// Keeps what is to be replaced, if the user wants that.

@@ -33,7 +33,7 @@ impl Files<'_> {
         let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
         let target = dirs.target.as_fd();
         match instead.make(dirs, name, target_name) {
-            Ok(()) => return Ok(Done::Copied),
+            Ok(()) => return self.dress(dirs, instead, &source, target_name),
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
@@ -46,14 +46,14 @@ impl Files<'_> {
                 clean::remove(target, old.kind(), target_name).map_err(Step::Create.fault())?;
             }
             instead.make(dirs, name, target_name).map_err(Step::Create.fault())?;
-            return Ok(Done::Copied);
+            return self.dress(dirs, instead, &source, target_name);
         }
         if self.is_wanted_as_it_is(&source, &old)? {
             return Ok(Done::Skipped);
         }
         // Links are not copies that are brought up to date: as with cp, what is there stays unless
         // the user says otherwise.
-        if old.kind() == Kind::Directory || !self.may_replace_for_link() {
+        if old.kind() == Kind::Directory || !self.may_replace_for_link(dirs, &source) {
             return Err(Step::Create.fault()(Errno::EEXIST).into());
         }
         let staged = staged_name_for(dirs, target_name);
@@ -63,6 +63,20 @@ impl Files<'_> {
                 file::replace(target, &staged, target_name).map_err(Step::Publish.fault())
             })
             .inspect_err(|_| discard(dirs, &staged))?;
+        self.dress(dirs, instead, &source, target_name)
+    }
+
+    /// A symlink has an owner and times of its own; as with cp, they are the file's.
+    fn dress(
+        &self,
+        dirs: &Dirs,
+        instead: Instead<'_>,
+        source: &Stat,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        if let Instead::Symlink(_) = instead {
+            self.attrs.dress_symlink((dirs.target.as_fd(), target_name), source)?;
+        }
         Ok(Done::Copied)
     }
 }

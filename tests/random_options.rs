@@ -1,0 +1,180 @@
+//! Options that nobody thought of together, on trees that nobody thought of, against cp itself.
+//!
+//! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
+
+mod common;
+use common::things::*;
+use common::*;
+use proptest::prelude::*;
+use proptest::sample::{Index, select, subsequence};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What stands at a path: few paths, so that the trees meet.
+#[derive(Clone, Copy, Debug)]
+enum Thing {
+    File { bytes: usize, mode: u32, time: i64 },
+    Dir { mode: u32, time: i64 },
+    Symlink { to: &'static str, time: i64 },
+    Fifo { mode: u32, time: i64 },
+}
+
+type Things = BTreeMap<&'static str, Thing>;
+
+const PATHS: [&str; 12] =
+    ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f", "g", "g/b", "g/b.~1~"];
+
+const LEADS_TO: [&str; 8] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e"];
+
+/// In a target there are only files and folders: cp writes through symlinks and into FIFOs.
+fn thing(anything: bool) -> impl Strategy<Value = Thing> {
+    let mode = select(vec![0o644_u32, 0o755, 0o600, 0o640, 0o711, 0o444]);
+    let time = select(vec![100_i64, 200, 300]);
+    (0..if anything { 8 } else { 5 }, 0..40_usize, mode, time, select(LEADS_TO.to_vec())).prop_map(
+        |(kind, bytes, mode, time, to)| match kind {
+            0 | 1 => Thing::Dir { mode: mode | 0o700, time },
+            5 => Thing::Fifo { mode, time },
+            6 | 7 => Thing::Symlink { to, time },
+            _ => Thing::File { bytes, mode, time },
+        },
+    )
+}
+
+fn things(anything: bool) -> impl Strategy<Value = Things> {
+    let paths = subsequence(PATHS.to_vec(), 0..PATHS.len());
+    (paths, prop::collection::vec(thing(anything), PATHS.len()))
+        .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
+}
+
+/// Plants what can be: a path below something that is no folder is left out.
+fn plant(root: &Path, things: &Things, seed: &[u8]) {
+    fs::create_dir(root).unwrap();
+    let mut times = vec![(root.to_owned(), 50)];
+    for (path, thing) in things {
+        let at = root.join(path);
+        let parent = at.parent().unwrap();
+        if parent.is_symlink() || !parent.is_dir() {
+            continue;
+        }
+        let time = match *thing {
+            Thing::File { bytes, mode, time } => {
+                fs::write(&at, contents(&[seed, path.as_bytes()].concat(), bytes)).unwrap();
+                chmod(&at, mode);
+                time
+            }
+            Thing::Dir { mode, time } => {
+                fs::create_dir(&at).unwrap();
+                chmod(&at, mode);
+                time
+            }
+            Thing::Symlink { to, time } => {
+                std::os::unix::fs::symlink(to, &at).unwrap();
+                time
+            }
+            Thing::Fifo { mode, time } => {
+                node(&at, "fifo", 0, 0);
+                chmod(&at, mode);
+                time
+            }
+        };
+        times.push((at, time));
+    }
+    for (path, time) in times.into_iter().rev() {
+        set_times(&path, (time, 7), (time, 7));
+    }
+}
+
+/// Whether the end is a matter of chance, or cp does something that nobody would want.
+fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {
+    let is_other = |path: &&&str| {
+        matches!(source[**path], Thing::Symlink { .. } | Thing::Fifo { .. })
+            && matches!(target.get(**path), Some(Thing::File { .. }))
+    };
+    let says = |option: &str| words.iter().any(|word| word.starts_with(option));
+    // A source that has the name of a backup, too: which of the two comes first decides.
+    let meets_backup =
+        (says("-b") || says("--backup")) && source.keys().any(|path| path.ends_with('~'));
+    let has_fifo = source.values().any(|thing| matches!(thing, Thing::Fifo { .. }));
+    // Under -L cp does not replace by a FIFO, and links what -u has passed over or -s has made.
+    let follows_oddly = says("-L") && (has_fifo || says("-u") || says("-s"));
+    let keeps_contents = says("--attributes") && source.keys().any(|path| is_other(&path));
+    meets_backup || follows_oddly || keeps_contents
+}
+
+/// Words for both programs, and those for cp and for pcopy alone.
+type Words = (Vec<&'static str>, &'static [&'static str]);
+
+fn options() -> impl Strategy<Value = Words> {
+    let one = |words: &[&'static str]| select(words.to_vec());
+    (
+        one(&["-p", "-a"]),
+        one(&["-P", "-L", "-H", "-P", "-P"]),
+        one(&["", "", "-u", "-n"]),
+        one(&["", "", "-b", "--backup=numbered", "--backup=simple", "--backup=existing"]),
+        one(&["", "", "", "-l", "-s", "--attributes-only"]),
+        one(&["", "-f", "--remove-destination"]),
+    )
+        .prop_map(|(keep, follow, update, backup, way, force)| {
+            let backup = if update == "-n" { "" } else { backup };
+            let ours: &[&str] = if update.is_empty() { &["--update=all"] } else { &[] };
+            let words = [keep, follow, update, backup, way, force];
+            (words.into_iter().filter(|word| !word.is_empty()).collect(), ours)
+        })
+}
+
+fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<(), TestCaseError> {
+    let (both, ours) = words;
+    let env = Sandbox::new();
+    plant(&env.path("src"), source, b"source");
+    let from = env.path("src");
+    let from = from.to_str().unwrap();
+    for name in ["cp", "dst"] {
+        plant(&env.path(name), target, b"target");
+    }
+    let mut cp = Command::new("cp");
+    cp.arg("-rT").args(both).args([from, "cp"]).current_dir(env.path(""));
+    let theirs = env.run(cp);
+
+    let run = env.pcopy([&["-T", "-j", jobs][..], ours, both, &[from, "dst"]].concat());
+
+    let story = || format!("{both:?}\n{}\n{}", theirs.stderr, run.story());
+    if run.status.code() != theirs.status.code() {
+        return Err(TestCaseError::fail(format!("exit codes: {}", story())));
+    }
+    let wrong = differences(&env.listing("cp"), &env.listing("dst"));
+    if wrong.is_empty() { Ok(()) } else { Err(TestCaseError::fail(format!("{wrong}{}", story()))) }
+}
+
+fn number_from(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+#[test]
+fn options_that_cp_knows_do_what_they_do_for_cp() {
+    let seed = number_from("PCOPY_SEED", 1);
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases: u32::try_from(number_from("PCOPY_CASES", 300)).unwrap(),
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+
+    let result = runner.run(
+        &(things(true), things(false), options(), any::<Index>()),
+        |(source, target, words, jobs)| {
+            prop_assume!(!is_odd(&source, &target, &words));
+            check(&source, &target, &words, ["1", "2", "8"][jobs.index(3)])
+        },
+    );
+
+    if let Err(error) = result {
+        panic!("PCOPY_SEED={seed}: {error}");
+    }
+}
