@@ -1,43 +1,12 @@
 //! The same copy on every file system: made in images, mounted where only the test sees them.
 
 mod common;
+use common::disks::*;
 use common::things::*;
 use common::*;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-
-/// How to make a file system in an image: the program and its arguments.
-type Make = &'static [&'static str];
-
-const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
-/// Its listings do not say what an entry is.
-const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
-const XFS: Make = &["mkfs.xfs", "-q"];
-const BTRFS: Make = &["mkfs.btrfs", "-q"];
-const TMPFS: Make = &["tmpfs"];
-
-/// Mounts a new file system on `name`; says why if that cannot be.
-fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
-    let place = env.path(name);
-    fs::create_dir(&place).unwrap();
-    let kind = make[0].trim_start_matches("mkfs.");
-    if kind == "tmpfs" {
-        let words = ["-t", "tmpfs", "-o", "size=300M,mode=755", "tmpfs"];
-        return mount(&words, &place).ok_or_else(|| "cannot mount a tmpfs here".to_owned());
-    }
-    if !tool(make[0]) {
-        return Err(format!("{} is not installed", make[0]));
-    }
-    let image = env.path(format!("{name}.image"));
-    fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
-    let made = Command::new(make[0]).args(&make[1..]).arg(&image).output().unwrap();
-    assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));
-    let words = ["-t", kind, "-o", "loop"].map(OsStr::new);
-    mount(&[&words[..], &[image.as_os_str()]].concat(), &place)
-        .ok_or_else(|| format!("cannot mount {kind} from an image here"))
-}
 
 /// The mixed tree without what not every file system can hold: times before 1901, and symlinks of
 /// more than 1024 bytes.

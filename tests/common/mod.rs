@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part of it
 
 pub mod dead_disk;
+pub mod disks;
 pub mod live;
 pub mod terminal;
 pub mod things;
