@@ -79,6 +79,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::Changed => format!("{thing} changed while it was read"),
         Step::IntoItself => format!("cannot copy {thing} into itself, {target}"),
         Step::SameFile => format!("{source} and {target} are the same file"),
+        Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
     }
@@ -116,8 +117,27 @@ fn act(step: Step) -> &'static str {
         Step::SetPermissions => "set permissions of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
+        Step::Clone => "clone",
         Step::Changed | Step::IntoItself | Step::SameFile | Step::KillsCopiers => "copy",
     }
+}
+
+/// Whether the machine lacks what the user insisted on, and nothing else is wrong.
+pub fn lacks_capability(fault: Fault) -> bool {
+    fault.step == Step::Clone && means_unable(fault.errno)
+}
+
+/// Whether the kernel says that two files cannot share their bytes, so that another way may do.
+///
+/// Of the file systems or the kernel: `EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`. Of the files: `EINVAL`
+/// (one of them is kept without copy-on-write, or in other blocks), `ETXTBSY` (it is swapped to),
+/// `EPERM` and `EACCES` (a guard forbids it), `EBADF` (the file system calls a descriptor unfit).
+pub fn means_unable(errno: Errno) -> bool {
+    use Errno::{EACCES, EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV};
+    matches!(
+        errno,
+        EOPNOTSUPP | EXDEV | ENOTTY | ENOSYS | EINVAL | ETXTBSY | EPERM | EACCES | EBADF
+    )
 }
 
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.

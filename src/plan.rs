@@ -4,7 +4,7 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Operands, Options};
+use crate::options::{Operands, Options, When};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -31,6 +31,10 @@ pub struct Plan {
     pub jobs: u16,
     /// Whether finished names are reported.
     pub verbose: bool,
+    /// When zeros become holes.
+    pub sparse: When,
+    /// When files share their bytes with their sources.
+    pub reflink: When,
     dirs: Vec<OwnedFd>,
 }
 
@@ -73,6 +77,8 @@ impl Plan {
             entries: planner.entries,
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
+            sparse: options.sparse,
+            reflink: options.reflink,
             dirs: planner.dirs,
         })
     }

@@ -20,6 +20,8 @@ pub(super) struct Dirs {
     pub(super) existed: bool,
     /// Whether the target's default access list takes bits away from what is created in it.
     pub(super) masked: bool,
+    /// The device that the target is on.
+    pub(super) device: u64,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
 }
@@ -121,7 +123,8 @@ pub(super) fn open_child(
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = if existed { file::has_default_acl(target.as_fd()) } else { dirs.masked };
-    Ok(Dirs { source, target, staged, existed, masked, contended: false })
+    let device = if existed { device_of(&target)? } else { dirs.device };
+    Ok(Dirs { source, target, staged, existed, masked, device, contended: false })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -161,6 +164,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
             .try_clone_to_owned()
             .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
         masked: file::has_default_acl(target),
+        device: device_of(target)?,
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
@@ -186,7 +190,12 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = file::has_default_acl(target.as_fd());
-    Ok(Dirs { source, target, staged: place.staged, existed, masked, contended: false })
+    let device = device_of(&target)?;
+    Ok(Dirs { source, target, staged: place.staged, existed, masked, device, contended: false })
+}
+
+fn device_of(target: impl AsFd) -> Result<u64, Fault> {
+    file::stat_fd(target).map(|stat| stat.identity().0).map_err(Step::OpenTarget.fault())
 }
 
 /// Appends a name to a path.

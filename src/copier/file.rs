@@ -5,10 +5,13 @@
 //! be reading, it is made under a staged name and renamed over the old one, so that they see the
 //! old one or the new one, whole.
 
+use super::Job;
 use super::attrs;
 use super::clean::{self, remove_leftover, still_named};
-use super::data::{self, BUFFER_BYTES, Unfinished};
+use super::data::{BUFFER_BYTES, Transfer, Unfinished, Ways};
 use super::dirs::{Dirs, free_staged_name};
+use super::meter::Meter;
+use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::Step;
@@ -28,14 +31,15 @@ pub(super) enum Done {
 
 /// Copies files, symlinks and special files; owns the buffer.
 pub(super) struct Files<'a> {
+    job: Job<'a>,
     desk: Desk<'a>,
     outbox: Outbox<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>) -> Self {
-        Self { desk, outbox, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(job: Job<'a>, desk: Desk<'a>, outbox: Outbox<'a>) -> Self {
+        Self { job, desk, outbox, buffer: vec![0; BUFFER_BYTES] }
     }
 
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
@@ -186,8 +190,8 @@ impl<'a> Files<'a> {
 
     /// Data, times, bits, close: in this order, and each may fail the file.
     ///
-    /// A source that changed while it was read keeps what was read of it, without its time, so
-    /// that the next run copies it again.
+    /// A source that changed twice while it was read keeps what was read of it, without its time,
+    /// so that the next run copies it again.
     fn fill(
         &mut self,
         dirs: &Dirs,
@@ -196,24 +200,19 @@ impl<'a> Files<'a> {
         to: OwnedFd,
     ) -> Result<Read, Unfinished> {
         self.outbox.begin();
-        let desk = self.desk;
-        let (mut copied, mut pieces) = (0, 0);
-        let result =
-            data::copy(from.as_fd(), to.as_fd(), source.size(), &mut self.buffer, |bytes| {
-                desk.add(Count::Bytes, bytes);
-                copied += bytes;
-                pieces += 1;
-                if desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
-            });
-        desk.add(Count::BytesSpared, source.size().saturating_sub(copied));
-        result?;
-        // What was read in one call was read at one moment; a small file pays nothing here.
-        let doubtful = pieces > 1 || copied < source.size();
-        let read =
-            if doubtful && has_changed(&from, source) { Read::Changed } else { Read::Steady };
-        if read == Read::Steady {
-            attrs::finish_file(to.as_fd(), source, dirs.masked)?;
+        let pair = Pair::of(source.identity().0, dirs.device);
+        let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
+        let ends = (from.as_fd(), to.as_fd());
+        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
+        let result = transfer.copy_steady(source);
+        transfer.meter.end(source.size());
+        let steady = result?;
+        if let Some(read) = &steady {
+            // If it changed and was read again, the bits it was born with may be old ones.
+            let masked = dirs.masked || read.permissions() != source.permissions();
+            attrs::finish_file(to.as_fd(), read, masked)?;
         }
+        let read = if steady.is_some() { Read::Steady } else { Read::Changed };
         file::close(to).map_err(Step::Close.fault())?;
         Ok(read)
     }
@@ -344,12 +343,6 @@ fn discard(dirs: &Dirs, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to tell; see above for why this one may be silent.
     }
-}
-
-/// Files in /sys claim more bytes than they have, so it is not the number of bytes that tells.
-fn has_changed(from: &OwnedFd, before: &Stat) -> bool {
-    let same = |now: Stat| now.size() == before.size() && now.modified() == before.modified();
-    !file::stat_fd(from).is_ok_and(same)
 }
 
 fn data_bytes(stat: &Stat) -> u64 {

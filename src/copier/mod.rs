@@ -9,6 +9,7 @@ pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
+mod meter;
 mod names;
 pub(crate) mod pending;
 mod reports;

@@ -78,7 +78,7 @@ impl<'a> Walker<'a> {
         Self {
             job,
             desk,
-            files: Files::new(desk, reports.outbox),
+            files: Files::new(job, desk, reports.outbox),
             reports,
             listing: Some(Listing::new()),
             entry: 0,

@@ -45,10 +45,12 @@ pub enum Step {
     SameFile,
     /// Copiers died on it, again and again.
     KillsCopiers,
+    /// Making the target share the source's bytes.
+    Clone,
 }
 
 impl Step {
-    const ALL: [Step; 16] = [
+    const ALL: [Step; 17] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -65,6 +67,7 @@ impl Step {
         Step::IntoItself,
         Step::SameFile,
         Step::KillsCopiers,
+        Step::Clone,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {
