@@ -25,7 +25,7 @@ use std::str::FromStr;
     version,
     args_override_self = true,
     override_usage = "pcopy [OPTIONS] SRC DST\n       pcopy [OPTIONS] SRC... DIRECTORY\n       pcopy [OPTIONS] -t DIRECTORY SRC...\n       pcopy [OPTIONS] SRC",
-    after_help = "Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 11 target full or lost,\n14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it."
+    after_help = "Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it."
 )]
 struct Flags {
     /// What to copy, and where to
@@ -170,6 +170,23 @@ struct Flags {
     /// Accepted for the sake of cp: folders are always copied with all in them
     #[arg(short = 'R', long, visible_short_alias = 'r')]
     recursive: bool,
+    /// Leave holes for what is only zeros [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Data")]
+    sparse: Option<Sparse>,
+
+    /// Share the bytes of the source where the file system can (btrfs, xfs) [default: auto]
+    ///
+    /// Such a copy takes no time and no room until one of the two is changed.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        help_heading = "Data"
+    )]
+    reflink: Option<Reflink>,
 
     /// Copy with N processes, 1 to 512
     ///
@@ -346,6 +363,26 @@ enum Progress {
     Never,
 }
 
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum Sparse {
+    /// Where the source has holes
+    Auto,
+    /// Also where the source has blocks of zeros
+    Always,
+    /// Nowhere: all of it is written, and nothing is shared
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum Reflink {
+    /// If it can be shared, and copy it if not
+    Auto,
+    /// Share it, and fail if it cannot be
+    Always,
+    /// Copy it through memory
+    Never,
+}
+
 /// Reads the arguments. For `--help`, `--version` and usage errors the text is printed and the
 /// program leaves, with code 0 or 2.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Options {
@@ -396,6 +433,19 @@ impl Flags {
             (.., true) => Way::AttributesOnly,
             _ => Way::Copy,
         };
+        let sparse = match self.sparse {
+            Some(Sparse::Always) => When::Always,
+            Some(Sparse::Never) => When::Never,
+            Some(Sparse::Auto) | None => When::Auto,
+        };
+        let reflink = match self.reflink {
+            Some(Reflink::Always) if sparse != When::Auto => {
+                return Err(usage("--reflink=always can be used only with --sparse=auto"));
+            }
+            Some(Reflink::Always) => When::Always,
+            Some(Reflink::Never) => When::Never,
+            Some(Reflink::Auto) | None => When::Auto,
+        };
         let one_file_system = self.one_file_system;
         let remove_destination = self.remove_destination;
         let force = self.force || remove_destination;
@@ -411,6 +461,8 @@ impl Flags {
             remove_destination,
             dereference,
             one_file_system,
+            sparse,
+            reflink,
             jobs,
             verbose,
             quiet,
@@ -578,6 +630,11 @@ mod tests {
             &["a", "--suffix-name="],
             &["a", "--suffix-name=x/y"],
             &["a", "b", "--progress=sometimes"],
+            &["a", "b", "--sparse=sometimes"],
+            &["a", "b", "--sparse"],
+            &["a", "b", "--reflink=sometimes"],
+            &["a", "b", "--reflink", "--sparse=never"],
+            &["a", "b", "--sparse=always", "--reflink=always"],
             &["a", "b", "--no-such-flag"],
         ] {
             assert!(options(wrong).is_err(), "{wrong:?}");
@@ -649,5 +706,20 @@ mod tests {
         assert_eq!(progress("--progress"), When::Always);
         assert_eq!(progress("--progress=never"), When::Never);
         assert_eq!(progress("--progress=auto"), When::Auto);
+    }
+
+    #[test]
+    fn holes_and_clones_are_left_to_the_program_unless_somebody_insists() {
+        let wishes = |flags: &[&str]| {
+            let options = options(&[&["a", "b"], flags].concat()).unwrap();
+            (options.sparse, options.reflink)
+        };
+        assert_eq!(wishes(&[]), (When::Auto, When::Auto));
+        assert_eq!(wishes(&["--sparse=always"]), (When::Always, When::Auto));
+        assert_eq!(wishes(&["--sparse=always", "--sparse=never"]), (When::Never, When::Auto));
+        assert_eq!(wishes(&["--sparse=never", "--reflink=never"]), (When::Never, When::Never));
+        assert_eq!(wishes(&["--reflink"]), (When::Auto, When::Always));
+        assert_eq!(wishes(&["--reflink=always", "--sparse=auto"]), (When::Auto, When::Always));
+        assert_eq!(wishes(&["--reflink", "--reflink=auto"]), (When::Auto, When::Auto));
     }
 }

@@ -85,6 +85,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::JustCreated => format!("will not overwrite just-created {target} with {source}"),
         Step::Cycle => format!("cannot copy cyclic symbolic link {source}"),
         Step::NotReplaced => format!("not replacing {target}"),
+        Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
     }
@@ -130,6 +131,7 @@ fn act(step: Step) -> &'static str {
         Step::SetAttributes => "set extended attributes of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
+        Step::Clone => "clone",
         Step::Backup => "back up",
         Step::Follow => "follow",
         Step::Changed
@@ -141,6 +143,24 @@ fn act(step: Step) -> &'static str {
         | Step::NotReplaced
         | Step::KillsCopiers => "copy",
     }
+}
+
+/// Whether the machine lacks what the user insisted on, and nothing else is wrong.
+pub fn lacks_capability(fault: Fault) -> bool {
+    fault.step == Step::Clone && means_unable(fault.errno)
+}
+
+/// Whether the kernel says that two files cannot share their bytes, so that another way may do.
+///
+/// Of the file systems or the kernel: `EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`. Of the files: `EINVAL`
+/// (one of them is kept without copy-on-write, or in other blocks), `ETXTBSY` (it is swapped to),
+/// `EPERM` and `EACCES` (a guard forbids it), `EBADF` (the file system calls a descriptor unfit).
+pub fn means_unable(errno: Errno) -> bool {
+    use Errno::{EACCES, EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV};
+    matches!(
+        errno,
+        EOPNOTSUPP | EXDEV | ENOTTY | ENOSYS | EINVAL | ETXTBSY | EPERM | EACCES | EBADF
+    )
 }
 
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.

@@ -32,6 +32,10 @@ pub struct Options {
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
+    /// When to leave out what is only zeros: where the source has a hole, or wherever it can.
+    pub sparse: When,
+    /// When to make files that share their bytes with their sources: if it can be, or else fail.
+    pub reflink: When,
 }
 
 /// What a copy keeps of its source, beside type and contents.
@@ -190,10 +194,10 @@ pub enum Operands {
     },
 }
 
-/// When to do something that depends on a terminal.
+/// When to do something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
-    /// If standard error is a terminal.
+    /// If it fits: the progress line, if standard error is a terminal.
     Auto,
     /// In any case.
     Always,

@@ -1,6 +1,6 @@
 //! How a run ended: its numbers, its last line, its exit code.
 
-use crate::error::describe_kind;
+use crate::error::{describe_kind, lacks_capability};
 use crate::human;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::report::Fault;
@@ -16,6 +16,8 @@ pub mod code {
     pub const USAGE: u8 = 2;
     /// Refused before anything was touched.
     pub const REFUSED: u8 = 3;
+    /// The machine lacks what was insisted on (`--reflink=always`).
+    pub const INCAPABLE: u8 = 4;
     /// The target is full, over quota, read-only or broken; stopped early.
     pub const TARGET_LOST: u8 = 11;
     /// The numbers do not add up.
@@ -76,6 +78,9 @@ impl Outcome {
             End::TargetLost => Some(code::TARGET_LOST),
             End::CopiersDied | End::Unavailable => Some(code::COPIERS_DIED),
             End::Finished if !self.is_balanced() => Some(code::UNBALANCED),
+            End::Finished if self.kinds.iter().any(|(fault, _)| lacks_capability(*fault)) => {
+                Some(code::INCAPABLE)
+            }
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 Some(code::SOME_FAILED)
             }
@@ -190,6 +195,24 @@ mod tests {
         ];
         for (end, counts, expected) in cases {
             assert_eq!(outcome(end, &counts).code(), expected, "{end:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_told_before_other_failures() {
+        use Count::{Failed, Found};
+        for (step, errno, expected) in [
+            (Step::Clone, Errno::EOPNOTSUPP, code::INCAPABLE),
+            (Step::Clone, Errno::EINVAL, code::INCAPABLE),
+            (Step::Clone, Errno::ENOMEM, code::SOME_FAILED),
+            (Step::Create, Errno::EOPNOTSUPP, code::SOME_FAILED),
+        ] {
+            let mut outcome = outcome(End::Finished, &[(Found, 2), (Failed, 2)]);
+            outcome.kinds = vec![
+                (Fault { step: Step::OpenSource, errno: Errno::EACCES }, 1),
+                (Fault { step, errno }, 1),
+            ];
+            assert_eq!(outcome.code(), Some(expected), "{step:?} {errno}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! found here, so that a refusal never leaves anything half done.
 
 use crate::error::Refusal;
-use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update, Way};
+use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update, Way, When};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -51,6 +51,10 @@ pub struct Plan {
     pub jobs: u16,
     /// Whether finished names are reported.
     pub verbose: bool,
+    /// When zeros become holes.
+    pub sparse: When,
+    /// When files share their bytes with their sources.
+    pub reflink: When,
     dirs: Vec<OwnedFd>,
 }
 
@@ -109,6 +113,8 @@ impl Plan {
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
             warnings: planner.warnings,
+            sparse: options.sparse,
+            reflink: options.reflink,
             dirs: planner.dirs,
         })
     }

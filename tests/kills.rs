@@ -268,7 +268,8 @@ fn old_versions(env: &Sandbox) -> BTreeMap<PathBuf, Entry> {
 fn with_a_deadly_file(env: &Sandbox, arguments: &[&str]) -> std::process::Command {
     let bad = env.path("src/dir-0/bad").canonicalize().unwrap();
     let bad = bad.to_str().unwrap();
-    let options = ["-P", bad, "-e", "trace=read", "-e", "inject=read:signal=KILL"];
+    let kill = "inject=read,copy_file_range:signal=KILL";
+    let options = ["-P", bad, "-e", "trace=read,copy_file_range", "-e", kill];
     env.traced(&options, arguments)
 }
 
@@ -460,7 +461,8 @@ fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
     let env = Sandbox::new();
     env.tree("src", ["file small 10", "dir sub"]);
     fs::File::create(env.path("src/big")).unwrap().set_len(1 << 30).unwrap();
-    let mut run = env.command(["-j", "1", "src", "dst"]).stderr(Stdio::null()).spawn().unwrap();
+    let arguments = ["--sparse=never", "-j", "1", "src", "dst"];
+    let mut run = env.command(arguments).stderr(Stdio::null()).spawn().unwrap();
     let half = env.path(".dst.pcopy-partial/big");
     wait_until("a part was written", || {
         fs::metadata(&half).is_ok_and(|half| half.len() > 1_000_000)

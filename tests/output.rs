@@ -268,6 +268,8 @@ fn help_names_every_flag_and_exits_well() {
         "--target-directory",
         "--no-target-directory",
         "--suffix-name",
+        "--sparse",
+        "--reflink",
         "--verbose",
         "--quiet",
         "--progress",

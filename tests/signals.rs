@@ -245,7 +245,8 @@ fn a_signal_ends_a_run_that_has_only_its_last_names_left_to_say() {
 fn slow_file(env: &Sandbox) -> Live<'_> {
     env.tree("src", ["file big 64M", "file small 1K"]);
     let delay = ["-e", "trace=write", "-e", "inject=write:delay_enter=20000"];
-    let mut live = env.launch(env.traced(&delay, ["-j", "1", "src", "dst"]));
+    let run = ["--reflink=never", "-j", "1", "src", "dst"]; // through the buffer
+    let mut live = env.launch(env.traced(&delay, run));
     let partial = env.path(".dst.pcopy-partial/big");
     wait_until("the big file is begun", || {
         assert!(live.is_running(), "too quick");

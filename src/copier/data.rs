@@ -1,9 +1,17 @@
 //! The bytes of a file, from one open file to another.
 //!
-//! Ranges of large files, clones and holes get their own ways here.
+//! Three ways, the cheapest first: the two files share their bytes (a clone); the kernel copies
+//! them; they go through a buffer. Each goes on where the one before it ended, and only the last
+//! one says what went wrong, because it knows on which side. Holes stay holes.
 
+use super::meter::Meter;
+use crate::error::means_unable;
+use crate::ipc::abilities::{Abilities, Ability, Pair};
 use crate::ipc::report::{Fault, Step};
-use crate::sys::file;
+use crate::options::When;
+use crate::plan::Plan;
+use crate::sys::file::{self, Stat};
+use crate::sys::{Errno, bytes};
 use std::os::fd::BorrowedFd;
 
 /// How much is read and written at a time.
@@ -11,6 +19,14 @@ use std::os::fd::BorrowedFd;
 /// The whole of a small file, so that it takes one read and one write; of a large one as much as
 /// stays in the processor's cache between the two.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How much the kernel copies at a time: a slow disk must be done with it before a signal's patience
+/// ends, and on a fast one a call costs nothing beside it.
+const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What is all zeros becomes a hole in pieces of this size: the block of nearly all file systems.
+const HOLE_BYTES: usize = 4096;
+const ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
 /// Why the bytes did not arrive in full.
 pub(super) enum Unfinished {
@@ -26,33 +42,292 @@ impl From<Fault> for Unfinished {
     }
 }
 
-/// Copies `size` bytes, or to the end where the source has fewer or does not know its size.
-///
-/// `written` is told of each piece, and may end the copying. Returns how many bytes were copied.
-pub(super) fn copy(
-    source: BorrowedFd<'_>,
-    target: BorrowedFd<'_>,
-    size: u64,
-    buffer: &mut [u8],
-    mut written: impl FnMut(u64) -> Result<(), Unfinished>,
-) -> Result<u64, Unfinished> {
-    let mut total = 0;
-    loop {
-        let length = match size {
-            0 => buffer.len(), // files in /proc have no size and yet contents
-            _ => usize::try_from(size - total).map_or(buffer.len(), |left| left.min(buffer.len())),
-        };
-        let length = file::read(source, &mut buffer[..length]).map_err(Step::Read.fault())?;
-        if length == 0 {
-            return Ok(total);
-        }
-        file::write_all(target, &buffer[..length]).map_err(Step::Write.fault())?;
-        total += length as u64;
-        written(length as u64)?;
-        if total == size {
-            return Ok(total); // no read only to be told that this is the end
+/// The ways that a file may go: those that the user allows, without those that are known to end
+/// nowhere between its two devices.
+#[derive(Clone, Copy)]
+pub(super) struct Ways<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) abilities: &'a Abilities,
+    pub(super) pair: Pair,
+}
+
+impl Ways<'_> {
+    /// Whether a clone is tried.
+    ///
+    /// It pays for files of every size. Measured with 8 copiers and all the way to the disk: 20,000
+    /// files of 1 KB on btrfs 0.48 s against 1.13 s through a buffer, on xfs 0.40 s against 0.50 s;
+    /// 300 of 2 MiB 0.03 s against 0.64 s, and 0.01 s against 0.25 s.
+    fn may_clone(self, source: &Stat) -> bool {
+        match self.plan.reflink {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                self.plan.sparse == When::Auto
+                    && source.size() > 0
+                    && !self.abilities.lacks(self.pair, Ability::Clone)
+            }
         }
     }
+
+    /// Whether the kernel is asked to copy that many bytes.
+    ///
+    /// It saves one copy in memory: measured with one copier, 300 files of 2 MiB and one of 800 MiB
+    /// on tmpfs 0.25 s and 0.31 s against 0.28 s and 0.37 s through a buffer; on ext4, all the way
+    /// to the disk, 0.40 s and 0.56 s against 0.41 s and 0.60 s. What fits in the buffer gains
+    /// nothing (50,000 files of 1 KiB: tmpfs 0.27 s and 0.28 s, ext4 0.65 s and 0.68 s). On network
+    /// disks the bytes need not travel at all.
+    fn may_offload(self, bytes: u64) -> bool {
+        bytes > BUFFER_BYTES as u64
+            && self.plan.reflink == When::Auto
+            && self.plan.sparse == When::Auto
+            && !self.abilities.lacks(self.pair, Ability::CopyRange)
+    }
+
+    /// Keeps in mind what the pair cannot do, where that is what `errno` means.
+    fn note(self, ability: Ability, errno: Errno) {
+        if is_of_the_pair(errno) {
+            self.abilities.note_lack(self.pair, ability);
+        }
+    }
+}
+
+/// Whether no other file would fare better: what is said of file systems or of the kernel.
+fn is_of_the_pair(errno: Errno) -> bool {
+    matches!(errno, Errno::EOPNOTSUPP | Errno::EXDEV | Errno::ENOTTY | Errno::ENOSYS)
+}
+
+/// The copying of one file's bytes. Both files are open and at their beginning; the target is empty.
+pub(super) struct Transfer<'a> {
+    pub(super) source: BorrowedFd<'a>,
+    pub(super) target: BorrowedFd<'a>,
+    pub(super) ways: Ways<'a>,
+    pub(super) buffer: &'a mut [u8],
+    pub(super) meter: Meter<'a>,
+    /// Where both files are.
+    position: u64,
+    /// Where the last byte was written; behind it there is only a hole.
+    written: u64,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn new(
+        (source, target): (BorrowedFd<'a>, BorrowedFd<'a>),
+        ways: Ways<'a>,
+        buffer: &'a mut [u8],
+        meter: Meter<'a>,
+    ) -> Self {
+        Self { source, target, ways, buffer, meter, position: 0, written: 0 }
+    }
+
+    /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
+    ///
+    /// Says what the source was all the time that it was read; `None` if it changed the second
+    /// time, too. Looking again cannot be measured: 100,000 files of 1 KB on tmpfs take one
+    /// copier 0.71 s with it and without.
+    pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Option<Stat>, Unfinished> {
+        self.copy(stat)?;
+        let now = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
+        if is_unchanged(stat, &now) {
+            return Ok(Some(*stat)); // with the time of access before this one
+        }
+        if bytes::go_to(self.source, 0).is_err() {
+            return Ok(None); // it can be read once only
+        }
+        self.start_over()?;
+        self.copy(&now)?;
+        let again = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
+        Ok(is_unchanged(&now, &again).then_some(now))
+    }
+
+    /// Copies all bytes once: as many as `stat` tells, or to the end where there are fewer or it
+    /// does not know.
+    fn copy(&mut self, stat: &Stat) -> Result<(), Unfinished> {
+        if self.ways.may_clone(stat) && self.share(stat)? {
+            return Ok(());
+        }
+        match stat.size() {
+            0 => self.buffered(u64::MAX)?, // files in /proc have no size and yet contents
+            size if stat.allocated() < size && self.ways.plan.sparse != When::Never => {
+                self.around_holes(size)?
+            }
+            size => self.data(size)?,
+        }
+        if self.written < self.position {
+            bytes::set_size(self.target, self.position).map_err(Step::Write.fault())?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the beginning, with nothing copied.
+    fn start_over(&mut self) -> Result<(), Unfinished> {
+        bytes::set_size(self.target, 0).map_err(Step::Write.fault())?;
+        self.go_to(0)?;
+        self.written = 0;
+        self.meter.start_over();
+        Ok(())
+    }
+
+    /// Makes the target share the source's bytes; false if another way must be gone.
+    fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
+        let shared = bytes::clone_all(self.source, self.target);
+        let must = self.ways.plan.reflink == When::Always;
+        match shared {
+            Ok(()) if self.is_all_there(stat) => {
+                self.moved(stat.size())?;
+                Ok(true)
+            }
+            // The next way says what is wrong, if anything is.
+            Ok(()) if !must => self.start_over().map(|()| false),
+            Ok(()) => Err(Step::Clone.fault()(Errno::EIO).into()),
+            Err(errno) if must || !means_unable(errno) => Err(Step::Clone.fault()(errno).into()),
+            Err(errno) => {
+                self.ways.note(Ability::Clone, errno);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether a clone has all bytes. Linux before 6.13 does not tell of one that ended early on
+    /// xfs. A source that has another size by now is not the clone's fault, and is copied again.
+    fn is_all_there(&self, stat: &Stat) -> bool {
+        let size = |file| file::stat_fd(file).map(|now| now.size());
+        size(self.target) == Ok(stat.size()) || size(self.source) != Ok(stat.size())
+    }
+
+    /// Copies what is data, and leaves out what is not.
+    ///
+    /// Each turn ends farther on than it began, whatever the file system answers: what it cannot
+    /// tell or tells wrongly is data to the end.
+    fn around_holes(&mut self, size: u64) -> Result<(), Unfinished> {
+        let mut at = 0;
+        while at < size {
+            let data = match bytes::next_data(self.source, at) {
+                Ok(data) if data >= at => data.min(size),
+                Err(Errno::ENXIO) => size,
+                Err(_) if at == 0 => return self.data(size), // it knows nothing of holes
+                _ => at,
+            };
+            self.meter.spare(data - at)?;
+            let hole = match bytes::next_hole(self.source, data) {
+                Ok(hole) if hole > data => hole.min(size),
+                _ => size,
+            };
+            self.go_to(data)?;
+            self.data(hole - data)?;
+            if self.position < hole {
+                break; // the source ends here, before the size that it claimed
+            }
+            at = hole;
+        }
+        Ok(())
+    }
+
+    /// Copies the next `bytes` bytes, or to the end if there are fewer.
+    fn data(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        let end = self.position + bytes;
+        if self.ways.may_offload(bytes) {
+            self.offloaded(end)?;
+        }
+        self.buffered(end - self.position)
+    }
+
+    /// Has the kernel copy up to `end`. Where it stops earlier, for whatever reason, reading and
+    /// writing find out what there is.
+    fn offloaded(&mut self, end: u64) -> Result<(), Unfinished> {
+        while self.position < end {
+            let piece = usize::try_from(PIECE_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
+            match bytes::copy_range(self.source, self.target, piece) {
+                Ok(0) => break,
+                Ok(copied) => self.moved(copied.min(piece) as u64)?,
+                Err(errno) => {
+                    self.ways.note(Ability::CopyRange, errno);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and writes up to `bytes` bytes.
+    fn buffered(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        let mut left = bytes;
+        // No read only to be told that this is the end.
+        while left > 0 {
+            let length =
+                usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
+            let read =
+                file::read(self.source, &mut self.buffer[..length]).map_err(Step::Read.fault())?;
+            if read == 0 {
+                break;
+            }
+            left -= read as u64;
+            self.put(read)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the first `length` bytes of the buffer.
+    fn put(&mut self, length: usize) -> Result<(), Unfinished> {
+        if self.ways.plan.sparse == When::Always {
+            return self.dig(length);
+        }
+        file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;
+        self.moved(length as u64)
+    }
+
+    /// Writes the first `length` bytes of the buffer, but for blocks of zeros.
+    fn dig(&mut self, length: usize) -> Result<(), Unfinished> {
+        let mut at = 0;
+        while at < length {
+            let zeros = run(&self.buffer[at..length], true);
+            if zeros > 0 {
+                self.position += zeros as u64;
+                bytes::go_to(self.target, self.position).map_err(Step::Write.fault())?;
+                self.meter.spare(zeros as u64)?;
+            }
+            at += zeros;
+            let data = run(&self.buffer[at..length], false);
+            file::write_all(self.target, &self.buffer[at..at + data])
+                .map_err(Step::Write.fault())?;
+            at += data;
+            if data > 0 {
+                self.moved(data as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the next `bytes` bytes have arrived.
+    fn moved(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.position += bytes;
+        self.written = self.position;
+        self.meter.add(bytes)
+    }
+
+    fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {
+        bytes::go_to(self.source, position).map_err(Step::Read.fault())?;
+        bytes::go_to(self.target, position).map_err(Step::Write.fault())?;
+        self.position = position;
+        Ok(())
+    }
+}
+
+/// Whether nobody touched the source between two looks at it.
+///
+/// Files in /sys claim more bytes than they have, so it is not the number of bytes read that tells.
+/// The time of the last change cannot be set back, as that of the last write can.
+fn is_unchanged(before: &Stat, now: &Stat) -> bool {
+    now.size() == before.size()
+        && now.modified() == before.modified()
+        && now.changed() == before.changed()
+        && now.identity() == before.identity()
+}
+
+/// How many bytes at the front are blocks of nothing but zeros, or blocks with something else.
+fn run(bytes: &[u8], of_zeros: bool) -> usize {
+    let blocks = bytes.chunks(HOLE_BYTES);
+    let alike = blocks.take_while(|block| (**block == ZEROS[..block.len()]) == of_zeros);
+    alike.map(<[u8]>::len).sum()
 }
 
 /// Whether two files have the same contents, read from where they are.
@@ -71,5 +346,21 @@ pub(super) fn same(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<boo
                 Ok(read) => compared += read,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_of_whole_blocks_and_what_is_left_at_the_end() {
+        let mut bytes = vec![0; 3 * HOLE_BYTES + 10];
+        assert_eq!((run(&bytes, true), run(&bytes, false)), (bytes.len(), 0));
+        bytes[2 * HOLE_BYTES - 1] = 1;
+        assert_eq!((run(&bytes, true), run(&bytes, false)), (HOLE_BYTES, 0));
+        bytes[0] = 1;
+        assert_eq!((run(&bytes, true), run(&bytes, false)), (0, 2 * HOLE_BYTES));
+        assert_eq!((run(b"", true), run(b"", false)), (0, 0));
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Dirs {
     pub(super) follow: bool,
     /// Whether what stands there under the entry's name was made by this run for another entry.
     pub(super) again: bool,
+    /// The device that the target is on.
+    pub(super) device: u64,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
 }
@@ -143,9 +145,10 @@ pub(super) fn open_child(
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
+    let device = if existed { device_of(&target)? } else { dirs.device };
     let follow = dirs.follow;
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, masked, follow, again, contended })
+    Ok(Dirs { source, target, staged, existed, masked, follow, again, device, contended })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -185,6 +188,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
             .try_clone_to_owned()
             .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
         masked: xattr::has_default_list(target),
+        device: device_of(target)?,
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
@@ -211,9 +215,14 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, existed)?;
     let masked = xattr::has_default_list(target.as_fd());
+    let device = device_of(&target)?;
     let (staged, follow) = (place.staged, plan.dereference == Dereference::Always);
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, masked, follow, again, contended })
+    Ok(Dirs { source, target, staged, existed, masked, follow, again, device, contended })
+}
+
+fn device_of(target: impl AsFd) -> Result<u64, Fault> {
+    file::stat_fd(target).map(|stat| stat.identity().0).map_err(Step::OpenTarget.fault())
 }
 
 /// Appends a name to a path.

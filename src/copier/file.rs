@@ -5,16 +5,18 @@
 //! be reading, it is made under a staged name and renamed over the old one, so that they see the
 //! old one or the new one, whole.
 
+use super::Job;
 use super::attrs::{self, Attrs, Names};
 use super::backup::Numbers;
 use super::clean::{self, remove_leftover, still_named};
-use super::data::{self, BUFFER_BYTES, Unfinished};
+use super::data::{self, BUFFER_BYTES, Transfer, Unfinished, Ways};
 use super::dirs::{Dirs, free_staged_name};
+use super::meter::Meter;
+use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Control, Update, Way};
-use crate::plan::Plan;
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
@@ -31,7 +33,7 @@ pub(super) enum Done {
 
 /// Copies files, symlinks and special files; owns the buffer.
 pub(super) struct Files<'a> {
-    plan: &'a Plan,
+    job: Job<'a>,
     numbers: Numbers,
     desk: Desk<'a>,
     outbox: Outbox<'a>,
@@ -40,9 +42,9 @@ pub(super) struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(plan: &'a Plan, desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
+    pub(super) fn new(job: Job<'a>, desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
         Self {
-            plan,
+            job,
             numbers: Numbers::default(),
             desk,
             outbox,
@@ -209,21 +211,21 @@ impl<'a> Files<'a> {
             return Err(Step::Create.fault()(Errno::EISDIR).into());
         }
         let numbered =
-            self.plan.backup.as_ref().is_some_and(|backup| backup.control == Control::Numbered);
+            self.job.plan.backup.as_ref().is_some_and(|backup| backup.control == Control::Numbered);
         if dirs.again && !numbered {
             return Err(Step::JustCreated.fault()(Errno::EEXIST).into());
         }
         if leads_to(dirs, source, name, old) {
             return Err(Step::SameFile.fault()(Errno::EEXIST).into());
         }
-        let makes_room = self.plan.backup.is_some() || self.plan.remove_destination;
-        let keeps_contents = self.plan.way == Way::AttributesOnly && !makes_room;
+        let makes_room = self.job.plan.backup.is_some() || self.job.plan.remove_destination;
+        let keeps_contents = self.job.plan.way == Way::AttributesOnly && !makes_room;
         if keeps_contents && source.type_bits() == old.type_bits() {
             self.mend(dirs, source, old, name, target_name)?;
             self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
             return Ok(true);
         }
-        if self.plan.update == Update::All {
+        if self.job.plan.update == Update::All {
             if old.identity() == source.identity() {
                 return Err(Step::SameFile.fault()(Errno::EEXIST).into());
             }
@@ -238,7 +240,7 @@ impl<'a> Files<'a> {
 
     /// Whether the user wants what stands in the target to stay, whatever it is.
     pub(super) fn is_wanted_as_it_is(&self, source: &Stat, old: &Stat) -> Result<bool, Fault> {
-        match self.plan.update {
+        match self.job.plan.update {
             Update::Older => Ok(!source.is_newer_than(old)),
             Update::None => Ok(true),
             Update::NoneFail => Err(Step::NotReplaced.fault()(Errno::EEXIST)),
@@ -250,7 +252,7 @@ impl<'a> Files<'a> {
     /// not followed may without a wish.
     pub(super) fn may_replace_for_link(&self, dirs: &Dirs, source: &Stat) -> bool {
         let other = !dirs.follow && source.kind() != Kind::File;
-        other || self.plan.force || self.plan.backup.is_some()
+        other || self.job.plan.force || self.job.plan.backup.is_some()
     }
 
     /// Keeps what is to be replaced, if the user wants that.
@@ -261,7 +263,7 @@ impl<'a> Files<'a> {
         old: Option<&Stat>,
         name: &CStr,
     ) -> Result<(), Fault> {
-        match (&self.plan.backup, old) {
+        match (&self.job.plan.backup, old) {
             (Some(backup), Some(_)) => self.numbers.keep(backup, dirs, source, name),
             _ => Ok(()),
         }
@@ -295,8 +297,8 @@ impl<'a> Files<'a> {
 
     /// Data, attributes, close: in this order, and each may fail the file.
     ///
-    /// A source that changed while it was read keeps what was read of it, without its time, so
-    /// that the next run copies it again.
+    /// A source that changed twice while it was read keeps what was read of it, without its time,
+    /// so that the next run copies it again.
     fn fill(
         &mut self,
         dirs: &Dirs,
@@ -306,40 +308,35 @@ impl<'a> Files<'a> {
         to: OwnedFd,
     ) -> Result<Filled, Unfinished> {
         self.outbox.begin();
-        let desk = self.desk;
-        if self.plan.way == Way::AttributesOnly {
-            desk.add(Count::BytesSpared, source.size());
-            return self.finish_file(dirs, &from, source, names, to);
+        if self.job.plan.way == Way::AttributesOnly {
+            self.desk.add(Count::BytesSpared, source.size());
+            return self.finish_file(&from, source, names, to, dirs.masked);
         }
-        let (mut copied, mut pieces) = (0, 0);
-        let result =
-            data::copy(from.as_fd(), to.as_fd(), source.size(), &mut self.buffer, |bytes| {
-                desk.add(Count::Bytes, bytes);
-                copied += bytes;
-                pieces += 1;
-                if desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
-            });
-        desk.add(Count::BytesSpared, source.size().saturating_sub(copied));
-        result?;
-        // What was read in one call was read at one moment; a small file pays nothing here.
-        let doubtful = pieces > 1 || copied < source.size();
-        if doubtful && has_changed(&from, source) {
+        let pair = Pair::of(source.identity().0, dirs.device);
+        let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
+        let ends = (from.as_fd(), to.as_fd());
+        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
+        let result = transfer.copy_steady(source);
+        transfer.meter.end(source.size());
+        let Some(read) = result? else {
             file::close(to).map_err(Step::Close.fault())?;
             return Ok(Filled::Changed);
-        }
-        self.finish_file(dirs, &from, source, names, to)
+        };
+        // If it changed and was read again, the bits it was born with may be old ones.
+        let masked = dirs.masked || read.permissions() != source.permissions();
+        self.finish_file(&from, &read, names, to, masked)
     }
 
     fn finish_file(
         &self,
-        dirs: &Dirs,
         from: &OwnedFd,
         source: &Stat,
         names: &Names,
         to: OwnedFd,
+        masked: bool,
     ) -> Result<Filled, Unfinished> {
         let (from, open) = (from.as_fd(), to.as_fd());
-        let lacking = self.attrs.finish_file(from, open, source, names, dirs.masked)?;
+        let lacking = self.attrs.finish_file(from, open, source, names, masked)?;
         file::close(to).map_err(Step::Close.fault())?;
         Ok(Filled::Whole(lacking))
     }
@@ -507,12 +504,6 @@ pub(super) fn discard(dirs: &Dirs, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to tell; see above for why this one may be silent.
     }
-}
-
-/// Files in /sys claim more bytes than they have, so it is not the number of bytes that tells.
-fn has_changed(from: &OwnedFd, before: &Stat) -> bool {
-    let same = |now: Stat| now.size() == before.size() && now.modified() == before.modified();
-    !file::stat_fd(from).is_ok_and(same)
 }
 
 fn data_bytes(stat: &Stat) -> u64 {

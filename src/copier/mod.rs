@@ -11,12 +11,14 @@ mod data;
 mod dirs;
 mod file;
 mod instead;
+mod meter;
 mod names;
 pub(crate) mod pending;
 mod reports;
 mod share;
 mod walk;
 
+use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::{SharedRing, TakeError};
@@ -39,6 +41,8 @@ pub struct Job<'a> {
     pub counters: &'a Counters,
     /// Where what is said is kept until it has been sent.
     pub outboxes: &'a Outboxes,
+    /// What the file systems are known not to be able to do.
+    pub abilities: &'a Abilities,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just

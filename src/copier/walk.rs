@@ -81,7 +81,7 @@ impl<'a> Walker<'a> {
         Self {
             job,
             desk,
-            files: Files::new(job.plan, desk, reports.outbox, attrs),
+            files: Files::new(job, desk, reports.outbox, attrs),
             attrs,
             reports,
             listing: Some(Listing::new()),

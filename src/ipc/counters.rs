@@ -32,7 +32,7 @@ pub enum Count {
     Failed,
     /// Bytes of file data written.
     Bytes,
-    /// Bytes of files that were not written: skipped, failed or vanished.
+    /// Bytes of files that were not written: skipped, failed, vanished, or holes.
     BytesSpared,
 }
 

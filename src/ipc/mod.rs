@@ -1,5 +1,6 @@
 //! What the processes of a run share: the ring of tasks, the counters, the reports.
 
+pub mod abilities;
 pub mod counters;
 pub mod forecast;
 pub mod names;

@@ -65,10 +65,12 @@ pub enum Step {
     NotReplaced,
     /// Copiers died on it, again and again.
     KillsCopiers,
+    /// Making the target share the source's bytes.
+    Clone,
 }
 
 impl Step {
-    const ALL: [Step; 26] = [
+    const ALL: [Step; 27] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -95,6 +97,7 @@ impl Step {
         Step::Cycle,
         Step::NotReplaced,
         Step::KillsCopiers,
+        Step::Clone,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {

@@ -2,6 +2,7 @@
 
 use super::pool::{Pool, READ_BYTES};
 use crate::error::Unavailable;
+use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
@@ -38,6 +39,7 @@ pub(super) struct Round {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
+    pub(super) abilities: Abilities,
     pub(super) pool: Pool,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
@@ -60,6 +62,7 @@ impl Round {
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
+        let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
         let mut root = Vec::new();
         Task::Entries { first: wave.start, end: wave.end }.encode(&mut root);
         ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
@@ -67,6 +70,7 @@ impl Round {
             ring,
             counters,
             outboxes,
+            abilities,
             pool: Pool::default(),
             buffer: vec![0; READ_BYTES],
             stop: None,

@@ -177,6 +177,7 @@ impl<'a> Supervisor<'a> {
             ring: &round.ring,
             counters: &round.counters,
             outboxes: &round.outboxes,
+            abilities: &round.abilities,
             targets: &self.claim.targets,
             fresh: if round.is_first { &self.claim.fresh } else { &[] },
             passed_over: &self.ledger.passed_over,

@@ -126,6 +126,16 @@ impl Stat {
     pub fn modified(&self) -> Stamp {
         Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
     }
+
+    /// Last change of anything, which nobody can set.
+    pub fn changed(&self) -> Stamp {
+        Stamp { seconds: self.0.st_ctime, nanoseconds: self.0.st_ctime_nsec }
+    }
+
+    /// Bytes that take room; less than the size if there are holes.
+    pub fn allocated(&self) -> u64 {
+        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
+    }
 }
 
 impl From<Stamp> for TimeSpec {
@@ -289,7 +299,7 @@ pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
 }
 
 /// Does `call` again for as long as a signal handler gets in its way.
-fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}

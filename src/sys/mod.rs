@@ -4,6 +4,7 @@
 //! numbers ([`Errno`]); what they mean for a run is decided above.
 #![allow(unsafe_code)] // system calls that nix lacks, and memory shared with other processes
 
+pub mod bytes;
 pub mod file;
 pub mod futex;
 pub mod listing;

@@ -1,0 +1,80 @@
+//! What one file adds to the numbers while it is copied.
+
+use super::data::Unfinished;
+use crate::ipc::counters::{Count, Desk};
+
+/// Counts the bytes of one file as they arrive or turn out to be holes.
+///
+/// A file that is copied twice, because it changed meanwhile, is counted once: the second time
+/// nothing is added until it comes farther than the first.
+pub(super) struct Meter<'a> {
+    desk: Desk<'a>,
+    /// How far the present attempt has come.
+    done: u64,
+    /// What was counted.
+    counted: u64,
+}
+
+impl<'a> Meter<'a> {
+    pub(super) fn new(desk: Desk<'a>) -> Self {
+        Self { desk, done: 0, counted: 0 }
+    }
+
+    /// Counts bytes that were written; this may end the copying.
+    pub(super) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.count(Count::Bytes, bytes)
+    }
+
+    /// Counts bytes that need not be written; this may end the copying.
+    pub(super) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.count(Count::BytesSpared, bytes)
+    }
+
+    /// Begins with the first byte again.
+    pub(super) fn start_over(&mut self) {
+        self.done = 0;
+    }
+
+    /// Counts, of a file of that many bytes, what will not be written any more.
+    pub(super) fn end(self, size: u64) {
+        self.desk.add(Count::BytesSpared, size.saturating_sub(self.counted));
+    }
+
+    fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
+        self.done = self.done.saturating_add(bytes);
+        let new = self.done.saturating_sub(self.counted);
+        if new > 0 {
+            self.desk.add(count, new);
+            self.counted = self.done;
+        }
+        if self.desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::counters::Counters;
+
+    #[test]
+    fn a_file_that_is_copied_twice_is_counted_once() {
+        let counters = Counters::create(1).unwrap();
+        let mut meter = Meter::new(counters.desk(0));
+        assert!(meter.add(100).is_ok() && meter.spare(50).is_ok());
+        meter.start_over();
+        assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
+        meter.end(200);
+        let totals = counters.totals();
+        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSpared)), (130, 70));
+    }
+
+    #[test]
+    fn an_order_to_drop_the_file_is_heard_with_every_piece() {
+        let counters = Counters::create(1).unwrap();
+        let mut meter = Meter::new(counters.desk(0));
+        assert!(meter.add(1).is_ok());
+        counters.abandon();
+        assert!(matches!(meter.add(1), Err(Unfinished::Dropped)));
+        assert!(matches!(meter.spare(0), Err(Unfinished::Dropped)));
+    }
+}
