@@ -39,6 +39,10 @@ struct Flags {
     #[arg(long, value_name = "SUFFIX")]
     suffix_name: Option<OsString>,
 
+    /// Do not keep WHAT: 'links' makes each name of a hard-linked file a file of its own
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["links"])]
+    no_preserve: Vec<String>,
+
     /// Copy with N processes, 1 to 512
     ///
     /// Up to the number of processors each makes a copy in memory faster; on cold disks and
@@ -100,7 +104,8 @@ impl Flags {
             Some(Progress::Auto) | None => When::Auto,
         };
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
-        Ok(Options { operands: self.into_operands()?, jobs, verbose, quiet, progress })
+        let links = !self.no_preserve.iter().any(|what| what == "links");
+        Ok(Options { operands: self.into_operands()?, jobs, verbose, quiet, progress, links })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {
@@ -235,6 +240,14 @@ mod tests {
         };
         assert_eq!(both("-q", "-v"), (true, false));
         assert_eq!(both("-v", "-q"), (false, true));
+    }
+
+    #[test]
+    fn hard_links_are_kept_unless_that_is_not_wanted() {
+        let links = |flags: &[&str]| options(&[&["a", "b"], flags].concat()).unwrap().links;
+        assert!(links(&[]));
+        assert!(!links(&["--no-preserve=links"]));
+        assert!(options(&["a", "b", "--no-preserve=x"]).is_err());
     }
 
     #[test]

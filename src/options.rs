@@ -16,6 +16,8 @@ pub struct Options {
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
+    /// Whether names of one file become names of one file.
+    pub links: bool,
 }
 
 /// The paths of the command line, in the roles that its form gives them.

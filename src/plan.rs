@@ -31,6 +31,8 @@ pub struct Plan {
     pub jobs: u16,
     /// Whether finished names are reported.
     pub verbose: bool,
+    /// Whether names of one file become names of one file.
+    pub links: bool,
     dirs: Vec<OwnedFd>,
 }
 
@@ -73,6 +75,7 @@ impl Plan {
             entries: planner.entries,
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
+            links: options.links,
             dirs: planner.dirs,
         })
     }

@@ -10,11 +10,12 @@ use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::{Dirs, free_staged_name};
 use crate::ipc::counters::{Count, Desk};
+use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::Step;
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Stat};
+use crate::sys::file::{self, Identity, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -23,6 +24,7 @@ use std::os::unix::ffi::OsStringExt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
     Copied,
+    Linked,
     Skipped,
 }
 
@@ -30,12 +32,16 @@ pub(super) enum Done {
 pub(super) struct Files<'a> {
     desk: Desk<'a>,
     outbox: Outbox<'a>,
+    /// Where copiers agree on which name of a file is copied; nothing where each is on its own.
+    firsts: Option<&'a Firsts>,
+    /// The inode of the entry that was just looked at, if it has several names.
+    pub(super) linked: Option<Identity>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>) -> Self {
-        Self { desk, outbox, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(desk: Desk<'a>, outbox: Outbox<'a>, firsts: Option<&'a Firsts>) -> Self {
+        Self { desk, outbox, firsts, linked: None, buffer: vec![0; BUFFER_BYTES] }
     }
 
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
@@ -46,6 +52,7 @@ impl<'a> Files<'a> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
+        self.linked = None;
         if dirs.staged && kind == Kind::File {
             return self.staged_file(dirs, name, target_name);
         }
@@ -53,6 +60,7 @@ impl<'a> Files<'a> {
         if source.kind() != kind {
             return Err(changed());
         }
+        self.come_first(&source)?;
         if dirs.staged {
             self.staged_other(dirs, &source, name, target_name)
         } else {
@@ -68,6 +76,7 @@ impl<'a> Files<'a> {
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
         let (from, source) = open_source(dirs, name)?;
+        self.come_first(&source)?;
         let Some(to) = make(dirs, target_name, &source, |name| {
             file::create_file(&dirs.target, name, attrs::birth_permissions(&source))
         })?
@@ -79,6 +88,13 @@ impl<'a> Files<'a> {
             Read::Steady => Ok(Done::Copied),
             Read::Changed => Err(changed()),
         }
+    }
+
+    /// Notes a file that has several names; goes on with the one that comes first, in the round.
+    fn come_first(&mut self, source: &Stat) -> Result<(), Unfinished> {
+        let Some(firsts) = self.firsts.filter(|_| source.links() > 1) else { return Ok(()) };
+        self.linked = Some(source.identity());
+        if firsts.is_first(source.identity()) { Ok(()) } else { Err(Unfinished::Deferred) }
     }
 
     /// Removes what an earlier round or run has left half done of an entry that has failed.
@@ -280,7 +296,7 @@ fn make_fresh<T>(
 }
 
 /// The name under which `name` is built where others look.
-fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
+pub(super) fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
     if dirs.contended {
         staged_name(name, 0) // what else is beside the source does not come along
     } else {
@@ -298,7 +314,7 @@ fn is_ours(to: &OwnedFd) -> bool {
 }
 
 /// Whether the source is a symlink to the very thing that it would replace, and then to itself.
-fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
+pub(super) fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_end(&dirs.source, name).is_ok_and(|end| end.identity() == old.identity())
@@ -340,7 +356,7 @@ fn link_text(dirs: &Dirs, source: &Stat, name: &CStr) -> Result<CString, Unfinis
 }
 
 /// Removes what was begun. If that fails, the next run finds it incomplete and does it again.
-fn discard(dirs: &Dirs, name: &CStr) {
+pub(super) fn discard(dirs: &Dirs, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to tell; see above for why this one may be silent.
     }
@@ -352,10 +368,10 @@ fn has_changed(from: &OwnedFd, before: &Stat) -> bool {
     !file::stat_fd(from).is_ok_and(same)
 }
 
-fn data_bytes(stat: &Stat) -> u64 {
+pub(super) fn data_bytes(stat: &Stat) -> u64 {
     if stat.kind() == Kind::File { stat.size() } else { 0 }
 }
 
-fn changed() -> Unfinished {
+pub(super) fn changed() -> Unfinished {
     Step::Changed.fault()(Errno::ESTALE).into()
 }

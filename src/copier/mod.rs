@@ -9,6 +9,7 @@ pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
+mod links;
 mod names;
 pub(crate) mod pending;
 mod reports;
@@ -16,6 +17,8 @@ mod share;
 mod walk;
 
 use crate::ipc::counters::Counters;
+use crate::ipc::firsts::Firsts;
+use crate::ipc::groups::Groups;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
@@ -37,6 +40,13 @@ pub struct Job<'a> {
     pub counters: &'a Counters,
     /// Where what is said is kept until it has been sent.
     pub outboxes: &'a Outboxes,
+    /// Who comes first to a file with several names; nothing where names become files of their
+    /// own, or where links are being made.
+    pub firsts: Option<&'a Firsts>,
+    /// The names that are to become links, when all else is copied.
+    pub groups: &'a Groups,
+    /// Whether nobody has begun to make them.
+    pub unlinked: bool,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just

@@ -1,7 +1,9 @@
 //! What the processes of a run share: the ring of tasks, the counters, the reports.
 
 pub mod counters;
+pub mod firsts;
 pub mod forecast;
+pub mod groups;
 pub mod names;
 pub mod outbox;
 pub mod report;
