@@ -413,7 +413,8 @@ fn a_name_on_another_file_system_of_the_target_becomes_a_file_of_its_own() {
     let env = Sandbox::new();
     for number in 0..20 {
         env.tree("src", [format!("file here/{number} 100").as_str()]);
-        for other in ["here/other", "there/one", "there/two"] {
+        // One between the two that are together, whatever way the walk goes.
+        for other in ["there/one", "there/two", "also-here/other"] {
             link(&env, &format!("src/here/{number}"), &format!("src/{other}-{number}"));
         }
     }
@@ -439,7 +440,7 @@ fn a_name_on_another_file_system_of_the_target_becomes_a_file_of_its_own() {
                 let path = |name: &str| env.path(&target).join(format!("{name}{number}"));
                 assert_eq!(inode(path(one)), inode(path(other)), "{}", run.story());
             };
-            same("here/", "here/other-");
+            same("here/", "also-here/other-");
             same("there/one-", "there/two-");
         }
     }
@@ -612,6 +613,36 @@ fn a_link_on_which_copiers_always_die_is_named_and_passed_over() {
         env.assert_same("src/one", "dst/one");
         env.assert_same("src/two", "dst/two");
     }
+}
+
+#[test]
+fn a_copier_killed_right_after_making_a_link_takes_no_name_and_no_number_with_it() {
+    let name = "a_copier_killed_right_after_making_a_link_takes_no_name_and_no_number_with_it";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    farm(&env, "src", 10);
+    let options = ["-e", "trace=linkat", "-e", "inject=linkat:delay_exit=2000000:when=4"];
+    let live = env.launch(env.traced(&options, ["-v", "-j1", "src", "dst"]));
+    let links = env.path(".dst.pcopy-partial/two/0");
+    wait_until("the fourth link is made", || {
+        fs::read_dir(&links).is_ok_and(|dir| dir.count() == 4)
+    });
+    live.children().into_iter().for_each(|pid| send(pid, SIGKILL));
+
+    let run = live.end();
+
+    run.exits(0);
+    assert_same_links(&env, "src", "dst", &run.story());
+    let told: BTreeSet<&str> = run.stdout.lines().collect();
+    assert_eq!((told.len(), run.stdout.lines().count()), (25, 25), "{}", run.story());
+    assert_eq!(
+        (number_of(&run, "linked"), number_of(&run, "entries")),
+        (10, 15),
+        "{}",
+        run.story()
+    );
 }
 
 /// Chance, the same for the same seed.
