@@ -232,6 +232,39 @@ mod tests {
     }
 
     #[test]
+    fn a_linked_file_is_counted_and_told_once_whichever_of_its_names_comes_first() {
+        let other = Place { source: b"s/e", ..PLACE };
+        let totals = |counts: &[(Count, u64)]| {
+            let mut totals = Totals::default();
+            counts.iter().for_each(|&(count, number)| totals.set(count, number));
+            totals
+        };
+        for (next, put_off) in [(PLACE, other), (other, PLACE)] {
+            let mut ledger = Ledger::default();
+            ledger.note_leader((1, 5), PLACE, true);
+            ledger.end_round(&totals(&[(Count::Found, 2), (Count::Copied, 1)]));
+            assert_eq!(ledger.groups.sort(), 0, "a round knows nothing of the one before");
+            assert!(!ledger.is_untold(PLACE) && ledger.is_untold(other));
+
+            // The same name is found complete; the other one is made.
+            let made = u64::from(next == other);
+            ledger.note_leader((1, 5), next, made == 1);
+            ledger.groups.add((1, 5), put_off, false, Role::Follower);
+            let round = [(Count::Found, 2), (Count::Copied, made), (Count::Skipped, 1 - made)];
+            let copied = ledger.sum_up(totals(&round));
+            assert_eq!((copied.get(Count::Copied), copied.get(Count::Skipped)), (1, 0));
+
+            ledger.end_phase(&copied);
+            assert_eq!(ledger.groups.sort(), 1);
+            // Linked, killed, and found as a link.
+            ledger.end_link_round(&totals(&[(Count::Linked, 1)]));
+            let whole = ledger.sum_up(totals(&[(Count::Skipped, 1)]));
+            assert_eq!((whole.get(Count::Linked), whole.get(Count::Skipped)), (1, 0));
+            assert!(whole.balance());
+        }
+    }
+
+    #[test]
     fn the_waves_of_a_run_add_up() {
         let mut ledger = Ledger::default();
         let mut wave = Totals::default();
