@@ -108,6 +108,18 @@ pub fn describe_kind(fault: Fault) -> String {
     }
 }
 
+/// An entry that could not become a link and was copied as a file of its own; `others` says that
+/// it stands for all that follow.
+pub fn describe_unlinked(errno: Errno, target: &[u8], others: bool) -> String {
+    let (target, cause) = (quote(target), describe(errno));
+    let (others, result) = if others {
+        (" and others", "they were copied as files of their own")
+    } else {
+        ("", "it was copied as a file of its own")
+    };
+    format!("cannot link {target}{others}: {cause}; {result}")
+}
+
 /// A source entry that was there when its directory was listed and gone when its turn came.
 pub fn describe_vanished(source: &[u8]) -> String {
     format!("{} vanished before it was copied", quote(source))
@@ -131,6 +143,7 @@ fn act(step: Step) -> &'static str {
         Step::SetAttributes => "set extended attributes of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
+        Step::Link => "link",
         Step::Clone => "clone",
         Step::Backup => "back up",
         Step::Follow => "follow",

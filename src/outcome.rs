@@ -134,8 +134,12 @@ impl Outcome {
     }
 
     fn others(&self) -> String {
-        let others =
-            [(Count::Skipped, "skipped"), (Count::Vanished, "vanished"), (Count::Failed, "failed")];
+        let others = [
+            (Count::Linked, "linked"),
+            (Count::Skipped, "skipped"),
+            (Count::Vanished, "vanished"),
+            (Count::Failed, "failed"),
+        ];
         others
             .iter()
             .map(|&(count, word)| (self.totals.get(count), word))

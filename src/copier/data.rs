@@ -34,6 +34,8 @@ pub(super) enum Unfinished {
     Fault(Fault),
     /// The run is ending: the file in hand is to be dropped.
     Dropped,
+    /// Another name of the same file is copied; this one becomes a link to it at the end.
+    Deferred,
 }
 
 impl From<Fault> for Unfinished {

@@ -14,12 +14,13 @@ use super::dirs::{Dirs, free_staged_name};
 use super::meter::Meter;
 use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
+use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Control, Update, Way};
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Node, Stat};
+use crate::sys::file::{self, Identity, Kind, Node, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -28,6 +29,7 @@ use std::os::unix::ffi::OsStringExt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
     Copied,
+    Linked,
     Skipped,
 }
 
@@ -38,6 +40,10 @@ pub(super) struct Files<'a> {
     desk: Desk<'a>,
     outbox: Outbox<'a>,
     pub(super) attrs: Attrs,
+    /// Where copiers agree on which name of a file is copied; nothing where each is on its own.
+    firsts: Option<&'a Firsts>,
+    /// The inode of the entry that was just looked at, if it has several names.
+    pub(super) linked: Option<Identity>,
     buffer: Vec<u8>,
 }
 
@@ -49,6 +55,8 @@ impl<'a> Files<'a> {
             desk,
             outbox,
             attrs,
+            firsts: job.firsts,
+            linked: None,
             buffer: vec![0; BUFFER_BYTES],
         }
     }
@@ -61,6 +69,7 @@ impl<'a> Files<'a> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
+        self.linked = None;
         if dirs.staged && kind == Kind::File {
             return self.staged_file(dirs, name, target_name);
         }
@@ -68,6 +77,7 @@ impl<'a> Files<'a> {
         if source.kind() != kind {
             return Err(changed());
         }
+        self.come_first(&source)?;
         if dirs.staged {
             self.staged_other(dirs, &source, name, target_name)
         } else {
@@ -83,6 +93,7 @@ impl<'a> Files<'a> {
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
         let (from, source) = open_source(dirs, name)?;
+        self.come_first(&source)?;
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
         let bits = self.attrs.birth_permissions(&source, &names, dirs.masked);
         let Some(to) = self.make(dirs, &source, name, target_name, |name| {
@@ -94,6 +105,13 @@ impl<'a> Files<'a> {
         };
         let filled = self.fill(dirs, from, &source, &names, to);
         filled.inspect_err(|_| discard(dirs, target_name))?.into_done()
+    }
+
+    /// Notes a file that has several names; goes on with the one that comes first, in the round.
+    fn come_first(&mut self, source: &Stat) -> Result<(), Unfinished> {
+        let Some(firsts) = self.firsts.filter(|_| source.links() > 1) else { return Ok(()) };
+        self.linked = Some(source.identity());
+        if firsts.is_first(source.identity()) { Ok(()) } else { Err(Unfinished::Deferred) }
     }
 
     /// Removes what an earlier round or run has left half done of an entry that has failed.
@@ -174,6 +192,14 @@ impl<'a> Files<'a> {
             Err(Errno::ENOENT) => None,
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         };
+        // As with cp, these wishes come before a look at what stands there.
+        if let Some(old) = &old
+            && self.is_wanted_as_it_is(source, old)?
+        {
+            self.linked = None; // it need not be what the other names of the file are to be
+            self.desk.add(Count::BytesSpared, data_bytes(source));
+            return Ok(Done::Skipped);
+        }
         if let Some(old) = &old
             && self.stays(dirs, source, old, name, target_name)?
         {
@@ -203,18 +229,10 @@ impl<'a> Files<'a> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<bool, Unfinished> {
-        // In the order of cp, which asks for these wishes before it looks what stands there.
-        if self.is_wanted_as_it_is(source, old)? {
-            return Ok(true);
-        }
         if old.kind() == Kind::Directory {
             return Err(Step::Create.fault()(Errno::EISDIR).into());
         }
-        let numbered =
-            self.job.plan.backup.as_ref().is_some_and(|backup| backup.control == Control::Numbered);
-        if dirs.again && !numbered {
-            return Err(Step::JustCreated.fault()(Errno::EEXIST).into());
-        }
+        self.check_again(dirs)?;
         if leads_to(dirs, source, name, old) {
             return Err(Step::SameFile.fault()(Errno::EEXIST).into());
         }
@@ -236,6 +254,14 @@ impl<'a> Files<'a> {
         }
         self.mend(dirs, source, old, name, target_name)?;
         Ok(true)
+    }
+
+    /// Refuses to replace what this run has made of another source with the same name.
+    pub(super) fn check_again(&self, dirs: &Dirs) -> Result<(), Fault> {
+        let backup = self.job.plan.backup.as_ref();
+        let numbered = backup.is_some_and(|backup| backup.control == Control::Numbered);
+        let refused = Step::JustCreated.fault()(Errno::EEXIST);
+        if dirs.again && !numbered { Err(refused) } else { Ok(()) }
     }
 
     /// Whether the user wants what stands in the target to stay, whatever it is.
@@ -484,7 +510,7 @@ fn is_ours(to: &OwnedFd) -> bool {
 }
 
 /// Whether the source is a symlink to the very thing that it would replace, and then to itself.
-fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
+pub(super) fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_end(&dirs.source, name).is_ok_and(|end| end.identity() == old.identity())
@@ -506,10 +532,10 @@ pub(super) fn discard(dirs: &Dirs, name: &CStr) {
     }
 }
 
-fn data_bytes(stat: &Stat) -> u64 {
+pub(super) fn data_bytes(stat: &Stat) -> u64 {
     if stat.kind() == Kind::File { stat.size() } else { 0 }
 }
 
-fn changed() -> Unfinished {
+pub(super) fn changed() -> Unfinished {
     Step::Changed.fault()(Errno::ESTALE).into()
 }

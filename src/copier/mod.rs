@@ -11,6 +11,7 @@ mod data;
 mod dirs;
 mod file;
 mod instead;
+mod links;
 mod meter;
 mod names;
 pub(crate) mod pending;
@@ -20,6 +21,8 @@ mod walk;
 
 use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
+use crate::ipc::firsts::Firsts;
+use crate::ipc::groups::Groups;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
@@ -43,6 +46,13 @@ pub struct Job<'a> {
     pub outboxes: &'a Outboxes,
     /// What the file systems are known not to be able to do.
     pub abilities: &'a Abilities,
+    /// Who comes first to a file with several names; nothing where names become files of their
+    /// own, or where links are being made.
+    pub firsts: Option<&'a Firsts>,
+    /// The names that are to become links, when all else is copied.
+    pub groups: &'a Groups,
+    /// Whether nobody has begun to make them.
+    pub unlinked: bool,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just

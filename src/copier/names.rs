@@ -100,6 +100,21 @@ impl Walker<'_> {
             }
         };
         match made {
+            Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
+            Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, visit),
+            result => self.settle_copy(dirs, name, target_name, result),
+        }
+    }
+
+    /// Counts and tells what became of an entry that is not a directory.
+    pub(super) fn settle_copy(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+        target_name: &CStr,
+        result: Result<Done, Unfinished>,
+    ) -> Result<(), ParentGone> {
+        match result {
             Ok(done) => self.settle(Some(name), done),
             Err(Unfinished::Fault(fault)) => {
                 // What is published must not hold the half that an earlier run left of it. A source
@@ -109,7 +124,8 @@ impl Walker<'_> {
                 }
                 self.settle_failed(Some(name), fault)
             }
-            Err(Unfinished::Dropped) => Ok(()), // the run ends, and nothing is counted any more
+            // The run ends and nothing is counted any more, or it is told already.
+            Err(Unfinished::Dropped | Unfinished::Deferred) => Ok(()),
         }
     }
 
@@ -184,20 +200,24 @@ impl Walker<'_> {
 
     /// Counts an entry that ended well; without a name it is the directory that the walk is at.
     pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
-        // A copier that died when it had made this entry did not come to count and tell it.
-        let begun = self.job.begun;
-        let ours = !begun.is_empty() && begun.contains(&self.desk.mark_of(name.unwrap_or(c"")));
-        if done == Done::Skipped && !ours {
+        if done == Done::Skipped && !self.was_begun(name.unwrap_or(c"")) {
             self.desk.add(Count::Skipped, 1);
             return Ok(());
         }
         let desk = self.desk;
+        let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
         if self.job.plan.verbose {
-            return self.tell_and(name, News::Done, || desk.add(Count::Copied, 1));
+            return self.tell_and(name, News::Done, || desk.add(count, 1));
         }
         self.reports.outbox.settle();
-        desk.add(Count::Copied, 1);
+        desk.add(count, 1);
         Ok(())
+    }
+
+    /// Whether a copier died when it had made this entry and did not come to count and tell it.
+    pub(super) fn was_begun(&self, name: &CStr) -> bool {
+        let begun = self.job.begun;
+        !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
     }
 
     /// Counts a directory whose times and bits are left to the supervisor, and tells it so.

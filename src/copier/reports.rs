@@ -53,7 +53,7 @@ impl<'a> Reports<'a> {
             self.gathered.extend_from_slice(piece);
             self.flush()?;
         }
-        let settles = matches!(report.news, News::Done | News::Late { .. });
+        let settles = matches!(report.news, News::Done | News::Late { .. } | News::Leader { .. });
         self.outbox.keep(&frame[last..], settles);
         settled();
         self.gathered.extend_from_slice(&frame[last..]);

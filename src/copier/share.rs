@@ -13,6 +13,7 @@ use crate::ipc::task::{self, Place, Task};
 use crate::sys::file::{Kind, NAME_BYTES_MAX};
 use crate::sys::listing::Listing;
 use std::ffi::CStr;
+use std::ops::Range;
 
 /// A directory with more left than this many bytes of records is wide: others may help with it.
 ///
@@ -72,7 +73,7 @@ impl Walker<'_> {
         mut here: Option<(&Dirs, &mut Source<'_>, &mut Visit)>,
     ) -> Result<(), ParentGone> {
         while self.is_hungry() {
-            if self.give_entries() || self.give_oldest_child() {
+            if self.give_entries() || self.give_groups() || self.give_oldest_child() {
                 continue;
             }
             let Some((dirs, names, visit)) = &mut here else { break };
@@ -96,16 +97,29 @@ impl Walker<'_> {
 
     /// Hands over the later half of the things that the user named.
     fn give_entries(&mut self) -> bool {
-        if self.entries.is_empty() {
-            return false;
-        }
-        let middle = self.entries.start + (self.entries.end - self.entries.start) / 2;
-        Task::Entries { first: middle, end: self.entries.end }.encode(&mut self.message);
-        let given = self.job.ring.try_push(&self.message).is_ok();
+        let (mine, theirs) = halves(&self.entries);
+        let task = Task::Entries { first: theirs.start, end: theirs.end };
+        let given = !theirs.is_empty() && self.give(task);
         if given {
-            self.entries.end = middle;
+            self.entries = mine;
         }
         given
+    }
+
+    /// Hands over the later half of the groups of names that are to become links.
+    fn give_groups(&mut self) -> bool {
+        let (mine, theirs) = halves(&self.groups);
+        let task = Task::Links { first: theirs.start, end: theirs.end };
+        let given = !theirs.is_empty() && self.give(task);
+        if given {
+            self.groups = mine;
+        }
+        given
+    }
+
+    fn give(&mut self, task: Task<'_>) -> bool {
+        task.encode(&mut self.message);
+        self.job.ring.try_push(&self.message).is_ok()
     }
 
     /// Hands over a child directory of the uppermost level that has one.
@@ -190,4 +204,10 @@ impl Walker<'_> {
         self.message = message;
         Ok(given)
     }
+}
+
+/// The first half of a range and the rest of it; of one alone, all is the rest.
+fn halves(range: &Range<u32>) -> (Range<u32>, Range<u32>) {
+    let middle = range.start + range.end.saturating_sub(range.start) / 2;
+    (range.start..middle, middle..range.end)
 }

@@ -44,8 +44,9 @@ pub(super) struct Walker<'a> {
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
-    /// What is left to do: further entries, then a list of child directories per level.
+    /// What is left to do: further entries or groups, then a list of child directories per level.
     pub(super) entries: Range<u32>,
+    pub(super) groups: Range<u32>,
     pub(super) levels: VecDeque<Level>,
     /// Directories above, or where the walk is, to be finished on the way back.
     pub(super) pending: Vec<Pending>,
@@ -90,6 +91,7 @@ impl<'a> Walker<'a> {
             target: Vec::new(),
             staged: false,
             entries: 0..0,
+            groups: 0..0,
             levels: VecDeque::new(),
             pending: Vec::new(),
             message: Vec::new(),
@@ -116,6 +118,7 @@ impl<'a> Walker<'a> {
                 self.names_task(place.staged, existed, names)?;
                 self.descend()
             }
+            Task::Links { first, end } => self.link_groups(first, end),
         }
     }
 
@@ -128,7 +131,7 @@ impl<'a> Walker<'a> {
         self.job.ring.is_stopped() || self.desk.is_asked_to_stop()
     }
 
-    fn go_to(&mut self, place: Place<'_>) {
+    pub(super) fn go_to(&mut self, place: Place<'_>) {
         self.entry = place.entry;
         self.staged = place.staged;
         self.source.clear();

@@ -2,7 +2,9 @@
 
 pub mod abilities;
 pub mod counters;
+pub mod firsts;
 pub mod forecast;
+pub mod groups;
 pub mod names;
 pub mod outbox;
 pub mod report;

@@ -5,8 +5,9 @@
 
 use super::outbox::WORD_BYTES;
 use super::task::Place;
-use super::wire::{get_bytes, get_u8, get_u32, put_bytes, put_u32};
+use super::wire::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use crate::sys::Errno;
+use crate::sys::file::Identity;
 use std::hash::{Hash, Hasher};
 
 /// What a copier was doing when an entry failed; decides the wording of the message.
@@ -45,6 +46,8 @@ pub enum Step {
     Close,
     /// Giving the finished entry its final name.
     Publish,
+    /// Making a link to another name of the same file.
+    Link,
     /// The source was another when it had been read than before.
     Changed,
     /// A directory that is being copied into itself.
@@ -70,7 +73,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 27] = [
+    const ALL: [Step; 28] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -87,6 +90,7 @@ impl Step {
         Step::SetAttributes,
         Step::Close,
         Step::Publish,
+        Step::Link,
         Step::Changed,
         Step::IntoItself,
         Step::SameFile,
@@ -178,6 +182,22 @@ pub enum News {
     },
     /// This directory was built under a staged name and must be given its own at the end.
     Built,
+    /// The entry is complete, and its source has further names, which can become links to it.
+    Leader {
+        /// The source's inode.
+        identity: Identity,
+        /// Whether it was made, and not found complete.
+        new: bool,
+    },
+    /// The entry is to become a link to another name of its inode, at the end.
+    Link {
+        /// The source's inode.
+        identity: Identity,
+        /// Whether its target directory stood there before this round.
+        existed: bool,
+    },
+    /// The entry could not become a link, and is complete as a file of its own.
+    Unlinked(Errno),
 }
 
 /// A report: something about the entry at `place` (for an entry that is not a directory, too).
@@ -194,6 +214,9 @@ const FAILED: u8 = 2;
 const VANISHED: u8 = 3;
 const LATE: u8 = 4;
 const BUILT: u8 = 5;
+const LEADER: u8 = 6;
+const LINK: u8 = 7;
+const UNLINKED: u8 = 8;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -206,6 +229,12 @@ impl<'a> Report<'a> {
             News::Vanished(fault) => put_fault(into, VANISHED, fault),
             News::Late { new } => into.extend_from_slice(&[LATE, u8::from(new)]),
             News::Built => into.push(BUILT),
+            News::Leader { identity, new } => put_identity(into, LEADER, identity, new),
+            News::Link { identity, existed } => put_identity(into, LINK, identity, existed),
+            News::Unlinked(errno) => {
+                into.push(UNLINKED);
+                put_errno(into, errno);
+            }
         }
         into.push(u8::from(self.place.staged));
         put_u32(into, self.place.entry);
@@ -235,6 +264,15 @@ impl<'a> Report<'a> {
             VANISHED => News::Vanished(get_fault(frame)?),
             LATE => News::Late { new: get_u8(frame)? != 0 },
             BUILT => News::Built,
+            LEADER => {
+                let new = get_u8(frame)? != 0;
+                News::Leader { identity: get_identity(frame)?, new }
+            }
+            LINK => {
+                let existed = get_u8(frame)? != 0;
+                News::Link { identity: get_identity(frame)?, existed }
+            }
+            UNLINKED => News::Unlinked(get_errno(frame)?),
             _ => return None,
         };
         let staged = get_u8(frame)? != 0;
@@ -257,13 +295,30 @@ pub struct NotAFrame;
 fn put_fault(into: &mut Vec<u8>, tag: u8, fault: Fault) {
     into.push(tag);
     into.push(fault.step as u8);
-    into.extend_from_slice(&(fault.errno as i32).to_ne_bytes());
+    put_errno(into, fault.errno);
+}
+
+fn put_errno(into: &mut Vec<u8>, errno: Errno) {
+    into.extend_from_slice(&(errno as i32).to_ne_bytes());
+}
+
+fn put_identity(into: &mut Vec<u8>, tag: u8, identity: Identity, flag: bool) {
+    into.extend_from_slice(&[tag, u8::from(flag)]);
+    put_u64(into, identity.0);
+    put_u64(into, identity.1);
 }
 
 fn get_fault(from: &mut &[u8]) -> Option<Fault> {
     let step = Step::from_tag(get_u8(from)?)?;
-    let errno = Errno::from_raw(i32::from_ne_bytes(get_u32(from)?.to_ne_bytes()));
-    Some(Fault { step, errno })
+    Some(Fault { step, errno: get_errno(from)? })
+}
+
+fn get_errno(from: &mut &[u8]) -> Option<Errno> {
+    Some(Errno::from_raw(i32::from_ne_bytes(get_u32(from)?.to_ne_bytes())))
+}
+
+fn get_identity(from: &mut &[u8]) -> Option<Identity> {
+    Some((get_u64(from)?, get_u64(from)?))
 }
 
 #[cfg(test)]
@@ -280,6 +335,9 @@ mod tests {
             News::Late { new: true },
             News::Late { new: false },
             News::Built,
+            News::Leader { identity: (7, u64::MAX), new: true },
+            News::Link { identity: (u64::MAX, 7), existed: true },
+            News::Unlinked(Errno::EMLINK),
         ];
         news.into_iter().map(|news| Report { place, news }).collect()
     }

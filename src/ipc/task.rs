@@ -45,11 +45,19 @@ pub enum Task<'a> {
         /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
         names: &'a [u8],
     },
+    /// Make the links of the groups `first..end`, which every copier has from the supervisor.
+    Links {
+        /// Index of the first.
+        first: u32,
+        /// Index after the last.
+        end: u32,
+    },
 }
 
 const ENTRIES: u8 = 1;
 const DIRECTORY: u8 = 2;
 const NAMES: u8 = 3;
+const LINKS: u8 = 4;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -73,6 +81,11 @@ impl<'a> Task<'a> {
                 put_place(into, &place, if existed { EXISTED } else { 0 });
                 into.extend_from_slice(names);
             }
+            Task::Links { first, end } => {
+                into.push(LINKS);
+                put_u32(into, first);
+                put_u32(into, end);
+            }
         }
     }
 
@@ -88,6 +101,7 @@ impl<'a> Task<'a> {
                 let (place, flags) = get_place(&mut from)?;
                 Some(Task::Names { place, existed: flags & EXISTED != 0, names: from })
             }
+            LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
         }
     }
@@ -159,6 +173,7 @@ mod tests {
     #[test]
     fn every_kind_of_task_survives_the_slot() {
         there_and_back(Task::Entries { first: 0, end: u32::MAX });
+        there_and_back(Task::Links { first: 3, end: u32::MAX });
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });

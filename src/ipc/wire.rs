@@ -8,6 +8,11 @@ pub fn put_u32(into: &mut Vec<u8>, number: u32) {
     into.extend_from_slice(&number.to_ne_bytes());
 }
 
+/// Appends a large number.
+pub fn put_u64(into: &mut Vec<u8>, number: u64) {
+    into.extend_from_slice(&number.to_ne_bytes());
+}
+
 /// Appends a byte string with its length before it.
 pub fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
     // A path is far shorter than 4 GiB; were it not, the reader would refuse the frame.
@@ -27,6 +32,13 @@ pub fn get_u32(from: &mut &[u8]) -> Option<u32> {
     let (number, rest) = from.split_first_chunk()?;
     *from = rest;
     Some(u32::from_ne_bytes(*number))
+}
+
+/// Takes a large number off the front.
+pub fn get_u64(from: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(u64::from_ne_bytes(*number))
 }
 
 /// Takes a byte string off the front.

@@ -3,10 +3,12 @@
 use super::ledger::LeftDir;
 use super::round::{Round, Stop};
 use super::supervise::Supervisor;
-use crate::error::{describe_fault, describe_vanished, ends_the_run};
+use crate::error::{describe_fault, describe_unlinked, describe_vanished, ends_the_run};
+use crate::ipc::groups::Role;
 use crate::ipc::report::{Fault, News, Report, Step};
 use crate::ipc::task::Place;
 use crate::quote::escape;
+use crate::sys::Errno;
 
 impl Supervisor<'_> {
     /// Reads what copiers have said.
@@ -64,6 +66,16 @@ impl Supervisor<'_> {
                 self.ledger.late.push(LeftDir::at(place, new));
             }
             News::Built => self.ledger.built.push(LeftDir::at(place, true)),
+            News::Leader { identity, new } => {
+                if new && self.plan.verbose {
+                    self.tell_name(place);
+                }
+                self.ledger.note_leader(identity, place, new);
+            }
+            News::Link { identity, existed } => {
+                self.ledger.groups.add(identity, place, existed, Role::Follower);
+            }
+            News::Unlinked(errno) => self.tell_unlinked(errno, place),
         }
         false
     }
@@ -72,6 +84,16 @@ impl Supervisor<'_> {
         let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
         if self.ledger.is_untold(place) {
             self.screen.name(&escape(&entry.show_target(place.source)));
+        }
+    }
+
+    /// Too many links concern one file; where there can be none, saying it once will do.
+    fn tell_unlinked(&mut self, errno: Errno, place: Place<'_>) {
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
+        let others = errno != Errno::EMLINK;
+        if self.ledger.is_news_of_links(errno, place, others) {
+            let target = entry.show_target(place.source);
+            self.screen.notice(&describe_unlinked(errno, &target, others));
         }
     }
 

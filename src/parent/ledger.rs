@@ -1,8 +1,11 @@
 //! What the supervisor remembers of a run: failures by kind, and what is left for the end.
 
 use crate::ipc::counters::{Count, Totals, place_mark};
-use crate::ipc::report::Fault;
+use crate::ipc::groups::{Groups, Role};
+use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
+use crate::sys::Errno;
+use crate::sys::file::Identity;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -38,6 +41,8 @@ pub(super) struct Ledger {
     pub(super) late: Vec<LeftDir>,
     /// Directories that this round has built and that want their final names.
     pub(super) built: Vec<LeftDir>,
+    /// Names of files that have several, as this round has met them.
+    pub(super) groups: Groups,
     /// Failures told, by kind.
     pub(super) kinds: HashMap<Fault, u64>,
     /// Places that are not tried any more.
@@ -45,10 +50,15 @@ pub(super) struct Ledger {
     /// Places where a copier died that had begun an entry and not settled it.
     pub(super) begun: Vec<u64>,
     told: HashSet<u64>,
-    /// New directories that were left for an end that did not come; the next round makes them again.
+    /// What was told and counted, and may be told again: new directories that were left for an end
+    /// that did not come, and names of files of which the next round may copy another one.
     told_late: HashSet<u64>,
+    /// How many of these names this round has found complete.
+    made_before: u64,
+    said_no_links: bool,
     deaths: HashMap<u64, u32>,
     earlier_copied: u64,
+    earlier_linked: u64,
     earlier_bytes: u64,
     finished: Totals,
 }
@@ -71,6 +81,23 @@ impl Ledger {
         !self.told_late.contains(&mark((place.entry, place.source)))
     }
 
+    /// Notes a name that is complete and that others may become links to.
+    pub(super) fn note_leader(&mut self, identity: Identity, place: Place<'_>, new: bool) {
+        self.groups.add(identity, place, true, if new { Role::Made } else { Role::Found });
+        if !new && !self.told_late.is_empty() {
+            let again = self.told_late.contains(&mark((place.entry, place.source)));
+            self.made_before += u64::from(again);
+        }
+    }
+
+    /// Whether a name that could not become a link is to be told of; `once` for all of them.
+    pub(super) fn is_news_of_links(&mut self, errno: Errno, place: Place<'_>, once: bool) -> bool {
+        if once {
+            return !std::mem::replace(&mut self.said_no_links, true);
+        }
+        self.is_news(Fault { step: Step::Link, errno }, place)
+    }
+
     /// Notes that a copier died at the place with this mark; true if it is now passed over.
     pub(super) fn died_at(&mut self, mark: u64) -> bool {
         let deaths = self.deaths.entry(mark).or_default();
@@ -86,25 +113,49 @@ impl Ledger {
     pub(super) fn end_round(&mut self, totals: &Totals) {
         let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
-        self.earlier_copied += totals.get(Count::Copied).saturating_sub(new.len() as u64);
+        let groups = std::mem::take(&mut self.groups);
+        let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
+        self.made_before = 0;
+        let again = (new.len() + made.len()) as u64;
+        self.earlier_copied += totals.get(Count::Copied).saturating_sub(again);
         self.told_late.extend(new.iter().map(|dir| mark((dir.entry, &dir.source[..]))));
+        self.told_late.extend(made);
         self.earlier_bytes += totals.get(Count::Bytes);
     }
 
-    /// Ends a wave whose numbers, with those of the waves before, are `whole`.
-    pub(super) fn end_wave(&mut self, whole: &Totals) {
+    /// Ends a round of links that will be followed by another. What the copying has left for the
+    /// end stays, and what was linked is found as it is.
+    pub(super) fn end_link_round(&mut self, totals: &Totals) {
+        self.earlier_copied += totals.get(Count::Copied);
+        self.earlier_linked += totals.get(Count::Linked);
+        self.earlier_bytes += totals.get(Count::Bytes);
+    }
+
+    /// Ends a part of the run whose numbers, with those of the parts before, are `whole`.
+    pub(super) fn end_phase(&mut self, whole: &Totals) {
         self.finished = *whole;
         self.earlier_copied = 0;
+        self.earlier_linked = 0;
         self.earlier_bytes = 0;
+        self.made_before = 0;
+    }
+
+    /// Ends a wave; the links of the next one are its own.
+    pub(super) fn end_wave(&mut self, whole: &Totals) {
+        self.end_phase(whole);
+        self.groups = Groups::default();
     }
 
     /// The numbers of the whole run, given those of its last round.
     ///
-    /// What an earlier round copied, the last one has found complete and skipped.
+    /// What an earlier round made, the last one has found complete and skipped.
     pub(super) fn sum_up(&self, mut last: Totals) -> Totals {
-        let again = self.earlier_copied.min(last.get(Count::Skipped));
-        last.set(Count::Skipped, last.get(Count::Skipped) - again);
-        last.set(Count::Copied, last.get(Count::Copied).wrapping_add(again));
+        let copied = self.earlier_copied.wrapping_add(self.made_before);
+        for (count, earlier) in [(Count::Copied, copied), (Count::Linked, self.earlier_linked)] {
+            let again = earlier.min(last.get(Count::Skipped));
+            last.set(Count::Skipped, last.get(Count::Skipped) - again);
+            last.set(count, last.get(count).wrapping_add(again));
+        }
         last.set(Count::Bytes, last.get(Count::Bytes).wrapping_add(self.earlier_bytes));
         self.so_far(&last)
     }
@@ -178,6 +229,39 @@ mod tests {
         assert_eq!((whole.get(Count::Copied), whole.get(Count::Skipped)), (9, 3));
         assert_eq!(whole.get(Count::Bytes), 500);
         assert!(whole.balance());
+    }
+
+    #[test]
+    fn a_linked_file_is_counted_and_told_once_whichever_of_its_names_comes_first() {
+        let other = Place { source: b"s/e", ..PLACE };
+        let totals = |counts: &[(Count, u64)]| {
+            let mut totals = Totals::default();
+            counts.iter().for_each(|&(count, number)| totals.set(count, number));
+            totals
+        };
+        for (next, put_off) in [(PLACE, other), (other, PLACE)] {
+            let mut ledger = Ledger::default();
+            ledger.note_leader((1, 5), PLACE, true);
+            ledger.end_round(&totals(&[(Count::Found, 2), (Count::Copied, 1)]));
+            assert_eq!(ledger.groups.sort(), 0, "a round knows nothing of the one before");
+            assert!(!ledger.is_untold(PLACE) && ledger.is_untold(other));
+
+            // The same name is found complete; the other one is made.
+            let made = u64::from(next == other);
+            ledger.note_leader((1, 5), next, made == 1);
+            ledger.groups.add((1, 5), put_off, false, Role::Follower);
+            let round = [(Count::Found, 2), (Count::Copied, made), (Count::Skipped, 1 - made)];
+            let copied = ledger.sum_up(totals(&round));
+            assert_eq!((copied.get(Count::Copied), copied.get(Count::Skipped)), (1, 0));
+
+            ledger.end_phase(&copied);
+            assert_eq!(ledger.groups.sort(), 1);
+            // Linked, killed, and found as a link.
+            ledger.end_link_round(&totals(&[(Count::Linked, 1)]));
+            let whole = ledger.sum_up(totals(&[(Count::Skipped, 1)]));
+            assert_eq!((whole.get(Count::Linked), whole.get(Count::Skipped)), (1, 0));
+            assert!(whole.balance());
+        }
     }
 
     #[test]

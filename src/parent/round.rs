@@ -4,12 +4,13 @@ use super::pool::{Pool, READ_BYTES};
 use crate::error::Unavailable;
 use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
+use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
+use crate::options::Way;
 use crate::plan::Plan;
 use crate::sys::Errno;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The beat of the loop: the line is drawn and deadlines are looked at this often.
@@ -40,6 +41,10 @@ pub(super) struct Round {
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
     pub(super) abilities: Abilities,
+    /// Who came first to each file with several names; nothing if that is of no interest.
+    pub(super) firsts: Option<Firsts>,
+    /// Whether it makes the links, when all else is copied.
+    pub(super) links: bool,
     pub(super) pool: Pool,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
@@ -56,21 +61,28 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// A ring with the first task of `wave` in it, and nobody yet to take it.
-    pub(super) fn begin(plan: &Plan, wave: &Range<u32>) -> Result<Self, Unavailable> {
+    /// A ring with its first task in it, and nobody yet to take it.
+    pub(super) fn begin(plan: &Plan, first: Task<'_>) -> Result<Self, Unavailable> {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
+        let links = matches!(first, Task::Links { .. });
+        let firsts = (plan.preserve.links && plan.way == Way::Copy && !links)
+            .then(Firsts::create)
+            .transpose();
+        let firsts = firsts.map_err(out_of_memory("make the table of links"))?;
         let mut root = Vec::new();
-        Task::Entries { first: wave.start, end: wave.end }.encode(&mut root);
+        first.encode(&mut root);
         ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,
             counters,
             outboxes,
             abilities,
+            firsts,
+            links,
             pool: Pool::default(),
             buffer: vec![0; READ_BYTES],
             stop: None,

@@ -14,6 +14,7 @@ use crate::copier::{self, Job};
 use crate::error::Unavailable;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::Forecast;
+use crate::ipc::task::Task;
 use crate::outcome::{End, Outcome};
 use crate::plan::Plan;
 use crate::sys::describe;
@@ -65,7 +66,7 @@ impl<'a> Supervisor<'a> {
             self.screen.notice(&format!("warning: {warning}"));
         }
         for wave in &self.plan.waves {
-            let end = self.rounds(wave).unwrap_or_else(|unavailable| {
+            let end = self.wave(wave).unwrap_or_else(|unavailable| {
                 self.screen.error(&unavailable.to_string());
                 self.claim.give_back(self.plan);
                 End::Unavailable
@@ -81,12 +82,25 @@ impl<'a> Supervisor<'a> {
         End::Finished
     }
 
-    /// Copies in rounds; each begins with the whole wave and passes over what is complete.
-    fn rounds(&mut self, wave: &Range<u32>) -> Result<End, Unavailable> {
+    /// Copies a wave, and then makes the links between what was copied.
+    fn wave(&mut self, wave: &Range<u32>) -> Result<End, Unavailable> {
+        let end = self.rounds(Task::Entries { first: wave.start, end: wave.end })?;
+        if end != End::Finished {
+            return Ok(end);
+        }
+        self.ledger.end_phase(&self.totals);
+        match u32::try_from(self.ledger.groups.sort()) {
+            Ok(0) => Ok(end),
+            groups => self.rounds(Task::Links { first: 0, end: groups.unwrap_or(u32::MAX) }),
+        }
+    }
+
+    /// Works in rounds; each begins with the whole task and passes over what is complete.
+    fn rounds(&mut self, whole: Task<'_>) -> Result<End, Unavailable> {
         let mut fruitless = 0;
         let mut is_first = true;
         loop {
-            let mut round = Round::begin(self.plan, wave)?;
+            let mut round = Round::begin(self.plan, whole)?;
             round.is_first = is_first;
             is_first = false;
             let ran = self.run(&mut round);
@@ -103,12 +117,17 @@ impl<'a> Supervisor<'a> {
                 Some(Stop::TargetLost) => return Ok(End::TargetLost),
                 Some(Stop::CopierLost) => {}
             }
-            let gained = counted.get(Count::Copied) > 0 || round.passed_over;
+            let made = counted.get(Count::Copied) + counted.get(Count::Linked);
+            let gained = made > 0 || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
             }
-            self.ledger.end_round(&counted);
+            if round.links {
+                self.ledger.end_link_round(&counted);
+            } else {
+                self.ledger.end_round(&counted);
+            }
         }
     }
 
@@ -178,6 +197,9 @@ impl<'a> Supervisor<'a> {
             counters: &round.counters,
             outboxes: &round.outboxes,
             abilities: &round.abilities,
+            firsts: round.firsts.as_ref(),
+            groups: &self.ledger.groups,
+            unlinked: round.is_first,
             targets: &self.claim.targets,
             fresh: if round.is_first { &self.claim.fresh } else { &[] },
             passed_over: &self.ledger.passed_over,

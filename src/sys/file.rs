@@ -174,12 +174,21 @@ const DIRECTORY: OFlag =
 ///
 /// No component may be a symlink or lead out of `root`, whoever swaps what meanwhile.
 pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    open_beneath(root, path, DIRECTORY)
+}
+
+/// The same, only to reach what is in it by name: it need not be readable, and cannot be listed.
+pub fn reach_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    open_beneath(root, path, DIRECTORY.union(OFlag::O_PATH))
+}
+
+fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
     let mut rest = path;
     let mut opened: Option<OwnedFd> = None;
     while !rest.is_empty() || opened.is_none() {
         let (head, tail) = split_path(rest);
         let base = opened.as_ref().map_or(root, AsFd::as_fd);
-        opened = Some(open_piece(base, head)?);
+        opened = Some(open_piece(base, head, flags)?);
         rest = tail;
     }
     opened.ok_or(Errno::EINVAL)
@@ -211,9 +220,9 @@ fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn open_piece(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+fn open_piece(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
-    let how = OpenHow::new().flags(DIRECTORY).resolve(
+    let how = OpenHow::new().flags(flags).resolve(
         ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_SYMLINKS
             | ResolveFlag::RESOLVE_NO_MAGICLINKS,
@@ -223,21 +232,21 @@ fn open_piece(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
             // A rename somewhere on the system while ".." was looked at; openat2(2) says try again.
             Err(Errno::EAGAIN) => {}
             // Linux before 5.6, or a sandbox that does not know the call.
-            Err(Errno::ENOSYS | Errno::EPERM) => return open_by_component(base, path),
+            Err(Errno::ENOSYS | Errno::EPERM) => return open_by_component(base, path, flags),
             result => return result,
         }
     }
 }
 
-fn open_by_component(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+fn open_by_component(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
     let mut opened: Option<OwnedFd> = None;
     for name in path.split(|&byte| byte == b'/') {
         if name == b".." {
             return Err(Errno::EXDEV); // what RESOLVE_BENEATH says of a way out
         }
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-        let next = open_dir_at(opened.as_ref().map_or(base, AsFd::as_fd), &name)?;
-        opened = Some(next);
+        let parent = opened.as_ref().map_or(base, AsFd::as_fd);
+        opened = Some(fcntl::openat(parent, name.as_c_str(), flags, Mode::empty())?);
     }
     opened.ok_or(Errno::EINVAL)
 }

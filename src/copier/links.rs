@@ -1,0 +1,390 @@
+//! Names of one file: which of them is copied, and how the others become links to it at the end.
+//!
+//! While the tree is walked, the first name of an inode that anybody comes to is copied, and all
+//! others are put off, so that no copier ever waits for another. When everything else is there,
+//! each group of names is one copier's, which goes through it in order: what is a link already is
+//! passed over, so a group can be done again from its beginning by whoever comes after a death.
+//!
+//! A group need not have a name that was copied: that one may have failed. Then the next is copied
+//! and leads the rest. So it is where the kernel refuses a link, because the file has too many
+//! (65,000 on ext4) or lies on another file system.
+
+use super::clean::{remove, remove_leftover};
+use super::data::Unfinished;
+use super::dirs::{Dirs, entry_dirs, open_by_path};
+use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
+use super::reports::ParentGone;
+use super::walk::{Visit, Walker};
+use crate::ipc::counters::Count;
+use crate::ipc::groups::{Member, Role};
+use crate::ipc::report::{Fault, News, Step};
+use crate::sys::Errno;
+use crate::sys::file::{self, Identity, Kind, Lock, Stat};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// A name in the target that is complete, and that others become links to.
+struct Leader {
+    dir: Rc<OwnedFd>,
+    name: CString,
+    stat: Stat,
+}
+
+/// The directories that were used last: most groups lie beside the one before.
+#[derive(Default)]
+struct Open {
+    leader: Option<(u32, Rc<OwnedFd>)>,
+    follower: Option<(u32, Result<Dirs, Fault>)>,
+}
+
+/// Why there is no link to a leader, if that is not the entry's failure.
+enum NoLink {
+    /// The leader is not there any more, or is another file.
+    Gone,
+    /// The kernel makes none: too many, two file systems, or a file system that knows no links.
+    Refused(Errno),
+    /// As for any entry.
+    Unfinished(Unfinished),
+}
+
+impl From<Fault> for NoLink {
+    fn from(fault: Fault) -> Self {
+        Self::Unfinished(fault.into())
+    }
+}
+
+impl Walker<'_> {
+    /// Leaves an entry for the end, because another name of its file is copied.
+    ///
+    /// Its directory is changed once more then, and must not be finished before.
+    pub(super) fn defer(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+        target_name: &CStr,
+        visit: &mut Visit,
+    ) -> Result<(), ParentGone> {
+        let Some(identity) = self.files.linked else { return Ok(()) };
+        visit.given = true;
+        visit.shared = true;
+        self.note_shared(self.source.len(), true);
+        self.tell_of(name, target_name, News::Link { identity, existed: dirs.existed }, || ())
+    }
+
+    /// Counts and tells an entry whose other names become links to it at the end.
+    ///
+    /// Until then its directory must be reachable: under the name that it has now, with bits that
+    /// let us in.
+    pub(super) fn lead(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        done: Done,
+        visit: &mut Visit,
+    ) -> Result<(), ParentGone> {
+        let Some(identity) = self.files.linked else { return Ok(()) };
+        visit.given = true;
+        self.note_shared(self.source.len(), false);
+        let new = done != Done::Skipped || self.was_begun(name);
+        let count = if new { Count::Copied } else { Count::Skipped };
+        let desk = self.desk;
+        self.tell_of(name, target_name, News::Leader { identity, new }, || desk.add(count, 1))
+    }
+
+    /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
+    pub(super) fn link_groups(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
+        let known = u32::try_from(self.job.groups.len()).unwrap_or(u32::MAX);
+        self.groups = first..end.min(known);
+        let mut open = Open::default();
+        while let Some(group) = self.groups.next() {
+            self.hand_over(None)?;
+            self.one_group(group as usize, &mut open)?;
+            if self.is_stopped() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn one_group(&mut self, group: usize, open: &mut Open) -> Result<(), ParentGone> {
+        let groups = self.job.groups;
+        let identity = groups.identity(group);
+        let mut leaders = Vec::new();
+        for member in groups.members(group) {
+            if self.is_stopped() {
+                break;
+            }
+            if member.role == Role::Follower {
+                self.one_link(identity, &member, &mut leaders, open)?;
+                self.reports.flush_if_old()?;
+            } else {
+                leaders.extend(self.find_leader(&member, open));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the name that was copied. If it is not there, the next one is copied.
+    fn find_leader(&self, member: &Member, open: &mut Open) -> Option<Leader> {
+        let dir = match &open.leader {
+            Some((number, dir)) if *number == member.dir => dir.clone(),
+            _ => {
+                let (place, _) = self.job.groups.dir(member.dir);
+                let entry = self.job.plan.entries.get(place.entry as usize)?;
+                let top = self.job.plan.target_dir(entry);
+                let dir = Rc::new(file::reach_dir_beneath(top, place.target).ok()?);
+                open.leader = Some((member.dir, dir.clone()));
+                dir
+            }
+        };
+        leader_at(dir, self.target_name(member))
+    }
+
+    /// What a member is called in the target: at the top as the user wants it.
+    fn target_name(&self, member: &Member) -> CString {
+        let (place, _) = self.job.groups.dir(member.dir);
+        let entry = self.job.plan.entries.get(place.entry as usize);
+        entry
+            .filter(|_| place.source.is_empty())
+            .map_or_else(|| member.name.clone(), |entry| entry.target_name.clone())
+    }
+
+    /// Brings one name that was put off to its end.
+    fn one_link(
+        &mut self,
+        identity: Identity,
+        member: &Member,
+        leaders: &mut Vec<Leader>,
+        open: &mut Open,
+    ) -> Result<(), ParentGone> {
+        let (name, target_name) = (&*member.name, &*self.target_name(member));
+        let dirs = match self.enter_follower(member.dir, open) {
+            Ok(dirs) => dirs,
+            Err(fault) => return self.settle_failed(Some(name), fault),
+        };
+        self.desk.at(name);
+        if self.is_passed_over(name) {
+            self.files.give_up(dirs, name, target_name);
+            discard(dirs, &staged_name_for(dirs, target_name));
+            return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
+        }
+        let result = self.link_or_copy(dirs, identity, name, target_name, leaders)?;
+        self.settle_copy(dirs, name, target_name, result)
+    }
+
+    /// Goes to the directory with this number.
+    fn enter_follower<'o>(&mut self, number: u32, open: &'o mut Open) -> Result<&'o Dirs, Fault> {
+        if open.follower.as_ref().is_none_or(|(last, _)| *last != number) {
+            let (place, existed) = self.job.groups.dir(number);
+            self.go_to(place);
+            self.desk.enter(place.entry, place.source);
+            // What an earlier attempt has left in a directory that was new need not be whole.
+            let existed = existed || !self.job.unlinked;
+            let dirs = match self.job.plan.entries.get(place.entry as usize) {
+                Some(entry) if place.source.is_empty() => entry_dirs(self.job.plan, entry),
+                _ => open_by_path(self.job.plan, place, existed),
+            };
+            open.follower = Some((number, dirs));
+        }
+        match &open.follower {
+            Some((_, Ok(dirs))) => Ok(dirs),
+            Some((_, Err(fault))) => Err(*fault),
+            None => Err(Step::OpenTarget.fault()(Errno::EINVAL)), // it was just put there
+        }
+    }
+
+    /// Makes the name a link to one of `leaders`, or else a file of its own, which then leads, too.
+    fn link_or_copy(
+        &mut self,
+        dirs: &Dirs,
+        identity: Identity,
+        name: &CStr,
+        target_name: &CStr,
+        leaders: &mut Vec<Leader>,
+    ) -> Result<Result<Done, Unfinished>, ParentGone> {
+        let source = match dirs.stat_source(name) {
+            Ok(source) => source,
+            Err(errno) => return Ok(Err(Step::Stat.fault()(errno).into())),
+        };
+        if source.kind() == Kind::Directory {
+            return Ok(Err(changed()));
+        }
+        let mut refused = None;
+        if source.identity() == identity {
+            match self.link(dirs, &source, name, target_name, leaders) {
+                Ok(done) => return Ok(Ok(done)),
+                Err(NoLink::Unfinished(unfinished)) => return Ok(Err(unfinished)),
+                Err(NoLink::Refused(errno)) => refused = Some(errno),
+                Err(NoLink::Gone) => {}
+            }
+        } // else the name means another file by now
+        let copied = self.files.copy(dirs, source.kind(), name, target_name);
+        if let (Some(errno), Ok(Done::Copied)) = (refused, &copied) {
+            self.tell_of(name, target_name, News::Unlinked(errno), || ())?;
+        }
+        if copied.is_ok() && source.identity() == identity {
+            let dir = dirs.target.try_clone().ok();
+            leaders.extend(dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned())));
+        }
+        Ok(copied)
+    }
+
+    /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
+    fn link(
+        &mut self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+        leaders: &[Leader],
+    ) -> Result<Done, NoLink> {
+        let old = match file::stat_at(&dirs.target, target_name) {
+            Ok(old) => Some(old),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(Step::Link.fault()(errno).into()),
+        };
+        if let Some(old) = &old {
+            if leaders.iter().any(|leader| leader.stat.identity() == old.identity()) {
+                return self.found(dirs, source, name);
+            }
+            if self.files.is_wanted_as_it_is(source, old)? {
+                self.desk.add(Count::BytesSpared, data_bytes(source));
+                return Ok(Done::Skipped);
+            }
+            self.files.check_again(dirs)?;
+            check_old(dirs, source, name, old)?;
+        }
+        let mut why = NoLink::Gone;
+        for leader in leaders.iter().rev().filter(|leader| is_like(source, &leader.stat)) {
+            self.reports.outbox.begin();
+            let keep = || self.files.keep_old(dirs, source, old.as_ref(), target_name);
+            let linked = make_link(leader, dirs, target_name, old.as_ref(), keep);
+            if linked.is_ok() {
+                self.desk.add(Count::BytesSpared, data_bytes(source));
+                return Ok(Done::Linked);
+            }
+            self.reports.outbox.settle();
+            match linked {
+                Err(NoLink::Gone) | Ok(()) => {}
+                Err(refused @ NoLink::Refused(_)) => why = refused,
+                Err(unfinished) => return Err(unfinished),
+            }
+        }
+        Err(why)
+    }
+
+    /// A name that is a link already: it stood there, or a copier has died right after making it.
+    fn found(&self, dirs: &Dirs, source: &Stat, name: &CStr) -> Result<Done, NoLink> {
+        if dirs.staged && !dirs.existed {
+            // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
+            return Err(Step::Link.fault()(Errno::EEXIST).into());
+        }
+        self.desk.add(Count::BytesSpared, data_bytes(source));
+        Ok(if self.was_begun(name) { Done::Linked } else { Done::Skipped })
+    }
+}
+
+fn leader_at(dir: Rc<OwnedFd>, name: CString) -> Option<Leader> {
+    let stat = file::stat_at(&dir, &name).ok()?;
+    Some(Leader { dir, name, stat })
+}
+
+/// Whether a leader is still what was made of the source; who swaps it for another file meanwhile
+/// must not spread that under all names.
+fn is_like(source: &Stat, leader: &Stat) -> bool {
+    source.type_bits() == leader.type_bits() && data_bytes(source) == data_bytes(leader)
+}
+
+/// Whether what has the name may be replaced, by the rules for any entry.
+fn check_old(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> Result<(), Fault> {
+    if dirs.staged && !dirs.existed {
+        return Err(Step::Link.fault()(Errno::EEXIST)); // see `Walker::found`
+    }
+    if !dirs.staged && old.kind() == Kind::Directory {
+        return Err(Step::Link.fault()(Errno::EISDIR));
+    }
+    if leads_to(dirs, source, name, old) {
+        return Err(Step::SameFile.fault()(Errno::EEXIST));
+    }
+    Ok(())
+}
+
+/// Makes a link: at once where nobody looks and the name is free, else over what has the name.
+fn make_link(
+    leader: &Leader,
+    dirs: &Dirs,
+    target_name: &CStr,
+    old: Option<&Stat>,
+    keep: impl FnOnce() -> Result<(), Fault>,
+) -> Result<(), NoLink> {
+    if !dirs.staged {
+        return link_over(leader, dirs, target_name, keep);
+    }
+    match old.map(Stat::kind) {
+        None => {}
+        Some(kind @ Kind::Directory) => {
+            remove(dirs.target.as_fd(), kind, target_name).map_err(Step::Link.fault())?;
+        }
+        Some(_) => return link_over(leader, dirs, target_name, || Ok(())),
+    }
+    let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
+    file::link(from, &leader.name, to, target_name, false).map_err(no_link)
+}
+
+/// Makes a link beside what has the name, and renames it over that.
+///
+/// `keep` does with the old entry what the user wants done with it.
+fn link_over(
+    leader: &Leader,
+    dirs: &Dirs,
+    target_name: &CStr,
+    keep: impl FnOnce() -> Result<(), Fault>,
+) -> Result<(), NoLink> {
+    let staged = staged_name_for(dirs, target_name);
+    let target = dirs.target.as_fd();
+    // While we have the lock, another run does not take what is staged for a leftover.
+    let guard = if dirs.contended { hold(leader)? } else { None };
+    let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
+    match link() {
+        Err(Errno::EEXIST) => {
+            remove_leftover(target, &staged, dirs.contended).map_err(Step::Link.fault())?;
+            link().map_err(no_link)?;
+        }
+        result => result.map_err(no_link)?,
+    }
+    let is_ours =
+        file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity());
+    if !is_ours {
+        return Err(Step::Publish.fault()(Errno::EBUSY).into());
+    }
+    keep()
+        .and_then(|()| file::replace(target, &staged, target_name).map_err(Step::Publish.fault()))
+        .inspect_err(|_| discard(dirs, &staged))?;
+    drop(guard);
+    Ok(())
+}
+
+/// Locks a leader, if that can be: one without read permission cannot be opened, and what is no
+/// file has no lock.
+fn hold(leader: &Leader) -> Result<Option<OwnedFd>, Fault> {
+    if leader.stat.kind() != Kind::File {
+        return Ok(None);
+    }
+    let Ok(opened) = file::open_source(&leader.dir, &leader.name, false) else { return Ok(None) };
+    if file::lock(opened.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+        return Err(Step::Link.fault()(Errno::EBUSY));
+    }
+    Ok(Some(opened))
+}
+
+fn no_link(errno: Errno) -> NoLink {
+    match errno {
+        Errno::ENOENT => NoLink::Gone,
+        // FAT and some FUSE and network file systems; links to others' files may be forbidden.
+        Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
+            NoLink::Refused(errno)
+        }
+        _ => Step::Link.fault()(errno).into(),
+    }
+}
