@@ -10,16 +10,34 @@ use proptest::sample::{Index, select, subsequence};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What stands at a path: few paths, so that the trees meet.
 #[derive(Clone, Copy, Debug)]
 enum Thing {
-    File { bytes: usize, mode: u32, time: i64 },
-    Dir { mode: u32, time: i64 },
-    Symlink { to: &'static str, time: i64 },
-    Fifo { mode: u32, time: i64 },
+    File {
+        bytes: usize,
+        mode: u32,
+        time: i64,
+    },
+    Dir {
+        mode: u32,
+        time: i64,
+    },
+    Symlink {
+        to: &'static str,
+        time: i64,
+    },
+    Fifo {
+        mode: u32,
+        time: i64,
+    },
+    /// Another name of an earlier file.
+    HardLink {
+        of: usize,
+    },
 }
 
 type Things = BTreeMap<&'static str, Thing>;
@@ -33,11 +51,12 @@ const LEADS_TO: [&str; 8] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../
 fn thing(anything: bool) -> impl Strategy<Value = Thing> {
     let mode = select(vec![0o644_u32, 0o755, 0o600, 0o640, 0o711, 0o444]);
     let time = select(vec![100_i64, 200, 300]);
-    (0..if anything { 8 } else { 5 }, 0..40_usize, mode, time, select(LEADS_TO.to_vec())).prop_map(
+    (0..if anything { 10 } else { 5 }, 0..40_usize, mode, time, select(LEADS_TO.to_vec())).prop_map(
         |(kind, bytes, mode, time, to)| match kind {
             0 | 1 => Thing::Dir { mode: mode | 0o700, time },
             5 => Thing::Fifo { mode, time },
             6 | 7 => Thing::Symlink { to, time },
+            8 | 9 => Thing::HardLink { of: bytes },
             _ => Thing::File { bytes, mode, time },
         },
     )
@@ -53,6 +72,7 @@ fn things(anything: bool) -> impl Strategy<Value = Things> {
 fn plant(root: &Path, things: &Things, seed: &[u8]) {
     fs::create_dir(root).unwrap();
     let mut times = vec![(root.to_owned(), 50)];
+    let mut files: Vec<PathBuf> = Vec::new();
     for (path, thing) in things {
         let at = root.join(path);
         let parent = at.parent().unwrap();
@@ -63,7 +83,14 @@ fn plant(root: &Path, things: &Things, seed: &[u8]) {
             Thing::File { bytes, mode, time } => {
                 fs::write(&at, contents(&[seed, path.as_bytes()].concat(), bytes)).unwrap();
                 chmod(&at, mode);
+                files.push(at.clone());
                 time
+            }
+            Thing::HardLink { of } => {
+                if let Some(file) = files.get(of % files.len().max(1)) {
+                    fs::hard_link(file, &at).unwrap();
+                }
+                continue;
             }
             Thing::Dir { mode, time } => {
                 fs::create_dir(&at).unwrap();
@@ -100,8 +127,11 @@ fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {
     let has_fifo = source.values().any(|thing| matches!(thing, Thing::Fifo { .. }));
     // Under -L cp does not replace by a FIFO, and links what -u has passed over or -s has made.
     let follows_oddly = says("-L") && (has_fifo || says("-u") || says("-s"));
+    let has_link = source.values().any(|thing| matches!(thing, Thing::HardLink { .. }));
+    // It links names that -u has passed over, and what -s and --attributes-only make.
+    let links_oddly = has_link && (says("-u") || says("-s") || says("--attributes"));
     let keeps_contents = says("--attributes") && source.keys().any(|path| is_other(&path));
-    meets_backup || follows_oddly || keeps_contents
+    meets_backup || follows_oddly || links_oddly || keeps_contents
 }
 
 /// Words for both programs, and those for cp and for pcopy alone.
@@ -125,6 +155,19 @@ fn options() -> impl Strategy<Value = Words> {
         })
 }
 
+/// Which names are one file: for each path that is no folder, the first path of the same inode.
+fn groups(root: &Path) -> BTreeMap<PathBuf, PathBuf> {
+    let mut first = BTreeMap::new();
+    let mut groups = BTreeMap::new();
+    for (path, entry) in listing(root) {
+        if entry.mode & 0o170_000 != 0o040_000 {
+            let inode = fs::symlink_metadata(root.join(&path)).unwrap().ino();
+            groups.insert(path.clone(), first.entry(inode).or_insert(path).clone());
+        }
+    }
+    groups
+}
+
 fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<(), TestCaseError> {
     let (both, ours) = words;
     let env = Sandbox::new();
@@ -143,6 +186,13 @@ fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<
     let story = || format!("{both:?}\n{}\n{}", theirs.stderr, run.story());
     if run.status.code() != theirs.status.code() {
         return Err(TestCaseError::fail(format!("exit codes: {}", story())));
+    }
+    let groups = |root: &str| groups(&env.path(root));
+    // cp keeps links with -a only, and those of its -s and --attributes-only are its own.
+    let comparable = !both.contains(&"-s") && !both.contains(&"--attributes-only");
+    if both.contains(&"-a") && comparable && groups("cp") != groups("dst") {
+        let (theirs, ours) = (groups("cp"), groups("dst"));
+        return Err(TestCaseError::fail(format!("{theirs:?}\n{ours:?}\n{}", story())));
     }
     let wrong = differences(&env.listing("cp"), &env.listing("dst"));
     if wrong.is_empty() { Ok(()) } else { Err(TestCaseError::fail(format!("{wrong}{}", story()))) }
