@@ -147,6 +147,10 @@ struct Flags {
     #[arg(long, conflicts_with_all = ["link", "symbolic_link"])]
     attributes_only: bool,
 
+    /// Use the full name of each SRC under the target folder: 'a/b/c' becomes 'DIRECTORY/a/b/c'
+    #[arg(long, conflicts_with = "no_target_directory")]
+    parents: bool,
+
     /// Do not go into folders on other file systems
     #[arg(short = 'x', long)]
     one_file_system: bool,
@@ -446,7 +450,7 @@ impl Flags {
             Some(Reflink::Never) => When::Never,
             Some(Reflink::Auto) | None => When::Auto,
         };
-        let one_file_system = self.one_file_system;
+        let (parents, one_file_system) = (self.parents, self.one_file_system);
         let remove_destination = self.remove_destination;
         let force = self.force || remove_destination;
         let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
@@ -454,6 +458,7 @@ impl Flags {
         Ok(Options {
             operands,
             preserve,
+            parents,
             update,
             backup,
             way,

@@ -10,6 +10,8 @@ pub struct Options {
     pub operands: Operands,
     /// What copies keep of their sources.
     pub preserve: Preserve,
+    /// Whether the folders above each source are made in the target directory, too.
+    pub parents: bool,
     /// When a file that stands in the target is replaced.
     pub update: Update,
     /// How what is replaced is kept; `None` if it is not.

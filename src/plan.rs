@@ -1,7 +1,8 @@
 //! From wishes to a plan: what will be copied where, fixed before the first fork.
 //!
-//! Here the disk is looked at and nothing on it is changed. Every reason to refuse the run is
-//! found here, so that a refusal never leaves anything half done.
+//! Here the disk is looked at and nothing on it is changed, but for the folders that `--parents`
+//! wants. Every reason to refuse the run is found here, so that a refusal never leaves anything half
+//! done.
 
 use crate::error::Refusal;
 use crate::options::{Backup, Dereference, Operands, Options, Preserve, Update, Way, When};
@@ -14,7 +15,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The most copiers that may be asked for.
 pub const JOBS_MAX: u16 = 512;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub one_file_system: bool,
     /// The permission bits that are taken away from what has none of its own to keep.
     pub umask: u32,
+    /// Folders that were made for `--parents`, the upper ones first.
+    pub parents: Vec<Parent>,
     /// What the user should know, though it is no reason to refuse.
     pub warnings: Vec<String>,
     /// How many copiers at most.
@@ -56,6 +59,15 @@ pub struct Plan {
     /// When files share their bytes with their sources.
     pub reflink: When,
     dirs: Vec<OwnedFd>,
+}
+
+/// A folder above a source, and the one in the target that was made for it.
+#[derive(Clone)]
+pub struct Parent {
+    /// As the user named it.
+    pub source: PathBuf,
+    /// What it is to become.
+    pub target: PathBuf,
 }
 
 /// One thing that the user named, and what it is to become.
@@ -83,21 +95,13 @@ impl Plan {
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let follow = options.dereference != Dereference::Never;
         let symlinks = options.way == Way::Symlink;
-        let mut planner = Planner { follow, symlinks, ..Planner::default() };
-        match &options.operands {
-            Operands::Beside { source, suffix } => planner.copy_beside(source, suffix)?,
-            Operands::Exactly { source, target } => planner.copy_onto(source, target)?,
-            Operands::Into { sources, directory } => planner.copy_into(sources, directory)?,
-            Operands::Onto { sources, target } => {
-                if file::stat_path(target, true).is_ok_and(|stat| stat.kind() == Kind::Directory) {
-                    planner.copy_into(sources, target)?;
-                } else if let [source] = &sources[..] {
-                    planner.copy_onto(source, target)?;
-                } else {
-                    return Err(not_a_directory(target));
-                }
-            }
+        let parents = options.parents;
+        let mut planner = Planner { follow, symlinks, parents, ..Planner::default() };
+        let planned = planner.add_all(&options.operands);
+        if planned.is_err() {
+            give_back(&planner.made);
         }
+        planned?;
         Ok(Self {
             waves: waves(&planner.entries),
             entries: planner.entries,
@@ -112,11 +116,17 @@ impl Plan {
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or_else(default_jobs),
             verbose: options.verbose,
-            warnings: planner.warnings,
+            parents: std::mem::take(&mut planner.made),
+            warnings: std::mem::take(&mut planner.warnings),
             sparse: options.sparse,
             reflink: options.reflink,
             dirs: planner.dirs,
         })
+    }
+
+    /// Removes what was made for the plan, which is not carried out.
+    pub fn give_back(&self) {
+        give_back(&self.parents);
     }
 
     /// The directory that `entry`'s source is in.
@@ -163,6 +173,14 @@ fn show(shown: &Path, path: &[u8]) -> Vec<u8> {
     whole
 }
 
+fn give_back(made: &[Parent]) {
+    for parent in made.iter().rev() {
+        if std::fs::remove_dir(&parent.target).is_err() {
+            // Somebody uses it already.
+        }
+    }
+}
+
 /// Many more copiers than processors cost nothing while all is in memory, and on a cold disk they
 /// keep its queue full: measured cold, 2 copiers 12 s, 8 copiers 7 s.
 fn default_jobs() -> u16 {
@@ -197,6 +215,9 @@ struct Planner {
     follow: bool,
     /// Whether symlinks to the sources are made.
     symlinks: bool,
+    /// Whether the folders above the sources are made in the target.
+    parents: bool,
+    made: Vec<Parent>,
     entries: Vec<Entry>,
     dirs: Vec<OwnedFd>,
     opened: HashMap<PathBuf, usize>,
@@ -263,6 +284,24 @@ impl<'a> Operand<'a> {
 }
 
 impl Planner {
+    fn add_all(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        match operands {
+            Operands::Beside { source, suffix } => self.copy_beside(source, suffix)?,
+            Operands::Exactly { source, target } => self.copy_onto(source, target)?,
+            Operands::Into { sources, directory } => self.copy_into(sources, directory)?,
+            Operands::Onto { sources, target } => {
+                if file::stat_path(target, true).is_ok_and(|stat| stat.kind() == Kind::Directory) {
+                    self.copy_into(sources, target)?;
+                } else if let ([source], false) = (&sources[..], self.parents) {
+                    self.copy_onto(source, target)?;
+                } else {
+                    return Err(not_a_directory(target));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn copy_beside(&mut self, source: &Path, suffix: &OsStr) -> Result<(), Refusal> {
         let operand = Operand::parse(source);
         let whole;
@@ -298,6 +337,9 @@ impl Planner {
                     .hint("make the directory first: mkdir -p"));
             }
         }
+        if self.parents {
+            return self.copy_with_parents(sources, directory);
+        }
         for source in sources {
             let operand = Operand::parse(source);
             // 'SRC/.' and '..' are their contents, as for cp.
@@ -308,6 +350,57 @@ impl Planner {
             };
             self.add(&operand, directory, name, shown)?;
         }
+        Ok(())
+    }
+
+    /// Copies each source to its own path below the directory. The folders on the way are made
+    /// here, when all sources have been looked at: what is planned next lies in them.
+    fn copy_with_parents(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
+        for source in sources {
+            let components = source.components();
+            if components.clone().any(|part| part == Component::ParentDir) {
+                return Err(Refusal {
+                    message: format!(
+                        "{} leads out of the target with --parents",
+                        quote(source.as_os_str().as_bytes())
+                    ),
+                    hint: Some("name the source without '..'"),
+                });
+            }
+            Operand::parse(trim(source))
+                .stat()
+                .map_err(|errno| Refusal::cannot("stat", source, errno).hint_if_missing(errno))?;
+        }
+        for source in sources {
+            let operand = Operand::parse(trim(source));
+            if operand.nameless {
+                self.add(&operand, directory, OsStr::new("."), directory.to_owned())?;
+                continue;
+            }
+            let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
+            for part in Path::new(operand.parent).components() {
+                from.push(part);
+                if let Component::Normal(name) = part {
+                    to.push(name);
+                    self.make_parent(&from, &to)?;
+                }
+            }
+            self.add(&operand, &to, operand.name, to.join(operand.name))?;
+        }
+        Ok(())
+    }
+
+    fn make_parent(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
+        match file::stat_path(target, true) {
+            Ok(stat) if stat.kind() == Kind::Directory => return Ok(()),
+            Ok(_) => return Err(Refusal::cannot("create directory", target, Errno::EEXIST)),
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Refusal::cannot("create directory", target, errno)),
+        }
+        // For its owner alone; it gets its bits at the end.
+        file::make_dir_at_path(target, 0o700)
+            .map_err(|errno| Refusal::cannot("create directory", target, errno))?;
+        self.made.push(Parent { source: source.to_owned(), target: target.to_owned() });
         Ok(())
     }
 

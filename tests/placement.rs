@@ -1,6 +1,7 @@
 //! Where the copy goes: as GNU `cp -r` does it, and beside the source where SRC stands alone.
 
 mod common;
+use common::things::{chmod, exists, modified, set_times};
 use common::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -484,4 +485,77 @@ fn of_two_folders_whose_contents_meet_the_last_named_wins() {
         assert_eq!(fs::read(env.path("dir/a")).unwrap(), b"of-other", "in round {round}");
         assert_eq!(names(&env.path("dir/sub")), ["b", "d"], "in round {round}");
     }
+}
+
+#[test]
+fn with_parents_each_source_has_its_full_name_below_the_target() {
+    for options in [&["-p"][..], &["-a"]] {
+        let env = Sandbox::new();
+        env.tree("a/b", ["file c/d 10", "file x 20"])
+            .tree("e", ["file f 30"])
+            .tree("", ["dir cp", "dir dst/e"]);
+        env.tree("cp", ["dir e"]);
+        let folders = [("a/b/c", 0o710, 100), ("a/b", 0o750, 200), ("a", 0o701, 300)];
+        for (folder, mode, time) in folders {
+            chmod(&env.path(folder), mode);
+            set_times(&env.path(folder), (time, 1), (time, 1));
+        }
+        let sources = ["a/b/c/d", "a/b//x", "./e/f", "a/b/c/"];
+        let mut cp = Command::new("cp");
+        cp.args(["-r", "--parents"])
+            .args(options)
+            .args(sources)
+            .arg("cp")
+            .current_dir(env.path(""));
+        assert!(cp.status().unwrap().success());
+        for jobs in ["1", "8"] {
+            let words = [&["--parents", "-j", jobs][..], options, &sources, &["dst"]].concat();
+
+            let run = env.pcopy(words);
+
+            run.exits(0);
+            for (folder, _, time) in folders {
+                assert_eq!(modified(env.path("dst").join(folder)), (time, 1), "{folder}");
+            }
+            let mut trees = [env.listing("cp"), env.listing("dst")];
+            for tree in &mut trees {
+                // cp forgets the times of a folder to which another source adds something.
+                let folders = tree.values_mut().filter(|entry| entry.mode & 0o170_000 == 0o040_000);
+                folders.for_each(|entry| entry.modified = (0, 0));
+            }
+            let [cp, pcopy] = trees;
+            assert_eq!(differences(&cp, &pcopy), "", "{}", run.story());
+            fs::remove_dir_all(env.path("dst")).unwrap();
+            env.tree("dst", ["dir e"]);
+        }
+    }
+}
+
+#[test]
+fn with_parents_an_absolute_source_lies_below_the_target_too() {
+    let env = Sandbox::new();
+    env.tree("a", ["file f 10"]).tree("dst", []);
+    let source = env.path("a/f");
+
+    env.pcopy([Path::new("--parents"), &source, Path::new("dst")]).exits(0);
+
+    let inside = env.path("dst").join(source.strip_prefix("/").unwrap());
+    assert_eq!(fs::read(inside).unwrap(), fs::read(source).unwrap());
+}
+
+#[test]
+fn with_parents_what_cannot_be_is_refused_and_leaves_no_folders() {
+    let env = Sandbox::new();
+    env.tree("a/b", ["file c 10"]).tree("dst", []).tree("", ["file file 5"]);
+    for (arguments, words) in [
+        (&["--parents", "a/b/c", "a/missing/x", "dst"][..], "cannot stat 'a/missing/x'"),
+        (&["--parents", "a/b/../b/c", "dst"], "leads out of the target with --parents"),
+        (&["--parents", "a/b/c", "nowhere"], "'nowhere' is not a directory"),
+        (&["--parents", "a/b/c", "file"], "'file' is not a directory"),
+        (&["--parents", "a/b/c", "dst/a"], "'dst/a' is not a directory"),
+    ] {
+        env.pcopy(arguments).exits(3).stderr_has(words);
+        assert!(!exists(env.path("dst/a")), "{arguments:?}");
+    }
+    env.pcopy(["--parents", "-T", "a/b/c", "dst"]).exits(2);
 }

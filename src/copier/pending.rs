@@ -13,7 +13,7 @@ use super::reports::ParentGone;
 use super::walk::Walker;
 use crate::ipc::report::{Fault, News, Step};
 use crate::ipc::task::{Place, split_last};
-use crate::plan::{Entry, Plan};
+use crate::plan::{Entry, Parent, Plan};
 use crate::sys::Errno;
 use crate::sys::file;
 use std::os::fd::{AsFd, OwnedFd};
@@ -142,6 +142,14 @@ pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
     let target = file::open_dir_beneath(plan.target_dir(entry), place.target)
         .map_err(Step::OpenTarget.fault())?;
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
+}
+
+/// Gives a folder that `--parents` has made what it is to keep.
+pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), Fault> {
+    let source = file::open_dir(&parent.source).map_err(Step::ReadDirectory.fault())?;
+    let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
+    let target = file::open_dir(&parent.target).map_err(Step::OpenTarget.fault())?;
+    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, true)
 }
 
 /// Gives a directory, now at `place` under its staged name, its final name.

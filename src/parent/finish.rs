@@ -3,12 +3,13 @@
 use super::ledger::LeftDir;
 use super::supervise::Supervisor;
 use crate::copier::pending;
-use crate::error::ends_the_run;
+use crate::error::{describe_fault, ends_the_run};
 use crate::ipc::report::Fault;
 use crate::ipc::task::Place;
 use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::signals::{self, Wish};
+use std::os::unix::ffi::OsStrExt;
 
 impl Supervisor<'_> {
     /// Finishes the target: what is staged gets its attributes and then its name; last the
@@ -27,6 +28,18 @@ impl Supervisor<'_> {
         self.finish_each(&staged, pending::finish)
             .or_else(|| self.finish_each(&built, pending::publish))
             .or_else(|| self.finish_each(&merged, pending::finish))
+    }
+
+    /// Gives the folders that `--parents` has made what they are to keep, the innermost first.
+    pub(super) fn finish_parents(&mut self) {
+        for parent in self.plan.parents.iter().rev() {
+            if let Err(fault) = pending::finish_parent(self.plan, parent) {
+                let [source, target] =
+                    [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
+                self.failed_late += 1;
+                self.screen.error(&describe_fault(fault, source, target));
+            }
+        }
     }
 
     fn finish_each(

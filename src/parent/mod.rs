@@ -39,7 +39,7 @@ pub enum NotBegun {
 pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
-    let claim = Claim::take(plan)?;
+    let claim = Claim::take(plan).inspect_err(|_| plan.give_back())?;
     let mut supervisor = Supervisor::new(plan, &claim, &signals, show);
     let end = supervisor.copy();
     Ok(supervisor.sum_up(end))

@@ -79,6 +79,7 @@ impl<'a> Supervisor<'a> {
                 return end;
             }
         }
+        self.finish_parents();
         End::Finished
     }
 

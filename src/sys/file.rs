@@ -342,6 +342,11 @@ pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
     stat::mkdirat(dir, name, Mode::from_bits_truncate(permissions))
 }
 
+/// Makes a directory at the user's `path`, the part before the last component of which is followed.
+pub fn make_dir_at_path(path: &Path, permissions: u32) -> Result<()> {
+    stat::mkdirat(fcntl::AT_FDCWD, path, Mode::from_bits_truncate(permissions))
+}
+
 /// Makes a FIFO, a socket or a device, as `like` is one.
 pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat, permissions: u32) -> Result<()> {
     let kind = SFlag::from_bits_truncate(like.type_bits());
