@@ -154,3 +154,15 @@ fn options_that_contradict_each_other_are_refused() {
         env.pcopy([&wrong[..], &["src", "dst"]].concat()).exits(2);
     }
 }
+
+#[test]
+fn what_is_left_of_links_does_not_count_as_a_copy() {
+    let env = planted();
+    env.tree("", ["dir .dst.pcopy-partial"]);
+    fs::hard_link(env.path("src/a"), env.path(".dst.pcopy-partial/a")).unwrap();
+
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    assert_ne!(inode(env.path("src/a")), inode(env.path("dst/a")));
+}

@@ -382,7 +382,9 @@ impl<'a> Files<'a> {
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
         let old = file::stat_at(&dirs.target, name).map_err(Step::Create.fault())?;
-        if self.is_same(dirs, source, &old, source_name, name)? {
+        // What `-l` has left of an interrupted run is the source itself, and no copy of it.
+        let is_copy = old.identity() != source.identity();
+        if is_copy && self.is_same(dirs, source, &old, source_name, name)? {
             self.mend(dirs, source, &old, source_name, name)?;
             return Ok(None);
         }

@@ -76,33 +76,44 @@ impl Walker<'_> {
             self.files.give_up(dirs, name, target_name);
             return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
         }
-        let kind = match kind {
-            Kind::Unknown | Kind::Symlink if dirs.follow => match self.kind_at_end(dirs, name) {
-                Ok(kind) => kind,
-                Err(fault) => return self.settle_failed(Some(name), fault),
-            },
-            Kind::Unknown => match file::stat_at(&dirs.source, name) {
-                Ok(stat) => stat.kind(),
-                Err(errno) => return self.settle_failed(Some(name), Step::Stat.fault()(errno)),
-            },
-            known => known,
+        let kind = match self.kind_of(dirs, kind, name) {
+            Ok(Kind::Directory) => return self.child(dirs, name, target_name, visit),
+            Ok(kind) => kind,
+            Err(fault) => return self.settle_failed(Some(name), fault),
         };
-        if kind == Kind::Directory {
-            return self.child(dirs, name, target_name, visit);
-        }
-        let text;
-        let made = match self.job.plan.way {
-            Way::Copy | Way::AttributesOnly => self.files.copy(dirs, kind, name, target_name),
-            Way::HardLink => self.files.link(dirs, Instead::HardLink, name, target_name),
-            Way::Symlink => {
-                text = self.shown_source(name);
-                self.files.link(dirs, Instead::Symlink(&text), name, target_name)
-            }
-        };
-        match made {
+        match self.copy_or_link(dirs, kind, name, target_name) {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
             Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, visit),
             result => self.settle_copy(dirs, name, target_name, result),
+        }
+    }
+
+    /// Makes of an entry that is not a directory what the user wants made of it.
+    fn copy_or_link(
+        &mut self,
+        dirs: &Dirs,
+        kind: Kind,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        match self.job.plan.way {
+            Way::Copy | Way::AttributesOnly => self.files.copy(dirs, kind, name, target_name),
+            Way::HardLink => self.files.link(dirs, Instead::HardLink, name, target_name),
+            Way::Symlink => {
+                let text = self.shown_source(name);
+                self.files.link(dirs, Instead::Symlink(&text), name, target_name)
+            }
+        }
+    }
+
+    /// What the listing did not say, and what a symlink leads to if it is followed.
+    fn kind_of(&self, dirs: &Dirs, kind: Kind, name: &CStr) -> Result<Kind, Fault> {
+        match kind {
+            Kind::Unknown | Kind::Symlink if dirs.follow => self.kind_at_end(dirs, name),
+            Kind::Unknown => file::stat_at(&dirs.source, name)
+                .map(|stat| stat.kind())
+                .map_err(Step::Stat.fault()),
+            known => Ok(known),
         }
     }
 
