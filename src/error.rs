@@ -179,6 +179,9 @@ pub fn means_unable(errno: Errno) -> bool {
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
 pub fn ends_the_run(fault: Fault) -> bool {
     let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
-    // An attribute that has no room has its own small store in mind.
-    lost && !fault.step.concerns_source() && fault.step != Step::SetAttributes
+    // An attribute that has no room has its own small store in mind, and a clone that cannot be read
+    // says the same as one that cannot be written.
+    let own_matter =
+        fault.step == Step::SetAttributes || fault.step == Step::Clone && fault.errno == Errno::EIO;
+    lost && !fault.step.concerns_source() && !own_matter
 }

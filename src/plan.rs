@@ -96,7 +96,8 @@ impl Plan {
         let follow = options.dereference != Dereference::Never;
         let symlinks = options.way == Way::Symlink;
         let parents = options.parents;
-        let mut planner = Planner { follow, symlinks, parents, ..Planner::default() };
+        let backups = options.backup.is_some();
+        let mut planner = Planner { follow, symlinks, parents, backups, ..Planner::default() };
         let planned = planner.add_all(&options.operands);
         if planned.is_err() {
             give_back(&planner.made);
@@ -217,6 +218,8 @@ struct Planner {
     symlinks: bool,
     /// Whether the folders above the sources are made in the target.
     parents: bool,
+    /// Whether what is replaced is kept.
+    backups: bool,
     made: Vec<Parent>,
     entries: Vec<Entry>,
     dirs: Vec<OwnedFd>,
@@ -473,7 +476,7 @@ impl Planner {
         let clash = match self.taken.get(&name) {
             _ if entry.target_name.as_c_str() == c"." => false,
             None => self.taken.contains_key(&staged) || self.staged.contains(&name),
-            Some(earlier) if earlier.source == source => {
+            Some(earlier) if earlier.source == source && (entry.is_dir || !self.backups) => {
                 let shown = quote(entry.source_shown.as_os_str().as_bytes());
                 self.warnings.push(format!("source {kind} {shown} specified more than once"));
                 return Ok(());

@@ -4,7 +4,7 @@ use crate::sys::file::NAME_BYTES_MAX;
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hasher};
 
-/// What a staged name ends in.
+/// What a staged name ends in, but for the number of a variant.
 pub const SUFFIX: &str = ".pcopy-partial";
 
 /// The name under which `name` is built: `.NAME.pcopy-partial`, in the same directory.
@@ -16,19 +16,20 @@ pub fn staged_name(name: &CStr, variant: u32) -> CString {
     let bytes = name.to_bytes();
     let mut staged = Vec::with_capacity(bytes.len() + SUFFIX.len() + 24);
     staged.push(b'.');
-    let tag = if variant == 0 { String::new() } else { format!(".{variant}") };
-    if 1 + bytes.len() + tag.len() + SUFFIX.len() <= NAME_BYTES_MAX {
+    // Behind the suffix: no other name has such a staged name, whatever it ends in.
+    let tag = if variant == 0 { String::new() } else { format!("-{variant}") };
+    if 1 + bytes.len() + SUFFIX.len() + tag.len() <= NAME_BYTES_MAX {
         staged.extend_from_slice(bytes);
     } else {
         let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
         let mark = format!("~{:016x}", hasher.finish());
-        let room = NAME_BYTES_MAX - 1 - mark.len() - tag.len() - SUFFIX.len();
+        let room = NAME_BYTES_MAX - 1 - mark.len() - SUFFIX.len() - tag.len();
         staged.extend_from_slice(cut_at_character(bytes, room));
         staged.extend_from_slice(mark.as_bytes());
     }
-    staged.extend_from_slice(tag.as_bytes());
     staged.extend_from_slice(SUFFIX.as_bytes());
+    staged.extend_from_slice(tag.as_bytes());
     CString::new(staged).expect("made of a name and text, neither of which has a NUL")
 }
 
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn a_staged_name_is_hidden_and_says_whose_it_is() {
         assert_eq!(staged_name(c"a.txt", 0).as_c_str(), c".a.txt.pcopy-partial");
-        assert_eq!(staged_name(c"a.txt", 2).as_c_str(), c".a.txt.2.pcopy-partial");
+        assert_eq!(staged_name(c"a.txt", 2).as_c_str(), c".a.txt.pcopy-partial-2");
     }
 
     #[test]

@@ -166,3 +166,15 @@ fn what_is_left_of_links_does_not_count_as_a_copy() {
     env.assert_same("src", "dst");
     assert_ne!(inode(env.path("src/a")), inode(env.path("dst/a")));
 }
+
+#[test]
+fn a_symlink_that_a_killed_run_has_just_made_gets_its_time() {
+    let env = planted();
+    let source = env.path("src");
+    env.tree("dst", []);
+    std::os::unix::fs::symlink(source.join("a"), env.path("dst/a")).unwrap();
+
+    env.pcopy(["-s", "-T", source.to_str().unwrap(), "dst"]).exits(0);
+
+    assert_eq!(modified(env.path("dst/a")), modified(source.join("a")));
+}

@@ -372,10 +372,10 @@ fn a_source_with_names_like_staged_ones_is_copied() {
         [
             "file a 10",
             "text .a.pcopy-partial a-file-of-the-user",
-            "text .a.1.pcopy-partial another",
+            "text .a.pcopy-partial-1 another",
             "file d/inside 5",
             "file .d.pcopy-partial/inside 6",
-            "file .d.1.pcopy-partial 7",
+            "file .d.pcopy-partial-1 7",
             "link .e.pcopy-partial x",
             "file e/f 8",
             "file ..a.pcopy-partial.pcopy-partial 9",
@@ -582,4 +582,21 @@ fn a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete() {
         renames.partition(|line| line.starts_with(&parent));
     assert_eq!((by_parent.len(), by_copiers.len()), (0, 100), "{trace}");
     env.assert_same("src", "dst");
+}
+
+#[test]
+fn names_that_look_like_staged_names_do_not_meet() {
+    for jobs in ["1", "8"] {
+        let env = Sandbox::new();
+        let names =
+            ["a", "a.1", ".a.pcopy-partial", "a-1", ".a.pcopy-partial-1", ".a.1.pcopy-partial"];
+        for name in names {
+            env.tree("src", [&*format!("text {name} of {name}"), &*format!("file d/{name}/x 5")]);
+            env.tree("dst", [&*format!("text {name} old"), "dir d"]);
+        }
+
+        env.pcopy(["-j", jobs, "-T", "src", "dst"]).exits(0);
+
+        env.assert_same("src", "dst");
+    }
 }

@@ -431,3 +431,109 @@ fn a_list_with_a_word_that_nobody_knows_names_the_words() {
         assert!(!exists(env.path("dst")));
     }
 }
+
+#[test]
+fn a_file_is_private_while_its_folder_lends_it_rights() {
+    let name = "a_file_is_private_while_its_folder_lends_it_rights";
+    if !tool("strace") || !is_root() {
+        return skip(name, "needs root and strace");
+    }
+    for (options, folder) in [(&["-j1"][..], "listed"), (&["-a", "-j1"], "group")] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10"]).tree("", ["dir listed", "dir group"]);
+        chmod(&env.path("src/a"), 0o664);
+        assert!(run_tool("chown", &["0:7"], &env.path("group")));
+        chmod(&env.path("group"), 0o2775);
+        if !run_tool("setfacl", &["-m", "d:u:99:rwx"], &env.path("listed")) {
+            return skip(name, "no access lists here");
+        }
+        let target = format!("{folder}/dst");
+
+        env.run(env.traced(&["-e", "trace=openat"], [options, &["src", &target]].concat()))
+            .exits(0);
+
+        let trace = fs::read_to_string(env.path("trace")).unwrap();
+        let born = trace.lines().find(|line| line.contains("\"a\", O_WRONLY|O_CREAT")).unwrap();
+        assert!(born.contains(", 0600)"), "{born}");
+        env.assert_same("src", &target);
+    }
+}
+
+#[test]
+fn a_merged_folder_loses_the_lists_that_the_source_has_not() {
+    let name = "a_merged_folder_loses_the_lists_that_the_source_has_not";
+    let env = Sandbox::new();
+    env.tree("src", ["file d/a 10"]).tree("", ["dir dst/d"]);
+    if !run_tool("setfacl", &["-m", "u:99:rwx,d:u:98:rwx"], &env.path("dst/d")) {
+        return skip(name, "no access lists here");
+    }
+
+    env.pcopy(["-a", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(attributes(&env.path("dst/d")), BTreeMap::new());
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn where_bits_are_not_kept_a_folder_that_may_not_be_written_stays_so() {
+    let env = Sandbox::new();
+    env.tree("src", ["file d/a 10"]).tree("dst", ["dir d"]);
+    env.give_to_plain_user();
+    chmod(&env.path("dst/d"), 0o555);
+
+    let run = env.plain_pcopy_as_is(["--no-preserve=mode", "-T", "src", "dst"]);
+
+    run.exits(1).stderr_has("cannot create 'dst/d/a': Permission denied");
+    assert_eq!(mode_of(env.path("dst/d")), 0o555);
+}
+
+#[test]
+fn an_attribute_that_cannot_be_read_is_not_emptied_in_the_target() {
+    let name = "an_attribute_that_cannot_be_read_is_not_emptied_in_the_target";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]);
+    if xattr::set(env.path("src/a"), "user.x", b"value").is_err() {
+        return skip(name, "no attributes here");
+    }
+    env.pcopy(["-a", "src", "dst"]).exits(0);
+    let broken = ["-e", "trace=lgetxattr", "-e", "inject=lgetxattr:error=EIO"];
+
+    env.run(env.traced(&broken, ["-a", "-T", "src", "dst"])).exits(1);
+
+    assert_eq!(xattr::get(env.path("dst/a"), "user.x").unwrap().unwrap(), b"value");
+}
+
+#[test]
+fn names_of_one_file_stay_one_though_an_attribute_is_refused() {
+    let name = "names_of_one_file_stay_one_though_an_attribute_is_refused";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]).tree("", ["dir bare"]);
+    set_attribute(&env.path("src/a"), "user.x", b"x");
+    for link in ["b", "c"] {
+        fs::hard_link(env.path("src/a"), env.path("src").join(link)).unwrap();
+    }
+    let Some(_mounted) = mount(&["-t", "ramfs", "-o", "mode=755", "none"], &env.path("bare"))
+    else {
+        return skip(name, "no ramfs");
+    };
+    for jobs in ["1", "8"] {
+        let run = env.pcopy(["-a", "--preserve=xattr", "-j", jobs, "src", "bare/dst"]);
+
+        run.exits(1);
+        assert_eq!(
+            run.stderr.matches("cannot set extended attributes").count(),
+            1,
+            "{}",
+            run.story()
+        );
+        let first = inode(env.path("bare/dst/a"));
+        assert_eq!([inode(env.path("bare/dst/b")), inode(env.path("bare/dst/c"))], [first, first]);
+        fs::remove_dir_all(env.path("bare/dst")).unwrap();
+    }
+}

@@ -313,3 +313,48 @@ fn a_source_that_is_named_twice_is_copied_once_and_told() {
     env.assert_same("src/sub", "into/sub");
     env.assert_same("src/sub/both", "into/both");
 }
+
+#[test]
+fn a_backup_that_cannot_be_made_costs_nothing() {
+    let name = "a_backup_that_cannot_be_made_costs_nothing";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    for (linkat, backup) in [("EPERM", "older"), ("EPERM", ""), ("EIO", "older"), ("EIO", "")] {
+        let env = Sandbox::new();
+        env.tree("", ["text src/a new!", "text dst/a old"]);
+        if !backup.is_empty() {
+            env.tree("dst", [&*format!("text a~ {backup}")]);
+        }
+        // Neither can the old file have another name, nor can anything be renamed.
+        let links = format!("inject=linkat:error={linkat}");
+        let broken = ["-e", "trace=linkat,renameat,renameat2", "-e", &links];
+        let renames = ["-e", "inject=renameat,renameat2:error=EACCES"];
+
+        let run =
+            env.run(env.traced(&[&broken[..], &renames].concat(), ["-b", "-T", "src", "dst"]));
+
+        assert!(!run.status.success(), "{}", run.story());
+        let left = texts(&env.path("dst"));
+        assert_eq!(left["a"], "old", "{}", run.story());
+        assert_eq!(left.get("a~").map_or("", String::as_str), backup, "{}", run.story());
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn with_backups_a_source_that_is_named_twice_is_no_accident() {
+    for (options, code) in [("--backup=numbered", 0), ("-b", 1)] {
+        let (expected, env) = (Sandbox::new(), Sandbox::new());
+        for env in [&expected, &env] {
+            env.tree("", ["text a once", "dir dst"]);
+        }
+        let mut cp = Command::new("cp");
+        cp.args([options, "a", "a", "dst"]);
+        expected.run(cp_in(&expected, cp)).exits(code);
+
+        env.pcopy(["--update=all", options, "a", "a", "dst"]).exits(code);
+
+        assert_eq!(texts(&env.path("dst")), texts(&expected.path("dst")), "{options}");
+    }
+}

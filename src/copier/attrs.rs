@@ -40,6 +40,15 @@ pub(crate) struct Attrs {
 #[derive(Default)]
 pub(super) struct Names(Vec<u8>);
 
+/// What a directory does to what is made in it.
+#[derive(Clone, Copy)]
+pub(super) struct Born {
+    /// Its default access list gives it one.
+    pub(super) masked: bool,
+    /// Its set-group-id bit gives it the directory's group.
+    pub(super) in_group: bool,
+}
+
 /// Whose a copy is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hands {
@@ -73,9 +82,9 @@ impl Attrs {
 
     /// The bits that a file is created with: all but those that the kernel clears when it is
     /// written, and none for others while it is not in the right hands.
-    pub(super) fn birth_permissions(&self, source: &Stat, names: &Names, masked: bool) -> u32 {
-        let bits = self.plain_bits(source, masked) & !ALL_SPECIAL;
-        if self.is_born_private(source, names) { bits & !OTHERS_BITS } else { bits }
+    pub(super) fn birth_permissions(&self, source: &Stat, names: &Names, born: Born) -> u32 {
+        let bits = self.plain_bits(source, born.masked) & !ALL_SPECIAL;
+        if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
     }
 
     /// The bits that a FIFO, socket or device is made with.
@@ -97,14 +106,17 @@ impl Attrs {
         }
     }
 
-    fn is_born_private(&self, source: &Stat, names: &Names) -> bool {
-        let changes_hands = (source.owner(), source.group()) != (self.user, self.group);
-        self.keep.ownership && changes_hands
-            || self.keep.access_lists && names.has(xattr::ACCESS_LIST)
+    /// Whether others may have no rights yet: they would have those of another owner or group, or
+    /// those that an access list will take from them.
+    fn is_born_private(&self, source: &Stat, names: &Names, born: Born) -> bool {
+        let same_hands = (source.owner(), source.group()) == (self.user, self.group);
+        let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
+        let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
+        let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
+        changes_hands || loses_list || gets_list
     }
 
-    /// Gives a finished file what it is to keep. `masked` says that the directory's default access
-    /// list has given it one.
+    /// Gives a finished file what it is to keep.
     ///
     /// The first thing that could not be given is returned; the file is whole without it.
     pub(super) fn finish_file(
@@ -113,8 +125,9 @@ impl Attrs {
         to: BorrowedFd<'_>,
         source: &Stat,
         names: &Names,
-        masked: bool,
+        born: Born,
     ) -> Result<Option<Fault>, Fault> {
+        let masked = born.masked;
         let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
         let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
         lacking = lacking.or(given.err());
@@ -122,7 +135,7 @@ impl Attrs {
             file::set_times(to, source.accessed(), source.modified())
                 .map_err(Step::SetTimes.fault())?;
         }
-        let private = self.is_born_private(source, names);
+        let private = self.is_born_private(source, names, born);
         let special = source.permissions() & ALL_SPECIAL != 0;
         let moved = matches!(hands, Hands::Right { moved: true });
         let exact = match self.keep.permissions {
@@ -181,9 +194,11 @@ impl Attrs {
         let masked = new && xattr::has_default_list(to);
         // Its bits follow from the default list that it was born with, so they come first here.
         let bits = self.dir_bits(source, to, hands, new, masked)?;
-        let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, masked);
+        // One that stood there may have lists that the source has not.
+        let listed = masked || !new && self.keep.access_lists;
+        let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
         lacking = lacking.or(given.err());
-        if self.keep.access_lists && masked && !names.has(xattr::DEFAULT_LIST) {
+        if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_LIST) {
             let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_LIST);
             lacking = lacking.or(removed.err().map(Step::SetAccessList.fault()));
         }
@@ -298,15 +313,9 @@ impl Attrs {
             .map_err(Step::SetTimes.fault())
     }
 
-    /// Gives a symlink to a file that file's owner and times, if they are wanted.
-    pub(super) fn dress_symlink(
-        &self,
-        (dir, name): (BorrowedFd<'_>, &CStr),
-        source: &Stat,
-    ) -> Result<(), Fault> {
-        let (_, lacking) = self.hand_over(Node::Named(dir, name), source);
-        self.set_times_of((dir, name), source)?;
-        lacking.map_or(Ok(()), Err)
+    /// Whether a symlink to a file has that file's time, if it is wanted.
+    pub(super) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
+        !self.keep.timestamps || source.modified() == target.modified()
     }
 
     /// Gives `to` its source's owner and group, if that is wanted.
@@ -395,10 +404,12 @@ impl Attrs {
         let mut lacking = None;
         for name in theirs.iter() {
             let Some((step, demand)) = self.demand(name) else { continue };
-            let same = xattr::get(from, name, &mut value).is_ok()
-                && xattr::get(to, name, &mut old).is_ok()
-                && value == old;
-            let given = if same { Ok(()) } else { xattr::set(to, name, &value) };
+            let given = match xattr::get(from, name, &mut value) {
+                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(errno) => Err(errno),
+                Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
+                Ok(()) => xattr::set(to, name, &value),
+            };
             lacking = lacking.or(self.refused(given, step, demand));
         }
         for name in ours.iter().filter(|name| !theirs.has(name)) {

@@ -103,28 +103,37 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
         return Ok(()); // they are one file already, and to rename one to the other does nothing
     }
     // Beside it first: the older backup stays until this one is there.
-    let beside = staged_name(&second, 1);
-    match second_name(dirs, name, &beside) {
+    let (dir, beside) = (dirs.target.as_fd(), staged_name(&second, 1));
+    let link = || file::link(dir, name, dir, &beside, false);
+    let linked = match link() {
         Err(Errno::EEXIST) => {
-            file::unlink(&dirs.target, &beside).map_err(&fault)?; // a killed run has left it
-            second_name(dirs, name, &beside).map_err(&fault)?;
+            file::unlink(dir, &beside).map_err(&fault)?; // a killed run has left it
+            link()
         }
-        result => result.map_err(&fault)?,
+        result => result,
+    };
+    match linked {
+        // The old file has its first name still, so the second may go if it cannot be used.
+        Ok(()) => file::replace(dir, &beside, &second).inspect_err(|_| discard(dirs, &beside)),
+        Err(errno) if is_without_links(errno) => file::replace(dir, name, &second),
+        Err(errno) => Err(errno),
     }
-    file::replace(&dirs.target, &beside, &second)
-        .map_err(fault)
-        .inspect_err(|_| discard(dirs, &beside))
+    .map_err(fault)
 }
 
 /// A second name for what `name` is; where there are no hard links, another name.
 fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<(), Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
-        Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
-            file::rename_new(dir, name, second)
-        }
+        Err(errno) if is_without_links(errno) => file::rename_new(dir, name, second),
         result => result,
     }
+}
+
+/// Whether a file cannot have another name: the file system knows none, it has too many, or it is
+/// somebody else's.
+fn is_without_links(errno: Errno) -> bool {
+    matches!(errno, Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK)
 }
 
 fn with_suffix(name: &CStr, suffix: &[u8]) -> Result<CString, Errno> {

@@ -1,8 +1,9 @@
 //! A directory on both sides: how its target comes to be, and how the two are opened.
 
+use super::attrs::Born;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
-use crate::options::Dereference;
+use crate::options::{Dereference, Permissions};
 use crate::plan::{Entry, Plan};
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -22,6 +23,10 @@ pub(super) struct Dirs {
     pub(super) existed: bool,
     /// Whether the target's default access list takes bits away from what is created in it.
     pub(super) masked: bool,
+    /// Whether its set-group-id bit gives its group to what is created in it.
+    pub(super) in_group: bool,
+    /// Whether directories get their source's bits, so that others may be set meanwhile.
+    pub(super) exact: bool,
     /// Whether symlinks in the source are followed.
     pub(super) follow: bool,
     /// Whether what stands there under the entry's name was made by this run for another entry.
@@ -33,6 +38,11 @@ pub(super) struct Dirs {
 }
 
 impl Dirs {
+    /// What becomes of what is created in the target.
+    pub(super) fn born(&self) -> Born {
+        Born { masked: self.masked, in_group: self.in_group }
+    }
+
     /// What `name` in the source is; what it leads to, if symlinks are followed.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
@@ -138,17 +148,32 @@ pub(super) fn open_child(
         file::open_dir_at(&dirs.source, name)
     }
     .map_err(Step::ReadDirectory.fault())?;
+    let exact = dirs.exact;
+    let ours = existed && (staged || exact);
     let target = match file::open_dir_at(&dirs.target, target_name) {
-        Err(Errno::EACCES) if existed => open_locked(&dirs.target, target_name),
+        Err(Errno::EACCES) if ours => open_locked(&dirs.target, target_name),
         result => result,
     }
     .map_err(Step::OpenTarget.fault())?;
-    make_usable(&target, existed)?;
+    make_usable(&target, ours)?;
     let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
-    let device = if existed { device_of(&target)? } else { dirs.device };
+    let (device, in_group) =
+        if existed { traits_of(&target)? } else { (dirs.device, dirs.in_group) };
     let follow = dirs.follow;
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, masked, follow, again, device, contended })
+    Ok(Dirs {
+        source,
+        target,
+        staged,
+        existed,
+        masked,
+        in_group,
+        exact,
+        follow,
+        again,
+        device,
+        contended,
+    })
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -160,8 +185,8 @@ fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
 /// Lets us work in a directory that stood there without rights for its owner.
 ///
 /// A copy of a read-only folder is one, and must be able to go on after an interruption.
-fn make_usable(target: &OwnedFd, existed: bool) -> Result<(), Fault> {
-    if !existed || process::is_root() {
+fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), Fault> {
+    if !ours || process::is_root() {
         return Ok(());
     }
     let stat = file::stat_fd(target).map_err(Step::OpenTarget.fault())?;
@@ -183,12 +208,15 @@ pub(super) fn free_staged_name(dirs: &Dirs, name: &CStr) -> (u32, CString) {
 /// The directories that an entry itself is in; nobody has locked them.
 pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
     let (source, target) = (plan.source_dir(entry), plan.target_dir(entry));
+    let (device, in_group) = traits_of(target)?;
     Ok(Dirs {
         source: source
             .try_clone_to_owned()
             .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
         masked: xattr::has_default_list(target),
-        device: device_of(target)?,
+        device,
+        in_group,
+        exact: is_exact(plan),
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
@@ -204,8 +232,10 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     let entry = entry.ok_or_else(|| Step::ReadDirectory.fault()(Errno::EINVAL))?;
     let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
     let top = plan.target_dir(entry);
+    let exact = is_exact(plan);
+    let ours = existed && (place.staged || exact);
     let target = match file::open_dir_beneath(top, place.target) {
-        Err(Errno::EACCES) if existed => {
+        Err(Errno::EACCES) if ours => {
             let (parent, name) = split_last(place.target);
             file::open_dir_beneath(top, parent)
                 .and_then(|parent| open_locked(&parent, &c_name(name)))
@@ -213,16 +243,34 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
         result => result,
     }
     .map_err(Step::OpenTarget.fault())?;
-    make_usable(&target, existed)?;
+    make_usable(&target, ours)?;
     let masked = xattr::has_default_list(target.as_fd());
-    let device = device_of(&target)?;
+    let (device, in_group) = traits_of(&target)?;
     let (staged, follow) = (place.staged, plan.dereference == Dereference::Always);
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, masked, follow, again, device, contended })
+    Ok(Dirs {
+        source,
+        target,
+        staged,
+        existed,
+        masked,
+        in_group,
+        exact,
+        follow,
+        again,
+        device,
+        contended,
+    })
 }
 
-fn device_of(target: impl AsFd) -> Result<u64, Fault> {
-    file::stat_fd(target).map(|stat| stat.identity().0).map_err(Step::OpenTarget.fault())
+/// The device that a target is on, and whether it gives its group to what is created in it.
+fn traits_of(target: impl AsFd) -> Result<(u64, bool), Fault> {
+    let stat = file::stat_fd(target).map_err(Step::OpenTarget.fault())?;
+    Ok((stat.identity().0, stat.permissions() & 0o2000 != 0))
+}
+
+fn is_exact(plan: &Plan) -> bool {
+    plan.preserve.permissions == Permissions::Exact
 }
 
 /// Appends a name to a path.

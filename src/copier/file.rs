@@ -6,7 +6,7 @@
 //! old one or the new one, whole.
 
 use super::Job;
-use super::attrs::{self, Attrs, Names};
+use super::attrs::{self, Attrs, Born, Names};
 use super::backup::Numbers;
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{self, BUFFER_BYTES, Transfer, Unfinished, Ways};
@@ -38,7 +38,7 @@ pub(super) struct Files<'a> {
     job: Job<'a>,
     numbers: Numbers,
     desk: Desk<'a>,
-    outbox: Outbox<'a>,
+    pub(super) outbox: Outbox<'a>,
     pub(super) attrs: Attrs,
     /// Where copiers agree on which name of a file is copied; nothing where each is on its own.
     firsts: Option<&'a Firsts>,
@@ -95,7 +95,7 @@ impl<'a> Files<'a> {
         let (from, source) = open_source(dirs, name)?;
         self.come_first(&source)?;
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
-        let bits = self.attrs.birth_permissions(&source, &names, dirs.masked);
+        let bits = self.attrs.birth_permissions(&source, &names, dirs.born());
         let Some(to) = self.make(dirs, &source, name, target_name, |name| {
             file::create_file(&dirs.target, name, bits)
         })?
@@ -311,7 +311,7 @@ impl<'a> Files<'a> {
         }
         let (from, source) = open_source(dirs, name)?;
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
-        let bits = self.attrs.birth_permissions(&source, &names, dirs.masked);
+        let bits = self.attrs.birth_permissions(&source, &names, dirs.born());
         let to = make_fresh(dirs, staged, |name| file::create_file(&dirs.target, name, bits))?;
         if dirs.contended && !is_ours(&to) {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
@@ -336,7 +336,7 @@ impl<'a> Files<'a> {
         self.outbox.begin();
         if self.job.plan.way == Way::AttributesOnly {
             self.desk.add(Count::BytesSpared, source.size());
-            return self.finish_file(&from, source, names, to, dirs.masked);
+            return self.finish_file(&from, source, names, to, dirs.born());
         }
         let pair = Pair::of(source.identity().0, dirs.device);
         let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
@@ -350,7 +350,7 @@ impl<'a> Files<'a> {
         };
         // If it changed and was read again, the bits it was born with may be old ones.
         let masked = dirs.masked || read.permissions() != source.permissions();
-        self.finish_file(&from, &read, names, to, masked)
+        self.finish_file(&from, &read, names, to, Born { masked, ..dirs.born() })
     }
 
     fn finish_file(
@@ -359,10 +359,10 @@ impl<'a> Files<'a> {
         source: &Stat,
         names: &Names,
         to: OwnedFd,
-        masked: bool,
+        born: Born,
     ) -> Result<Filled, Unfinished> {
         let (from, open) = (from.as_fd(), to.as_fd());
-        let lacking = self.attrs.finish_file(from, open, source, names, masked)?;
+        let lacking = self.attrs.finish_file(from, open, source, names, born)?;
         file::close(to).map_err(Step::Close.fault())?;
         Ok(Filled::Whole(lacking))
     }

@@ -32,21 +32,28 @@ impl Files<'_> {
     ) -> Result<Done, Unfinished> {
         let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
         let target = dirs.target.as_fd();
+        self.outbox.begin();
         match instead.make(dirs, name, target_name) {
-            Ok(()) => return self.dress(dirs, instead, &source, target_name),
-            Err(Errno::EEXIST) => {}
+            Ok(()) => return self.finish_link(dirs, instead, &source, target_name),
+            Err(Errno::EEXIST) => self.outbox.settle(),
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         }
         let old = file::stat_at(target, target_name).map_err(Step::Create.fault())?;
         if instead.is(dirs, &source, &old, target_name) {
-            return Ok(Done::Skipped);
+            // Its time, which is set last, may be missing, as after a kill.
+            return match instead {
+                Instead::Symlink(_) if !self.attrs.has_time_of(&source, &old) => {
+                    self.finish_link(dirs, instead, &source, target_name)
+                }
+                _ => Ok(Done::Skipped),
+            };
         }
         if dirs.staged {
             if dirs.existed {
                 clean::remove(target, old.kind(), target_name).map_err(Step::Create.fault())?;
             }
             instead.make(dirs, name, target_name).map_err(Step::Create.fault())?;
-            return self.dress(dirs, instead, &source, target_name);
+            return self.finish_link(dirs, instead, &source, target_name);
         }
         if self.is_wanted_as_it_is(&source, &old)? {
             return Ok(Done::Skipped);
@@ -63,11 +70,11 @@ impl Files<'_> {
                 file::replace(target, &staged, target_name).map_err(Step::Publish.fault())
             })
             .inspect_err(|_| discard(dirs, &staged))?;
-        self.dress(dirs, instead, &source, target_name)
+        self.finish_link(dirs, instead, &source, target_name)
     }
 
-    /// A symlink has an owner and times of its own; as with cp, they are the file's.
-    fn dress(
+    /// A symlink has times of its own; as with cp, they are the file's.
+    fn finish_link(
         &self,
         dirs: &Dirs,
         instead: Instead<'_>,
@@ -75,7 +82,7 @@ impl Files<'_> {
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
         if let Instead::Symlink(_) = instead {
-            self.attrs.dress_symlink((dirs.target.as_fd(), target_name), source)?;
+            self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
         }
         Ok(Done::Copied)
     }

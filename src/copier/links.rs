@@ -92,6 +92,19 @@ impl Walker<'_> {
         self.tell_of(name, target_name, News::Leader { identity, new }, || desk.add(count, 1))
     }
 
+    /// Tells of an entry that lacks something and is whole otherwise: so will its other names be.
+    pub(super) fn lead_lacking(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        visit: &mut Visit,
+    ) -> Result<(), ParentGone> {
+        let Some(identity) = self.files.linked else { return Ok(()) };
+        visit.given = true;
+        self.note_shared(self.source.len(), false);
+        self.tell_of(name, target_name, News::Leader { identity, new: false }, || ())
+    }
+
     /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
     pub(super) fn link_groups(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
         let known = u32::try_from(self.job.groups.len()).unwrap_or(u32::MAX);
@@ -223,7 +236,11 @@ impl Walker<'_> {
         if let (Some(errno), Ok(Done::Copied)) = (refused, &copied) {
             self.tell_of(name, target_name, News::Unlinked(errno), || ())?;
         }
-        if copied.is_ok() && source.identity() == identity {
+        let is_whole = match &copied {
+            Err(Unfinished::Fault(fault)) => fault.step.leaves_it_whole(),
+            copied => copied.is_ok(),
+        };
+        if is_whole && source.identity() == identity {
             let dir = dirs.target.try_clone().ok();
             leaders.extend(dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned())));
         }

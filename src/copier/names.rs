@@ -84,6 +84,12 @@ impl Walker<'_> {
         match self.copy_or_link(dirs, kind, name, target_name) {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
             Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, visit),
+            Err(Unfinished::Fault(fault))
+                if self.files.linked.is_some() && fault.step.leaves_it_whole() =>
+            {
+                self.lead_lacking(name, target_name, visit)?;
+                self.settle_failed(Some(name), fault)
+            }
             result => self.settle_copy(dirs, name, target_name, result),
         }
     }
@@ -129,8 +135,10 @@ impl Walker<'_> {
             Ok(done) => self.settle(Some(name), done),
             Err(Unfinished::Fault(fault)) => {
                 // What is published must not hold the half that an earlier run left of it. A source
-                // that changed keeps what was read of it.
-                if dirs.staged && fault.step != Step::Changed {
+                // that changed keeps what was read of it, and where nobody has been before us there
+                // is no half: what has the name then came from another name, where case is ignored.
+                let stays = fault.step == Step::Changed || fault.step.leaves_it_whole();
+                if dirs.staged && dirs.existed && !stays {
                     self.files.give_up(dirs, name, target_name);
                 }
                 self.settle_failed(Some(name), fault)

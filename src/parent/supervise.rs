@@ -15,6 +15,7 @@ use crate::error::Unavailable;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::Forecast;
 use crate::ipc::task::Task;
+use crate::options::Way;
 use crate::outcome::{End, Outcome};
 use crate::plan::Plan;
 use crate::sys::describe;
@@ -98,7 +99,7 @@ impl<'a> Supervisor<'a> {
 
     /// Works in rounds; each begins with the whole task and passes over what is complete.
     fn rounds(&mut self, whole: Task<'_>) -> Result<End, Unavailable> {
-        let mut fruitless = 0;
+        let (mut fruitless, mut farthest) = (0, 0);
         let mut is_first = true;
         loop {
             let mut round = Round::begin(self.plan, whole)?;
@@ -119,7 +120,12 @@ impl<'a> Supervisor<'a> {
                 Some(Stop::CopierLost) => {}
             }
             let made = counted.get(Count::Copied) + counted.get(Count::Linked);
-            let gained = made > 0 || round.passed_over;
+            // Where copies do not count as complete, each round makes all again, and only to come
+            // farther than before is a gain.
+            let farther = counted.settled() > farthest;
+            farthest = farthest.max(counted.settled());
+            let lasts = self.plan.way != Way::AttributesOnly;
+            let gained = if lasts { made > 0 } else { farther } || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
