@@ -537,3 +537,22 @@ fn names_of_one_file_stay_one_though_an_attribute_is_refused() {
         fs::remove_dir_all(env.path("bare/dst")).unwrap();
     }
 }
+
+#[test]
+fn bits_that_are_not_the_sources_are_right_before_the_times_are() {
+    let name = "bits_that_are_not_the_sources_are_right_before_the_times_are";
+    if !tool("strace") || !is_root() {
+        return skip(name, "needs root and strace");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file theirs 10"]);
+    assert!(run_tool("chown", &["1000:1001"], &env.path("src/theirs")));
+    let options = ["-p", "--no-preserve=mode", "-j1", "src", "dst"];
+
+    env.run(env.traced(&["-y", "-e", "trace=utimensat,fchmod"], options)).exits(0);
+
+    let trace = fs::read_to_string(env.path("trace")).unwrap();
+    let calls: Vec<_> = trace.lines().filter(|line| line.contains("/theirs>")).collect();
+    assert_eq!(calls.len(), 2, "{trace}");
+    assert!(calls[0].contains("fchmod(") && calls[1].contains("utimensat("), "{trace}");
+}

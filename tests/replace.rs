@@ -358,3 +358,24 @@ fn with_backups_a_source_that_is_named_twice_is_no_accident() {
         assert_eq!(texts(&env.path("dst")), texts(&expected.path("dst")), "{options}");
     }
 }
+
+#[test]
+fn an_old_file_that_was_moved_for_its_backup_comes_back_if_the_new_one_cannot_take_its_place() {
+    let name = "an_old_file_that_was_moved_comes_back";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    for control in ["--backup=simple", "--backup=numbered"] {
+        let env = Sandbox::new();
+        env.tree("", ["text src/a new!", "text dst/a old"]);
+        let calls = ["-e", "trace=linkat,renameat", "-e", "inject=linkat:error=EPERM"];
+        let broken = [&calls[..], &["-e", "inject=renameat:error=EACCES"]].concat();
+
+        let run = env.run(env.traced(&broken, [control, "-T", "src", "dst"]));
+
+        run.exits(1).stderr_has("cannot give the final name to 'dst/a': Permission denied");
+        let left = texts(&env.path("dst"));
+        let left: Vec<_> = left.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(left, [("", "folder"), ("a", "old")], "{}", run.story());
+    }
+}

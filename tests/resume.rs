@@ -7,7 +7,9 @@ use common::things::*;
 use common::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 const STAGED: &str = ".dst.pcopy-partial";
 
@@ -276,4 +278,31 @@ fn a_file_on_which_copiers_die_again_and_again_leaves_no_half() {
         env.assert_same("src/a", format!("{target}/a"));
         env.assert_same("src/sub", format!("{target}/sub"));
     }
+}
+
+#[test]
+fn leftovers_that_are_removed_are_seen_nowhere_meanwhile() {
+    let name = "leftovers_that_are_removed_are_seen_nowhere_meanwhile";
+    if !tool("strace") || !is_root() {
+        return skip(name, "needs root and strace");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["dir sub"])
+        .tree("dst", ["file .sub.pcopy-partial/x/y/z 10", "dir .sub.pcopy-partial/w/v"]);
+    env.give_to_plain_user();
+    chmod(&env.path("src/sub"), 0);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o"]).arg(env.path("trace")).args(["-y", "-e", "trace=renameat2"]);
+    traced.arg(plain_program()).args(["-T", "src", "dst"]).current_dir(env.path(""));
+    traced.uid(65534).gid(65534);
+
+    env.run(traced).exits(1);
+
+    let trace = fs::read_to_string(env.path("trace")).unwrap();
+    let moves: Vec<_> = trace.lines().filter(|line| line.contains("removed")).collect();
+    assert_eq!(moves.len(), 2, "{trace}");
+    for line in moves {
+        assert!(line.contains(".sub.pcopy-partial>, \".removed"), "{line}");
+    }
+    env.assert_nothing_staged();
 }

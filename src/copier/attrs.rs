@@ -131,22 +131,32 @@ impl Attrs {
         let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
         let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
         lacking = lacking.or(given.err());
-        if self.keep.timestamps {
-            file::set_times(to, source.accessed(), source.modified())
-                .map_err(Step::SetTimes.fault())?;
-        }
         let private = self.is_born_private(source, names, born);
         let special = source.permissions() & ALL_SPECIAL != 0;
         let moved = matches!(hands, Hands::Right { moved: true });
-        let exact = match self.keep.permissions {
+        let exact = self.keep.permissions == Permissions::Exact;
+        let bits_differ = match self.keep.permissions {
             Permissions::Exact => masked || special || moved,
             Permissions::Fresh => masked,
             Permissions::Masked => false,
         };
-        if private || exact {
+        let set_bits = || {
             let made = file::stat_fd(to).map_err(Step::SetPermissions.fault())?;
             let bits = without_list(self.file_bits(source, &made, hands), lacking);
-            file::set_permissions(to, bits).map_err(Step::SetPermissions.fault())?;
+            file::set_permissions(to, bits).map_err(Step::SetPermissions.fault())
+        };
+        let wanted = private || bits_differ;
+        // Bits that are not the source's are compared by nobody, so they must be right when the
+        // times say that the file is complete.
+        if wanted && !exact {
+            set_bits()?;
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        if wanted && exact {
+            set_bits()?;
         }
         Ok(lacking)
     }

@@ -1,7 +1,8 @@
 //! What is to be replaced, kept under another name.
 //!
 //! The old entry gets its second name before the new one takes the first, so it is never without
-//! one, whoever is killed when.
+//! one, whoever is killed when. Where it cannot have two (a file system without hard links, a file
+//! of somebody else's), it is moved, and moved back if the new one cannot take its place.
 
 use super::dirs::Dirs;
 use super::file::discard;
@@ -24,14 +25,15 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Gives what `name` in the target is now a name more, as `backup` wants it.
+    /// Gives what `name` in the target is now a name more, as `backup` wants it. Where it can have
+    /// only one, it is moved there; the new name is returned then.
     pub(super) fn keep(
         &mut self,
         backup: &Backup,
         dirs: &Dirs,
         source: &Stat,
         name: &CStr,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<CString>, Fault> {
         let fault = Step::Backup.fault();
         let numbered = match backup.control {
             Control::Simple => false,
@@ -45,17 +47,18 @@ impl Numbers {
         }
     }
 
-    fn keep_numbered(&mut self, dirs: &Dirs, name: &CStr) -> Result<(), Fault> {
+    fn keep_numbered(&mut self, dirs: &Dirs, name: &CStr) -> Result<Option<CString>, Fault> {
         let fault = Step::Backup.fault();
         let mut number = self.highest(dirs, name).map_err(&fault)?;
         loop {
             number += 1;
             let suffix = format!(".~{number}~");
-            match second_name(dirs, name, &with_suffix(name, suffix.as_bytes()).map_err(&fault)?) {
+            let second = with_suffix(name, suffix.as_bytes()).map_err(&fault)?;
+            match second_name(dirs, name, &second) {
                 Err(Errno::EEXIST) => {} // somebody else was quicker
                 result => {
                     self.highest.insert(name.to_bytes().to_vec(), number);
-                    return result.map_err(fault);
+                    return result.map(|moved| moved.then_some(second)).map_err(fault);
                 }
             }
         }
@@ -82,7 +85,12 @@ impl Numbers {
     }
 }
 
-fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Result<(), Fault> {
+fn keep_simple(
+    backup: &Backup,
+    dirs: &Dirs,
+    source: &Stat,
+    name: &CStr,
+) -> Result<Option<CString>, Fault> {
     let fault = Step::Backup.fault();
     let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&fault)?;
     match file::stat_at(&dirs.target, &second) {
@@ -92,7 +100,7 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
         Ok(old) if old.kind() == Kind::Directory => return Err(fault(Errno::EISDIR)),
         Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
             Err(Errno::EEXIST) => {} // it has come meanwhile, and goes as any older one
-            result => return result.map_err(fault),
+            result => return result.map(|moved| moved.then_some(second)).map_err(fault),
         },
         Ok(_) => {}
         Err(errno) => return Err(fault(errno)),
@@ -100,7 +108,7 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
     let same = file::stat_at(&dirs.target, &second).map_err(&fault)?.identity()
         == file::stat_at(&dirs.target, name).map_err(&fault)?.identity();
     if same {
-        return Ok(()); // they are one file already, and to rename one to the other does nothing
+        return Ok(None); // they are one file already, and to rename one to the other does nothing
     }
     // Beside it first: the older backup stays until this one is there.
     let (dir, beside) = (dirs.target.as_fd(), staged_name(&second, 1));
@@ -114,19 +122,23 @@ fn keep_simple(backup: &Backup, dirs: &Dirs, source: &Stat, name: &CStr) -> Resu
     };
     match linked {
         // The old file has its first name still, so the second may go if it cannot be used.
-        Ok(()) => file::replace(dir, &beside, &second).inspect_err(|_| discard(dirs, &beside)),
-        Err(errno) if is_without_links(errno) => file::replace(dir, name, &second),
+        Ok(()) => file::replace(dir, &beside, &second)
+            .map(|()| None)
+            .inspect_err(|_| discard(dirs, &beside)),
+        Err(errno) if is_without_links(errno) => {
+            file::replace(dir, name, &second).map(|()| Some(second))
+        }
         Err(errno) => Err(errno),
     }
     .map_err(fault)
 }
 
-/// A second name for what `name` is; where there are no hard links, another name.
-fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<(), Errno> {
+/// A second name for what `name` is; where there are no hard links, another name: then true.
+fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
-        Err(errno) if is_without_links(errno) => file::rename_new(dir, name, second),
-        result => result,
+        Err(errno) if is_without_links(errno) => file::rename_new(dir, name, second).map(|()| true),
+        result => result.map(|()| false),
     }
 }
 

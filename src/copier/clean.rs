@@ -10,7 +10,7 @@ use crate::sys::file::{self, Kind};
 use crate::sys::listing::Listing;
 use crate::sys::{Errno, process};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Removes every name in the target that the source does not have.
 ///
@@ -75,35 +75,51 @@ pub(super) fn still_named(dir: BorrowedFd<'_>, name: &CStr, file: BorrowedFd<'_>
     named.is_ok() && named == file::stat_fd(file).map(|stat| stat.identity())
 }
 
-/// Removes a directory with all in it, however deep, with two descriptors and no stack.
+/// Removes a directory with all in it, however deep, with three descriptors and no stack.
 ///
-/// Directories found in it are moved up, beside it, and wait there for their turn. If we are
-/// killed meanwhile, they are strangers for the next run.
+/// Directories found below it are moved up into it and wait there for their turn, so others see
+/// nothing of that. If we are killed meanwhile, they are strangers for the next run.
 fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let mut waiting = vec![name.to_owned()];
+    let root = open_usable(dir, name)?;
     let mut number = 0;
-    let mut listing = Listing::new();
+    let mut waiting = empty(root.as_fd(), |name| Ok(name.to_owned()))?;
     while let Some(name) = waiting.pop() {
-        if !process::is_root() {
-            file::set_permissions_at(dir, &name, 0o700)?;
-        }
-        let opened = file::open_dir_at(dir, &name)?;
-        while listing.fill(opened.as_fd())? {
-            while let Some((kind, name)) = listing.next_entry() {
-                let is_dir = match kind {
-                    Kind::Unknown => file::stat_at(&opened, name)?.kind() == Kind::Directory,
-                    known => known == Kind::Directory,
-                };
-                if is_dir {
-                    waiting.push(move_up(opened.as_fd(), name, dir, &mut number)?);
-                } else {
-                    file::unlink(&opened, name)?;
-                }
+        let opened = open_usable(root.as_fd(), &name)?;
+        let up = |name: &CStr| move_up(opened.as_fd(), name, root.as_fd(), &mut number);
+        waiting.extend(empty(opened.as_fd(), up)?);
+        file::remove_dir(&root, &name)?;
+    }
+    file::remove_dir(dir, name)
+}
+
+fn open_usable(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    if !process::is_root() {
+        file::set_permissions_at(dir, name, 0o700)?;
+    }
+    file::open_dir_at(dir, name)
+}
+
+/// Removes all that is no directory, and says what `keep` makes of the others.
+fn empty(
+    dir: BorrowedFd<'_>,
+    mut keep: impl FnMut(&CStr) -> Result<CString, Errno>,
+) -> Result<Vec<CString>, Errno> {
+    let mut dirs = Vec::new();
+    let mut listing = Listing::new();
+    while listing.fill(dir)? {
+        while let Some((kind, name)) = listing.next_entry() {
+            let is_dir = match kind {
+                Kind::Unknown => file::stat_at(dir, name)?.kind() == Kind::Directory,
+                known => known == Kind::Directory,
+            };
+            if is_dir {
+                dirs.push(keep(name)?);
+            } else {
+                file::unlink(dir, name)?;
             }
         }
-        file::remove_dir(dir, &name)?;
     }
-    Ok(())
+    Ok(dirs)
 }
 
 fn move_up(

@@ -212,11 +212,7 @@ impl<'a> Files<'a> {
         if guard.as_ref().is_some_and(|ours| !still_named(target, &staged, ours.as_fd())) {
             return Err(Step::Publish.fault()(Errno::EBUSY).into());
         }
-        self.keep_old(dirs, source, old.as_ref(), target_name)
-            .and_then(|()| {
-                file::replace(&dirs.target, &staged, target_name).map_err(Step::Publish.fault())
-            })
-            .inspect_err(|_| discard(dirs, &staged))?;
+        self.publish_over(dirs, source, old.as_ref(), &staged, target_name)?;
         filled.into_done()
     }
 
@@ -281,18 +277,31 @@ impl<'a> Files<'a> {
         other || self.job.plan.force || self.job.plan.backup.is_some()
     }
 
-    /// Keeps what is to be replaced, if the user wants that.
-    pub(super) fn keep_old(
+    /// Gives what is staged its final name, over the old entry, which is kept if the user wants that.
+    pub(super) fn publish_over(
         &mut self,
         dirs: &Dirs,
         source: &Stat,
         old: Option<&Stat>,
+        staged: &CStr,
         name: &CStr,
     ) -> Result<(), Fault> {
-        match (&self.job.plan.backup, old) {
-            (Some(backup), Some(_)) => self.numbers.keep(backup, dirs, source, name),
-            _ => Ok(()),
+        let kept = match (&self.job.plan.backup, old) {
+            (Some(backup), Some(_)) if !dirs.staged => {
+                self.numbers.keep(backup, dirs, source, name)
+            }
+            _ => Ok(None), // what an interrupted run has staged is nothing to be kept
+        };
+        let moved = kept.inspect_err(|_| discard(dirs, staged))?;
+        let published = file::replace(&dirs.target, staged, name).map_err(Step::Publish.fault());
+        if published.is_err() {
+            discard(dirs, staged);
+            let back = moved.map(|moved| file::rename_new(dirs.target.as_fd(), &moved, name));
+            if back.is_some_and(|back| back.is_err()) {
+                // Then it has the name of its backup, and the failure that is told names the entry.
+            }
         }
+        published
     }
 
     /// Builds an entry under its staged name. Where other runs may be about, the file comes back

@@ -5,7 +5,7 @@
 use super::clean;
 use super::data::Unfinished;
 use super::dirs::Dirs;
-use super::file::{Done, Files, discard, make_fresh, staged_name_for};
+use super::file::{Done, Files, make_fresh, staged_name_for};
 use crate::ipc::report::Step;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -65,11 +65,7 @@ impl Files<'_> {
         }
         let staged = staged_name_for(dirs, target_name);
         make_fresh(dirs, &staged, |staged| instead.make(dirs, name, staged))?;
-        self.keep_old(dirs, &source, Some(&old), target_name)
-            .and_then(|()| {
-                file::replace(target, &staged, target_name).map_err(Step::Publish.fault())
-            })
-            .inspect_err(|_| discard(dirs, &staged))?;
+        self.publish_over(dirs, &source, Some(&old), &staged, target_name)?;
         self.finish_link(dirs, instead, &source, target_name)
     }
 

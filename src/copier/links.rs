@@ -275,8 +275,10 @@ impl Walker<'_> {
         let mut why = NoLink::Gone;
         for leader in leaders.iter().rev().filter(|leader| is_like(source, &leader.stat)) {
             self.reports.outbox.begin();
-            let keep = || self.files.keep_old(dirs, source, old.as_ref(), target_name);
-            let linked = make_link(leader, dirs, target_name, old.as_ref(), keep);
+            let publish = |staged: &CStr| {
+                self.files.publish_over(dirs, source, old.as_ref(), staged, target_name)
+            };
+            let linked = make_link(leader, dirs, target_name, old.as_ref(), publish);
             if linked.is_ok() {
                 self.desk.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Linked);
@@ -333,17 +335,17 @@ fn make_link(
     dirs: &Dirs,
     target_name: &CStr,
     old: Option<&Stat>,
-    keep: impl FnOnce() -> Result<(), Fault>,
+    publish: impl FnOnce(&CStr) -> Result<(), Fault>,
 ) -> Result<(), NoLink> {
     if !dirs.staged {
-        return link_over(leader, dirs, target_name, keep);
+        return link_over(leader, dirs, target_name, publish);
     }
     match old.map(Stat::kind) {
         None => {}
         Some(kind @ Kind::Directory) => {
             remove(dirs.target.as_fd(), kind, target_name).map_err(Step::Link.fault())?;
         }
-        Some(_) => return link_over(leader, dirs, target_name, || Ok(())),
+        Some(_) => return link_over(leader, dirs, target_name, publish),
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false).map_err(no_link)
@@ -351,12 +353,12 @@ fn make_link(
 
 /// Makes a link beside what has the name, and renames it over that.
 ///
-/// `keep` does with the old entry what the user wants done with it.
+/// `publish` does that, and with the old entry what the user wants done with it.
 fn link_over(
     leader: &Leader,
     dirs: &Dirs,
     target_name: &CStr,
-    keep: impl FnOnce() -> Result<(), Fault>,
+    publish: impl FnOnce(&CStr) -> Result<(), Fault>,
 ) -> Result<(), NoLink> {
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
@@ -375,9 +377,7 @@ fn link_over(
     if !is_ours {
         return Err(Step::Publish.fault()(Errno::EBUSY).into());
     }
-    keep()
-        .and_then(|()| file::replace(target, &staged, target_name).map_err(Step::Publish.fault()))
-        .inspect_err(|_| discard(dirs, &staged))?;
+    publish(&staged)?;
     drop(guard);
     Ok(())
 }
