@@ -22,6 +22,7 @@ const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
+const OWNER_BITS: u32 = 0o700;
 const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
@@ -259,20 +260,32 @@ impl Attrs {
         Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
     }
 
-    /// Whether a directory that stood there has its source's times, bits and owner already.
+    /// Whether a directory that stood there had its source's times, bits and owner before we opened
+    /// it, for which a plain user may have had to give himself rights.
     pub(super) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
-        let keep = &self.keep;
+        let opened = if self.root { 0 } else { OWNER_BITS };
         file::stat_fd(target).is_ok_and(|target| {
-            let (same_time, same_bits, same_hands) = compare(source, &target);
-            (same_time || !keep.timestamps)
-                && (same_bits || keep.permissions != Permissions::Exact)
-                && (same_hands || !keep.ownership)
+            let bits = target.permissions();
+            let same_bits = bits == source.permissions() || bits == source.permissions() | opened;
+            self.is_like(source, &target, same_bits)
         })
     }
 
     /// Whether such a directory needs nothing at all; attributes are not compared but given again.
     pub(super) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
-        !self.keep.looks_at_attributes() && self.is_finished_dir(source, target)
+        !self.keep.looks_at_attributes()
+            && file::stat_fd(target).is_ok_and(|target| {
+                self.is_like(source, &target, source.permissions() == target.permissions())
+            })
+    }
+
+    fn is_like(&self, source: &Stat, target: &Stat, same_bits: bool) -> bool {
+        let keep = &self.keep;
+        let same_time = source.modified() == target.modified();
+        let same_hands = (source.owner(), source.group()) == (target.owner(), target.group());
+        (same_time || !keep.timestamps)
+            && (same_bits || keep.permissions != Permissions::Exact)
+            && (same_hands || !keep.ownership)
     }
 
     /// Whether the times tell that a file is complete, as they are set last.
@@ -472,15 +485,6 @@ impl Names {
     fn has(&self, wanted: &CStr) -> bool {
         self.iter().any(|name| name == wanted)
     }
-}
-
-/// Whether times, bits and owner are the same.
-fn compare(source: &Stat, target: &Stat) -> (bool, bool, bool) {
-    (
-        source.modified() == target.modified(),
-        source.permissions() == target.permissions(),
-        (source.owner(), source.group()) == (target.owner(), target.group()),
-    )
 }
 
 /// Without its access list, the bits of the group are the list's mask: more than the group had.
