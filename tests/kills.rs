@@ -1,6 +1,7 @@
 //! Processes killed at any moment: nothing is lost but time, and no name ever holds half a file.
 
 mod common;
+use common::chance::Dice;
 use common::live::{Live, count_entries, is_alive, send, state};
 use common::{
     Entry, HANG, Run, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
@@ -12,31 +13,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Chance, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
-    fn new() -> Self {
-        let given = std::env::var("PCOPY_SEED").ok().map(|seed| seed.parse().unwrap());
-        let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = given.unwrap_or(clock) | 1;
-        eprintln!("PCOPY_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
-    fn moment(&mut self, whole: Duration) -> Duration {
-        Duration::from_micros(self.below(whole.as_micros().max(1) as usize) as u64)
-    }
-}
 
 /// A tree that takes about a tenth of a second, and how long it really took here.
 fn tree(env: &Sandbox) -> (BTreeMap<PathBuf, Entry>, Duration) {

@@ -1,6 +1,7 @@
 //! Hard links: names that are one file in the source are one file in the target, and no others.
 
 mod common;
+use common::chance::Dice;
 use common::live::{is_alive, send};
 use common::things::*;
 use common::*;
@@ -643,31 +644,6 @@ fn a_copier_killed_right_after_making_a_link_takes_no_name_and_no_number_with_it
         "{}",
         run.story()
     );
-}
-
-/// Chance, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
-    fn new() -> Self {
-        let given = std::env::var("PCOPY_SEED").ok().map(|seed| seed.parse().unwrap());
-        let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = given.unwrap_or(clock) | 1;
-        eprintln!("PCOPY_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
-    fn moment(&mut self, whole: Duration) -> Duration {
-        Duration::from_micros(self.below(whole.as_micros().max(1) as usize) as u64)
-    }
 }
 
 /// A tree of links, and how long a copy of it takes here.

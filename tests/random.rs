@@ -3,11 +3,12 @@
 //! The same trees every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 mod common;
+use common::chance::runner;
 use common::things::*;
 use common::*;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -199,24 +200,10 @@ fn grouped(number: usize) -> String {
     }
 }
 
-fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
-}
-
 #[test]
 fn any_tree_is_copied_as_it_is_fresh_and_over_a_damaged_copy() {
-    let seed = number_from("PCOPY_SEED", 1);
-    let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases: u32::try_from(number_from("PCOPY_CASES", 60)).unwrap(),
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let (mut runner, seed) = runner(60, 300);
     let jobs = prop::sample::select(vec![1_u16, 2, 3, 8]);
-    let mut runner = TestRunner::new_with_rng(config, rng);
 
     let result = runner.run(&(tree(), jobs, vec(any::<u8>(), 1..40)), |(tree, jobs, harm)| {
         check(&tree, jobs, &harm)

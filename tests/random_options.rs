@@ -3,11 +3,12 @@
 //! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 mod common;
+use common::chance::runner;
 use common::things::*;
 use common::*;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -200,23 +201,9 @@ fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<
     if wrong.is_empty() { Ok(()) } else { Err(TestCaseError::fail(format!("{wrong}{}", story()))) }
 }
 
-fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
-}
-
 #[test]
 fn options_that_cp_knows_do_what_they_do_for_cp() {
-    let seed = number_from("PCOPY_SEED", 1);
-    let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases: u32::try_from(number_from("PCOPY_CASES", 300)).unwrap(),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    };
-    let mut runner =
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let (mut runner, seed) = runner(300, 500);
 
     let result = runner.run(
         &(things(true), things(false), options(), any::<Index>()),

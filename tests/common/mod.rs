@@ -1,6 +1,7 @@
 //! A sandbox to run the real program in, and an oracle that shares no code with it.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses a part of it
 
+pub mod chance;
 pub mod dead_disk;
 pub mod images;
 pub mod live;

@@ -1,0 +1,48 @@
+//! Chance that can be repeated: `PCOPY_SEED` chooses it, `PCOPY_CASES` how much of it.
+
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::time::Duration;
+
+/// Chance, the same for the same seed.
+pub struct Dice(u64);
+
+impl Dice {
+    /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
+    pub fn new() -> Self {
+        let given = std::env::var("PCOPY_SEED").ok().map(|seed| seed.parse().unwrap());
+        let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+        let seed = given.unwrap_or(clock) | 1;
+        eprintln!("PCOPY_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    pub fn moment(&mut self, whole: Duration) -> Duration {
+        Duration::from_micros(self.below(whole.as_micros().max(1) as usize) as u64)
+    }
+}
+
+/// A runner of as many cases, the same every time, and its seed; the variables choose others.
+pub fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
+    let seed = number_from("PCOPY_SEED", 1);
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases: u32::try_from(number_from("PCOPY_CASES", cases)).unwrap(),
+        failure_persistence: None,
+        max_shrink_iters: shrink,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    (TestRunner::new_with_rng(config, rng), seed)
+}
+
+fn number_from(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
