@@ -6,7 +6,7 @@ use common::live::{Live, count_entries, is_alive, send, state};
 use common::{
     Entry, HANG, Run, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
 };
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL};
+use nix::sys::signal::Signal::SIGKILL;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -419,8 +419,7 @@ fn what_a_killed_run_left_does_not_show_through_when_the_source_has_changed_sinc
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
     let live = env.frozen_mid_copy(&["-j2", "src", "dst"]);
-    live.signal_all(SIGKILL);
-    live.signal_all(SIGCONT);
+    kill_all(&live);
     live.end().died_by(SIGKILL);
     for number in (0..3000).step_by(7) {
         let first = number / 100 * 100;
