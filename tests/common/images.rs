@@ -33,6 +33,8 @@ pub fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String>
     let made = Command::new(make[0]).args(&make[1..]).arg(&image).output().unwrap();
     assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));
     let words = ["-t", kind, "-o", "loop"].map(OsStr::new);
-    mount(&[&words[..], &[image.as_os_str()]].concat(), &place)
-        .ok_or_else(|| format!("cannot mount {kind} from an image here"))
+    let mounted = mount(&[&words[..], &[image.as_os_str()]].concat(), &place);
+    // Nothing is left of it when it is unmounted, and no listing of the sandbox reads all of it.
+    fs::remove_file(image).unwrap();
+    mounted.ok_or_else(|| format!("cannot mount {kind} from an image here"))
 }
