@@ -1,12 +1,15 @@
 //! What permissions do to a copy by a user who has no more than his own.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 /// Opens everything, so that the oracle (if it is a plain user, too) and the sandbox's end can
 /// come in.

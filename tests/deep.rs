@@ -4,6 +4,7 @@
 //! next one, down through a name and up through `..`.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::*;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -16,6 +17,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 

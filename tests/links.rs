@@ -2,6 +2,7 @@
 
 mod common;
 use common::chance::Dice;
+use common::everywhere::holds_on_every_file_system;
 use common::live::{is_alive, send};
 use common::things::*;
 use common::*;
@@ -12,6 +13,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+// The first makes its own file system, out of more names than some can hold; the second knows which
+// folder comes first in memory; of the moments of a death those in memory are enough, they take long.
+holds_on_every_file_system!(
+    except a_file_with_more_links_than_the_file_system_allows_becomes_several,
+    a_copier_killed_right_after_making_a_link_takes_no_name_and_no_number_with_it,
+    copiers_killed_at_any_moment_cost_no_link_and_no_number,
+    a_run_killed_at_any_moment_can_be_completed_with_its_links,
+);
 
 const JOBS: [&str; 3] = ["1", "2", "8"];
 

@@ -1,6 +1,7 @@
 //! Links instead of copies, and attributes without contents: as with cp.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::collections::BTreeMap;
@@ -8,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 fn planted() -> Sandbox {
     let env = Sandbox::new();

@@ -1,12 +1,15 @@
 //! Copying into what is there already: replaced whole, skipped where complete, never followed.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
+
+holds_on_every_file_system!();
 
 /// Gives the target the modification time of the source.
 fn same_time(env: &Sandbox, source: &str, target: &str) {

@@ -1,12 +1,15 @@
 //! Where the copy goes: as GNU `cp -r` does it, and beside the source where SRC stands alone.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::{chmod, exists, modified, set_times};
 use common::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 /// What every row of the table starts from. Times and modes are not compared: `cp -r` keeps none.
 fn lay_out(env: &Sandbox, root: &str) {

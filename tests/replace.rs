@@ -1,12 +1,15 @@
 //! What is replaced in the target and what stays, and how the old is kept: as with cp.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 /// `src` and `dst` with files that only one has, and those that both have: older, newer, of the
 /// same time with another size, the same.

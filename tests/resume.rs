@@ -3,6 +3,7 @@
 //! What a cut-off run leaves is built by hand here; `kills.rs` has real ones.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::fs;
@@ -10,6 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 const STAGED: &str = ".dst.pcopy-partial";
 

@@ -1,11 +1,14 @@
 //! Which symlinks of a source are followed, and what happens where they lead in a circle.
 
 mod common;
+use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+holds_on_every_file_system!();
 
 /// Symlinks to files, folders, up and down, across, out of the tree, and chains of them.
 fn planted() -> Sandbox {

@@ -1,0 +1,64 @@
+//! The facts of a test file on every file system: the file runs itself once more on each.
+
+use super::images::{Make, mounted};
+use super::things::{in_own_mounts, modified};
+use super::{Sandbox, skip};
+use std::process::Command;
+
+/// Where sandboxes are made, if not in memory.
+pub const PLACE: &str = "PCOPY_TEST_PLACE";
+
+/// Has all other tests of this file run on ext4, xfs, btrfs and tmpfs, too, in images that are
+/// mounted for them; `except` those whose fact is none of the file system's business, or not
+/// possible on each.
+macro_rules! holds_on_every_file_system {
+    ($(except $($name:ident),+ $(,)?)?) => {
+        $crate::common::everywhere::holds_on! {
+            [$($(stringify!($name)),+)?]
+            all_of_this_holds_on_ext4 EXT4,
+            all_of_this_holds_on_xfs XFS,
+            all_of_this_holds_on_btrfs BTRFS,
+            all_of_this_holds_on_tmpfs TMPFS,
+        }
+    };
+}
+
+macro_rules! holds_on {
+    ($except:tt $($name:ident $make:ident,)+) => {
+        $(#[test]
+        fn $name() {
+            let make = $crate::common::images::$make;
+            $crate::common::everywhere::all_of_this_holds_on(stringify!($name), make, &$except);
+        })+
+    };
+}
+
+pub(crate) use {holds_on, holds_on_every_file_system};
+
+/// Runs this test program, without the tests that call this and those of `except`, in sandboxes
+/// on a new file system.
+#[track_caller]
+pub fn all_of_this_holds_on(name: &str, make: Make, except: &[&str]) {
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = Sandbox::new();
+    let _mounted = match mounted(&env, "at", make) {
+        Ok(mounted) => mounted,
+        Err(why) => return skip(name, &why),
+    };
+    let untouched = modified(env.path("at"));
+
+    let all = Command::new(std::env::current_exe().unwrap())
+        .args(["--skip", "all_of_this_holds_on"])
+        .args(except.iter().flat_map(|name| ["--skip", name]))
+        .env(PLACE, env.path("at"))
+        .env_remove("PCOPY_TEST_IN_OWN_MOUNTS")
+        .output()
+        .unwrap();
+
+    let (told, said) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
+    assert!(all.status.success(), "in {name}:\n{told}\n{said}");
+    assert_ne!(modified(env.path("at")), untouched, "nothing was made there:\n{told}");
+    said.lines().filter(|line| line.starts_with("skipped:")).for_each(|line| eprintln!("{line}"));
+}
