@@ -1,0 +1,66 @@
+//! Paths in a world: what is in a folder, where symlinks lead, what a backup is called.
+
+use crate::rules::{Control, Rules};
+use crate::world::{Node, What, World};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+/// The names in a folder.
+pub(crate) fn names_in(world: &World, folder: &Path) -> Vec<OsString> {
+    let inside = world.keys().filter(|path| path.parent() == Some(folder));
+    inside.map(|path| path.file_name().unwrap().to_owned()).collect()
+}
+
+/// Where a path leads if all its symlinks are followed; `None`: nowhere, or round in a circle.
+pub(crate) fn resolve(world: &World, path: &Path) -> Option<PathBuf> {
+    let mut place = PathBuf::new();
+    let mut rest: Vec<OsString> = path.iter().rev().map(OsString::from).collect();
+    let mut turns = 0;
+    while let Some(step) = rest.pop() {
+        let is_dir = place.as_os_str().is_empty() || world.get(&place)?.is_dir();
+        match Path::new(&step).components().next() {
+            _ if !is_dir => return None,
+            Some(Component::ParentDir) => _ = place.pop(),
+            Some(Component::Normal(_)) => {
+                let next = place.join(&step);
+                match &world.get(&next)?.what {
+                    What::Symlink(text) => {
+                        turns += 1;
+                        rest.extend(text.iter().rev().map(OsString::from));
+                    }
+                    _ => place = next,
+                }
+            }
+            _ => {}
+        }
+        if turns > 40 {
+            return None;
+        }
+    }
+    Some(place)
+}
+
+/// The name for what stands at `path` and is replaced; `None` if it cannot have it.
+pub(crate) fn backup_of(world: &World, rules: &Rules, path: &Path) -> Option<PathBuf> {
+    let name = path.file_name().unwrap().as_bytes();
+    let others = names_in(world, path.parent().unwrap());
+    let last = others.iter().filter_map(|other| number_of(other.as_bytes(), name)).max();
+    let is_numbered = match rules.control {
+        Control::Numbered => true,
+        Control::Existing => last.is_some(),
+        Control::Simple | Control::Off => false,
+    };
+    let numbered = format!(".~{}~", last.unwrap_or(0) + 1);
+    let ending = if is_numbered { &numbered } else { rules.suffix };
+    let name = OsString::from_vec([name, ending.as_bytes()].concat());
+    let backup = path.with_file_name(&name);
+    let is_free = !world.get(&backup).is_some_and(Node::is_dir);
+    (is_free && name.len() <= 255).then_some(backup)
+}
+
+/// The number of a backup of `name`: 7 for `NAME.~7~`.
+fn number_of(backup: &[u8], name: &[u8]) -> Option<u64> {
+    let number = backup.strip_prefix(name)?.strip_prefix(b".~")?.strip_suffix(b"~")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}

@@ -1,0 +1,221 @@
+//! What the options say, word by word.
+
+/// A word of the command line and what it says.
+#[derive(Clone, Copy)]
+pub(crate) struct Word(pub(crate) &'static str, fn(&mut Rules));
+
+impl std::fmt::Debug for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) mode: Mode,
+    pub(crate) owner: bool,
+    pub(crate) times: bool,
+    pub(crate) links: bool,
+    pub(crate) update: Update,
+    pub(crate) backups: bool,
+    pub(crate) control: Control,
+    pub(crate) suffix: &'static str,
+    /// As said; what it means where nothing is said depends on the way.
+    pub(crate) follow: Option<Follow>,
+    pub(crate) way: Way,
+    pub(crate) force: bool,
+    /// What stands there is removed first.
+    pub(crate) remove: bool,
+    pub(crate) onto: bool,
+    pub(crate) strip: bool,
+    pub(crate) parents: bool,
+    /// How often a way was chosen; two do not go together.
+    pub(crate) ways: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    Kept,
+    /// As of a new file that the source's bits were asked for.
+    NotKept,
+    /// As of any new file.
+    Refused,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Update {
+    Differing,
+    All,
+    Older,
+    Nothing,
+    NothingAndFail,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Control {
+    Off,
+    Simple,
+    Numbered,
+    Existing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Follow {
+    Nothing,
+    Named,
+    All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    Copy,
+    HardLink,
+    Symlink,
+    Attributes,
+}
+
+impl Rules {
+    pub(crate) fn of(words: &[Word]) -> Self {
+        let mut rules = Self {
+            mode: Mode::Kept,
+            owner: false,
+            times: true,
+            links: true,
+            update: Update::Differing,
+            backups: false,
+            control: Control::Existing,
+            suffix: "~",
+            follow: None,
+            way: Way::Copy,
+            force: false,
+            remove: false,
+            onto: false,
+            strip: false,
+            parents: false,
+            ways: 0,
+        };
+        words.iter().for_each(|word| word.1(&mut rules));
+        rules
+    }
+
+    /// Whether the symlinks that are found (or, of those that are named, these) are followed.
+    pub(crate) fn follows(&self, named: bool) -> bool {
+        match self.follow {
+            Some(Follow::All) => true,
+            Some(Follow::Named) => named,
+            Some(Follow::Nothing) => false,
+            None => self.way == Way::HardLink,
+        }
+    }
+
+    pub(crate) fn backs_up(&self) -> bool {
+        self.backups && self.control != Control::Off
+    }
+
+    /// Whether the command line makes no sense.
+    pub(crate) fn contradict(&self) -> bool {
+        let stays = matches!(self.update, Update::Nothing | Update::NothingAndFail);
+        self.ways > 1 || (self.backups && stays)
+    }
+}
+
+fn keep(rules: &mut Rules, what: bool) {
+    rules.mode = if what { Mode::Kept } else { Mode::Refused };
+    (rules.owner, rules.times) = (what, what);
+}
+
+fn back_up(rules: &mut Rules, control: Control) {
+    (rules.backups, rules.control) = (true, control);
+}
+
+fn go(rules: &mut Rules, way: Way) {
+    rules.way = way;
+    rules.ways += 1;
+}
+
+/// The words that say something, each as often as is due to it.
+pub(crate) const WORDS: &[Word] = &[
+    Word("-p", |r| keep(r, true)),
+    Word("--preserve", |r| keep(r, true)),
+    Word("-a", |r| {
+        keep(r, true);
+        (r.links, r.follow) = (true, Some(Follow::Nothing));
+    }),
+    Word("-d", |r| (r.links, r.follow) = (true, Some(Follow::Nothing))),
+    Word("--preserve=all", |r| {
+        keep(r, true);
+        r.links = true;
+    }),
+    Word("--preserve=mode", |r| r.mode = Mode::Kept),
+    Word("--preserve=ownership", |r| r.owner = true),
+    Word("--preserve=timestamps,links", |r| (r.times, r.links) = (true, true)),
+    Word("--preserve=none", |r| {
+        keep(r, false);
+        (r.mode, r.links) = (Mode::NotKept, false);
+    }),
+    Word("--no-preserve=mode", |r| r.mode = Mode::Refused),
+    Word("--no-preserve=ownership", |r| r.owner = false),
+    Word("--no-preserve=timestamps", |r| r.times = false),
+    Word("--no-preserve=links", |r| r.links = false),
+    Word("--no-preserve=all", |r| {
+        keep(r, false);
+        r.links = false;
+    }),
+    Word("-P", |r| r.follow = Some(Follow::Nothing)),
+    Word("-H", |r| r.follow = Some(Follow::Named)),
+    Word("-L", |r| r.follow = Some(Follow::All)),
+    Word("-L", |r| r.follow = Some(Follow::All)),
+    Word("-n", |r| r.update = Update::Nothing),
+    Word("-u", |r| r.update = Update::Older),
+    Word("--update", |r| r.update = Update::Older),
+    Word("--update=older", |r| r.update = Update::Older),
+    Word("--update=all", |r| r.update = Update::All),
+    Word("--update=all", |r| r.update = Update::All),
+    Word("--update=none", |r| r.update = Update::Nothing),
+    Word("--update=none-fail", |r| r.update = Update::NothingAndFail),
+    Word("-b", |r| r.backups = true),
+    Word("-b", |r| r.backups = true),
+    Word("--backup", |r| r.backups = true),
+    Word("--backup=none", |r| back_up(r, Control::Off)),
+    Word("--backup=off", |r| back_up(r, Control::Off)),
+    Word("--backup=simple", |r| back_up(r, Control::Simple)),
+    Word("--backup=never", |r| back_up(r, Control::Simple)),
+    Word("--backup=numbered", |r| back_up(r, Control::Numbered)),
+    Word("--backup=t", |r| back_up(r, Control::Numbered)),
+    Word("--backup=existing", |r| back_up(r, Control::Existing)),
+    Word("--backup=nil", |r| back_up(r, Control::Existing)),
+    Word("-S.old", |r| (r.backups, r.suffix) = (true, ".old")),
+    Word("-l", |r| go(r, Way::HardLink)),
+    Word("-l", |r| go(r, Way::HardLink)),
+    Word("-s", |r| go(r, Way::Symlink)),
+    Word("-s", |r| go(r, Way::Symlink)),
+    Word("--attributes-only", |r| go(r, Way::Attributes)),
+    Word("--attributes-only", |r| go(r, Way::Attributes)),
+    Word("-f", |r| r.force = true),
+    Word("--remove-destination", |r| r.remove = true),
+];
+
+/// The words that say where to, given with the operands.
+pub(crate) const ONTO: Word = Word("-T", |r| r.onto = true);
+pub(crate) const PARENTS: Word = Word("--parents", |r| r.parents = true);
+pub(crate) const STRIP: Word = Word("--strip-trailing-slashes", |r| r.strip = true);
+
+/// The words that must not matter for what is there in the end.
+pub(crate) const NO_MATTER: &[&str] = &[
+    "-j1",
+    "-j1",
+    "-j2",
+    "-j8",
+    "-j8",
+    "--sparse=auto",
+    "--sparse=always",
+    "--sparse=never",
+    "--reflink=auto",
+    "--reflink=never",
+    "-r",
+    "-R",
+    "-q",
+    "-v",
+    "-x",
+    "--progress=never",
+];

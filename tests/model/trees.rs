@@ -1,0 +1,186 @@
+//! Trees that nobody thought of.
+
+use crate::common::things::Time;
+use crate::common::{contents, is_root};
+use crate::world::{Bytes, Node, What, World};
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::{Index, select, subsequence};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Few paths, so that source and target meet; `LONG` is a name of 255 bytes.
+const PATHS: [&[u8]; 14] = [
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"d/a",
+    b"d/-j",
+    b"d/e",
+    b"d/e/f",
+    b"d/LONG",
+    b"g",
+    b"g/a\n\x1b[31m",
+    b"g/b",
+    b"LONG",
+    b"\xff\xfe",
+];
+
+/// Names that backups have, or might take. The source has none of them: which of two that come to
+/// one name is there in the end is chance.
+const BACKUPS: [&[u8]; 8] =
+    [b"a~", b"a.~1~", b"a.~9~", b"b.old", b"d/a~", b"d/a.~2~", b"d/e/f~", b"g/b.~x~"];
+
+const LEADS_TO: [&str; 9] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e", "../two/a"];
+
+/// What stands at some of the paths.
+pub(crate) type Things = Vec<(PathBuf, Thing)>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Thing {
+    Node(Node),
+    /// Another name of an earlier file of the same tree.
+    HardLink(Index),
+    /// In a target: what the source has there, so much later, perhaps with other bits.
+    Like(i64, Option<u32>),
+    /// In a target: another name of what the source has there.
+    Itself,
+}
+
+impl Thing {
+    /// Has it be older or newer than what the source may have.
+    pub(crate) fn be_of_another_time(&mut self) {
+        if let Self::Node(node) = self {
+            node.time = node.time.map(|(seconds, more)| (seconds, more + 1));
+        }
+    }
+
+    /// Has it be what the source has, if it is like that.
+    pub(crate) fn be_the_source_itself(&mut self) {
+        if let Self::Like(0, None) = self {
+            *self = Self::Itself;
+        }
+    }
+}
+
+/// The owner of what stands here; root and its group if somebody may give things away.
+const ME: (u32, u32) = (0, 0);
+
+pub(crate) fn source() -> impl Strategy<Value = Things> {
+    let owners = if is_root() { vec![ME, ME, (5, 0), (0, 7), (5, 7)] } else { vec![ME] };
+    let set_ids = if is_root() { 0o6755 } else { 0o755 };
+    let thing = prop_oneof![
+        7 => node(owners, set_ids).prop_map(Thing::Node),
+        1 => any::<Index>().prop_map(Thing::HardLink),
+    ];
+    things(PATHS.to_vec(), thing)
+}
+
+pub(crate) fn target() -> impl Strategy<Value = Things> {
+    let like = (select(vec![-100, 0, 0, 0, 100]), weighted(0.3, Just(0o604)));
+    let thing = prop_oneof![
+        4 => node(vec![ME], 0o711).prop_map(Thing::Node),
+        1 => any::<Index>().prop_map(Thing::HardLink),
+        4 => like.prop_map(|(later, mode)| Thing::Like(later, mode)),
+    ];
+    things([&PATHS[..], &BACKUPS].concat(), thing)
+}
+
+fn things(
+    paths: Vec<&'static [u8]>,
+    thing: impl Strategy<Value = Thing>,
+) -> impl Strategy<Value = Things> {
+    let count = paths.len();
+    let mut paths: Vec<PathBuf> = paths.into_iter().map(path).collect();
+    paths.sort_unstable(); // a folder before what is in it
+    (subsequence(paths, 0..count), vec(thing, count))
+        .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    let long = [b'n'; 255];
+    let steps = bytes.split(|&byte| byte == b'/');
+    steps.map(|step| OsStr::from_bytes(if step == b"LONG" { &long } else { step })).collect()
+}
+
+fn node(owners: Vec<(u32, u32)>, set_ids: u32) -> impl Strategy<Value = Node> {
+    let mode = |modes: Vec<u32>, needed: u32| {
+        // What a plain user must be able to open himself stays open to him.
+        let needed = if is_root() { 0 } else { needed };
+        select(modes).prop_map(move |mode| mode | needed)
+    };
+    let file = mode(vec![0o644, 0o600, 0o755, 0o440, 0o666, set_ids], 0o400);
+    let dir = mode(vec![0o755, 0o700, 0o711, 0o777, 0o1777, 0o550], 0o700);
+    let what = prop_oneof![
+        5 => (bytes().prop_map(What::File), file),
+        4 => (Just(What::Dir), dir),
+        2 => (select(LEADS_TO.to_vec()).prop_map(|to| What::Symlink(to.into())), Just(0o777)),
+        1 => (Just(What::Fifo), mode(vec![0o644, 0o600, 0o622], 0)),
+    ];
+    let seconds = select(vec![100, 200, 300]);
+    (what, select(owners), seconds, select(vec![0, 7])).prop_map(
+        |((what, mode), owner, seconds, nanoseconds)| {
+            let time: Option<Time> = Some((seconds, nanoseconds));
+            Node { what, mode, owner, time, file: 0 }
+        },
+    )
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    let size = select(vec![0, 5, 5, 6, 6, 5000, 300_000]);
+    (size, any::<bool>(), any::<bool>()).prop_map(|(size, seed, holes)| {
+        let mut bytes = contents(&[u8::from(seed)], size);
+        if holes && size > 10_000 {
+            bytes[size / 4..size / 2].fill(0);
+        }
+        Bytes(bytes)
+    })
+}
+
+/// Adds a tree to the world, of which `source` is the root of what it may be like.
+///
+/// What cannot be is left out: things below what is no folder, links to nothing, links unless
+/// `may_link`.
+pub(crate) fn add(
+    world: &mut World,
+    root: &Path,
+    things: &Things,
+    source: Option<&Path>,
+    may_link: bool,
+) {
+    let me = world[root].owner;
+    let mut files: Vec<Node> = Vec::new();
+    for (path, thing) in things {
+        let at = root.join(path);
+        if !at.parent().and_then(|parent| world.get(parent)).is_some_and(Node::is_dir) {
+            continue;
+        }
+        let file = world.len() as u64 + 1;
+        let node = match thing {
+            Thing::Node(node) if is_root() => Node { file, ..node.clone() },
+            Thing::Node(node) => Node { file, owner: me, ..node.clone() },
+            Thing::HardLink(_) if files.is_empty() || !may_link => continue,
+            Thing::HardLink(index) => index.get(&files).clone(),
+            Thing::Like(..) | Thing::Itself => {
+                let Some(theirs) = source.and_then(|root| world.get(&root.join(path))) else {
+                    continue;
+                };
+                match thing {
+                    Thing::Like(later, mode) if !theirs.is_dir() => {
+                        let time = theirs.time.map(|(seconds, more)| (seconds + later, more));
+                        let mode = mode.unwrap_or(theirs.mode & 0o1777);
+                        Node { time, mode, owner: me, file, ..theirs.clone() }
+                    }
+                    _ => theirs.clone(),
+                }
+            }
+        };
+        if !node.is_dir() {
+            files.push(node.clone());
+        }
+        world.insert(at, node);
+    }
+}
