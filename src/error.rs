@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what follows from it, and how it is told.
+//! What can go wrong, sorted by what follows from it. How it is told stands in `words`.
 //!
 //! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
 //! [`Fault`], and the run goes on. [`Unavailable`] is the machine
@@ -68,95 +68,6 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
-
-/// One entry's failure in words, after `pcopy: `; `source` and `target` as the user would name them.
-pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
-    let (source, target) = (quote(source), quote(target));
-    let thing = if fault.step.concerns_source() { &source } else { &target };
-    let cause = describe(fault.errno);
-    match fault.step {
-        Step::OpenSource => format!("cannot open {thing} for reading: {cause}"),
-        Step::Changed => format!("{thing} changed while it was read"),
-        Step::IntoItself => format!("cannot copy {thing} into itself, {target}"),
-        Step::SameFile => format!("{source} and {target} are the same file"),
-        Step::BackupIsSource => {
-            format!("backing up {target} would destroy the source; {source} not copied")
-        }
-        Step::JustCreated => format!("will not overwrite just-created {target} with {source}"),
-        Step::Cycle => format!("cannot copy cyclic symbolic link {source}"),
-        Step::NotReplaced => format!("not replacing {target}"),
-        Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
-        Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
-        step => format!("cannot {} {thing}: {cause}", act(step)),
-    }
-}
-
-/// A kind of failure, without the name; for the summary of many.
-pub fn describe_kind(fault: Fault) -> String {
-    let cause = describe(fault.errno);
-    match fault.step {
-        Step::OpenSource => format!("cannot open for reading: {cause}"),
-        Step::Changed => "changed while read".to_owned(),
-        Step::IntoItself => "cannot copy into itself".to_owned(),
-        Step::SameFile => "source and target are the same file".to_owned(),
-        Step::BackupIsSource => "backing up would destroy the source".to_owned(),
-        Step::JustCreated => "will not overwrite what was just created".to_owned(),
-        Step::Cycle => "cyclic symbolic link".to_owned(),
-        Step::NotReplaced => "not replaced".to_owned(),
-        Step::KillsCopiers => "copiers died on it".to_owned(),
-        step => format!("cannot {}: {cause}", act(step)),
-    }
-}
-
-/// An entry that could not become a link and was copied as a file of its own; `others` says that
-/// it stands for all that follow.
-pub fn describe_unlinked(errno: Errno, target: &[u8], others: bool) -> String {
-    let (target, cause) = (quote(target), describe(errno));
-    let (others, result) = if others {
-        (" and others", "they were copied as files of their own")
-    } else {
-        ("", "it was copied as a file of its own")
-    };
-    format!("cannot link {target}{others}: {cause}; {result}")
-}
-
-/// A source entry that was there when its directory was listed and gone when its turn came.
-pub fn describe_vanished(source: &[u8]) -> String {
-    format!("{} vanished before it was copied", quote(source))
-}
-
-fn act(step: Step) -> &'static str {
-    match step {
-        Step::OpenSource => "open for reading",
-        Step::ReadDirectory => "read directory",
-        Step::Stat => "stat",
-        Step::Read => "read",
-        Step::Create => "create",
-        Step::CreateDirectory => "create directory",
-        Step::OpenTarget => "open directory",
-        Step::Write => "write",
-        Step::SetTimes => "set times of",
-        Step::SetPermissions => "set permissions of",
-        Step::SetOwner => "set owner of",
-        Step::SetAccessList => "set access list of",
-        Step::ReadAttributes => "read extended attributes of",
-        Step::SetAttributes => "set extended attributes of",
-        Step::Close => "close",
-        Step::Publish => "give the final name to",
-        Step::Link => "link",
-        Step::Clone => "clone",
-        Step::Backup => "back up",
-        Step::Follow => "follow",
-        Step::Changed
-        | Step::IntoItself
-        | Step::SameFile
-        | Step::BackupIsSource
-        | Step::JustCreated
-        | Step::Cycle
-        | Step::NotReplaced
-        | Step::KillsCopiers => "copy",
-    }
-}
 
 /// Whether the machine lacks what the user insisted on, and nothing else is wrong.
 pub fn lacks_capability(fault: Fault) -> bool {

@@ -15,6 +15,24 @@ pub fn count(number: u64) -> String {
     shown
 }
 
+/// Permission bits as `ls -l` shows them: `rwxr-xr-x`.
+pub fn permissions(bits: u32) -> String {
+    // For each third: the bit of the three special ones that shows in its last letter.
+    [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')]
+        .iter()
+        .flat_map(|&(shift, special, letter)| {
+            let has = |bit: u32| bits >> shift & bit != 0;
+            let last = match (has(1), bits & special != 0) {
+                (true, true) => letter,
+                (false, true) => letter.to_ascii_uppercase(),
+                (true, false) => 'x',
+                (false, false) => '-',
+            };
+            [if has(4) { 'r' } else { '-' }, if has(2) { 'w' } else { '-' }, last]
+        })
+        .collect()
+}
+
 /// Bytes in powers of 1,000, as disks are sold: `572 MB`, `1.2 GB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -55,6 +73,19 @@ pub fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permission_bits_are_shown_as_by_ls() {
+        for (bits, shown) in [
+            (0o644, "rw-r--r--"),
+            (0o4755, "rwsr-xr-x"),
+            (0o2640, "rw-r-S---"),
+            (0o1777, "rwxrwxrwt"),
+            (0, "---------"),
+        ] {
+            assert_eq!(permissions(bits), shown);
+        }
+    }
 
     #[test]
     fn counts_have_commas_by_three() {

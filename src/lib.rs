@@ -19,3 +19,4 @@ pub mod plan;
 pub mod quote;
 pub mod staging;
 pub mod sys;
+pub mod words;

@@ -2,33 +2,49 @@
 
 use anyhow::Error;
 use pcopy::cli;
+use pcopy::options::Manner;
 use pcopy::outcome::{Outcome, code};
 use pcopy::parent::{self, Show};
 use pcopy::plan::Plan;
 use pcopy::sys::{process, signals};
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     process::raise_file_limit();
-    match run() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let manner = cli::manner(&arguments);
+    match run(&arguments, manner) {
         Ok(outcome) => match outcome.code() {
             Some(code) => ExitCode::from(code),
             None => signals::die_by(outcome.signal()),
         },
         Err(error) => {
             // Not `eprintln!`, which panics where nothing can be written.
-            if writeln!(std::io::stderr(), "pcopy: {error}").is_err() {
+            if writeln!(std::io::stderr(), "{}: {error}", program(&arguments, manner)).is_err() {
                 // Then the exit code has to say it alone.
             }
-            ExitCode::from(code::REFUSED)
+            ExitCode::from(match manner {
+                Manner::Pcopy => code::REFUSED,
+                Manner::Cp => code::SOME_FAILED,
+            })
         }
     }
 }
 
-fn run() -> Result<Outcome, Error> {
-    let options = cli::parse(std::env::args_os());
+fn run(arguments: &[OsString], manner: Manner) -> Result<Outcome, Error> {
+    let options = cli::parse(arguments);
     let plan = Plan::make(&options)?;
-    let show = Show { quiet: options.quiet, progress: options.progress };
+    let program = program(arguments, manner);
+    let show = Show { program, quiet: options.quiet, progress: options.progress };
     parent::run(&plan, show).map_err(Error::new)
+}
+
+/// How messages begin: cp repeats the path by which it was started.
+fn program(arguments: &[OsString], manner: Manner) -> String {
+    match (manner, arguments.first()) {
+        (Manner::Cp, Some(name)) => name.to_string_lossy().into_owned(),
+        _ => "pcopy".to_owned(),
+    }
 }

@@ -8,36 +8,85 @@ use std::path::PathBuf;
 pub struct Options {
     /// What is to be copied, and where to.
     pub operands: Operands,
-    /// What copies keep of their sources.
-    pub preserve: Preserve,
+    /// How it is to be copied.
+    pub wishes: Wishes,
     /// Whether the folders above each source are made in the target directory, too.
     pub parents: bool,
-    /// When a file that stands in the target is replaced.
-    pub update: Update,
-    /// How what is replaced is kept; `None` if it is not.
-    pub backup: Option<Backup>,
-    /// What is made of the source's files.
-    pub way: Way,
-    /// Whether links may take the place of what stands in the target.
-    pub force: bool,
-    /// Whether what stands in the target makes room even where its contents would be kept.
-    pub remove_destination: bool,
-    /// Which symlinks in a source are followed.
-    pub dereference: Dereference,
-    /// Whether to stay on the file system of each source.
-    pub one_file_system: bool,
     /// How many copiers; the plan chooses if there is no wish.
     pub jobs: Option<u16>,
-    /// Whether to print the name of each finished entry on standard output.
-    pub verbose: bool,
     /// Whether to print nothing but errors.
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
+}
+
+/// How things are to be copied; the same for all that the user named.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wishes {
+    /// Which program the user believes to have started.
+    pub manner: Manner,
+    /// What copies keep of their sources.
+    pub preserve: Preserve,
+    /// When a file that stands in the target is replaced.
+    pub update: Update,
+    /// Whether the user is asked before one is replaced.
+    pub ask: bool,
+    /// How what is replaced is kept; `None` if it is not.
+    pub backup: Option<Backup>,
+    /// What is made of the source's files.
+    pub way: Way,
+    /// Whether links may take the place of what stands in the target; in the manner of cp, whether
+    /// a file that cannot be opened for writing makes room.
+    pub force: bool,
+    /// Whether what stands in the target makes room even where its contents would be kept.
+    pub remove_destination: bool,
+    /// Whether files that stand in the target are written into, and new folders have their final
+    /// names from the beginning.
+    pub in_place: bool,
+    /// Whether folders are copied at all.
+    pub recursive: bool,
+    /// Whether FIFOs and devices are read like files.
+    pub copy_contents: bool,
+    /// Which symlinks in a source are followed.
+    pub dereference: Dereference,
+    /// Whether a symlink to a folder in the target may stand for a folder of the source.
+    pub keep_directory_symlink: bool,
+    /// Whether a file may be made where a symlink in the target leads that leads nowhere.
+    pub write_through_dangling: bool,
+    /// Whether to stay on the file system of each source.
+    pub one_file_system: bool,
     /// When to leave out what is only zeros: where the source has a hole, or wherever it can.
     pub sparse: When,
     /// When to make files that share their bytes with their sources: if it can be, or else fail.
     pub reflink: When,
+    /// The security context of all that is made, if the user has one in mind.
+    pub context: Option<OsString>,
+    /// Whether to print the name of each finished entry on standard output.
+    pub verbose: bool,
+    /// Whether to print how each file was copied, too.
+    pub debug: bool,
+}
+
+impl Wishes {
+    /// Whether an entry that is done must not be looked at again as if it had stood there: a backup of
+    /// it would take the place of the user's old file, and he would be asked for it, or told of it
+    /// twice.
+    pub fn must_remember(&self) -> bool {
+        let makes_again = self.in_place || self.update == Update::All;
+        self.backup.is_some()
+            || self.ask
+            || self.update == Update::NoneFail
+            || self.verbose && makes_again
+    }
+}
+
+/// The program whose command line, words and exit codes the user expects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// This one.
+    Pcopy,
+    /// GNU cp: pcopy was started under its name.
+    Cp,
 }
 
 /// What a copy keeps of its source, beside type and contents.
@@ -50,7 +99,7 @@ pub struct Preserve {
     /// Times of last access and of last modification.
     pub timestamps: bool,
     /// Which names are one file.
-    pub links: bool,
+    pub links: Links,
     /// POSIX access lists.
     pub access_lists: bool,
     /// Extended attributes but for access lists and security contexts.
@@ -65,20 +114,35 @@ impl Preserve {
         permissions: Permissions::Masked,
         ownership: false,
         timestamps: false,
-        links: false,
+        links: Links::No,
         access_lists: false,
         attributes: Demand::No,
         context: Demand::No,
     };
 
     /// What is kept without a wish.
-    pub const DEFAULT: Self =
-        Self { permissions: Permissions::Exact, timestamps: true, links: true, ..Self::NOTHING };
+    pub const DEFAULT: Self = Self {
+        permissions: Permissions::Exact,
+        timestamps: true,
+        links: Links::Names,
+        ..Self::NOTHING
+    };
 
     /// Whether anything is to be kept that lies in extended attributes.
     pub fn looks_at_attributes(&self) -> bool {
         self.access_lists || self.attributes != Demand::No || self.context != Demand::No
     }
+}
+
+/// Which names of the source are one file in the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Links {
+    /// Each is a file of its own.
+    No,
+    /// Those that are hard links to one file.
+    Names,
+    /// Those, and symlinks to it, where symlinks are followed.
+    Ends,
 }
 
 /// Where the permission bits of a copy come from.

@@ -1,9 +1,11 @@
 //! How a run ended: its numbers, its last line, its exit code.
 
-use crate::error::{describe_kind, lacks_capability};
+use crate::error::lacks_capability;
 use crate::human;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::report::Fault;
+use crate::options::Manner;
+use crate::words::pcopy::describe_kind;
 use std::time::Duration;
 
 /// Exit codes; see the table in the README.
@@ -46,6 +48,8 @@ pub enum End {
 /// All there is to say when a run is over.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Whose exit codes are expected.
+    pub manner: Manner,
     /// Why it ended.
     pub end: End,
     /// Its numbers.
@@ -73,6 +77,14 @@ impl Outcome {
 
     /// The exit code; `None` if the program is to die by a signal.
     pub fn code(&self) -> Option<u8> {
+        let code = self.own_code()?;
+        Some(match self.manner {
+            Manner::Pcopy => code,
+            Manner::Cp => code.min(code::SOME_FAILED), // cp has no others
+        })
+    }
+
+    fn own_code(&self) -> Option<u8> {
         match self.end {
             End::Signal(_) => None,
             End::TargetLost => Some(code::TARGET_LOST),
@@ -137,6 +149,7 @@ impl Outcome {
         let others = [
             (Count::Linked, "linked"),
             (Count::Skipped, "skipped"),
+            (Count::Excluded, "left as they were"),
             (Count::Vanished, "vanished"),
             (Count::Failed, "failed"),
         ];
@@ -169,6 +182,7 @@ mod tests {
         let mut totals = Totals::default();
         counts.iter().for_each(|&(count, number)| totals.set(count, number));
         Outcome {
+            manner: Manner::Pcopy,
             end,
             totals,
             kinds: Vec::new(),
@@ -199,6 +213,20 @@ mod tests {
         ];
         for (end, counts, expected) in cases {
             assert_eq!(outcome(end, &counts).code(), expected, "{end:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn in_the_manner_of_cp_there_are_two_codes() {
+        use Count::{Copied, Failed, Found, Vanished};
+        for (counts, expected) in [
+            (vec![(Found, 1), (Copied, 1)], 0),
+            (vec![(Found, 1), (Vanished, 1)], 1),
+            (vec![(Found, 1), (Failed, 1)], 1),
+            (vec![(Found, 1)], 1),
+        ] {
+            let outcome = Outcome { manner: Manner::Cp, ..outcome(End::Finished, &counts) };
+            assert_eq!(outcome.code(), Some(expected), "{counts:?}");
         }
     }
 

@@ -42,7 +42,7 @@ fn push(shown: &mut String, character: char) {
 
 /// Bidirectional controls (UAX #9) and the separators that break a line outside ASCII, besides
 /// characters that have no width and so could make two names look alike.
-fn turns_text(character: char) -> bool {
+pub(crate) fn turns_text(character: char) -> bool {
     matches!(
         character,
         '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 7] = [
     &["parent"],
     &["copier"],
     &["outcome"],
-    &["plan", "options", "error", "staging", "quote", "human"],
+    &["plan", "options", "error", "staging", "quote", "human", "words"],
     &["ipc"],
     &["sys"],
 ];

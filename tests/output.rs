@@ -231,7 +231,7 @@ fn names_in_refusals_are_escaped() {
 fn usage_errors_are_escaped() {
     let env = Sandbox::new();
     for (name, _) in WILD {
-        for flag in [&b"--no-such-"[..], b"--progress=", b"--jobs=", b"-j", b"-Z"] {
+        for flag in [&b"--no-such-"[..], b"--progress=", b"--jobs=", b"-j", b"-Y"] {
             let wrong = OsString::from_vec([flag, name].concat());
 
             let run = env.pcopy([wrong.as_os_str(), OsStr::new("src"), OsStr::new("dst")]);

@@ -9,7 +9,7 @@
 //! fewer rights rather than more, and is named.
 
 use crate::ipc::report::{Fault, Step};
-use crate::options::{Demand, Permissions, Preserve};
+use crate::options::{Demand, Manner, Permissions, Preserve};
 use crate::plan::Plan;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
@@ -23,6 +23,7 @@ const SET_GROUP_ID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
 const OWNER_BITS: u32 = 0o700;
+const OWNER_WRITE: u32 = 0o200;
 const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
@@ -32,6 +33,8 @@ const OTHERS_WRITE: u32 = 0o022;
 pub(crate) struct Attrs {
     keep: Preserve,
     umask: u32,
+    /// Whether it is done as cp does it, whatever we think of it.
+    as_cp: bool,
     root: bool,
     user: u32,
     group: u32,
@@ -64,8 +67,9 @@ enum Hands {
 impl Attrs {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
-            keep: plan.preserve,
+            keep: plan.wishes.preserve,
             umask: plan.umask,
+            as_cp: plan.wishes.manner == Manner::Cp,
             root: process::is_root(),
             user: process::user(),
             group: process::group(),
@@ -84,7 +88,10 @@ impl Attrs {
     /// The bits that a file is created with: all but those that the kernel clears when it is
     /// written, and none for others while it is not in the right hands.
     pub(super) fn birth_permissions(&self, source: &Stat, names: &Names, born: Born) -> u32 {
-        let bits = self.plain_bits(source, born.masked) & !ALL_SPECIAL;
+        let mut bits = self.plain_bits(source, born.masked) & !ALL_SPECIAL;
+        if self.needs_writing(names) {
+            bits |= OWNER_WRITE;
+        }
         if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
     }
 
@@ -107,6 +114,12 @@ impl Attrs {
         }
     }
 
+    /// Whether there are attributes that only somebody may set who may write the file, as its bits
+    /// say and not the way in which it is open.
+    fn needs_writing(&self, names: &Names) -> bool {
+        !self.root && names.iter().any(|name| self.demand(name).is_some())
+    }
+
     /// Whether others may have no rights yet: they would have those of another owner or group, or
     /// those that an access list will take from them.
     fn is_born_private(&self, source: &Stat, names: &Names, born: Born) -> bool {
@@ -114,7 +127,9 @@ impl Attrs {
         let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
         let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
         let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
-        changes_hands || loses_list || gets_list
+        // cp does not look first whether the owner changes.
+        let might_change = self.as_cp && self.keep.ownership;
+        might_change || changes_hands || loses_list || gets_list
     }
 
     /// Gives a finished file what it is to keep.
@@ -146,7 +161,9 @@ impl Attrs {
             let bits = without_list(self.file_bits(source, &made, hands), lacking);
             file::set_permissions(to, bits).map_err(Step::SetPermissions.fault())
         };
-        let wanted = private || bits_differ;
+        let opened =
+            self.needs_writing(names) && self.plain_bits(source, born.masked) & OWNER_WRITE == 0;
+        let wanted = private || bits_differ || opened;
         // Bits that are not the source's are compared by nobody, so they must be right when the
         // times say that the file is complete.
         if wanted && !exact {
@@ -158,6 +175,57 @@ impl Attrs {
         }
         if wanted && exact {
             set_bits()?;
+        }
+        Ok(lacking)
+    }
+
+    /// Takes those bits away from a file that is about to be written into that it will not have in
+    /// the end; from all but its owner, if that changes.
+    ///
+    /// Where that is refused the file is somebody else's, and so will its bits be in the end.
+    pub(super) fn close_before_writing(&self, to: BorrowedFd<'_>, source: &Stat, old: &Stat) {
+        let mut bits = old.permissions();
+        if self.keep.permissions == Permissions::Exact {
+            bits &= source.permissions() | OWNER_BITS;
+        }
+        let same_hands = (source.owner(), source.group()) == (old.owner(), old.group());
+        if self.keep.ownership && !same_hands {
+            bits &= !OTHERS_BITS;
+        }
+        let fewer = old.kind() == Kind::File && bits != old.permissions();
+        if fewer && file::set_permissions(to, bits).is_err() {
+            // See above.
+        }
+    }
+
+    /// Gives a file that stood there, was `old` and has been written into, what it is to keep.
+    pub(super) fn finish_old(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        names: &Names,
+        old: &Stat,
+    ) -> Result<Option<Fault>, Fault> {
+        let node = Node::Open(to);
+        let (hands, mut lacking) = self.hand_over(node, source);
+        if self.keep.looks_at_attributes() {
+            lacking = lacking.or(self.give_attributes(Node::Open(from), node, names, true).err());
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        let now = file::stat_fd(to).map_err(Step::SetPermissions.fault())?;
+        let wanted = match self.keep.permissions {
+            Permissions::Exact => without_list(self.file_bits(source, &now, hands), lacking),
+            // But for set-id bits, which the kernel has taken away when it was written.
+            Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
+        };
+        let differ = now.permissions() & !ALL_SPECIAL != wanted & !ALL_SPECIAL
+            || self.keep.permissions == Permissions::Exact && now.permissions() != wanted;
+        if differ {
+            file::set_permissions(to, wanted).map_err(Step::SetPermissions.fault())?;
         }
         Ok(lacking)
     }
@@ -308,17 +376,26 @@ impl Attrs {
             } else {
                 self.hand_over(node, source)
             };
+        let mut opened = false;
         if self.keep.looks_at_attributes() {
+            let closed = source.kind() == Kind::File && target.permissions() & OWNER_WRITE == 0;
+            if closed && !self.root && self.attributes_differ(from, node)? {
+                let bits = target.permissions() | OWNER_WRITE;
+                opened = file::set_permissions_at(to, target_name, bits).is_ok();
+            }
             lacking = lacking.or(self.mend_attributes(from, node).err());
         }
         let is_symlink = source.kind() == Kind::Symlink; // its bits mean nothing and cannot be set
         if self.keep.permissions == Permissions::Exact && !is_symlink {
             let wanted = without_list(self.file_bits(source, target, hands), lacking);
             let moved = matches!(hands, Hands::Right { moved: true });
-            if moved || wanted != target.permissions() {
+            if moved || opened || wanted != target.permissions() {
                 file::set_permissions_at(to, target_name, wanted)
                     .map_err(Step::SetPermissions.fault())?;
             }
+        } else if opened {
+            file::set_permissions_at(to, target_name, target.permissions())
+                .map_err(Step::SetPermissions.fault())?;
         }
         lacking.map_or(Ok(()), Err)
     }
@@ -380,6 +457,7 @@ impl Attrs {
         }
         match hands {
             Hands::Right { .. } => {}
+            Hands::Ours if self.as_cp => {}
             Hands::Refused => bits &= !ALL_SPECIAL,
             Hands::Ours => {
                 if source.owner() != made.owner() {
@@ -418,6 +496,18 @@ impl Attrs {
             lacking = lacking.or(self.refused(given, step, demand));
         }
         lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether an attribute that is wanted would have to be set or removed.
+    fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, Fault> {
+        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (mut value, mut old) = (Vec::new(), Vec::new());
+        let mut same = |name: &CStr| {
+            let got = (xattr::get(from, name, &mut value), xattr::get(to, name, &mut old));
+            matches!(got, (Ok(()), Ok(()))) && value == old
+        };
+        let mut all = theirs.iter().chain(ours.iter());
+        Ok(all.any(|name| self.demand(name).is_some() && !same(name)))
     }
 
     /// Makes the wanted attributes of a complete entry those of its source.

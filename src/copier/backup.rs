@@ -6,8 +6,9 @@
 
 use super::dirs::Dirs;
 use super::file::discard;
-use crate::ipc::report::{Fault, Step};
+use crate::ipc::report::{Fault, Kept, Step};
 use crate::options::{Backup, Control};
+use crate::plan::backup_name::{numbered_suffix, split_number};
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
@@ -26,14 +27,14 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// Gives what `name` in the target is now a name more, as `backup` wants it. Where it can have
-    /// only one, it is moved there; the new name is returned then.
+    /// only one, it is moved there; the new name is returned then, beside what kind of name it is.
     pub(super) fn keep(
         &mut self,
         backup: &Backup,
         dirs: &Dirs,
-        source: &Stat,
+        (source, source_name): (&Stat, &CStr),
         name: &CStr,
-    ) -> Result<Option<CString>, Fault> {
+    ) -> Result<(Kept, Option<CString>), Fault> {
         let fault = Step::Backup.fault();
         let numbered = match backup.control {
             Control::Simple => false,
@@ -43,22 +44,32 @@ impl Numbers {
         if numbered {
             self.keep_numbered(dirs, name)
         } else {
-            keep_simple(backup, dirs, source, name)
+            keep_simple(backup, dirs, (source, source_name), name)
+                .map(|moved| (Kept::Simple, moved))
         }
     }
 
-    fn keep_numbered(&mut self, dirs: &Dirs, name: &CStr) -> Result<Option<CString>, Fault> {
+    fn keep_numbered(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+    ) -> Result<(Kept, Option<CString>), Fault> {
         let fault = Step::Backup.fault();
         let mut number = self.highest(dirs, name).map_err(&fault)?;
+        // A copier that has died since may have made it.
+        if number > 0 && is_that_already(dirs, name, number) {
+            return Ok((Kept::Numbered(number), None));
+        }
         loop {
             number += 1;
-            let suffix = format!(".~{number}~");
+            let suffix = numbered_suffix(number);
             let second = with_suffix(name, suffix.as_bytes()).map_err(&fault)?;
             match second_name(dirs, name, &second) {
                 Err(Errno::EEXIST) => {} // somebody else was quicker
                 result => {
                     self.highest.insert(name.to_bytes().to_vec(), number);
-                    return result.map(|moved| moved.then_some(second)).map_err(fault);
+                    let moved = result.map_err(fault)?.then_some(second);
+                    return Ok((Kept::Numbered(number), moved));
                 }
             }
         }
@@ -85,16 +96,24 @@ impl Numbers {
     }
 }
 
+/// Whether the backup with this number is a second name of what has the first one.
+fn is_that_already(dirs: &Dirs, name: &CStr, number: u64) -> bool {
+    let identity = |name: &CStr| file::stat_at(&dirs.target, name).map(|stat| stat.identity());
+    let second = with_suffix(name, numbered_suffix(number).as_bytes());
+    second.is_ok_and(|second| identity(&second).is_ok_and(|second| Ok(second) == identity(name)))
+}
+
 fn keep_simple(
     backup: &Backup,
     dirs: &Dirs,
-    source: &Stat,
+    (source, source_name): (&Stat, &CStr),
     name: &CStr,
 ) -> Result<Option<CString>, Fault> {
     let fault = Step::Backup.fault();
     let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&fault)?;
     match file::stat_at(&dirs.target, &second) {
-        Ok(old) if old.identity() == source.identity() => {
+        // Under another name it is not lost.
+        Ok(old) if old.identity() == source.identity() && second.as_c_str() == source_name => {
             return Err(Step::BackupIsSource.fault()(Errno::EEXIST));
         }
         Ok(old) if old.kind() == Kind::Directory => return Err(fault(Errno::EISDIR)),
@@ -150,30 +169,4 @@ fn is_without_links(errno: Errno) -> bool {
 
 fn with_suffix(name: &CStr, suffix: &[u8]) -> Result<CString, Errno> {
     CString::new([name.to_bytes(), suffix].concat()).map_err(|_| Errno::EINVAL)
-}
-
-/// `a` and 12 of `a.~12~`.
-fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
-    let name = name.strip_suffix(b"~")?;
-    let tilde = name.iter().rposition(|&byte| byte == b'~')?;
-    let digits = std::str::from_utf8(&name[tilde + 1..]).ok()?;
-    if !digits.bytes().all(|digit| digit.is_ascii_digit()) || digits.starts_with('0') {
-        return None;
-    }
-    Some((name[..tilde].strip_suffix(b".")?, digits.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_numbered_backup_is_told_from_other_names() {
-        assert_eq!(split_number(b"a.~1~"), Some((&b"a"[..], 1)));
-        assert_eq!(split_number(b"a.~2~.~10~"), Some((&b"a.~2~"[..], 10)));
-        for other in [&b"a~"[..], b"a.~~", b"a.~x~", b"a.~01~", b"a~1~", b".~1", b"a.~-1~", b"~1~"]
-        {
-            assert_eq!(split_number(other), None, "{}", other.escape_ascii());
-        }
-    }
 }

@@ -7,8 +7,8 @@
 use super::meter::Meter;
 use crate::error::means_unable;
 use crate::ipc::abilities::{Abilities, Ability, Pair};
-use crate::ipc::report::{Fault, Step};
-use crate::options::When;
+use crate::ipc::report::{Fault, Step, Trail, Tried};
+use crate::options::{Manner, When};
 use crate::plan::Plan;
 use crate::sys::file::{self, Stat};
 use crate::sys::{Errno, bytes};
@@ -36,6 +36,13 @@ pub(super) enum Unfinished {
     Dropped,
     /// Another name of the same file is copied; this one becomes a link to it at the end.
     Deferred,
+    /// The user is to be asked whether what stands there may be replaced.
+    Ask {
+        /// Its permission bits.
+        bits: u32,
+        /// Whether it could be written.
+        writable: bool,
+    },
 }
 
 impl From<Fault> for Unfinished {
@@ -60,14 +67,24 @@ impl Ways<'_> {
     /// files of 1 KB on btrfs 0.48 s against 1.13 s through a buffer, on xfs 0.40 s against 0.50 s;
     /// 300 of 2 MiB 0.03 s against 0.64 s, and 0.01 s against 0.25 s.
     fn may_clone(self, source: &Stat) -> bool {
-        match self.plan.reflink {
+        match self.plan.wishes.reflink {
             When::Always => true,
             When::Never => false,
             When::Auto => {
-                self.plan.sparse == When::Auto
-                    && source.size() > 0
+                self.may_share_holes()
+                    && (source.size() > 0 || self.plan.wishes.debug)
                     && !self.abilities.lacks(self.pair, Ability::Clone)
             }
+        }
+    }
+
+    /// Whether a clone, which has its source's holes and no others, is what the user wants. cp
+    /// makes one even where holes are wanted wherever there are zeros.
+    fn may_share_holes(self) -> bool {
+        match self.plan.wishes.sparse {
+            When::Auto => true,
+            When::Always => self.plan.wishes.manner == Manner::Cp,
+            When::Never => false,
         }
     }
 
@@ -79,10 +96,20 @@ impl Ways<'_> {
     /// nothing (50,000 files of 1 KiB: tmpfs 0.27 s and 0.28 s, ext4 0.65 s and 0.68 s). On network
     /// disks the bytes need not travel at all.
     fn may_offload(self, bytes: u64) -> bool {
-        bytes > BUFFER_BYTES as u64
-            && self.plan.reflink == When::Auto
-            && self.plan.sparse == When::Auto
+        // Who wants to know how files are copied wants to know what the kernel can do.
+        (bytes > BUFFER_BYTES as u64 || self.plan.wishes.debug)
+            && self.plan.wishes.reflink == When::Auto
+            && self.plan.wishes.sparse == When::Auto
             && !self.abilities.lacks(self.pair, Ability::CopyRange)
+    }
+
+    /// Why the kernel was not asked.
+    fn without_offload(self) -> Tried {
+        let wishes = &self.plan.wishes;
+        match (wishes.reflink, wishes.sparse) {
+            (When::Auto, When::Auto) => Tried::Unsupported, // an earlier file has shown it
+            _ => Tried::Avoided,
+        }
     }
 
     /// Keeps in mind what the pair cannot do, where that is what `errno` means.
@@ -105,6 +132,10 @@ pub(super) struct Transfer<'a> {
     pub(super) ways: Ways<'a>,
     pub(super) buffer: &'a mut [u8],
     pub(super) meter: Meter<'a>,
+    /// Whether zeros are left out.
+    pub(super) digs: bool,
+    /// Which ways the bytes have gone.
+    pub(super) trail: Trail,
     /// Where both files are.
     position: u64,
     /// Where the last byte was written; behind it there is only a hole.
@@ -118,7 +149,16 @@ impl<'a> Transfer<'a> {
         buffer: &'a mut [u8],
         meter: Meter<'a>,
     ) -> Self {
-        Self { source, target, ways, buffer, meter, position: 0, written: 0 }
+        let wishes = &ways.plan.wishes;
+        let never = wishes.reflink == When::Never || wishes.sparse == When::Never;
+        let trail = Trail {
+            offload: Tried::Unknown,
+            reflink: if never { Tried::No } else { Tried::Unknown },
+            holes: false,
+            zeros: false,
+        };
+        let digs = wishes.sparse == When::Always;
+        Self { source, target, ways, buffer, meter, digs, trail, position: 0, written: 0 }
     }
 
     /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
@@ -126,8 +166,13 @@ impl<'a> Transfer<'a> {
     /// Says what the source was all the time that it was read; `None` if it changed the second
     /// time, too. Looking again cannot be measured: 100,000 files of 1 KB on tmpfs take one
     /// copier 0.71 s with it and without.
+    ///
+    /// cp does not look again: files that grow (logs) are copied by scripts as far as they had come.
     pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Option<Stat>, Unfinished> {
         self.copy(stat)?;
+        if self.ways.plan.wishes.manner == Manner::Cp {
+            return Ok(Some(*stat));
+        }
         let now = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
         if is_unchanged(stat, &now) {
             return Ok(Some(*stat)); // with the time of access before this one
@@ -141,16 +186,42 @@ impl<'a> Transfer<'a> {
         Ok(is_unchanged(&now, &again).then_some(now))
     }
 
+    /// Copies bytes until there are no more, where one of the two is no file: it has no size, and
+    /// no position to go back to.
+    pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
+        if self.ways.plan.wishes.reflink == When::Always {
+            bytes::clone_all(self.source, self.target).map_err(Step::Clone.fault())?;
+        }
+        self.buffered(u64::MAX)?;
+        if self.written < self.position {
+            bytes::set_size(self.target, self.position).map_err(Step::Write.fault())?;
+        }
+        Ok(())
+    }
+
     /// Copies all bytes once: as many as `stat` tells, or to the end where there are fewer or it
     /// does not know.
     fn copy(&mut self, stat: &Stat) -> Result<(), Unfinished> {
-        if self.ways.may_clone(stat) && self.share(stat)? {
-            return Ok(());
+        if self.ways.may_clone(stat) {
+            if self.share(stat)? {
+                return Ok(());
+            }
+        } else if self.trail.reflink == Tried::Unknown {
+            self.trail.reflink = Tried::Unsupported; // an earlier file has shown it
         }
         match stat.size() {
-            0 => self.buffered(u64::MAX)?, // files in /proc have no size and yet contents
-            size if stat.allocated() < size && self.ways.plan.sparse != When::Never => {
-                self.around_holes(size)?
+            // Files in /proc have no size and yet contents.
+            0 => {
+                if self.ways.may_offload(0) {
+                    self.offloaded(u64::MAX)?;
+                } else {
+                    self.go_by_hand();
+                }
+                self.buffered(u64::MAX)?;
+            }
+            size if stat.allocated() < size => {
+                self.trail.holes = true;
+                self.around_holes(size)?;
             }
             size => self.data(size)?,
         }
@@ -172,9 +243,10 @@ impl<'a> Transfer<'a> {
     /// Makes the target share the source's bytes; false if another way must be gone.
     fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
         let shared = bytes::clone_all(self.source, self.target);
-        let must = self.ways.plan.reflink == When::Always;
+        let must = self.ways.plan.wishes.reflink == When::Always;
         match shared {
             Ok(()) if self.is_all_there(stat) => {
+                self.trail.reflink = Tried::Yes;
                 self.moved(stat.size())?;
                 Ok(true)
             }
@@ -184,6 +256,7 @@ impl<'a> Transfer<'a> {
             Err(errno) if must || !means_unable(errno) => Err(Step::Clone.fault()(errno).into()),
             Err(errno) => {
                 self.ways.note(Ability::Clone, errno);
+                self.trail.reflink = Tried::Unsupported;
                 Ok(false)
             }
         }
@@ -209,7 +282,7 @@ impl<'a> Transfer<'a> {
                 Err(_) if at == 0 => return self.data(size), // it knows nothing of holes
                 _ => at,
             };
-            self.meter.spare(data - at)?;
+            self.leave_hole(data - at)?;
             let hole = match bytes::next_hole(self.source, data) {
                 Ok(hole) if hole > data => hole.min(size),
                 _ => size,
@@ -224,13 +297,40 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// Passes over a hole, or fills it with zeros if the user wants none; they need not be read.
+    fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        if self.ways.plan.wishes.sparse != When::Never {
+            return self.meter.spare(bytes);
+        }
+        let mut left = bytes;
+        self.buffer.fill(0);
+        while left > 0 {
+            let length =
+                usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
+            file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;
+            left -= length as u64;
+            self.moved(length as u64)?;
+        }
+        Ok(())
+    }
+
     /// Copies the next `bytes` bytes, or to the end if there are fewer.
     fn data(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let end = self.position + bytes;
         if self.ways.may_offload(bytes) {
             self.offloaded(end)?;
+        } else if bytes > 0 {
+            self.go_by_hand();
         }
         self.buffered(end - self.position)
+    }
+
+    /// Notes that the kernel is not asked.
+    fn go_by_hand(&mut self) {
+        if self.trail.offload == Tried::Unknown {
+            self.trail.offload = self.ways.without_offload();
+        }
+        self.trail.zeros |= self.ways.plan.wishes.sparse == When::Always;
     }
 
     /// Has the kernel copy up to `end`. Where it stops earlier, for whatever reason, reading and
@@ -240,9 +340,15 @@ impl<'a> Transfer<'a> {
             let piece = usize::try_from(PIECE_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
             match bytes::copy_range(self.source, self.target, piece) {
                 Ok(0) => break,
-                Ok(copied) => self.moved(copied.min(piece) as u64)?,
+                Ok(copied) => {
+                    self.trail.offload = Tried::Yes;
+                    self.moved(copied.min(piece) as u64)?;
+                }
                 Err(errno) => {
                     self.ways.note(Ability::CopyRange, errno);
+                    if self.trail.offload == Tried::Unknown {
+                        self.trail.offload = Tried::Unsupported;
+                    }
                     break;
                 }
             }
@@ -270,7 +376,7 @@ impl<'a> Transfer<'a> {
 
     /// Writes the first `length` bytes of the buffer.
     fn put(&mut self, length: usize) -> Result<(), Unfinished> {
-        if self.ways.plan.sparse == When::Always {
+        if self.digs {
             return self.dig(length);
         }
         file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;

@@ -3,13 +3,14 @@
 use super::attrs::Born;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
-use crate::options::{Dereference, Permissions};
+use crate::options::{Dereference, Manner, Permissions, Way};
 use crate::plan::{Entry, Plan};
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::process;
 use crate::sys::xattr;
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,32 +18,40 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(super) struct Dirs {
     pub(super) source: OwnedFd,
     pub(super) target: OwnedFd,
-    /// Whether the target is part of something that has not been published.
+    /// Whether the target is part of something new that has not been published, or that is built
+    /// in its place.
     pub(super) staged: bool,
     /// Whether the target was there before this round, and may hold what others left.
     pub(super) existed: bool,
-    /// Whether the target's default access list takes bits away from what is created in it.
-    pub(super) masked: bool,
-    /// Whether its set-group-id bit gives its group to what is created in it.
-    pub(super) in_group: bool,
-    /// Whether directories get their source's bits, so that others may be set meanwhile.
-    pub(super) exact: bool,
     /// Whether symlinks in the source are followed.
     pub(super) follow: bool,
     /// Whether what stands there under the entry's name was made by this run for another entry.
     pub(super) again: bool,
-    /// The device that the target is on.
-    pub(super) device: u64,
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
+    pub(super) traits: Traits,
+}
+
+/// What a target directory does to what is made in it.
+#[derive(Clone, Copy)]
+pub(super) struct Traits {
+    /// Its default access list gives it one, and takes bits away from it; its set-group-id bit
+    /// gives it the directory's group.
+    pub(super) born: Born,
+    /// The device that it is on.
+    pub(super) device: u64,
+}
+
+impl Traits {
+    fn of(target: impl AsFd) -> Result<Self, Fault> {
+        let stat = file::stat_fd(&target).map_err(Step::OpenTarget.fault())?;
+        let in_group = stat.permissions() & 0o2000 != 0;
+        let masked = xattr::has_default_list(target.as_fd());
+        Ok(Self { born: Born { masked, in_group }, device: stat.identity().0 })
+    }
 }
 
 impl Dirs {
-    /// What becomes of what is created in the target.
-    pub(super) fn born(&self) -> Born {
-        Born { masked: self.masked, in_group: self.in_group }
-    }
-
     /// What `name` in the source is; what it leads to, if symlinks are followed.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
@@ -51,19 +60,28 @@ impl Dirs {
             file::stat_at(&self.source, name)
         }
     }
+
+    /// Whether others look at the target: then what is in it may be a stranger's.
+    pub(super) fn is_seen(&self, plan: &Plan) -> bool {
+        !self.staged || plan.wishes.in_place
+    }
 }
 
 /// What a child directory's mark says: how its target came to be.
 #[derive(Clone, Copy)]
 pub(super) struct Child {
-    /// It stood there before.
+    /// It was there before this round.
     pub(super) existed: bool,
-    /// It is built under the staged name with this number.
+    /// It is new in a directory that stood there: built under the staged name with this number, or
+    /// under its own.
     pub(super) staged: Option<u8>,
 }
 
 impl Child {
-    const STAGED_MAX: u8 = 31;
+    const STAGED_MAX: u8 = 30;
+
+    /// In place of a number: built under its own name.
+    const OWN_NAME: u8 = 31;
 
     pub(super) fn mark(self) -> u8 {
         0x80 | u8::from(self.existed) << 6 | self.staged.map_or(0, |variant| 0x20 | variant)
@@ -72,9 +90,12 @@ impl Child {
     pub(super) fn from_mark(mark: u8) -> Self {
         Self { existed: mark & 0x40 != 0, staged: (mark & 0x20 != 0).then_some(mark & 0x1f) }
     }
-}
 
-impl Child {
+    /// The number of the staged name that it will lose.
+    pub(super) fn renamed(self) -> Option<u8> {
+        self.staged.filter(|&variant| variant != Self::OWN_NAME)
+    }
+
     /// The name of the child in the target as it is now. At the top it is the entry's, which need
     /// not be that of the source.
     pub(super) fn target_name(self, plan: &Plan, entry: u32, at_top: bool, name: &CStr) -> CString {
@@ -83,18 +104,18 @@ impl Child {
             .get(entry as usize)
             .filter(|_| at_top)
             .map_or(name, |entry| &entry.target_name);
-        self.staged.map_or_else(|| own.to_owned(), |variant| staged_name(own, variant.into()))
+        self.renamed().map_or_else(|| own.to_owned(), |variant| staged_name(own, variant.into()))
     }
 }
 
 /// Sees to it that the target has a directory for the child.
-pub(super) fn make_child(dirs: &Dirs, name: &CStr) -> Result<Child, Fault> {
+pub(super) fn make_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Child, Fault> {
     let fault = Step::CreateDirectory.fault();
     if dirs.staged {
-        let existed = make_or_find(dirs, name).map_err(fault)?;
+        let existed = make_or_find(plan, dirs, name).map_err(fault)?;
         return Ok(Child { existed, staged: None });
     }
-    match file::stat_at(&dirs.target, name) {
+    match stat_child(plan, dirs, name) {
         Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, staged: None }),
         Ok(_) => Err(fault(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
@@ -106,17 +127,61 @@ pub(super) fn make_child(dirs: &Dirs, name: &CStr) -> Result<Child, Fault> {
             let variant =
                 u8::try_from(variant).ok().filter(|&variant| variant <= Child::STAGED_MAX);
             let variant = variant.ok_or_else(|| fault(Errno::EEXIST))?;
-            let existed = make_or_find(dirs, &staged).map_err(fault)?;
+            let existed = make_or_find(plan, dirs, &staged).map_err(fault)?;
             Ok(Child { existed, staged: Some(variant) })
         }
         Err(errno) => Err(fault(errno)),
     }
 }
 
+/// The same where it has its own name from the beginning, in a directory that others see.
+///
+/// `made` says whether an earlier round of this run has made what is there; `begin` is called
+/// before something is made.
+pub(super) fn make_child_in_place(
+    plan: &Plan,
+    dirs: &Dirs,
+    (source_name, name): (&CStr, &CStr),
+    made: bool,
+    begin: impl FnOnce(),
+) -> Result<Child, Fault> {
+    let staged = Some(Child::OWN_NAME);
+    let old = match stat_child(plan, dirs, name) {
+        Ok(old) => old,
+        Err(Errno::ENOENT) => {
+            begin();
+            let made = file::make_dir(&dirs.target, name, 0o700);
+            made.map_err(Step::CreateDirectory.fault())?;
+            return Ok(Child { existed: false, staged });
+        }
+        Err(errno) => return Err(Step::LookAtTarget.fault()(errno)),
+    };
+    if old.kind() != Kind::Directory {
+        return Err(Step::DirectoryOverFile.fault()(Errno::EEXIST));
+    }
+    if made {
+        return Ok(Child { existed: true, staged });
+    }
+    let source = dirs.stat_source(source_name).map_err(Step::Stat.fault())?;
+    if source.identity() == old.identity() && plan.wishes.way != Way::HardLink {
+        return Err(Step::SameFile.fault()(Errno::EEXIST));
+    }
+    Ok(Child { existed: true, staged: None })
+}
+
+/// What stands in the target under a directory's name; a symlink may stand for one if the user wants.
+fn stat_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Stat, Errno> {
+    let itself = file::stat_at(&dirs.target, name)?;
+    if plan.wishes.keep_directory_symlink && itself.kind() == Kind::Symlink {
+        return file::stat_at_end(&dirs.target, name).or(Ok(itself));
+    }
+    Ok(itself)
+}
+
 /// Makes a directory where nobody else looks; says whether an earlier run had made it.
 ///
 /// Born for the owner alone; it gets its bits when it is complete.
-fn make_or_find(dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
+fn make_or_find(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
     match file::make_dir(&dirs.target, name, 0o700) {
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),
@@ -130,50 +195,51 @@ fn make_or_find(dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
     if dirs.contended {
         return Err(Errno::EBUSY); // a file of another run
     }
+    if dirs.is_seen(plan) && dirs.staged {
+        return Err(Errno::EEXIST); // a stranger's
+    }
     file::unlink(&dirs.target, name)?; // the source had a file here when the earlier run was cut off
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
 }
 
 /// Opens a child directory on both sides.
 pub(super) fn open_child(
+    plan: &Plan,
     dirs: &Dirs,
     name: &CStr,
     target_name: &CStr,
     staged: bool,
     existed: bool,
 ) -> Result<Dirs, Fault> {
-    let source = if dirs.follow {
+    let follow = plan.wishes.dereference == Dereference::Always;
+    let source = if follow {
         file::open_dir_following(dirs.source.as_fd(), name.to_bytes())
     } else {
         file::open_dir_at(&dirs.source, name)
     }
     .map_err(Step::ReadDirectory.fault())?;
-    let exact = dirs.exact;
-    let ours = existed && (staged || exact);
-    let target = match file::open_dir_at(&dirs.target, target_name) {
+    let ours = existed && is_ours(plan, staged);
+    let opened = if plan.wishes.keep_directory_symlink {
+        file::open_dir_following(dirs.target.as_fd(), target_name.to_bytes())
+    } else {
+        file::open_dir_at(&dirs.target, target_name)
+    };
+    let target = match opened {
         Err(Errno::EACCES) if ours => open_locked(&dirs.target, target_name),
         result => result,
     }
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, ours)?;
-    let masked = if existed { xattr::has_default_list(target.as_fd()) } else { dirs.masked };
-    let (device, in_group) =
-        if existed { traits_of(&target)? } else { (dirs.device, dirs.in_group) };
-    let follow = dirs.follow;
+    let traits = if existed { Traits::of(&target)? } else { dirs.traits };
     let (again, contended) = (false, false);
-    Ok(Dirs {
-        source,
-        target,
-        staged,
-        existed,
-        masked,
-        in_group,
-        exact,
-        follow,
-        again,
-        device,
-        contended,
-    })
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits })
+}
+
+/// Whether a directory that was there may be one that this program has made, with bits of its own
+/// that will come again: others may be set meanwhile.
+fn is_ours(plan: &Plan, staged: bool) -> bool {
+    let exact = plan.wishes.preserve.permissions == Permissions::Exact;
+    staged || exact && plan.wishes.manner == Manner::Pcopy
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
@@ -205,23 +271,20 @@ pub(super) fn free_staged_name(dirs: &Dirs, name: &CStr) -> (u32, CString) {
         .expect("a directory has fewer than 2^32 such names")
 }
 
-/// The directories that an entry itself is in; nobody has locked them.
-pub(super) fn entry_dirs(plan: &Plan, entry: &Entry) -> Result<Dirs, Fault> {
+/// The directories that an entry itself is in; nobody has locked them. `failed` are entries of
+/// which nothing was made.
+pub(super) fn entry_dirs(plan: &Plan, entry: &Entry, failed: &HashSet<u32>) -> Result<Dirs, Fault> {
     let (source, target) = (plan.source_dir(entry), plan.target_dir(entry));
-    let (device, in_group) = traits_of(target)?;
     Ok(Dirs {
         source: source
             .try_clone_to_owned()
             .map_err(|_| Step::ReadDirectory.fault()(Errno::EMFILE))?,
-        masked: xattr::has_default_list(target),
-        device,
-        in_group,
-        exact: is_exact(plan),
+        traits: Traits::of(target)?,
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
-        follow: plan.dereference == Dereference::Always,
-        again: entry.again,
+        follow: plan.wishes.dereference == Dereference::Always || entry.follow,
+        again: entry.again.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
     })
 }
@@ -231,46 +294,20 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     let entry = plan.entries.get(place.entry as usize);
     let entry = entry.ok_or_else(|| Step::ReadDirectory.fault()(Errno::EINVAL))?;
     let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
-    let top = plan.target_dir(entry);
-    let exact = is_exact(plan);
-    let ours = existed && (place.staged || exact);
-    let target = match file::open_dir_beneath(top, place.target) {
+    let ours = existed && is_ours(plan, place.staged);
+    let target = match plan.open_target(entry, place.target) {
         Err(Errno::EACCES) if ours => {
             let (parent, name) = split_last(place.target);
-            file::open_dir_beneath(top, parent)
-                .and_then(|parent| open_locked(&parent, &c_name(name)))
+            plan.open_target(entry, parent).and_then(|parent| open_locked(&parent, &c_name(name)))
         }
         result => result,
     }
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, ours)?;
-    let masked = xattr::has_default_list(target.as_fd());
-    let (device, in_group) = traits_of(&target)?;
-    let (staged, follow) = (place.staged, plan.dereference == Dereference::Always);
+    let traits = Traits::of(&target)?;
+    let (staged, follow) = (place.staged, plan.wishes.dereference == Dereference::Always);
     let (again, contended) = (false, false);
-    Ok(Dirs {
-        source,
-        target,
-        staged,
-        existed,
-        masked,
-        in_group,
-        exact,
-        follow,
-        again,
-        device,
-        contended,
-    })
-}
-
-/// The device that a target is on, and whether it gives its group to what is created in it.
-fn traits_of(target: impl AsFd) -> Result<(u64, bool), Fault> {
-    let stat = file::stat_fd(target).map_err(Step::OpenTarget.fault())?;
-    Ok((stat.identity().0, stat.permissions() & 0o2000 != 0))
-}
-
-fn is_exact(plan: &Plan) -> bool {
-    plan.preserve.permissions == Permissions::Exact
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits })
 }
 
 /// Appends a name to a path.

@@ -6,11 +6,14 @@ use super::clean;
 use super::data::Unfinished;
 use super::dirs::Dirs;
 use super::file::{Done, Files, make_fresh, staged_name_for};
-use crate::ipc::report::Step;
+use super::standing::Room;
+use crate::ipc::report::{Fault, Step};
+use crate::options::Manner;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// What to make of an entry that is not a directory.
 #[derive(Clone, Copy)]
@@ -30,15 +33,24 @@ impl Files<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
+        self.begin();
         let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
         let target = dirs.target.as_fd();
+        let fault = instead.step().fault();
+        if !dirs.staged && self.was_done(name) {
+            return Ok(Done::Skipped);
+        }
+        if self.job.plan.wishes.manner == Manner::Cp && !dirs.staged {
+            return self.link_as_cp(dirs, instead, &source, name, target_name);
+        }
+        instead.check(dirs)?;
         self.outbox.begin();
         match instead.make(dirs, name, target_name) {
             Ok(()) => return self.finish_link(dirs, instead, &source, target_name),
             Err(Errno::EEXIST) => self.outbox.settle(),
-            Err(errno) => return Err(Step::Create.fault()(errno).into()),
+            Err(errno) => return Err(fault(errno).into()),
         }
-        let old = file::stat_at(target, target_name).map_err(Step::Create.fault())?;
+        let old = file::stat_at(target, target_name).map_err(&fault)?;
         if instead.is(dirs, &source, &old, target_name) {
             // Its time, which is set last, may be missing, as after a kill.
             return match instead {
@@ -49,10 +61,10 @@ impl Files<'_> {
             };
         }
         if dirs.staged {
-            if dirs.existed {
-                clean::remove(target, old.kind(), target_name).map_err(Step::Create.fault())?;
+            if dirs.existed && !dirs.is_seen(self.job.plan) {
+                clean::remove(target, old.kind(), target_name).map_err(&fault)?;
             }
-            instead.make(dirs, name, target_name).map_err(Step::Create.fault())?;
+            instead.make(dirs, name, target_name).map_err(&fault)?;
             return self.finish_link(dirs, instead, &source, target_name);
         }
         if self.is_wanted_as_it_is(&source, &old)? {
@@ -61,12 +73,57 @@ impl Files<'_> {
         // Links are not copies that are brought up to date: as with cp, what is there stays unless
         // the user says otherwise.
         if old.kind() == Kind::Directory || !self.may_replace_for_link(dirs, &source) {
-            return Err(Step::Create.fault()(Errno::EEXIST).into());
+            return Err(fault(Errno::EEXIST).into());
         }
+        self.ask(dirs, &old, target_name)?;
+        self.link_over(dirs, instead, &source, &old, (name, target_name))
+    }
+
+    /// The same by cp's rules, in a directory that stood there.
+    fn link_as_cp(
+        &mut self,
+        dirs: &Dirs,
+        instead: Instead<'_>,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        let old = file::stat_at(&dirs.target, target_name);
+        let is_made = old.is_ok_and(|old| instead.is(dirs, source, &old, target_name));
+        if is_made && self.was_begun(name) {
+            return self.finish_link(dirs, instead, source, target_name); // a copier died with it
+        }
+        let room = self.room_as_cp(dirs, source, name, target_name)?;
+        let astray = instead.check(dirs);
+        match room {
+            Room::Leave { .. } => return Ok(Done::Skipped),
+            Room::Clear { old, removed } => {
+                astray?;
+                self.how.removed = removed;
+                return self.link_over(dirs, instead, source, &old, (name, target_name));
+            }
+            Room::Free | Room::Into { .. } | Room::Dangling => astray?,
+        }
+        self.outbox.begin();
+        instead.make(dirs, name, target_name).map_err(instead.step().fault())?;
+        self.finish_link(dirs, instead, source, target_name)
+    }
+
+    /// Makes the link beside what has its name, and renames it over that.
+    fn link_over(
+        &mut self,
+        dirs: &Dirs,
+        instead: Instead<'_>,
+        source: &Stat,
+        old: &Stat,
+        (name, target_name): (&CStr, &CStr),
+    ) -> Result<Done, Unfinished> {
+        self.outbox.begin();
         let staged = staged_name_for(dirs, target_name);
-        make_fresh(dirs, &staged, |staged| instead.make(dirs, name, staged))?;
-        self.publish_over(dirs, &source, Some(&old), &staged, target_name)?;
-        self.finish_link(dirs, instead, &source, target_name)
+        let make = |staged: &CStr| instead.make(dirs, name, staged);
+        make_fresh(dirs, &staged, instead.step(), make)?;
+        self.publish_over(dirs, (source, name), Some(old), &staged, target_name)?;
+        self.finish_link(dirs, instead, source, target_name)
     }
 
     /// A symlink has times of its own; as with cp, they are the file's.
@@ -85,6 +142,28 @@ impl Files<'_> {
 }
 
 impl Instead<'_> {
+    /// What making it is called.
+    fn step(self) -> Step {
+        match self {
+            Instead::HardLink => Step::HardLinkTo,
+            Instead::Symlink(_) => Step::SymlinkTo,
+        }
+    }
+
+    /// Refuses a symlink that would say a relative path which means another thing from where it is:
+    /// what the user named is relative to the current directory.
+    fn check(self, dirs: &Dirs) -> Result<(), Fault> {
+        match self {
+            Instead::Symlink(text) if !text.to_bytes().starts_with(b"/") => {
+                let here = file::stat_path(Path::new("."), true).map(|stat| stat.identity());
+                let there = file::stat_fd(&dirs.target).map(|stat| stat.identity());
+                let astray = here.is_ok() && there.is_ok() && here != there;
+                if astray { Err(Step::Elsewhere.fault()(Errno::EINVAL)) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn make(self, dirs: &Dirs, name: &CStr, target_name: &CStr) -> Result<(), Errno> {
         let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
         match self {

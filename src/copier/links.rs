@@ -11,13 +11,14 @@
 
 use super::clean::{remove, remove_leftover};
 use super::data::Unfinished;
-use super::dirs::{Dirs, entry_dirs, open_by_path};
+use super::dirs::Dirs;
 use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
 use super::reports::ParentGone;
 use super::walk::{Visit, Walker};
 use crate::ipc::counters::Count;
 use crate::ipc::groups::{Member, Role};
-use crate::ipc::report::{Fault, News, Step};
+use crate::ipc::report::{Fault, How, News, Step};
+use crate::options::{Manner, Way};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock, Stat};
 use std::ffi::{CStr, CString};
@@ -66,10 +67,15 @@ impl Walker<'_> {
         visit: &mut Visit,
     ) -> Result<(), ParentGone> {
         let Some(identity) = self.files.linked else { return Ok(()) };
+        self.put_off(visit);
+        self.tell_of(name, target_name, News::Link { identity, existed: dirs.existed }, || ())
+    }
+
+    /// Notes that something in the directory that the walk is at is left for the end.
+    pub(super) fn put_off(&mut self, visit: &mut Visit) {
         visit.given = true;
         visit.shared = true;
         self.note_shared(self.source.len(), true);
-        self.tell_of(name, target_name, News::Link { identity, existed: dirs.existed }, || ())
     }
 
     /// Counts and tells an entry whose other names become links to it at the end.
@@ -86,10 +92,10 @@ impl Walker<'_> {
         let Some(identity) = self.files.linked else { return Ok(()) };
         visit.given = true;
         self.note_shared(self.source.len(), false);
-        let new = done != Done::Skipped || self.was_begun(name);
+        let new = done != Done::Skipped || self.files.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let desk = self.desk;
-        self.tell_of(name, target_name, News::Leader { identity, new }, || desk.add(count, 1))
+        let (desk, how) = (self.desk, self.files.how);
+        self.tell_of(name, target_name, News::Leader { identity, new, how }, || desk.add(count, 1))
     }
 
     /// Tells of an entry that lacks something and is whole otherwise: so will its other names be.
@@ -102,7 +108,12 @@ impl Walker<'_> {
         let Some(identity) = self.files.linked else { return Ok(()) };
         visit.given = true;
         self.note_shared(self.source.len(), false);
-        self.tell_of(name, target_name, News::Leader { identity, new: false }, || ())
+        self.tell_of(
+            name,
+            target_name,
+            News::Leader { identity, new: false, how: How::default() },
+            || (),
+        )
     }
 
     /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
@@ -145,8 +156,7 @@ impl Walker<'_> {
             _ => {
                 let (place, _) = self.job.groups.dir(member.dir);
                 let entry = self.job.plan.entries.get(place.entry as usize)?;
-                let top = self.job.plan.target_dir(entry);
-                let dir = Rc::new(file::reach_dir_beneath(top, place.target).ok()?);
+                let dir = Rc::new(self.job.plan.reach_target(entry, place.target).ok()?);
                 open.leader = Some((member.dir, dir.clone()));
                 dir
             }
@@ -176,6 +186,7 @@ impl Walker<'_> {
             Ok(dirs) => dirs,
             Err(fault) => return self.settle_failed(Some(name), fault),
         };
+        self.files.begin();
         self.desk.at(name);
         if self.is_passed_over(name) {
             self.files.give_up(dirs, name, target_name);
@@ -193,11 +204,8 @@ impl Walker<'_> {
             self.go_to(place);
             self.desk.enter(place.entry, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
-            let existed = existed || !self.job.unlinked;
-            let dirs = match self.job.plan.entries.get(place.entry as usize) {
-                Some(entry) if place.source.is_empty() => entry_dirs(self.job.plan, entry),
-                _ => open_by_path(self.job.plan, place, existed),
-            };
+            let existed = existed || !self.job.is_first;
+            let dirs = self.dirs_of(place, existed);
             open.follower = Some((number, dirs));
         }
         match &open.follower {
@@ -240,7 +248,8 @@ impl Walker<'_> {
             Err(Unfinished::Fault(fault)) => fault.step.leaves_it_whole(),
             copied => copied.is_ok(),
         };
-        if is_whole && source.identity() == identity {
+        let own = self.files.keeps_contents() && matches!(copied, Ok(Done::Skipped));
+        if is_whole && !own && source.identity() == identity {
             let dir = dirs.target.try_clone().ok();
             leaders.extend(dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned())));
         }
@@ -265,20 +274,29 @@ impl Walker<'_> {
             if leaders.iter().any(|leader| leader.stat.identity() == old.identity()) {
                 return self.found(dirs, source, name);
             }
-            if self.files.is_wanted_as_it_is(source, old)? {
+            // cp makes links of all names then, newer ones, too.
+            let as_cp = self.job.plan.wishes.manner == Manner::Cp;
+            if !as_cp && self.files.is_wanted_as_it_is(source, old)? {
                 self.desk.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Skipped);
             }
             self.files.check_again(dirs)?;
             check_old(dirs, source, name, old)?;
+            let stays = self.files.keeps_contents() && source.type_bits() == old.type_bits();
+            if !as_cp && stays && !dirs.staged {
+                return Err(NoLink::Gone); // a link would be another's contents
+            }
         }
         let mut why = NoLink::Gone;
-        for leader in leaders.iter().rev().filter(|leader| is_like(source, &leader.stat)) {
+        let empty = self.job.plan.wishes.way == Way::AttributesOnly;
+        let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
+        for leader in leaders.iter().rev().filter(likely) {
             self.reports.outbox.begin();
             let publish = |staged: &CStr| {
-                self.files.publish_over(dirs, source, old.as_ref(), staged, target_name)
+                self.files.publish_over(dirs, (source, name), old.as_ref(), staged, target_name)
             };
-            let linked = make_link(leader, dirs, target_name, old.as_ref(), publish);
+            let direct = dirs.staged || self.job.plan.wishes.in_place && old.is_none();
+            let linked = make_link(leader, dirs, target_name, (direct, old.as_ref()), publish);
             if linked.is_ok() {
                 self.desk.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Linked);
@@ -300,7 +318,7 @@ impl Walker<'_> {
             return Err(Step::Link.fault()(Errno::EEXIST).into());
         }
         self.desk.add(Count::BytesSpared, data_bytes(source));
-        Ok(if self.was_begun(name) { Done::Linked } else { Done::Skipped })
+        Ok(if self.files.was_begun(name) { Done::Linked } else { Done::Skipped })
     }
 }
 
@@ -329,15 +347,15 @@ fn check_old(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> Result<(), 
     Ok(())
 }
 
-/// Makes a link: at once where nobody looks and the name is free, else over what has the name.
+/// Makes a link: at once, if it may be `direct` and the name is free, else over what has the name.
 fn make_link(
     leader: &Leader,
     dirs: &Dirs,
     target_name: &CStr,
-    old: Option<&Stat>,
+    (direct, old): (bool, Option<&Stat>),
     publish: impl FnOnce(&CStr) -> Result<(), Fault>,
 ) -> Result<(), NoLink> {
-    if !dirs.staged {
+    if !direct {
         return link_over(leader, dirs, target_name, publish);
     }
     match old.map(Stat::kind) {

@@ -4,19 +4,24 @@
 //! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
+mod agreed;
 mod attrs;
 mod backup;
 pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
+mod inplace;
 mod instead;
 mod links;
 mod meter;
 mod names;
+mod old;
 pub(crate) mod pending;
 mod reports;
 mod share;
+mod sink;
+mod standing;
 mod walk;
 
 use crate::ipc::abilities::Abilities;
@@ -24,10 +29,12 @@ use crate::ipc::counters::Counters;
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
 use crate::ipc::outbox::Outboxes;
+use crate::ipc::putoff::PutOff;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::Identity;
+use crate::sys::turns::Turns;
 use reports::{ParentGone, Reports};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -51,8 +58,18 @@ pub struct Job<'a> {
     pub firsts: Option<&'a Firsts>,
     /// The names that are to become links, when all else is copied.
     pub groups: &'a Groups,
-    /// Whether nobody has begun to make them.
-    pub unlinked: bool,
+    /// The names that the user was asked for and agreed to, when all else is copied.
+    pub agreed: &'a [PutOff],
+    /// Whether all questions have been answered.
+    pub asked: bool,
+    /// Whether it is the first round of its kind, and nobody has begun.
+    pub is_first: bool,
+    /// Directories that this run has made under their final names, by `Desk::mark_of`.
+    pub made: &'a HashSet<u64>,
+    /// Entries of the plan of which nothing was made.
+    pub failed: &'a HashSet<u32>,
+    /// Where copiers wait that write into one file; nothing where each makes files of its own.
+    pub turns: Option<&'a Turns>,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just
@@ -60,8 +77,14 @@ pub struct Job<'a> {
     pub fresh: &'a [bool],
     /// Marks of places where copiers died too often to try again (see `Desk::mark_of`).
     pub passed_over: &'a [u64],
+    /// Marks of entries that are done in directories that stood there, where that must be remembered.
+    pub done: &'a HashSet<u64>,
     /// Marks of places where a copier died with an entry that was begun and not settled.
     pub begun: &'a [u64],
+    /// Those of them that were made under their final names, which were free.
+    pub begun_new: &'a [u64],
+    /// Those of them where what stood there was written into.
+    pub begun_over: &'a [u64],
     /// Whether permission bits do not bind us.
     pub root: bool,
 }

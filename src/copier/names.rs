@@ -1,16 +1,18 @@
 //! The names of a directory, one after the other: what becomes of each, and how it is told.
 
 use super::data::Unfinished;
-use super::dirs::{Child, Dirs, c_name, make_child, open_by_path, push_component};
+use super::dirs::{
+    Child, Dirs, c_name, make_child, make_child_in_place, open_by_path, push_component,
+};
 use super::file::Done;
 use super::instead::Instead;
 use super::reports::ParentGone;
 use super::share::Source;
 use super::walk::{Visit, Walker};
 use crate::ipc::counters::Count;
-use crate::ipc::report::{Fault, News, Report, Step};
+use crate::ipc::report::{Fault, How, News, Report, Step};
 use crate::ipc::task::{self, Place};
-use crate::options::Way;
+use crate::options::{Manner, Way};
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind};
@@ -83,6 +85,11 @@ impl Walker<'_> {
         };
         match self.copy_or_link(dirs, kind, name, target_name) {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
+            Err(Unfinished::Ask { bits, writable }) => {
+                self.put_off(visit);
+                let news = News::Ask { existed: dirs.existed, bits, writable };
+                self.tell_of(name, target_name, news, || ())
+            }
             Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, visit),
             Err(Unfinished::Fault(fault))
                 if self.files.linked.is_some() && fault.step.leaves_it_whole() =>
@@ -102,7 +109,7 @@ impl Walker<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
-        match self.job.plan.way {
+        match self.job.plan.wishes.way {
             Way::Copy | Way::AttributesOnly => self.files.copy(dirs, kind, name, target_name),
             Way::HardLink => self.files.link(dirs, Instead::HardLink, name, target_name),
             Way::Symlink => {
@@ -115,7 +122,9 @@ impl Walker<'_> {
     /// What the listing did not say, and what a symlink leads to if it is followed.
     fn kind_of(&self, dirs: &Dirs, kind: Kind, name: &CStr) -> Result<Kind, Fault> {
         match kind {
-            Kind::Unknown | Kind::Symlink if dirs.follow => self.kind_at_end(dirs, name),
+            Kind::Unknown | Kind::Symlink | Kind::Directory if dirs.follow => {
+                self.kind_at_end(dirs, name)
+            }
             Kind::Unknown => file::stat_at(&dirs.source, name)
                 .map(|stat| stat.kind())
                 .map_err(Step::Stat.fault()),
@@ -138,13 +147,13 @@ impl Walker<'_> {
                 // that changed keeps what was read of it, and where nobody has been before us there
                 // is no half: what has the name then came from another name, where case is ignored.
                 let stays = fault.step == Step::Changed || fault.step.leaves_it_whole();
-                if dirs.staged && dirs.existed && !stays {
+                if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.job.plan) {
                     self.files.give_up(dirs, name, target_name);
                 }
                 self.settle_failed(Some(name), fault)
             }
             // The run ends and nothing is counted any more, or it is told already.
-            Err(Unfinished::Dropped | Unfinished::Deferred) => Ok(()),
+            Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => Ok(()),
         }
     }
 
@@ -155,14 +164,14 @@ impl Walker<'_> {
         c_name(&self.plan_entry().map(|entry| entry.show_source(&path)).unwrap_or_default())
     }
 
-    /// What `name` is, or what it leads to; a symlink that leads nowhere, or back to where we are, is a
-    /// failure.
+    /// What `name` is, or what it leads to; a symlink that leads nowhere is a failure, and so is a
+    /// directory that we are in already: a symlink may have led above what the user named.
     fn kind_at_end(&self, dirs: &Dirs, name: &CStr) -> Result<Kind, Fault> {
         let itself = file::stat_at(&dirs.source, name).map_err(Step::Stat.fault())?;
-        if itself.kind() != Kind::Symlink {
-            return Ok(itself.kind());
-        }
-        let end = dirs.stat_source(name).map_err(Step::Follow.fault())?;
+        let end = match itself.kind() {
+            Kind::Symlink => dirs.stat_source(name).map_err(Step::Follow.fault())?,
+            _ => itself,
+        };
         if end.kind() == Kind::Directory && self.is_above(end.identity()) {
             return Err(Step::Cycle.fault()(Errno::ELOOP));
         }
@@ -171,7 +180,7 @@ impl Walker<'_> {
 
     /// Whether the directory that the walk is at, or one that it came through, is this one.
     ///
-    /// Costs a walk from the top; only symlinks to directories ask.
+    /// Costs a walk from the top; only directories ask, and only where symlinks are followed.
     fn is_above(&self, identity: Identity) -> bool {
         let Some(entry) = self.plan_entry() else { return false };
         let slashes = self.source.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -190,27 +199,77 @@ impl Walker<'_> {
         target_name: &CStr,
         visit: &mut Visit,
     ) -> Result<(), ParentGone> {
-        let made = make_child(dirs, target_name).and_then(|mut child| {
-            if dirs.contended && child.staged.is_some() {
-                // The supervisor has made it, to lock it.
-                child.existed =
-                    !self.job.fresh.get(self.entry as usize).is_some_and(|&fresh| fresh);
-            }
+        let mut made = self.make_child(dirs, name, target_name);
+        // cp lets a directory take the place of something else where that is kept.
+        if let (Err(Fault { step: Step::DirectoryOverFile, .. }), Some(backup), Manner::Cp) =
+            (&made, &self.job.plan.wishes.backup, self.job.plan.wishes.manner)
+        {
+            made = match self.files.check_again(dirs) {
+                Ok(()) => self
+                    .files
+                    .move_away(dirs, backup, name, target_name)
+                    .and_then(|()| self.make_child(dirs, name, target_name)),
+                Err(fault) => Err(fault),
+            };
+        }
+        let made = made.and_then(|child| {
             let kept = visit.children.push(child.mark(), name);
             kept.map(|()| child).map_err(|_| Step::CreateDirectory.fault()(Errno::ENOMEM))
         });
-        match made {
-            Ok(Child { staged: Some(variant), .. }) => {
-                visit.renames = true;
-                if dirs.contended {
-                    let staged = staged_name(target_name, variant.into());
-                    return self.tell_of(name, &staged, News::Built, || ());
-                }
-                Ok(())
+        let child = match made {
+            Ok(child) => child,
+            Err(fault) => return self.settle_failed(Some(name), fault),
+        };
+        if let Some(variant) = child.renamed() {
+            visit.renames = true;
+            if dirs.contended {
+                let staged = staged_name(target_name, variant.into());
+                return self.tell_of(name, &staged, News::Built, || ());
             }
-            Ok(_) => Ok(()),
-            Err(fault) => self.settle_failed(Some(name), fault),
+        } else if self.job.plan.wishes.in_place
+            && (!child.existed || self.files.was_begun_new(name))
+        {
+            // The next round, should there be one, must know it from those that stood there.
+            return self.tell_of(name, target_name, News::Made, || ());
         }
+        self.reports.outbox.settle();
+        Ok(())
+    }
+
+    fn make_child(&self, dirs: &Dirs, name: &CStr, target_name: &CStr) -> Result<Child, Fault> {
+        let plan = self.job.plan;
+        let fresh = self.job.fresh.get(self.entry as usize).is_some_and(|&fresh| fresh);
+        if !dirs.contended && self.is_into_itself(dirs, name) {
+            return Err(Step::IntoItself.fault()(Errno::ELOOP));
+        }
+        if plan.has_earlier_dirs() && !dirs.contended {
+            let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
+            if plan.earlier_dir(self.entry, source.identity()).is_some() {
+                return Err(Step::DirectoryAgain.fault()(Errno::EEXIST));
+            }
+        }
+        if plan.wishes.in_place && !dirs.staged {
+            let made =
+                self.job.made.contains(&self.desk.mark_of(name)) || self.files.was_begun_new(name);
+            let begin = || self.reports.outbox.begin_new();
+            let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
+            child.existed &= !(fresh && dirs.contended); // the supervisor has made it
+            return Ok(child);
+        }
+        if plan.wishes.in_place {
+            self.reports.outbox.begin_new();
+        }
+        let mut child = make_child(plan, dirs, target_name)?;
+        if dirs.contended && child.staged.is_some() {
+            child.existed = !fresh; // the supervisor has made it, to lock it
+        }
+        Ok(child)
+    }
+
+    /// Whether the target is met from above: cp makes a copy of all that is beside it.
+    fn is_into_itself(&self, dirs: &Dirs, name: &CStr) -> bool {
+        self.plan_entry().is_some_and(|entry| entry.into_itself.is_some())
+            && dirs.stat_source(name).is_ok_and(|stat| self.job.targets.contains(&stat.identity()))
     }
 
     pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
@@ -219,24 +278,27 @@ impl Walker<'_> {
 
     /// Counts an entry that ended well; without a name it is the directory that the walk is at.
     pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
-        if done == Done::Skipped && !self.was_begun(name.unwrap_or(c"")) {
+        if done == Done::Skipped && !self.files.was_begun(name.unwrap_or(c"")) {
             self.desk.add(Count::Skipped, 1);
+            if self.job.plan.wishes.debug && name.is_some() {
+                return self.tell(name, News::Skipped);
+            }
             return Ok(());
         }
         let desk = self.desk;
         let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
-        if self.job.plan.verbose {
-            return self.tell_and(name, News::Done, || desk.add(count, 1));
+        let wishes = &self.job.plan.wishes;
+        let remembers = wishes.must_remember() && name.is_some() && !self.staged;
+        if wishes.verbose || remembers {
+            let how = match name {
+                Some(_) => self.files.how,
+                None => How { directory: true, ..How::default() },
+            };
+            return self.tell_and(name, News::Done(how), || desk.add(count, 1));
         }
         self.reports.outbox.settle();
         desk.add(count, 1);
         Ok(())
-    }
-
-    /// Whether a copier died when it had made this entry and did not come to count and tell it.
-    pub(super) fn was_begun(&self, name: &CStr) -> bool {
-        let begun = self.job.begun;
-        !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
     }
 
     /// Counts a directory whose times and bits are left to the supervisor, and tells it so.

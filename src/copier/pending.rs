@@ -139,8 +139,7 @@ pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
     let entry = entry_of(plan, place)?;
     let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
     let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
-    let target = file::open_dir_beneath(plan.target_dir(entry), place.target)
-        .map_err(Step::OpenTarget.fault())?;
+    let target = plan.open_target(entry, place.target).map_err(Step::OpenTarget.fault())?;
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
 }
 
@@ -149,7 +148,7 @@ pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), Fault> {
     let source = file::open_dir(&parent.source).map_err(Step::ReadDirectory.fault())?;
     let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
     let target = file::open_dir(&parent.target).map_err(Step::OpenTarget.fault())?;
-    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, true)
+    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, parent.new)
 }
 
 /// Gives a directory, now at `place` under its staged name, its final name.

@@ -53,7 +53,10 @@ impl<'a> Reports<'a> {
             self.gathered.extend_from_slice(piece);
             self.flush()?;
         }
-        let settles = matches!(report.news, News::Done | News::Late { .. } | News::Leader { .. });
+        let settles = matches!(
+            report.news,
+            News::Done(_) | News::Late { .. } | News::Leader { .. } | News::Made
+        );
         self.outbox.keep(&frame[last..], settles);
         settled();
         self.gathered.extend_from_slice(&frame[last..]);

@@ -73,7 +73,7 @@ impl Walker<'_> {
         mut here: Option<(&Dirs, &mut Source<'_>, &mut Visit)>,
     ) -> Result<(), ParentGone> {
         while self.is_hungry() {
-            if self.give_entries() || self.give_groups() || self.give_oldest_child() {
+            if self.give_ranges() || self.give_oldest_child() {
                 continue;
             }
             let Some((dirs, names, visit)) = &mut here else { break };
@@ -95,26 +95,30 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// Hands over the later half of the things that the user named.
-    fn give_entries(&mut self) -> bool {
-        let (mine, theirs) = halves(&self.entries);
-        let task = Task::Entries { first: theirs.start, end: theirs.end };
-        let given = !theirs.is_empty() && self.give(task);
-        if given {
+    /// Hands over the later half of the things that the user named or agreed to, or of the groups of
+    /// names that are to become links.
+    fn give_ranges(&mut self) -> bool {
+        let kept = |walker: &mut Self, range: &Range<u32>, task: fn(u32, u32) -> Task<'static>| {
+            let (mine, theirs) = halves(range);
+            let given = !theirs.is_empty() && walker.give(task(theirs.start, theirs.end));
+            given.then_some(mine)
+        };
+        if let Some(mine) =
+            kept(self, &self.entries.clone(), |first, end| Task::Entries { first, end })
+        {
             self.entries = mine;
-        }
-        given
-    }
-
-    /// Hands over the later half of the groups of names that are to become links.
-    fn give_groups(&mut self) -> bool {
-        let (mine, theirs) = halves(&self.groups);
-        let task = Task::Links { first: theirs.start, end: theirs.end };
-        let given = !theirs.is_empty() && self.give(task);
-        if given {
+        } else if let Some(mine) =
+            kept(self, &self.agreed.clone(), |first, end| Task::Agreed { first, end })
+        {
+            self.agreed = mine;
+        } else if let Some(mine) =
+            kept(self, &self.groups.clone(), |first, end| Task::Links { first, end })
+        {
             self.groups = mine;
+        } else {
+            return false;
         }
-        given
+        true
     }
 
     fn give(&mut self, task: Task<'_>) -> bool {
@@ -162,7 +166,7 @@ impl Walker<'_> {
         let place = Place { entry: self.entry, source: &source, target: &target, staged };
         Task::Directory { place, existed: child.existed }.encode(&mut self.message);
         if self.job.ring.try_push(&self.message).is_ok() {
-            let renamed = child.staged.is_some();
+            let renamed = child.renamed().is_some();
             self.note_shared(source_bytes, renamed);
             return Some(renamed);
         }

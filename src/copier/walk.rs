@@ -44,9 +44,11 @@ pub(super) struct Walker<'a> {
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
-    /// What is left to do: further entries or groups, then a list of child directories per level.
+    /// What is left to do: further entries, groups or agreed names, then a list of child
+    /// directories per level.
     pub(super) entries: Range<u32>,
     pub(super) groups: Range<u32>,
+    pub(super) agreed: Range<u32>,
     pub(super) levels: VecDeque<Level>,
     /// Directories above, or where the walk is, to be finished on the way back.
     pub(super) pending: Vec<Pending>,
@@ -92,6 +94,7 @@ impl<'a> Walker<'a> {
             staged: false,
             entries: 0..0,
             groups: 0..0,
+            agreed: 0..0,
             levels: VecDeque::new(),
             pending: Vec::new(),
             message: Vec::new(),
@@ -119,6 +122,7 @@ impl<'a> Walker<'a> {
                 self.descend()
             }
             Task::Links { first, end } => self.link_groups(first, end),
+            Task::Agreed { first, end } => self.agreed(first, end),
         }
     }
 
@@ -167,7 +171,7 @@ impl<'a> Walker<'a> {
         self.desk.enter(self.entry, b"");
         self.desk.add(Count::Found, 1);
         let mut visit = Visit::default();
-        match entry_dirs(self.job.plan, entry) {
+        match entry_dirs(self.job.plan, entry, self.job.failed) {
             Ok(dirs) => {
                 self.one_name(
                     &dirs,
@@ -211,7 +215,9 @@ impl<'a> Walker<'a> {
             let name = c_name(&self.name);
             let target_name =
                 child.target_name(self.job.plan, self.entry, self.source.is_empty(), &name);
-            let open = |dirs: &Dirs| open_child(dirs, &name, &target_name, staged, child.existed);
+            let plan = self.job.plan;
+            let open =
+                |dirs: &Dirs| open_child(plan, dirs, &name, &target_name, staged, child.existed);
             let opened = level.dirs.as_ref().map(open);
             if level.children.is_empty() {
                 self.levels.pop_back(); // so that a chain of single directories takes no memory
@@ -238,7 +244,7 @@ impl<'a> Walker<'a> {
         let (dirs, stat) = match opened.and_then(|dirs| self.look_at(dirs)) {
             Ok(both) => both,
             Err(fault) => {
-                if staged && existed {
+                if staged && existed && !self.job.plan.wishes.in_place {
                     self.drop_leftovers();
                 }
                 return self.fail_directory(fault, false);
@@ -254,8 +260,8 @@ impl<'a> Walker<'a> {
         }
         self.desk.at_none();
         // What an earlier run left there may be of another source, or of one that has changed.
-        let cleaned =
-            if staged && existed { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
+        let cleans = staged && existed && !dirs.is_seen(self.job.plan);
+        let cleaned = if cleans { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
         if let Err(fault) = cleaned {
             self.fail_directory(fault, visit.given)?;
         } else {
@@ -290,12 +296,15 @@ impl<'a> Walker<'a> {
         if self.job.targets.contains(&stat.identity()) {
             return Err(Step::IntoItself.fault()(Errno::ELOOP));
         }
-        Ok((dirs, stat))
+        // The target, which was made in it, has changed its time.
+        let at_top = split_last(&self.source).0.is_empty();
+        let before = self.plan_entry().filter(|_| at_top).and_then(|entry| entry.into_itself);
+        Ok((dirs, before.unwrap_or(stat)))
     }
 
     /// Whether a directory is on another file system, and only wanted as the place for that.
     fn is_left_out(&self, dir: &Stat) -> bool {
-        self.job.plan.one_file_system
+        self.job.plan.wishes.one_file_system
             && self.plan_entry().is_some_and(|entry| entry.device != dir.identity().0)
     }
 
@@ -338,7 +347,8 @@ impl<'a> Walker<'a> {
                 self.reports.outbox.begin();
             }
             let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
-            let finished = if dirs.existed && self.attrs.needs_nothing(source, to) {
+            let as_it_was = dirs.existed && !dirs.staged;
+            let finished = if as_it_was && self.attrs.needs_nothing(source, to) {
                 Ok(())
             } else {
                 self.attrs.finish_dir(from, to, source, dirs.staged)

@@ -79,6 +79,16 @@ impl Groups {
         self.names.push(Name { inode, text, dir, role });
     }
 
+    /// How many names were gathered.
+    pub fn names(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Forgets all names but the first ones; not to be called when they have been sorted.
+    pub fn cut_back(&mut self, names: usize) {
+        self.names.truncate(names);
+    }
+
     /// Sorts what was gathered, those that are there before those that are to become links to
     /// them. Returns the number of groups in which there is something to do.
     pub fn sort(&mut self) -> usize {

@@ -7,6 +7,7 @@ pub mod forecast;
 pub mod groups;
 pub mod names;
 pub mod outbox;
+pub mod putoff;
 pub mod report;
 pub mod ring;
 pub mod task;

@@ -27,8 +27,14 @@ const TEXT_WORDS: usize = OUTBOX_BYTES / WORD_BYTES;
 const STATE: usize = 0;
 const TEXT: usize = 16;
 
-/// In the state: that the entry in hand was begun. The rest is the stream's length in words.
+/// In the state: that the entry in hand was begun; that it was made under its final name, or that
+/// what stood there is being written into, so that it may be found half done. The rest is the
+/// stream's length in words.
 const BEGUN: u64 = 1;
+const MADE: u64 = 2;
+const WRITTEN_INTO: u64 = 4;
+const FLAGS: u64 = BEGUN | MADE | WRITTEN_INTO;
+const LENGTH_SHIFT: u32 = 3;
 
 /// The outboxes of all copiers of a round.
 pub struct Outboxes {
@@ -64,9 +70,19 @@ impl Outbox<'_> {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN, Relaxed);
     }
 
+    /// Notes that the entry in hand is being made under its final name, which was free.
+    pub fn begin_new(&self) {
+        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | MADE, Relaxed);
+    }
+
+    /// Notes that what has the name of the entry in hand is being written into.
+    pub fn begin_over(&self) {
+        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | WRITTEN_INTO, Relaxed);
+    }
+
     /// Notes that it is known what became of the entry in hand, and that nothing is to be told.
     pub fn settle(&self) {
-        self.words[STATE].store(self.words[STATE].load(Relaxed) & !BEGUN, Relaxed);
+        self.words[STATE].store(self.words[STATE].load(Relaxed) & !FLAGS, Relaxed);
     }
 
     /// Whether the entry in hand was begun and not settled.
@@ -74,24 +90,34 @@ impl Outbox<'_> {
         self.words[STATE].load(Acquire) & BEGUN != 0
     }
 
+    /// Whether it was begun under its final name, which was free.
+    pub fn has_begun_new(&self) -> bool {
+        self.words[STATE].load(Acquire) & MADE != 0
+    }
+
+    /// Whether what has its name was written into.
+    pub fn has_begun_over(&self) -> bool {
+        self.words[STATE].load(Acquire) & WRITTEN_INTO != 0
+    }
+
     /// Keeps the next piece of the stream, which is whole words; `settles` the entry in hand.
     pub fn keep(&self, piece: &[u8], settles: bool) {
         debug_assert!(piece.len().is_multiple_of(WORD_BYTES), "{} bytes", piece.len());
         let state = self.words[STATE].load(Relaxed);
-        let begun = if settles { 0 } else { state & BEGUN };
-        let mut position = state >> 1;
+        let begun = if settles { 0 } else { state & FLAGS };
+        let mut position = state >> LENGTH_SHIFT;
         for word in piece.chunks_exact(WORD_BYTES) {
             let mut bytes = [0; WORD_BYTES];
             bytes.copy_from_slice(word);
             self.text(position).store(u64::from_ne_bytes(bytes), Relaxed);
             position = position.wrapping_add(1);
         }
-        self.words[STATE].store(position << 1 | begun, Release); // KEPT
+        self.words[STATE].store(position << LENGTH_SHIFT | begun, Release); // KEPT
     }
 
     /// What follows the first `received` bytes of the stream.
     pub fn unsent(&self, received: u64) -> Vec<u8> {
-        let end = self.words[STATE].load(Acquire) >> 1; // pairs with KEPT
+        let end = self.words[STATE].load(Acquire) >> LENGTH_SHIFT; // pairs with KEPT
         let first = received / WORD_BYTES as u64;
         if end.saturating_sub(first) > TEXT_WORDS as u64 {
             return Vec::new(); // somebody scribbled on it

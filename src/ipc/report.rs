@@ -70,10 +70,38 @@ pub enum Step {
     KillsCopiers,
     /// Making the target share the source's bytes.
     Clone,
+    /// Reading what a symlink says.
+    ReadSymlink,
+    /// Asking what stands in the target.
+    LookAtTarget,
+    /// Making a symlink like the source's.
+    CreateSymlink,
+    /// Making a FIFO.
+    CreateFifo,
+    /// Making a socket or a device.
+    CreateNode,
+    /// Making a symlink to the source.
+    SymlinkTo,
+    /// Making a hard link to the source.
+    HardLinkTo,
+    /// A directory that was copied already, because the user named it, too.
+    DirectoryAgain,
+    /// A directory would have to take the place of something else.
+    DirectoryOverFile,
+    /// Something else would have to take the place of a directory.
+    FileOverDirectory,
+    /// Removing what stands in the target.
+    Remove,
+    /// It would be written through a symlink that this run has made.
+    ThroughJustCreated,
+    /// It would be written through a symlink that leads nowhere.
+    Dangling,
+    /// A relative symlink to the source would lead nowhere from there.
+    Elsewhere,
 }
 
 impl Step {
-    const ALL: [Step; 28] = [
+    const ALL: [Step; 42] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -102,6 +130,20 @@ impl Step {
         Step::NotReplaced,
         Step::KillsCopiers,
         Step::Clone,
+        Step::ReadSymlink,
+        Step::LookAtTarget,
+        Step::CreateSymlink,
+        Step::CreateFifo,
+        Step::CreateNode,
+        Step::SymlinkTo,
+        Step::HardLinkTo,
+        Step::DirectoryAgain,
+        Step::DirectoryOverFile,
+        Step::FileOverDirectory,
+        Step::Remove,
+        Step::ThroughJustCreated,
+        Step::Dangling,
+        Step::Elsewhere,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {
@@ -116,9 +158,11 @@ impl Step {
     /// Whether this is no failure of ours: the source entry is gone, or became another.
     pub fn means_vanished(self, errno: Errno) -> bool {
         match self {
-            Step::OpenSource | Step::Stat | Step::Read | Step::ReadDirectory => {
-                errno == Errno::ENOENT
-            }
+            Step::OpenSource
+            | Step::Stat
+            | Step::Read
+            | Step::ReadDirectory
+            | Step::ReadSymlink => errno == Errno::ENOENT,
             Step::Changed => true,
             _ => false,
         }
@@ -133,7 +177,7 @@ impl Step {
     pub fn concerns_source(self) -> bool {
         use Step::{
             Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes,
-            ReadDirectory, Stat,
+            ReadDirectory, ReadSymlink, Stat,
         };
         matches!(
             self,
@@ -142,6 +186,7 @@ impl Step {
                 | Stat
                 | Read
                 | ReadAttributes
+                | ReadSymlink
                 | Follow
                 | Cycle
                 | Changed
@@ -166,11 +211,106 @@ impl Hash for Fault {
     }
 }
 
+/// How an entry came to be, for those who want it told (`-v`, `--debug`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct How {
+    /// Whether it is a directory, which the manner of cp has told when it was made.
+    pub directory: bool,
+    /// Whether what stood there was removed.
+    pub removed: bool,
+    /// How what stood there was kept.
+    pub kept: Kept,
+    /// How its bytes were copied, if they were.
+    pub trail: Option<Trail>,
+}
+
+/// The name that was given to what was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Kept {
+    /// It was not kept.
+    #[default]
+    Not,
+    /// Its own with the suffix.
+    Simple,
+    /// Its own with this number.
+    Numbered(u64),
+}
+
+/// Which ways the bytes of a file have gone; the words of cp's `--debug`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Trail {
+    /// Whether the kernel has copied them (`copy_file_range`).
+    pub offload: Tried,
+    /// Whether they are shared with the source.
+    pub reflink: Tried,
+    /// Whether the source was asked for its holes.
+    pub holes: bool,
+    /// Whether zeros were looked for.
+    pub zeros: bool,
+}
+
+/// What became of one way to copy.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(u8)]
+pub enum Tried {
+    /// It was not asked for, or need not be.
+    #[default]
+    Unknown,
+    /// It was not wanted.
+    No,
+    /// It did all or part of the work.
+    Yes,
+    /// Another way was better.
+    Avoided,
+    /// The file system or the kernel cannot do it.
+    Unsupported,
+}
+
+impl Tried {
+    const ALL: [Self; 5] = [Self::Unknown, Self::No, Self::Yes, Self::Avoided, Self::Unsupported];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Avoided => "avoided",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl Trail {
+    /// The words for the kernel's copying, for sharing, and for holes.
+    pub fn words(&self) -> (&'static str, &'static str, &'static str) {
+        let sparse = match (self.holes, self.zeros) {
+            (false, false) => "no",
+            (true, false) => "SEEK_HOLE",
+            (false, true) => "zeros",
+            (true, true) => "SEEK_HOLE + zeros",
+        };
+        (self.offload.word(), self.reflink.word(), sparse)
+    }
+}
+
 /// What a report is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
     /// The entry is complete.
-    Done,
+    Done(How),
+    /// The entry was passed over, as it stands in the target and the user wants it to stay.
+    Skipped,
+    /// This directory was made under its final name, and is not finished.
+    Made,
+    /// The user is to be asked whether the entry may be replaced.
+    Ask {
+        /// Whether the target directory stood there before this round.
+        existed: bool,
+        /// The permission bits of what stands there.
+        bits: u32,
+        /// Whether it could be written.
+        writable: bool,
+    },
     /// The entry was not copied.
     Failed(Fault),
     /// The source entry was gone when its turn came, or changed while it was read.
@@ -188,6 +328,8 @@ pub enum News {
         identity: Identity,
         /// Whether it was made, and not found complete.
         new: bool,
+        /// How.
+        how: How,
     },
     /// The entry is to become a link to another name of its inode, at the end.
     Link {
@@ -217,6 +359,9 @@ const BUILT: u8 = 5;
 const LEADER: u8 = 6;
 const LINK: u8 = 7;
 const UNLINKED: u8 = 8;
+const SKIPPED: u8 = 9;
+const MADE: u8 = 10;
+const ASK: u8 = 11;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -224,12 +369,24 @@ impl<'a> Report<'a> {
         let start = into.len();
         put_u32(into, 0);
         match self.news {
-            News::Done => into.push(DONE),
+            News::Done(how) => {
+                into.push(DONE);
+                put_how(into, how);
+            }
+            News::Skipped => into.push(SKIPPED),
+            News::Made => into.push(MADE),
+            News::Ask { existed, bits, writable } => {
+                into.extend_from_slice(&[ASK, u8::from(existed), u8::from(writable)]);
+                put_u32(into, bits);
+            }
             News::Failed(fault) => put_fault(into, FAILED, fault),
             News::Vanished(fault) => put_fault(into, VANISHED, fault),
             News::Late { new } => into.extend_from_slice(&[LATE, u8::from(new)]),
             News::Built => into.push(BUILT),
-            News::Leader { identity, new } => put_identity(into, LEADER, identity, new),
+            News::Leader { identity, new, how } => {
+                put_identity(into, LEADER, identity, new);
+                put_how(into, how);
+            }
             News::Link { identity, existed } => put_identity(into, LINK, identity, existed),
             News::Unlinked(errno) => {
                 into.push(UNLINKED);
@@ -259,14 +416,21 @@ impl<'a> Report<'a> {
 
     fn decode_frame(frame: &mut &'a [u8]) -> Option<Self> {
         let news = match get_u8(frame)? {
-            DONE => News::Done,
+            DONE => News::Done(get_how(frame)?),
+            SKIPPED => News::Skipped,
+            MADE => News::Made,
+            ASK => {
+                let (existed, writable) = (get_u8(frame)? != 0, get_u8(frame)? != 0);
+                News::Ask { existed, bits: get_u32(frame)?, writable }
+            }
             FAILED => News::Failed(get_fault(frame)?),
             VANISHED => News::Vanished(get_fault(frame)?),
             LATE => News::Late { new: get_u8(frame)? != 0 },
             BUILT => News::Built,
             LEADER => {
                 let new = get_u8(frame)? != 0;
-                News::Leader { identity: get_identity(frame)?, new }
+                let identity = get_identity(frame)?;
+                News::Leader { identity, new, how: get_how(frame)? }
             }
             LINK => {
                 let existed = get_u8(frame)? != 0;
@@ -296,6 +460,57 @@ fn put_fault(into: &mut Vec<u8>, tag: u8, fault: Fault) {
     into.push(tag);
     into.push(fault.step as u8);
     put_errno(into, fault.errno);
+}
+
+/// The flags of [`How`] and [`Trail`] in a byte.
+const DIRECTORY: u8 = 1;
+const REMOVED: u8 = 2;
+const TRAIL: u8 = 4;
+const HOLES: u8 = 8;
+const ZEROS: u8 = 16;
+
+/// The kinds of [`Kept`].
+const SIMPLE: u8 = 1;
+const NUMBERED: u8 = 2;
+
+fn put_how(into: &mut Vec<u8>, how: How) {
+    let trail = how.trail.unwrap_or_default();
+    let flags = [
+        (how.directory, DIRECTORY),
+        (how.removed, REMOVED),
+        (how.trail.is_some(), TRAIL),
+        (trail.holes, HOLES),
+        (trail.zeros, ZEROS),
+    ];
+    into.push(flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum());
+    into.extend_from_slice(&[trail.offload as u8, trail.reflink as u8]);
+    match how.kept {
+        Kept::Not => into.push(0),
+        Kept::Simple => into.push(SIMPLE),
+        Kept::Numbered(number) => {
+            into.push(NUMBERED);
+            put_u64(into, number);
+        }
+    }
+}
+
+fn get_how(from: &mut &[u8]) -> Option<How> {
+    let flags = get_u8(from)?;
+    let has = |flag| flags & flag != 0;
+    let (offload, reflink) = (get_tried(from)?, get_tried(from)?);
+    let kept = match get_u8(from)? {
+        SIMPLE => Kept::Simple,
+        NUMBERED => Kept::Numbered(get_u64(from)?),
+        _ => Kept::Not,
+    };
+    let trail = Trail { offload, reflink, holes: has(HOLES), zeros: has(ZEROS) };
+    let trail = has(TRAIL).then_some(trail);
+    Some(How { directory: has(DIRECTORY), removed: has(REMOVED), kept, trail })
+}
+
+fn get_tried(from: &mut &[u8]) -> Option<Tried> {
+    let tag = get_u8(from)?;
+    Tried::ALL.into_iter().find(|&tried| tried as u8 == tag)
 }
 
 fn put_errno(into: &mut Vec<u8>, errno: Errno) {
@@ -328,14 +543,22 @@ mod tests {
     fn samples() -> Vec<Report<'static>> {
         let place = Place { entry: 3, source: b"s/x", target: b"t/x", staged: false };
         let fault = Fault { step: Step::KillsCopiers, errno: Errno::EIO };
+        let trail =
+            Trail { offload: Tried::Unsupported, reflink: Tried::Yes, holes: true, zeros: false };
+        let kept = Kept::Numbered(u64::MAX);
+        let how = How { directory: true, removed: true, kept, trail: Some(trail) };
         let news = [
-            News::Done,
+            News::Done(How::default()),
+            News::Done(how),
+            News::Skipped,
+            News::Made,
+            News::Ask { existed: true, bits: 0o4644, writable: false },
             News::Failed(fault),
             News::Vanished(fault),
             News::Late { new: true },
             News::Late { new: false },
             News::Built,
-            News::Leader { identity: (7, u64::MAX), new: true },
+            News::Leader { identity: (7, u64::MAX), new: true, how },
             News::Link { identity: (u64::MAX, 7), existed: true },
             News::Unlinked(Errno::EMLINK),
         ];

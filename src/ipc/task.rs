@@ -45,6 +45,14 @@ pub enum Task<'a> {
         /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
         names: &'a [u8],
     },
+    /// Copy the names `first..end` that the user was asked for, which every copier has from the
+    /// supervisor.
+    Agreed {
+        /// Index of the first.
+        first: u32,
+        /// Index after the last.
+        end: u32,
+    },
     /// Make the links of the groups `first..end`, which every copier has from the supervisor.
     Links {
         /// Index of the first.
@@ -58,6 +66,7 @@ const ENTRIES: u8 = 1;
 const DIRECTORY: u8 = 2;
 const NAMES: u8 = 3;
 const LINKS: u8 = 4;
+const AGREED: u8 = 5;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -67,11 +76,9 @@ impl<'a> Task<'a> {
     pub fn encode(&self, into: &mut Vec<u8>) {
         into.clear();
         match *self {
-            Task::Entries { first, end } => {
-                into.push(ENTRIES);
-                put_u32(into, first);
-                put_u32(into, end);
-            }
+            Task::Entries { first, end } => put_range(into, ENTRIES, first, end),
+            Task::Agreed { first, end } => put_range(into, AGREED, first, end),
+            Task::Links { first, end } => put_range(into, LINKS, first, end),
             Task::Directory { place, existed } => {
                 into.push(DIRECTORY);
                 put_place(into, &place, if existed { EXISTED } else { 0 });
@@ -80,11 +87,6 @@ impl<'a> Task<'a> {
                 into.push(NAMES);
                 put_place(into, &place, if existed { EXISTED } else { 0 });
                 into.extend_from_slice(names);
-            }
-            Task::Links { first, end } => {
-                into.push(LINKS);
-                put_u32(into, first);
-                put_u32(into, end);
             }
         }
     }
@@ -101,10 +103,17 @@ impl<'a> Task<'a> {
                 let (place, flags) = get_place(&mut from)?;
                 Some(Task::Names { place, existed: flags & EXISTED != 0, names: from })
             }
+            AGREED => Some(Task::Agreed { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
         }
     }
+}
+
+fn put_range(into: &mut Vec<u8>, tag: u8, first: u32, end: u32) {
+    into.push(tag);
+    put_u32(into, first);
+    put_u32(into, end);
 }
 
 fn put_place(into: &mut Vec<u8>, place: &Place<'_>, flags: u8) {

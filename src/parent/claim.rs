@@ -7,11 +7,13 @@
 
 use crate::copier::clean::remove_leftover;
 use crate::error::Refusal;
+use crate::ipc::counters::place_mark;
+use crate::options::Manner;
 use crate::plan::{Entry, Plan};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Kind, Lock};
+use crate::sys::file::{self, Identity, Kind, Lock, Stat};
 use crate::sys::process;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -43,9 +45,14 @@ impl Claim {
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
         for entry in &plan.entries {
             self.fresh.push(false);
-            if entry.is_dir {
+            // cp keeps nobody out; it only must know its target when it meets it in its source.
+            if entry.is_dir && (plan.wishes.manner == Manner::Pcopy || entry.into_itself.is_some())
+            {
                 self.own(plan, entry)?;
             }
+        }
+        if plan.wishes.manner == Manner::Cp {
+            return Ok(());
         }
         let mut seen = self.targets.clone();
         for entry in &plan.entries {
@@ -58,9 +65,20 @@ impl Claim {
     fn own(&mut self, plan: &Plan, entry: &Entry) -> Result<(), Refusal> {
         let parent = plan.target_dir(entry);
         let cannot = |errno| Refusal::cannot("create directory", &entry.target_shown, errno);
+        let keeps_link =
+            |stat: &Stat| plan.wishes.keep_directory_symlink && stat.kind() == Kind::Symlink;
         let (name, fresh) = match file::stat_at(parent, &entry.target_name) {
-            Ok(stat) if stat.kind() == Kind::Directory => (entry.target_name.clone(), false),
+            Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
+                (entry.target_name.clone(), false)
+            }
             Ok(_) => return Ok(()), // in the way: that is this entry's failure, later
+            Err(_) if plan.wishes.in_place => {
+                match file::make_dir(parent, &entry.target_name, 0o700) {
+                    Ok(()) => (entry.target_name.clone(), true),
+                    Err(_) if plan.wishes.manner == Manner::Cp => return Ok(()), // that, too
+                    Err(errno) => return Err(cannot(errno)),
+                }
+            }
             Err(_) => {
                 let staged = staged_name(&entry.target_name, 0);
                 match file::make_dir(parent, &staged, 0o700) {
@@ -79,7 +97,12 @@ impl Claim {
         if let Some(last) = self.fresh.last_mut() {
             *last = fresh; // at once: whatever fails from here on, it can be given back
         }
-        let dir = match file::open_dir_at(parent, &name) {
+        let opened = if plan.wishes.keep_directory_symlink {
+            file::open_dir_following(parent, name.to_bytes())
+        } else {
+            file::open_dir_at(parent, &name)
+        };
+        let dir = match opened {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => return Err(cannot(errno)),
             Err(_) => return Ok(()), // the copier will say why
@@ -87,7 +110,9 @@ impl Claim {
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
         // Two sources may become one directory: 'a/.' and 'b/.'.
         if !self.targets.contains(&stat.identity()) {
-            if file::lock(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+            let ours = plan.wishes.manner == Manner::Cp
+                || file::lock(dir.as_fd(), Lock::Exclusive) != Err(Errno::EAGAIN);
+            if !ours {
                 return Err(busy(entry));
             }
             self.targets.insert(stat.identity());
@@ -126,10 +151,23 @@ impl Claim {
         Ok(())
     }
 
+    /// The marks of directories that were made under their final names.
+    pub(super) fn made(&self, plan: &Plan) -> HashSet<u64> {
+        let entries = (0..).zip(&plan.entries).zip(&self.fresh);
+        entries
+            .filter(|(_, fresh)| **fresh && plan.wishes.in_place)
+            .map(|((number, entry), _)| place_mark(number, b"", entry.source_name.to_bytes()))
+            .collect()
+    }
+
     /// Removes the staging directories that this run has made and not used.
     pub(super) fn give_back(&self, plan: &Plan) {
         for (entry, _) in plan.entries.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
-            let staged: CString = staged_name(&entry.target_name, 0);
+            let staged: CString = if plan.wishes.in_place {
+                entry.target_name.clone()
+            } else {
+                staged_name(&entry.target_name, 0)
+            };
             if file::remove_dir(plan.target_dir(entry), &staged).is_err() {
                 // Not empty or not ours any more: then it must stay, and the next run goes on in it.
             }

@@ -3,12 +3,14 @@
 use super::ledger::LeftDir;
 use super::supervise::Supervisor;
 use crate::copier::pending;
-use crate::error::{describe_fault, ends_the_run};
+use crate::error::ends_the_run;
 use crate::ipc::report::Fault;
 use crate::ipc::task::Place;
+use crate::options::Manner;
 use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::signals::{self, Wish};
+use crate::words::{self, Names};
 use std::os::unix::ffi::OsStrExt;
 
 impl Supervisor<'_> {
@@ -37,7 +39,8 @@ impl Supervisor<'_> {
                 let [source, target] =
                     [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
                 self.failed_late += 1;
-                self.screen.error(&describe_fault(fault, source, target));
+                let manner = self.plan.wishes.manner;
+                self.screen.error(&words::fault(manner, fault, Names { source, target }));
             }
         }
     }
@@ -59,7 +62,7 @@ impl Supervisor<'_> {
                 self.failed_late += 1;
                 self.tell_failure(fault, dir.entry, &dir.source);
             }
-            if ends_the_run(fault) {
+            if ends_the_run(fault) && self.plan.wishes.manner == Manner::Pcopy {
                 return Some(End::TargetLost);
             }
         }

@@ -3,12 +3,20 @@
 use super::ledger::LeftDir;
 use super::round::{Round, Stop};
 use super::supervise::Supervisor;
-use crate::error::{describe_fault, describe_unlinked, describe_vanished, ends_the_run};
+use crate::error::ends_the_run;
+use crate::ipc::counters::place_mark;
 use crate::ipc::groups::Role;
-use crate::ipc::report::{Fault, News, Report, Step};
-use crate::ipc::task::Place;
-use crate::quote::escape;
+use crate::ipc::putoff::PutOff;
+use crate::ipc::report::{Fault, How, News, Report, Step};
+use crate::ipc::task::{Place, split_last};
+use crate::options::Manner;
 use crate::sys::Errno;
+use crate::sys::file;
+use crate::words::pcopy::describe_unlinked;
+use crate::words::{self, Names};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 impl Supervisor<'_> {
     /// Reads what copiers have said.
@@ -45,30 +53,53 @@ impl Supervisor<'_> {
 
     /// Takes one report in; true if it means that no more can be written to the target.
     fn take_in(&mut self, report: &Report<'_>) -> bool {
-        let place = report.place;
+        let (place, manner) = (report.place, self.plan.wishes.manner);
         match report.news {
-            News::Done => self.tell_name(place),
+            News::Done(how) => {
+                self.note_done(place);
+                self.tell_done(place, how);
+            }
+            News::Skipped => self.tell_skipped(place),
+            News::Made => {
+                let (dir, name) = split_last(place.source);
+                self.ledger.made.insert(place_mark(place.entry, dir, name));
+                if manner == Manner::Cp && self.plan.wishes.verbose {
+                    self.tell_name(place, How::default());
+                }
+            }
+            News::Ask { existed, bits, writable } => {
+                let Place { entry, source, target, staged } = place;
+                let (source, target) = (source.to_vec(), target.to_vec());
+                let put_off = PutOff { entry, source, target, staged, existed, bits, writable };
+                self.ledger.put_off.push(put_off);
+            }
             News::Failed(fault) => {
+                self.note_failed(fault, place);
                 if self.ledger.is_news(fault, place) {
+                    if manner == Manner::Cp && self.plan.wishes.verbose && is_announced(fault) {
+                        self.tell_name(place, How::default());
+                    }
                     self.tell_failure(fault, place.entry, place.source);
                 }
-                return ends_the_run(fault);
+                return manner == Manner::Pcopy && ends_the_run(fault);
             }
             News::Vanished(fault) => {
+                self.note_failed(fault, place);
                 if self.ledger.is_news(fault, place) {
                     self.tell_vanished(fault, place.entry, place.source);
                 }
             }
             News::Late { new } => {
-                if new && self.plan.verbose {
-                    self.tell_name(place);
+                if new {
+                    self.tell_done(place, How { directory: true, ..How::default() });
                 }
                 self.ledger.late.push(LeftDir::at(place, new));
             }
             News::Built => self.ledger.built.push(LeftDir::at(place, true)),
-            News::Leader { identity, new } => {
-                if new && self.plan.verbose {
-                    self.tell_name(place);
+            News::Leader { identity, new, how } => {
+                if new {
+                    self.note_done(place);
+                    self.tell_done(place, how);
                 }
                 self.ledger.note_leader(identity, place, new);
             }
@@ -80,11 +111,43 @@ impl Supervisor<'_> {
         false
     }
 
-    fn tell_name(&mut self, place: Place<'_>) {
+    /// Of what the user named nothing is there: a second source may take its place.
+    fn note_failed(&mut self, fault: Fault, place: Place<'_>) {
+        if !place.source.contains(&b'/') && !fault.step.leaves_it_whole() {
+            self.ledger.failed.insert(place.entry);
+        }
+    }
+
+    fn note_done(&mut self, place: Place<'_>) {
+        if self.plan.wishes.must_remember() && !place.staged {
+            let (dir, name) = split_last(place.source);
+            self.ledger.done.insert(place_mark(place.entry, dir, name));
+        }
+    }
+
+    fn tell_done(&mut self, place: Place<'_>, how: How) {
+        // cp tells of directories when they are made.
+        if self.plan.wishes.verbose && !(how.directory && self.plan.wishes.manner == Manner::Cp) {
+            self.tell_name(place, how);
+        }
+    }
+
+    fn tell_name(&mut self, place: Place<'_>, how: How) {
         let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
         if self.ledger.is_untold(place) {
-            self.screen.name(&escape(&entry.show_target(place.source)));
+            let (source, target) =
+                (entry.show_source(place.source), entry.show_target(place.source));
+            let names = Names { source: &source, target: &target };
+            let suffix = self.plan.wishes.backup.as_ref().map(|backup| backup.suffix.as_bytes());
+            let manner = self.plan.wishes.manner;
+            self.screen.name(&words::done(manner, names, how, suffix.unwrap_or_default()));
         }
+    }
+
+    fn tell_skipped(&mut self, place: Place<'_>) {
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
+        let target = entry.show_target(place.source);
+        self.screen.name(&words::skipped(self.plan.wishes.manner, &target));
     }
 
     /// Too many links concern one file; where there can be none, saying it once will do.
@@ -98,18 +161,64 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn tell_failure(&mut self, fault: Fault, entry: u32, source: &[u8]) {
-        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
-        let message = describe_fault(fault, &entry.show_source(source), &entry.show_target(source));
         *self.ledger.kinds.entry(fault).or_default() += 1;
-        self.screen.error(&message);
+        self.tell_fault(fault, entry, source, words::fault);
     }
 
     pub(super) fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
-        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
-        let shown = entry.show_source(source);
-        self.screen.error(&match fault.step {
-            Step::Changed => describe_fault(fault, &shown, b""),
-            _ => describe_vanished(&shown),
-        });
+        match fault.step {
+            Step::Changed => self.tell_fault(fault, entry, source, words::fault),
+            _ => self.tell_fault(fault, entry, source, words::vanished),
+        }
     }
+
+    fn tell_fault(
+        &mut self,
+        fault: Fault,
+        entry: u32,
+        source: &[u8],
+        describe: fn(Manner, Fault, Names<'_>) -> String,
+    ) {
+        let number = entry;
+        let Some(entry) = self.plan.entries.get(entry as usize) else { return };
+        let manner = self.plan.wishes.manner;
+        // cp names the whole copy, not the place where the source met it.
+        let whole = manner == Manner::Cp && fault.step == Step::IntoItself;
+        let path = if whole { b"" } else { source };
+        let (mut source, target) = (entry.show_source(path), entry.show_target(path));
+        if fault.step == Step::DirectoryAgain {
+            let shown = Path::new(OsStr::from_bytes(&source));
+            let dir = file::stat_path(shown, false).map(|stat| stat.identity());
+            let earlier = dir.ok().and_then(|dir| self.plan.earlier_dir(number, dir));
+            source = earlier.map_or(source, |entry| entry.show_target(b""));
+        }
+        let message = describe(manner, fault, Names { source: &source, target: &target });
+        self.screen.error(&message);
+    }
+}
+
+/// Whether cp has said by then what it is about to copy.
+fn is_announced(fault: Fault) -> bool {
+    use Step::{
+        Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, Elsewhere,
+        HardLinkTo, OpenSource, Read, ReadSymlink, Remove, SymlinkTo, Write,
+    };
+    matches!(
+        fault.step,
+        OpenSource
+            | Read
+            | ReadSymlink
+            | Remove
+            | Create
+            | CreateSymlink
+            | CreateFifo
+            | CreateNode
+            | SymlinkTo
+            | HardLinkTo
+            | Dangling
+            | Elsewhere
+            | Write
+            | Clone
+            | Close
+    )
 }

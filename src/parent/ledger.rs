@@ -2,6 +2,7 @@
 
 use crate::ipc::counters::{Count, Totals, place_mark};
 use crate::ipc::groups::{Groups, Role};
+use crate::ipc::putoff::PutOff;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::sys::Errno;
@@ -43,12 +44,28 @@ pub(super) struct Ledger {
     pub(super) built: Vec<LeftDir>,
     /// Names of files that have several, as this round has met them.
     pub(super) groups: Groups,
+    /// Directories that the run has made under their final names, by `place_mark`.
+    pub(super) made: HashSet<u64>,
+    /// Entries of the plan of which nothing was made.
+    pub(super) failed: HashSet<u32>,
+    /// What the user is to be asked for, as this round has met it.
+    pub(super) put_off: Vec<PutOff>,
+    /// What of it he has agreed to.
+    pub(super) agreed: Vec<PutOff>,
+    /// Entries that are done in directories that stood there, where that must be remembered.
+    pub(super) done: HashSet<u64>,
+    /// How many names `groups` had when the user was asked.
+    pub(super) before_agreed: usize,
     /// Failures told, by kind.
     pub(super) kinds: HashMap<Fault, u64>,
     /// Places that are not tried any more.
     pub(super) passed_over: Vec<u64>,
     /// Places where a copier died that had begun an entry and not settled it.
     pub(super) begun: Vec<u64>,
+    /// Those of them that were made under their final names, and those that were written into:
+    /// they may be found half done.
+    pub(super) begun_new: Vec<u64>,
+    pub(super) begun_over: Vec<u64>,
     told: HashSet<u64>,
     /// What was told and counted, and may be told again: new directories that were left for an end
     /// that did not come, and names of files of which the next round may copy another one.
@@ -64,6 +81,11 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Nothing yet but the directories that were `made` before the first round.
+    pub(super) fn begin(made: HashSet<u64>) -> Self {
+        Self { made, ..Self::default() }
+    }
+
     /// Whether this failure is new; a later round meets those of the earlier ones again.
     pub(super) fn is_news(&mut self, fault: Fault, place: Place<'_>) -> bool {
         self.told.insert(mark((fault, place.entry, place.source)))
@@ -76,7 +98,9 @@ impl Ledger {
             let (dir, name) = split_last(place.source);
             let marks =
                 [place_mark(place.entry, place.source, b""), place_mark(place.entry, dir, name)];
-            self.begun.retain(|mark| !marks.contains(mark));
+            for begun in [&mut self.begun, &mut self.begun_new, &mut self.begun_over] {
+                begun.retain(|mark| !marks.contains(mark));
+            }
         }
         !self.told_late.contains(&mark((place.entry, place.source)))
     }
@@ -113,6 +137,7 @@ impl Ledger {
     pub(super) fn end_round(&mut self, totals: &Totals) {
         let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
+        self.put_off.clear();
         let groups = std::mem::take(&mut self.groups);
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;
@@ -123,9 +148,12 @@ impl Ledger {
         self.earlier_bytes += totals.get(Count::Bytes);
     }
 
-    /// Ends a round of links that will be followed by another. What the copying has left for the
-    /// end stays, and what was linked is found as it is.
-    pub(super) fn end_link_round(&mut self, totals: &Totals) {
+    /// Ends a round of links, or of what the user has agreed to, that will be followed by another.
+    /// What the copying has left for the end stays, and what was made is found as it is.
+    pub(super) fn end_later_round(&mut self, totals: &Totals, asked: bool) {
+        if asked {
+            self.groups.cut_back(self.before_agreed); // what was put off will be so again
+        }
         self.earlier_copied += totals.get(Count::Copied);
         self.earlier_linked += totals.get(Count::Linked);
         self.earlier_bytes += totals.get(Count::Bytes);
@@ -144,6 +172,7 @@ impl Ledger {
     pub(super) fn end_wave(&mut self, whole: &Totals) {
         self.end_phase(whole);
         self.groups = Groups::default();
+        self.agreed.clear();
     }
 
     /// The numbers of the whole run, given those of its last round.
@@ -257,7 +286,7 @@ mod tests {
             ledger.end_phase(&copied);
             assert_eq!(ledger.groups.sort(), 1);
             // Linked, killed, and found as a link.
-            ledger.end_link_round(&totals(&[(Count::Linked, 1)]));
+            ledger.end_later_round(&totals(&[(Count::Linked, 1)]), false);
             let whole = ledger.sum_up(totals(&[(Count::Skipped, 1)]));
             assert_eq!((whole.get(Count::Linked), whole.get(Count::Skipped)), (1, 0));
             assert!(whole.balance());

@@ -1,5 +1,6 @@
 //! A run, as the parent sees it: claim the target, copy in rounds, finish.
 
+mod ask;
 mod claim;
 mod finish;
 mod intake;

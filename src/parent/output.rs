@@ -29,11 +29,22 @@ impl<S: AsFd> Output<S> {
 
     /// Adds a line; it is written by and by.
     pub(super) fn line(&mut self, text: &str) {
-        let lost = self.lossy && self.waiting.len() >= FULL_BYTES;
-        if self.failure.is_none() && !lost {
+        if self.takes() {
             self.waiting.extend_from_slice(text.as_bytes());
             self.waiting.push(b'\n');
         }
+    }
+
+    /// Adds text that does not end a line.
+    pub(super) fn text(&mut self, text: &str) {
+        if self.takes() {
+            self.waiting.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn takes(&self) -> bool {
+        let lost = self.lossy && self.waiting.len() >= FULL_BYTES;
+        self.failure.is_none() && !lost
     }
 
     /// The stream, if something waits to be written to it.

@@ -8,9 +8,10 @@ use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
-use crate::options::Way;
+use crate::options::{Links, Way};
 use crate::plan::Plan;
 use crate::sys::Errno;
+use crate::sys::turns::Turns;
 use std::time::{Duration, Instant};
 
 /// The beat of the loop: the line is drawn and deadlines are looked at this often.
@@ -35,6 +36,17 @@ pub(super) enum Stop {
     Signal { number: i32, since: Instant },
 }
 
+/// The parts of a run, in their order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All that need not wait for anything.
+    Copies,
+    /// What the user has agreed to.
+    Agreed,
+    /// Names that become links to what was copied.
+    Links,
+}
+
 /// One life of a ring and its copiers.
 pub(super) struct Round {
     pub(super) ring: SharedRing,
@@ -43,8 +55,9 @@ pub(super) struct Round {
     pub(super) abilities: Abilities,
     /// Who came first to each file with several names; nothing if that is of no interest.
     pub(super) firsts: Option<Firsts>,
-    /// Whether it makes the links, when all else is copied.
-    pub(super) links: bool,
+    /// What it is for.
+    pub(super) part: Part,
+    pub(super) turns: Option<Turns>,
     pub(super) pool: Pool,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
@@ -68,10 +81,16 @@ impl Round {
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
-        let links = matches!(first, Task::Links { .. });
-        let firsts = (plan.preserve.links && plan.way == Way::Copy && !links)
-            .then(Firsts::create)
-            .transpose();
+        let part = match first {
+            Task::Links { .. } => Part::Links,
+            Task::Agreed { .. } => Part::Agreed,
+            _ => Part::Copies,
+        };
+        let makes_files = matches!(plan.wishes.way, Way::Copy | Way::AttributesOnly);
+        let keeps_links = plan.wishes.preserve.links != Links::No && makes_files;
+        let firsts = (keeps_links && part != Part::Links).then(Firsts::create).transpose();
+        let turns = plan.wishes.in_place.then(Turns::create).transpose();
+        let turns = turns.map_err(Unavailable::because("make the turns"))?;
         let firsts = firsts.map_err(out_of_memory("make the table of links"))?;
         let mut root = Vec::new();
         first.encode(&mut root);
@@ -82,7 +101,8 @@ impl Round {
             outboxes,
             abilities,
             firsts,
-            links,
+            part,
+            turns,
             pool: Pool::default(),
             buffer: vec![0; READ_BYTES],
             stop: None,

@@ -52,7 +52,7 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
     let mut work = Work { entries: 0, bytes: 0, complete: false };
     for entry in &plan.entries {
         let source = plan.source_dir(entry);
-        let look = match plan.dereference {
+        let look = match plan.wishes.dereference {
             Dereference::Always => file::stat_at_end,
             _ => file::stat_at,
         };
@@ -79,14 +79,14 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
 /// where one becomes too long, the scout goes there and begins anew with a short one.
 fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Result<()> {
     let top = plan.open_source(entry, entry.source_name.to_bytes())?;
-    let follow = plan.dereference == Dereference::Always;
+    let follow = plan.wishes.dereference == Dereference::Always;
     let mut starts: Vec<OwnedFd> = vec![top];
     while let Some(start) = starts.pop() {
         process::enter(&start)?;
         for found in WalkDir::new(".")
             .min_depth(1)
             .follow_links(follow)
-            .same_file_system(plan.one_file_system)
+            .same_file_system(plan.wishes.one_file_system)
         {
             match found {
                 Ok(found) => {

@@ -8,8 +8,10 @@ use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
 use std::os::fd::BorrowedFd;
 
 /// What the user wants to see.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Show {
+    /// How the program is called in its messages.
+    pub program: String,
     /// Nothing but errors.
     pub quiet: bool,
     /// When to draw the progress line.
@@ -20,6 +22,7 @@ pub(super) struct Screen {
     names: Output<Stdout>,
     messages: Output<Stderr>,
     line: Option<Line>,
+    program: String,
     quiet: bool,
     draws: bool,
 }
@@ -36,6 +39,7 @@ impl Screen {
             names: Output::new(stdout(), closed),
             messages: Output::new(stderr(), None),
             line: None,
+            program: show.program,
             quiet: show.quiet,
             draws,
         }
@@ -70,7 +74,12 @@ impl Screen {
 
     /// An error.
     pub(super) fn error(&mut self, message: &str) {
-        self.messages.line(&format!("pcopy: {message}"));
+        self.messages.line(&format!("{}: {message}", self.program));
+    }
+
+    /// A question, with the cursor behind it.
+    pub(super) fn ask(&mut self, question: &str) {
+        self.messages.text(&format!("{}: {question}", self.program));
     }
 
     /// Something that is good to know.

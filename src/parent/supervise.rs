@@ -5,19 +5,20 @@
 //! nothing left to do: a copier that dies costs a round, not the run.
 
 use super::Show;
+use super::ask::Answers;
 use super::claim::Claim;
 use super::ledger::Ledger;
 use super::pool::Copier;
-use super::round::{Round, START_PAUSE, Stop, TICK};
+use super::round::{Part, Round, START_PAUSE, Stop, TICK};
 use super::screen::Screen;
 use crate::copier::{self, Job};
 use crate::error::Unavailable;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::Forecast;
 use crate::ipc::task::Task;
-use crate::options::Way;
+use crate::options::{Manner, Way};
 use crate::outcome::{End, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Note, NoteKind, Plan};
 use crate::sys::describe;
 use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid};
@@ -42,6 +43,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) totals: Totals,
     pub(super) failed_late: u64,
     pub(super) vanished_late: u64,
+    pub(super) answers: Answers,
 }
 
 impl<'a> Supervisor<'a> {
@@ -51,22 +53,24 @@ impl<'a> Supervisor<'a> {
             claim,
             signals,
             screen: Screen::new(show),
-            ledger: Ledger::default(),
+            ledger: Ledger::begin(claim.made(plan)),
             begun: Instant::now(),
             forecast: None,
             scout: None,
             totals: Totals::default(),
             failed_late: 0,
             vanished_late: 0,
+            answers: Answers::default(),
         }
     }
 
     /// Copies and finishes wave after wave, until all is done or the run is cut short.
     pub(super) fn copy(&mut self) -> End {
-        for warning in &self.plan.warnings {
-            self.screen.notice(&format!("warning: {warning}"));
-        }
+        let mut notes = self.plan.notes.iter().peekable();
         for wave in &self.plan.waves {
+            while let Some(note) = notes.next_if(|note| note.before <= wave.start) {
+                self.tell_note(note);
+            }
             let end = self.wave(wave).unwrap_or_else(|unavailable| {
                 self.screen.error(&unavailable.to_string());
                 self.claim.give_back(self.plan);
@@ -80,8 +84,21 @@ impl<'a> Supervisor<'a> {
                 return end;
             }
         }
+        notes.for_each(|note| self.tell_note(note));
         self.finish_parents();
         End::Finished
+    }
+
+    fn tell_note(&mut self, note: &Note) {
+        match note.kind {
+            NoteKind::Warning => self.screen.notice(&note.text),
+            NoteKind::Failure => {
+                self.failed_late += 1;
+                self.screen.error(&note.text);
+            }
+            NoteKind::Announcement if self.plan.wishes.verbose => self.screen.name(&note.text),
+            NoteKind::Announcement => {}
+        }
     }
 
     /// Copies a wave, and then makes the links between what was copied.
@@ -91,6 +108,17 @@ impl<'a> Supervisor<'a> {
             return Ok(end);
         }
         self.ledger.end_phase(&self.totals);
+        if let Some(end) = self.ask() {
+            return Ok(end);
+        }
+        self.ledger.before_agreed = self.ledger.groups.names();
+        if let Some(agreed) = u32::try_from(self.ledger.agreed.len()).ok().filter(|&n| n > 0) {
+            let end = self.rounds(Task::Agreed { first: 0, end: agreed })?;
+            if end != End::Finished {
+                return Ok(end);
+            }
+            self.ledger.end_phase(&self.totals);
+        }
         match u32::try_from(self.ledger.groups.sort()) {
             Ok(0) => Ok(end),
             groups => self.rounds(Task::Links { first: 0, end: groups.unwrap_or(u32::MAX) }),
@@ -124,16 +152,16 @@ impl<'a> Supervisor<'a> {
             // farther than before is a gain.
             let farther = counted.settled() > farthest;
             farthest = farthest.max(counted.settled());
-            let lasts = self.plan.way != Way::AttributesOnly;
+            let lasts = self.plan.wishes.way != Way::AttributesOnly;
             let gained = if lasts { made > 0 } else { farther } || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
             }
-            if round.links {
-                self.ledger.end_link_round(&counted);
-            } else {
-                self.ledger.end_round(&counted);
+            match round.part {
+                Part::Copies => self.ledger.end_round(&counted),
+                Part::Agreed => self.ledger.end_later_round(&counted, true),
+                Part::Links => self.ledger.end_later_round(&counted, false),
             }
         }
     }
@@ -146,11 +174,16 @@ impl<'a> Supervisor<'a> {
         self.screen.end_line();
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
-        if let Some(errno) = self.screen.names_failure().filter(|_| self.plan.verbose) {
-            self.screen.error(&format!("cannot write to standard output: {}", describe(errno)));
+        if let Some(errno) = self.screen.names_failure().filter(|_| self.plan.wishes.verbose) {
+            let act = match self.plan.wishes.manner {
+                Manner::Pcopy => "cannot write to standard output",
+                Manner::Cp => "write error",
+            };
+            self.screen.error(&format!("{act}: {}", describe(errno)));
             self.failed_late += 1;
         }
         let outcome = Outcome {
+            manner: self.plan.wishes.manner,
             end,
             totals: self.totals,
             kinds: self.ledger.kinds.drain().collect(),
@@ -158,6 +191,11 @@ impl<'a> Supervisor<'a> {
             late_vanished: self.vanished_late,
             elapsed: self.begun.elapsed(),
         };
+        if self.plan.wishes.manner == Manner::Cp {
+            self.say_as_cp(&outcome);
+            self.drain(patience);
+            return outcome;
+        }
         for kind in outcome.kinds() {
             self.screen.notice(&kind);
         }
@@ -173,6 +211,20 @@ impl<'a> Supervisor<'a> {
         }
         self.drain(patience);
         outcome
+    }
+
+    /// cp has no last line; what it has no words for is told in ours.
+    fn say_as_cp(&mut self, outcome: &Outcome) {
+        match outcome.end {
+            End::Finished if !outcome.is_balanced() => {
+                self.screen
+                    .error("internal: the numbers do not add up; some entries may be missing");
+            }
+            End::Finished | End::Signal(_) => {}
+            End::TargetLost | End::CopiersDied | End::Unavailable => {
+                self.screen.error(&outcome.summary());
+            }
+        }
     }
 
     /// One round, until all its copiers are gone and all that they said was read.
@@ -206,11 +258,19 @@ impl<'a> Supervisor<'a> {
             abilities: &round.abilities,
             firsts: round.firsts.as_ref(),
             groups: &self.ledger.groups,
-            unlinked: round.is_first,
+            agreed: &self.ledger.agreed,
+            asked: round.part != Part::Copies,
+            is_first: round.is_first,
+            made: &self.ledger.made,
+            failed: &self.ledger.failed,
+            turns: round.turns.as_ref(),
             targets: &self.claim.targets,
             fresh: if round.is_first { &self.claim.fresh } else { &[] },
             passed_over: &self.ledger.passed_over,
+            done: &self.ledger.done,
             begun: &self.ledger.begun,
+            begun_new: &self.ledger.begun_new,
+            begun_over: &self.ledger.begun_over,
             root: process::is_root(),
         };
         let started = round.pool.start(|number, pipe| copier::run(job, number, pipe));
@@ -311,8 +371,14 @@ impl<'a> Supervisor<'a> {
         }
         for number in lost {
             let place = round.counters.desk(number).whereabouts();
-            if round.outboxes.get(number).has_begun() {
-                self.ledger.begun.extend(place.as_ref().map(|place| place.mark));
+            let mark = place.as_ref().map(|place| place.mark);
+            let outbox = round.outboxes.get(number);
+            for (has_begun, marks) in [
+                (outbox.has_begun(), &mut self.ledger.begun),
+                (outbox.has_begun_new(), &mut self.ledger.begun_new),
+                (outbox.has_begun_over(), &mut self.ledger.begun_over),
+            ] {
+                marks.extend(mark.filter(|_| has_begun));
             }
             // All that the user named is no file to be passed over: that run has failed.
             let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
@@ -325,7 +391,7 @@ impl<'a> Supervisor<'a> {
 
     /// Waits until all that was said is written, for as long as `patience` lasts, or until a
     /// signal says that nobody wants to know.
-    fn drain(&mut self, patience: Duration) {
+    pub(super) fn drain(&mut self, patience: Duration) {
         let begun = Instant::now();
         self.screen.flush();
         while self.screen.waiting().next().is_some() && begun.elapsed() < patience {

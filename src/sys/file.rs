@@ -81,6 +81,11 @@ impl Stat {
         self.0.st_mode & libc::S_IFMT
     }
 
+    /// Whether it is a FIFO.
+    pub fn is_fifo(&self) -> bool {
+        self.type_bits() == libc::S_IFIFO
+    }
+
     /// Length in bytes; of a symlink, that of its text.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)
@@ -264,6 +269,32 @@ pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     fcntl::openat(dir, name, flags | nofollow, Mode::empty())
+}
+
+/// Opens a source to read it whatever it is: a FIFO waits for its writer, a terminal for its user.
+pub fn open_stream(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
+}
+
+/// Opens a file that is there for writing, and cuts nothing off; a symlink is followed only if
+/// `follow`, and is `ELOOP` otherwise.
+pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
+}
+
+/// Creates the file that the symlink `name` leads to, open for writing.
+pub fn create_through(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    fcntl::openat(dir, name, flags, Mode::from_bits_truncate(permissions))
+}
+
+/// Whether the effective user may write the file `name`, which is followed.
+pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
+    unistd::faccessat(dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
 }
 
 /// Creates a file that must not exist, open for writing.

@@ -8,7 +8,9 @@ use super::Errno;
 use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::ftruncate;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -29,7 +31,12 @@ impl SharedMemory {
             let message = format!("cannot create {bytes} bytes of shared memory '{name}': {cause}");
             io::Error::new(cause.kind(), message)
         };
-        let file = sealed_file(name, bytes).map_err(|errno| failed(errno.into()))?;
+        let file = if files_are_limited() {
+            File::options().read(true).write(true).open("/dev/zero").map(OwnedFd::from)
+        } else {
+            sealed_file(name, bytes).map_err(io::Error::from)
+        };
+        let file = file.map_err(failed)?;
         let map = MmapOptions::new().len(bytes).map_raw(&file).map_err(failed)?;
         Ok(Self { map })
     }
@@ -51,6 +58,12 @@ impl SharedMemory {
     }
 }
 
+/// Whether files may not become as large as they like (`ulimit -f`), which would concern ours, too.
+/// Then a mapping of `/dev/zero` has to do, which is shared memory without a size or a name.
+fn files_are_limited() -> bool {
+    getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+}
+
 fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
     let size = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
     let file = unnamed_file(name)?;
@@ -62,7 +75,7 @@ fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
 
 /// Says that it will never be a program: kernels since 6.3 can be told to insist on that, and
 /// those before do not know the flag.
-fn unnamed_file(name: &str) -> super::Result<OwnedFd> {
+pub(super) fn unnamed_file(name: &str) -> super::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let not_a_program = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     match memfd_create(name, flags | not_a_program) {

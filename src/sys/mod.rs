@@ -5,8 +5,10 @@
 #![allow(unsafe_code)] // system calls that nix lacks, and memory shared with other processes
 
 pub mod bytes;
+pub mod context;
 pub mod file;
 pub mod futex;
+pub mod getopt;
 pub mod listing;
 pub mod memory;
 pub mod poll;
@@ -14,6 +16,7 @@ pub mod process;
 pub mod signals;
 pub mod stdio;
 pub mod terminal;
+pub mod turns;
 pub mod words;
 pub mod xattr;
 

@@ -99,9 +99,15 @@ fn is_ignored(signal: Signal) -> bool {
 /// In a child: leaves it to the parent to answer what a terminal sends to the whole group.
 pub fn leave_to_parent() -> Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    for signal in
-        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE]
-    {
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGPIPE,
+        // A file that may not become so large is that file's failure.
+        Signal::SIGXFSZ,
+    ] {
         // SAFETY: SIG_IGN runs no code of ours.
         unsafe { sigaction(signal, &ignore) }?;
     }
@@ -114,6 +120,11 @@ pub fn halt_self() -> Result<()> {
     raise(Signal::SIGTSTP)?;
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // it halts here
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
+}
+
+/// Ends this process as one that writes to a pipe which nobody reads.
+pub fn die_by_pipe() -> ! {
+    die_by(libc::SIGPIPE)
 }
 
 /// Ends this process by `signal`, so that a shell sees what happened.

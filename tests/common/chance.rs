@@ -37,6 +37,7 @@ pub fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
         cases: u32::try_from(number_from("PCOPY_CASES", cases)).unwrap(),
         failure_persistence: None,
         max_shrink_iters: shrink,
+        max_global_rejects: u32::MAX,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

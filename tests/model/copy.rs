@@ -64,7 +64,7 @@ impl Copy<'_> {
         let source = Path::new(bare);
         let follow = is_folder_by_slash || self.rules.follows(true);
         if follow && resolve(self.before, source).is_none() {
-            return self.refuse(target);
+            return self.refuse();
         }
         let into = several || self.rules.parents || self.is_folder(target);
         let target = if self.rules.onto || !into {
@@ -75,7 +75,7 @@ impl Copy<'_> {
             }
             if self.rules.parents {
                 if self.folders_above(source, target).is_none() {
-                    return self.refuse(target);
+                    return self.refuse();
                 }
                 target.join(source)
             } else if said.ends_with("/.") {
@@ -88,11 +88,9 @@ impl Copy<'_> {
         true
     }
 
-    /// Leaves all as it was, but for the times of folders from which something was removed again.
-    fn refuse(&mut self, target: &Path) -> bool {
+    /// Leaves all as it was.
+    fn refuse(&mut self) -> bool {
         self.after = self.before.clone();
-        let inside = self.after.iter_mut().filter(|(path, _)| path.starts_with(target));
-        inside.filter(|(_, node)| node.is_dir()).for_each(|(_, node)| node.time = None);
         false
     }
 
@@ -166,7 +164,10 @@ impl Copy<'_> {
             Fate::Stays => {}
             Fate::IsInTheWay => self.failed = true,
             Fate::IsDressed => {
-                if self.linked.contains_key(&source.file) {
+                // Whose contents are to stay stays a file of its own.
+                let makes_room = self.rules.remove || self.rules.backs_up();
+                let may_link = self.rules.way != Way::Attributes || makes_room;
+                if may_link && self.linked.contains_key(&source.file) {
                     self.after.get_mut(to).unwrap().file = new.file;
                 }
                 self.dress(source, to);
@@ -220,20 +221,18 @@ impl Copy<'_> {
                 // It belongs to who has made it, but is as old as the source, for cp, too.
                 return Node { owner: self.caller.owner, ..self.born(source, text, file) };
             }
-            Way::Attributes if is_file(source) => {
-                let file = self.another();
-                return self.born(source, What::File(Bytes(Vec::new())), file);
-            }
-            _ => {}
+            Way::Copy | Way::Attributes => {}
         }
         let names = self.before.values().filter(|node| node.file == source.file).count();
-        let file = if self.rules.links && names > 1 && self.rules.way == Way::Copy {
+        let file = if self.rules.links && (names > 1 || self.rules.joins()) {
             let another = self.another();
             *self.linked.entry(source.file).or_insert(another)
         } else {
             self.another()
         };
-        self.born(source, source.what.clone(), file)
+        let empty = self.rules.way == Way::Attributes && is_file(source);
+        let what = if empty { What::File(Bytes(Vec::new())) } else { source.what.clone() };
+        self.born(source, what, file)
     }
 
     fn another(&mut self) -> u64 {

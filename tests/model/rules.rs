@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     pub(crate) owner: bool,
     pub(crate) times: bool,
     pub(crate) links: bool,
+    /// Whether links are kept because somebody has said so: then symlinks to a file count, too.
+    pub(crate) ends: bool,
     pub(crate) update: Update,
     pub(crate) backups: bool,
     pub(crate) control: Control,
@@ -81,6 +83,7 @@ impl Rules {
             owner: false,
             times: true,
             links: true,
+            ends: false,
             update: Update::Differing,
             backups: false,
             control: Control::Existing,
@@ -106,6 +109,11 @@ impl Rules {
             Some(Follow::Nothing) => false,
             None => self.way == Way::HardLink,
         }
+    }
+
+    /// Whether what symlinks lead to is one file with what is met under its own name.
+    pub(crate) fn joins(&self) -> bool {
+        self.ends && self.follows(false) && matches!(self.way, Way::Copy | Way::Attributes)
     }
 
     pub(crate) fn backs_up(&self) -> bool {
@@ -139,27 +147,27 @@ pub(crate) const WORDS: &[Word] = &[
     Word("--preserve", |r| keep(r, true)),
     Word("-a", |r| {
         keep(r, true);
-        (r.links, r.follow) = (true, Some(Follow::Nothing));
+        (r.links, r.ends, r.follow) = (true, true, Some(Follow::Nothing));
     }),
-    Word("-d", |r| (r.links, r.follow) = (true, Some(Follow::Nothing))),
+    Word("-d", |r| (r.links, r.ends, r.follow) = (true, true, Some(Follow::Nothing))),
     Word("--preserve=all", |r| {
         keep(r, true);
-        r.links = true;
+        (r.links, r.ends) = (true, true);
     }),
     Word("--preserve=mode", |r| r.mode = Mode::Kept),
     Word("--preserve=ownership", |r| r.owner = true),
-    Word("--preserve=timestamps,links", |r| (r.times, r.links) = (true, true)),
+    Word("--preserve=timestamps,links", |r| (r.times, r.links, r.ends) = (true, true, true)),
     Word("--preserve=none", |r| {
         keep(r, false);
-        (r.mode, r.links) = (Mode::NotKept, false);
+        (r.mode, r.links, r.ends) = (Mode::NotKept, false, false);
     }),
     Word("--no-preserve=mode", |r| r.mode = Mode::Refused),
     Word("--no-preserve=ownership", |r| r.owner = false),
     Word("--no-preserve=timestamps", |r| r.times = false),
-    Word("--no-preserve=links", |r| r.links = false),
+    Word("--no-preserve=links", |r| (r.links, r.ends) = (false, false)),
     Word("--no-preserve=all", |r| {
         keep(r, false);
-        r.links = false;
+        (r.links, r.ends) = (false, false);
     }),
     Word("-P", |r| r.follow = Some(Follow::Nothing)),
     Word("-H", |r| r.follow = Some(Follow::Named)),

@@ -1,17 +1,15 @@
-//! The command line: every flag, and nothing else. Only here is `clap` known.
+//! The program's own command line: every flag, and nothing else. Only here is `clap` known.
 
+use super::words::{Attribute, backup, strip_slashes};
 use crate::options::{
-    Backup, Control, Demand, Dereference, Operands, Options, Permissions, Preserve, Update, Way,
-    When,
+    Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
 use crate::plan::JOBS_MAX;
 use crate::quote::escape;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Copy a folder with several processes
 ///
@@ -97,8 +95,14 @@ struct Flags {
     older: bool,
 
     /// The same as --update=none
-    #[arg(short = 'n', long, overrides_with_all = ["update", "older"], help_heading = REPLACING)]
+    #[arg(short = 'n', long, overrides_with_all = ["update", "older", "interactive"], help_heading = REPLACING)]
     no_clobber: bool,
+
+    /// Ask before each file that is replaced, when all else is copied
+    ///
+    /// What differs is asked for and nothing else. Whoever does not say yes keeps the old file.
+    #[arg(short = 'i', long, overrides_with = "no_clobber", help_heading = REPLACING)]
+    interactive: bool,
 
     /// The same as --backup without a word
     #[arg(short = 'b', help_heading = REPLACING)]
@@ -117,7 +121,7 @@ struct Flags {
         default_missing_value = "",
         help_heading = REPLACING
     )]
-    backup: Option<String>,
+    backup: Vec<OsString>,
 
     /// What is appended to the name of a simple backup [default: ~, or SIMPLE_BACKUP_SUFFIX]
     #[arg(short = 'S', long, value_name = "SUFFIX", help_heading = REPLACING)]
@@ -133,6 +137,17 @@ struct Flags {
     #[arg(long, help_heading = REPLACING)]
     remove_destination: bool,
 
+    /// Write into files that stand in the target, and make folders under their final names
+    ///
+    /// So a file keeps its other hard links and its owner, and readers may see half of it while it is
+    /// written; without the option they never do.
+    #[arg(long, help_heading = REPLACING)]
+    inplace: bool,
+
+    /// Let a symlink to a folder in the target stand for a folder of SRC, and copy into that
+    #[arg(long, help_heading = REPLACING)]
+    keep_directory_symlink: bool,
+
     /// Make hard links to the files of SRC instead of copies
     ///
     /// Symlinks are followed, unless -P or -H says otherwise.
@@ -147,9 +162,32 @@ struct Flags {
     #[arg(long, conflicts_with_all = ["link", "symbolic_link"])]
     attributes_only: bool,
 
+    /// Read FIFOs and devices like files, instead of making others of their kind
+    ///
+    /// A FIFO is read to its end, which comes when its last writer leaves.
+    #[arg(long)]
+    copy_contents: bool,
+
     /// Use the full name of each SRC under the target folder: 'a/b/c' becomes 'DIRECTORY/a/b/c'
     #[arg(long, conflicts_with = "no_target_directory")]
     parents: bool,
+
+    /// Give all that is made this security context [without a word: that of the target's folder]
+    ///
+    /// Only where SELinux is at work; elsewhere it is ignored with a warning.
+    #[arg(
+        long,
+        value_name = "CONTEXT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        help_heading = PRESERVING
+    )]
+    context: Option<OsString>,
+
+    /// The same as --context without a word
+    #[arg(short = 'Z', help_heading = PRESERVING)]
+    context_of_folder: bool,
 
     /// Do not go into folders on other file systems
     #[arg(short = 'x', long)]
@@ -160,16 +198,20 @@ struct Flags {
     strip_trailing_slashes: bool,
 
     /// Copy what symlinks lead to instead of them
-    #[arg(short = 'L', long, overrides_with_all = ["named", "no_dereference"])]
+    #[arg(short = 'L', long)]
     dereference: bool,
 
     /// Copy what the symlinks named as SRC lead to; those below are copied as symlinks
-    #[arg(short = 'H', overrides_with_all = ["dereference", "no_dereference"])]
+    #[arg(short = 'H')]
     named: bool,
 
     /// Copy symlinks as symlinks; it is so without a wish
-    #[arg(short = 'P', long, visible_short_alias = 'd', overrides_with_all = ["dereference", "named"])]
+    #[arg(short = 'P', long)]
     no_dereference: bool,
+
+    /// The same as --no-dereference --preserve=links
+    #[arg(short = 'd')]
+    links_as_they_are: bool,
 
     /// Accepted for the sake of cp: folders are always copied with all in them
     #[arg(short = 'R', long, visible_short_alias = 'r')]
@@ -204,8 +246,12 @@ struct Flags {
     #[arg(short = 'v', long, overrides_with = "quiet", help_heading = "Output")]
     verbose: bool,
 
+    /// Print how each file was copied, too
+    #[arg(long, overrides_with = "quiet", help_heading = "Output")]
+    debug: bool,
+
     /// Print nothing but errors
-    #[arg(short = 'q', long, overrides_with = "verbose", help_heading = "Output")]
+    #[arg(short = 'q', long, overrides_with_all = ["verbose", "debug"], help_heading = "Output")]
     quiet: bool,
 
     /// Show how far the copy has come, on standard error [default: auto]
@@ -239,98 +285,6 @@ enum Which {
 /// What `-p`, and `--preserve` without a list, mean.
 const USUAL: &str = "mode,ownership,timestamps";
 
-/// The words of `--preserve`; as with cp, so much of one suffices as tells it from the others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Attribute {
-    Mode,
-    Ownership,
-    Timestamps,
-    Links,
-    Acl,
-    Xattr,
-    Context,
-    All,
-    None,
-}
-
-impl Attribute {
-    const WORDS: [(&'static str, Attribute); 9] = [
-        ("mode", Self::Mode),
-        ("ownership", Self::Ownership),
-        ("timestamps", Self::Timestamps),
-        ("links", Self::Links),
-        ("acl", Self::Acl),
-        ("xattr", Self::Xattr),
-        ("context", Self::Context),
-        ("all", Self::All),
-        ("none", Self::None),
-    ];
-
-    /// Adds what the word means to what is kept.
-    fn add_to(self, keep: &mut Preserve) {
-        match self {
-            Self::Mode => {
-                keep.permissions = Permissions::Exact;
-                keep.access_lists = true;
-            }
-            Self::Ownership => keep.ownership = true,
-            Self::Timestamps => keep.timestamps = true,
-            Self::Links => keep.links = true,
-            Self::Acl => keep.access_lists = true,
-            Self::Xattr => keep.attributes = Demand::Required,
-            Self::Context => keep.context = Demand::Required,
-            Self::All => {
-                let (attributes, context) = (keep.attributes, keep.context);
-                let at_least =
-                    |demand| if demand == Demand::No { Demand::IfPossible } else { demand };
-                *keep = Preserve {
-                    permissions: Permissions::Exact,
-                    ownership: true,
-                    timestamps: true,
-                    links: true,
-                    access_lists: true,
-                    attributes: at_least(attributes),
-                    context: at_least(context),
-                };
-            }
-            Self::None => *keep = Preserve::NOTHING,
-        }
-    }
-
-    /// Takes what the word means away from what is kept.
-    fn take_from(self, keep: &mut Preserve) {
-        match self {
-            Self::Mode => {
-                keep.permissions = Permissions::Fresh;
-                keep.access_lists = false;
-            }
-            Self::Ownership => keep.ownership = false,
-            Self::Timestamps => keep.timestamps = false,
-            Self::Links => keep.links = false,
-            Self::Acl => keep.access_lists = false,
-            Self::Xattr => keep.attributes = Demand::No,
-            Self::Context => keep.context = Demand::No,
-            Self::All => *keep = Preserve { permissions: Permissions::Fresh, ..Preserve::NOTHING },
-            Self::None => {}
-        }
-    }
-}
-
-impl FromStr for Attribute {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        let known = Self::WORDS.iter().filter(|(known, _)| known.starts_with(word));
-        match &known.collect::<Vec<_>>()[..] {
-            [(_, attribute)] if !word.is_empty() => Ok(*attribute),
-            _ => {
-                let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-                Err(format!("the words are {}", words.join(", ")))
-            }
-        }
-    }
-}
-
 /// What all options that say so, in their order, want to keep.
 fn preserve(matches: &ArgMatches) -> Preserve {
     let words = |id: &str| {
@@ -346,8 +300,12 @@ fn preserve(matches: &ArgMatches) -> Preserve {
             .collect::<Vec<_>>()
     };
     let usual = [Attribute::Mode, Attribute::Ownership, Attribute::Timestamps];
-    let added =
-        [flag("archive", &[Attribute::All]), flag("preserve_usual", &usual), words("preserve")];
+    let added = [
+        flag("archive", &[Attribute::All]),
+        flag("preserve_usual", &usual),
+        flag("links_as_they_are", &[Attribute::Links]),
+        words("preserve"),
+    ];
     let taken = words("no_preserve").into_iter().map(|(place, word)| (place, word, false));
     let mut all: Vec<_> =
         added.concat().into_iter().map(|(place, word)| (place, word, true)).chain(taken).collect();
@@ -357,6 +315,22 @@ fn preserve(matches: &ArgMatches) -> Preserve {
         if wanted { word.add_to(&mut keep) } else { word.take_from(&mut keep) }
     }
     keep
+}
+
+/// Which symlinks the last option that speaks of them wants to be followed.
+fn dereference(matches: &ArgMatches) -> Option<Dereference> {
+    let said = [
+        ("dereference", Dereference::Always),
+        ("named", Dereference::Named),
+        ("no_dereference", Dereference::Never),
+        ("links_as_they_are", Dereference::Never),
+        ("archive", Dereference::Never),
+    ];
+    let places = said.iter().filter(|(id, _)| matches.get_flag(id)).map(|&(id, wish)| {
+        let last = matches.indices_of(id).into_iter().flatten().max();
+        (last, wish)
+    });
+    places.max_by_key(|&(place, _)| place).map(|(_, wish)| wish)
 }
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
@@ -389,9 +363,8 @@ enum Reflink {
 
 /// Reads the arguments. For `--help`, `--version` and usage errors the text is printed and the
 /// program leaves, with code 0 or 2.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Options {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    read(&arguments).unwrap_or_else(|error| {
+pub(super) fn parse(arguments: &[OsString]) -> Options {
+    read(arguments).unwrap_or_else(|error| {
         // The message repeats what was given, so it is made again of what may safely be shown.
         let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
         let safe: Vec<OsString> = arguments.iter().map(shown).collect();
@@ -401,11 +374,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Options {
 
 fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
     let matches = Flags::command().try_get_matches_from(arguments)?;
-    Flags::from_arg_matches(&matches)?.into_options(preserve(&matches))
+    Flags::from_arg_matches(&matches)?.into_options(preserve(&matches), dereference(&matches))
 }
 
 impl Flags {
-    fn into_options(self, preserve: Preserve) -> Result<Options, clap::Error> {
+    fn into_options(
+        self,
+        preserve: Preserve,
+        dereference: Option<Dereference>,
+    ) -> Result<Options, clap::Error> {
         let progress = match self.progress {
             Some(Progress::Always) => When::Always,
             Some(Progress::Never) => When::Never,
@@ -420,17 +397,20 @@ impl Flags {
             Some(Which::NoneFail) => Update::NoneFail,
             Some(Which::Older) => Update::Older,
         };
-        let backup = self.backup()?;
+        let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);
+        // Without a word it takes none back.
+        let said = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());
+        let control = said.cloned().or(wanted);
+        let backup = backup(control, self.suffix.clone()).map_err(|other| {
+            let word = escape(other.word.as_encoded_bytes());
+            usage(&format!("'{word}' is no kind of backup: none, numbered, existing or simple"))
+        })?;
         if backup.is_some() && matches!(update, Update::None | Update::NoneFail) {
             return Err(usage("--backup and --update=none are mutually exclusive"));
         }
-        let dereference = match (self.dereference, self.named) {
-            (true, _) => Dereference::Always,
-            (_, true) => Dereference::Named,
-            // As cp: who wants hard links wants them to files, unless -P says otherwise.
-            _ if self.link && !self.no_dereference && !self.archive => Dereference::Always,
-            _ => Dereference::Never,
-        };
+        // As cp: who wants hard links wants them to files, unless -P says otherwise.
+        let usual = if self.link { Dereference::Always } else { Dereference::Never };
+        let dereference = dereference.unwrap_or(usual);
         let way = match (self.link, self.symbolic_link, self.attributes_only) {
             (true, ..) => Way::HardLink,
             (_, true, _) => Way::Symlink,
@@ -450,55 +430,35 @@ impl Flags {
             Some(Reflink::Never) => When::Never,
             Some(Reflink::Auto) | None => When::Auto,
         };
-        let (parents, one_file_system) = (self.parents, self.one_file_system);
-        let remove_destination = self.remove_destination;
-        let force = self.force || remove_destination;
-        let (jobs, verbose, quiet) = (self.jobs, self.verbose, self.quiet);
-        let operands = self.into_operands()?;
-        Ok(Options {
-            operands,
+        let context = self.context.clone().or(self.context_of_folder.then(OsString::new));
+        if context.is_some() && preserve.context == Demand::Required {
+            return Err(usage("--context and --preserve=context contradict each other"));
+        }
+        let wishes = Wishes {
+            manner: Manner::Pcopy,
             preserve,
-            parents,
             update,
+            ask: self.interactive,
             backup,
             way,
-            force,
-            remove_destination,
+            force: self.force || self.remove_destination,
+            remove_destination: self.remove_destination,
+            in_place: self.inplace,
+            recursive: true,
+            copy_contents: self.copy_contents,
             dereference,
-            one_file_system,
+            keep_directory_symlink: self.keep_directory_symlink,
+            write_through_dangling: false,
+            one_file_system: self.one_file_system,
             sparse,
             reflink,
-            jobs,
-            verbose,
-            quiet,
-            progress,
-        })
-    }
-
-    /// As cp: a suffix alone wants backups, too; the environment speaks where the options are silent.
-    fn backup(&self) -> Result<Option<Backup>, clap::Error> {
-        if self.backup.is_none() && !self.backup_usual && self.suffix.is_none() {
-            return Ok(None);
-        }
-        let from_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let given = self.backup.clone().filter(|word| !word.is_empty()).map(OsString::from);
-        let word = given.or_else(|| from_environment("VERSION_CONTROL"));
-        let control = match word.as_deref().map(OsStr::as_encoded_bytes) {
-            Some(b"none" | b"off") => return Ok(None),
-            Some(b"numbered" | b"t") => Control::Numbered,
-            None | Some(b"existing" | b"nil") => Control::Existing,
-            Some(b"simple" | b"never") => Control::Simple,
-            Some(other) => {
-                let other = escape(other);
-                return Err(usage(&format!(
-                    "'{other}' is no kind of backup: none, numbered, existing or simple"
-                )));
-            }
+            context,
+            verbose: self.verbose || self.debug,
+            debug: self.debug,
         };
-        let suffix = self.suffix.clone().or_else(|| from_environment("SIMPLE_BACKUP_SUFFIX"));
-        let usable =
-            |suffix: &OsString| !suffix.is_empty() && !suffix.as_encoded_bytes().contains(&b'/');
-        Ok(Some(Backup { control, suffix: suffix.filter(usable).unwrap_or_else(|| "~".into()) }))
+        let (parents, jobs, quiet) = (self.parents, self.jobs, self.quiet);
+        let operands = self.into_operands()?;
+        Ok(Options { operands, wishes, parents, jobs, quiet, progress })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {
@@ -541,13 +501,6 @@ impl Flags {
     }
 }
 
-/// Takes the slashes at the end away; `/` stays.
-fn strip_slashes(path: &mut PathBuf) {
-    let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|&byte| byte != b'/').map_or(bytes.len().min(1), |at| at + 1);
-    *path = PathBuf::from(OsStr::from_bytes(&bytes[..end]));
-}
-
 fn usage(message: &str) -> clap::Error {
     Flags::command().error(ErrorKind::ValueValidation, message)
 }
@@ -566,6 +519,7 @@ fn default_suffix() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Control, Demand, Links, Permissions};
 
     fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
         let all: Vec<OsString> = ["pcopy"].iter().chain(arguments).map(OsString::from).collect();
@@ -650,7 +604,7 @@ mod tests {
     fn of_verbose_and_quiet_the_last_wins() {
         let both = |first, second| {
             let options = options(&["a", "b", first, second]).unwrap();
-            (options.verbose, options.quiet)
+            (options.wishes.verbose, options.quiet)
         };
         assert_eq!(both("-q", "-v"), (true, false));
         assert_eq!(both("-v", "-q"), (false, true));
@@ -658,10 +612,16 @@ mod tests {
 
     #[test]
     fn what_is_kept_follows_the_options_in_their_order() {
-        let keep =
-            |arguments: &[&str]| options(&[&["s", "d"], arguments].concat()).unwrap().preserve;
+        let keep = |arguments: &[&str]| {
+            options(&[&["s", "d"], arguments].concat()).unwrap().wishes.preserve
+        };
         let usual = Preserve { ownership: true, access_lists: true, ..Preserve::DEFAULT };
-        let all = Preserve { attributes: Demand::IfPossible, context: Demand::IfPossible, ..usual };
+        let all = Preserve {
+            attributes: Demand::IfPossible,
+            context: Demand::IfPossible,
+            links: Links::Ends,
+            ..usual
+        };
         let fresh =
             |keep| Preserve { permissions: Permissions::Fresh, access_lists: false, ..keep };
         for (arguments, expected) in [
@@ -683,12 +643,46 @@ mod tests {
             (&["-a", "--no-preserve=mode"], fresh(all)),
             (
                 &["--no-preserve=links,timestamps"],
-                Preserve { links: false, timestamps: false, ..Preserve::DEFAULT },
+                Preserve { links: Links::No, timestamps: false, ..Preserve::DEFAULT },
             ),
             (&["-a", "--no-preserve=all"], fresh(Preserve::NOTHING)),
         ] {
             assert_eq!(keep(arguments), expected, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn the_last_option_about_symlinks_counts() {
+        use Dereference::{Always, Named, Never};
+        for (arguments, expected) in [
+            (&[][..], Never),
+            (&["-L"], Always),
+            (&["-l"], Always),
+            (&["-l", "-P"], Never),
+            (&["-L", "-a"], Never),
+            (&["-a", "-L"], Always),
+            (&["-H", "-d"], Never),
+            (&["-d", "-H"], Named),
+            (&["-P", "-L", "-H"], Named),
+            (&["-L", "-P", "-L"], Always),
+        ] {
+            let options = options(&[&["s", "d"], arguments].concat()).unwrap();
+            assert_eq!(options.wishes.dereference, expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn backup_without_a_word_takes_no_word_back() {
+        let backup = |arguments: &[&str]| {
+            let options = options(&[&["s", "d"], arguments].concat()).unwrap();
+            options.wishes.backup.map(|backup| backup.control)
+        };
+        assert_eq!(backup(&["--backup=none", "--backup"]), None);
+        assert_eq!(backup(&["--backup=none", "-b"]), None);
+        assert_eq!(backup(&["--backup=t", "--backup"]), Some(Control::Numbered));
+        assert_eq!(backup(&["--backup=t", "--backup=none"]), None);
+        assert_eq!(backup(&["--backup=none", "--backup=t"]), Some(Control::Numbered));
+        assert_eq!(backup(&["--backup"]), Some(Control::Existing));
     }
 
     #[test]
@@ -717,7 +711,7 @@ mod tests {
     fn holes_and_clones_are_left_to_the_program_unless_somebody_insists() {
         let wishes = |flags: &[&str]| {
             let options = options(&[&["a", "b"], flags].concat()).unwrap();
-            (options.sparse, options.reflink)
+            (options.wishes.sparse, options.wishes.reflink)
         };
         assert_eq!(wishes(&[]), (When::Auto, When::Auto));
         assert_eq!(wishes(&["--sparse=always"]), (When::Always, When::Auto));

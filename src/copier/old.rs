@@ -1,0 +1,249 @@
+//! What stands in the target under an entry's name, and whether it stays, by pcopy's own rules (those
+//! of cp stand in `standing`).
+
+use super::attrs;
+use super::clean::remove_leftover;
+use super::data::{self, Unfinished};
+use super::dirs::Dirs;
+use super::file::{Files, data_bytes, leads_to, open_source, staged_name_for};
+use crate::ipc::report::{Fault, Step};
+use crate::options::{Control, Update, Way};
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind, Node, Stat};
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+impl Files<'_> {
+    /// What an entry is to take the place of, if there is something; `None` if that is to stay.
+    pub(super) fn replaced(
+        &mut self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Option<Option<Stat>>, Unfinished> {
+        let old = match file::stat_at(&dirs.target, target_name) {
+            Ok(old) => old,
+            Err(Errno::ENOENT) => return Ok(Some(None)),
+            Err(errno) => return Err(Step::Create.fault()(errno).into()),
+        };
+        if self.was_published(dirs, source, &old, name, target_name)? {
+            return Ok(None);
+        }
+        // As with cp, these wishes come before a look at what stands there.
+        if self.is_wanted_as_it_is(source, &old)? {
+            self.linked = None; // it need not be what the other names of the file are to be
+            return Ok(None);
+        }
+        if self.stays(dirs, source, &old, name, target_name)? {
+            if self.keeps_contents() {
+                self.linked = None; // its contents are its own
+            }
+            return Ok(None);
+        }
+        self.ask(dirs, &old, target_name)?;
+        Ok(Some(Some(old)))
+    }
+
+    /// Whether an earlier round of this run has done this entry.
+    pub(super) fn was_done(&self, name: &CStr) -> bool {
+        !self.job.done.is_empty() && self.job.done.contains(&self.desk.mark_of(name))
+    }
+
+    /// Whether a copier has died that had just given this entry its name, and did not come to tell.
+    pub(super) fn was_published(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<bool, Unfinished> {
+        if !self.was_begun(name) {
+            return Ok(false);
+        }
+        let is_source = old.identity() == source.identity();
+        let published = match self.job.plan.wishes.way {
+            Way::Copy => !is_source && self.is_same(dirs, source, old, name, target_name)?,
+            Way::HardLink => is_source,
+            Way::AttributesOnly => source.type_bits() == old.type_bits() && data_bytes(old) == 0,
+            Way::Symlink => false, // whoever knows what it says looks there
+        };
+        if published {
+            // It may have been made in an earlier round, and begun once more in the one that died.
+            let staged = staged_name_for(dirs, target_name);
+            if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
+                // Nearly always there is none.
+            }
+        }
+        Ok(published)
+    }
+
+    /// Whether the user wants what stands in the target to stay, whatever it is.
+    pub(super) fn is_wanted_as_it_is(&self, source: &Stat, old: &Stat) -> Result<bool, Fault> {
+        match self.job.plan.wishes.update {
+            Update::Older => Ok(!source.is_newer_than(old)),
+            Update::None => Ok(true),
+            Update::NoneFail => Err(Step::NotReplaced.fault()(Errno::EEXIST)),
+            Update::Different | Update::All => Ok(false),
+        }
+    }
+
+    /// Whether what stands in the target is to stay there; an error if that is a failure.
+    pub(super) fn stays(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<bool, Unfinished> {
+        if old.kind() == Kind::Directory {
+            return Err(Step::Create.fault()(Errno::EISDIR).into());
+        }
+        self.check_again(dirs)?;
+        if leads_to(dirs, source, name, old) {
+            return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+        }
+        if self.keeps_contents() && source.type_bits() == old.type_bits() {
+            self.mend(dirs, source, old, name, target_name)?;
+            self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
+            return Ok(true);
+        }
+        // What is older makes room even if it has the same contents: else it would be older for ever.
+        if matches!(self.job.plan.wishes.update, Update::All | Update::Older) {
+            if old.identity() == source.identity() {
+                return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+            }
+            return Ok(false);
+        }
+        if !self.is_same(dirs, source, old, name, target_name)? {
+            return Ok(false);
+        }
+        self.mend(dirs, source, old, name, target_name)?;
+        Ok(true)
+    }
+
+    /// Whether what stands in the target is only to get what is kept beside contents.
+    pub(super) fn keeps_contents(&self) -> bool {
+        let wishes = &self.job.plan.wishes;
+        let makes_room = wishes.backup.is_some() || wishes.remove_destination;
+        wishes.way == Way::AttributesOnly && !makes_room
+    }
+
+    /// Refuses to replace what this run has made of another source with the same name.
+    pub(super) fn check_again(&self, dirs: &Dirs) -> Result<(), Fault> {
+        let backup = self.job.plan.wishes.backup.as_ref();
+        let numbered = backup.is_some_and(|backup| backup.control == Control::Numbered);
+        let refused = Step::JustCreated.fault()(Errno::EEXIST);
+        if dirs.again && !numbered { Err(refused) } else { Ok(()) }
+    }
+
+    /// Whether a link may take the place of a file. As with cp, symlinks and special files that are
+    /// not followed may without a wish.
+    pub(super) fn may_replace_for_link(&self, dirs: &Dirs, source: &Stat) -> bool {
+        let other = !dirs.follow && source.kind() != Kind::File;
+        other || self.job.plan.wishes.force || self.job.plan.wishes.backup.is_some()
+    }
+
+    /// Asks for a name that would otherwise be left for the end, where nobody is asked any more.
+    pub(super) fn ask_first(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<(), Unfinished> {
+        if !self.job.plan.wishes.ask || self.job.asked || dirs.staged || self.job.firsts.is_none() {
+            return Ok(());
+        }
+        let Ok(old) = file::stat_at(&dirs.target, target_name) else { return Ok(()) };
+        let stays = old.kind() == Kind::Directory
+            || self.is_wanted_as_it_is(source, &old).unwrap_or(true)
+            || self.is_same(dirs, source, &old, name, target_name)?;
+        if stays { Ok(()) } else { self.ask(dirs, &old, target_name) }
+    }
+
+    /// Has the user asked whether `old` may be replaced, if that is wanted and has not been done.
+    pub(super) fn ask(
+        &self,
+        dirs: &Dirs,
+        old: &Stat,
+        target_name: &CStr,
+    ) -> Result<(), Unfinished> {
+        if !self.job.plan.wishes.ask || self.job.asked {
+            return Ok(());
+        }
+        let writable = old.kind() == Kind::Symlink || file::may_write_at(&dirs.target, target_name);
+        Err(Unfinished::Ask { bits: old.permissions(), writable })
+    }
+
+    /// Whether the target has all that the source has. A symlink must also say the same, and where
+    /// times are not kept the contents must be the same.
+    pub(super) fn is_same(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<bool, Unfinished> {
+        let times_tell = self.attrs.times_tell();
+        if !attrs::looks_complete(source, old, times_tell) {
+            return Ok(false);
+        }
+        match source.kind() {
+            Kind::Symlink => {
+                let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
+                Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
+            }
+            Kind::File if !times_tell => {
+                let (from, _) = open_source(self.job.plan, dirs, name)?;
+                // One that cannot be read is made anew.
+                let Ok(to) = file::open_source(&dirs.target, target_name, false) else {
+                    return Ok(false);
+                };
+                Ok(data::same(from.as_fd(), to.as_fd())?)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Sets right what a complete entry lacks.
+    pub(super) fn mend(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<(), Fault> {
+        let to = (dirs.target.as_fd(), target_name);
+        if dirs.follow && source.kind() == Kind::File {
+            // By its name it would be the symlink that leads to it.
+            let from =
+                file::open_source(&dirs.source, name, true).map_err(Step::OpenSource.fault())?;
+            return self.attrs.mend(Node::Open(from.as_fd()), to, source, old);
+        }
+        self.attrs.mend(Node::Named(dirs.source.as_fd(), name), to, source, old)
+    }
+
+    /// Whether a copier died when it had begun this entry and did not come to count and tell it.
+    pub(super) fn was_begun(&self, name: &CStr) -> bool {
+        let begun = self.job.begun;
+        !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
+    }
+
+    /// Whether that was under its final name, which was free, so that what stands there is this run's
+    /// and half done.
+    pub(super) fn was_begun_new(&self, name: &CStr) -> bool {
+        let begun = self.job.begun_new;
+        !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
+    }
+
+    /// Whether what stood there was written into, and is half done.
+    pub(super) fn was_begun_over(&self, name: &CStr) -> bool {
+        let begun = self.job.begun_over;
+        !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
+    }
+}

@@ -1,0 +1,61 @@
+//! The file that is written, and how that ended.
+
+use super::data::Unfinished;
+use super::dirs::Dirs;
+use super::file::{Done, changed};
+use crate::ipc::report::{Fault, Step};
+use crate::sys::file::{self, Kind, Stat};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How an entry was filled.
+pub(super) enum Filled {
+    /// As the source is, perhaps but for something that leaves it whole.
+    Whole(Option<Fault>),
+    /// The source did not stay as it was while it was read.
+    Changed,
+}
+
+impl Filled {
+    /// The entry's end.
+    pub(super) fn into_done(self) -> Result<Done, Unfinished> {
+        match self {
+            Filled::Whole(None) => Ok(Done::Copied),
+            Filled::Whole(Some(lacking)) => Err(lacking.into()),
+            Filled::Changed => Err(changed()),
+        }
+    }
+}
+
+/// The file that is written.
+pub(super) enum Sink {
+    /// It was made for that.
+    New(OwnedFd),
+    /// It stood there, and was this.
+    Old(OwnedFd, Stat),
+}
+
+impl Sink {
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        match self {
+            Sink::New(file) | Sink::Old(file, _) => file.as_fd(),
+        }
+    }
+
+    /// The device that it is on: a symlink may lead to it from another.
+    pub(super) fn device(&self, dirs: &Dirs) -> u64 {
+        match self {
+            Sink::New(_) => dirs.traits.device,
+            Sink::Old(_, old) => old.identity().0,
+        }
+    }
+
+    /// Whether it takes bytes one after the other, and has no size.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Sink::Old(_, old) if old.kind() != Kind::File)
+    }
+
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let (Sink::New(file) | Sink::Old(file, _)) = self;
+        file::close(file).map_err(Step::Close.fault())
+    }
+}

@@ -1,0 +1,32 @@
+//! The names of backups, as GNU's tools give them.
+
+/// `a` and 12 of `a.~12~`.
+pub(crate) fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
+    let name = name.strip_suffix(b"~")?;
+    let tilde = name.iter().rposition(|&byte| byte == b'~')?;
+    let digits = std::str::from_utf8(&name[tilde + 1..]).ok()?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) || digits.starts_with('0') {
+        return None;
+    }
+    Some((name[..tilde].strip_suffix(b".")?, digits.parse().ok()?))
+}
+
+/// What is appended to a name for its backup with this number.
+pub(crate) fn numbered_suffix(number: u64) -> String {
+    format!(".~{number}~")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numbered_backup_is_told_from_other_names() {
+        assert_eq!(split_number(b"a.~1~"), Some((&b"a"[..], 1)));
+        assert_eq!(split_number(b"a.~2~.~10~"), Some((&b"a.~2~"[..], 10)));
+        for other in [&b"a~"[..], b"a.~~", b"a.~x~", b"a.~01~", b"a~1~", b".~1", b"a.~-1~", b"~1~"]
+        {
+            assert_eq!(split_number(other), None, "{}", other.escape_ascii());
+        }
+    }
+}

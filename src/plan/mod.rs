@@ -1,0 +1,296 @@
+//! From wishes to a plan: what will be copied where, fixed before the first fork.
+//!
+//! Here the disk is looked at and nothing on it is changed, but for the folders that `--parents`
+//! wants. Every reason to refuse the run is found here, so that a refusal never leaves anything half
+//! done.
+
+mod as_cp;
+pub(crate) mod backup_name;
+mod operand;
+mod planner;
+
+use crate::error::Refusal;
+use crate::options::{Dereference, Manner, Options, Wishes};
+use crate::sys::Errno;
+use crate::sys::file::{self, Identity, Stat};
+use planner::Planner;
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The most copiers that may be asked for.
+pub const JOBS_MAX: u16 = 512;
+
+/// What will be done.
+pub struct Plan {
+    /// The things that the user named, each with its place in the target.
+    pub entries: Vec<Entry>,
+    /// The entries in the order in which they must be copied: what is in one wave may be copied
+    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), or two
+    /// sources have one name; the last one named wins, as with cp.
+    pub waves: Vec<Range<u32>>,
+    /// How it will be done.
+    pub wishes: Wishes,
+    /// The permission bits that are taken away from what has none of its own to keep.
+    pub umask: u32,
+    /// Folders above sources that `--parents` is about, the upper ones first.
+    pub parents: Vec<Parent>,
+    /// What is to be told on the way, in its order.
+    pub notes: Vec<Note>,
+    /// How many copiers at most.
+    pub jobs: u16,
+    /// The directories that the user named, if there are several: cp copies none of them again below
+    /// a later one.
+    named_dirs: HashMap<Identity, u32>,
+    dirs: Vec<OwnedFd>,
+}
+
+/// Something that the plan has to say.
+pub struct Note {
+    /// The entry that comes next.
+    pub before: u32,
+    /// Its text.
+    pub text: String,
+    /// What it is.
+    pub kind: NoteKind,
+}
+
+/// What a note of the plan is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoteKind {
+    /// What the user should know, though it is no reason to refuse.
+    Warning,
+    /// What cannot be copied, though all else can: only cp begins nevertheless.
+    Failure,
+    /// What `-v` says already now, of folders that were made for `--parents` for example.
+    Announcement,
+}
+
+/// A folder above a source, and the one in the target that was made for it.
+#[derive(Clone)]
+pub struct Parent {
+    /// As the user named it.
+    pub source: PathBuf,
+    /// What it is to become.
+    pub target: PathBuf,
+    /// Whether it was made for this run.
+    pub new: bool,
+}
+
+/// One thing that the user named, and what it is to become.
+pub struct Entry {
+    /// Its name in its source directory; `.` if it has none of its own (`/`, `.`, `SRC/`).
+    pub source_name: CString,
+    /// Its name in its target directory; `.` for the contents of a directory (`SRC/.`).
+    pub target_name: CString,
+    /// The source as the user named it.
+    pub source_shown: PathBuf,
+    /// The target as the user would name it.
+    pub target_shown: PathBuf,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// The file system that it is on.
+    pub device: u64,
+    /// The earlier entries that become the same file: if one of them was copied, this one is not.
+    pub again: Vec<u32>,
+    /// Whether it is what the symlink leads to that is copied.
+    pub follow: bool,
+    /// What the source was before the target was made in it: only cp puts up with that.
+    pub into_itself: Option<Stat>,
+    /// The file that it would be written into, if that may have other names.
+    written: Option<Identity>,
+    /// What is copied.
+    identity: Identity,
+    source_dir: usize,
+    target_dir: usize,
+}
+
+impl Plan {
+    /// Looks at what the user named and decides; touches nothing.
+    pub fn make(options: &Options) -> Result<Self, Refusal> {
+        let mut planner = Planner::new(options);
+        let planned = match options.wishes.manner {
+            Manner::Pcopy => planner.add_all(&options.operands),
+            Manner::Cp => planner.add_all_as_cp(&options.operands),
+        };
+        let planned = planned.and_then(|()| planner.set_context());
+        if planned.is_err() {
+            give_back(&planner.made);
+        }
+        planned?;
+        Ok(Self {
+            waves: waves(&planner.entries, &planner.notes, &options.wishes),
+            wishes: options.wishes.clone(),
+            umask: crate::sys::process::umask(),
+            jobs: options.jobs.unwrap_or_else(default_jobs),
+            parents: std::mem::take(&mut planner.made),
+            notes: std::mem::take(&mut planner.notes),
+            named_dirs: planner.named_dirs,
+            entries: planner.entries,
+            dirs: planner.dirs,
+        })
+    }
+
+    /// The entry before `entry` that is this directory, which must not be copied again below it.
+    pub fn earlier_dir(&self, entry: u32, dir: Identity) -> Option<&Entry> {
+        let earlier = self.named_dirs.get(&dir).filter(|&&earlier| earlier < entry)?;
+        self.entries.get(*earlier as usize)
+    }
+
+    /// Whether [`earlier_dir`](Self::earlier_dir) need be asked.
+    pub fn has_earlier_dirs(&self) -> bool {
+        self.named_dirs.len() > 1
+    }
+
+    /// Removes what was made for the plan, which is not carried out.
+    pub fn give_back(&self) {
+        give_back(&self.parents);
+    }
+
+    /// The directory that `entry`'s source is in.
+    pub fn source_dir(&self, entry: &Entry) -> BorrowedFd<'_> {
+        self.dirs[entry.source_dir].as_fd()
+    }
+
+    /// Opens the directory at `path` from the directory that `entry`'s source is in. Symlinks on the
+    /// way are followed only if all are.
+    pub fn open_source(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.wishes.dereference {
+            Dereference::Always => file::open_dir_following(self.source_dir(entry), path),
+            _ => file::open_dir_beneath(self.source_dir(entry), path),
+        }
+    }
+
+    /// Opens the directory at `path` from the directory that `entry`'s target is in. Symlinks on the
+    /// way are followed only if the user wants them to stand for directories.
+    pub fn open_target(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
+        if self.wishes.keep_directory_symlink {
+            file::open_dir_following(self.target_dir(entry), path)
+        } else {
+            file::open_dir_beneath(self.target_dir(entry), path)
+        }
+    }
+
+    /// The same, only to reach what is in it by name: it need not be readable.
+    pub fn reach_target(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
+        if self.wishes.keep_directory_symlink {
+            return self.open_target(entry, path);
+        }
+        file::reach_dir_beneath(self.target_dir(entry), path)
+    }
+
+    /// The directory that `entry`'s target is in; it exists.
+    pub fn target_dir(&self, entry: &Entry) -> BorrowedFd<'_> {
+        self.dirs[entry.target_dir].as_fd()
+    }
+}
+
+impl Entry {
+    /// How the user would name the source at `path`, which begins with this entry's source name.
+    pub fn show_source(&self, path: &[u8]) -> Vec<u8> {
+        show(&self.source_shown, path)
+    }
+
+    /// How the user would name, in the end, the target of the source at `path`.
+    pub fn show_target(&self, path: &[u8]) -> Vec<u8> {
+        show(&self.target_shown, path)
+    }
+}
+
+/// `shown` in place of the first component of `path`.
+fn show(shown: &Path, path: &[u8]) -> Vec<u8> {
+    let mut whole = shown.as_os_str().as_bytes().to_vec();
+    if let Some(slash) = path.iter().position(|&byte| byte == b'/') {
+        if whole.last() == Some(&b'/') {
+            whole.pop();
+        }
+        whole.extend_from_slice(&path[slash..]);
+    }
+    whole
+}
+
+fn give_back(made: &[Parent]) {
+    for parent in made.iter().filter(|parent| parent.new).rev() {
+        if std::fs::remove_dir(&parent.target).is_err() {
+            // Somebody uses it already.
+        }
+    }
+}
+
+/// Many more copiers than processors cost nothing while all is in memory, and on a cold disk they
+/// keep its queue full: measured cold, 2 copiers 12 s, 8 copiers 7 s.
+fn default_jobs() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(processors.saturating_mul(2).clamp(8, 32)).unwrap_or(8)
+}
+
+/// Cuts the entries wherever one may write into what another of its wave does.
+fn waves(entries: &[Entry], notes: &[Note], wishes: &Wishes) -> Vec<Range<u32>> {
+    // Who reads what cp says finds it in the order of the sources.
+    let stops: HashSet<u32> = match wishes.manner {
+        Manner::Cp => notes.iter().map(|note| note.before).collect(),
+        Manner::Pcopy => HashSet::new(),
+    };
+    // What is written into one file under two names, or into another source, has an order, and so has
+    // what takes the name of another's backup.
+    let mut users: HashMap<Identity, u32> = HashMap::new();
+    let written = entries.iter().filter_map(|entry| entry.written);
+    let known: HashSet<Identity> = written.clone().collect();
+    let read = entries.iter().map(|entry| entry.identity).filter(|source| known.contains(source));
+    written.chain(read).for_each(|file| *users.entry(file).or_default() += 1);
+    let names: HashSet<_> = match wishes.backup {
+        Some(_) => {
+            entries.iter().map(|entry| (entry.target_dir, entry.target_name.to_bytes())).collect()
+        }
+        None => HashSet::new(),
+    };
+    let is_backup = |entry: &Entry| {
+        let Some(backup) = &wishes.backup else { return false };
+        let name = entry.target_name.to_bytes();
+        let simple = name.strip_suffix(backup.suffix.as_encoded_bytes());
+        let numbered = backup_name::split_number(name).map(|(name, _)| name);
+        simple.or(numbered).is_some_and(|of| names.contains(&(entry.target_dir, of)))
+    };
+    let shares = |entry: &Entry| {
+        let is_one_of_many = entry.written.is_some_and(|file| users[&file] > 1);
+        wishes.in_place && is_one_of_many || is_backup(entry)
+    };
+    let merges = |entry: &Entry| entry.target_name.as_c_str() == c"." || shares(entry);
+    let mut waves: Vec<Range<u32>> = Vec::new();
+    let mut places = HashSet::new(); // of the last wave
+    for (number, entry) in (0..).zip(entries) {
+        let alone = merges(entry)
+            || stops.contains(&number)
+            || waves.last().is_none_or(|wave| merges(&entries[wave.start as usize]))
+            || places.contains(&(entry.target_dir, &entry.target_name));
+        match waves.last_mut() {
+            Some(wave) if !alone => wave.end += 1,
+            _ => {
+                places.clear();
+                waves.push(number..number + 1);
+            }
+        }
+        places.insert((entry.target_dir, &entry.target_name));
+    }
+    waves
+}
+
+/// The identity of an open directory and of all directories above it, up to the root.
+pub fn ancestors(dir: BorrowedFd<'_>) -> impl Iterator<Item = Identity> {
+    let mut next = file::stat_fd(dir).ok().map(|stat| stat.identity());
+    let mut at = dir.try_clone_to_owned().ok();
+    std::iter::from_fn(move || {
+        let identity = next.take()?;
+        let parent = file::open_parent(at.take()?).ok();
+        next = parent
+            .as_ref()
+            .and_then(|parent| file::stat_fd(parent).ok())
+            .map(|stat| stat.identity())
+            .filter(|&parent| parent != identity); // the parent of the root is the root
+        at = parent;
+        Some(identity)
+    })
+}

@@ -1,0 +1,108 @@
+//! The C library's reader of options, for a command line that must be read exactly as GNU's tools
+//! read theirs: long names may be cut short, operands and options may be mixed, and
+//! `POSIXLY_CORRECT` ends that.
+
+use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// Whether an option takes an argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// None.
+    Nothing,
+    /// One, joined to it or after it.
+    Argument,
+    /// One if it is joined to it.
+    Perhaps,
+}
+
+/// An option: its long name, its letter (or any number above 255), and what it takes.
+pub type Known = (&'static CStr, u32, Takes);
+
+/// What stood on a command line.
+#[derive(Debug)]
+pub struct Read {
+    /// The options in their order, by letter, each with its argument.
+    pub options: Vec<(u32, Option<OsString>)>,
+    /// All the rest.
+    pub operands: Vec<OsString>,
+}
+
+/// What getopt_long(3) returns for what it has complained of.
+const WRONG: c_int = b'?' as c_int;
+
+unsafe extern "C" {
+    /// The argument of the option that was just returned.
+    static mut optarg: *mut c_char;
+    /// The index of the next word; after the last option, of the first operand.
+    static mut optind: c_int;
+}
+
+/// Reads `arguments`, the first of which is the program's name; `letters` is getopt's short string.
+///
+/// `None` if something is wrong, of which the library has told on standard error. Works once in a
+/// process, before it has a second thread: the library keeps its place in variables of its own.
+pub fn read(arguments: &[OsString], letters: &CStr, long: &[Known]) -> Option<Read> {
+    let words: Vec<CString> = arguments
+        .iter()
+        .map(|word| CString::new(word.as_bytes()).unwrap_or_default()) // no argument has a NUL
+        .collect();
+    let mut vector: Vec<*mut c_char> = words.iter().map(|word| word.as_ptr().cast_mut()).collect();
+    vector.push(std::ptr::null_mut());
+    let mut table: Vec<libc::option> = long
+        .iter()
+        .map(|&(name, letter, takes)| libc::option {
+            name: name.as_ptr(),
+            has_arg: match takes {
+                Takes::Nothing => 0,
+                Takes::Argument => 1,
+                Takes::Perhaps => 2,
+            },
+            flag: std::ptr::null_mut(),
+            val: c_int::try_from(letter).unwrap_or(WRONG),
+        })
+        .collect();
+    // SAFETY: all fields are numbers and pointers, for which zero bits are a value; the table ends so.
+    table.push(unsafe { std::mem::zeroed() });
+    let count = c_int::try_from(words.len()).ok()?;
+    let mut options = Vec::new();
+    loop {
+        // SAFETY: the vector has `count` strings and a null pointer behind them, the table ends in
+        // zeros, and both outlive the call, which moves pointers within the vector and writes to
+        // no string.
+        let letter = unsafe {
+            libc::getopt_long(
+                count,
+                vector.as_mut_ptr(),
+                letters.as_ptr(),
+                table.as_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        match letter {
+            -1 => break,
+            WRONG => return None,
+            _ => {}
+        }
+        // SAFETY: there is a single thread, so nobody else moves it; it points into one of `words`.
+        let argument = unsafe { text(optarg) };
+        options.push((u32::try_from(letter).ok()?, argument));
+    }
+    // SAFETY: there is a single thread.
+    let first = usize::try_from(unsafe { optind }).ok()?;
+    let operands = vector.get(first..words.len())?;
+    // SAFETY: the pointers of the vector are those of `words`, in another order.
+    let operands = operands.iter().filter_map(|&word| unsafe { text(word) }).collect();
+    Some(Read { options, operands })
+}
+
+/// # Safety
+///
+/// `word` must be null or point to a string that ends in a NUL.
+unsafe fn text(word: *const c_char) -> Option<OsString> {
+    if word.is_null() {
+        return None;
+    }
+    // SAFETY: the caller has promised it.
+    Some(OsString::from_vec(unsafe { CStr::from_ptr(word) }.to_bytes().to_vec()))
+}
