@@ -2,6 +2,7 @@
 // Each test file uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 
+pub mod as_cp;
 pub mod chance;
 pub mod dead_disk;
 pub mod everywhere;

@@ -1,0 +1,289 @@
+//! The program under the name of cp, and cp itself, in sandboxes that are alike.
+
+use super::things::{plain_program, set_times};
+use super::{Entry, PCOPY, Run, Sandbox, is_root, listing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Who copies, with how many processes: what must not matter.
+const WAYS: [(User, &str); 4] =
+    [(User::Same, "1"), (User::Same, "2"), (User::Same, "8"), (User::Plain, "2")];
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum User {
+    /// Whoever runs the tests.
+    Same,
+    /// Nobody, to whom the whole sandbox belongs.
+    Plain,
+}
+
+impl Sandbox {
+    /// The program under the name of cp, in the sandbox, not yet started.
+    pub fn cp_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        self.named_cp(Path::new(PCOPY), arguments)
+    }
+
+    /// Runs the program under the name of cp to its end.
+    pub fn cp<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
+        self.run(self.cp_command(arguments))
+    }
+
+    /// The same, with answers to its questions.
+    pub fn cp_told<A: AsRef<OsStr>>(
+        &self,
+        answers: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run<'_> {
+        let mut command = self.cp_command(arguments);
+        command.stdin(input(answers));
+        self.run(command)
+    }
+
+    /// Runs the program under the name of cp as a user without any rights, who owns the sandbox.
+    pub fn plain_cp<A: AsRef<OsStr>>(
+        &self,
+        answers: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run<'_> {
+        self.give_to_plain_user();
+        let mut command = self.named_cp(plain_program(), arguments);
+        command.stdin(input(answers));
+        become_plain(&mut command);
+        self.run(command)
+    }
+
+    fn named_cp<A: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut command = Command::new(program);
+        command.arg0("cp").args(arguments).current_dir(self.path("")).stdin(Stdio::null());
+        for variable in ["VERSION_CONTROL", "SIMPLE_BACKUP_SUFFIX", "POSIXLY_CORRECT", "PCOPY_JOBS"]
+        {
+            command.env_remove(variable);
+        }
+        command.env("LC_ALL", "C");
+        command
+    }
+}
+
+/// Standard input with a text in it.
+pub fn input(text: &str) -> Stdio {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file.into()
+}
+
+fn become_plain(command: &mut Command) {
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+}
+
+/// A command line for both, and what it runs among.
+#[derive(Default)]
+pub struct Line<'a> {
+    pub words: Vec<&'a OsStr>,
+    pub answers: &'a str,
+    pub variables: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Line<'a> {
+    /// From words with spaces between; `''` is an empty one.
+    pub fn of(line: &'a str) -> Self {
+        let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
+        Self { words: words.map(OsStr::new).collect(), ..Self::default() }
+    }
+}
+
+/// Each of the options with each of the operands.
+pub fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
+    let with = |option: &&str| operands.iter().map(|names| format!("{option} {names}")).collect();
+    options.iter().map(with).collect::<Vec<Vec<_>>>().concat()
+}
+
+/// Fails unless pcopy does and says what cp does and says in each of these lines, for everybody and
+/// any number of copiers.
+#[track_caller]
+pub fn same_as_cp<L: AsRef<str>>(plant: impl Fn(&Sandbox), lines: impl IntoIterator<Item = L>) {
+    let lines: Vec<L> = lines.into_iter().collect();
+    let wrong: Vec<_> =
+        lines.iter().filter_map(|line| compare(&plant, &Line::of(line.as_ref())).err()).collect();
+    assert!(wrong.is_empty(), "{} of {} lines\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+/// The same for one line of any kind; returns what cp made of it.
+#[track_caller]
+pub fn line_same_as_cp(plant: impl Fn(&Sandbox), line: &Line<'_>) -> End {
+    compare(&plant, line).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+fn compare(plant: &impl Fn(&Sandbox), line: &Line<'_>) -> Result<End, String> {
+    let mut last = None;
+    for user in [User::Same, User::Plain] {
+        let theirs = end(plant, &reference(), user, None, line);
+        for (_, jobs) in WAYS.into_iter().filter(|way| way.0 == user) {
+            let program = if user == User::Plain { plain_program() } else { Path::new(PCOPY) };
+            let ours = end(plant, program, user, Some(jobs), line);
+            if ours != theirs {
+                let words = line.words.join(OsStr::new(" "));
+                return Err(format!(
+                    "--- cp {} {:?} with {jobs} copiers as {user:?}\n{}",
+                    words.to_string_lossy(),
+                    line.variables,
+                    theirs.difference(&ours)
+                ));
+            }
+        }
+        last = Some(theirs);
+    }
+    Ok(last.unwrap())
+}
+
+/// The cp to compare with: the one that is installed, or that `PCOPY_CP` names.
+fn reference() -> PathBuf {
+    std::env::var_os("PCOPY_CP").unwrap_or("cp".into()).into()
+}
+
+/// Whether it is from before 9.2, which said some things in other words.
+pub fn reference_is_old() -> bool {
+    static OLD: OnceLock<bool> = OnceLock::new();
+    *OLD.get_or_init(|| {
+        let asked = Command::new(reference()).args(["--debug", "--version"]).output().unwrap();
+        !asked.status.success()
+    })
+}
+
+/// What a run did and said; the lines sorted, for with several copiers they come in any order.
+#[derive(PartialEq, Debug)]
+pub struct End {
+    pub code: Option<i32>,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+    pub tree: BTreeMap<PathBuf, State>,
+}
+
+impl End {
+    /// What cp did and pcopy did not, or the other way round.
+    fn difference(&self, ours: &Self) -> String {
+        let mut text = String::new();
+        if (self.code, &self.stdout, &self.stderr) != (ours.code, &ours.stdout, &ours.stderr) {
+            for (who, end) in [("cp", self), ("pcopy", ours)] {
+                writeln!(text, "{who}: {:?} {:?} {:?}", end.code, end.stdout, end.stderr).unwrap();
+            }
+        }
+        let paths: BTreeSet<_> = self.tree.keys().chain(ours.tree.keys()).collect();
+        for path in paths {
+            let (theirs, ours) = (self.tree.get(path), ours.tree.get(path));
+            if theirs != ours {
+                writeln!(text, "{path:?}\n  cp: {theirs:?}\n  pcopy: {ours:?}").unwrap();
+            }
+        }
+        text
+    }
+}
+
+/// An entry as it stands in the end.
+#[derive(PartialEq, Debug)]
+pub struct State {
+    pub entry: Entry,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// The first name of the same inode.
+    pub one_with: PathBuf,
+    /// Whether what had the name before is still that inode.
+    pub stayed: bool,
+}
+
+fn end(
+    plant: &impl Fn(&Sandbox),
+    program: &Path,
+    user: User,
+    jobs: Option<&str>,
+    line: &Line<'_>,
+) -> End {
+    let env = Sandbox::new();
+    plant(&env);
+    age(&env);
+    if user == User::Plain {
+        env.give_to_plain_user();
+    }
+    let before = held(&env);
+    let mut command = env.named_cp(program, &line.words);
+    command.envs(line.variables.iter().copied()).stdin(input(line.answers));
+    if let Some(jobs) = jobs {
+        command.env("PCOPY_JOBS", jobs);
+    }
+    if user == User::Plain {
+        become_plain(&mut command);
+    }
+    let run = env.run(command);
+    let lines = |text: &str| {
+        let mut lines: Vec<_> = text.replace("? ", "?\n").lines().map(in_new_words).collect();
+        lines.sort();
+        lines
+    };
+    let mut tree = states(&env, &before);
+    if !run.status.success() {
+        // A name that comes and goes again where something fails shows in the folder's time.
+        let dirs = tree.values_mut().filter(|state| state.entry.mode & 0o170_000 == 0o040_000);
+        dirs.for_each(|state| state.entry.modified = (0, 0));
+    }
+    End { code: run.status.code(), stdout: lines(&run.stdout), stderr: lines(&run.stderr), tree }
+}
+
+/// A line without what an old cp does not say.
+fn in_new_words(line: &str) -> String {
+    let ending = line.find(" with non-directory '").filter(|_| reference_is_old());
+    line[..ending.map_or(line.len(), |at| at + " with non-directory".len())].to_owned()
+}
+
+/// What a test planted was there long ago; times that the test has set itself stay.
+fn age(env: &Sandbox) {
+    for (path, entry) in listing(&env.path("")).into_iter().rev() {
+        if entry.modified.0 > RECENT {
+            set_times(&env.path(path), (100, 7), (100, 7));
+        }
+    }
+}
+
+/// Times below are a test's own, in seconds.
+const RECENT: i64 = 1_000_000;
+
+/// The inodes by name, each held open so that its number cannot be given to another.
+fn held(env: &Sandbox) -> BTreeMap<PathBuf, (u64, File)> {
+    let hold = |path: PathBuf| {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(env.path(&path));
+        let file = file.unwrap();
+        (path, (file.metadata().unwrap().ino(), file))
+    };
+    env.listing("").into_keys().map(hold).collect()
+}
+
+fn states(env: &Sandbox, before: &BTreeMap<PathBuf, (u64, File)>) -> BTreeMap<PathBuf, State> {
+    let mut first: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    let mut states = BTreeMap::new();
+    for (path, mut entry) in env.listing("") {
+        if entry.modified.0 > RECENT {
+            entry.modified = (i64::MAX, 0); // touched just now
+        }
+        let metadata = fs::symlink_metadata(env.path(&path)).unwrap();
+        let inode = metadata.ino();
+        let one_with = first.entry(inode).or_insert(path.clone()).clone();
+        let stayed = before.get(&path).is_some_and(|(old, _)| *old == inode);
+        let owner = (metadata.uid(), metadata.gid());
+        states.insert(path, State { entry, owner, one_with, stayed });
+    }
+    states
+}
