@@ -8,6 +8,7 @@ pub mod dead_disk;
 pub mod everywhere;
 pub mod images;
 pub mod live;
+pub mod planted;
 pub mod terminal;
 pub mod things;
 
