@@ -86,7 +86,7 @@ impl Supervisor<'_> {
                 match wish {
                     Wish::End(number) => return Err(number),
                     Wish::Halt if signals::halt_self().is_err() => return Ok(false),
-                    Wish::Halt | Wish::Proceed => self.show(question), // the shell has written over it
+                    Wish::Proceed => self.show(question), // the shell has written below it
                     _ => {}
                 }
             }
