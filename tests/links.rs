@@ -731,3 +731,33 @@ fn a_run_killed_at_any_moment_can_be_completed_with_its_links() {
     }
     assert!(hits >= 10, "only {hits} of 30 runs were hit");
 }
+
+#[test]
+fn names_in_sources_that_are_copied_one_after_the_other_stay_one_file() {
+    for jobs in ["1", "8"] {
+        let env = Sandbox::new();
+        env.tree("a", ["file f 100", "file sub/only 10"]).tree("b", ["file own 10", "dir deep"]);
+        env.tree("c", ["file own 20"]);
+        for name in ["b/g", "b/deep/h", "c/i"] {
+            fs::hard_link(env.path("a/f"), env.path(name)).unwrap();
+        }
+
+        fs::create_dir(env.path("dst")).unwrap();
+        env.pcopy(["-j", jobs, "a/.", "b/.", "c/.", "dst"]).exits(0);
+        let inodes = ["f", "g", "deep/h", "i"].map(|name| inode(env.path("dst").join(name)));
+        assert!(inodes.iter().all(|inode| *inode == inodes[0]), "{inodes:?}");
+    }
+}
+
+#[test]
+fn a_name_whose_place_another_source_has_taken_leads_nobody() {
+    let env = Sandbox::new();
+    env.tree("a", ["text f one"]).tree("b", ["text f two", "dir deep"]);
+    fs::hard_link(env.path("a/f"), env.path("b/deep/g")).unwrap();
+    fs::create_dir(env.path("dst")).unwrap();
+
+    env.pcopy(["a/.", "b/.", "dst"]).exits(0);
+
+    let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
+    assert_eq!((text("dst/f"), text("dst/deep/g")), ("two".to_owned(), "one".to_owned()));
+}

@@ -161,7 +161,9 @@ impl Walker<'_> {
                 dir
             }
         };
-        leader_at(dir, self.target_name(member))
+        let leader = leader_at(dir, self.target_name(member))?;
+        let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
+        is_it.then_some(leader)
     }
 
     /// What a member is called in the target: at the top as the user wants it.

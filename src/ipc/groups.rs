@@ -7,6 +7,7 @@
 
 use super::task::{Place, split_last};
 use crate::sys::file::Identity;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 
@@ -22,16 +23,19 @@ pub enum Role {
 }
 
 /// Names by inode.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Groups {
     text: Vec<u8>,
     dirs: Vec<Dir>,
     names: Vec<Name>,
     /// Where in `names` each group begins that has a follower.
     starts: Vec<usize>,
+    /// What the names of an earlier wave were when it had ended, by where their text is.
+    known: HashMap<usize, Identity>,
 }
 
 /// A directory with such names in it, or one of several such records for it.
+#[derive(Clone)]
 struct Dir {
     text: usize,
     source_bytes: usize,
@@ -43,6 +47,7 @@ struct Dir {
     device: u64,
 }
 
+#[derive(Clone)]
 struct Name {
     inode: u64,
     text: usize,
@@ -59,6 +64,8 @@ pub struct Member {
     pub dir: u32,
     /// What it is to the others.
     pub role: Role,
+    /// What it must be in the target, if it is of an earlier wave: another may have taken its place.
+    pub known: Option<Identity>,
 }
 
 impl Groups {
@@ -77,6 +84,30 @@ impl Groups {
         let text = self.put(name);
         self.text.push(0);
         self.names.push(Name { inode, text, dir, role });
+    }
+
+    /// Adds a name of an earlier wave, which was `target` when that had ended.
+    pub fn add_known(&mut self, identity: Identity, place: Place<'_>, target: Identity) {
+        self.add(identity, place, true, Role::Found);
+        if let Some(name) = self.names.last() {
+            self.known.insert(name.text, target);
+        }
+    }
+
+    /// The inodes of all names.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.names.iter().map(|name| self.identity_of(name))
+    }
+
+    /// The names of this wave that others can become links to: each with its inode, its entry and its
+    /// source path.
+    pub fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
+        let leads =
+            |name: &&Name| name.role != Role::Follower && !self.known.contains_key(&name.text);
+        self.names.iter().filter(leads).map(|name| {
+            let (entry, path) = self.path_of(name);
+            (self.identity_of(name), entry, path)
+        })
     }
 
     /// How many names were gathered.
@@ -130,7 +161,12 @@ impl Groups {
         self.names[self.starts[group]..]
             .iter()
             .take_while(move |name| self.identity_of(name) == identity)
-            .map(|name| Member { name: self.name(name).to_owned(), dir: name.dir, role: name.role })
+            .map(|name| Member {
+                name: self.name(name).to_owned(),
+                dir: name.dir,
+                role: name.role,
+                known: self.known.get(&name.text).copied(),
+            })
     }
 
     /// The directory with this number, and whether its target stood there before the round.
@@ -141,15 +177,17 @@ impl Groups {
 
     /// The names that this round has made, by entry and source path.
     pub fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
-        self.names.iter().filter(|name| name.role == Role::Made).map(|name| {
-            let dir = self.place_of(&self.dirs[name.dir as usize]);
-            let mut path = dir.source.to_vec();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(self.name(name).to_bytes());
-            (dir.entry, path)
-        })
+        self.names.iter().filter(|name| name.role == Role::Made).map(|name| self.path_of(name))
+    }
+
+    fn path_of(&self, name: &Name) -> (u32, Vec<u8>) {
+        let dir = self.place_of(&self.dirs[name.dir as usize]);
+        let mut path = dir.source.to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(self.name(name).to_bytes());
+        (dir.entry, path)
     }
 
     fn add_dir(&mut self, at: Place<'_>, existed: bool, device: u64) {

@@ -44,6 +44,8 @@ pub(super) struct Ledger {
     pub(super) built: Vec<LeftDir>,
     /// Names of files that have several, as this round has met them.
     pub(super) groups: Groups,
+    /// Those of earlier waves to which names of this one can become links.
+    pub(super) earlier: Groups,
     /// Directories that the run has made under their final names, by `place_mark`.
     pub(super) made: HashSet<u64>,
     /// Entries of the plan of which nothing was made.
@@ -138,7 +140,7 @@ impl Ledger {
         let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
         self.put_off.clear();
-        let groups = std::mem::take(&mut self.groups);
+        let groups = std::mem::replace(&mut self.groups, self.earlier.clone());
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;
         let again = (new.len() + made.len()) as u64;
@@ -168,11 +170,16 @@ impl Ledger {
         self.made_before = 0;
     }
 
-    /// Ends a wave; the links of the next one are its own.
-    pub(super) fn end_wave(&mut self, whole: &Totals) {
+    /// Ends a wave; its names of files that have several are returned.
+    pub(super) fn end_wave(&mut self, whole: &Totals) -> Groups {
         self.end_phase(whole);
-        self.groups = Groups::default();
         self.agreed.clear();
+        std::mem::take(&mut self.groups)
+    }
+
+    /// Begins another wave, with what the earlier ones have made in mind.
+    pub(super) fn begin_wave(&mut self) {
+        self.groups = self.earlier.clone();
     }
 
     /// The numbers of the whole run, given those of its last round.

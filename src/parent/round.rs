@@ -5,6 +5,7 @@ use crate::error::Unavailable;
 use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::firsts::Firsts;
+use crate::ipc::groups::Groups;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
@@ -75,7 +76,13 @@ pub(super) struct Round {
 
 impl Round {
     /// A ring with its first task in it, and nobody yet to take it.
-    pub(super) fn begin(plan: &Plan, first: Task<'_>) -> Result<Self, Unavailable> {
+    ///
+    /// Names of the files of `earlier` are put off, to become links to what these have become.
+    pub(super) fn begin(
+        plan: &Plan,
+        first: Task<'_>,
+        earlier: &Groups,
+    ) -> Result<Self, Unavailable> {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
@@ -92,6 +99,11 @@ impl Round {
         let turns = plan.wishes.in_place.then(Turns::create).transpose();
         let turns = turns.map_err(Unavailable::because("make the turns"))?;
         let firsts = firsts.map_err(out_of_memory("make the table of links"))?;
+        if let Some(firsts) = &firsts {
+            for identity in earlier.identities() {
+                firsts.is_first(identity); // from now on no other is
+            }
+        }
         let mut root = Vec::new();
         first.encode(&mut root);
         ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;

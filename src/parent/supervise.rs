@@ -15,14 +15,17 @@ use crate::copier::{self, Job};
 use crate::error::Unavailable;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::Forecast;
-use crate::ipc::task::Task;
+use crate::ipc::groups::Groups;
+use crate::ipc::task::{Place, Task, split_last};
 use crate::options::{Manner, Way};
 use crate::outcome::{End, Outcome};
 use crate::plan::{Note, NoteKind, Plan};
-use crate::sys::describe;
+use crate::sys::file;
 use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid};
 use crate::sys::signals::{self, Signals, Wish};
+use crate::sys::{Errno, describe};
+use std::ffi::CString;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -71,6 +74,7 @@ impl<'a> Supervisor<'a> {
             while let Some(note) = notes.next_if(|note| note.before <= wave.start) {
                 self.tell_note(note);
             }
+            self.ledger.begin_wave();
             let end = self.wave(wave).unwrap_or_else(|unavailable| {
                 self.screen.error(&unavailable.to_string());
                 self.claim.give_back(self.plan);
@@ -79,10 +83,11 @@ impl<'a> Supervisor<'a> {
             if end != End::Finished {
                 return end; // all stays as it is, for the same command to go on with
             }
-            self.ledger.end_wave(&self.totals);
+            let names = self.ledger.end_wave(&self.totals);
             if let Some(end) = self.finish() {
                 return end;
             }
+            self.keep_in_mind(&names);
         }
         notes.for_each(|note| self.tell_note(note));
         self.finish_parents();
@@ -98,6 +103,31 @@ impl<'a> Supervisor<'a> {
             }
             NoteKind::Announcement if self.plan.wishes.verbose => self.screen.name(&note.text),
             NoteKind::Announcement => {}
+        }
+    }
+
+    /// Keeps what the names of a wave that has ended are now, for further names of their files in
+    /// the waves that follow. They have their final places by now.
+    fn keep_in_mind(&mut self, names: &Groups) {
+        let plan = self.plan;
+        if plan.waves.len() < 2 {
+            return;
+        }
+        for (identity, number, source) in names.leaders() {
+            let Some(entry) = plan.entries.get(number as usize) else { continue };
+            let mut target = entry.target_name.to_bytes().to_vec();
+            let below = source.iter().position(|&byte| byte == b'/').unwrap_or(source.len());
+            target.extend_from_slice(&source[below..]);
+            let (dir, name) = split_last(&target);
+            let now = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
+                plan.reach_target(entry, dir).and_then(|dir| file::stat_at(dir, &name))
+            });
+            // One that cannot be reached any more leads nobody: then the next is copied.
+            if let Ok(now) = now {
+                let place =
+                    Place { entry: number, source: &source, target: &target, staged: false };
+                self.ledger.earlier.add_known(identity, place, now.identity());
+            }
         }
     }
 
@@ -130,7 +160,7 @@ impl<'a> Supervisor<'a> {
         let (mut fruitless, mut farthest) = (0, 0);
         let mut is_first = true;
         loop {
-            let mut round = Round::begin(self.plan, whole)?;
+            let mut round = Round::begin(self.plan, whole, &self.ledger.earlier)?;
             round.is_first = is_first;
             is_first = false;
             let ran = self.run(&mut round);
