@@ -2,6 +2,7 @@
 
 mod common;
 use common::as_cp::*;
+use common::everywhere::holds_on_every_file_system;
 use common::live::*;
 use common::things::*;
 use common::*;
@@ -9,6 +10,8 @@ use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
+
+holds_on_every_file_system!();
 
 const JOBS: [&str; 3] = ["1", "2", "8"];
 

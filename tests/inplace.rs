@@ -2,6 +2,7 @@
 
 mod common;
 use common::chance::Dice;
+use common::everywhere::holds_on_every_file_system;
 use common::live::*;
 use common::things::*;
 use common::*;
@@ -11,6 +12,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+holds_on_every_file_system!();
 
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
