@@ -3,19 +3,19 @@
 //! What cp does not have: `-j N` (`--jobs=N`), and the variable `PCOPY_JOBS` for scripts whose command
 //! lines cannot be changed.
 
-use super::words::{Attribute, backup, one_of, strip_slashes};
+use super::words::{Attribute, backup, one_of};
 use crate::options::{
     Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
 use crate::outcome::code;
-use crate::plan::JOBS_MAX;
+use crate::plan::{JOBS_MAX, trim};
 use crate::sys::getopt::{self, Known, Takes};
 use crate::sys::{Errno, context, describe, signals};
 use crate::words::cp::quote;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 
 const LETTERS: &CStr = c"abdfHij:lLnprst:uvxPRS:TZ";
@@ -377,9 +377,7 @@ impl Said {
             let sources =
                 operands.len() - usize::from(self.directory.is_none()).min(operands.len());
             for source in &mut operands[..sources] {
-                let mut path = PathBuf::from(&*source);
-                strip_slashes(&mut path);
-                *source = path.into_os_string();
+                *source = trim(Path::new(source)).as_os_str().to_owned();
             }
         }
         let operands = place(operands, self.directory, self.no_directory, parents)?;

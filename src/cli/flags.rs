@@ -1,10 +1,10 @@
 //! The program's own command line: every flag, and nothing else. Only here is `clap` known.
 
-use super::words::{Attribute, backup, strip_slashes};
+use super::words::{Attribute, backup};
 use crate::options::{
     Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
-use crate::plan::JOBS_MAX;
+use crate::plan::{JOBS_MAX, trim};
 use crate::quote::escape;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -471,7 +471,7 @@ impl Flags {
             ..
         } = self;
         if strip_trailing_slashes {
-            sources.iter_mut().for_each(strip_slashes);
+            sources.iter_mut().for_each(|source| *source = trim(source).to_owned());
         }
         if let Some(empty) =
             sources.iter().chain(&target_directory).find(|path| path.as_os_str().is_empty())

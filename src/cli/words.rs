@@ -2,8 +2,6 @@
 
 use crate::options::{Backup, Control, Demand, Links, Permissions, Preserve};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The words of `--preserve`; as with cp, so much of one suffices as tells it from the others.
@@ -158,11 +156,4 @@ pub(super) fn one_of<T: Copy + PartialEq>(words: &[(&str, T)], given: &str) -> O
     let mut meanings = words.iter().filter(|(word, _)| word.starts_with(given)).map(|(_, m)| *m);
     let first = meanings.next().filter(|_| !given.is_empty())?;
     meanings.all(|other| other == first).then_some(first)
-}
-
-/// Takes the slashes at the end away; `/` stays.
-pub(super) fn strip_slashes(path: &mut PathBuf) {
-    let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|&byte| byte != b'/').map_or(bytes.len().min(1), |at| at + 1);
-    *path = PathBuf::from(OsStr::from_bytes(&bytes[..end]));
 }

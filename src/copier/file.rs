@@ -19,7 +19,7 @@ use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, How, Step};
 use crate::options::{Backup, Dereference, Links, Way};
-use crate::plan::Plan;
+use crate::plan::{Plan, step_to_make};
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Node, Stat};
@@ -219,14 +219,7 @@ impl<'a> Files<'a> {
 
     /// What it is called to make one like `source`.
     pub(super) fn step_of(&self, source: &Stat) -> Step {
-        match (source.kind(), self.job.plan.wishes.way) {
-            (_, Way::HardLink) => Step::HardLinkTo,
-            (_, Way::Symlink) => Step::SymlinkTo,
-            (Kind::Symlink, _) => Step::CreateSymlink,
-            (Kind::Special, _) if source.is_fifo() => Step::CreateFifo,
-            (Kind::Special, _) => Step::CreateNode,
-            _ => Step::Create,
-        }
+        step_to_make(&self.job.plan.wishes, source)
     }
 
     pub(super) fn make_other(

@@ -98,27 +98,22 @@ impl Walker<'_> {
     /// Hands over the later half of the things that the user named or agreed to, or of the groups of
     /// names that are to become links.
     fn give_ranges(&mut self) -> bool {
-        let kept = |walker: &mut Self, range: &Range<u32>, task: fn(u32, u32) -> Task<'static>| {
-            let (mine, theirs) = halves(range);
-            let given = !theirs.is_empty() && walker.give(task(theirs.start, theirs.end));
-            given.then_some(mine)
-        };
-        if let Some(mine) =
-            kept(self, &self.entries.clone(), |first, end| Task::Entries { first, end })
-        {
-            self.entries = mine;
-        } else if let Some(mine) =
-            kept(self, &self.agreed.clone(), |first, end| Task::Agreed { first, end })
-        {
-            self.agreed = mine;
-        } else if let Some(mine) =
-            kept(self, &self.groups.clone(), |first, end| Task::Links { first, end })
-        {
-            self.groups = mine;
-        } else {
-            return false;
+        self.give_half(|walker| &mut walker.entries, |first, end| Task::Entries { first, end })
+            || self.give_half(|walker| &mut walker.agreed, |first, end| Task::Agreed { first, end })
+            || self.give_half(|walker| &mut walker.groups, |first, end| Task::Links { first, end })
+    }
+
+    fn give_half(
+        &mut self,
+        range: fn(&mut Self) -> &mut Range<u32>,
+        task: fn(u32, u32) -> Task<'static>,
+    ) -> bool {
+        let (mine, theirs) = halves(range(self));
+        let given = !theirs.is_empty() && self.give(task(theirs.start, theirs.end));
+        if given {
+            *range(self) = mine;
         }
-        true
+        given
     }
 
     fn give(&mut self, task: Task<'_>) -> bool {

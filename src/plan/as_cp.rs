@@ -4,10 +4,10 @@
 use super::backup_name::{numbered_suffix, split_number};
 use super::operand::{Operand, name_of};
 use super::planner::{Planner, place_of};
-use super::{Entry, NoteKind, Parent, ancestors};
+use super::{Entry, NoteKind, Parent, ancestors, step_to_make};
 use crate::error::Refusal;
 use crate::ipc::report::{Fault, How, Step};
-use crate::options::{Control, Dereference, Operands, Permissions, Way};
+use crate::options::{Control, Dereference, Operands, Permissions};
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::{Errno, describe};
 use crate::words::Names;
@@ -77,7 +77,7 @@ impl Planner<'_> {
             && place.slash_at_end
             && exists.is_err()
         {
-            let step = self.step_of(&stat);
+            let step = step_to_make(self.wishes, &stat);
             let errno = if step == Step::Create { Errno::ENOTDIR } else { Errno::ENOENT };
             self.cp_announce(source, target);
             return self.cp_fail(step, errno, source, target);
@@ -215,7 +215,7 @@ impl Planner<'_> {
                 if !is_dir {
                     self.cp_announce(source.given, &target_shown);
                 }
-                let step = self.step_of(&stat);
+                let step = step_to_make(self.wishes, &stat);
                 return self.cp_fail(step, Errno::ENOENT, source.given, &target_shown);
             }
             Err(errno) => {
@@ -262,20 +262,6 @@ impl Planner<'_> {
         let [source, target] = [source, target].map(|path| path.as_os_str().as_bytes());
         let said = describe_done(Names { source, target }, How::default(), b"");
         self.note(NoteKind::Announcement, said);
-    }
-
-    /// What it is called to make something of `source`.
-    fn step_of(&self, source: &Stat) -> Step {
-        match (source.kind(), self.wishes.way) {
-            (Kind::Directory, _) => Step::CreateDirectory,
-            (_, Way::HardLink) => Step::HardLinkTo,
-            (_, Way::Symlink) => Step::SymlinkTo,
-            (Kind::Symlink, _) => Step::CreateSymlink,
-            (Kind::Special, _) if self.wishes.copy_contents => Step::Create,
-            (Kind::Special, _) if source.is_fifo() => Step::CreateFifo,
-            (Kind::Special, _) => Step::CreateNode,
-            _ => Step::Create,
-        }
     }
 
     fn cp_fail(&mut self, step: Step, errno: Errno, source: &Path, target: &Path) {

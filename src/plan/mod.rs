@@ -9,10 +9,13 @@ pub(crate) mod backup_name;
 mod operand;
 mod planner;
 
+pub(crate) use operand::trim;
+
 use crate::error::Refusal;
-use crate::options::{Dereference, Manner, Options, Wishes};
+use crate::ipc::report::Step;
+use crate::options::{Dereference, Manner, Options, Way, Wishes};
 use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Stat};
+use crate::sys::file::{self, Identity, Kind, Stat};
 use planner::Planner;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
@@ -210,6 +213,20 @@ fn show(shown: &Path, path: &[u8]) -> Vec<u8> {
         whole.extend_from_slice(&path[slash..]);
     }
     whole
+}
+
+/// What it is called, and told when it fails, to make of `source` what the user wants.
+pub(crate) fn step_to_make(wishes: &Wishes, source: &Stat) -> Step {
+    match (source.kind(), wishes.way) {
+        (Kind::Directory, _) => Step::CreateDirectory,
+        (_, Way::HardLink) => Step::HardLinkTo,
+        (_, Way::Symlink) => Step::SymlinkTo,
+        (Kind::Symlink, _) => Step::CreateSymlink,
+        (Kind::Special, _) if wishes.copy_contents => Step::Create,
+        (Kind::Special, _) if source.is_fifo() => Step::CreateFifo,
+        (Kind::Special, _) => Step::CreateNode,
+        _ => Step::Create,
+    }
 }
 
 fn give_back(made: &[Parent]) {

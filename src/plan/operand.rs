@@ -57,7 +57,7 @@ impl<'a> Operand<'a> {
 }
 
 /// Without the slashes at the end; `/` stays.
-pub(super) fn trim(path: &Path) -> &Path {
+pub(crate) fn trim(path: &Path) -> &Path {
     let bytes = path.as_os_str().as_bytes();
     let end =
         bytes.iter().rposition(|&byte| byte != b'/').map_or(bytes.len().min(1), |last| last + 1);
