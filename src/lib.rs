@@ -7,6 +7,8 @@
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod cli;
 pub mod copier;
 pub mod error;

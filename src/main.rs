@@ -1,6 +1,8 @@
 //! The program `pcopy`: arguments in, exit code out.
 
 use anyhow::Error;
+#[cfg(feature = "bench")]
+use pcopy::bench::{self, stop::Stop};
 use pcopy::cli;
 use pcopy::options::Manner;
 use pcopy::outcome::{Outcome, code};
@@ -15,16 +17,17 @@ fn main() -> ExitCode {
     process::raise_file_limit();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let manner = cli::manner(&arguments);
+    #[cfg(feature = "bench")]
+    if cli::wants_benchmark(&arguments) {
+        return measure(&arguments);
+    }
     match run(&arguments, manner) {
         Ok(outcome) => match outcome.code() {
             Some(code) => ExitCode::from(code),
             None => signals::die_by(outcome.signal()),
         },
         Err(error) => {
-            // Not `eprintln!`, which panics where nothing can be written.
-            if writeln!(std::io::stderr(), "{}: {error}", program(&arguments, manner)).is_err() {
-                // Then the exit code has to say it alone.
-            }
+            tell(&program(&arguments, manner), &error);
             ExitCode::from(match manner {
                 Manner::Pcopy => code::REFUSED,
                 Manner::Cp => code::SOME_FAILED,
@@ -39,6 +42,29 @@ fn run(arguments: &[OsString], manner: Manner) -> Result<Outcome, Error> {
     let program = program(arguments, manner);
     let show = Show { program, quiet: options.quiet, progress: options.progress };
     parent::run(&plan, show).map_err(Error::new)
+}
+
+/// `pcopy bench`.
+#[cfg(feature = "bench")]
+fn measure(arguments: &[OsString]) -> ExitCode {
+    let measured = bench::refuse_namesake()
+        .map_err(Stop::from)
+        .and_then(|()| bench::run(&cli::parse_benchmark(arguments), &mut std::io::stdout()));
+    match measured {
+        Ok(code) => ExitCode::from(code),
+        Err(Stop::Signal(signal)) => signals::die_by(signal),
+        Err(Stop::Refused(refusal)) => {
+            tell("pcopy", &refusal);
+            ExitCode::from(code::REFUSED)
+        }
+    }
+}
+
+/// Not `eprintln!`, which panics where nothing can be written.
+fn tell(program: &str, message: &dyn std::fmt::Display) {
+    if writeln!(std::io::stderr(), "{program}: {message}").is_err() {
+        // Then the exit code has to say it alone.
+    }
 }
 
 /// How messages begin: cp repeats the path by which it was started.

@@ -20,6 +20,8 @@ pub mod code {
     pub const REFUSED: u8 = 3;
     /// The machine lacks what was insisted on (`--reflink=always`).
     pub const INCAPABLE: u8 = 4;
+    /// A comparison found a difference.
+    pub const DIFFERENT: u8 = 6;
     /// The target is full, over quota, read-only or broken; stopped early.
     pub const TARGET_LOST: u8 = 11;
     /// The numbers do not add up.

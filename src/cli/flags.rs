@@ -23,7 +23,7 @@ use std::path::PathBuf;
     version,
     args_override_self = true,
     override_usage = "pcopy [OPTIONS] SRC DST\n       pcopy [OPTIONS] SRC... DIRECTORY\n       pcopy [OPTIONS] -t DIRECTORY SRC...\n       pcopy [OPTIONS] SRC",
-    after_help = "Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it."
+    after_help = "Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it.\n\n`pcopy bench` measures pcopy and other copiers; see `pcopy bench --help`. A folder of that name is\ncopied as `./bench`."
 )]
 struct Flags {
     /// What to copy, and where to
@@ -364,12 +364,7 @@ enum Reflink {
 /// Reads the arguments. For `--help`, `--version` and usage errors the text is printed and the
 /// program leaves, with code 0 or 2.
 pub(super) fn parse(arguments: &[OsString]) -> Options {
-    read(arguments).unwrap_or_else(|error| {
-        // The message repeats what was given, so it is made again of what may safely be shown.
-        let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
-        let safe: Vec<OsString> = arguments.iter().map(shown).collect();
-        if safe == arguments { error.exit() } else { read(&safe).err().unwrap_or(error).exit() }
-    })
+    super::or_leave(arguments, read)
 }
 
 fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {

@@ -1,10 +1,13 @@
 //! The command lines: the program's own, and GNU cp's for when it is started under that name.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod cp;
 mod flags;
 mod words;
 
 use crate::options::{Manner, Options};
+use crate::quote::escape;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -23,4 +26,27 @@ pub fn parse(arguments: &[OsString]) -> Options {
         Manner::Pcopy => flags::parse(arguments),
         Manner::Cp => cp::parse(arguments),
     }
+}
+
+/// Whether the benchmark is asked for and not a copy.
+#[cfg(feature = "bench")]
+pub fn wants_benchmark(arguments: &[OsString]) -> bool {
+    manner(arguments) == Manner::Pcopy && bench::is_wanted(arguments)
+}
+
+/// Reads the arguments of the benchmark. Leaves as [`parse`] does.
+#[cfg(feature = "bench")]
+pub fn parse_benchmark(arguments: &[OsString]) -> crate::bench::options::Options {
+    bench::parse(arguments)
+}
+
+/// What `read` makes of the arguments. For `--help`, `--version` and usage errors the text is printed
+/// and the program leaves, with code 0 or 2.
+fn or_leave<T>(arguments: &[OsString], read: impl Fn(&[OsString]) -> Result<T, clap::Error>) -> T {
+    read(arguments).unwrap_or_else(|error| {
+        // The message repeats what was given, so it is made again of what may safely be shown.
+        let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
+        let safe: Vec<OsString> = arguments.iter().map(shown).collect();
+        if safe == arguments { error.exit() } else { read(&safe).err().unwrap_or(error).exit() }
+    })
 }

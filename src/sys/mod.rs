@@ -17,6 +17,7 @@ pub mod signals;
 pub mod stdio;
 pub mod terminal;
 pub mod turns;
+pub mod volume;
 pub mod words;
 pub mod xattr;
 

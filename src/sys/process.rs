@@ -2,11 +2,15 @@
 
 use super::Result;
 use nix::errno::Errno;
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{self, ForkResult};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::Duration;
 
 pub use nix::unistd::Pid;
 
@@ -102,6 +106,59 @@ pub fn join(pid: Pid) -> Result<Death> {
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// What a process and all that it waited for have used.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Usage {
+    /// Processor time, in the program and in the kernel.
+    pub cpu: Duration,
+    /// The most memory that any one of the processes had at once, in bytes.
+    pub memory: u64,
+}
+
+/// Starts a program in a process group of its own; it hears all signals, and dies with this process.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    let parent = own_pid();
+    let prepare = move || {
+        die_with_parent(parent);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made that take numbers or the child's own
+    // memory; nothing is allocated and no lock is taken.
+    unsafe { command.process_group(0).pre_exec(prepare) }.spawn()
+}
+
+/// How `pid`, a child, ended, and what it used, if it has ended; never waits.
+pub fn reap_with_usage(pid: Pid) -> Result<Option<(Death, Usage)>> {
+    let mut status = 0;
+    // SAFETY: wait4 writes one number and one `rusage`, for which there is room; any bits are one.
+    let (answer, used) = unsafe {
+        let mut used = std::mem::zeroed::<libc::rusage>();
+        let answer = libc::wait4(pid.as_raw(), &raw mut status, libc::WNOHANG, &raw mut used);
+        (answer, used)
+    };
+    if Errno::result(answer)? == 0 {
+        return Ok(None);
+    }
+    let death = if libc::WIFSIGNALED(status) {
+        Death::Killed(libc::WTERMSIG(status))
+    } else {
+        Death::Exited(libc::WEXITSTATUS(status))
+    };
+    let time = |time: libc::timeval| {
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    let cpu = time(used.ru_utime) + time(used.ru_stime);
+    let memory = u64::try_from(used.ru_maxrss).unwrap_or(0) * 1024; // getrusage(2): in kilobytes
+    Ok(Some((death, Usage { cpu, memory })))
+}
+
+/// Sends TERM, or KILL, to all processes of the group that [`start`] made.
+pub fn end_group(leader: Pid, at_once: bool) -> Result<()> {
+    signal::killpg(leader, if at_once { Signal::SIGKILL } else { Signal::SIGTERM })
 }
 
 /// Ends `pid` at once.

@@ -1,0 +1,2 @@
+//! What a file costs on the way through the program: `cargo bench --bench files`.
+fn main() {}

@@ -1,0 +1,75 @@
+//! Where and when a benchmark was made.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What the numbers depend on besides the programs.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// The kernel's release.
+    pub(super) kernel: String,
+    /// How many processors this process may use.
+    pub(super) processors: usize,
+    /// All memory, in bytes.
+    pub(super) memory: u64,
+    /// When the benchmark began, in UTC: `2026-11-26T06:28:51Z`.
+    pub(super) date: String,
+}
+
+impl Machine {
+    /// This one, now.
+    pub(super) fn look() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let memory = read("/proc/meminfo");
+        // "MemTotal:       24684032 kB"
+        let total = memory.lines().find(|line| line.starts_with("MemTotal:"));
+        let total = total.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        Self {
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: total.unwrap_or(0) * 1024,
+            date: date(now),
+        }
+    }
+}
+
+/// Seconds since the epoch as a date in UTC.
+fn date(seconds: u64) -> String {
+    let (mut days, time) = (seconds / 86_400, seconds % 86_400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let mut year = 1970;
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_795_674_531, "2026-11-26T06:28:51Z"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
+    }
+}
