@@ -1,1 +1,507 @@
-//! The benchmark, `pcopy bench`.
+//! `pcopy bench`: what it says, what it writes, and that it leaves nothing behind.
+//!
+//! How long anything took is never asked.
+
+mod common;
+use common::terminal::Terminal;
+use common::things::*;
+use common::*;
+use nix::sys::signal::Signal;
+use pcopy::bench::grow;
+use pcopy::bench::trees::{ALL, Name, Tree};
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::process::CommandExt;
+
+/// A short benchmark against cp alone, whose work is done in the folder `work`.
+fn short<A: AsRef<OsStr>>(env: &Sandbox, more: impl IntoIterator<Item = A>) -> Run<'_> {
+    env.run(short_command(env, more))
+}
+
+fn short_command<A: AsRef<OsStr>>(
+    env: &Sandbox,
+    more: impl IntoIterator<Item = A>,
+) -> std::process::Command {
+    env.tree("work", []);
+    let mut words: Vec<OsString> = vec!["bench".into()];
+    words.extend(more.into_iter().map(|word| word.as_ref().to_owned()));
+    for usual in ["--dir=work", "--runs=1", "--keep=none", "--against=cp", "--tree=tiny10"] {
+        let option = usual.split('=').next().unwrap();
+        let said = |word: &OsString| {
+            let word = word.to_str().unwrap();
+            word.starts_with(option) || option == "--tree" && word.starts_with("src")
+        };
+        if !words.iter().any(said) {
+            words.push(usual.into());
+        }
+    }
+    env.command(words)
+}
+
+/// A program that does what the lines say, with `$DST` for its last argument.
+fn script(env: &Sandbox, name: &str, lines: &str) -> String {
+    let path = env.path(name);
+    fs::write(&path, format!("#!/bin/sh\nfor DST; do :; done\n{lines}\n")).unwrap();
+    chmod(&path, 0o755);
+    format!("--against=cp={}", path.display())
+}
+
+#[track_caller]
+fn assert_clean(env: &Sandbox) {
+    let left = env.listing("work");
+    assert_eq!(left.len(), 1, "left behind: {left:#?}");
+}
+
+#[track_caller]
+fn stdout_has(run: &Run<'_>, text: &str) {
+    assert!(run.stdout.contains(text), "stdout lacks {text:?}\n{}", run.story());
+}
+
+fn json(env: &Sandbox, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(env.path(name)).unwrap()).unwrap()
+}
+
+// ---- trees -----------------------------------------------------------------------------------
+
+#[test]
+fn the_same_seed_makes_the_same_files_and_another_seed_makes_others() {
+    let env = Sandbox::new();
+    for (name, seed) in [("one", 1), ("two", 1), ("three", 2)] {
+        let tree = Tree { name: Name::Source, seed, scale: 0.01 };
+        grow(&tree, &env.path(name), &|| Ok(())).unwrap();
+    }
+    let contents = |root| {
+        let entries = env.listing(root).into_iter();
+        entries
+            .map(|(path, entry)| (path, (entry.mode, entry.size, entry.what)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(contents("one"), contents("two"));
+    assert_ne!(contents("one"), contents("three"));
+}
+
+#[test]
+fn every_tree_can_be_copied() {
+    let env = Sandbox::new();
+    let names = ALL.map(|(name, _)| name).into_iter().filter(|name| *name != "few"); // 128 MB each
+    let list = names.collect::<Vec<_>>().join(",");
+
+    let run = short(&env, [format!("--tree={list}"), "--scale=0.002".into()]);
+
+    run.exits(0);
+    for name in list.split(',') {
+        assert!(run.stdout.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}");
+    }
+    assert_clean(&env);
+}
+
+#[test]
+fn a_folder_of_ones_own_can_be_copied() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "dir b", "link c a", "fifo d"]);
+    let before = env.listing("src");
+
+    let run = short(&env, ["--keep=all", "src"]);
+
+    run.exits(0);
+    stdout_has(&run, "src: 1 file in 1 directory, 1 symlink, 1 special, 1.0 kB; ");
+    assert_eq!(env.listing("src"), before);
+    assert_clean(&env);
+}
+
+// ---- what is said ----------------------------------------------------------------------------
+
+#[test]
+fn the_table_names_all_programs_their_commands_and_who_wins() {
+    let env = Sandbox::new();
+    let run = short(&env, ["--keep=none,times,all"]);
+
+    run.exits(0);
+    for text in [
+        "tiny10: 10 files, 10 kB; ",
+        " warm, 1 run; Linux ",
+        "keeps nothing else (as cp -r) ",
+        "\npcopy --preserve=none ",
+        "\n  pcopy --preserve=none -T SRC DST\n",
+        "\ncp -r ",
+        "\n  cp -r -T SRC DST\n",
+        "keeps bits, times and links ",
+        "\n  cp -r --preserve=mode,timestamps,links -T SRC DST\n",
+        "keeps all (as cp -a) ",
+        "\npcopy -a ",
+        "\ncp -a ",
+    ] {
+        stdout_has(&run, text);
+    }
+    let said = ["wins against cp (", "is even with cp (", "loses against cp ("];
+    let verdicts = run.stdout.lines().filter(|line| said.iter().any(|said| line.contains(said)));
+    assert_eq!(verdicts.count(), 3, "{}", run.stdout);
+}
+
+#[test]
+fn each_number_of_copiers_has_a_row() {
+    let env = Sandbox::new();
+    let run = short(&env, ["-j", "1,2"]);
+
+    run.exits(0);
+    for text in
+        ["\npcopy -j1 --preserve=none ", "\npcopy -j2 --preserve=none ", "\nratios are to pcopy -j"]
+    {
+        stdout_has(&run, text);
+    }
+}
+
+#[test]
+fn the_numbers_in_json_agree_with_one_another() {
+    let env = Sandbox::new();
+    short(&env, ["--runs=3", "--json=numbers", "-j1,2"]).exits(0);
+
+    let json = json(&env, "numbers");
+    assert_eq!((&json["runs"], &json["cold"]), (&3.into(), &false.into()));
+    assert_eq!(json["trees"][0]["files"], 10);
+    let rows = json["trees"][0]["races"][0]["rows"].as_array().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row["tool"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["pcopy", "pcopy", "cp"]
+    );
+    assert_eq!(rows[1]["jobs"], 2);
+    for row in rows {
+        let times =
+            row["wall_seconds"].as_array().unwrap().iter().map(|time| time.as_f64().unwrap());
+        let mut times: Vec<f64> = times.collect();
+        times.sort_by(f64::total_cmp);
+        assert_eq!(times.len(), 3);
+        assert_eq!(row["median_seconds"].as_f64(), Some(times[1]));
+        assert_eq!(row["min_seconds"].as_f64(), Some(times[0]));
+        assert_eq!(row["verified"], "yes");
+    }
+}
+
+#[test]
+fn charts_are_drawn_with_the_programs_names() {
+    let env = Sandbox::new();
+    short(&env, ["--chart=a.svg", "--chart=b.png", "-j1,2"]).exits(0);
+
+    let svg = fs::read_to_string(env.path("a.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    assert_eq!(svg.matches("<text ").count(), svg.matches("</text>").count());
+    for name in ["pcopy -j1 --preserve=none", "pcopy -j2 --preserve=none", "cp -r", "tiny10"] {
+        assert!(svg.contains(name), "{name}\n{svg}");
+    }
+    let png = fs::read(env.path("b.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert!((1000..4000).contains(&side(16)) && (300..4000).contains(&side(20)));
+}
+
+#[test]
+fn a_person_sees_how_far_it_is_and_nothing_of_that_in_the_end() {
+    let env = Sandbox::new();
+    let terminal = Terminal::new(100);
+    let mut command = short_command(&env, ["--runs=2"]);
+    command.stderr(terminal.stream());
+
+    let output = command.output().unwrap();
+    drop(command);
+
+    assert!(output.status.success());
+    let seen = terminal.close();
+    let line = "tiny10: run 2 of 2: pcopy --preserve=none";
+    assert!(seen.states.iter().any(|state| state.contains(line)), "{:?}", seen.states);
+    assert_eq!(seen.screen, Vec::<String>::new());
+}
+
+// ---- peers that are wrong --------------------------------------------------------------------
+
+#[test]
+fn a_copy_that_is_wrong_is_told_and_gets_no_ratio() {
+    let env = Sandbox::new();
+    for (lines, words) in [
+        ("rm \"$DST/file-0000003\"", "1 entry differs: 'file-0000003' (missing)"),
+        ("printf X >> \"$DST/file-0000004\"", "1 entry differs: 'file-0000004' (size)"),
+        (
+            "printf '\\0\\0\\0\\0' | dd of=\"$DST/file-0000005\" conv=notrunc bs=1 seek=9 2>&1",
+            "1 entry differs: 'file-0000005' (contents)",
+        ),
+        ("touch \"$DST/more\"", "1 entry differs: 'more' (not in the source)"),
+        ("rm -r \"$DST\"", "11 entries differ: first '.' (missing)"),
+        ("cd \"$DST\"; rm file-0000006; mkdir file-0000006", "'file-0000006' (kind)"),
+    ] {
+        let cp = script(&env, "liar", &format!("cp \"$@\"\n{lines}"));
+
+        let run = short(&env, [cp.as_str(), "--json=numbers"]);
+
+        run.exits(1);
+        stdout_has(&run, "wrong: ");
+        stdout_has(&run, words);
+        stdout_has(&run, "; not compared: cp\n");
+        let row = &json(&env, "numbers")["trees"][0]["races"][0]["rows"][1];
+        assert_eq!((&row["verified"], &row["ratio"]), (&"wrong".into(), &Value::Null));
+        assert_clean(&env);
+    }
+}
+
+#[test]
+fn what_is_beside_the_contents_is_compared_where_it_is_to_be_kept() {
+    let env = Sandbox::new();
+    for (keep, lines, words) in [
+        ("times", "touch \"$DST/file-0000003\"", "(modification time)"),
+        ("times", "chmod 600 \"$DST/file-0000003\"", "(permission bits)"),
+        ("times", "touch \"$DST\"", "'.' (modification time)"),
+        ("none", "touch \"$DST\" \"$DST/file-0000003\"", ""),
+    ] {
+        let cp = script(&env, "liar", &format!("cp \"$@\"\n{lines}"));
+
+        let run = short(&env, [cp, format!("--keep={keep}")]);
+
+        run.exits(i32::from(!words.is_empty()));
+        stdout_has(&run, words);
+    }
+}
+
+#[test]
+fn hard_links_are_compared_where_they_are_to_be_kept() {
+    let env = Sandbox::new();
+    // The options end with -T, and the source comes after it.
+    let lines = "while [ \"$1\" != -T ]; do shift; done; cp -rp -T \"$2\" \"$DST\"";
+    let cp = script(&env, "liar", lines);
+    for (keep, code) in [("none", 0), ("times", 1)] {
+        let run =
+            short(&env, [cp.as_str(), &format!("--keep={keep}"), "--tree=links", "--scale=0.001"]);
+
+        run.exits(code);
+        assert_eq!(run.stdout.contains("(hard link)"), code == 1, "{}", run.story());
+    }
+}
+
+#[test]
+fn without_verification_nobody_looks_and_that_is_said() {
+    let env = Sandbox::new();
+    let cp = script(&env, "liar", "mkdir \"$DST\"");
+
+    let run = short(&env, [cp.as_str(), "--no-verify"]);
+
+    run.exits(0);
+    stdout_has(&run, ", copies not verified, ");
+}
+
+#[test]
+fn a_program_that_fails_is_told_with_its_words_and_leaves_nothing() {
+    let env = Sandbox::new();
+    let cp = script(&env, "failing", "mkdir -p \"$DST/deep\"\necho out of luck >&2\nexit 3");
+
+    let run = short(&env, [cp.as_str(), "--chart=a.svg"]);
+
+    run.exits(1);
+    stdout_has(&run, "failed: exit 3: out of luck\n");
+    stdout_has(&run, "pcopy ran alone; not compared: cp\n");
+    assert!(fs::read_to_string(env.path("a.svg")).unwrap().contains("failed"));
+    assert_clean(&env);
+}
+
+#[test]
+fn a_program_that_is_killed_is_told() {
+    let env = Sandbox::new();
+    let cp = script(&env, "killed", "kill -9 $$");
+
+    stdout_has(short(&env, [cp]).exits(1), "failed: signal 9\n");
+}
+
+// ---- signals ---------------------------------------------------------------------------------
+
+#[test]
+fn a_signal_ends_it_and_its_children_and_leaves_nothing() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let env = Sandbox::new();
+        let begun = env.path("begun");
+        let lines = format!("mkdir -p \"$DST\"\necho $$ > '{}'\nsleep 50", begun.display());
+        let cp = script(&env, "slow", &lines);
+        let live = env.launch(short_command(&env, [cp]));
+        let said = || fs::read_to_string(&begun).unwrap_or_default();
+        wait_until("it is at work", || said().ends_with('\n'));
+
+        live.signal(signal);
+
+        live.end().died_by(signal);
+        assert!(
+            !common::live::is_alive(said().trim().parse().unwrap()),
+            "the child is still there"
+        );
+        assert_clean(&env);
+    }
+}
+
+#[test]
+fn a_signal_while_the_tree_is_made_leaves_nothing() {
+    let env = Sandbox::new();
+    let live = env.launch(short_command(&env, ["--tree=empty"]));
+    let made = || fs::read_dir(env.path("work")).is_ok_and(|mut work| work.next().is_some());
+    wait_until("it has begun", made);
+
+    live.signal(Signal::SIGTERM);
+
+    live.end().died_by(Signal::SIGTERM);
+    assert_clean(&env);
+}
+
+// ---- what is refused -------------------------------------------------------------------------
+
+#[test]
+fn what_cannot_go_well_is_refused_before_anything_is_made() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "dir inside"]);
+    for (words, message) in [
+        (
+            &["--against=cp=/no/such/program"][..],
+            "pcopy: cannot find 'cp': there is no such program in '/no/such/program'",
+        ),
+        (&["src-2"], "pcopy: cannot open 'src-2': No such file or directory"),
+        (&["src/a"], "pcopy: cannot open 'src/a': Not a directory"),
+        (&["src", "--dir=src/inside"], "pcopy: 'src/inside' lies inside 'src'\nhint: "),
+        (&["--dir=nowhere"], "pcopy: cannot open 'nowhere': No such file or directory"),
+        (&["--json=nowhere/a"], "pcopy: cannot open 'nowhere': No such file or directory"),
+        (&["--tree=big", "--scale=1000"], "pcopy: not enough room in '"),
+    ] {
+        short(&env, words).exits(3).stderr_has(message).stdout_is("");
+        assert_clean(&env);
+    }
+}
+
+#[test]
+fn a_peer_that_is_named_and_not_installed_is_refused() {
+    let env = Sandbox::new();
+    let mut command = short_command(&env, ["--against=cp,xcp"]);
+    command.env("PATH", "/nowhere");
+
+    env.run(command)
+        .exits(3)
+        .stderr_has("pcopy: cannot find 'cp': there is no such program in PATH");
+}
+
+#[test]
+fn peers_that_are_not_installed_are_passed_over_if_nobody_names_them() {
+    let env = Sandbox::new();
+    let words = ["bench", "--tree=tiny1", "--runs=1", "--keep=none"];
+    let mut command = env.command(words);
+    command.env("PATH", "/nowhere");
+
+    stdout_has(env.run(command).exits(0), "\npcopy ran alone\n");
+}
+
+#[test]
+fn words_that_make_no_sense_are_usage_errors() {
+    let env = Sandbox::new();
+    env.tree("src", []);
+    for (words, message) in [
+        (&["--tree=oak"][..], "there is no such tree; there are small, wide, "),
+        (&["--against=mv"], "there is no such copier here; there are cp, rsync, "),
+        (&["--runs=0"], "--runs"),
+        (&["--scale=0"], "more than 0"),
+        (&["--scale=-1"], "more than 0"),
+        (&["--scale=nan"], "more than 0"),
+        (&["-j0"], "--jobs"),
+        (&["--keep=some"], "--keep"),
+        (&["--chart=a.gif"], ".svg or .png"),
+        (&["--onto=same"], "needs times that are kept"),
+        (&["src", "--tree=small"], "--tree"),
+    ] {
+        short(&env, words).exits(2).stderr_has(message).stdout_is("");
+    }
+}
+
+#[test]
+fn cold_is_for_root_and_for_disks() {
+    let env = Sandbox::new();
+    env.give_to_plain_user();
+    let mut command = short_command(&env, ["--cold"]);
+    if is_root() {
+        let run = env.run(command);
+        if run.stdout.is_empty() {
+            run.exits(3).stderr_has("lies in memory and is never cold");
+        }
+        command = std::process::Command::new(plain_program());
+        command.args(["bench", "--cold", "--tree=tiny1"]).current_dir(env.path(""));
+        command.uid(65534).gid(65534);
+    }
+
+    env.run(command).exits(3).stderr_has("pcopy: only root can empty the caches for --cold");
+}
+
+// ---- the word --------------------------------------------------------------------------------
+
+#[test]
+fn a_folder_of_that_name_is_not_mistaken_for_the_word() {
+    let env = Sandbox::new();
+    env.tree("bench", ["file a 1K"]);
+
+    for words in [&["bench"][..], &["bench", "dst"], &["bench", "--runs=1"]] {
+        let message = "pcopy: 'bench' is here, and also the name of the benchmark\nhint: write './bench' to copy it";
+        env.pcopy(words).exits(3).stderr_has(message).stdout_is("");
+    }
+    env.pcopy(["./bench", "dst"]).exits(0);
+    env.assert_same("bench", "dst");
+    env.pcopy(["-T", "bench", "dst-2"]).exits(0);
+    env.assert_same("bench", "dst-2");
+}
+
+#[test]
+fn as_cp_there_is_no_such_word() {
+    let env = Sandbox::new();
+    env.tree("", ["text bench words"]);
+
+    env.cp(["bench", "dst"]).exits(0);
+
+    assert_eq!(fs::read(env.path("dst")).unwrap(), b"words");
+}
+
+#[test]
+fn help_speaks_of_it() {
+    let env = Sandbox::new();
+    stdout_has(env.pcopy(["--help"]).exits(0), "pcopy bench --help");
+    let run = env.pcopy(["bench", "--help"]);
+    run.exits(0);
+    for text in ["--tree", "--against", "--onto", "--json", "--chart", "skewed", "Exit codes:"] {
+        stdout_has(&run, text);
+    }
+}
+
+// ---- onto what is there ----------------------------------------------------------------------
+
+#[test]
+fn a_second_run_over_a_complete_copy_is_measured_for_those_who_can_skip() {
+    let env = Sandbox::new();
+    let run = short(&env, ["--onto=same", "--keep=times,all", "--runs=2"]);
+
+    run.exits(0);
+    stdout_has(&run, ", onto a complete copy, 2 runs; ");
+    stdout_has(&run, "\ncp -a -u ");
+    assert_clean(&env);
+}
+
+#[test]
+fn a_run_over_an_older_copy_makes_it_new() {
+    let env = Sandbox::new();
+    short(&env, ["--onto=different", "--keep=none,times,all"]).exits(0);
+    assert_clean(&env);
+
+    // One who leaves the old files there is found out.
+    let cp = script(&env, "idle", "true");
+    let run = short(&env, [cp.as_str(), "--onto=different"]);
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 5 entries differ: first 'file-");
+}
+
+#[test]
+fn every_installed_peer_makes_right_copies() {
+    let env = Sandbox::new();
+    env.tree("work", []);
+    // cpz cannot replace symlinks, and says so.
+    for (onto, trees) in [("new", "source,links,skewed"), ("different", "links,skewed")] {
+        let tree = format!("--tree={trees}");
+        let words = ["bench", "--dir=work", "--runs=1", "--scale=0.003", &tree, "--onto", onto];
+        env.pcopy(words.iter().chain(&["--keep=none,times,all"])).exits(0);
+    }
+    assert_clean(&env);
+}

@@ -3,7 +3,7 @@
 use super::numbers::{median, range};
 use super::picture::{self, Color, Format, Point, Shape, Side};
 use super::race::{Race, Row};
-use super::report::{contents, state, time};
+use super::report::{contents, state};
 use super::stop::Stop;
 use super::{Heat, Results};
 use crate::human;
@@ -120,7 +120,7 @@ fn bars(results: &Results<'_>, heat: &Heat, race: &Race) -> Panel {
     let place =
         |seconds: f64| left + (seconds / longest.max(1e-9) * f64::from(right - left)) as i32;
     // Small times are told in milliseconds.
-    let (unit, factor) = if longest < 0.1 { ("milliseconds", 1000.0) } else { ("seconds", 1.0) };
+    let (unit, factor) = if longest < 1.0 { ("milliseconds", 1000.0) } else { ("seconds", 1.0) };
     let step = step(longest * factor);
     for mark in marks(step, longest * factor) {
         let x = place(mark / factor);
@@ -146,7 +146,7 @@ fn bars(results: &Results<'_>, heat: &Heat, race: &Race) -> Panel {
             panel.line(&[(end, middle - 4), (end, middle + 4)], WHISKER, 1);
         }
         let (words, ink) = match row.trouble {
-            None => (time(time_taken), TEXT),
+            None => (three_digits(time_taken * factor), TEXT),
             Some(_) => ("wrong copy".to_owned(), BAD),
         };
         panel.text(&words, (place(greatest) + 8, middle), 13, ink, Side::Left);
@@ -215,6 +215,16 @@ fn name(row: &Row) -> String {
 /// The marks of an axis.
 fn marks(step: f64, greatest: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |number| f64::from(number) * step).take_while(move |&mark| mark <= greatest)
+}
+
+/// A number with three digits that count.
+fn three_digits(number: f64) -> String {
+    let places = match number {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{number:.places$}")
 }
 
 /// A round distance of marks, of which three to six fit below `greatest`.

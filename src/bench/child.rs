@@ -76,6 +76,19 @@ pub(super) fn copy(
     })
 }
 
+/// The first line of what a program answers to `--version`.
+pub(super) fn version(program: &Path, answer: &Path, watch: &Watch) -> Result<String, Stop> {
+    let cannot = |error: std::io::Error| Stop::cannot("start", program, &error);
+    let said = File::create(answer).map_err(cannot)?;
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null());
+    // Some say it where errors go.
+    command.stdout(said.try_clone().map_err(cannot)?).stderr(said);
+    let child = process::start(&mut command).map_err(cannot)?;
+    wait(vec![Pid::from_raw(child.id().cast_signed())], watch)?;
+    Ok(first_line(answer))
+}
+
 /// A word of the command with what stands for SRC and DST in it.
 fn place(word: &str, source: &Path, target: &Path) -> OsString {
     match word {
@@ -143,11 +156,16 @@ fn end(running: &[Pid]) {
 }
 
 fn describe(death: Death, errors: &Path) -> String {
-    let said = std::fs::read(errors).unwrap_or_default();
-    let first = said.split(|&byte| byte == b'\n').find(|line| !line.is_empty());
-    let first = first.map_or(String::new(), |line| format!(": {}", escape(line)));
+    let said = first_line(errors);
+    let said = if said.is_empty() { said } else { format!(": {said}") };
     match death {
-        Death::Exited(code) => format!("exit {code}{first}"),
-        Death::Killed(signal) => format!("signal {signal}{first}"),
+        Death::Exited(code) => format!("exit {code}{said}"),
+        Death::Killed(signal) => format!("signal {signal}{said}"),
     }
+}
+
+fn first_line(file: &Path) -> String {
+    let said = std::fs::read(file).unwrap_or_default();
+    let first = said.split(|&byte| byte == b'\n').find(|line| !line.is_empty());
+    escape(first.unwrap_or_default())
 }

@@ -26,7 +26,7 @@ mod verify;
 use crate::error::Refusal;
 use crate::outcome::code;
 use crate::quote::quote;
-use crate::sys::{process, volume};
+use crate::sys::{Errno, process, volume};
 use machine::Machine;
 use options::{Onto, Options, Source};
 use peers::Peer;
@@ -34,7 +34,7 @@ use place::Place;
 use race::{Course, Race, Trouble};
 use status::Status;
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use stop::{Stop, Watch};
 use trees::{Entry, Tree};
@@ -73,7 +73,7 @@ pub fn refuse_namesake() -> Result<(), Refusal> {
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
     let own = std::env::current_exe();
     let own = own.map_err(|error| Stop::cannot("find", Path::new("/proc/self/exe"), &error))?;
-    let peers = peers::find(options.against.as_deref())?;
+    let mut peers = peers::find(options.against.as_deref())?;
     check(options)?;
     let watch = Watch::begin()?;
     let sources = match (&options.source, &options.source_dir) {
@@ -81,6 +81,9 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
         _ => &options.dir,
     };
     let place = Place::make(sources, &options.dir)?;
+    for peer in &mut peers {
+        peer.version = child::version(&peer.program, &place.errors(), &watch)?;
+    }
     let mut results = Results { machine: Machine::look(), options, heats: Vec::new() };
     let mut benchmark = Benchmark { options, own, peers, place, watch, status: Status::new() };
     match &options.source {
@@ -100,7 +103,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
             for tree in trees {
                 let root = benchmark.place.sources().join(tree.name.as_str());
                 benchmark.status.show(&format!("{}: making the tree", tree.name.as_str()));
-                grow(tree, &root, &benchmark.watch)?;
+                grow(tree, &root, &|| benchmark.watch.look())?;
                 let facts = verify::survey(&root, &benchmark.watch)?;
                 let name = tree.name.as_str().to_owned();
                 let heat = benchmark.heat(&root, name, facts, &results.machine, out)?;
@@ -124,7 +127,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
 fn check(options: &Options) -> Result<(), Stop> {
     let is_dir = |path: &Path| match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Stop::cannot("open", path, &io::ErrorKind::NotADirectory.into())),
+        Ok(_) => Err(Stop::cannot("open", path, &Errno::ENOTDIR.into())),
         Err(error) => Err(Stop::cannot("open", path, &error)),
     };
     is_dir(&options.dir)?;

@@ -7,7 +7,6 @@ use super::options::{Keep, Onto};
 use super::stop::Stop;
 use crate::quote::escape;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// A copier that is not pcopy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +78,7 @@ pub struct Peer {
     pub tool: Tool,
     /// Where it is.
     pub program: PathBuf,
-    /// What it says of itself.
+    /// What it says of itself; empty until somebody has asked.
     pub version: String,
 }
 
@@ -101,10 +100,7 @@ pub fn find(wanted: Option<&[(Tool, Option<PathBuf>)]>) -> Result<Vec<Peer>, Sto
             None => on_path(tool.as_str()),
         };
         match found {
-            Some(program) => {
-                let version = version(&program);
-                peers.push(Peer { tool: *tool, program, version });
-            }
+            Some(program) => peers.push(Peer { tool: *tool, program, version: String::new() }),
             None if named => {
                 let place = path.as_ref().map_or("PATH".to_owned(), |path| {
                     format!("'{}'", escape(path.as_os_str().as_encoded_bytes()))
@@ -123,17 +119,6 @@ pub fn find(wanted: Option<&[(Tool, Option<PathBuf>)]>) -> Result<Vec<Peer>, Sto
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
-}
-
-/// The first line of what a program answers to `--version`.
-fn version(program: &Path) -> String {
-    let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let first = asked.ok().and_then(|said| {
-        // Some say it where errors go.
-        let text = [said.stdout, said.stderr].concat();
-        text.split(|&byte| byte == b'\n').find(|line| !line.is_empty()).map(escape)
-    });
-    first.unwrap_or_default()
 }
 
 /// pcopy itself, with this number of copiers.
@@ -242,9 +227,11 @@ impl Peer {
             (Tool::Cpz, Keep::None, Onto::New) => {
                 simple("cpz", "SRC DST", "keeps set-id bits of files, too; fills holes")
             }
-            (Tool::Cpz, Keep::None, Onto::Different) => {
-                simple("cpz -f", "SRC DST", "keeps set-id bits of files, too; fills holes")
-            }
+            (Tool::Cpz, Keep::None, Onto::Different) => simple(
+                "cpz -f",
+                "SRC DST",
+                "keeps set-id bits of files, too; fills holes; fails where a symlink stands",
+            ),
             (Tool::Fcp, Keep::None, Onto::New) => {
                 simple("fcp", "SRC DST", "keeps set-id bits of files, too; fills holes")
             }

@@ -112,7 +112,7 @@ fn rate(facts: &Facts, seconds: f64) -> String {
 }
 
 /// A time with three digits that count, or milliseconds.
-pub(super) fn time(seconds: f64) -> String {
+fn time(seconds: f64) -> String {
     match seconds {
         ..0.1 => format!("{:.1} ms", seconds * 1000.0),
         ..10.0 => format!("{seconds:.3} s"),
@@ -146,7 +146,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// Who has won against whom, losses as plainly as wins.
-pub(super) fn sentence(race: &Race) -> String {
+fn sentence(race: &Race) -> String {
     let Some(base) = race.base() else {
         return "pcopy made no right copy, so there is nothing to compare with".to_owned();
     };

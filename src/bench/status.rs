@@ -21,14 +21,14 @@ impl Status {
             // Cut where a narrow terminal ends, or it could not be erased.
             let width = crate::sys::terminal::width(stderr()).map_or(79, |width| width - 1);
             let text: String = text.chars().take(width.into()).collect();
-            put(&format!("\r\x1b[K{text}"));
+            put(&format!("\r\x1b[2K{text}"));
         }
     }
 
     /// Takes the line away.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            put("\r\x1b[K");
+            put("\r\x1b[2K");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What ends a benchmark early.
 
 use crate::error::Refusal;
+use crate::quote::quote;
 use crate::sys::Errno;
 use crate::sys::signals::{Signals, Wish};
 use std::io;
@@ -19,8 +20,14 @@ pub enum Stop {
 impl Stop {
     /// In the form `cannot ACT 'THING': CAUSE`.
     pub fn cannot(act: &str, thing: &Path, error: &io::Error) -> Self {
-        let cause = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-        Self::Refused(Refusal::cannot(act, thing, cause))
+        match error.raw_os_error() {
+            Some(number) => Refusal::cannot(act, thing, Errno::from_raw(number)).into(),
+            // Not the kernel's own words; a walk that meets itself, for one.
+            None => {
+                let thing = quote(thing.as_os_str().as_encoded_bytes());
+                Self::refuse(format!("cannot {act} {thing}: {error}"))
+            }
+        }
     }
 
     /// With a message of its own.

@@ -273,3 +273,99 @@ impl<E> Maker<'_, E> {
         (0..number).try_for_each(|file| self.file(&format!("{before}file-{file:07}"), bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn entries(name: Name, seed: u64, scale: f64) -> BTreeMap<String, Entry> {
+        let mut found = BTreeMap::new();
+        let tree = Tree { name, seed, scale };
+        let end: Result<(), ()> = tree.each(|path, entry| {
+            let parent = path.rsplit_once('/').map(|(parent, _)| found.get(parent));
+            assert!(
+                parent.is_none_or(|parent| parent == Some(&Entry::Folder)),
+                "{path}: no folder"
+            );
+            assert!(found.insert(path.to_owned(), entry).is_none(), "{path} twice");
+            Ok(())
+        });
+        assert_eq!(end, Ok(()));
+        found
+    }
+
+    /// How many folders, files and others there are, and how many bytes the files have.
+    fn count(entries: &BTreeMap<String, Entry>) -> (usize, usize, usize, u64) {
+        let (mut folders, mut files, mut others, mut all) = (0, 0, 0, 0);
+        for entry in entries.values() {
+            match entry {
+                Entry::Folder => folders += 1,
+                Entry::File { bytes, .. } | Entry::Image { bytes, .. } => {
+                    files += 1;
+                    all += bytes;
+                }
+                Entry::Symlink(_) | Entry::Link(_) => others += 1,
+            }
+        }
+        (folders, files, others, all)
+    }
+
+    #[test]
+    fn each_tree_has_what_its_name_promises() {
+        for (name, scale, expected) in [
+            (Name::Wide, 0.01, (0, 500, 0, 500 * 1024)),
+            (Name::Empty, 0.001, (0, 1000, 0, 0)),
+            (Name::Deep, 0.01, (200, 200, 0, 200 * 1024)),
+            (Name::Deep, 1.0, (20_000, 20_000, 0, 20_000 * 1024)),
+            (Name::Big, 1.0, (0, 1, 0, 1_200_000_000)),
+            (Name::Few, 1.0, (0, 20, 0, 20 << 27)),
+            (Name::Sparse, 1.0, (0, 1, 0, 4 << 30)),
+            (Name::Links, 0.01, (303, 200, 400, 200 * 1024)),
+            (Name::Tiny1, 1.0, (0, 1, 0, 1024)),
+            (Name::Tiny10, 9.0, (0, 10, 0, 10 * 1024)),
+            (Name::Tiny100, 1.0, (0, 100, 0, 100 * 1024)),
+        ] {
+            assert_eq!(count(&entries(name, 1, scale)), expected, "{name:?}");
+        }
+        let (folders, files, _, bytes) = count(&entries(Name::Small, 1, 0.1));
+        assert_eq!((folders, files), (100, 10_000));
+        assert!((1500..2500).contains(&(bytes / 10_000)), "{bytes}");
+    }
+
+    #[test]
+    fn the_image_has_64_mib_of_data_in_pieces_that_do_not_touch_one_another_twice() {
+        let image = entries(Name::Sparse, 1, 1.0).remove("image");
+        let Some(Entry::Image { bytes, piece, at, .. }) = image else { panic!("{image:?}") };
+        assert_eq!((at.len() as u64 * piece, piece), (64 << 20, 64 << 10));
+        assert!(at.windows(2).all(|two| two[0] + piece <= two[1]) && at[1023] + piece <= bytes);
+    }
+
+    #[test]
+    fn what_is_large_in_the_skewed_tree_sorts_last() {
+        let entries = entries(Name::Skewed, 1, 0.01);
+        assert_eq!(count(&entries).0, 11);
+        let last = entries.last_key_value().unwrap();
+        assert!(matches!(last.1, Entry::File { bytes: 2_684_355, .. }), "{last:?}");
+        assert_eq!(entries.keys().filter(|path| path.starts_with("y-wide/")).count(), 300);
+    }
+
+    #[test]
+    fn sources_are_six_levels_deep_with_symlinks_and_programs_even_in_a_small_tree() {
+        let entries = entries(Name::Source, 1, 0.02);
+        let depth = |path: &String| path.matches('/').count();
+        assert_eq!(entries.keys().map(depth).max(), Some(6), "a file in the sixth folder");
+        assert!(count(&entries).2 > 0);
+        let program = |entry: &Entry| matches!(entry, Entry::File { program: true, .. });
+        assert!(entries.values().any(program));
+    }
+
+    #[test]
+    fn a_tree_follows_from_its_seed() {
+        for (_, name) in ALL {
+            let tree = |seed| entries(name, seed, 0.001);
+            assert!(tree(1) == tree(1), "{name:?}");
+            assert!(tree(1) != tree(2), "{name:?}: another seed, the same tree");
+        }
+    }
+}
