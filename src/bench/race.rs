@@ -109,7 +109,7 @@ pub(super) fn run(
             }
             let (name, label) = (course.name, &row.line.label);
             status.show(&format!("{name}: run {round} of {}: {label}", course.runs));
-            let run = course.turn(row, keep)?;
+            let run = course.turn(row)?;
             row.runs.extend(run.filter(|_| round > 0));
         }
     }
@@ -119,7 +119,7 @@ pub(super) fn run(
 
 impl Course<'_> {
     /// One copy by one program, and all that is done around it.
-    fn turn(&self, row: &mut Row, keep: Keep) -> Result<Option<Run>, Stop> {
+    fn turn(&self, row: &mut Row) -> Result<Option<Run>, Stop> {
         let target = self.place.target();
         self.prepare(&row.line)?;
         let errors = self.place.errors();
@@ -143,7 +143,6 @@ impl Course<'_> {
             self.place.clear()?;
         }
         self.watch.look()?;
-        debug_assert!(keep.demands().files || !row.line.demands.files);
         Ok(Some(run))
     }
 

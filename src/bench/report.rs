@@ -153,7 +153,8 @@ fn sentence(race: &Race) -> String {
     let peers = || race.rows.iter().filter(|row| row.line.tool != "pcopy");
     let those = |wanted: fn(f64) -> bool| {
         let ratios = peers().filter_map(|row| Some((row, race.ratio(row)?)));
-        let named = ratios.filter(|&(_, ratio)| wanted(ratio));
+        // As it is shown, so that nobody loses with the number of somebody who is even.
+        let named = ratios.filter(|&(_, ratio)| wanted((ratio * 100.0).round() / 100.0));
         named.map(|(row, ratio)| format!("{} ({ratio:.2})", row.line.tool)).collect::<Vec<_>>()
     };
     let wins = those(|ratio| ratio > *EVEN.end());
