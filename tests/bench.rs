@@ -110,6 +110,33 @@ fn a_folder_of_ones_own_can_be_copied() {
     assert_clean(&env);
 }
 
+#[test]
+fn a_symlink_to_a_folder_stands_for_the_folder() {
+    let env = Sandbox::new();
+    env.tree("real", ["file a 1K"]).tree("", ["link src real"]);
+
+    stdout_has(short(&env, ["src"]).exits(0), "real: 1 file, 1.0 kB; ");
+}
+
+#[test]
+fn a_copy_that_its_owner_may_not_enter_is_removed() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a/b 1K"]).tree("work", []);
+    chmod(&env.path("src/a"), 0o555);
+    if !is_root() {
+        short(&env, ["--keep=all", "src"]).exits(0);
+        return assert_clean(&env);
+    }
+    env.give_to_plain_user();
+    let mut command = std::process::Command::new(plain_program());
+    command.args(["bench", "--dir=work", "--runs=1", "--keep=all", "--against=cp", "src"]);
+    command.current_dir(env.path("")).uid(65534).gid(65534);
+
+    env.run(command).exits(0);
+
+    assert_clean(&env);
+}
+
 // ---- what is said ----------------------------------------------------------------------------
 
 #[test]

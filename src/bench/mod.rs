@@ -6,6 +6,7 @@
 //! measured is a command as a user gives it, from before its start until its end.
 
 mod chart;
+mod check;
 mod child;
 mod grow;
 mod json;
@@ -20,13 +21,12 @@ pub mod random;
 mod report;
 mod status;
 pub mod stop;
+mod survey;
 pub mod trees;
 mod verify;
 
 use crate::error::Refusal;
 use crate::outcome::code;
-use crate::quote::quote;
-use crate::sys::{Errno, process, volume};
 use machine::Machine;
 use options::{Onto, Options, Source};
 use peers::Peer;
@@ -37,8 +37,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use stop::{Stop, Watch};
-use trees::{Entry, Tree};
-use verify::Facts;
+use survey::{Facts, survey};
 
 pub use grow::grow;
 
@@ -74,7 +73,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
     let own = std::env::current_exe();
     let own = own.map_err(|error| Stop::cannot("find", Path::new("/proc/self/exe"), &error))?;
     let mut peers = peers::find(options.against.as_deref())?;
-    check(options)?;
+    check::wishes(options)?;
     let watch = Watch::begin()?;
     let sources = match (&options.source, &options.source_dir) {
         (Source::Trees(_), Some(dir)) => dir,
@@ -88,7 +87,10 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
     let mut benchmark = Benchmark { options, own, peers, place, watch, status: Status::new() };
     match &options.source {
         Source::Folder(path) => {
-            let facts = verify::survey(path, &benchmark.watch)?;
+            // A symlink to a folder would be copied as a symlink.
+            let whole = fs::canonicalize(path);
+            let path = &whole.map_err(|error| Stop::cannot("open", path, &error))?;
+            let facts = survey(path, &benchmark.watch)?;
             let entries = facts.names() + facts.folders;
             place::check_room(&[(
                 benchmark.place.copies(),
@@ -99,12 +101,12 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
             results.heats.push(heat);
         }
         Source::Trees(trees) => {
-            benchmark.check_room(trees)?;
+            check::room(&benchmark.place, trees)?;
             for tree in trees {
                 let root = benchmark.place.sources().join(tree.name.as_str());
                 benchmark.status.show(&format!("{}: making the tree", tree.name.as_str()));
                 grow(tree, &root, &|| benchmark.watch.look())?;
-                let facts = verify::survey(&root, &benchmark.watch)?;
+                let facts = survey(&root, &benchmark.watch)?;
                 let name = tree.name.as_str().to_owned();
                 let heat = benchmark.heat(&root, name, facts, &results.machine, out)?;
                 results.heats.push(heat);
@@ -121,49 +123,6 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
         save(path, &chart::draw(&results, path)?)?;
     }
     Ok(verdict(&results))
-}
-
-/// Refuses what cannot go well, before anything is made.
-fn check(options: &Options) -> Result<(), Stop> {
-    let is_dir = |path: &Path| match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Stop::cannot("open", path, &Errno::ENOTDIR.into())),
-        Err(error) => Err(Stop::cannot("open", path, &error)),
-    };
-    is_dir(&options.dir)?;
-    options.source_dir.as_deref().map_or(Ok(()), is_dir)?;
-    let mut read_from = options.source_dir.as_deref().unwrap_or(&options.dir);
-    if let Source::Folder(path) = &options.source {
-        is_dir(path)?;
-        read_from = path;
-        let whole = |path: &Path| {
-            fs::canonicalize(path).map_err(|error| Stop::cannot("open", path, &error))
-        };
-        if whole(&options.dir)?.starts_with(whole(path)?) {
-            let [inner, outer] =
-                [&options.dir, path].map(|path| quote(path.as_os_str().as_encoded_bytes()));
-            return Err(Stop::Refused(
-                Refusal { message: format!("{inner} lies inside {outer}"), hint: None }
-                    .hint("name another folder to work in with --dir"),
-            ));
-        }
-    }
-    if options.cold && !process::is_root() {
-        return Err(Stop::refuse("only root can empty the caches for --cold".into()));
-    }
-    if options.cold && matches!(kind(read_from)?.as_str(), "tmpfs" | "ramfs") {
-        let name = quote(read_from.as_os_str().as_encoded_bytes());
-        return Err(Stop::refuse(format!("{name} lies in memory and is never cold")));
-    }
-    for path in options.json.iter().chain(&options.charts) {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        is_dir(parent.unwrap_or(Path::new(".")))?;
-    }
-    Ok(())
-}
-
-fn kind(path: &Path) -> Result<String, Stop> {
-    volume::kind(path).map_err(|errno| Stop::cannot("open", path, &errno.into()))
 }
 
 fn save(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
@@ -190,7 +149,7 @@ impl Benchmark<'_> {
         machine: &Machine,
         out: &mut dyn Write,
     ) -> Result<Heat, Stop> {
-        let (from, to) = (kind(source)?, kind(self.place.copies())?);
+        let (from, to) = (check::kind(source)?, check::kind(self.place.copies())?);
         let mut heat = Heat { name, facts, from, to, races: Vec::new() };
         let options = self.options;
         self.status.clear();
@@ -221,38 +180,6 @@ impl Benchmark<'_> {
             heat.races.push(race);
         }
         Ok(heat)
-    }
-
-    /// Refuses if the largest of the trees, or its copy, has no room.
-    fn check_room(&self, trees: &[Tree]) -> Result<(), Stop> {
-        for tree in trees {
-            let (mut source, mut copy, mut entries) = (0, 0, 0);
-            let block = |bytes: u64| bytes.next_multiple_of(4096);
-            let counted: Result<(), Stop> = tree.each(|_, entry| {
-                entries += 1;
-                match entry {
-                    Entry::File { bytes, .. } => {
-                        source += block(bytes);
-                        copy += block(bytes);
-                    }
-                    // Some programs fill the holes, and some make two files of two names.
-                    Entry::Image { bytes, piece, at, .. } => {
-                        source += piece * at.len() as u64;
-                        copy += bytes;
-                    }
-                    Entry::Link(_) => copy += 4096,
-                    Entry::Folder | Entry::Symlink(_) => {}
-                }
-                Ok(())
-            });
-            counted?;
-            let inodes = entries * 1024;
-            place::check_room(&[
-                (self.place.sources(), source + inodes, entries),
-                (self.place.copies(), copy + inodes, entries),
-            ])?;
-        }
-        Ok(())
     }
 }
 

@@ -22,7 +22,8 @@ const RESERVE: u64 = 16 << 20;
 pub(super) struct Place {
     sources: PathBuf,
     copies: PathBuf,
-    removed: bool,
+    /// What is to be removed: both, which may be one.
+    made: Vec<PathBuf>,
 }
 
 impl Place {
@@ -34,9 +35,12 @@ impl Place {
             whole.map(|dir| dir.join(&name)).map_err(|error| Stop::cannot("open", dir, &error))
         };
         let (sources, copies) = (below(source_dir)?, below(dir)?);
-        let place = Self { sources, copies, removed: false };
-        for dir in [&place.sources, &place.copies] {
-            fs::create_dir_all(dir).map_err(|error| Stop::cannot("create", dir, &error))?;
+        let mut place = Self { sources, copies, made: Vec::new() };
+        let mut both = vec![place.copies.clone(), place.sources.clone()];
+        both.dedup();
+        for dir in both {
+            fs::create_dir(&dir).map_err(|error| Stop::cannot("create", &dir, &error))?;
+            place.made.push(dir);
         }
         place.clear()?;
         Ok(place)
@@ -83,19 +87,14 @@ impl Place {
 
     /// Removes everything; a failure is told.
     pub(super) fn remove(mut self) -> Result<(), Stop> {
-        self.removed = true;
-        self.remove_both()
-    }
-
-    fn remove_both(&self) -> Result<(), Stop> {
-        remove(&self.sources).and(remove(&self.copies))
+        std::mem::take(&mut self.made).iter().try_for_each(|dir| remove(dir))
     }
 }
 
 impl Drop for Place {
     /// For when something else has failed, which is told in place of what fails here.
     fn drop(&mut self) {
-        if !self.removed && self.remove_both().is_err() {
+        if !self.made.iter().all(|dir| remove(dir).is_ok()) {
             // The folders' names say whose they are.
         }
     }

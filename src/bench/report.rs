@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::numbers::{median, range};
 use super::options::{Onto, Options};
 use super::race::{Race, Row, Trouble};
-use super::verify::Facts;
+use super::survey::Facts;
 use crate::human;
 
 /// Between these two ratios nobody has won.

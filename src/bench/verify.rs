@@ -1,11 +1,12 @@
-//! What is in a tree, and whether a copy is like it. Shares no code with the copiers.
+//! Whether a copy is like its source. Shares no code with the copiers.
 
 use super::peers::Demands;
 use super::stop::{Stop, Watch};
+use super::survey::unreadable;
 use crate::quote::quote;
 use crate::sys::file::Node;
 use crate::sys::{process, xattr};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -16,68 +17,6 @@ use walkdir::WalkDir;
 
 /// So much of each of two files is read at once.
 const PIECE: usize = 256 << 10;
-
-/// What is in a tree.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Facts {
-    /// Regular files, each once, however many names it has.
-    pub(super) files: u64,
-    /// Names of files beyond their first ones.
-    pub(super) links: u64,
-    /// Folders, without the root.
-    pub(super) folders: u64,
-    /// Symlinks.
-    pub(super) symlinks: u64,
-    /// FIFOs, sockets, devices.
-    pub(super) others: u64,
-    /// The sizes of all files.
-    pub(super) bytes: u64,
-    /// What they take on the disk.
-    pub(super) allocated: u64,
-}
-
-impl Facts {
-    /// Everything that has a name and is no folder.
-    pub(super) fn names(&self) -> u64 {
-        self.files + self.links + self.symlinks + self.others
-    }
-
-    /// Whether so much of it is holes that it matters.
-    pub(super) fn has_holes(&self) -> bool {
-        self.bytes > 1 << 20 && self.allocated < self.bytes / 10 * 9
-    }
-}
-
-/// Looks at all of the tree.
-pub(super) fn survey(root: &Path, watch: &Watch) -> Result<Facts, Stop> {
-    let mut facts = Facts::default();
-    let mut seen = HashSet::new();
-    for entry in WalkDir::new(root).min_depth(1) {
-        watch.look()?;
-        let entry = entry.map_err(|error| unreadable(root, error))?;
-        let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error))?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            facts.folders += 1;
-        } else if kind.is_symlink() {
-            facts.symlinks += 1;
-        } else if !kind.is_file() {
-            facts.others += 1;
-        } else if metadata.nlink() > 1 && !seen.insert((metadata.dev(), metadata.ino())) {
-            facts.links += 1;
-        } else {
-            facts.files += 1;
-            facts.bytes += metadata.len();
-            facts.allocated += metadata.blocks() * 512;
-        }
-    }
-    Ok(facts)
-}
-
-fn unreadable(path: &Path, error: walkdir::Error) -> Stop {
-    let path = error.path().unwrap_or(path).to_owned();
-    Stop::cannot("read", &path, &error.into())
-}
 
 /// What is wrong with a copy; nothing, if there are no differences.
 #[derive(Default, Debug)]
