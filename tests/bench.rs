@@ -111,6 +111,17 @@ fn a_folder_of_ones_own_can_be_copied() {
 }
 
 #[test]
+fn trees_can_be_made_elsewhere() {
+    let env = Sandbox::new();
+    env.tree("elsewhere", []);
+
+    short(&env, ["--source-dir=elsewhere"]).exits(0);
+
+    assert_eq!(env.listing("elsewhere").len(), 1);
+    assert_clean(&env);
+}
+
+#[test]
 fn a_symlink_to_a_folder_stands_for_the_folder() {
     let env = Sandbox::new();
     env.tree("real", ["file a 1K"]).tree("", ["link src real"]);
@@ -300,6 +311,21 @@ fn hard_links_are_compared_where_they_are_to_be_kept() {
         run.exits(code);
         assert_eq!(run.stdout.contains("(hard link)"), code == 1, "{}", run.story());
     }
+}
+
+#[test]
+fn attributes_are_compared_where_all_is_to_be_kept() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K"]);
+    if xattr::set(env.path("src/a"), "user.colour", b"red").is_err() {
+        return skip("attributes_are_compared", "no attributes here");
+    }
+    let cp = script(&env, "liar", "cp -a --no-preserve=xattr -T \"$3\" \"$DST\"");
+
+    let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
 }
 
 #[test]
