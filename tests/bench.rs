@@ -178,6 +178,17 @@ fn the_table_names_all_programs_their_commands_and_who_wins() {
 }
 
 #[test]
+fn who_cannot_do_the_same_is_named() {
+    let env = Sandbox::new();
+    let fcp = script(&env, "fcp", "true").replace("=cp=", "=fcp=");
+
+    let run = short(&env, [fcp.as_str(), "--keep=all"]);
+
+    run.exits(0);
+    stdout_has(&run, "\n  cannot do the same, and take no part: fcp\npcopy ran alone\n");
+}
+
+#[test]
 fn each_number_of_copiers_has_a_row() {
     let env = Sandbox::new();
     let run = short(&env, ["-j", "1,2"]);
@@ -514,7 +525,16 @@ fn help_speaks_of_it() {
     stdout_has(env.pcopy(["--help"]).exits(0), "pcopy bench --help");
     let run = env.pcopy(["bench", "--help"]);
     run.exits(0);
-    for text in ["--tree", "--against", "--onto", "--json", "--chart", "skewed", "Exit codes:"] {
+    for text in [
+        "Usage: pcopy bench [OPTIONS] [SRC]",
+        "--tree",
+        "--against",
+        "--onto",
+        "--json",
+        "--chart",
+        "skewed",
+        "Exit codes:",
+    ] {
         stdout_has(&run, text);
     }
 }

@@ -45,6 +45,7 @@ fn tree(heat: &Heat, verified: bool) -> Value {
 fn race(race: &Race, verified: bool) -> Value {
     json!({
         "keep": race.keep.as_str(),
+        "absent": race.absent,
         "rows": race.rows.iter().map(|row| self::row(race, row, verified)).collect::<Vec<_>>(),
     })
 }

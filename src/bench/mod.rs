@@ -174,7 +174,10 @@ impl Benchmark<'_> {
                 verify: options.verify,
                 watch: &self.watch,
             };
-            let race = race::run(&course, keep, lines, &mut self.status)?;
+            let mut race = race::run(&course, keep, lines, &mut self.status)?;
+            let able = |peer: &&Peer| peer.line(keep, options.onto, holes).is_some();
+            let absent = self.peers.iter().filter(|peer| !able(peer));
+            race.absent = absent.map(|peer| peer.tool.as_str()).collect();
             self.status.clear();
             tell(out, &report::table(&race, &heat.facts))?;
             heat.races.push(race);

@@ -191,13 +191,18 @@ impl Peer {
         };
         match (self.tool, keep, onto) {
             (Tool::Cp, ..) => {
-                let update = if onto == Onto::New { "" } else { " -u" };
+                let (update, note) = match onto {
+                    Onto::New => ("", ""),
+                    Onto::Same | Onto::Different => {
+                        (" -u", "replaces what is older, and looks at times alone")
+                    }
+                };
                 let kept = match keep {
                     Keep::None => "-r",
                     Keep::Times => "-r --preserve=mode,timestamps,links",
                     Keep::All => "-a",
                 };
-                simple(&format!("cp {kept}{update}"), "-T SRC DST", "")
+                simple(&format!("cp {kept}{update}"), "-T SRC DST", note)
             }
             (Tool::Rsync, ..) => {
                 let kept = match keep {

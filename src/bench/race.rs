@@ -59,6 +59,8 @@ pub(super) struct Race {
     pub(super) keep: Keep,
     /// pcopy's come first.
     pub(super) rows: Vec<Row>,
+    /// The programs that cannot do the same.
+    pub(super) absent: Vec<&'static str>,
 }
 
 impl Row {
@@ -114,7 +116,7 @@ pub(super) fn run(
         }
     }
     course.place.clear()?;
-    Ok(Race { keep, rows })
+    Ok(Race { keep, rows, absent: Vec::new() })
 }
 
 impl Course<'_> {

@@ -75,6 +75,9 @@ pub(super) fn table(race: &Race, facts: &Facts) -> String {
             text += &format!("    {} {}\n", row.line.tool, row.line.note);
         }
     }
+    if !race.absent.is_empty() {
+        text += &format!("  cannot do the same, and take no part: {}\n", race.absent.join(", "));
+    }
     text + &sentence(race) + "\n\n"
 }
 

@@ -25,6 +25,7 @@ use std::path::PathBuf;
     name = "pcopy bench",
     version,
     args_override_self = true,
+    override_usage = "pcopy bench [OPTIONS] [SRC]",
     after_help = "TREE: small (100,000 files in 1,000 folders), wide (50,000 in one folder), empty (1,000,000\nempty ones), deep (20,000 folders of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a\nwide folder and a large file after 1,000 small folders, by name; in which order a file system\nlists them cannot be chosen), source (like somebody's sources), all.\n\nA ratio is the time of the other divided by pcopy's, in the same round; the median of these counts.\nFrom 0.97 to 1.03 the two are even. Memory is that of a program's largest process.\n\nExit codes: 0 done, 1 a program failed or its copy was wrong, 2 usage, 3 refused, 6 pcopy's own\ncopy was wrong."
 )]
 struct Flags {

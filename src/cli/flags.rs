@@ -23,7 +23,7 @@ use std::path::PathBuf;
     version,
     args_override_self = true,
     override_usage = "pcopy [OPTIONS] SRC DST\n       pcopy [OPTIONS] SRC... DIRECTORY\n       pcopy [OPTIONS] -t DIRECTORY SRC...\n       pcopy [OPTIONS] SRC",
-    after_help = "Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it.\n\n`pcopy bench` measures pcopy and other copiers; see `pcopy bench --help`. A folder of that name is\ncopied as `./bench`."
+    after_help = format!("Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it.{BENCHMARK}")
 )]
 struct Flags {
     /// What to copy, and where to
@@ -266,6 +266,12 @@ struct Flags {
     )]
     progress: Option<Progress>,
 }
+
+const BENCHMARK: &str = if cfg!(feature = "bench") {
+    "\n\n`pcopy bench` measures pcopy and other copiers; see `pcopy bench --help`. A folder of that name is\ncopied as `./bench`."
+} else {
+    ""
+};
 
 const PRESERVING: &str = "What is kept";
 const REPLACING: &str = "What is replaced";
