@@ -29,7 +29,7 @@ impl Walker<'_> {
         let (target_dir, target_name) = split_last(&agreed.target);
         let place = Place { source: dir, target: target_dir, ..agreed.place() };
         self.go_to(place);
-        self.desk.enter(place.entry, place.source);
+        self.enter();
         let (name, target_name) = (c_name(name), c_name(target_name));
         match self.dirs_of(place, agreed.existed) {
             // Its directory waits for it, so nothing that happens there need be noted.

@@ -4,6 +4,7 @@
 //! them; they go through a buffer. Each goes on where the one before it ended, and only the last
 //! one says what went wrong, because it knows on which side. Holes stay holes.
 
+use super::large::Team;
 use super::meter::Meter;
 use crate::error::means_unable;
 use crate::ipc::abilities::{Abilities, Ability, Pair};
@@ -95,7 +96,7 @@ impl Ways<'_> {
     /// to the disk, 0.40 s and 0.56 s against 0.41 s and 0.60 s. What fits in the buffer gains
     /// nothing (50,000 files of 1 KiB: tmpfs 0.27 s and 0.28 s, ext4 0.65 s and 0.68 s). On network
     /// disks the bytes need not travel at all.
-    fn may_offload(self, bytes: u64) -> bool {
+    pub(super) fn may_offload(self, bytes: u64) -> bool {
         // Who wants to know how files are copied wants to know what the kernel can do.
         (bytes > BUFFER_BYTES as u64 || self.plan.wishes.debug)
             && self.plan.wishes.reflink == When::Auto
@@ -132,6 +133,8 @@ pub(super) struct Transfer<'a> {
     pub(super) ways: Ways<'a>,
     pub(super) buffer: &'a mut [u8],
     pub(super) meter: Meter<'a>,
+    /// Who helps, if it is a large file that others may help with.
+    pub(super) team: Option<Team<'a>>,
     /// Whether zeros are left out.
     pub(super) digs: bool,
     /// Which ways the bytes have gone.
@@ -158,7 +161,8 @@ impl<'a> Transfer<'a> {
             zeros: false,
         };
         let digs = wishes.sparse == When::Always;
-        Self { source, target, ways, buffer, meter, digs, trail, position: 0, written: 0 }
+        let team = None;
+        Self { source, target, ways, buffer, meter, team, digs, trail, position: 0, written: 0 }
     }
 
     /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
@@ -223,6 +227,7 @@ impl<'a> Transfer<'a> {
                 self.trail.holes = true;
                 self.around_holes(size)?;
             }
+            size if self.together(size)? => {}
             size => self.data(size)?,
         }
         if self.written < self.position {
@@ -232,7 +237,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Goes back to the beginning, with nothing copied.
-    fn start_over(&mut self) -> Result<(), Unfinished> {
+    pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
         bytes::set_size(self.target, 0).map_err(Step::Write.fault())?;
         self.go_to(0)?;
         self.written = 0;
@@ -410,6 +415,11 @@ impl<'a> Transfer<'a> {
         self.position += bytes;
         self.written = self.position;
         self.meter.add(bytes)
+    }
+
+    /// Notes that as many bytes as that have arrived in all.
+    pub(super) fn count_up_to(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.moved(bytes.saturating_sub(self.position))
     }
 
     fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {

@@ -11,13 +11,15 @@ use super::backup::Numbers;
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{BUFFER_BYTES, Transfer, Unfinished, Ways};
 use super::dirs::{Dirs, free_staged_name};
+use super::large::{LARGE_BYTES, Team};
 use super::meter::Meter;
 use super::sink::{Filled, Sink};
 use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outbox;
-use crate::ipc::report::{Fault, How, Step};
+use crate::ipc::report::{Fault, How, Step, Tried};
+use crate::ipc::task::{Invitation, Place};
 use crate::options::{Backup, Dereference, Links, Way};
 use crate::plan::{Plan, step_to_make};
 use crate::staging::staged_name;
@@ -26,6 +28,10 @@ use crate::sys::file::{self, Identity, Kind, Node, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+
+/// From which size on the copying of a file is long beside handing one over, which costs about as much
+/// as a small file: 20 us.
+const HEAVY_BYTES: u64 = 1024 * 1024;
 
 /// How an entry ended well.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,13 +54,50 @@ pub(super) struct Files<'a> {
     pub(super) linked: Option<Identity>,
     /// How the entry in hand comes to be.
     pub(super) how: How,
-    buffer: Vec<u8>,
+    /// Whether the entry in hand took much longer than it would take to hand one over.
+    pub(super) was_heavy: bool,
+    /// The directories that the walk is in.
+    pub(super) here: Here,
+    /// Whose files they are.
+    number: u16,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// A [`Place`] that is kept.
+#[derive(Default)]
+pub(super) struct Here {
+    entry: u32,
+    source: Vec<u8>,
+    target: Vec<u8>,
+    staged: bool,
+}
+
+impl Here {
+    pub(super) fn go_to(&mut self, place: Place<'_>) {
+        (self.entry, self.staged) = (place.entry, place.staged);
+        self.source.clear();
+        self.source.extend_from_slice(place.source);
+        self.target.clear();
+        self.target.extend_from_slice(place.target);
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { entry: self.entry, source: &self.source, target: &self.target, staged: self.staged }
+    }
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(job: Job<'a>, desk: Desk<'a>, outbox: Outbox<'a>, attrs: Attrs) -> Self {
+    pub(super) fn new(
+        (job, number): (Job<'a>, u16),
+        desk: Desk<'a>,
+        outbox: Outbox<'a>,
+        attrs: Attrs,
+    ) -> Self {
         Self {
             job,
+            number,
+            was_heavy: false,
+            here: Here::default(),
             numbers: Numbers::default(),
             desk,
             outbox,
@@ -103,6 +146,7 @@ impl<'a> Files<'a> {
     pub(super) fn begin(&mut self) {
         self.linked = None;
         self.how = How::default();
+        self.was_heavy = false;
     }
 
     /// Whether it is the bytes that are copied of such a source.
@@ -131,7 +175,8 @@ impl<'a> Files<'a> {
             self.desk.add(Count::BytesSpared, source.size());
             return Ok(Done::Skipped);
         };
-        let filled = self.fill(dirs, from, &source, &names, Sink::New(to));
+        let sink = Sink::New(to, Some((name, target_name)));
+        let filled = self.fill(dirs, from, &source, &names, sink);
         filled.inspect_err(|_| discard(dirs, target_name))?.into_done()
     }
 
@@ -339,7 +384,8 @@ impl<'a> Files<'a> {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
         }
         let guard = if dirs.contended { to.try_clone().ok() } else { None };
-        let filled = self.fill(dirs, from, &source, &names, Sink::New(to));
+        let sink = Sink::New(to, Some((name, staged)));
+        let filled = self.fill(dirs, from, &source, &names, sink);
         Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
     }
 
@@ -353,7 +399,7 @@ impl<'a> Files<'a> {
         from: OwnedFd,
         source: &Stat,
         names: &Names,
-        sink: Sink,
+        sink: Sink<'_>,
     ) -> Result<Filled, Unfinished> {
         self.outbox.begin();
         if self.job.plan.wishes.way == Way::AttributesOnly {
@@ -363,13 +409,33 @@ impl<'a> Files<'a> {
         let pair = Pair::of(source.identity().0, sink.device(dirs));
         let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
         let ends = (from.as_fd(), sink.file());
+        let team =
+            sink.names().filter(|_| source.size() >= LARGE_BYTES).and_then(|(name, made)| {
+                let target = file::stat_fd(sink.file()).ok()?.identity();
+                let (place, source_id) = (self.here.place(), source.identity());
+                let owner = self.number;
+                Team::for_file(
+                    self.job,
+                    Invitation {
+                        place,
+                        name,
+                        made,
+                        owner,
+                        generation: 0,
+                        source: source_id,
+                        target,
+                    },
+                )
+            });
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
         let result = if sink.is_stream() || source.kind() != Kind::File {
             transfer.digs &= !sink.is_stream();
             transfer.copy_stream().map(|()| Some(*source))
         } else {
+            transfer.team = team;
             transfer.copy_steady(source)
         };
+        self.was_heavy = source.size() >= HEAVY_BYTES && transfer.trail.reflink != Tried::Yes;
         if self.job.plan.wishes.debug {
             self.how.trail = Some(transfer.trail);
         }
@@ -388,13 +454,13 @@ impl<'a> Files<'a> {
         from: &OwnedFd,
         source: &Stat,
         names: &Names,
-        sink: Sink,
+        sink: Sink<'_>,
         born: Born,
     ) -> Result<Filled, Unfinished> {
         let from = from.as_fd();
         let lacking = match &sink {
-            Sink::New(to) => self.attrs.finish_file(from, to.as_fd(), source, names, born)?,
-            Sink::Old(to, old) => self.attrs.finish_old(from, to.as_fd(), source, names, old)?,
+            Sink::New(to, _) => self.attrs.finish_file(from, to.as_fd(), source, names, born)?,
+            Sink::Old(to, old, _) => self.attrs.finish_old(from, to.as_fd(), source, names, old)?,
         };
         sink.close()?;
         Ok(Filled::Whole(lacking))

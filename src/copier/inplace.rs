@@ -122,7 +122,8 @@ impl Files<'_> {
         if others && !is_ours(&to) {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
         }
-        let filled = self.fill(dirs, from, &source, &names, Sink::New(to));
+        let sink = Sink::New(to, Some((name, target_name)));
+        let filled = self.fill(dirs, from, &source, &names, sink);
         filled.inspect_err(|_| discard(dirs, target_name))?.into_done()
     }
 
@@ -141,7 +142,7 @@ impl Files<'_> {
         let bits = self.attrs.birth_permissions(&source, &names, dirs.traits.born);
         let to =
             file::create_through(&dirs.target, target_name, bits).map_err(Step::Create.fault())?;
-        self.fill(dirs, from, &source, &names, Sink::New(to))?.into_done()
+        self.fill(dirs, from, &source, &names, Sink::New(to, None))?.into_done()
     }
 
     fn write_into(
@@ -187,7 +188,8 @@ impl Files<'_> {
         if wishes.way != Way::AttributesOnly && old.kind() == Kind::File {
             bytes::set_size(to.as_fd(), 0).map_err(Step::Create.fault())?;
         }
-        let filled = self.fill(dirs, from, &read, &names, Sink::Old(to, old));
+        let known = (!through).then_some((name, target_name));
+        let filled = self.fill(dirs, from, &read, &names, Sink::Old(to, old, known));
         drop(turn);
         filled?.into_done()
     }

@@ -13,6 +13,7 @@ mod dirs;
 mod file;
 mod inplace;
 mod instead;
+mod large;
 mod links;
 mod meter;
 mod names;
@@ -28,6 +29,7 @@ use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
+use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::putoff::PutOff;
 use crate::ipc::ring::{SharedRing, TakeError};
@@ -51,6 +53,8 @@ pub struct Job<'a> {
     pub counters: &'a Counters,
     /// Where what is said is kept until it has been sent.
     pub outboxes: &'a Outboxes,
+    /// The large files that copiers help one another with.
+    pub larges: &'a Larges,
     /// What the file systems are known not to be able to do.
     pub abilities: &'a Abilities,
     /// Who comes first to a file with several names; nothing where names become files of their
@@ -87,6 +91,15 @@ pub struct Job<'a> {
     pub begun_over: &'a [u64],
     /// Whether permission bits do not bind us.
     pub root: bool,
+}
+
+impl Job<'_> {
+    /// Whether the ring holds less than one task for each of the other copiers. A lone copier is
+    /// never hungry.
+    fn is_hungry(&self) -> bool {
+        let others = usize::from(self.plan.jobs - 1);
+        self.ring.len() < others.min(self.ring.capacity() / 2)
+    }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.

@@ -26,7 +26,7 @@ impl Walker<'_> {
         existed: bool,
         names: &[u8],
     ) -> Result<(), ParentGone> {
-        self.desk.enter(self.entry, &self.source);
+        self.enter();
         match open_by_path(self.job.plan, self.place(), existed) {
             Ok(dirs) => {
                 let mut visit = Visit::default();
@@ -57,7 +57,7 @@ impl Walker<'_> {
                 self.desk.add(Count::Found, 1);
             }
             self.one_name(dirs, kind, name, name, visit)?;
-            if self.is_hungry() {
+            if self.job.is_hungry() {
                 self.hand_over(Some((dirs, names, visit)))?;
             }
             self.reports.flush_if_old()?;

@@ -47,6 +47,11 @@ impl Source<'_> {
         self.bytes_left() > WIDE_BYTES
     }
 
+    /// Whether anything is left.
+    fn has_more(&self) -> bool {
+        self.bytes_left() > 0
+    }
+
     /// What is left, in bytes of directory records; a name in a task takes about half of one.
     fn bytes_left(&self) -> usize {
         match self {
@@ -57,27 +62,21 @@ impl Source<'_> {
 }
 
 impl Walker<'_> {
-    /// Whether the ring holds less than one task for each copier. A lone copier is never hungry.
-    pub(super) fn is_hungry(&self) -> bool {
-        let ring = self.job.ring;
-        let enough = usize::from(self.job.plan.jobs).min(ring.capacity() / 2);
-        enough > 1 && ring.len() < enough
-    }
-
     /// Hands over the oldest work that waits, for as long as somebody is hungry.
     ///
     /// `here` is the directory whose names are being gone through, if one is. What it has left is
-    /// shared only if it is wide: it is what this copier keeps for itself.
+    /// shared only if it is wide, or if its files are so large that it is not their number that
+    /// counts: it is what this copier keeps for itself.
     pub(super) fn hand_over(
         &mut self,
         mut here: Option<(&Dirs, &mut Source<'_>, &mut Visit)>,
     ) -> Result<(), ParentGone> {
-        while self.is_hungry() {
+        while self.job.is_hungry() {
             if self.give_ranges() || self.give_oldest_child() {
                 continue;
             }
             let Some((dirs, names, visit)) = &mut here else { break };
-            if !names.is_wide() {
+            if !names.is_wide() && !(self.files.was_heavy && names.has_more()) {
                 break;
             }
             if let Some(renamed) = self.give_child(None, &mut visit.children, dirs.staged) {

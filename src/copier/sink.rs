@@ -5,6 +5,7 @@ use super::dirs::Dirs;
 use super::file::{Done, changed};
 use crate::ipc::report::{Fault, Step};
 use crate::sys::file::{self, Kind, Stat};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How an entry was filled.
@@ -26,36 +27,45 @@ impl Filled {
     }
 }
 
+/// Under which names others find the source and what is written; nothing where symlinks lead to it.
+type Known<'a> = Option<(&'a CStr, &'a CStr)>;
+
 /// The file that is written.
-pub(super) enum Sink {
+pub(super) enum Sink<'a> {
     /// It was made for that.
-    New(OwnedFd),
+    New(OwnedFd, Known<'a>),
     /// It stood there, and was this.
-    Old(OwnedFd, Stat),
+    Old(OwnedFd, Stat, Known<'a>),
 }
 
-impl Sink {
+impl<'a> Sink<'a> {
+    pub(super) fn names(&self) -> Known<'a> {
+        match self {
+            Sink::New(_, known) | Sink::Old(_, _, known) => *known,
+        }
+    }
+
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
-            Sink::New(file) | Sink::Old(file, _) => file.as_fd(),
+            Sink::New(file, _) | Sink::Old(file, _, _) => file.as_fd(),
         }
     }
 
     /// The device that it is on: a symlink may lead to it from another.
     pub(super) fn device(&self, dirs: &Dirs) -> u64 {
         match self {
-            Sink::New(_) => dirs.traits.device,
-            Sink::Old(_, old) => old.identity().0,
+            Sink::New(..) => dirs.traits.device,
+            Sink::Old(_, old, _) => old.identity().0,
         }
     }
 
     /// Whether it takes bytes one after the other, and has no size.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self, Sink::Old(_, old) if old.kind() != Kind::File)
+        matches!(self, Sink::Old(_, old, _) if old.kind() != Kind::File)
     }
 
     pub(super) fn close(self) -> Result<(), Fault> {
-        let (Sink::New(file) | Sink::Old(file, _)) = self;
+        let (Sink::New(file, _) | Sink::Old(file, _, _)) = self;
         file::close(file).map_err(Step::Close.fault())
     }
 }

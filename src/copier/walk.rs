@@ -84,7 +84,7 @@ impl<'a> Walker<'a> {
         Self {
             job,
             desk,
-            files: Files::new(job, desk, reports.outbox, attrs),
+            files: Files::new((job, number), desk, reports.outbox, attrs),
             attrs,
             reports,
             listing: Some(Listing::new()),
@@ -121,6 +121,10 @@ impl<'a> Walker<'a> {
                 self.names_task(place.staged, existed, names)?;
                 self.descend()
             }
+            Task::Range(invitation) => {
+                self.help(&invitation);
+                Ok(())
+            }
             Task::Links { first, end } => self.link_groups(first, end),
             Task::Agreed { first, end } => self.agreed(first, end),
         }
@@ -142,6 +146,14 @@ impl<'a> Walker<'a> {
         self.source.extend_from_slice(place.source);
         self.target.clear();
         self.target.extend_from_slice(place.target);
+    }
+
+    /// Notes where the walk is, for whoever asks what this copier does and for who may help it.
+    pub(super) fn enter(&mut self) {
+        self.desk.enter(self.entry, &self.source);
+        let (entry, staged) = (self.entry, self.staged);
+        let place = Place { entry, source: &self.source, target: &self.target, staged };
+        self.files.here.go_to(place);
     }
 
     pub(super) fn place(&self) -> Place<'_> {
@@ -168,7 +180,7 @@ impl<'a> Walker<'a> {
 
     fn one_entry(&mut self) -> Result<(), ParentGone> {
         let Some(entry) = self.plan_entry() else { return Ok(()) };
-        self.desk.enter(self.entry, b"");
+        self.enter();
         self.desk.add(Count::Found, 1);
         let mut visit = Visit::default();
         match entry_dirs(self.job.plan, entry, self.job.failed) {
@@ -206,7 +218,7 @@ impl<'a> Walker<'a> {
             let level = self.levels.back_mut()?;
             self.source.truncate(level.source_bytes);
             self.target.truncate(level.target_bytes);
-            let Some(mark) = level.children.pop_back(&mut self.name) else {
+            let Some(mark) = level.children.pop_front(&mut self.name) else {
                 self.levels.pop_back();
                 continue;
             };
@@ -240,7 +252,7 @@ impl<'a> Walker<'a> {
         existed: bool,
     ) -> Result<(), ParentGone> {
         self.staged = staged;
-        self.desk.enter(self.entry, &self.source);
+        self.enter();
         let (dirs, stat) = match opened.and_then(|dirs| self.look_at(dirs)) {
             Ok(both) => both,
             Err(fault) => {

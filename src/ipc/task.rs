@@ -1,9 +1,7 @@
 //! What stands in a slot of the ring: one piece of work, with all that a copier needs to begin it.
-//!
-//! Later kinds of work (a `Range` of one large file) get a tag of their own here.
 
-use super::wire::{get_bytes, get_u8, get_u32, put_bytes, put_u32};
-use crate::sys::file::Kind;
+use super::wire::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
+use crate::sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
 /// A directory below one of the things that the user named, on both sides.
@@ -53,6 +51,8 @@ pub enum Task<'a> {
         /// Index after the last.
         end: u32,
     },
+    /// Help with a large file: take pieces of it until there are none left.
+    Range(Invitation<'a>),
     /// Make the links of the groups `first..end`, which every copier has from the supervisor.
     Links {
         /// Index of the first.
@@ -62,11 +62,31 @@ pub enum Task<'a> {
     },
 }
 
+/// Where a large file is that its owner wants help with (see `ipc/large`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Invitation<'a> {
+    /// The directories that it is in.
+    pub place: Place<'a>,
+    /// Its name in the source.
+    pub name: &'a CStr,
+    /// Its name in the target at present, which may be a staged one.
+    pub made: &'a CStr,
+    /// The number of the copier that owns it, from 0.
+    pub owner: u16,
+    /// Which of the owner's files it is.
+    pub generation: u64,
+    /// What the owner has open under the two names: whatever else has them now is not meant.
+    pub source: Identity,
+    /// The same in the target.
+    pub target: Identity,
+}
+
 const ENTRIES: u8 = 1;
 const DIRECTORY: u8 = 2;
 const NAMES: u8 = 3;
 const LINKS: u8 = 4;
 const AGREED: u8 = 5;
+const RANGE: u8 = 6;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -79,6 +99,10 @@ impl<'a> Task<'a> {
             Task::Entries { first, end } => put_range(into, ENTRIES, first, end),
             Task::Agreed { first, end } => put_range(into, AGREED, first, end),
             Task::Links { first, end } => put_range(into, LINKS, first, end),
+            Task::Range(invitation) => {
+                into.push(RANGE);
+                put_invitation(into, &invitation);
+            }
             Task::Directory { place, existed } => {
                 into.push(DIRECTORY);
                 put_place(into, &place, if existed { EXISTED } else { 0 });
@@ -104,6 +128,7 @@ impl<'a> Task<'a> {
                 Some(Task::Names { place, existed: flags & EXISTED != 0, names: from })
             }
             AGREED => Some(Task::Agreed { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
+            RANGE => Some(Task::Range(get_invitation(&mut from)?)),
             LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
         }
@@ -129,6 +154,28 @@ fn get_place<'a>(from: &mut &'a [u8]) -> Option<(Place<'a>, u8)> {
     let source = get_bytes(from)?;
     let target = get_bytes(from)?;
     Some((Place { entry, source, target, staged: flags & STAGED != 0 }, flags))
+}
+
+fn put_invitation(into: &mut Vec<u8>, invitation: &Invitation<'_>) {
+    put_place(into, &invitation.place, 0);
+    put_bytes(into, invitation.name.to_bytes_with_nul());
+    put_bytes(into, invitation.made.to_bytes_with_nul());
+    put_u32(into, invitation.owner.into());
+    put_u64(into, invitation.generation);
+    for number in [invitation.source, invitation.target].map(<[u64; 2]>::from).as_flattened() {
+        put_u64(into, *number);
+    }
+}
+
+fn get_invitation<'a>(from: &mut &'a [u8]) -> Option<Invitation<'a>> {
+    let (place, _) = get_place(from)?;
+    let mut name = || CStr::from_bytes_with_nul(get_bytes(from)?).ok();
+    let (name, made) = (name()?, name()?);
+    let owner = u16::try_from(get_u32(from)?).ok()?;
+    let generation = get_u64(from)?;
+    let mut identity = || Some((get_u64(from)?, get_u64(from)?));
+    let (source, target) = (identity()?, identity()?);
+    Some(Invitation { place, name, made, owner, generation, source, target })
 }
 
 /// The path above the last component, and that.
@@ -173,6 +220,16 @@ mod tests {
     const PLACE: Place<'_> =
         Place { entry: 7, source: b"src/a\xff", target: b".dst.pcopy-partial/a\xff", staged: true };
 
+    const INVITATION: Invitation<'_> = Invitation {
+        place: PLACE,
+        name: c"big\xff",
+        made: c".big.pcopy-partial",
+        owner: u16::MAX,
+        generation: u64::MAX,
+        source: (1, u64::MAX),
+        target: (2, 3),
+    };
+
     fn there_and_back(task: Task<'_>) {
         let mut packed = Vec::new();
         task.encode(&mut packed);
@@ -186,6 +243,7 @@ mod tests {
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
+        there_and_back(Task::Range(INVITATION));
     }
 
     #[test]
@@ -205,9 +263,11 @@ mod tests {
     #[test]
     fn a_task_cut_anywhere_is_refused_or_shorter_but_never_a_panic() {
         let mut packed = Vec::new();
-        Task::Directory { place: PLACE, existed: true }.encode(&mut packed);
-        for end in 0..packed.len() {
-            assert_eq!(Task::decode(&packed[..end]), None, "cut at {end}");
+        for task in [Task::Directory { place: PLACE, existed: true }, Task::Range(INVITATION)] {
+            task.encode(&mut packed);
+            for end in 0..packed.len() {
+                assert_eq!(Task::decode(&packed[..end]), None, "cut at {end}");
+            }
         }
     }
 }

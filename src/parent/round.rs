@@ -6,6 +6,7 @@ use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
+use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
@@ -53,6 +54,7 @@ pub(super) struct Round {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
+    pub(super) larges: Larges,
     pub(super) abilities: Abilities,
     /// Who came first to each file with several names; nothing if that is of no interest.
     pub(super) firsts: Option<Firsts>,
@@ -87,6 +89,8 @@ impl Round {
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
+        let larges =
+            Larges::create(plan.jobs).map_err(out_of_memory("make the table of large files"))?;
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,
@@ -111,6 +115,7 @@ impl Round {
             ring,
             counters,
             outboxes,
+            larges,
             abilities,
             firsts,
             part,

@@ -285,6 +285,7 @@ impl<'a> Supervisor<'a> {
             ring: &round.ring,
             counters: &round.counters,
             outboxes: &round.outboxes,
+            larges: &round.larges,
             abilities: &round.abilities,
             firsts: round.firsts.as_ref(),
             groups: &self.ledger.groups,

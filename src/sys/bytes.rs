@@ -5,6 +5,7 @@
 
 use super::file::retry;
 use super::{Errno, Result};
+use nix::sys::uio;
 use nix::unistd::{self, Whence};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -28,6 +29,41 @@ pub fn copy_range(source: impl AsFd, target: impl AsFd, bytes: usize) -> Result<
     // long as they are borrowed.
     let copy = || unsafe { libc::copy_file_range(source, here(), target, here(), bytes, 0) };
     retry(|| Errno::result(copy())).map(isize::unsigned_abs)
+}
+
+/// The same at a place of its own, the same one in both files; their positions stay.
+pub fn copy_range_at(source: impl AsFd, target: impl AsFd, at: u64, bytes: usize) -> Result<usize> {
+    let (source, target) = (source.as_fd().as_raw_fd(), target.as_fd().as_raw_fd());
+    let offset = libc::off_t::try_from(at).map_err(|_| Errno::EFBIG)?;
+    let copy = || {
+        let (mut from, mut to) = (offset, offset);
+        // SAFETY: both offsets live until the call returns, and both descriptors are open as long
+        // as they are borrowed.
+        unsafe { libc::copy_file_range(source, &raw mut from, target, &raw mut to, bytes, 0) }
+    };
+    retry(|| Errno::result(copy())).map(isize::unsigned_abs)
+}
+
+/// Reads up to `buffer.len()` bytes from a place in the file; 0 at its end. The position stays.
+pub fn read_at(file: impl AsFd, buffer: &mut [u8], at: u64) -> Result<usize> {
+    let offset = libc::off_t::try_from(at).map_err(|_| Errno::EOVERFLOW)?;
+    retry(|| uio::pread(file.as_fd(), buffer, offset))
+}
+
+/// Writes all of `bytes` to a place in the file; a write of nothing counts as an I/O error. The
+/// position stays.
+pub fn write_all_at(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        let offset = libc::off_t::try_from(at).map_err(|_| Errno::EFBIG)?;
+        match retry(|| uio::pwrite(file.as_fd(), bytes, offset))? {
+            0 => return Err(Errno::EIO),
+            written => {
+                bytes = &bytes[written..];
+                at += written as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Where the next data begins, at `from` or behind it; `ENXIO` if there is only a hole to the end.

@@ -17,7 +17,7 @@ pub struct Turns {
     file: OwnedFd,
 }
 
-/// The turn of this process; it ends when this is dropped. A process takes one at a time.
+/// The turn of this process; it ends when this is dropped. Of one kind a process takes one at a time.
 #[derive(Debug)]
 pub struct Turn<'a> {
     turns: &'a Turns,
@@ -44,15 +44,38 @@ impl Turns {
         Turn { turns: self, byte }
     }
 
-    fn set(&self, byte: libc::off_t, kind: libc::c_int) -> Result<()> {
-        // SAFETY: all fields are numbers, for which zero bits are a value.
-        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-        lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
-        lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
-        lock.l_start = byte;
-        lock.l_len = 1;
-        fcntl(&self.file, FcntlArg::F_SETLKW(&lock)).map(drop)
+    /// Takes a turn that others may have at the same time; `EAGAIN` while somebody waits for all to end.
+    ///
+    /// `number` is the thing: no two share one.
+    pub fn share(&self, number: u16) -> Result<Turn<'_>> {
+        let byte = libc::off_t::from(number);
+        fcntl(&self.file, FcntlArg::F_SETLK(&lock(byte, libc::F_RDLCK)))?;
+        Ok(Turn { turns: self, byte })
     }
+
+    /// Waits until nobody else has a turn that was shared. If the kernel has no lock to give, there is
+    /// nobody: who would share had to get one, too.
+    pub fn wait_for_all(&self, number: u16) {
+        let byte = libc::off_t::from(number);
+        if retry(|| self.set(byte, libc::F_WRLCK)).is_err() {
+            // See above.
+        }
+        drop(Turn { turns: self, byte });
+    }
+
+    fn set(&self, byte: libc::off_t, kind: libc::c_int) -> Result<()> {
+        fcntl(&self.file, FcntlArg::F_SETLKW(&lock(byte, kind))).map(drop)
+    }
+}
+
+fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
+    // SAFETY: all fields are numbers, for which zero bits are a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
+    lock.l_start = byte;
+    lock.l_len = 1;
+    lock
 }
 
 impl Drop for Turn<'_> {
