@@ -236,9 +236,8 @@ struct Flags {
 
     /// Copy with N processes, 1 to 512
     ///
-    /// Up to the number of processors each makes a copy in memory faster; on cold disks and
-    /// network mounts many more pay. On a spinning disk use 1. The default is twice the number of
-    /// processors, at least 8 and at most 32.
+    /// Without it the run begins with as many as there are processors, and takes up to 32 where they
+    /// wait for a disk or the network and more of them make it faster. On a spinning disk 1 may be best.
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)), help_heading = "Speed")]
     jobs: Option<u16>,
 

@@ -20,6 +20,7 @@ mod names;
 mod old;
 pub(crate) mod pending;
 mod reports;
+mod rest;
 mod share;
 mod sink;
 mod standing;
@@ -97,7 +98,7 @@ impl Job<'_> {
     /// Whether the ring holds less than one task for each of the other copiers. A lone copier is
     /// never hungry.
     fn is_hungry(&self) -> bool {
-        let others = usize::from(self.plan.jobs - 1);
+        let others = usize::from(self.counters.active().saturating_sub(1));
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 }

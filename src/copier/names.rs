@@ -61,6 +61,7 @@ impl Walker<'_> {
                 self.hand_over(Some((dirs, names, visit)))?;
             }
             self.reports.flush_if_old()?;
+            self.rest_if_superfluous()?;
         }
         Ok(())
     }

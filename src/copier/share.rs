@@ -76,7 +76,7 @@ impl Walker<'_> {
                 continue;
             }
             let Some((dirs, names, visit)) = &mut here else { break };
-            if !names.is_wide() && !(self.files.was_heavy && names.has_more()) {
+            if !(names.is_wide() || self.files.was_heavy && names.has_more()) {
                 break;
             }
             if let Some(renamed) = self.give_child(None, &mut visit.children, dirs.staged) {

@@ -33,6 +33,7 @@ const OPEN_LEVELS: usize = 4;
 /// One copier's walk.
 pub(super) struct Walker<'a> {
     pub(super) job: Job<'a>,
+    pub(super) number: u16,
     pub(super) desk: Desk<'a>,
     pub(super) files: Files<'a>,
     pub(super) attrs: Attrs,
@@ -83,6 +84,7 @@ impl<'a> Walker<'a> {
         let attrs = Attrs::new(job.plan);
         Self {
             job,
+            number,
             desk,
             files: Files::new((job, number), desk, reports.outbox, attrs),
             attrs,

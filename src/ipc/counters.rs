@@ -97,6 +97,9 @@ const COPIER_WORDS: usize = (NAME_TEXT + NAME_WORDS).next_multiple_of(LINE_WORDS
 
 /// The order to drop what is in hand, which concerns all.
 const ABANDON: usize = 0;
+
+/// How many copiers are to be at work: those with lower numbers.
+const ACTIVE: usize = 1;
 const COMMON_WORDS: usize = LINE_WORDS;
 
 /// The counters of all processes.
@@ -116,7 +119,10 @@ impl Counters {
     /// The lines of copier `number`, from 0.
     pub fn desk(&self, number: u16) -> Desk<'_> {
         let start = COMMON_WORDS + usize::from(number) * COPIER_WORDS;
-        Desk { words: &self.words[start..start + COPIER_WORDS], abandon: &self.words[ABANDON] }
+        Desk {
+            words: &self.words[start..start + COPIER_WORDS],
+            common: &self.words[..COMMON_WORDS],
+        }
     }
 
     /// What all copiers together have counted so far.
@@ -128,6 +134,16 @@ impl Counters {
     /// How many copiers there are lines for.
     pub fn copiers(&self) -> u16 {
         u16::try_from(self.copiers).unwrap_or(u16::MAX)
+    }
+
+    /// Has only the first `copiers` of them work; the others rest until they are needed.
+    pub fn set_active(&self, copiers: u16) {
+        self.words[ACTIVE].store(copiers.into(), Relaxed);
+    }
+
+    /// How many copiers are to be at work.
+    pub fn active(&self) -> u16 {
+        u16::try_from(self.words[ACTIVE].load(Relaxed)).unwrap_or(u16::MAX)
     }
 
     /// Orders every copier to drop the file in hand, too, and not only to take no new one.
@@ -153,7 +169,7 @@ pub struct Whereabouts {
 #[derive(Clone, Copy)]
 pub struct Desk<'a> {
     words: &'a [AtomicU64],
-    abandon: &'a AtomicU64,
+    common: &'a [AtomicU64],
 }
 
 impl Desk<'_> {
@@ -175,7 +191,7 @@ impl Desk<'_> {
 
     /// Whether the file in hand is to be dropped.
     pub fn is_abandoned(&self) -> bool {
-        self.abandon.load(Relaxed) != 0
+        self.common[ABANDON].load(Relaxed) != 0
     }
 
     /// Asks this one copier to stop after the file in hand.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod claim;
+mod crew;
 mod finish;
 mod intake;
 mod ledger;

@@ -6,6 +6,7 @@ use crate::sys::file;
 use crate::sys::process::{self, Death, Pid, Side};
 use crate::sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How much is read from a pipe at a time, in bytes: what a pipe holds.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -65,6 +66,13 @@ impl Pool {
     /// How many were started.
     pub(super) fn len(&self) -> usize {
         self.copiers.len()
+    }
+
+    /// The processor time that all that are alive have used.
+    pub(super) fn processor_time(&self) -> Duration {
+        let alive = self.copiers.iter().filter(|copier| copier.is_alive());
+        // One that has just ended has used nothing any more, which nobody minds at the end.
+        alive.filter_map(|copier| process::processor_time(copier.pid).ok()).sum()
     }
 
     /// All of them, dead or alive.

@@ -141,7 +141,8 @@ fn bar(steps: u64) -> String {
     format!("[{:<BAR_COLUMNS$}] ", "=".repeat(filled) + head)
 }
 
-fn weight(entries: u64, bytes: u64) -> u128 {
+/// What so many entries and bytes weigh together, in bytes.
+pub(super) fn weight(entries: u64, bytes: u64) -> u128 {
     u128::from(entries) * ENTRY_WEIGHT + u128::from(bytes)
 }
 

@@ -1,9 +1,11 @@
 //! A round: one life of a ring and its copiers, and how it is brought to its end.
 
+use super::crew::{Crew, Sample, TRIAL};
 use super::pool::{Pool, READ_BYTES};
+use super::progress::weight;
 use crate::error::Unavailable;
 use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::Counters;
+use crate::ipc::counters::{Count, Counters};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
 use crate::ipc::large::Larges;
@@ -11,7 +13,7 @@ use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
 use crate::ipc::task::Task;
 use crate::options::{Links, Way};
-use crate::plan::Plan;
+use crate::plan::{Plan, processors};
 use crate::sys::Errno;
 use crate::sys::turns::Turns;
 use std::time::{Duration, Instant};
@@ -62,6 +64,8 @@ pub(super) struct Round {
     pub(super) part: Part,
     pub(super) turns: Option<Turns>,
     pub(super) pool: Pool,
+    crew: Crew,
+    begun: Instant,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
     pub(super) stop: Option<Stop>,
@@ -88,6 +92,8 @@ impl Round {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
+        let crew = Crew::new(plan.jobs_at_first, plan.jobs, processors());
+        counters.set_active(crew.active());
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let larges =
             Larges::create(plan.jobs).map_err(out_of_memory("make the table of large files"))?;
@@ -121,6 +127,8 @@ impl Round {
             part,
             turns,
             pool: Pool::default(),
+            crew,
+            begun: Instant::now(),
             buffer: vec![0; READ_BYTES],
             stop: None,
             pause: START_PAUSE,
@@ -133,9 +141,9 @@ impl Round {
     }
 
     /// Whether work waits that nobody has taken, and it is time to look.
-    pub(super) fn wants_copier(&mut self, jobs: u16) -> bool {
+    pub(super) fn wants_copier(&mut self) -> bool {
         let now = Instant::now();
-        if !self.may_grow(jobs) || now < self.next_start {
+        if !self.may_grow() || now < self.next_start {
             return false;
         }
         if self.ring.is_empty() {
@@ -146,16 +154,39 @@ impl Round {
         true
     }
 
-    pub(super) fn may_grow(&self, jobs: u16) -> bool {
-        self.stop.is_none() && self.pool.len() < usize::from(jobs) && !self.ring.is_closed()
+    fn may_grow(&self) -> bool {
+        let wanted = usize::from(self.crew.active());
+        self.stop.is_none() && self.pool.len() < wanted && !self.ring.is_closed()
+    }
+
+    /// Looks whether another number of copiers would do better.
+    pub(super) fn adapt(&mut self) {
+        let at = self.begun.elapsed();
+        if self.stop.is_some() || !self.crew.is_curious(at) {
+            return;
+        }
+        let totals = self.counters.totals();
+        let before = self.crew.active();
+        self.crew.observe(Sample {
+            at,
+            work: weight(totals.settled(), totals.get(Count::Bytes)),
+            used: self.pool.processor_time(),
+            waits: !self.ring.is_empty(),
+        });
+        if self.crew.active() != before {
+            self.counters.set_active(self.crew.active());
+            self.next_start = Instant::now();
+            self.pause = START_PAUSE;
+        }
     }
 
     /// How long the supervisor may sleep.
-    pub(super) fn patience(&self, jobs: u16) -> Duration {
-        if self.may_grow(jobs) {
-            self.next_start.saturating_duration_since(Instant::now()).min(TICK)
+    pub(super) fn patience(&self) -> Duration {
+        let beat = if self.crew.is_free() { TRIAL } else { TICK };
+        if self.may_grow() {
+            self.next_start.saturating_duration_since(Instant::now()).min(beat)
         } else {
-            TICK
+            beat
         }
     }
 

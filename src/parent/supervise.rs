@@ -269,6 +269,7 @@ impl<'a> Supervisor<'a> {
             self.listen(round);
             self.bury(round);
             round.press();
+            round.adapt();
             self.draw(round);
             self.screen.flush();
         }
@@ -277,7 +278,7 @@ impl<'a> Supervisor<'a> {
     /// Starts one more copier if there is work for it: ten files do not pay for eight forks.
     fn start_copiers(&mut self, round: &mut Round) -> Result<(), Unavailable> {
         let first = round.pool.len() == 0;
-        if !first && !round.wants_copier(self.plan.jobs) {
+        if !first && !round.wants_copier() {
             return Ok(());
         }
         let job = Job {
@@ -324,7 +325,7 @@ impl<'a> Supervisor<'a> {
             let pipes = round.pool.copiers().iter().filter_map(Copier::pipe);
             watched.extend(pipes.map(|pipe| (pipe, Event::Readable)));
         }
-        let limit = round.patience(self.plan.jobs);
+        let limit = round.patience();
         let ready = poll::wait(&watched, limit).map_err(Unavailable::because("wait for events"))?;
         round.pool.note_ready(&ready[streams..]);
         Ok(())

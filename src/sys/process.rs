@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{self, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time;
 use nix::unistd::{self, ForkResult};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -47,6 +48,13 @@ pub fn fork() -> Result<Side> {
 /// This process's number.
 pub fn own_pid() -> Pid {
     unistd::getpid()
+}
+
+/// The processor time that a process has used so far.
+pub fn processor_time(pid: Pid) -> Result<Duration> {
+    let now = time::clock_gettime(time::clock_getcpuclockid(pid)?)?;
+    let nanoseconds = u32::try_from(now.tv_nsec()).unwrap_or(0);
+    Ok(Duration::new(u64::try_from(now.tv_sec()).unwrap_or(0), nanoseconds))
 }
 
 /// This program's name as `ps` shows it.
