@@ -75,6 +75,8 @@ pub(super) struct Child {
     /// It is new in a directory that stood there: built under the staged name with this number, or
     /// under its own.
     pub(super) staged: Option<u8>,
+    /// It is to be made when somebody begins with it.
+    pub(super) unmade: bool,
 }
 
 impl Child {
@@ -83,12 +85,23 @@ impl Child {
     /// In place of a number: built under its own name.
     const OWN_NAME: u8 = 31;
 
+    /// One that is still to be made, under its own name.
+    pub(super) const UNMADE: Self = Self { existed: false, staged: None, unmade: true };
+
+    /// One that this round has made, under its own name.
+    const MADE: Self = Self { unmade: false, ..Self::UNMADE };
+
     pub(super) fn mark(self) -> u8 {
-        0x80 | u8::from(self.existed) << 6 | self.staged.map_or(0, |variant| 0x20 | variant)
+        let made = self.staged.map_or(u8::from(self.unmade), |variant| 0x20 | variant);
+        0x80 | u8::from(self.existed) << 6 | made
     }
 
     pub(super) fn from_mark(mark: u8) -> Self {
-        Self { existed: mark & 0x40 != 0, staged: (mark & 0x20 != 0).then_some(mark & 0x1f) }
+        Self {
+            existed: mark & 0x40 != 0,
+            staged: (mark & 0x20 != 0).then_some(mark & 0x1f),
+            unmade: mark & 0x21 == 1,
+        }
     }
 
     /// The number of the staged name that it will lose.
@@ -113,10 +126,10 @@ pub(super) fn make_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Child,
     let fault = Step::CreateDirectory.fault();
     if dirs.staged {
         let existed = make_or_find(plan, dirs, name).map_err(fault)?;
-        return Ok(Child { existed, staged: None });
+        return Ok(Child { existed, ..Child::MADE });
     }
     match stat_child(plan, dirs, name) {
-        Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, staged: None }),
+        Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, ..Child::MADE }),
         Ok(_) => Err(fault(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
             let (variant, staged) = if dirs.contended {
@@ -128,7 +141,7 @@ pub(super) fn make_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Child,
                 u8::try_from(variant).ok().filter(|&variant| variant <= Child::STAGED_MAX);
             let variant = variant.ok_or_else(|| fault(Errno::EEXIST))?;
             let existed = make_or_find(plan, dirs, &staged).map_err(fault)?;
-            Ok(Child { existed, staged: Some(variant) })
+            Ok(Child { existed, staged: Some(variant), unmade: false })
         }
         Err(errno) => Err(fault(errno)),
     }
@@ -152,7 +165,7 @@ pub(super) fn make_child_in_place(
             begin();
             let made = file::make_dir(&dirs.target, name, 0o700);
             made.map_err(Step::CreateDirectory.fault())?;
-            return Ok(Child { existed: false, staged });
+            return Ok(Child { staged, ..Child::MADE });
         }
         Err(errno) => return Err(Step::LookAtTarget.fault()(errno)),
     };
@@ -160,13 +173,31 @@ pub(super) fn make_child_in_place(
         return Err(Step::DirectoryOverFile.fault()(Errno::EEXIST));
     }
     if made {
-        return Ok(Child { existed: true, staged });
+        return Ok(Child { existed: true, staged, unmade: false });
     }
     let source = dirs.stat_source(source_name).map_err(Step::Stat.fault())?;
     if source.identity() == old.identity() && plan.wishes.way != Way::HardLink {
         return Err(Step::SameFile.fault()(Errno::EEXIST));
     }
-    Ok(Child { existed: true, staged: None })
+    Ok(Child { existed: true, ..Child::MADE })
+}
+
+/// Makes a directory whose parent this round has made, and nobody else knows.
+///
+/// `parent` is that, if it is open; `path` is where it is below the entry's target directory.
+pub(super) fn make_late(
+    plan: &Plan,
+    entry: u32,
+    (parent, path): (Option<&Dirs>, &[u8]),
+    name: &CStr,
+) -> Result<(), Fault> {
+    let fault = Step::CreateDirectory.fault();
+    if let Some(parent) = parent {
+        return file::make_dir(&parent.target, name, 0o700).map_err(fault);
+    }
+    let entry = plan.entries.get(entry as usize).ok_or_else(|| fault(Errno::EINVAL))?;
+    let parent = plan.open_target(entry, path).map_err(Step::OpenTarget.fault())?;
+    file::make_dir(&parent, name, 0o700).map_err(fault)
 }
 
 /// What stands in the target under a directory's name; a symlink may stand for one if the user wants.

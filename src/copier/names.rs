@@ -18,6 +18,9 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind};
 use std::ffi::{CStr, CString};
 
+/// Directories with longer paths than this have their children made at once.
+const LATE_PATH_BYTES: usize = 1024;
+
 impl Walker<'_> {
     /// Copies names that another copier found in a directory too wide for it alone.
     pub(super) fn names_task(
@@ -200,6 +203,15 @@ impl Walker<'_> {
         target_name: &CStr,
         visit: &mut Visit,
     ) -> Result<(), ParentGone> {
+        if self.may_be_made_late(dirs) {
+            visit.unmade = true;
+            return match visit.children.push(Child::UNMADE.mark(), name) {
+                Ok(()) => Ok(()),
+                Err(_) => {
+                    self.settle_failed(Some(name), Step::CreateDirectory.fault()(Errno::ENOMEM))
+                }
+            };
+        }
         let mut made = self.make_child(dirs, name, target_name);
         // cp lets a directory take the place of something else where that is kept.
         if let (Err(Fault { step: Step::DirectoryOverFile, .. }), Some(backup), Manner::Cp) =
@@ -235,6 +247,24 @@ impl Walker<'_> {
         }
         self.reports.outbox.settle();
         Ok(())
+    }
+
+    /// Whether a child directory need not be made before somebody begins with it: nobody but this
+    /// round knows its parent, and it must be looked at in no other way.
+    ///
+    /// File systems put a new directory where there is room for what will be in it: xfs goes through
+    /// its allocation groups in turn, and files go where their directory is. If those that are filled
+    /// at the same time are made one after the other, they are in different groups, and nobody waits
+    /// for a group's lock.
+    fn may_be_made_late(&self, dirs: &Dirs) -> bool {
+        let plain = dirs.staged && !dirs.existed && !dirs.contended;
+        // The parent is finished when all of them have begun, and reached by its path for that: in a
+        // chain of directories without end that would take ever longer.
+        plain
+            && self.target.len() < LATE_PATH_BYTES
+            && !self.job.plan.wishes.in_place
+            && !self.job.plan.has_earlier_dirs()
+            && self.plan_entry().is_some_and(|entry| entry.into_itself.is_none())
     }
 
     fn make_child(&self, dirs: &Dirs, name: &CStr, target_name: &CStr) -> Result<Child, Fault> {

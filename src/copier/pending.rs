@@ -38,6 +38,8 @@ pub(super) struct Pending {
 pub(super) enum Waits {
     /// Directories in it get their final names, which changes its time.
     Renames,
+    /// Directories in it are still to be made.
+    Children,
     /// Its bits would lock us out of what is below it, or it is not published before that is done.
     All,
 }

@@ -3,7 +3,7 @@
 //! It gives the oldest of what waits, which is what takes longest and is farthest from where it
 //! works, and only while somebody is hungry. What it has in hand it keeps.
 
-use super::dirs::{Child, Dirs, c_name, push_component};
+use super::dirs::{Child, Dirs, c_name, make_late, push_component};
 use super::reports::ParentGone;
 use super::walk::{Visit, Walker};
 use crate::ipc::counters::Count;
@@ -79,7 +79,9 @@ impl Walker<'_> {
             if !(names.is_wide() || self.files.was_heavy && names.has_more()) {
                 break;
             }
-            if let Some(renamed) = self.give_child(None, &mut visit.children, dirs.staged) {
+            if let Some(renamed) =
+                self.give_child(None, &mut visit.children, Some(dirs), dirs.staged)
+            {
                 visit.given = true;
                 visit.shared |= renamed;
                 continue;
@@ -127,7 +129,8 @@ impl Walker<'_> {
         }
         let Some(mut level) = self.levels.pop_front() else { return false };
         let lengths = Some((level.source_bytes, level.target_bytes));
-        let given = self.give_child(lengths, &mut level.children, level.staged);
+        let given =
+            self.give_child(lengths, &mut level.children, level.dirs.as_ref(), level.staged);
         self.levels.push_front(level);
         given.is_some()
     }
@@ -139,6 +142,7 @@ impl Walker<'_> {
         &mut self,
         lengths: Option<(usize, usize)>,
         children: &mut Names,
+        parent: Option<&Dirs>,
         staged: bool,
     ) -> Option<bool> {
         let (source_bytes, target_bytes) =
@@ -149,9 +153,14 @@ impl Walker<'_> {
             return None;
         }
         let mark = children.pop_front(&mut self.name)?;
-        let child = Child::from_mark(mark);
+        let mut child = Child::from_mark(mark);
         let name = c_name(&self.name);
         let target_name = child.target_name(self.job.plan, self.entry, source_bytes == 0, &name);
+        if child.unmade {
+            let parent = (parent, &self.target[..target_bytes]);
+            // If that fails, it stays, and whoever comes to it here tells why.
+            child.unmade = make_late(self.job.plan, self.entry, parent, &target_name).is_err();
+        }
         let mut source = self.source[..source_bytes].to_vec();
         let mut target = self.target[..target_bytes].to_vec();
         push_component(&mut source, name.to_bytes());
@@ -159,12 +168,12 @@ impl Walker<'_> {
         let staged = staged || child.staged.is_some();
         let place = Place { entry: self.entry, source: &source, target: &target, staged };
         Task::Directory { place, existed: child.existed }.encode(&mut self.message);
-        if self.job.ring.try_push(&self.message).is_ok() {
+        if !child.unmade && self.job.ring.try_push(&self.message).is_ok() {
             let renamed = child.renamed().is_some();
             self.note_shared(source_bytes, renamed);
             return Some(renamed);
         }
-        if children.push(mark, &name).is_err() {
+        if children.push(child.mark(), &name).is_err() {
             // It has just been taken out, so there is room for it.
             unreachable!("a name that was taken out fits back in");
         }

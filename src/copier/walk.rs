@@ -9,7 +9,9 @@
 use super::Job;
 use super::attrs::Attrs;
 use super::clean::{remove, remove_strangers};
-use super::dirs::{Child, Dirs, c_name, entry_dirs, open_by_path, open_child, push_component};
+use super::dirs::{
+    Child, Dirs, c_name, entry_dirs, make_late, open_by_path, open_child, push_component,
+};
 use super::file::{Done, Files};
 use super::pending::{Pending, Waits, publish};
 use super::reports::{ParentGone, Reports};
@@ -72,6 +74,8 @@ pub(super) struct Visit {
     pub(super) children: Names,
     /// Directories were made in it under staged names, which will become their own.
     pub(super) renames: bool,
+    /// Directories in it are still to be made.
+    pub(super) unmade: bool,
     /// Others will still make or rename something in it.
     pub(super) shared: bool,
     /// Something below it was handed over.
@@ -232,7 +236,13 @@ impl<'a> Walker<'a> {
             let plan = self.job.plan;
             let open =
                 |dirs: &Dirs| open_child(plan, dirs, &name, &target_name, staged, child.existed);
-            let opened = level.dirs.as_ref().map(open);
+            let late = (level.dirs.as_ref(), &self.target[..]);
+            let made =
+                if child.unmade { make_late(plan, self.entry, late, &target_name) } else { Ok(()) };
+            let opened = match made {
+                Ok(()) => level.dirs.as_ref().map(open),
+                Err(fault) => Some(Err(fault)),
+            };
             if level.children.is_empty() {
                 self.levels.pop_back(); // so that a chain of single directories takes no memory
             }
@@ -354,7 +364,11 @@ impl<'a> Walker<'a> {
         let unfinished = if has_children && (locks_us_out || unpublished) {
             Some(Waits::All)
         } else {
-            (visit.renames || visit.shared).then_some(Waits::Renames)
+            match visit {
+                Visit { renames, shared, .. } if *renames || *shared => Some(Waits::Renames),
+                Visit { unmade: true, .. } if !visit.children.is_empty() => Some(Waits::Children),
+                _ => None,
+            }
         };
         if unfinished.is_none() {
             if done == Done::Copied {

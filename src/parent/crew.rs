@@ -19,7 +19,7 @@ pub(super) const TRIAL: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_secs(3);
 
 /// From which share of the processors' time on, in percent, copiers do not sleep much.
-const BUSY_PERCENT: u32 = 60;
+const BUSY_PERCENT: u32 = 40;
 
 /// What twice the number of copiers must bring, in percent of what was done before.
 const PAYS_PERCENT: u128 = 110;
