@@ -291,7 +291,7 @@ fn a_clone_that_fails_for_another_reason_is_an_error() {
     // An error of the disk may be the source's.
     for (error, code) in [("ENOSPC", 11), ("EDQUOT", 11), ("EIO", 1), ("ENOMEM", 1)] {
         let env = Sandbox::new();
-        env.tree("src", ["file a 10K"]);
+        env.tree("src", ["file a 300K"]);
         let inject = format!("inject=ioctl:error={error}");
         let options = ["-e", "trace=ioctl", "-e", &inject];
 
@@ -344,12 +344,15 @@ fn all_copiers_learn_what_one_has_found_out() {
     }
     let env = Sandbox::new();
     env.many("src", 2000, 0);
-    let options = ["-e", "trace=ioctl"];
+    let unable = "inject=copy_file_range:error=EOPNOTSUPP";
+    let options = ["-e", "trace=ioctl,copy_file_range", "-e", unable];
 
     env.run(env.traced(&options, ["-j8", "src", "dst"])).exits(0);
 
-    let tries = calls(&env, "FICLONE");
-    assert!((1..=8).contains(&tries), "{tries} tries by 8 copiers");
+    for call in ["FICLONE", "copy_file_range("] {
+        let tries = calls(&env, call);
+        assert!((1..=8).contains(&tries), "{tries} tries of {call} by 8 copiers");
+    }
 }
 
 // ---- the kernel's own copying ----------------------------------------------------------------
@@ -412,24 +415,28 @@ fn files_that_are_made_when_they_are_read_are_copied_to_their_end() {
 }
 
 #[test]
-fn a_small_file_takes_nine_calls() {
+fn a_small_file_takes_eight_calls_and_without_times_seven() {
+    let name = "a_small_file_takes_eight_calls_and_without_times_seven";
     if !tool("strace") {
-        return skip("a_small_file_takes_nine_calls", "strace is not installed");
+        return skip(name, "strace is not installed");
     }
-    let count = |files: usize| {
+    let count = |keep: &str, files: usize| {
         let env = Sandbox::new();
         fs::create_dir(env.path("src")).unwrap();
         for number in 0..files {
             fs::write(env.path("src").join(number.to_string()), "some words").unwrap();
         }
-        env.run(env.traced(&[], ["-j1", "-q", "src", "dst"])).exits(0);
+        env.run(env.traced(&[], ["-j1", "-q", keep, "src", "dst"])).exits(0);
         // Without what the standard library asks in a debug build before it closes a file.
         calls(&env, "(") - calls(&env, "F_GETFD")
     };
-    // Opened, looked at, created, read, written, looked at, times, closed twice.
-    let (few, many) = (count(100), count(500));
-    let each = (many - few) as f64 / 400.0;
-    assert!(each < 9.2, "{each} calls for each file");
+    // Opened, looked at, created, copied, looked at, times, closed twice. What a run and a folder
+    // take besides grows by an event or a full buffer now and then.
+    for (keep, calls) in [("--progress=never", 8.0), ("--preserve=none", 7.0)] {
+        let (few, many) = (count(keep, 100), count(keep, 500));
+        let each = (many - few) as f64 / 400.0;
+        assert!(each < calls + 0.2, "{each} calls for each file with {keep}");
+    }
 }
 
 #[test]

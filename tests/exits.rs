@@ -147,7 +147,8 @@ fn an_error_of_the_source_disk_is_one_entrys_failure() {
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file bad 1K"]);
     let bad = env.path("src/bad");
-    let options = ["-P", bad.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:error=EIO"];
+    let fail = "inject=read,copy_file_range:error=EIO";
+    let options = ["-P", bad.to_str().unwrap(), "-e", "trace=read,copy_file_range", "-e", fail];
 
     let run = env.run(env.traced(&options, ["-j2", "src", "dst"]));
 

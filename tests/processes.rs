@@ -56,6 +56,37 @@ fn as_many_copiers_work_as_were_asked_for() {
 }
 
 #[test]
+fn copiers_that_sleep_become_more_than_there_are_processors_unless_a_number_was_named() {
+    let name = "copiers_that_sleep_become_more";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let processors = std::thread::available_parallelism().unwrap().get().max(2);
+    if processors >= 32 {
+        return skip(name, "there are never more than 32 copiers");
+    }
+    let env = Sandbox::new();
+    env.many("src", 3000, 0);
+    // A disk that takes its time for each file; strace itself takes some of the processors.
+    let options = ["-e", "trace=openat", "-e", "inject=openat:delay_exit=5000"];
+    for (target, jobs) in [("dst", None), ("dst-2", Some("-j2"))] {
+        let arguments = ["src", target].into_iter().chain(jobs);
+
+        env.run(env.traced(&options, arguments)).exits(0);
+
+        let log = std::fs::read_to_string(env.path("trace")).unwrap();
+        let opened = log.lines().filter(|line| line.contains("\"file-"));
+        let copiers: std::collections::BTreeSet<_> =
+            opened.filter_map(|line| line.split_whitespace().next()).collect();
+        match jobs {
+            None => assert!(copiers.len() > processors, "only {copiers:?}"),
+            Some(_) => assert_eq!(copiers.len(), 2, "{copiers:?}"),
+        }
+        env.assert_same("src", target);
+    }
+}
+
+#[test]
 fn the_parent_forks_all_and_opens_no_file() {
     if !tool("strace") {
         return skip("the_parent_forks_all_and_opens_no_file", "strace is not installed");

@@ -11,7 +11,7 @@ use super::backup::Numbers;
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{BUFFER_BYTES, Transfer, Unfinished, Ways};
 use super::dirs::{Dirs, free_staged_name};
-use super::large::{LARGE_BYTES, Team};
+use super::large::Team;
 use super::meter::Meter;
 use super::sink::{Filled, Sink};
 use crate::ipc::abilities::Pair;
@@ -19,7 +19,7 @@ use crate::ipc::counters::{Count, Desk};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::outbox::Outbox;
 use crate::ipc::report::{Fault, How, Step, Tried};
-use crate::ipc::task::{Invitation, Place};
+use crate::ipc::task::Place;
 use crate::options::{Backup, Dereference, Links, Way};
 use crate::plan::{Plan, step_to_make};
 use crate::staging::staged_name;
@@ -409,24 +409,7 @@ impl<'a> Files<'a> {
         let pair = Pair::of(source.identity().0, sink.device(dirs));
         let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
         let ends = (from.as_fd(), sink.file());
-        let team =
-            sink.names().filter(|_| source.size() >= LARGE_BYTES).and_then(|(name, made)| {
-                let target = file::stat_fd(sink.file()).ok()?.identity();
-                let (place, source_id) = (self.here.place(), source.identity());
-                let owner = self.number;
-                Team::for_file(
-                    self.job,
-                    Invitation {
-                        place,
-                        name,
-                        made,
-                        owner,
-                        generation: 0,
-                        source: source_id,
-                        target,
-                    },
-                )
-            });
+        let team = Team::for_file(self.job, self.number, self.here.place(), source, &sink);
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
         let result = if sink.is_stream() || source.kind() != Kind::File {
             transfer.digs &= !sink.is_stream();

@@ -10,20 +10,23 @@
 //! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
 
 use super::Job;
+use super::attrs::OWNER_WRITE;
 use super::data::{Transfer, Unfinished};
+use super::sink::Sink;
 use super::walk::Walker;
+use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
 use crate::ipc::report::{Fault, Step};
-use crate::ipc::task::{Invitation, Task};
+use crate::ipc::task::{Invitation, Place, Task};
 use crate::options::{Dereference, Way, When};
 use crate::plan::Plan;
-use crate::sys::file;
+use crate::sys::file::{self, Stat};
 use crate::sys::{Errno, bytes};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// From which size on a file may be the work of several, in bytes.
-pub(super) const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
+const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
 
 /// What an owner needs to be helped.
 pub(super) struct Team<'a> {
@@ -35,14 +38,27 @@ pub(super) struct Team<'a> {
 }
 
 impl<'a> Team<'a> {
-    /// For a file that may be copied in pieces; `invitation` has no generation yet.
-    pub(super) fn for_file(job: Job<'a>, invitation: Invitation<'a>) -> Option<Self> {
+    /// For a file of copier `owner` that may be copied in pieces.
+    pub(super) fn for_file(
+        job: Job<'a>,
+        owner: u16,
+        place: Place<'a>,
+        source: &Stat,
+        sink: &Sink<'a>,
+    ) -> Option<Self> {
+        let (name, made) = sink.names().filter(|_| source.size() >= LARGE_BYTES)?;
         let wishes = &job.plan.wishes;
+        // It is born with these bits, and others have to open it.
+        let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
         let in_pieces = job.plan.jobs > 1
+            && can_be_opened
             && wishes.sparse == When::Auto
             && wishes.way == Way::Copy
             && !wishes.debug;
-        let large = job.larges.get(invitation.owner).filter(|_| in_pieces)?;
+        let large = job.larges.get(owner).filter(|_| in_pieces)?;
+        let (source, target) = (source.identity(), file::stat_fd(sink.file()).ok()?.identity());
+        let generation = 0; // not begun
+        let invitation = Invitation { place, name, made, owner, generation, source, target };
         Some(Self { job, large, invitation, message: Vec::new(), invited: 0 })
     }
 
@@ -58,6 +74,11 @@ impl<'a> Team<'a> {
     }
 }
 
+/// Whether the target has no room, which one copier alone would not change.
+fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
+}
+
 impl Transfer<'_> {
     /// Copies all of a large file, with the help of whoever has nothing to do; false if it must be
     /// copied by this copier alone, from the beginning.
@@ -68,9 +89,13 @@ impl Transfer<'_> {
         if copied.is_err() {
             team.large.give_up();
         }
-        let arrived = team.large.end();
-        copied?;
-        if arrived == size {
+        let sure = team.large.end();
+        match copied {
+            // Some network disks take bytes in their order only.
+            Err(Unfinished::Fault(fault)) if team.large.is_helped() && !is_full(fault.errno) => {}
+            other => other?,
+        }
+        if sure == size {
             self.count_up_to(size)?;
             return Ok(true);
         }
@@ -87,12 +112,11 @@ impl Transfer<'_> {
             let ends = (self.source, self.target);
             let bytes = piece.end - piece.start;
             let offloads = !team.large.is_helped() && self.ways.may_offload(bytes);
-            let whole = if offloads && offload(ends, piece.clone(), &team.large) {
-                true
+            let whole = offloads && offload(ends, piece.clone(), &team.large)
+                || copy_piece(ends, piece, self.buffer, (&team.large, self.meter.desk()))?;
+            if whole {
+                team.large.add_sure(bytes);
             } else {
-                copy_piece(ends, piece, self.buffer, &team.large)?
-            };
-            if !whole {
                 team.large.give_up();
             }
             self.count_up_to(team.large.arrived())?;
@@ -118,15 +142,18 @@ fn offload(
     true
 }
 
-/// Copies a piece through the buffer; false if the source ends before it.
+/// Copies a piece through the buffer; false if the source ends before it, or all is to be dropped.
 fn copy_piece(
     (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
     piece: Range<u64>,
     buffer: &mut [u8],
-    large: &Large<'_>,
+    (large, desk): (&Large<'_>, Desk<'_>),
 ) -> Result<bool, Fault> {
     let mut at = piece.start;
     while at < piece.end {
+        if desk.is_abandoned() {
+            return Ok(false);
+        }
         let length = usize::try_from(piece.end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
         let read = bytes::read_at(source, &mut buffer[..length], at).map_err(Step::Read.fault())?;
         if read == 0 {
@@ -143,22 +170,36 @@ impl Walker<'_> {
     /// Helps with a large file of another copier. Whatever goes wrong is left to that one to find and
     /// tell.
     pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
+        let Some(large) = self.job.larges.get(invitation.owner) else { return };
+        let Some(turn) = large.join(invitation.generation) else { return };
         self.go_to(invitation.place);
         self.desk.enter(self.entry, &self.source);
         self.desk.at(invitation.name);
-        let Some(large) = self.job.larges.get(invitation.owner) else { return };
-        let Some(turn) = large.join(invitation.generation) else { return };
         if let Ok((from, to)) = open_both(self.job.plan, invitation) {
             large.note_helper();
-            while !self.is_stopped() {
-                let Some(piece) = large.next_piece() else { break };
-                let ends = (from.as_fd(), to.as_fd());
-                if !copy_piece(ends, piece, &mut self.files.buffer, &large).unwrap_or(false) {
-                    large.give_up();
-                }
+            let copied = self.pieces(&large, (from.as_fd(), to.as_fd()));
+            match file::close(to) {
+                Ok(()) => large.add_sure(copied),
+                Err(_) => large.give_up(),
             }
         }
         drop(turn);
+    }
+
+    /// Copies pieces until there are none left, or one has failed; says how many bytes that were.
+    fn pieces(&mut self, large: &Large<'_>, ends: (BorrowedFd<'_>, BorrowedFd<'_>)) -> u64 {
+        let mut copied = 0;
+        while !self.is_stopped() {
+            let Some(piece) = large.next_piece() else { break };
+            let bytes = piece.end - piece.start;
+            let whole = copy_piece(ends, piece, &mut self.files.buffer, (large, self.desk));
+            if !whole.unwrap_or(false) {
+                large.give_up();
+                break;
+            }
+            copied += bytes;
+        }
+        copied
     }
 }
 
@@ -171,7 +212,7 @@ fn open_both(plan: &Plan, invitation: &Invitation<'_>) -> Result<(OwnedFd, Owned
     let dir = plan.open_source(entry, place.source)?;
     let from = file::open_source(dir, invitation.name, follow)?;
     let dir = plan.reach_target(entry, place.target)?;
-    let to = file::open_target(dir, invitation.made, false)?;
+    let to = file::open_shared_target(dir, invitation.made)?;
     let ours = file::stat_fd(&from)?.identity() == invitation.source
         && file::stat_fd(&to)?.identity() == invitation.target;
     if ours { Ok((from, to)) } else { Err(Errno::ESTALE) }

@@ -20,6 +20,11 @@ impl<'a> Meter<'a> {
         Self { desk, done: 0, counted: 0 }
     }
 
+    /// Whose numbers they are.
+    pub(super) fn desk(&self) -> Desk<'a> {
+        self.desk
+    }
+
     /// Counts bytes that were written; this may end the copying.
     pub(super) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::Bytes, bytes)

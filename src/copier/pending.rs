@@ -15,7 +15,7 @@ use crate::ipc::report::{Fault, News, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::plan::{Entry, Parent, Plan};
 use crate::sys::Errno;
-use crate::sys::file;
+use crate::sys::file::{self, Stat};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A directory that the walk will come back to.
@@ -23,6 +23,8 @@ pub(super) struct Pending {
     source_bytes: usize,
     target_bytes: usize,
     staged: bool,
+    /// Its source as it was before it was listed, which changes its time of access.
+    source: Option<Stat>,
     /// How it ended; nothing if it has failed, which is told and counted.
     done: Option<Done>,
     /// Why its times and bits were not set at once.
@@ -55,6 +57,7 @@ impl Walker<'_> {
     /// Has the walk come back to the directory that it is at.
     pub(super) fn come_back_later(
         &mut self,
+        source: Option<&Stat>,
         done: Option<Done>,
         unfinished: Option<Waits>,
         shared: bool,
@@ -63,6 +66,7 @@ impl Walker<'_> {
             source_bytes: self.source.len(),
             target_bytes: self.target.len(),
             staged: self.staged,
+            source: source.copied(),
             done,
             unfinished,
             unpublished: self.is_unpublished(),
@@ -75,7 +79,7 @@ impl Walker<'_> {
     pub(super) fn fail_directory(&mut self, fault: Fault, given: bool) -> Result<(), ParentGone> {
         self.settle_failed(None, fault)?;
         if self.is_unpublished() {
-            self.come_back_later(None, None, given);
+            self.come_back_later(None, None, None, given);
         }
         Ok(())
     }
@@ -130,7 +134,8 @@ impl Walker<'_> {
 
     fn finish_and_publish(&self, dir: &Pending) -> Result<(), Fault> {
         let (plan, place) = (self.job.plan, self.place());
-        let finished = if dir.unfinished.is_some() { finish(plan, place) } else { Ok(()) };
+        let finished =
+            if dir.unfinished.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
         // What is in it is there for all to see, even if something could not be set.
         finished.and(if dir.unpublished { publish(plan, place) } else { Ok(()) })
     }
@@ -138,9 +143,17 @@ impl Walker<'_> {
 
 /// Sets the times and bits of a directory in which nothing will be changed any more.
 pub(crate) fn finish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
+    finish_as(plan, place, None)
+}
+
+/// The same; those that the source had when it was `seen`, or has now.
+fn finish_as(plan: &Plan, place: Place<'_>, seen: Option<Stat>) -> Result<(), Fault> {
     let entry = entry_of(plan, place)?;
     let source = plan.open_source(entry, place.source).map_err(Step::ReadDirectory.fault())?;
-    let stat = file::stat_fd(&source).map_err(Step::Stat.fault())?;
+    let stat = match seen {
+        Some(stat) => stat,
+        None => file::stat_fd(&source).map_err(Step::Stat.fault())?,
+    };
     let target = plan.open_target(entry, place.target).map_err(Step::OpenTarget.fault())?;
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
 }

@@ -389,7 +389,7 @@ impl<'a> Walker<'a> {
             };
         }
         let shared = visit.shared || visit.given && unfinished == Some(Waits::All);
-        self.come_back_later(Some(done), unfinished, shared);
+        self.come_back_later(Some(source), Some(done), unfinished, shared);
         Ok(())
     }
 

@@ -124,7 +124,7 @@ impl Ledger {
         self.is_news(Fault { step: Step::Link, errno }, place)
     }
 
-    /// Notes that a copier died at the place with this mark; true if it is now passed over.
+    /// Notes that a round had copiers die at the place with this mark; true if it is now passed over.
     pub(super) fn died_at(&mut self, mark: u64) -> bool {
         let deaths = self.deaths.entry(mark).or_default();
         *deaths += 1;

@@ -9,7 +9,7 @@ use super::ask::Answers;
 use super::claim::Claim;
 use super::ledger::Ledger;
 use super::pool::Copier;
-use super::round::{Part, Round, START_PAUSE, Stop, TICK};
+use super::round::{Part, Round, SECOND_PAUSE, START_PAUSE, Stop, TICK};
 use super::screen::Screen;
 use crate::copier::{self, Job};
 use crate::error::Unavailable;
@@ -307,7 +307,7 @@ impl<'a> Supervisor<'a> {
         };
         let started = round.pool.start(|number, pipe| copier::run(job, number, pipe));
         match started {
-            Ok(()) => round.pause = START_PAUSE,
+            Ok(()) => round.pause = if first { SECOND_PAUSE } else { START_PAUSE },
             Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
             Err(_) => round.pause = TICK, // with those that there are; perhaps later
         }
@@ -414,7 +414,7 @@ impl<'a> Supervisor<'a> {
             }
             // All that the user named is no file to be passed over: that run has failed.
             let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
-            if let Some(place) = place {
+            if let Some(place) = place.filter(|place| round.died_at.insert(place.mark)) {
                 round.passed_over |= self.ledger.died_at(place.mark);
             }
         }

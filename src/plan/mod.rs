@@ -131,7 +131,7 @@ impl Plan {
             wishes: options.wishes.clone(),
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
-            jobs_at_first: options.jobs.unwrap_or_else(|| processors().min(JOBS_DEFAULT_MAX)),
+            jobs_at_first: options.jobs.unwrap_or_else(default_jobs),
             parents: std::mem::take(&mut planner.made),
             notes: std::mem::take(&mut planner.notes),
             named_dirs: planner.named_dirs,
@@ -244,8 +244,14 @@ fn give_back(made: &[Parent]) {
 /// cold disk full: measured cold, 18,000 files, 2 copiers 1.1 s, 8 copiers 0.48 s, 32 copiers 0.33 s.
 const JOBS_DEFAULT_MAX: u16 = 32;
 
-/// How many processors this process may use, as far as `-j` goes.
-pub fn processors() -> u16 {
+/// How many copiers to begin with, where the user names no number: even a lone processor has something
+/// to do while one of two waits, and a lone copier would not show that work waits.
+fn default_jobs() -> u16 {
+    processors().clamp(2, JOBS_DEFAULT_MAX)
+}
+
+/// How many processors this process may use, as far as `-j` goes. Asks a dozen files.
+fn processors() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors).unwrap_or(JOBS_MAX).min(JOBS_MAX)
 }

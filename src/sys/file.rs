@@ -286,6 +286,17 @@ pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
     retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
 }
 
+/// Opens a file that another copier writes, to write in it, too. Never waits: what has the name by now
+/// may be a FIFO.
+pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_NOCTTY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    fcntl::openat(dir, name, flags, Mode::empty())
+}
+
 /// Creates the file that the symlink `name` leads to, open for writing.
 pub fn create_through(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;

@@ -10,6 +10,10 @@ use super::memory::unnamed_file;
 use nix::fcntl::{FcntlArg, fcntl};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// How long it is waited for the kernel to have a lock to give.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where turns are taken. Must be made before the first fork.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Turns {
         Turn { turns: self, byte }
     }
 
-    /// Takes a turn that others may have at the same time; `EAGAIN` while somebody waits for all to end.
+    /// Takes a turn that others may have at the same time; `EAGAIN` while somebody has it alone.
     ///
     /// `number` is the thing: no two share one.
     pub fn share(&self, number: u16) -> Result<Turn<'_>> {
@@ -53,12 +57,12 @@ impl Turns {
         Ok(Turn { turns: self, byte })
     }
 
-    /// Waits until nobody else has a turn that was shared. If the kernel has no lock to give, there is
-    /// nobody: who would share had to get one, too.
+    /// Waits until nobody else has a turn that was shared.
     pub fn wait_for_all(&self, number: u16) {
         let byte = libc::off_t::from(number);
-        if retry(|| self.set(byte, libc::F_WRLCK)).is_err() {
-            // See above.
+        while self.set(byte, libc::F_WRLCK).is_err() {
+            // A handled signal, or ENOLCK, which passes: others may still be at it.
+            std::thread::sleep(PAUSE);
         }
         drop(Turn { turns: self, byte });
     }

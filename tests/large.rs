@@ -1,0 +1,278 @@
+//! Large files that several copiers copy: whole, once told, counted once, whoever dies or fails.
+
+mod common;
+use common::*;
+use nix::sys::signal::Signal::SIGTERM;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+/// More than sixteen pieces of 4 MiB, the last of them a part.
+const LARGE: &str = "file big 70001K";
+
+/// The processes that made the calls of strace's log that have `call` in their line.
+fn who_called(env: &Sandbox, call: &str) -> BTreeSet<String> {
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let lines = log.lines().filter(|line| line.contains(call));
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn has_strace(test: &str) -> bool {
+    let has = tool("strace");
+    if !has {
+        skip(test, "strace is not installed");
+    }
+    has
+}
+
+/// What makes a file go through the buffer, and slowly enough that others can help.
+const SLOW: &str = "inject=pwrite64:delay_enter=3000";
+
+#[test]
+fn any_number_of_copiers_gives_the_same_file() {
+    let env = Sandbox::new();
+    env.tree("src", [LARGE, "file d/exact 65536K", "file d/small 10K", "file e/more 30000K"]);
+    for jobs in ["1", "2", "8"] {
+        for flag in ["--reflink=auto", "--reflink=never", "--inplace", "--preserve=none", "-a"] {
+            let target = format!("dst-{jobs}{flag}");
+            env.pcopy(["-j", jobs, flag, "src", &target]).exits(0).stderr_has("copied 7 entries");
+            if flag != "--preserve=none" {
+                env.assert_same("src", &target);
+            }
+            for name in ["big", "d/exact", "e/more"] {
+                let (is, was) = (env.path(format!("{target}/{name}")), env.path("src").join(name));
+                assert!(fs::read(is).unwrap() == fs::read(was).unwrap(), "{target}/{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_large_file_is_copied_by_several_copiers() {
+    if !has_strace("one_large_file_is_copied_by_several_copiers") {
+        return;
+    }
+    for name in ["src", "src/big"] {
+        let env = Sandbox::new();
+        env.tree("src", [LARGE]);
+        let options = ["-e", "trace=pwrite64", "-e", SLOW];
+
+        env.run(env.traced(&options, ["-j4", name, "dst"])).exits(0).stderr_has("(72 MB)");
+
+        let writers = who_called(&env, "pwrite64(");
+        assert!(writers.len() >= 2, "only {writers:?} wrote {name}");
+        env.assert_same(name, "dst");
+    }
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_an_old_one_is_copied_by_several_copiers() {
+    if !has_strace("a_file_that_takes_the_place_of_an_old_one") {
+        return;
+    }
+    for flag in ["-q", "--inplace"] {
+        let env = Sandbox::new();
+        env.tree("src", [LARGE]);
+        env.tree("dst", ["text big the old one"]);
+        let options = ["-e", "trace=pwrite64", "-e", SLOW];
+
+        env.run(env.traced(&options, ["-j4", flag, "-T", "src", "dst"])).exits(0);
+
+        assert!(who_called(&env, "pwrite64(").len() >= 2, "{flag}");
+        env.assert_same("src", "dst");
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_lone_copier_leaves_large_files_to_the_kernel() {
+    if !has_strace("a_lone_copier_leaves_large_files_to_the_kernel") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let options = ["-e", "trace=pwrite64,copy_file_range"];
+
+    env.run(env.traced(&options, ["-j1", "src", "dst"])).exits(0);
+
+    assert!(who_called(&env, "pwrite64(").is_empty());
+    assert_eq!(who_called(&env, "copy_file_range(").len(), 1);
+}
+
+#[test]
+fn large_files_of_a_small_folder_are_shared_out() {
+    if !has_strace("large_files_of_a_small_folder_are_shared_out") {
+        return;
+    }
+    let env = Sandbox::new();
+    let files: Vec<String> = (0..12).map(|number| format!("file f{number} 2000K")).collect();
+    env.tree("src", files.iter().map(String::as_str));
+    let slow = "inject=copy_file_range:delay_enter=20000";
+    let options = ["-e", "trace=copy_file_range", "-e", slow];
+
+    env.run(env.traced(&options, ["-j4", "src", "dst"])).exits(0);
+
+    let copiers = who_called(&env, "copy_file_range(");
+    assert!(copiers.len() >= 2, "only {copiers:?} copied");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn whoever_dies_in_the_middle_of_a_large_file_it_is_whole_in_the_end() {
+    if !has_strace("whoever_dies_in_the_middle_of_a_large_file") {
+        return;
+    }
+    // Each copier dies at its nth write: the owner, a helper, or both. Three deaths at one file would
+    // have it passed over.
+    for nth in [1, 30, 100] {
+        for flag in ["-q", "--inplace", "--preserve=none"] {
+            let env = Sandbox::new();
+            env.tree("src", [LARGE]);
+            let inject = format!("inject=pwrite64:signal=KILL:when={nth}");
+            let options = ["-e", "trace=pwrite64", "-e", &inject];
+
+            let run = env.run(env.traced(&options, ["-j2", "-v", flag, "src", "dst"]));
+
+            if run.status.code() != Some(0) {
+                run.exits(1).stderr_has("'src/big'");
+                assert!(!env.path("dst/big").exists(), "half a file was kept\n{}", run.story());
+                env.pcopy(["-q", "-T", "src", "dst"]).exits(0);
+            }
+            let copied = fs::read(env.path("dst/big")).unwrap();
+            assert!(copied == fs::read(env.path("src/big")).unwrap(), "at {nth} {flag}");
+            let told = run.stdout.lines().filter(|name| name.ends_with("/big")).count();
+            assert!(told <= 1, "told {told} times\n{}", run.story());
+        }
+    }
+}
+
+#[test]
+fn a_target_that_is_full_is_told_once_whoever_wrote() {
+    if !has_strace("a_target_that_is_full_is_told_once_whoever_wrote") {
+        return;
+    }
+    for nth in [1, 40] {
+        let env = Sandbox::new();
+        env.tree("src", [LARGE]);
+        let full = format!("inject=pwrite64:error=ENOSPC:when={nth}+");
+        let options = ["-e", "trace=pwrite64", "-e", &full];
+
+        let run = env.run(env.traced(&options, ["-j4", "-q", "--reflink=never", "src/big", "dst"]));
+
+        run.exits(11).stderr_has("pcopy: cannot write 'dst': No space left on device");
+        assert_eq!(run.stderr.matches("'dst'").count(), 1, "{}", run.story());
+        assert!(!env.path("dst").exists());
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_file_beyond_the_size_that_the_user_may_write_fails_once() {
+    let env = Sandbox::new();
+    env.tree("src", [LARGE, "file small 10K"]);
+    let limited = ["prlimit", "--fsize=30000000"];
+
+    let run = env.run(env.before(&limited, ["-j4", "-q", "--reflink=never", "src", "dst"]));
+
+    run.exits(1).stderr_has("pcopy: cannot write 'dst/big': File too large");
+    assert_eq!(run.stderr.matches("'dst/big'").count(), 1, "{}", run.story());
+    assert!(!env.path("dst/big").exists());
+    env.assert_same("src/small", "dst/small");
+}
+
+#[test]
+fn a_target_that_takes_bytes_in_their_order_only_gets_them_so() {
+    if !has_strace("a_target_that_takes_bytes_in_their_order_only_gets_them_so") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    // Who writes somewhere in the middle is refused; the first of each copier's writes is delayed, so
+    // that there is a helper.
+    let options = [
+        "-e",
+        "trace=pwrite64",
+        "-e",
+        "inject=pwrite64:delay_enter=20000:when=1..20",
+        "-e",
+        "inject=pwrite64:error=EINVAL:when=21+",
+    ];
+
+    env.run(env.traced(&options, ["-j4", "-q", "--reflink=never", "src", "dst"])).exits(0);
+
+    assert!(who_called(&env, "pwrite64(").len() >= 2, "nobody helped");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_helpers_failure_is_made_good_by_the_owner() {
+    if !has_strace("a_helpers_failure_is_made_good_by_the_owner") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    // Only one call of each copier fails, so the file can be copied by one from the beginning.
+    let options = ["-e", "trace=pread64", "-e", "inject=pread64:retval=0:when=5"];
+
+    env.run(env.traced(&options, ["-j3", "-q", "--reflink=never", "src", "dst"])).exits(0);
+
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_large_file_that_its_owner_may_not_write_is_copied_all_the_same() {
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    fs::set_permissions(env.path("src/big"), PermissionsExt::from_mode(0o444)).unwrap();
+    env.give_to_plain_user();
+    for flag in ["--reflink=auto", "--reflink=never"] {
+        let target = format!("dst{flag}");
+        env.plain_pcopy(["-j4", flag, "src", &target]).exits(0);
+        env.assert_same("src", &target);
+    }
+}
+
+#[test]
+fn a_large_file_is_dropped_in_time_and_the_next_run_goes_on() {
+    if !has_strace("a_large_file_is_dropped_in_time_and_the_next_run_goes_on") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let options = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=100000"];
+    let mut live = env.launch(env.traced(&options, ["-j4", "--reflink=never", "src", "dst"]));
+    let half = env.path(".dst.pcopy-partial/big");
+    wait_until("the file is begun", || {
+        assert!(live.is_running(), "too quick");
+        fs::metadata(&half).is_ok_and(|file| file.len() > 0)
+    });
+
+    live.signal(SIGTERM);
+    let run = live.end_within(Duration::from_secs(20));
+
+    run.died_by(SIGTERM);
+    assert!(!half.exists(), "half a file was kept\n{}", run.story());
+    env.pcopy(["-q", "src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_source_that_shrinks_while_several_copy_it_is_no_whole_copy() {
+    if !has_strace("a_source_that_shrinks_while_several_copy_it") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let options = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=20000"];
+    let live = env.launch(env.traced(&options, ["-j4", "--reflink=never", "src", "dst"]));
+    let half = env.path(".dst.pcopy-partial/big");
+    wait_until("the file is begun", || fs::metadata(&half).is_ok_and(|file| file.len() > 0));
+
+    let source = fs::OpenOptions::new().write(true).open(env.path("src/big")).unwrap();
+    source.set_len(5_000_000).unwrap();
+    let run = live.end();
+
+    run.exits(0);
+    env.assert_same("src", "dst");
+}
