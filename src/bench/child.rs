@@ -7,6 +7,7 @@ use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid, Usage};
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,6 +16,12 @@ use std::time::{Duration, Instant};
 
 /// Who is asked to end has so long to do it.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// A program that is asked for its version has so long to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Variables that change what the programs do: what is measured is what the command says.
+const MEDDLERS: [&str; 4] = ["TAR_OPTIONS", "POSIXLY_CORRECT", "PCOPY_JOBS", "TAPE"];
 
 /// What a copy has cost.
 #[derive(Clone, Copy, Debug)]
@@ -33,28 +40,29 @@ pub(super) fn copy(
     errors: &Path,
     watch: &Watch,
 ) -> Result<Result<Run, String>, Stop> {
-    let cannot = |error: std::io::Error| Stop::cannot("start", &line.program, &error);
-    let said = File::create(errors).map_err(cannot)?;
+    let cannot = |error: io::Error| Stop::cannot("start", &line.program, &error);
+    let said = fresh(errors).map_err(cannot)?;
     let mut commands = Vec::new();
     for words in &line.steps {
-        let mut command = Command::new(&line.program);
+        let mut command = command(&line.program);
         command.arg0(line.tool).args(words.iter().map(|word| place(word, source, target)));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(said.try_clone().map_err(cannot)?);
+        command.stdout(Stdio::null()).stderr(said.try_clone().map_err(cannot)?);
         commands.push(command);
     }
     let last = commands.len() - 1;
     let mut running = Vec::new();
     let mut input = None;
     let begun = Instant::now();
-    for (number, command) in commands.iter_mut().enumerate() {
+    // Each command ends with its turn, for it keeps its end of the pipe open: the first of two
+    // programs could not see that the second is gone.
+    for (number, mut command) in commands.into_iter().enumerate() {
         if let Some(input) = input.take() {
             command.stdin(input);
         }
         if number < last {
             command.stdout(Stdio::piped());
         }
-        let started = process::start(command);
+        let started = process::start(&mut command);
         if started.is_err() {
             end(&running);
         }
@@ -62,31 +70,61 @@ pub(super) fn copy(
         input = child.stdout.take().map(Stdio::from);
         running.push(Pid::from_raw(child.id().cast_signed()));
     }
-    let ended = wait(running, watch)?;
+    let ended = wait(&running, None, watch)?;
     let wall = begun.elapsed();
+    end_stragglers(&running);
 
     let mut used = Usage::default();
     for (_, usage) in &ended {
         used.cpu += usage.cpu;
         used.memory = used.memory.max(usage.memory);
     }
-    Ok(match ended.iter().map(|&(death, _)| death).find(|&death| death != Death::Exited(0)) {
+    Ok(match cause(ended.iter().map(|&(death, _)| death)) {
         None => Ok(Run { wall, used }),
         Some(death) => Err(describe(death, errors)),
     })
 }
 
-/// The first line of what a program answers to `--version`.
+/// The first line of what a program answers to `--version`; empty if it does not answer in time.
 pub(super) fn version(program: &Path, answer: &Path, watch: &Watch) -> Result<String, Stop> {
-    let cannot = |error: std::io::Error| Stop::cannot("start", program, &error);
-    let said = File::create(answer).map_err(cannot)?;
-    let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null());
+    let cannot = |error: io::Error| Stop::cannot("start", program, &error);
+    let said = fresh(answer).map_err(cannot)?;
+    let mut command = command(program);
+    command.arg("--version");
     // Some say it where errors go.
     command.stdout(said.try_clone().map_err(cannot)?).stderr(said);
     let child = process::start(&mut command).map_err(cannot)?;
-    wait(vec![Pid::from_raw(child.id().cast_signed())], watch)?;
+    let running = [Pid::from_raw(child.id().cast_signed())];
+    wait(&running, Some(ANSWER), watch)?;
+    end_stragglers(&running);
     Ok(first_line(answer))
+}
+
+/// A program that reads nothing and hears of nothing but its words.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    let of_rsync = |name: &OsString| name.as_encoded_bytes().starts_with(b"RSYNC_");
+    let names = std::env::vars_os().map(|(name, _)| name).filter(of_rsync);
+    for name in names.chain(MEDDLERS.map(OsString::from)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A file that was not there: whatever a program has left under the name is not written to.
+fn fresh(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
+    }
+}
+
+/// The end that others followed from, if one was not well.
+fn cause(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
+    let mut bad = deaths.filter(|&death| death != Death::Exited(0));
+    let first = bad.clone().find(|death| !death.is_by_pipe());
+    first.or_else(|| bad.next())
 }
 
 /// A word of the command with what stands for SRC and DST in it.
@@ -99,59 +137,93 @@ fn place(word: &str, source: &Path, target: &Path) -> OsString {
     }
 }
 
-/// Waits for all of them, and ends them if a signal asks for that.
-fn wait(mut running: Vec<Pid>, watch: &Watch) -> Result<Vec<(Death, Usage)>, Stop> {
+/// Waits for all of them, and ends them if a signal asks for that, or when their time is over.
+fn wait(
+    started: &[Pid],
+    limit: Option<Duration>,
+    watch: &Watch,
+) -> Result<Vec<(Death, Usage)>, Stop> {
+    let begun = Instant::now();
+    let mut running = started.to_vec();
     let mut ended = Vec::new();
-    loop {
+    let mut lost = None;
+    while !running.is_empty() {
         running.retain(|&pid| match process::reap_with_usage(pid) {
             Ok(None) => true,
             Ok(Some(end)) => {
                 ended.push(end);
                 false
             }
-            // Nobody else waits for it; so it is gone, and how is not known.
-            Err(_) => {
-                ended.push((Death::Exited(0), Usage::default()));
+            Err(errno) => {
+                lost = Some(errno);
                 false
             }
         });
+        if let Some(errno) = lost {
+            end(&running);
+            return Err(Stop::refuse(format!("cannot wait for a program: {errno}")));
+        }
         if running.is_empty() {
-            return Ok(ended);
+            break;
         }
         let waited = poll::wait(&[(watch.as_fd(), Event::Readable)], Duration::from_secs(1));
         if let Err(stop) = watch.look() {
-            end(&running);
+            end(started);
             return Err(stop);
+        }
+        if limit.is_some_and(|limit| begun.elapsed() > limit) {
+            end(started);
+            break;
         }
         if waited.is_err() {
             // Then the next look at them comes sooner than it need have.
         }
     }
+    Ok(ended)
 }
 
 /// Ends them: so that they can clean up first, if they are quick.
 fn end(running: &[Pid]) {
     let begun = Instant::now();
     let mut left = running.to_vec();
-    let mut at_once = false;
     for &pid in running {
-        if process::end_group(pid, false).is_err() {
-            // It has ended by itself.
-        }
+        send(pid, false);
+    }
+    while !left.is_empty() && begun.elapsed() <= GRACE {
+        left.retain(|&pid| matches!(process::reap_with_usage(pid), Ok(None)));
+        pause();
+    }
+    for &pid in &left {
+        send(pid, true);
     }
     while !left.is_empty() {
         left.retain(|&pid| matches!(process::reap_with_usage(pid), Ok(None)));
-        if begun.elapsed() > GRACE && !at_once {
-            at_once = true;
-            for &pid in &left {
-                if process::end_group(pid, true).is_err() {
-                    // It has ended by itself.
-                }
-            }
+        pause();
+    }
+    end_stragglers(running);
+}
+
+/// Ends what the programs have left running: it would write into folders that are removed.
+///
+/// A group is there until the last in it is gone. They are not our children, and where nobody
+/// reaps them they stay as zombies, so the wait has a limit.
+fn end_stragglers(leaders: &[Pid]) {
+    let begun = Instant::now();
+    for &pid in leaders {
+        while send(pid, true) && begun.elapsed() < GRACE {
+            pause();
         }
-        if poll::wait(&[], Duration::from_millis(5)).is_err() {
-            // Then the next look comes sooner.
-        }
+    }
+}
+
+/// Whether there was anybody in the group.
+fn send(leader: Pid, at_once: bool) -> bool {
+    process::end_group(leader, at_once).is_ok()
+}
+
+fn pause() {
+    if poll::wait(&[], Duration::from_millis(5)).is_err() {
+        // Then the next look comes sooner.
     }
 }
 
@@ -168,4 +240,22 @@ fn first_line(file: &Path) -> String {
     let said = std::fs::read(file).unwrap_or_default();
     let first = said.split(|&byte| byte == b'\n').find(|line| !line.is_empty());
     escape(first.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wrote_to_a_closed_pipe_is_not_the_cause_unless_nobody_else_is() {
+        let (well, bad, pipe) = (Death::Exited(0), Death::Exited(2), Death::Killed(13));
+        for (deaths, expected) in [
+            (&[well, well][..], None),
+            (&[pipe, bad], Some(bad)),
+            (&[bad, pipe], Some(bad)),
+            (&[pipe, well], Some(pipe)),
+        ] {
+            assert_eq!(cause(deaths.iter().copied()), expected, "{deaths:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::numbers::{median, seconds};
 use super::options::{Keep, Onto};
 use super::peers::{self, Line};
 use super::place::{self, Place};
+use super::random::Random;
 use super::status::Status;
 use super::stop::{Stop, Watch};
 use super::verify;
@@ -50,6 +51,8 @@ pub(super) struct Row {
     pub(super) runs: Vec<Run>,
     /// The first thing that went wrong.
     pub(super) trouble: Option<Trouble>,
+    /// Whether it failed, and takes no further part.
+    gone: bool,
 }
 
 /// All rows, in which the same is kept.
@@ -64,6 +67,16 @@ pub(super) struct Race {
 }
 
 impl Row {
+    fn new(line: Line) -> Self {
+        Self { line, runs: Vec::new(), trouble: None, gone: false }
+    }
+
+    /// Remembers what went wrong, unless something did before: a wrong copy stays one.
+    fn note(&mut self, trouble: Trouble) {
+        self.gone |= matches!(trouble, Trouble::Failed(_));
+        self.trouble.get_or_insert(trouble);
+    }
+
     /// The times in seconds.
     pub(super) fn walls(&self) -> Vec<f64> {
         seconds(self.runs.iter().map(|run| run.wall))
@@ -86,9 +99,14 @@ impl Race {
     /// How many times as long as pcopy a row took: in each round by itself, so that a machine whose
     /// speed drifts does no harm, and of these the median.
     pub(super) fn ratio(&self, row: &Row) -> Option<f64> {
-        let base = self.base().filter(|_| row.is_fair())?;
+        median(&self.ratios(row))
+    }
+
+    /// The ratio of each round; none where there is nothing to compare.
+    pub(super) fn ratios(&self, row: &Row) -> Vec<f64> {
+        let Some(base) = self.base().filter(|_| row.is_fair()) else { return Vec::new() };
         let pairs = row.walls().into_iter().zip(base.walls());
-        median(&pairs.map(|(theirs, ours)| theirs / ours.max(1e-9)).collect::<Vec<_>>())
+        pairs.map(|(theirs, ours)| theirs / ours.max(1e-9)).collect()
     }
 }
 
@@ -99,14 +117,11 @@ pub(super) fn run(
     lines: Vec<Line>,
     status: &mut Status,
 ) -> Result<Race, Stop> {
-    let row = |line| Row { line, runs: Vec::new(), trouble: None };
-    let mut rows: Vec<Row> = lines.into_iter().map(row).collect();
-    let number = rows.len();
+    let mut rows: Vec<Row> = lines.into_iter().map(Row::new).collect();
     for round in 0..=course.runs {
-        // In another order each time, so that nobody always comes after the same one.
-        for turn in 0..number {
-            let row = &mut rows[(round + turn) % number];
-            if matches!(row.trouble, Some(Trouble::Failed(_))) {
+        for turn in order(rows.len(), round) {
+            let row = &mut rows[turn];
+            if row.gone {
                 continue;
             }
             let (name, label) = (course.name, &row.line.label);
@@ -119,6 +134,20 @@ pub(super) fn run(
     Ok(Race { keep, rows, absent: Vec::new() })
 }
 
+/// In which order the rows have their turns in a round.
+///
+/// What one leaves behind (dirty pages, warm caches) the next one has to live with. So every second
+/// round is shuffled, and the one after it goes backwards: nobody always comes after the same one,
+/// and who came first comes last.
+fn order(rows: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    Random::new(1, (round / 2) as u64).shuffle(&mut order);
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 impl Course<'_> {
     /// One copy by one program, and all that is done around it.
     fn turn(&self, row: &mut Row) -> Result<Option<Run>, Stop> {
@@ -128,7 +157,7 @@ impl Course<'_> {
         let run = match child::copy(&row.line, self.source, &target, &errors, self.watch)? {
             Ok(run) => run,
             Err(how) => {
-                row.trouble = Some(Trouble::Failed(how));
+                row.note(Trouble::Failed(how));
                 self.place.clear()?; // what it leaves is nothing to go on from
                 return Ok(None);
             }
@@ -137,7 +166,7 @@ impl Course<'_> {
             let demands = row.line.demands;
             let found = verify::compare(self.source, &target, demands, self.watch)?;
             if let Some(what) = found.describe() {
-                row.trouble = row.trouble.take().or(Some(Trouble::Wrong(what)));
+                row.note(Trouble::Wrong(what));
                 self.place.clear()?;
             }
         }
@@ -169,6 +198,80 @@ impl Course<'_> {
             place::alter(&target, self.watch)?;
         }
         self.place.settle()?;
-        if self.cold { place::forget() } else { Ok(()) }
+        if self.cold {
+            place::forget()?;
+            // Of this program's own file nothing is forgotten, because it runs. So that nobody has
+            // an advantage all programs are warm, and only what they copy is cold.
+            child::version(&line.program, &self.place.errors(), self.watch)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::sys::process::Usage;
+    use std::time::Duration;
+
+    /// A row of `tool` that took so many seconds in each round.
+    pub(in crate::bench) fn row(tool: &'static str, walls: &[f64]) -> Row {
+        let mut line = peers::own(Path::new("pcopy"), Keep::None, None);
+        (line.tool, line.label) = (tool, tool.to_owned());
+        let run = |&wall: &f64| Run { wall: Duration::from_secs_f64(wall), used: Usage::default() };
+        Row { runs: walls.iter().map(run).collect(), ..Row::new(line) }
+    }
+
+    pub(in crate::bench) fn race(rows: Vec<Row>) -> Race {
+        Race { keep: Keep::None, rows, absent: Vec::new() }
+    }
+
+    #[test]
+    fn nobody_always_comes_after_the_same_one() {
+        const ROWS: usize = 7;
+        let mut after = [[0; ROWS]; ROWS];
+        for round in 1..=40 {
+            let order = order(ROWS, round);
+            order.windows(2).for_each(|two| after[two[0]][two[1]] += 1);
+        }
+        for (one, others) in after.iter().enumerate() {
+            for (other, &times) in others.iter().enumerate() {
+                assert_eq!(times > 0, one != other, "{one}, then {other}: {times} times");
+                assert!(times <= 15, "{one}, then {other}: {times} times of 40");
+            }
+        }
+    }
+
+    #[test]
+    fn each_row_has_one_turn_in_each_round_and_two_rows_take_turns() {
+        for (rows, round) in [(1, 0), (2, 1), (7, 5), (7, 6)] {
+            let mut order = order(rows, round);
+            order.sort_unstable();
+            assert_eq!(order, (0..rows).collect::<Vec<_>>());
+        }
+        let first = |round| order(2, round)[0];
+        assert!((0..10).all(|pair| first(2 * pair) != first(2 * pair + 1)));
+    }
+
+    #[test]
+    fn a_wrong_copy_is_not_forgotten_when_the_program_fails_later() {
+        let mut row = row("pcopy", &[1.0]);
+        row.note(Trouble::Wrong("1 entry".into()));
+        assert!(!row.gone);
+        row.note(Trouble::Failed("exit 1".into()));
+
+        assert_eq!((row.trouble, row.gone), (Some(Trouble::Wrong("1 entry".into())), true));
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_rounds_and_to_the_fastest_own_row() {
+        let race = race(vec![
+            row("pcopy", &[9.0, 9.0, 9.0]),
+            row("pcopy", &[1.0, 2.0, 4.0]),
+            row("cp", &[2.0, 2.0, 12.0]),
+        ]);
+        assert_eq!(race.ratios(&race.rows[2]), [2.0, 1.0, 3.0]);
+        assert_eq!(race.ratio(&race.rows[2]), Some(2.0));
+        assert_eq!(race.ratio(&race.rows[1]), Some(1.0));
     }
 }

@@ -25,6 +25,13 @@ impl Random {
         self.number() % end
     }
 
+    /// Puts `list` into any order.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for end in (2..=list.len()).rev() {
+            list.swap(end - 1, self.below(end as u64) as usize);
+        }
+    }
+
     /// A number of bytes whose logarithm is spread like a bell around that of `median`.
     pub fn size(&mut self, median: f64, spread: f64) -> u64 {
         // Twelve even numbers, added, are as good as a bell and need no logarithm.

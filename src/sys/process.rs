@@ -2,7 +2,10 @@
 
 use super::Result;
 use nix::errno::Errno;
-use nix::sys::signal::{self, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::signal::{
+    self, SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask,
+};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time;
@@ -11,9 +14,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use nix::unistd::Pid;
+
+/// The limit of open files, soft and hard, from before it was raised.
+static FILE_LIMIT: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +29,13 @@ pub enum Death {
     Exited(i32),
     /// A signal ended it.
     Killed(i32),
+}
+
+impl Death {
+    /// Whether it wrote to a pipe that nobody read any more: what somebody else's end led to.
+    pub fn is_by_pipe(self) -> bool {
+        self == Self::Killed(libc::SIGPIPE)
+    }
 }
 
 /// Which side of a fork this is.
@@ -126,10 +140,20 @@ pub struct Usage {
 }
 
 /// Starts a program in a process group of its own; it hears all signals, and dies with this process.
+///
+/// It gets what a shell would have given it: signals that are ignored here end it, and the limit of
+/// open files is the one that this process was started with.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     let parent = own_pid();
+    let limit = FILE_LIMIT.get().copied();
     let prepare = move || {
         die_with_parent(parent);
+        if let Some((soft, hard)) = limit {
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+        }
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: SIG_DFL runs no code of ours.
+        unsafe { signal::sigaction(Signal::SIGXFSZ, &default) }?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(())
     };
@@ -226,9 +250,10 @@ pub fn be_nice(nice: i32) {
 
 /// Raises the soft limit of open files to the hard one, if that is allowed.
 pub fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let (_, hard) = *FILE_LIMIT.get_or_init(|| (soft, hard));
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    });
     if raised.is_err() {
         // Then it must do with fewer; whoever runs out of them says so.
     }
