@@ -39,12 +39,24 @@ fn short_command<A: AsRef<OsStr>>(
     env.command(words)
 }
 
-/// A program that does what the lines say, with `$DST` for its last argument.
+/// A program that does what the lines say, with `$SRC` and `$DST` for its last arguments.
 fn script(env: &Sandbox, name: &str, lines: &str) -> String {
     let path = env.path(name);
-    fs::write(&path, format!("#!/bin/sh\nfor DST; do :; done\n{lines}\n")).unwrap();
+    let head = "#!/bin/sh\nfor word; do SRC=$DST; DST=$word; done";
+    fs::write(&path, format!("{head}\n{lines}\n")).unwrap();
     chmod(&path, 0o755);
     format!("--against=cp={}", path.display())
+}
+
+/// The same command by a user whom permission bits bind.
+fn as_plain_user(env: &Sandbox, command: std::process::Command) -> std::process::Command {
+    env.give_to_plain_user();
+    if !is_root() {
+        return command;
+    }
+    let mut plain = std::process::Command::new(plain_program());
+    plain.args(command.get_args()).current_dir(env.path("")).uid(65534).gid(65534);
+    plain
 }
 
 #[track_caller]
@@ -228,6 +240,55 @@ fn the_numbers_in_json_agree_with_one_another() {
 }
 
 #[test]
+fn what_is_to_be_written_is_tried_first_and_what_stands_there_is_kept_till_then() {
+    let env = Sandbox::new();
+    env.tree("", ["text numbers old", "dir chart.svg"]);
+
+    let run = short(&env, ["--json=numbers", "--chart=new.svg", "--chart=chart.svg"]);
+
+    run.exits(3).stderr_has("pcopy: cannot write 'chart.svg': Is a directory").stdout_is("");
+    assert_eq!(fs::read(env.path("numbers")).unwrap(), b"old");
+    assert!(!env.path("new.svg").exists());
+    assert_clean(&env);
+}
+
+#[test]
+fn one_file_that_cannot_be_written_in_the_end_does_not_cost_the_others() {
+    let env = Sandbox::new();
+    let blocked = env.path("numbers");
+    let lines = format!("mkdir -p '{}'\ncp \"$@\"", blocked.display());
+    let cp = script(&env, "blocking", &lines);
+
+    let run = short(&env, [cp.as_str(), "--json=numbers", "--chart=a.svg"]);
+
+    run.exits(1).stderr_has("pcopy: cannot write 'numbers': Is a directory");
+    assert!(fs::read_to_string(env.path("a.svg")).unwrap().ends_with("</svg>\n"));
+    assert_clean(&env);
+}
+
+#[test]
+fn all_that_a_number_depends_on_is_told() {
+    let env = Sandbox::new();
+    let one = script(&env, "one", "cp \"$@\"");
+    let run = short(
+        &env,
+        [&format!("--against=cp,{}", &one["--against=".len()..]), "--seed=7", "--json=numbers"],
+    );
+
+    run.exits(0);
+    stdout_has(&run, "; seed 7, scale 1\n");
+    stdout_has(&run, "\ncp -r (2) ");
+    stdout_has(&run, "/one: cp (GNU coreutils) ");
+    stdout_has(&run, "fewer than 3 runs may be chance");
+    let json = json(&env, "numbers");
+    let tree = &json["trees"][0];
+    assert_eq!((&tree["seed"], &json["dir"]), (&7.into(), &"work".into()));
+    let rows = &tree["races"][0]["rows"];
+    assert_eq!(rows[2]["program"], env.path("one").display().to_string());
+    assert!(rows[0]["program"].as_str().unwrap().ends_with("/pcopy"));
+}
+
+#[test]
 fn charts_are_drawn_with_the_programs_names() {
     let env = Sandbox::new();
     short(&env, ["--chart=a.svg", "--chart=b.png", "-j1,2"]).exits(0);
@@ -276,6 +337,7 @@ fn a_copy_that_is_wrong_is_told_and_gets_no_ratio() {
         ("touch \"$DST/more\"", "1 entry differs: 'more' (not in the source)"),
         ("rm -r \"$DST\"", "11 entries differ: first '.' (missing)"),
         ("cd \"$DST\"; rm file-0000006; mkdir file-0000006", "'file-0000006' (kind)"),
+        ("cd \"$DST\"; ln -f file-0000006 file-0000007", "(contents)"),
     ] {
         let cp = script(&env, "liar", &format!("cp \"$@\"\n{lines}"));
 
@@ -340,6 +402,133 @@ fn attributes_are_compared_where_all_is_to_be_kept() {
 }
 
 #[test]
+fn a_copy_that_is_the_source_under_other_names_is_found_out() {
+    let env = Sandbox::new();
+    let cp = script(&env, "liar", "[ \"$DST\" = --version ] || cp -al -T \"$SRC\" \"$DST\"");
+    for keep in ["none", "times", "all"] {
+        let run = short(&env, [cp.as_str(), &format!("--keep={keep}")]);
+
+        run.exits(1);
+        stdout_has(&run, "wrong: 10 entries differ: first 'file-000000");
+        stdout_has(&run, "(the source itself)\n");
+    }
+}
+
+#[test]
+fn files_that_are_not_linked_in_the_source_are_not_in_the_copy() {
+    let env = Sandbox::new();
+    env.tree("src", []);
+    for name in ["src/a", "src/b"] {
+        fs::write(env.path(name), "the same").unwrap();
+    }
+    let cp = script(&env, "liar", "cp \"$@\"\nln -f \"$DST/a\" \"$DST/b\"");
+
+    let run = short(&env, [cp.as_str(), "src"]);
+
+    run.exits(1);
+    stdout_has(&run, "(hard link)\n");
+}
+
+#[test]
+fn times_of_symlinks_are_compared_where_all_is_to_be_kept() {
+    let env = Sandbox::new();
+    env.tree("src", ["link c a"]);
+    let cp = script(&env, "liar", "cp \"$@\"\ntouch -h -d 2001-01-01 \"$DST/c\"");
+    for (keep, code) in [("times", 0), ("all", 1)] {
+        let run = short(&env, [cp.as_str(), &format!("--keep={keep}"), "src"]);
+
+        run.exits(code);
+        assert_eq!(run.stdout.contains("'c' (modification time)"), code == 1, "{}", run.story());
+    }
+}
+
+#[test]
+fn the_access_list_for_what_is_made_later_is_compared_where_all_is_to_be_kept() {
+    let name = "the_access_list_for_what_is_made_later_is_compared";
+    let env = Sandbox::new();
+    env.tree("src", ["dir a"]);
+    if !tool("setfacl") {
+        return skip(name, "setfacl is not installed");
+    }
+    let mut set = std::process::Command::new("setfacl");
+    set.args(["-dm", "u:1:r"]).arg(env.path("src/a"));
+    if !set.output().unwrap().status.success() {
+        return skip(name, "no access lists here");
+    }
+    let cp = script(&env, "liar", "cp \"$@\"\nsetfacl -k \"$DST/a\"");
+
+    let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
+}
+
+#[test]
+fn what_a_program_is_able_to_do_is_compared_by_root() {
+    let name = "what_a_program_is_able_to_do_is_compared_by_root";
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K"]);
+    // VFS_CAP_REVISION_2 and CAP_NET_RAW, as `setcap cap_net_raw+p` writes them.
+    let capability = [0, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    if !is_root() || xattr::set(env.path("src/a"), "security.capability", &capability).is_err() {
+        return skip(name, "capabilities cannot be set here");
+    }
+    let cp = script(&env, "liar", "cp \"$@\"\n[ ! -f \"$DST/a\" ] || chown 0 \"$DST/a\"");
+
+    let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
+    // All others keep it, tar only if it is told to.
+    let all = ["bench", "--dir=work", "--runs=1", "--keep=all", "--against=cp,tar", "src"];
+    if tool("tar") {
+        env.pcopy(all).exits(0);
+    }
+}
+
+#[test]
+fn holes_that_were_filled_are_found_out() {
+    let env = Sandbox::new();
+    let cp = script(&env, "liar", "cp \"$@\" --sparse=never");
+
+    let run = short(&env, [cp.as_str(), "--tree=sparse", "--scale=0.002"]);
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 1 entry differs: 'image' (holes filled)\n");
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_is_wrong_and_does_not_end_the_benchmark() {
+    let env = Sandbox::new();
+    let lines = "cp \"$@\"\n[ ! -d \"$DST\" ] || chmod 0 \"$DST/file-0000003\"";
+    let cp = script(&env, "liar", lines);
+
+    let run = env.run(as_plain_user(&env, short_command(&env, [cp.as_str()])));
+
+    run.exits(1);
+    stdout_has(&run, "wrong: 1 entry differs: 'file-0000003' (unreadable)\n");
+    assert_clean(&env);
+}
+
+#[test]
+fn a_wrong_copy_by_pcopy_itself_has_an_exit_code_of_its_own() {
+    let env = Sandbox::new();
+    // A file that says something else each time, and whose size is never what it says.
+    let source = "/proc/sys/kernel/random";
+    if fs::read(format!("{source}/uuid")).is_err() {
+        return skip("a_wrong_copy_by_pcopy_itself", "no such files here");
+    }
+    let run = short(&env, ["--tree=tiny1", "--against=cp"]);
+    run.exits(0);
+    let words = ["bench", "--dir=work", "--runs=1", "--keep=none", "--against=cp", source];
+
+    let run = env.pcopy(words);
+
+    run.exits(6);
+    stdout_has(&run, "pcopy made no right copy");
+}
+
+#[test]
 fn without_verification_nobody_looks_and_that_is_said() {
     let env = Sandbox::new();
     let cp = script(&env, "liar", "mkdir \"$DST\"");
@@ -359,7 +548,7 @@ fn a_program_that_fails_is_told_with_its_words_and_leaves_nothing() {
 
     run.exits(1);
     stdout_has(&run, "failed: exit 3: out of luck\n");
-    stdout_has(&run, "pcopy ran alone; not compared: cp\n");
+    stdout_has(&run, "pcopy has nobody to be compared with; not compared: cp\n");
     assert!(fs::read_to_string(env.path("a.svg")).unwrap().contains("failed"));
     assert_clean(&env);
 }
@@ -370,6 +559,78 @@ fn a_program_that_is_killed_is_told() {
     let cp = script(&env, "killed", "kill -9 $$");
 
     stdout_has(short(&env, [cp]).exits(1), "failed: signal 9\n");
+}
+
+#[test]
+fn the_second_of_two_programs_that_fails_does_not_leave_the_first_waiting() {
+    let env = Sandbox::new();
+    // The first writes more than a pipe holds.
+    let lines = "case \"$*\" in *-cf*) exec cat /dev/zero;; esac\necho out of luck >&2\nexit 3";
+    let tar = script(&env, "failing", lines).replace("=cp=", "=tar=");
+
+    let run = short(&env, [tar]);
+
+    run.exits(1);
+    stdout_has(&run, "failed: exit 3: out of luck\n");
+    assert_clean(&env);
+}
+
+#[test]
+fn what_a_program_leaves_running_is_ended_before_the_folder_is_removed() {
+    let env = Sandbox::new();
+    let said = env.path("said");
+    // It writes into the copy as long as it is there.
+    let left = "echo $$ > $0; while :; do mkdir -p \"$1/$$\"; rmdir \"$1/$$\"; done 2>&-";
+    let lines = format!(
+        "cp \"$@\"\n[ \"$DST\" != --version ] || exit 0\nrm -f '{0}'\nsh -c '{left}' '{0}' \"$DST\" &\nwhile [ ! -s '{0}' ]; do sleep 0.01; done",
+        said.display()
+    );
+    let cp = script(&env, "leaving", &lines);
+
+    short(&env, [cp.as_str(), "--no-verify"]).exits(0);
+
+    let pid = fs::read_to_string(said).unwrap().trim().parse().unwrap();
+    assert!(!common::live::is_alive(pid), "it is still there");
+    assert_clean(&env);
+}
+
+#[test]
+fn what_a_program_puts_in_place_of_its_errors_is_not_written_to() {
+    let env = Sandbox::new();
+    env.tree("", ["text precious words"]);
+    let lines = format!(
+        "cd \"${{DST%/target/copy}}\" && ln -sf '{}' errors\ncp \"$@\"",
+        env.path("precious").display()
+    );
+    let cp = script(&env, "planting", &lines);
+
+    short(&env, [cp.as_str(), "--runs=2"]).exits(0);
+
+    assert_eq!(fs::read(env.path("precious")).unwrap(), b"words");
+}
+
+#[test]
+fn programs_get_what_a_shell_would_give_them() {
+    let env = Sandbox::new();
+    let told = env.path("told");
+    let lines = format!(
+        "{{ ulimit -Sn; echo \"[$TAR_OPTIONS$RSYNC_RSH]\"; grep SigIgn /proc/self/status; }} > '{}'\ncp \"$@\"",
+        told.display()
+    );
+    let cp = script(&env, "telling", &lines);
+    let bench = short_command(&env, [cp.as_str()]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -Sn 77; exec \"$@\"", "sh"]).arg(bench.get_program());
+    shell.args(bench.get_args()).current_dir(env.path(""));
+    shell.env("TAR_OPTIONS", "--verbose").env("RSYNC_RSH", "nothing");
+
+    env.run(shell).exits(0);
+
+    let told = fs::read_to_string(told).unwrap();
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines[..2], ["77", "[]"]);
+    let ignored = u64::from_str_radix(lines[2].split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!(ignored & 1 << (Signal::SIGXFSZ as u32 - 1), 0, "SIGXFSZ is ignored");
 }
 
 // ---- signals ---------------------------------------------------------------------------------
@@ -409,6 +670,21 @@ fn a_signal_while_the_tree_is_made_leaves_nothing() {
     assert_clean(&env);
 }
 
+#[test]
+fn a_signal_while_large_files_are_made_or_trees_are_counted_ends_it_soon() {
+    for words in [&["--tree=few"][..], &["--tree=empty", "--scale=1000"]] {
+        let env = Sandbox::new();
+        let live = env.launch(short_command(&env, words));
+        let made = || fs::read_dir(env.path("work")).is_ok_and(|mut work| work.next().is_some());
+        wait_until("it has begun", made);
+
+        live.signal(Signal::SIGTERM);
+
+        live.end_within(std::time::Duration::from_secs(10)).died_by(Signal::SIGTERM);
+        assert_clean(&env);
+    }
+}
+
 // ---- what is refused -------------------------------------------------------------------------
 
 #[test]
@@ -424,7 +700,9 @@ fn what_cannot_go_well_is_refused_before_anything_is_made() {
         (&["src/a"], "pcopy: cannot open 'src/a': Not a directory"),
         (&["src", "--dir=src/inside"], "pcopy: 'src/inside' lies inside 'src'\nhint: "),
         (&["--dir=nowhere"], "pcopy: cannot open 'nowhere': No such file or directory"),
-        (&["--json=nowhere/a"], "pcopy: cannot open 'nowhere': No such file or directory"),
+        (&["--json=nowhere/a"], "pcopy: cannot write 'nowhere/a': No such file or directory"),
+        (&["--json=src"], "pcopy: cannot write 'src': Is a directory"),
+        (&["--chart=b.svg", "--chart=src/a/c.svg"], "pcopy: cannot write 'src/a/c.svg': Not a dir"),
         (&["--tree=big", "--scale=1000"], "pcopy: not enough room in '"),
     ] {
         short(&env, words).exits(3).stderr_has(message).stdout_is("");
@@ -564,6 +842,35 @@ fn a_run_over_an_older_copy_makes_it_new() {
 
     run.exits(1);
     stdout_has(&run, "wrong: 5 entries differ: first 'file-");
+}
+
+#[test]
+fn files_that_nobody_may_write_are_made_different_too() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "file b 0", "file c 1K"]);
+    for name in ["a", "b", "c"] {
+        chmod(&env.path("src").join(name), 0o444);
+    }
+    let cp = script(&env, "forceful", "cp -f \"$@\"");
+    let words = [cp.as_str(), "--onto=different", "--keep=none,times", "src"];
+
+    let run = env.run(as_plain_user(&env, short_command(&env, words)));
+
+    run.exits(0);
+    assert_clean(&env);
+}
+
+#[test]
+fn of_files_with_several_names_every_second_one_is_made_different() {
+    let env = Sandbox::new();
+    let cp = script(&env, "idle", "true");
+    let words = [cp.as_str(), "--onto=different", "--tree=links", "--scale=0.0005"];
+
+    let run = short(&env, words);
+
+    run.exits(1);
+    // 5 of 10 files, by each of their three names.
+    stdout_has(&run, "wrong: 15 entries differ: first '");
 }
 
 #[test]

@@ -1,33 +1,34 @@
 //! Charts: how long each program took, and what more copiers bring.
 
+use super::axis::{marks, short, step};
+use super::curves::curves;
 use super::numbers::{median, range};
 use super::picture::{self, Color, Format, Point, Shape, Side};
 use super::race::{Race, Row};
-use super::report::{contents, state};
+use super::report::{contents, human_number, state};
 use super::stop::Stop;
 use super::{Heat, Results};
 use crate::human;
 use crate::quote::quote;
 use std::path::Path;
 
-const TEXT: Color = (38, 50, 56);
-const QUIET: Color = (110, 122, 130);
-const GRID: Color = (226, 230, 233);
-const OWN: Color = (0, 121, 137);
-const OTHERS: Color = (176, 187, 196);
+pub(super) const TEXT: Color = (38, 50, 56);
+pub(super) const QUIET: Color = (110, 122, 130);
+pub(super) const GRID: Color = (226, 230, 233);
+pub(super) const OWN: Color = (0, 121, 137);
+pub(super) const OTHERS: Color = (176, 187, 196);
 const WHISKER: Color = (70, 84, 94);
 const BAD: Color = (178, 60, 50);
 
 /// The sizes of the parts.
 const HEAD: i32 = 76;
-const PANEL: i32 = 700;
-const PANEL_HEAD: i32 = 62;
+pub(super) const PANEL: i32 = 700;
+pub(super) const PANEL_HEAD: i32 = 62;
 const PANEL_FOOT: i32 = 52;
 const BAR: i32 = 30;
-const CURVES: i32 = 300;
 const LABELS: i32 = 190;
 const VALUES: i32 = 100;
-const MARGIN: i32 = 24;
+pub(super) const MARGIN: i32 = 24;
 
 /// The whole picture as the contents of the file `path`.
 pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Stop> {
@@ -55,17 +56,17 @@ pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Stop> 
 }
 
 /// One picture in the picture, measured from its own corner.
-struct Panel {
+pub(super) struct Panel {
     height: i32,
-    shapes: Vec<Shape>,
+    pub(super) shapes: Vec<Shape>,
 }
 
 impl Panel {
-    fn text(&mut self, words: &str, at: Point, size: i32, color: Color, side: Side) {
+    pub(super) fn text(&mut self, words: &str, at: Point, size: i32, color: Color, side: Side) {
         self.shapes.push(Shape::Text { words: words.to_owned(), at, size, color, side });
     }
 
-    fn line(&mut self, points: &[Point], color: Color, width: u32) {
+    pub(super) fn line(&mut self, points: &[Point], color: Color, width: u32) {
         self.shapes.push(Shape::Line { points: points.to_vec(), color, width });
     }
 
@@ -89,19 +90,22 @@ fn head(results: &Results<'_>) -> Panel {
     let title = format!("pcopy {} and other copiers", env!("CARGO_PKG_VERSION"));
     head.text(&title, (MARGIN, 28), 24, TEXT, Side::Left);
     let under = format!(
-        "{}, Linux {}, {} processors, {}; medians of {} runs, and the fastest and slowest",
+        "{}, Linux {}, {}, {}; {}",
         &machine.date[..10],
         machine.kernel,
-        machine.processors,
+        human_number(machine.processors as u64, "processor", "processors"),
         human::bytes(machine.memory),
-        options.runs,
+        match options.runs {
+            1 => "one run".to_owned(),
+            many => format!("medians of {many} runs, and the fastest and slowest"),
+        },
     );
     head.text(&under, (MARGIN, 56), 13, QUIET, Side::Left);
     head
 }
 
 /// A panel with its title.
-fn panel(results: &Results<'_>, heat: &Heat, race: &Race, height: i32) -> Panel {
+pub(super) fn panel(results: &Results<'_>, heat: &Heat, race: &Race, height: i32) -> Panel {
     let mut panel = Panel { height: PANEL_HEAD + height + PANEL_FOOT, shapes: Vec::new() };
     let title = format!("{}: {}", heat.name, race.keep.describe());
     panel.text(&title, (MARGIN, 18), 16, TEXT, Side::Left);
@@ -154,67 +158,14 @@ fn bars(results: &Results<'_>, heat: &Heat, race: &Race) -> Panel {
     panel
 }
 
-/// What pcopy does in a second with more and more copiers, and the others for comparison.
-fn curves(results: &Results<'_>, heat: &Heat, race: &Race) -> Panel {
-    let mut panel = panel(results, heat, race, CURVES);
-    let rate = |row: &Row| Some(heat.facts.names() as f64 / median(&row.walls())?);
-    let rates: Vec<(&Row, f64)> = race
-        .rows
-        .iter()
-        .filter(|row| row.is_fair())
-        .filter_map(|row| Some((row, rate(row)?)))
-        .collect();
-    let jobs = |row: &Row| row.line.jobs.map(f64::from);
-    let most_jobs = rates.iter().filter_map(|(row, _)| jobs(row)).fold(1.0, f64::max) * 1.04;
-    let most = rates.iter().map(|&(_, rate)| rate).fold(1.0, f64::max) * 1.08;
-    let (left, right, bottom) = (MARGIN + 66, PANEL - 130, PANEL_HEAD + CURVES);
-    let high = |rate: f64| bottom - (rate / most * f64::from(CURVES)) as i32;
-    let step = step(most);
-    for mark in marks(step, most) {
-        panel.line(&[(left, high(mark)), (right, high(mark))], GRID, 1);
-        panel.text(&human::count(mark as u64), (left - 8, high(mark)), 12, QUIET, Side::Right);
-    }
-    let mut taken: Vec<i32> = Vec::new();
-    for &(row, rate) in rates.iter().filter(|(row, _)| row.line.jobs.is_none()) {
-        let y = high(rate);
-        panel.line(&[(left, y), (right, y)], OTHERS, 2);
-        // Names of lines that lie close to one another make room.
-        let free = |at: &i32| taken.iter().all(|other| (other - at).abs() >= 15);
-        let label = (0..CURVES).flat_map(|by| [y - by, y + by]).find(free).unwrap_or(y);
-        taken.push(label);
-        panel.text(&name(row), (right + 8, label), 12, TEXT, Side::Left);
-    }
-    let mut own: Vec<(f64, f64)> =
-        rates.iter().filter_map(|&(row, rate)| Some((jobs(row)?, rate))).collect();
-    own.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let across = |jobs: f64| left + (jobs / most_jobs * f64::from(right - left)) as i32;
-    let points: Vec<Point> = own.iter().map(|&(jobs, rate)| (across(jobs), high(rate))).collect();
-    panel.line(&points, OWN, 2);
-    for (&at, (jobs, _)) in points.iter().zip(&own) {
-        panel.shapes.push(Shape::Dot { at, color: OWN });
-        panel.text(&jobs.to_string(), (at.0, bottom + 15), 12, QUIET, Side::Middle);
-    }
-    if let Some(&(x, y)) = points.last() {
-        panel.text("pcopy", (x, y - 14), 13, OWN, Side::Right);
-    }
-    let under = "files a second over the number of copiers (-j), more is better";
-    panel.text(under, (right, bottom + 32), 12, QUIET, Side::Right);
-    panel
-}
-
 /// What a row is called where there is little room: without long options, but for pcopy's.
-fn name(row: &Row) -> String {
+pub(super) fn name(row: &Row) -> String {
     let label = row.line.label.as_str();
     match row.line.tool {
         "pcopy" => label.to_owned(),
         "tar" => "tar | tar".to_owned(),
         _ => label.split_once(" --").map_or(label, |(name, _)| name).to_owned(),
     }
-}
-
-/// The marks of an axis.
-fn marks(step: f64, greatest: f64) -> impl Iterator<Item = f64> {
-    (0..).map(move |number| f64::from(number) * step).take_while(move |&mark| mark <= greatest)
 }
 
 /// A number with three digits that count.
@@ -225,34 +176,4 @@ fn three_digits(number: f64) -> String {
         _ => 0,
     };
     format!("{number:.places$}")
-}
-
-/// A round distance of marks, of which three to six fit below `greatest`.
-fn step(greatest: f64) -> f64 {
-    let power = 10f64.powf((greatest.max(1e-9) / 5.0).log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    steps.into_iter().find(|step| greatest / step <= 6.0).unwrap_or(steps[3])
-}
-
-/// A mark with as many places as its distance needs.
-fn short(mark: f64, step: f64) -> String {
-    let places = (-step.log10().floor()).max(0.0) as usize;
-    format!("{mark:.places$}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn axes_have_few_and_round_marks() {
-        for greatest in [0.003, 0.07, 1.0, 4.9, 5.1, 99.0, 123_456.0] {
-            let number = marks(step(greatest), greatest).count();
-            assert!((3..=7).contains(&number), "{greatest}: {number} marks");
-        }
-        assert_eq!(
-            (step(0.13), short(0.1, 0.05).as_str(), short(4.0, 2.0).as_str()),
-            (0.05, "0.10", "4")
-        );
-    }
 }

@@ -1,10 +1,13 @@
 //! The numbers for other programs.
 
 use super::numbers::{median, range};
+use super::options::{Options, Source};
 use super::race::{Race, Row, Trouble};
 use super::{Heat, Results};
+use crate::quote::escape;
 use crate::sys::process::Usage;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// All results as one object, with every single time.
 pub(super) fn text(results: &Results<'_>) -> String {
@@ -20,15 +23,25 @@ pub(super) fn text(results: &Results<'_>) -> String {
         "runs": options.runs,
         "cold": options.cold,
         "onto": options.onto.as_str(),
-        "trees": results.heats.iter().map(|heat| tree(heat, options.verify)).collect::<Vec<_>>(),
+        "dir": shown(&options.dir),
+        "source_dir": options.source_dir.as_deref().map(shown),
+        "trees": results.heats.iter().map(|heat| tree(heat, options)).collect::<Vec<_>>(),
     });
     format!("{value:#}\n")
 }
 
-fn tree(heat: &Heat, verified: bool) -> Value {
+fn tree(heat: &Heat, options: &Options) -> Value {
+    let source = match &options.source {
+        Source::Folder(path) => Some(path.as_path()),
+        Source::Trees(_) => None,
+    };
+    let verified = options.verify;
     let facts = &heat.facts;
     json!({
         "name": heat.name,
+        "source": source.map(shown),
+        "seed": heat.tree.map(|tree| tree.seed),
+        "scale": heat.tree.map(|tree| tree.scale),
         "files": facts.files,
         "more_names": facts.links,
         "directories": facts.folders,
@@ -38,8 +51,15 @@ fn tree(heat: &Heat, verified: bool) -> Value {
         "allocated_bytes": facts.allocated,
         "source_file_system": heat.from,
         "target_file_system": heat.to,
+        "target_keeps_bits": heat.keeps.bits,
+        "target_keeps_times": heat.keeps.times,
         "races": heat.races.iter().map(|race| self::race(race, verified)).collect::<Vec<_>>(),
     })
+}
+
+/// A path as text; bytes that are none are escaped.
+fn shown(path: &Path) -> String {
+    escape(path.as_os_str().as_encoded_bytes())
 }
 
 fn race(race: &Race, verified: bool) -> Value {
@@ -62,10 +82,12 @@ fn row(race: &Race, row: &Row, verified: bool) -> Value {
     };
     json!({
         "tool": row.line.tool,
+        "program": shown(&row.line.path),
         "version": row.line.version,
         "label": row.line.label,
         "command": row.line.command(),
         "note": row.line.note,
+        "keeps_less": row.line.keeps_less,
         "jobs": row.line.jobs,
         "wall_seconds": walls,
         "cpu_seconds": used(|used| used.cpu.as_secs_f64().into()),

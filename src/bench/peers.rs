@@ -1,11 +1,9 @@
-//! The other copiers: where they are, and how each is told to do the same as pcopy.
-//!
-//! What each of them keeps was found by copying odd bits, times, owners, attributes, hard links and
-//! holes with it (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24).
+//! The other copiers, where they are, and what a way to copy is. How each is told to do the same as
+//! pcopy stands in `recipes`.
 
-use super::options::{Keep, Onto};
 use super::stop::Stop;
 use crate::quote::escape;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A copier that is not pcopy.
@@ -44,8 +42,14 @@ pub struct Demands {
     pub folders: bool,
     /// Names of one file are names of one file again.
     pub links: bool,
-    /// Owners, access lists, extended attributes.
+    /// Owners, access lists, extended attributes, times of symlinks.
     pub rest: bool,
+    /// Holes are holes again.
+    pub holes: bool,
+    /// Where bits are demanded: whether the target's file system has any.
+    pub bits: bool,
+    /// Where times are demanded: whether those of the target are as fine as the source's.
+    pub times: bool,
 }
 
 /// One way to copy: a program and its words.
@@ -53,8 +57,10 @@ pub struct Demands {
 pub struct Line {
     /// The program's name.
     pub tool: &'static str,
-    /// Where it is.
+    /// What is started.
     pub program: PathBuf,
+    /// Where that is, for people.
+    pub path: PathBuf,
     /// What it says of itself.
     pub version: String,
     /// The name and the options that matter.
@@ -67,6 +73,8 @@ pub struct Line {
     pub wants_target: bool,
     /// What may be demanded of its copies.
     pub demands: Demands,
+    /// Whether it keeps less than pcopy, so that its ratio flatters it.
+    pub keeps_less: bool,
     /// In which it is not the equal of pcopy's.
     pub note: &'static str,
 }
@@ -96,7 +104,7 @@ pub fn find(wanted: Option<&[(Tool, Option<PathBuf>)]>) -> Result<Vec<Peer>, Sto
     let mut peers = Vec::new();
     for (tool, path) in wanted.unwrap_or(&all) {
         let found = match path {
-            Some(path) => path.is_file().then(|| path.clone()),
+            Some(path) => is_program(path).then(|| path.clone()),
             None => on_path(tool.as_str()),
         };
         match found {
@@ -118,149 +126,63 @@ pub fn find(wanted: Option<&[(Tool, Option<PathBuf>)]>) -> Result<Vec<Peer>, Sto
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| is_program(program))
 }
 
-/// pcopy itself, with this number of copiers.
-pub fn own(program: &Path, keep: Keep, jobs: Option<u16>) -> Line {
-    let option = match keep {
-        Keep::None => " --preserve=none",
-        Keep::Times => "",
-        Keep::All => " -a",
-    };
-    let jobs_option = jobs.map_or(String::new(), |jobs| format!(" -j{jobs}"));
-    let label = format!("pcopy{jobs_option}{option}");
-    Line {
-        tool: "pcopy",
-        program: program.to_owned(),
-        version: format!("pcopy {}", env!("CARGO_PKG_VERSION")),
-        steps: vec![words(&format!("{label} -T SRC DST"))],
-        label,
-        jobs,
-        wants_target: false,
-        demands: keep.demands(),
-        note: "",
-    }
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().skip(1).map(str::to_owned).collect()
-}
-
-impl Keep {
-    /// What a copy has to have.
-    pub fn demands(self) -> Demands {
-        let (some, all) = (self != Self::None, self == Self::All);
-        Demands { files: some, folders: some, links: some, rest: all }
-    }
-}
-
-/// How a program is used, and what is to be said of that.
-struct Recipe {
-    label: String,
-    steps: Vec<String>,
-    demands: Demands,
-    note: &'static str,
-}
-
-impl Peer {
-    /// Its way to do what is asked, if it has one.
-    ///
-    /// `holes`: whether the source has some, which rsync and tar look for only if told to.
-    pub fn line(&self, keep: Keep, onto: Onto, holes: bool) -> Option<Line> {
-        let Recipe { label, steps, demands, note } = self.recipe(keep, onto, holes)?;
-        Some(Line {
-            tool: self.tool.as_str(),
-            program: self.program.clone(),
-            version: self.version.clone(),
-            label,
-            steps: steps.iter().map(|step| words(step)).collect(),
-            jobs: None,
-            wants_target: self.tool == Tool::Tar,
-            demands,
-            note,
-        })
-    }
-
-    fn recipe(&self, keep: Keep, onto: Onto, holes: bool) -> Option<Recipe> {
-        let demands = keep.demands();
-        let sparse = if holes { " --sparse" } else { "" };
-        let simple = |label: &str, rest: &str, note| {
-            let label = label.to_owned();
-            Some(Recipe { steps: vec![format!("{label} {rest}")], label, demands, note })
-        };
-        match (self.tool, keep, onto) {
-            (Tool::Cp, ..) => {
-                let (update, note) = match onto {
-                    Onto::New => ("", ""),
-                    Onto::Same | Onto::Different => {
-                        (" -u", "replaces what is older, and looks at times alone")
-                    }
-                };
-                let kept = match keep {
-                    Keep::None => "-r",
-                    Keep::Times => "-r --preserve=mode,timestamps,links",
-                    Keep::All => "-a",
-                };
-                simple(&format!("cp {kept}{update}"), "-T SRC DST", note)
-            }
-            (Tool::Rsync, ..) => {
-                let kept = match keep {
-                    Keep::None => "-rl",
-                    Keep::Times => "-rlptH",
-                    Keep::All => "-aHAX",
-                };
-                simple(&format!("rsync {kept} --whole-file{sparse}"), "SRC/ DST", "")
-            }
-            (Tool::Tar, _, Onto::New | Onto::Different) => {
-                let (given, taken, note) = match keep {
-                    Keep::None => {
-                        ("", "-xmf - --no-same-owner --no-same-permissions", "keeps links, too")
-                    }
-                    Keep::Times => (" --format=posix", "-xpf - --no-same-owner", ""),
-                    Keep::All => (" --acls --xattrs", "-xpf - --acls --xattrs", ""),
-                };
-                let steps = vec![
-                    format!("tar -C SRC{given}{sparse} -cf - ."),
-                    format!("tar -C DST {taken}"),
-                ];
-                let options = taken.split_once(" - ").map_or("", |(_, options)| options);
-                let label =
-                    format!("tar -c{sparse} | tar {} {options}", &taken[..taken.len().min(3)]);
-                Some(Recipe { label: label.trim_end().to_owned(), steps, demands, note })
-            }
-            (Tool::Cpz, Keep::None, Onto::New) => {
-                simple("cpz", "SRC DST", "keeps set-id bits of files, too; fills holes")
-            }
-            (Tool::Cpz, Keep::None, Onto::Different) => simple(
-                "cpz -f",
-                "SRC DST",
-                "keeps set-id bits of files, too; fills holes; fails where a symlink stands",
-            ),
-            (Tool::Fcp, Keep::None, Onto::New) => {
-                simple("fcp", "SRC DST", "keeps set-id bits of files, too; fills holes")
-            }
-            (Tool::Xcp, Keep::None, Onto::New | Onto::Different) => simple(
-                "xcp -r --no-timestamps",
-                "-T SRC DST",
-                "keeps bits and extended attributes of files, too",
-            ),
-            (Tool::Xcp, Keep::Times, Onto::New | Onto::Different) => {
-                let note =
-                    "keeps less: no links, nothing of folders; extended attributes of files, too";
-                let mut recipe = simple("xcp -r", "-T SRC DST", note)?;
-                recipe.demands = Demands { folders: false, links: false, ..demands };
-                Some(recipe)
-            }
-            _ => None,
-        }
-    }
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|of| of.is_file() && of.permissions().mode() & 0o111 != 0)
 }
 
 impl Line {
     /// The whole command as a shell would take it, with SRC and DST in it.
     pub fn command(&self) -> String {
-        let name = |words: &Vec<String>| format!("{} {}", self.tool, words.join(" "));
+        let name = |words: &Vec<String>| {
+            let words: Vec<_> = words.iter().map(|word| as_in_shell(word)).collect();
+            format!("{} {}", self.tool, words.join(" "))
+        };
         self.steps.iter().map(name).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// A word so that a shell takes nothing in it for a pattern.
+fn as_in_shell(word: &str) -> String {
+    match word.contains('*') {
+        true => format!("'{word}'"),
+        false => word.to_owned(),
+    }
+}
+
+/// Tells rows with the same label from one another, as those of two programs of one name.
+pub fn number_doubles(lines: &mut [Line]) {
+    for at in 1..lines.len() {
+        let (before, rest) = lines.split_at_mut(at);
+        let line = &mut rest[0];
+        let same = |other: &&Line| other.tool == line.tool && other.steps == line.steps;
+        let number = before.iter().filter(same).count();
+        if number > 0 {
+            line.label += &format!(" ({})", number + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Keep;
+    use super::*;
+
+    #[test]
+    fn two_programs_of_one_name_have_two_labels() {
+        let line = |jobs| super::super::recipes::own(Path::new("p"), Keep::None, jobs, false);
+        let mut lines = [line(None), line(None), line(Some(2)), line(None)];
+        number_doubles(&mut lines);
+        assert_eq!(
+            lines.map(|line| line.label),
+            [
+                "pcopy --preserve=none",
+                "pcopy --preserve=none (2)",
+                "pcopy -j2 --preserve=none",
+                "pcopy --preserve=none (3)"
+            ]
+        );
     }
 }

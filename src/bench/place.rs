@@ -1,22 +1,18 @@
 //! The folders that a benchmark makes for itself, and all that is done in them between the runs.
 
+use super::alter::Files;
 use super::stop::{Stop, Watch};
-use crate::human;
-use crate::quote::quote;
+use super::survey::unreadable;
+use super::tell_error;
+use crate::quote::escape;
 use crate::sys::volume;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use walkdir::WalkDir;
-
-/// What the target has in place of the source's times is older by so much.
-const OLDER: Duration = Duration::from_secs(24 * 3600);
-
-/// What is kept free beside what is planned.
-const RESERVE: u64 = 16 << 20;
 
 /// Two folders that are there as long as this is: where trees are made, and where they are copied to.
 pub(super) struct Place {
@@ -39,7 +35,10 @@ impl Place {
         let mut both = vec![place.copies.clone(), place.sources.clone()];
         both.dedup();
         for dir in both {
-            fs::create_dir(&dir).map_err(|error| Stop::cannot("create", &dir, &error))?;
+            // What is private where it comes from is not to be read by others in here, and nobody
+            // else is to put anything in the way.
+            let made = DirBuilder::new().mode(0o700).create(&dir);
+            made.map_err(|error| Stop::cannot("create", &dir, &error))?;
             place.made.push(dir);
         }
         place.clear()?;
@@ -80,22 +79,64 @@ impl Place {
 
     /// Waits until all that was written is on the target's disk, so that no run pays for another.
     pub(super) fn settle(&self) -> Result<(), Stop> {
-        let opened = File::open(&self.copies);
-        let synced = opened.and_then(|file| Ok(volume::sync(file)?));
-        synced.map_err(|error| Stop::cannot("sync", &self.copies, &error))
+        sync(&self.copies)
     }
 
-    /// Removes everything; a failure is told.
+    /// The same for a tree that was made.
+    pub(super) fn settle_sources(&self) -> Result<(), Stop> {
+        sync(&self.sources)
+    }
+
+    /// Asks the target's file system by trying.
+    pub(super) fn keeps(&self) -> Result<Keeps, Stop> {
+        let path = self.copies.join("probe");
+        let tried = try_out(&path);
+        let tried = tried.map_err(|error| Stop::cannot("try out", &path, &error))?;
+        let removed = fs::remove_file(&path);
+        removed.map(|()| tried).map_err(|error| Stop::cannot("remove", &path, &error))
+    }
+
+    /// Removes everything; the first failure is told.
     pub(super) fn remove(mut self) -> Result<(), Stop> {
-        std::mem::take(&mut self.made).iter().try_for_each(|dir| remove(dir))
+        let ends: Vec<_> = std::mem::take(&mut self.made).iter().map(|dir| remove(dir)).collect();
+        ends.into_iter().collect()
     }
 }
 
+/// What a file system keeps exactly as it is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Keeps {
+    /// Permission bits; FAT has none.
+    pub(super) bits: bool,
+    /// Times, to the nanosecond.
+    pub(super) times: bool,
+}
+
+fn try_out(path: &Path) -> io::Result<Keeps> {
+    let file = File::create_new(path)?;
+    let time = UNIX_EPOCH + Duration::new(1_577_836_801, 123_456_789);
+    file.set_modified(time)?;
+    let mut bits = true;
+    for mode in [0o640, 0o755] {
+        // FAT refuses what it cannot keep, or does nothing.
+        bits &= file.set_permissions(Permissions::from_mode(mode)).is_ok()
+            && file.metadata()?.mode() & 0o777 == mode;
+    }
+    Ok(Keeps { bits, times: file.metadata()?.modified()? == time })
+}
+
+fn sync(dir: &Path) -> Result<(), Stop> {
+    let synced = File::open(dir).and_then(|file| Ok(volume::sync(file)?));
+    synced.map_err(|error| Stop::cannot("sync", dir, &error))
+}
+
 impl Drop for Place {
-    /// For when something else has failed, which is told in place of what fails here.
+    /// For when something else has failed, which is told after what fails here.
     fn drop(&mut self) {
-        if !self.made.iter().all(|dir| remove(dir).is_ok()) {
-            // The folders' names say whose they are.
+        for dir in &self.made {
+            if let Err(Stop::Refused(refusal)) = remove(dir) {
+                tell_error(&refusal);
+            }
         }
     }
 }
@@ -129,50 +170,13 @@ fn open_up(dir: &Path) {
 
 /// Gives every second file other contents and an older time.
 pub(super) fn alter(copy: &Path, watch: &Watch) -> Result<(), Stop> {
-    let files = WalkDir::new(copy).sort_by_file_name().into_iter().flatten();
-    for entry in files.filter(|entry| entry.file_type().is_file()).step_by(2) {
+    let mut files = Files::default();
+    for entry in WalkDir::new(copy).sort_by_file_name() {
         watch.look()?;
-        alter_file(entry.path()).map_err(|error| Stop::cannot("alter", entry.path(), &error))?;
-    }
-    Ok(())
-}
-
-fn alter_file(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let metadata = file.metadata()?;
-    let mut first = [0];
-    if file.read_at(&mut first, 0)? == 1 {
-        file.write_all_at(&[!first[0]], 0)?;
-    }
-    file.set_modified(metadata.modified()? - OLDER)
-}
-
-/// Refuses if there is no room for so many bytes in so many entries, at each place where they go.
-pub(super) fn check_room(places: &[(&Path, u64, u64)]) -> Result<(), Stop> {
-    let device = |path: &Path| {
-        fs::metadata(path).map(|of| of.dev()).map_err(|error| Stop::cannot("open", path, &error))
-    };
-    for &(path, ..) in places {
-        let (mut bytes, mut entries) = (RESERVE, 0);
-        for &(other, more_bytes, more_entries) in places {
-            if device(other)? == device(path)? {
-                bytes += more_bytes;
-                entries += more_entries;
-            }
-        }
-        let room = volume::room(path).map_err(|errno| Stop::cannot("open", path, &errno.into()))?;
-        let name = quote(path.as_os_str().as_encoded_bytes());
-        if room.bytes < bytes {
-            let (free, needed) = (human::bytes(room.bytes), human::bytes(bytes));
-            return Err(Stop::refuse(format!(
-                "not enough room in {name}: {free} are free, {needed} are needed"
-            )));
-        }
-        if let Some(free) = room.entries.filter(|&free| free < entries) {
-            let (free, needed) = (human::count(free), human::count(entries));
-            return Err(Stop::refuse(format!(
-                "not enough room in {name}: {free} entries are free, {needed} are needed"
-            )));
+        let entry = entry.map_err(|error| unreadable(copy, error))?;
+        if entry.file_type().is_file() {
+            let altered = files.alter_every_second(entry.path());
+            altered.map_err(|error| Stop::cannot("alter", entry.path(), &error))?;
         }
     }
     Ok(())
@@ -185,9 +189,41 @@ pub(super) fn forget() -> Result<(), Stop> {
     fs::write(switch, "3").map_err(|error| Stop::cannot("write to", switch, &error))
 }
 
-/// The last component of a folder's path, for headings.
-pub(super) fn name_of(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = whole.file_name().unwrap_or(OsStr::new("/"));
-    crate::quote::escape(name.as_encoded_bytes())
+/// The last component of a whole path, for headings.
+pub(super) fn name_of(whole: &Path) -> String {
+    escape(whole.file_name().unwrap_or(OsStr::new("/")).as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_may_look_into_what_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let place = Place::make(other.path(), dir.path()).unwrap();
+        for made in [place.sources(), place.copies()] {
+            assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, 0o700, "{made:?}");
+        }
+    }
+
+    #[test]
+    fn a_common_file_system_keeps_bits_and_times_and_nothing_is_left_of_the_question() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::make(dir.path(), dir.path()).unwrap();
+        let before = fs::read_dir(place.copies()).unwrap().count();
+        assert_eq!(place.keeps().unwrap(), Keeps { bits: true, times: true });
+        assert_eq!(fs::read_dir(place.copies()).unwrap().count(), before);
+    }
+
+    #[test]
+    fn all_that_can_be_removed_is_even_if_something_cannot() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut place = Place::make(other.path(), one.path()).unwrap();
+        let (blocked, free) = (Path::new("/proc/self/task").to_owned(), place.made.clone());
+        place.made.insert(0, blocked);
+        assert!(place.remove().is_err());
+        assert!(free.iter().all(|dir| !dir.exists()));
+    }
 }

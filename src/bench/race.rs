@@ -3,9 +3,10 @@
 use super::child::{self, Run};
 use super::numbers::{median, seconds};
 use super::options::{Keep, Onto};
-use super::peers::{self, Line};
+use super::peers::Line;
 use super::place::{self, Place};
 use super::random::Random;
+use super::recipes;
 use super::status::Status;
 use super::stop::{Stop, Watch};
 use super::verify;
@@ -188,7 +189,7 @@ impl Course<'_> {
             Onto::New => {}
             Onto::Same | Onto::Different if target.exists() => {}
             Onto::Same | Onto::Different => {
-                let line = peers::own(self.own, Keep::All, None);
+                let line = recipes::own(self.own, Keep::All, None, true);
                 let errors = self.place.errors();
                 child::copy(&line, self.source, &target, &errors, self.watch)?
                     .map_err(|how| Stop::refuse(format!("cannot make the target: {how}")))?;
@@ -216,7 +217,7 @@ pub(super) mod tests {
 
     /// A row of `tool` that took so many seconds in each round.
     pub(in crate::bench) fn row(tool: &'static str, walls: &[f64]) -> Row {
-        let mut line = peers::own(Path::new("pcopy"), Keep::None, None);
+        let mut line = recipes::own(Path::new("pcopy"), Keep::None, None, false);
         (line.tool, line.label) = (tool, tool.to_owned());
         let run = |&wall: &f64| Run { wall: Duration::from_secs_f64(wall), used: Usage::default() };
         Row { runs: walls.iter().map(run).collect(), ..Row::new(line) }

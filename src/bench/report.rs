@@ -5,11 +5,11 @@ use super::machine::Machine;
 use super::numbers::{median, range};
 use super::options::{Onto, Options};
 use super::race::{Race, Row, Trouble};
+use super::sentence::sentence;
 use super::survey::Facts;
 use crate::human;
-
-/// Between these two ratios nobody has won.
-const EVEN: std::ops::RangeInclusive<f64> = 0.97..=1.03;
+use crate::quote::escape;
+use crate::sys::volume;
 
 /// From so many names on a rate in files says more than one in bytes.
 const MANY: u64 = 1000;
@@ -20,23 +20,34 @@ pub(super) fn heading(heat: &Heat, options: &Options, machine: &Machine) -> Stri
     let processors = human_number(machine.processors as u64, "processor", "processors");
     let (name, tree) = (&heat.name, contents(&heat.facts));
     let (state, kernel) = (state(heat, options), &machine.kernel);
-    format!("{name}: {tree}; {state}, {runs}; Linux {kernel}, {processors}\n")
+    let made = heat
+        .tree
+        .map_or(String::new(), |tree| format!("; seed {}, scale {}", tree.seed, tree.scale));
+    format!("{name}: {tree}; {state}, {runs}; Linux {kernel}, {processors}{made}\n")
 }
 
 /// From where to where, and what was there already.
 pub(super) fn state(heat: &Heat, options: &Options) -> String {
-    let (from, to) = (&heat.from, &heat.to);
+    let (from, to, keeps) = (&heat.from, &heat.to, heat.keeps);
     let heat = if options.cold { "cold" } else { "warm" };
     let onto = match options.onto {
         Onto::New => "",
         Onto::Same => ", onto a complete copy",
         Onto::Different => ", onto a copy of which every second file is older and differs",
     };
-    let unverified = if options.verify { "" } else { ", copies not verified" };
-    format!("{from} to {to}, {heat}{onto}{unverified}")
+    // A copy is timed until the program ends, whatever the kernel has still to write.
+    let waited = if volume::is_in_memory(to) { "" } else { ", not waited for the disk" };
+    let unverified = match (options.verify, keeps.bits, keeps.times) {
+        (false, ..) => ", copies not verified",
+        (true, true, true) => "",
+        (true, true, false) => ", times not verified, which are coarse there",
+        (true, false, true) => ", permission bits not verified, which are not kept there",
+        (true, false, false) => ", neither bits nor times verified, which are not kept there",
+    };
+    format!("{from} to {to}, {heat}{onto}{waited}{unverified}")
 }
 
-fn human_number(number: u64, one: &str, many: &str) -> String {
+pub(super) fn human_number(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", human::count(number), if number == 1 { one } else { many })
 }
 
@@ -64,13 +75,16 @@ pub(super) fn contents(facts: &Facts) -> String {
 
 /// The table of a race, its commands, and who has won.
 pub(super) fn table(race: &Race, facts: &Facts) -> String {
-    let rate = if facts.names() >= MANY { "files/s" } else { "bytes/s" };
-    let head = [race.keep.describe(), "median", "min", "spread", "cpu", "memory", rate, "ratio"];
+    let rate = if counts_files(facts) { "files/s" } else { "bytes/s" };
+    let memory = "largest process";
+    let head = [race.keep.describe(), "median", "min", "spread", "cpu", memory, rate, "ratio"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(race.rows.iter().map(|row| cells(race, row, facts)));
     let mut text = aligned(&rows);
     for row in &race.rows {
         text += &format!("  {}\n", row.line.command());
+        let path = escape(row.line.path.as_os_str().as_encoded_bytes());
+        text += &format!("    {path}: {}\n", row.line.version);
         if !row.line.note.is_empty() {
             text += &format!("    {} {}\n", row.line.tool, row.line.note);
         }
@@ -89,7 +103,10 @@ fn cells(race: &Race, row: &Row, facts: &Facts) -> Vec<String> {
         let memory = row.runs.iter().map(|run| run.used.memory).max().unwrap_or(0);
         cells.push(time(middle));
         cells.push(time(least));
-        cells.push(format!("{:.0} %", (greatest - least) / middle.max(1e-9) * 100.0));
+        cells.push(match walls.len() {
+            1 => "-".to_owned(),
+            _ => format!("{:.0} %", (greatest - least) / middle.max(1e-9) * 100.0),
+        });
         cells.push(time(median(&cpu).unwrap_or(0.0)));
         cells.push(human::bytes(memory));
         cells.push(rate(facts, middle));
@@ -99,18 +116,24 @@ fn cells(race: &Race, row: &Row, facts: &Facts) -> Vec<String> {
     cells.push(match (&row.trouble, race.ratio(row)) {
         (Some(Trouble::Failed(how)), _) => format!("failed: {how}"),
         (Some(Trouble::Wrong(what)), _) => format!("wrong: {what}"),
+        (None, Some(ratio)) if row.line.keeps_less => format!("{ratio:.2} (keeps less)"),
         (None, Some(ratio)) => format!("{ratio:.2}"),
         (None, None) => "-".to_owned(),
     });
     cells
 }
 
+/// Whether there are so many names that a rate in files says more than one in bytes.
+pub(super) fn counts_files(facts: &Facts) -> bool {
+    facts.names() >= MANY
+}
+
 /// Files, or bytes, in a second.
 fn rate(facts: &Facts, seconds: f64) -> String {
     let per = |number: u64| (number as f64 / seconds.max(1e-9)).round() as u64;
-    match facts.names() >= MANY {
+    match counts_files(facts) {
         true => human::count(per(facts.names())),
-        false => human::bytes(per(facts.bytes)),
+        false => human::bytes(per(facts.data())),
     }
 }
 
@@ -148,40 +171,48 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Who has won against whom, losses as plainly as wins.
-fn sentence(race: &Race) -> String {
-    let Some(base) = race.base() else {
-        return "pcopy made no right copy, so there is nothing to compare with".to_owned();
-    };
-    let peers = || race.rows.iter().filter(|row| row.line.tool != "pcopy");
-    let those = |wanted: fn(f64) -> bool| {
-        let ratios = peers().filter_map(|row| Some((row, race.ratio(row)?)));
-        // As it is shown, so that nobody loses with the number of somebody who is even.
-        let named = ratios.filter(|&(_, ratio)| wanted((ratio * 100.0).round() / 100.0));
-        named.map(|(row, ratio)| format!("{} ({ratio:.2})", row.line.tool)).collect::<Vec<_>>()
-    };
-    let wins = those(|ratio| ratio > *EVEN.end());
-    let even = those(|ratio| EVEN.contains(&ratio));
-    let losses = those(|ratio| ratio < *EVEN.start());
-    let mut parts = Vec::new();
-    for (what, whom) in [("wins against", wins), ("is even with", even), ("loses against", losses)]
-    {
-        if !whom.is_empty() {
-            parts.push(format!("{what} {}", whom.join(", ")));
+#[cfg(test)]
+mod tests {
+    use super::super::race::tests::{race, row};
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_that_count() {
+        for (seconds, text) in
+            [(0.0123, "12.3 ms"), (0.1, "0.100 s"), (9.9994, "9.999 s"), (12.34, "12.3 s")]
+        {
+            assert_eq!(time(seconds), text);
         }
     }
-    let unfair: Vec<_> = peers().filter(|row| !row.is_fair()).map(|row| row.line.tool).collect();
-    let several = race.rows.iter().filter(|row| row.line.tool == "pcopy").count() > 1;
-    let who = if several { &base.line.label } else { "pcopy" };
-    let mut text = match parts.is_empty() {
-        true => format!("{who} ran alone"),
-        false => format!("{who} {}", parts.join("; it ")),
-    };
-    if !unfair.is_empty() {
-        text += &format!("; not compared: {}", unfair.join(", "));
+
+    #[test]
+    fn columns_are_aligned_and_a_long_reason_moves_none() {
+        let cells = |last: &str| {
+            let mut cells = vec!["x"; 7];
+            cells.push(last);
+            cells.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let text = aligned(&[cells("ratio"), cells("1.00"), cells("failed: exit 1")]);
+        let lines: Vec<_> = text.lines().collect();
+        let before = "x  x  x  x  x  x  x";
+        assert_eq!(lines[0], format!("{before}  ratio"));
+        assert_eq!(lines[1], format!("{before}   1.00"));
+        assert_eq!(lines[2], format!("{before}  failed: exit 1"));
     }
-    if several {
-        text += &format!("\nratios are to {who}, the fastest of pcopy's rows");
+
+    #[test]
+    fn a_rate_in_bytes_counts_no_holes() {
+        let facts = Facts { files: 1, bytes: 4 << 30, allocated: 64_000_000, ..Facts::default() };
+        assert_eq!(rate(&facts, 2.0), "32 MB");
+        let full = Facts { allocated: 4 << 30, ..facts };
+        assert_eq!(rate(&full, 2.0), "2.1 GB");
     }
-    text
+
+    #[test]
+    fn of_one_run_there_is_no_spread() {
+        let facts = Facts { files: 1, ..Facts::default() };
+        let race = race(vec![row("pcopy", &[1.0]), row("cp", &[1.0, 2.0])]);
+        assert_eq!(cells(&race, &race.rows[0], &facts)[3], "-");
+        assert_eq!(cells(&race, &race.rows[1], &facts)[3], "67 %");
+    }
 }

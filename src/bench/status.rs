@@ -33,12 +33,6 @@ impl Status {
     }
 }
 
-impl Default for Status {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Drop for Status {
     fn drop(&mut self) {
         self.clear();

@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) others: u64,
     /// The sizes of all files.
     pub(super) bytes: u64,
+    /// The same, each as often as it has names.
+    pub(super) bytes_by_name: u64,
     /// What they take on the disk.
     pub(super) allocated: u64,
 }
@@ -29,6 +31,11 @@ impl Facts {
     /// Everything that has a name and is no folder.
     pub(super) fn names(&self) -> u64 {
         self.files + self.links + self.symlinks + self.others
+    }
+
+    /// How many bytes are there to be copied.
+    pub(super) fn data(&self) -> u64 {
+        if self.has_holes() { self.allocated } else { self.bytes }
     }
 
     /// Whether so much of it is holes that it matters.
@@ -46,6 +53,9 @@ pub(super) fn survey(root: &Path, watch: &Watch) -> Result<Facts, Stop> {
         let entry = entry.map_err(|error| unreadable(root, error))?;
         let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error))?;
         let kind = metadata.file_type();
+        if kind.is_file() {
+            facts.bytes_by_name += metadata.len();
+        }
         if kind.is_dir() {
             facts.folders += 1;
         } else if kind.is_symlink() {

@@ -45,6 +45,11 @@ pub fn kind(path: &Path) -> Result<String> {
     Ok(known.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned()))
 }
 
+/// Whether a file system of this kind has no disk to write to.
+pub fn is_in_memory(kind: &str) -> bool {
+    matches!(kind, "tmpfs" | "ramfs")
+}
+
 /// How much room is left where `path` lies.
 pub fn room(path: &Path) -> Result<Room> {
     let said = statvfs(path)?;
