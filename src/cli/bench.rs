@@ -19,14 +19,14 @@ use std::path::PathBuf;
 /// minima, spreads and ratios.
 ///
 /// Only those who keep the same are compared: `pcopy --preserve=none` with `cp -r`, `pcopy -a` with
-/// `cp -a`.
+/// `cp -a`. Who keeps less takes part and is marked.
 #[derive(Parser, Debug)]
 #[command(
     name = "pcopy bench",
     version,
     args_override_self = true,
     override_usage = "pcopy bench [OPTIONS] [SRC]",
-    after_help = "TREE: small (100,000 files in 1,000 folders), wide (50,000 in one folder), empty (1,000,000\nempty ones), deep (20,000 folders of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a\nwide folder and a large file after 1,000 small folders, by name; in which order a file system\nlists them cannot be chosen), source (like somebody's sources), all.\n\nA ratio is the time of the other divided by pcopy's, in the same round; the median of these counts.\nFrom 0.97 to 1.03 the two are even. Memory is that of a program's largest process.\n\nExit codes: 0 done, 1 a program failed or its copy was wrong, 2 usage, 3 refused, 6 pcopy's own\ncopy was wrong."
+    after_help = "TREE: small (100,000 files in 1,000 folders), wide (50,000 in one folder), empty (1,000,000\nempty ones), deep (20,000 folders of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a\nwide folder and a large file after 1,000 small folders, by name; in which order a file system\nlists them cannot be chosen), source (like somebody's sources), all.\n\nA ratio is the time of the other divided by pcopy's, in the same round; the median of these counts.\nFrom 0.97 to 1.03 the two are even; beyond, four of five rounds have to agree. Times end with the\nprogram, whatever has still to be written to a disk. Memory is that of the largest process alone: not\nthe sum of several, and not less than a process has before its program begins.\n\nExit codes: 0 done, 1 a program failed, its copy was wrong, or it ended early, 2 usage, 3 refused, 6 pcopy's own\ncopy was wrong."
 )]
 struct Flags {
     /// Copy this folder instead of a tree that is made
@@ -43,7 +43,7 @@ struct Flags {
 
     /// Make trees with so many times as many files [default: 1]
     ///
-    /// For 'big' and 'sparse': so many times as many bytes.
+    /// For 'big' and 'sparse': so many times as many bytes. The tiny ones stay as they are.
     #[arg(long, value_name = "F", value_parser = scale)]
     scale: Option<f64>,
 
@@ -73,7 +73,7 @@ struct Flags {
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
 
-    /// Empty the caches before each run, which only root can
+    /// Empty the caches before each run, which only root can; the programs themselves are warm
     #[arg(long)]
     cold: bool,
 

@@ -111,9 +111,8 @@ pub fn exit(status: i32) -> ! {
 /// How `pid`, a child, ended, if it has; never waits.
 pub fn reap(pid: Pid) -> Result<Option<Death>> {
     match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, status)) => Ok(Some(Death::Exited(status))),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Ok(Some(Death::Killed(signal as i32))),
-        Err(Errno::EINTR) | Ok(_) => Ok(None),
+        Ok(status) => Ok(death(status)),
+        Err(Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
@@ -121,12 +120,20 @@ pub fn reap(pid: Pid) -> Result<Option<Death>> {
 /// Waits until `pid`, a child, has ended.
 pub fn join(pid: Pid) -> Result<Death> {
     loop {
-        match waitpid(pid, None) {
-            Ok(WaitStatus::Exited(_, status)) => return Ok(Death::Exited(status)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Death::Killed(signal as i32)),
-            Err(Errno::EINTR) | Ok(_) => {}
+        match waitpid(pid, None).map(death) {
+            Ok(Some(death)) => return Ok(death),
+            Err(Errno::EINTR) | Ok(None) => {}
             Err(errno) => return Err(errno),
         }
+    }
+}
+
+/// The end that a status tells of, if it is one.
+fn death(status: WaitStatus) -> Option<Death> {
+    match status {
+        WaitStatus::Exited(_, status) => Some(Death::Exited(status)),
+        WaitStatus::Signaled(_, signal, _) => Some(Death::Killed(signal as i32)),
+        _ => None,
     }
 }
 
