@@ -2,20 +2,16 @@
 
 use super::peers::Line;
 use super::stop::{Stop, Watch};
+use super::waiting::{end, end_stragglers, wait};
 use crate::quote::escape;
-use crate::sys::poll::{self, Event};
 use crate::sys::process::{self, Death, Pid, Usage};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Who is asked to end has so long to do it.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// A program that is asked for its version has so long to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -134,96 +130,6 @@ fn place(word: &str, source: &Path, target: &Path) -> OsString {
         "SRC/" => source.join("").into(),
         "DST" => target.into(),
         _ => word.into(),
-    }
-}
-
-/// Waits for all of them, and ends them if a signal asks for that, or when their time is over.
-fn wait(
-    started: &[Pid],
-    limit: Option<Duration>,
-    watch: &Watch,
-) -> Result<Vec<(Death, Usage)>, Stop> {
-    let begun = Instant::now();
-    let mut running = started.to_vec();
-    let mut ended = Vec::new();
-    let mut lost = None;
-    while !running.is_empty() {
-        running.retain(|&pid| match process::reap_with_usage(pid) {
-            Ok(None) => true,
-            Ok(Some(end)) => {
-                ended.push(end);
-                false
-            }
-            Err(errno) => {
-                lost = Some(errno);
-                false
-            }
-        });
-        if let Some(errno) = lost {
-            end(&running);
-            return Err(Stop::refuse(format!("cannot wait for a program: {errno}")));
-        }
-        if running.is_empty() {
-            break;
-        }
-        let waited = poll::wait(&[(watch.as_fd(), Event::Readable)], Duration::from_secs(1));
-        if let Err(stop) = watch.look() {
-            end(started);
-            return Err(stop);
-        }
-        if limit.is_some_and(|limit| begun.elapsed() > limit) {
-            end(started);
-            break;
-        }
-        if waited.is_err() {
-            // Then the next look at them comes sooner than it need have.
-        }
-    }
-    Ok(ended)
-}
-
-/// Ends them: so that they can clean up first, if they are quick.
-fn end(running: &[Pid]) {
-    let begun = Instant::now();
-    let mut left = running.to_vec();
-    for &pid in running {
-        send(pid, false);
-    }
-    while !left.is_empty() && begun.elapsed() <= GRACE {
-        left.retain(|&pid| matches!(process::reap_with_usage(pid), Ok(None)));
-        pause();
-    }
-    for &pid in &left {
-        send(pid, true);
-    }
-    while !left.is_empty() {
-        left.retain(|&pid| matches!(process::reap_with_usage(pid), Ok(None)));
-        pause();
-    }
-    end_stragglers(running);
-}
-
-/// Ends what the programs have left running: it would write into folders that are removed.
-///
-/// A group is there until the last in it is gone. They are not our children, and where nobody
-/// reaps them they stay as zombies, so the wait has a limit.
-fn end_stragglers(leaders: &[Pid]) {
-    let begun = Instant::now();
-    for &pid in leaders {
-        while send(pid, true) && begun.elapsed() < GRACE {
-            pause();
-        }
-    }
-}
-
-/// Whether there was anybody in the group.
-fn send(leader: Pid, at_once: bool) -> bool {
-    process::end_group(leader, at_once).is_ok()
-}
-
-fn pause() {
-    if poll::wait(&[], Duration::from_millis(5)).is_err() {
-        // Then the next look comes sooner.
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::numbers::{median, range};
 use super::options::{Options, Source};
-use super::race::{Race, Row, Trouble};
+use super::rows::{Race, Row, Trouble};
 use super::{Heat, Results};
 use crate::quote::escape;
 use crate::sys::process::Usage;

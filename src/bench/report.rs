@@ -4,7 +4,7 @@ use super::Heat;
 use super::machine::Machine;
 use super::numbers::{median, range};
 use super::options::{Onto, Options};
-use super::race::{Race, Row, Trouble};
+use super::rows::{Race, Row, Trouble};
 use super::sentence::sentence;
 use super::survey::Facts;
 use crate::human;
@@ -173,7 +173,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::race::tests::{race, row};
+    use super::super::rows::tests::{race, row};
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who has won against whom, losses as plainly as wins.
 
-use super::race::{Race, Row};
+use super::rows::{Race, Row};
 
 /// Between these two ratios nobody has won.
 const EVEN: std::ops::RangeInclusive<f64> = 0.97..=1.03;
@@ -97,8 +97,8 @@ fn name(row: &Row, ratio: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::race::Trouble;
-    use super::super::race::tests::{race, row};
+    use super::super::rows::Trouble;
+    use super::super::rows::tests::{race, row};
     use super::*;
 
     #[test]

@@ -94,3 +94,37 @@ fn extra(source: &Path, copy: &Path) -> Option<PathBuf> {
         names.filter_map(|entry| Some(entry.path().strip_prefix(copy).ok()?.to_owned()));
     names.find(|name| fs::symlink_metadata(source.join(name)).is_err())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Keep;
+    use super::*;
+    use std::fs::File;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn differences(ours: &Path, theirs: &Path, demands: Demands) -> Option<String> {
+        compare(ours, theirs, demands, &Watch::begin().unwrap()).unwrap().describe()
+    }
+
+    #[test]
+    fn times_that_the_target_cannot_keep_are_not_asked_for() {
+        let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for (dir, nanoseconds) in [(&ours, 5), (&theirs, 0)] {
+            let file = File::create_new(dir.path().join("a")).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::new(7, nanoseconds)).unwrap();
+            File::open(dir.path()).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }
+        let demands = Keep::Times.demands(false);
+        let found = |demands| differences(ours.path(), theirs.path(), demands);
+
+        assert_eq!(found(demands).as_deref(), Some("1 entry differs: 'a' (modification time)"));
+        assert_eq!(found(Demands { times: false, ..demands }), None);
+    }
+
+    #[test]
+    fn a_folder_is_no_copy_of_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = differences(dir.path(), dir.path(), Keep::None.demands(false));
+        assert_eq!(found.as_deref(), Some("1 entry differs: '.' (the source itself)"));
+    }
+}
