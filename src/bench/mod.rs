@@ -1,9 +1,9 @@
 //! `pcopy bench`: this program and others copy the same trees, in turn, and are timed.
 //!
-//! A run of the benchmark, which `meeting` has on one page: for each tree and each of the things that can be kept, a
-//! race of those who can keep just that; after each race its table, and in the end numbers and
-//! charts for whoever wants to go on with them. The programs are children and get no help: what is
-//! measured is a command as a user gives it, from before its start until its end.
+//! A run of the benchmark, which `meeting` has on one page: for each tree and each of the things
+//! that can be kept, a race of those who can keep just that; after each race its table, and in the
+//! end numbers and charts for whoever wants to go on with them. The programs are children and get
+//! no help: what is measured is a command as a user gives it, from before its start until its end.
 
 mod alike;
 mod alter;
