@@ -161,11 +161,18 @@ fn bars(results: &Results<'_>, heat: &Heat, race: &Race) -> Panel {
 /// What a row is called where there is little room: without long options, but for pcopy's.
 pub(super) fn name(row: &Row) -> String {
     let label = row.line.label.as_str();
-    match row.line.tool {
-        "pcopy" => label.to_owned(),
-        "tar" => "tar | tar".to_owned(),
-        _ => label.split_once(" --").map_or(label, |(name, _)| name).to_owned(),
-    }
+    // The number of one of several programs with one name.
+    let (label, number) = match label.rfind(" (") {
+        Some(at) => label.split_at(at),
+        None => (label, ""),
+    };
+    let short = match row.line.tool {
+        "pcopy" => label,
+        "tar" => "tar | tar",
+        _ => label.split_once(" --").map_or(label, |(name, _)| name),
+    };
+    let less = if row.line.keeps_less { " (keeps less)" } else { "" };
+    format!("{short}{number}{less}")
 }
 
 /// A number with three digits that count.
@@ -176,4 +183,24 @@ fn three_digits(number: f64) -> String {
         _ => 0,
     };
     format!("{number:.places$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::tests::row;
+    use super::name;
+
+    #[test]
+    fn short_names_keep_what_tells_rows_apart() {
+        for (tool, label, keeps_less, expected) in [
+            ("pcopy", "pcopy -j2 --preserve=none", false, "pcopy -j2 --preserve=none"),
+            ("rsync", "rsync -rl --whole-file (2)", false, "rsync -rl (2)"),
+            ("tar", "tar -c | tar -xm --no-same-owner (2)", false, "tar | tar (2)"),
+            ("xcp", "xcp -r", true, "xcp -r (keeps less)"),
+        ] {
+            let mut row = row(tool, &[]);
+            (row.line.label, row.line.keeps_less) = (label.to_owned(), keeps_less);
+            assert_eq!(name(&row), expected);
+        }
+    }
 }

@@ -116,7 +116,7 @@ fn cells(race: &Race, row: &Row, facts: &Facts) -> Vec<String> {
     cells.push(match (&row.trouble, race.ratio(row)) {
         (Some(Trouble::Failed(how)), _) => format!("failed: {how}"),
         (Some(Trouble::Wrong(what)), _) => format!("wrong: {what}"),
-        (None, Some(ratio)) if row.line.keeps_less => format!("{ratio:.2} (keeps less)"),
+        (None, Some(ratio)) if row.line.keeps_less => format!("{ratio:>5.2} (keeps less)"),
         (None, Some(ratio)) => format!("{ratio:.2}"),
         (None, None) => "-".to_owned(),
     });
