@@ -431,8 +431,8 @@ fn a_small_file_takes_eight_calls_and_without_times_seven() {
         calls(&env, "(") - calls(&env, "F_GETFD")
     };
     // Opened, looked at, created, copied, looked at, times, closed twice. What a run and a folder
-    // take besides grows by an event or a full buffer now and then.
-    for (keep, calls) in [("--progress=never", 8.0), ("--preserve=none", 7.0)] {
+    // take besides grows by an event or a full buffer now and then. With -a its attributes are listed.
+    for (keep, calls) in [("--progress=never", 8.0), ("--preserve=none", 7.0), ("-a", 9.0)] {
         let (few, many) = (count(keep, 100), count(keep, 500));
         let each = (many - few) as f64 / 400.0;
         assert!(each < calls + 0.2, "{each} calls for each file with {keep}");

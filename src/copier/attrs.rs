@@ -8,6 +8,7 @@
 //! An owner or an attribute that cannot be given is a failure of its own: the copy stays, with
 //! fewer rights rather than more, and is named.
 
+use super::dirs::Owners;
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Demand, Manner, Permissions, Preserve};
 use crate::plan::Plan;
@@ -15,6 +16,7 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
 use crate::sys::process;
 use crate::sys::xattr;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -134,17 +136,18 @@ impl Attrs {
 
     /// Gives a finished file what it is to keep.
     ///
-    /// The first thing that could not be given is returned; the file is whole without it.
+    /// The first thing that could not be given is returned; the file is whole without it. Whose it was
+    /// when it was made is looked up in `known`, or noted there.
     pub(super) fn finish_file(
         &self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        (to, known): (BorrowedFd<'_>, Option<&Cell<Option<Owners>>>),
         source: &Stat,
         names: &Names,
         born: Born,
     ) -> Result<Option<Fault>, Fault> {
         let masked = born.masked;
-        let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
+        let (hands, mut lacking) = self.hand_over_new(Node::Open(to), source, known);
         let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
         lacking = lacking.or(given.err());
         let private = self.is_born_private(source, names, born);
@@ -423,15 +426,30 @@ impl Attrs {
     /// Who is not root may not give things away, and cp keeps silent about that; at least the
     /// group may be one of ours.
     fn hand_over(&self, to: Node<'_>, source: &Stat) -> (Hands, Option<Fault>) {
+        self.hand_over_new(to, source, None)
+    }
+
+    /// The same for what was just made: all files that are made in one directory are born to the same
+    /// owner and group, so that only the first need be asked.
+    fn hand_over_new(
+        &self,
+        to: Node<'_>,
+        source: &Stat,
+        known: Option<&Cell<Option<Owners>>>,
+    ) -> (Hands, Option<Fault>) {
         if !self.keep.ownership {
             return (Hands::Ours, None);
         }
-        let made = match to {
-            Node::Open(file) => file::stat_fd(file),
-            Node::Named(dir, name) => file::stat_at(dir, name),
-        };
+        let owners = |made: Stat| (made.owner(), made.group());
+        let made = known.and_then(Cell::get).or_else(|| match to {
+            Node::Open(file) => file::stat_fd(file).ok().map(owners),
+            Node::Named(dir, name) => file::stat_at(dir, name).ok().map(owners),
+        });
+        if let Some(known) = known {
+            known.set(made);
+        }
         let (user, group) = (source.owner(), source.group());
-        if made.is_ok_and(|made| (made.owner(), made.group()) == (user, group)) {
+        if made == Some((user, group)) {
             return (Hands::Right { moved: false }, None);
         }
         match file::set_owner(to, Some(user), group) {

@@ -10,6 +10,7 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::process;
 use crate::sys::xattr;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,7 +31,12 @@ pub(super) struct Dirs {
     /// Whether another run may be at work in the target: it is not locked, only its parts are.
     pub(super) contended: bool,
     pub(super) traits: Traits,
+    /// Whose the files are that are made in it, once one of them was looked at.
+    pub(super) hands: Cell<Option<Owners>>,
 }
+
+/// The user and the group that own something.
+pub(super) type Owners = (u32, u32);
 
 /// What a target directory does to what is made in it.
 #[derive(Clone, Copy)]
@@ -52,6 +58,12 @@ impl Traits {
 }
 
 impl Dirs {
+    /// Where the owners of new files can be kept in mind: nobody else may change by whom they are born
+    /// in a directory that nobody else sees.
+    pub(super) fn known_hands(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
+        (!self.is_seen(plan)).then_some(&self.hands)
+    }
+
     /// What `name` in the source is; what it leads to, if symlinks are followed.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
@@ -263,7 +275,8 @@ pub(super) fn open_child(
     make_usable(&target, ours)?;
     let traits = if existed { Traits::of(&target)? } else { dirs.traits };
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits })
+    let hands = Cell::new(None);
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands })
 }
 
 /// Whether a directory that was there may be one that this program has made, with bits of its own
@@ -317,6 +330,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry, failed: &HashSet<u32>) -> R
         follow: plan.wishes.dereference == Dereference::Always || entry.follow,
         again: entry.again.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
+        hands: Cell::new(None),
     })
 }
 
@@ -338,7 +352,8 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     let traits = Traits::of(&target)?;
     let (staged, follow) = (place.staged, plan.wishes.dereference == Dereference::Always);
     let (again, contended) = (false, false);
-    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits })
+    let hands = Cell::new(None);
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands })
 }
 
 /// Appends a name to a path.

@@ -404,7 +404,7 @@ impl<'a> Files<'a> {
         self.outbox.begin();
         if self.job.plan.wishes.way == Way::AttributesOnly {
             self.desk.add(Count::BytesSpared, source.size());
-            return self.finish_file(&from, source, names, sink, dirs.traits.born);
+            return self.finish_file(dirs, &from, source, names, sink, dirs.traits.born);
         }
         let pair = Pair::of(source.identity().0, sink.device(dirs));
         let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
@@ -429,11 +429,13 @@ impl<'a> Files<'a> {
         };
         // If it changed and was read again, the bits it was born with may be old ones.
         let masked = dirs.traits.born.masked || read.permissions() != source.permissions();
-        self.finish_file(&from, &read, names, sink, Born { masked, ..dirs.traits.born })
+        let born = Born { masked, ..dirs.traits.born };
+        self.finish_file(dirs, &from, &read, names, sink, born)
     }
 
     fn finish_file(
         &self,
+        dirs: &Dirs,
         from: &OwnedFd,
         source: &Stat,
         names: &Names,
@@ -442,7 +444,10 @@ impl<'a> Files<'a> {
     ) -> Result<Filled, Unfinished> {
         let from = from.as_fd();
         let lacking = match &sink {
-            Sink::New(to, _) => self.attrs.finish_file(from, to.as_fd(), source, names, born)?,
+            Sink::New(to, _) => {
+                let made = (to.as_fd(), dirs.known_hands(self.job.plan));
+                self.attrs.finish_file(from, made, source, names, born)?
+            }
             Sink::Old(to, old, _) => self.attrs.finish_old(from, to.as_fd(), source, names, old)?,
         };
         sink.close()?;

@@ -1,4 +1,4 @@
-//! Many names in little memory: one byte string, taken from at both ends.
+//! Many names in little memory: one byte string, added to at its end and taken from at its front.
 
 use std::collections::TryReserveError;
 use std::ffi::CStr;
@@ -37,18 +37,6 @@ impl Names {
         self.start >= self.packed.len()
     }
 
-    /// The newest name, which is handed to `into` without its NUL, and its mark.
-    pub fn pop_back(&mut self, into: &mut Vec<u8>) -> Option<u8> {
-        let live = self.packed.get(self.start..)?;
-        let (_, body) = live.split_last()?;
-        let record = self.start + body.iter().rposition(|&byte| byte == 0).map_or(0, |nul| nul + 1);
-        let mark = self.packed[record];
-        into.clear();
-        into.extend_from_slice(&self.packed[record + 1..self.packed.len() - 1]);
-        self.packed.truncate(record);
-        Some(mark)
-    }
-
     /// The oldest name, which is handed to `into` without its NUL, and its mark.
     pub fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
         let live = self.packed.get(self.start..)?;
@@ -68,7 +56,7 @@ mod tests {
     use std::ffi::CString;
 
     #[test]
-    fn both_ends_agree_with_a_deque() {
+    fn names_come_out_as_from_a_deque() {
         let mut dice: u64 = 1;
         let (mut names, mut model) = (Names::new(), VecDeque::new());
         let mut name = Vec::new();
@@ -81,17 +69,10 @@ mod tests {
                     names.push(mark, &CString::new(text.clone()).unwrap()).unwrap();
                     model.push_back((mark, text.into_bytes()));
                 }
-                3 => {
+                _ => {
                     let expected = model.pop_front();
                     assert_eq!(
                         names.pop_front(&mut name).map(|mark| (mark, name.clone())),
-                        expected
-                    );
-                }
-                _ => {
-                    let expected = model.pop_back();
-                    assert_eq!(
-                        names.pop_back(&mut name).map(|mark| (mark, name.clone())),
                         expected
                     );
                 }
