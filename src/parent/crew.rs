@@ -4,7 +4,7 @@
 //! one another's way. Measured on two processors, 100,000 small files, two copiers and eight: tmpfs
 //! 0.36 s and 0.37 s, xfs 1.4 s and 1.8 s. On a cold disk they sleep most of the time, and more of
 //! them keep its queue full. Which it is shows in the run itself: whoever sleeps uses no processor. So
-//! their number is doubled as long as they sleep, work waits, and the last doubling has paid. Where
+//! there are four times as many as long as they sleep, work waits, and the last step has paid. Where
 //! they sleep a little, they may be waiting for one another, as on btrfs, whose trees have few locks
 //! (100,000 small files, one copier 1.8 s, two 2.0 s): then half of them are tried, and kept if they do
 //! as much.
@@ -26,7 +26,11 @@ const SLEEPY_PERCENT: u32 = 40;
 /// Copiers that use more do not wait for one another.
 const BUSY_PERCENT: u32 = 75;
 
-/// What twice the number of copiers must do, and half of it, in percent of what was done before.
+/// How many times as many copiers are tried where they sleep: a cold run of half a second has no time for
+/// small steps (18,000 files: twice as many each time 0.50 s, four times 0.40 s, 32 from the beginning 0.26 s).
+const GROWTH: u16 = 4;
+
+/// What more copiers must do, and half of them, in percent of what was done before.
 const MORE_PERCENT: u128 = 110;
 const FEWER_PERCENT: u128 = 97;
 
@@ -114,7 +118,7 @@ impl Crew {
         let next = if self.active < self.first && now.waits {
             self.first
         } else if !uses(SLEEPY_PERCENT) && now.waits {
-            self.active.saturating_mul(2).min(self.most)
+            self.active.saturating_mul(GROWTH).min(self.most)
         } else if uses(SLEEPY_PERCENT) && !uses(BUSY_PERCENT) {
             (self.active / 2).max(1)
         } else {
