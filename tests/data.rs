@@ -68,10 +68,9 @@ fn on_each(name: &str, test: impl Fn(&Sandbox, &str)) {
     }
     for (disk, make) in DISKS {
         let env = Sandbox::new();
-        match mounted(&env, disk, make) {
-            Ok(_mounted) => test(&env, disk),
-            Err(why) => skip(name, &why),
-        };
+        if let Some(_mounted) = mounted_or_skip(name, &env, disk, make) {
+            test(&env, disk);
+        }
     }
 }
 

@@ -27,10 +27,7 @@ fn holds_the_same_tree(name: &str, make: Make) {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "at", make) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", make) else { return };
     plant(&env, "src");
     let source = env.listing("src");
     for jobs in ["1", "2", "8"] {
@@ -91,14 +88,11 @@ fn a_tree_goes_round_all_file_systems_and_comes_back_the_same() {
     let mut mounts = Vec::new();
     let all = [("ext4", EXT4), ("xfs", XFS), ("btrfs", BTRFS), ("tmpfs", TMPFS), ("last", EXT4)];
     for (place, make) in all {
-        match mounted(&env, place, make) {
-            Ok(mounted) => {
-                mounts.push(mounted);
-                let to = format!("{place}/dst");
-                env.pcopy(["-j", "4", &at, &to]).exits(0);
-                at = to;
-            }
-            Err(why) => skip(name, &why),
+        if let Some(mounted) = mounted_or_skip(name, &env, place, make) {
+            mounts.push(mounted);
+            let to = format!("{place}/dst");
+            env.pcopy(["-j", "4", &at, &to]).exits(0);
+            at = to;
         }
     }
 
@@ -115,10 +109,7 @@ fn a_source_that_spans_file_systems_is_copied_whole() {
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
-    let _mounted = match mounted(&env, "src/mounted", TMPFS) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "src/mounted", TMPFS) else { return };
     env.tree("src/mounted", ["file c 30", "file deeper/d 300K"]);
 
     env.pcopy(["src", "dst"]).exits(0);
@@ -135,10 +126,7 @@ fn a_target_that_spans_file_systems_is_merged_into() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20", "file sub/new/c 30", "file sub/d 3M"]);
     env.tree("dst", []);
-    let _mounted = match mounted(&env, "dst/sub", TMPFS) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "dst/sub", TMPFS) else { return };
     env.tree("dst/sub", ["text b old"]);
 
     env.pcopy(["-T", "src", "dst"]).exits(0);
@@ -155,10 +143,7 @@ fn a_mount_point_can_be_the_target() {
     }
     let env = Sandbox::new();
     plant(&env, "src");
-    let _mounted = match mounted(&env, "at", TMPFS) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", TMPFS) else { return };
 
     env.pcopy(["-T", "src", "at"]).exits(0);
 
@@ -172,10 +157,7 @@ fn a_mount_point_can_be_the_source() {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "at", TMPFS) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", TMPFS) else { return };
     plant(&env, "at");
 
     env.pcopy(["at", "dst"]).exits(0);
@@ -190,10 +172,7 @@ fn an_overlay_holds_the_same_tree() {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "disk", TMPFS) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "disk", TMPFS) else { return };
     env.tree("disk", ["file lower/below/x 10", "file lower/dst/a 5", "dir upper", "dir work"]);
     fs::create_dir(env.path("over")).unwrap();
     let dir = |name: &str| env.path("disk").join(name).display().to_string();
@@ -250,10 +229,7 @@ fn a_time_that_the_target_cannot_hold_does_not_stop_the_copy() {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "at", EXT4) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", EXT4) else { return };
     env.tree("src", ["file old 10", "file new 20"]);
     set_times(&env.path("src/old"), (-9_999_999_999, 5), (-9_999_999_999, 5));
     set_times(&env.path("src/new"), (99_999_999_999, 5), (99_999_999_999, 5));

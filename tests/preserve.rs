@@ -2,7 +2,7 @@
 
 mod common;
 use common::everywhere::holds_on_every_file_system;
-use common::images::{BTRFS, EXT4, Make, TMPFS, XFS, mounted};
+use common::images::{BTRFS, EXT4, Make, TMPFS, XFS, mounted_or_skip};
 use common::things::*;
 use common::*;
 use std::collections::BTreeMap;
@@ -136,10 +136,7 @@ fn archives(name: &str, make: Make) {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "at", make) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", make) else { return };
     if !plant(&env, "src") {
         return skip(name, "no access lists here");
     }

@@ -3,7 +3,7 @@
 use super::attrs::Born;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
-use crate::options::{Dereference, Manner, Permissions, Way};
+use crate::options::{Manner, Permissions, Way};
 use crate::plan::{Entry, Plan};
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -254,7 +254,7 @@ pub(super) fn open_child(
     staged: bool,
     existed: bool,
 ) -> Result<Dirs, Fault> {
-    let follow = plan.wishes.dereference == Dereference::Always;
+    let follow = plan.follows(None);
     let source = if follow {
         file::open_dir_following(dirs.source.as_fd(), name.to_bytes())
     } else {
@@ -327,7 +327,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry, failed: &HashSet<u32>) -> R
         target: target.try_clone_to_owned().map_err(|_| Step::OpenTarget.fault()(Errno::EMFILE))?,
         staged: false,
         existed: true,
-        follow: plan.wishes.dereference == Dereference::Always || entry.follow,
+        follow: plan.follows(Some(entry)),
         again: entry.again.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
         hands: Cell::new(None),
@@ -350,7 +350,7 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     .map_err(Step::OpenTarget.fault())?;
     make_usable(&target, ours)?;
     let traits = Traits::of(&target)?;
-    let (staged, follow) = (place.staged, plan.wishes.dereference == Dereference::Always);
+    let (staged, follow) = (place.staged, plan.follows(None));
     let (again, contended) = (false, false);
     let hands = Cell::new(None);
     Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands })

@@ -18,7 +18,7 @@ use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Invitation, Place, Task};
-use crate::options::{Dereference, Way, When};
+use crate::options::{Way, When};
 use crate::plan::Plan;
 use crate::sys::file::{self, Stat};
 use crate::sys::{Errno, bytes};
@@ -207,8 +207,7 @@ impl Walker<'_> {
 fn open_both(plan: &Plan, invitation: &Invitation<'_>) -> Result<(OwnedFd, OwnedFd), Errno> {
     let place = invitation.place;
     let entry = plan.entries.get(place.entry as usize).ok_or(Errno::EINVAL)?;
-    let is_named = place.source.is_empty();
-    let follow = plan.wishes.dereference == Dereference::Always || is_named && entry.follow;
+    let follow = plan.follows(place.source.is_empty().then_some(entry));
     let dir = plan.open_source(entry, place.source)?;
     let from = file::open_source(dir, invitation.name, follow)?;
     let dir = plan.reach_target(entry, place.target)?;

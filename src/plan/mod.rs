@@ -170,6 +170,12 @@ impl Plan {
         }
     }
 
+    /// Whether symlinks in a source directory are followed; `named` is the entry that the user named
+    /// in it, if it is that which is looked for.
+    pub fn follows(&self, named: Option<&Entry>) -> bool {
+        self.wishes.dereference == Dereference::Always || named.is_some_and(|entry| entry.follow)
+    }
+
     /// Opens the directory at `path` from the directory that `entry`'s target is in. Symlinks on the
     /// way are followed only if the user wants them to stand for directories.
     pub fn open_target(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {

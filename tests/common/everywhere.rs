@@ -1,8 +1,8 @@
 //! The facts of a test file on every file system: the file runs itself once more on each.
 
-use super::images::{Make, mounted};
+use super::Sandbox;
+use super::images::{Make, mounted_or_skip};
 use super::things::{in_own_mounts, modified};
-use super::{Sandbox, skip};
 use std::process::Command;
 
 /// Where sandboxes are made, if not in memory.
@@ -43,10 +43,7 @@ pub fn all_of_this_holds_on(name: &str, make: Make, except: &[&str]) {
         return;
     }
     let env = Sandbox::new();
-    let _mounted = match mounted(&env, "at", make) {
-        Ok(mounted) => mounted,
-        Err(why) => return skip(name, &why),
-    };
+    let Some(_mounted) = mounted_or_skip(name, &env, "at", make) else { return };
     let untouched = modified(env.path("at"));
 
     let all = Command::new(std::env::current_exe().unwrap())

@@ -1,7 +1,7 @@
 //! File systems in images, mounted where only the test sees them.
 
 use super::things::{Mounted, mount};
-use super::{Sandbox, tool};
+use super::{Sandbox, skip, tool};
 use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
@@ -16,8 +16,13 @@ pub const XFS: Make = &["mkfs.xfs", "-q"];
 pub const BTRFS: Make = &["mkfs.btrfs", "-q"];
 pub const TMPFS: Make = &["tmpfs"];
 
-/// Mounts a new file system on `name`; says why if that cannot be.
-pub fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
+/// Mounts a new file system on `name`; tells that `test` is skipped, and why, if that cannot be.
+#[track_caller]
+pub fn mounted_or_skip(test: &str, env: &Sandbox, name: &str, make: Make) -> Option<Mounted> {
+    mounted(env, name, make).inspect_err(|why| skip(test, why)).ok()
+}
+
+fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
     let place = env.path(name);
     fs::create_dir(&place).unwrap();
     let kind = make[0].trim_start_matches("mkfs.");
