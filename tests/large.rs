@@ -1,6 +1,7 @@
 //! Large files that several copiers copy: whole, once told, counted once, whoever dies or fails.
 
 mod common;
+use common::live::Live;
 use common::*;
 use nix::sys::signal::Signal::SIGTERM;
 use std::collections::BTreeSet;
@@ -233,26 +234,35 @@ fn a_large_file_that_its_owner_may_not_write_is_copied_all_the_same() {
     }
 }
 
+/// A run of four copiers that has begun a large file, each write of which waits so many microseconds.
+fn begun<'e>(env: &'e Sandbox, each_write: &str) -> Live<'e> {
+    env.tree("src", [LARGE]);
+    let slow = format!("inject=pwrite64:delay_enter={each_write}");
+    let options = ["-e", "trace=pwrite64", "-e", &slow];
+    let mut live = env.launch(env.traced(&options, ["-j4", "--reflink=never", "src", "dst"]));
+    wait_until("the file is begun", || {
+        assert!(live.is_running(), "too quick");
+        fs::metadata(env.path(HALF)).is_ok_and(|file| file.len() > 0)
+    });
+    live
+}
+
+/// Where a large file is while it is copied.
+const HALF: &str = ".dst.pcopy-partial/big";
+
 #[test]
 fn a_large_file_is_dropped_in_time_and_the_next_run_goes_on() {
     if !has_strace("a_large_file_is_dropped_in_time_and_the_next_run_goes_on") {
         return;
     }
     let env = Sandbox::new();
-    env.tree("src", [LARGE]);
-    let options = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=100000"];
-    let mut live = env.launch(env.traced(&options, ["-j4", "--reflink=never", "src", "dst"]));
-    let half = env.path(".dst.pcopy-partial/big");
-    wait_until("the file is begun", || {
-        assert!(live.is_running(), "too quick");
-        fs::metadata(&half).is_ok_and(|file| file.len() > 0)
-    });
+    let live = begun(&env, "100000");
 
     live.signal(SIGTERM);
     let run = live.end_within(Duration::from_secs(20));
 
     run.died_by(SIGTERM);
-    assert!(!half.exists(), "half a file was kept\n{}", run.story());
+    assert!(!env.path(HALF).exists(), "half a file was kept\n{}", run.story());
     env.pcopy(["-q", "src", "dst"]).exits(0);
     env.assert_same("src", "dst");
 }
@@ -263,11 +273,7 @@ fn a_source_that_shrinks_while_several_copy_it_is_no_whole_copy() {
         return;
     }
     let env = Sandbox::new();
-    env.tree("src", [LARGE]);
-    let options = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=20000"];
-    let live = env.launch(env.traced(&options, ["-j4", "--reflink=never", "src", "dst"]));
-    let half = env.path(".dst.pcopy-partial/big");
-    wait_until("the file is begun", || fs::metadata(&half).is_ok_and(|file| file.len() > 0));
+    let live = begun(&env, "20000");
 
     let source = fs::OpenOptions::new().write(true).open(env.path("src/big")).unwrap();
     source.set_len(5_000_000).unwrap();
