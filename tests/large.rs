@@ -120,6 +120,28 @@ fn large_files_of_a_small_folder_are_shared_out() {
 }
 
 #[test]
+fn of_several_large_files_in_a_folder_each_copier_begins_with_its_own() {
+    if !has_strace("of_several_large_files_in_a_folder_each_copier_begins_with_its_own") {
+        return;
+    }
+    let env = Sandbox::new();
+    let files = ["a", "b", "c", "d", "e", "f"].map(|name| format!("file {name} 20M"));
+    env.tree("src", files.iter().map(String::as_str));
+    let slow = "inject=copy_file_range,pwrite64:delay_enter=2000";
+    let options = ["-e", "trace=openat,copy_file_range,pwrite64", "-e", slow];
+
+    env.run(env.traced(&options, ["-j2", "--reflink=never", "src", "dst"])).exits(0);
+
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let opened: Vec<_> =
+        log.lines().filter(|line| line.contains("O_RDONLY") && line.contains("O_NOCTTY")).collect();
+    let first = opened[0].split('"').nth(1).unwrap();
+    let times = opened.iter().filter(|line| line.contains(&format!("\"{first}\""))).count();
+    assert_eq!(times, 1, "the first file was the work of two: {opened:#?}");
+    env.assert_same("src", "dst");
+}
+
+#[test]
 fn whoever_dies_in_the_middle_of_a_large_file_it_is_whole_in_the_end() {
     if !has_strace("whoever_dies_in_the_middle_of_a_large_file") {
         return;

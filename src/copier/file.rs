@@ -31,7 +31,7 @@ use std::os::unix::ffi::OsStringExt;
 
 /// From which size on the copying of a file is long beside handing one over, which costs about as much
 /// as a small file: 20 us.
-const HEAVY_BYTES: u64 = 1024 * 1024;
+pub(super) const HEAVY_BYTES: u64 = 1024 * 1024;
 
 /// How an entry ended well.
 #[derive(Clone, Copy, PartialEq, Eq)]

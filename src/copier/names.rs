@@ -4,7 +4,7 @@ use super::data::Unfinished;
 use super::dirs::{
     Child, Dirs, c_name, make_child, make_child_in_place, open_by_path, push_component,
 };
-use super::file::Done;
+use super::file::{Done, HEAVY_BYTES};
 use super::instead::Instead;
 use super::reports::ParentGone;
 use super::share::Source;
@@ -20,6 +20,11 @@ use std::ffi::{CStr, CString};
 
 /// Directories with longer paths than this have their children made at once.
 const LATE_PATH_BYTES: usize = 1024;
+
+/// Whether it takes longer to copy a file than to hand one over.
+fn is_heavy(dirs: &Dirs, name: &CStr) -> bool {
+    dirs.stat_source(name).is_ok_and(|stat| stat.size() >= HEAVY_BYTES)
+}
 
 impl Walker<'_> {
     /// Copies names that another copier found in a directory too wide for it alone.
@@ -53,13 +58,24 @@ impl Walker<'_> {
         names: &mut Source<'_>,
         visit: &mut Visit,
     ) -> Result<(), ParentGone> {
+        let mut is_first = true;
         while !self.is_stopped() {
             let listed = matches!(names, Source::Listed(_));
             let Some((kind, name)) = names.next() else { break };
             if listed {
                 self.desk.add(Count::Found, 1);
             }
-            self.one_name(dirs, kind, name, name, visit)?;
+            let may_hold_up = is_first && kind == Kind::File && self.job.is_hungry();
+            if may_hold_up && is_heavy(dirs, name) {
+                // Of those that come after a large file the next may well be large, too.
+                let name = name.to_owned();
+                self.files.was_heavy = true;
+                self.hand_over(Some((dirs, names, visit)))?;
+                self.one_name(dirs, kind, &name, &name, visit)?;
+            } else {
+                self.one_name(dirs, kind, name, name, visit)?;
+            }
+            is_first = false;
             if self.job.is_hungry() {
                 self.hand_over(Some((dirs, names, visit)))?;
             }
@@ -69,6 +85,7 @@ impl Walker<'_> {
         Ok(())
     }
 
+    /// Does one entry that has been found.
     pub(super) fn one_name(
         &mut self,
         dirs: &Dirs,
