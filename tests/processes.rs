@@ -266,3 +266,21 @@ fn five_hundred_copiers_can_be_asked_for() {
 
     env.assert_same("src", "dst");
 }
+
+#[test]
+fn the_supervisor_sleeps_while_it_waits_for_the_moment_to_fork_another_copier() {
+    let name = "the_supervisor_sleeps_while_it_waits";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    env.many("src", 100, 0);
+    // The only copier lists its folder when that moment has long come.
+    let options = ["-e", "trace=poll,ppoll", "-e", "inject=getdents64:delay_enter=30000"];
+
+    env.run(env.traced(&options, ["-j2", "src", "dst"])).exits(0);
+
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let waits = log.lines().filter(|line| line.contains("poll(")).count();
+    assert!((1..20).contains(&waits), "{waits} waits in a tenth of a second\n{log}");
+}

@@ -2,7 +2,8 @@
 
 use super::Result;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::time::TimeSpec;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<
             Event::Writable => PollFd::new(fd, PollFlags::POLLOUT),
         })
         .collect();
-    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    match nix::poll::poll(&mut polled, limit) {
+    // With poll, which takes whole milliseconds, the last one of a wait would be spun away.
+    match nix::poll::ppoll(&mut polled, Some(TimeSpec::from_duration(limit)), None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; watched.len()]),
         Err(errno) => Err(errno),
