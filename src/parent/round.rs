@@ -1,6 +1,6 @@
 //! A round: one life of a ring and its copiers, and how it is brought to its end.
 
-use super::crew::{Crew, Sample, TRIAL};
+use super::crew::{Crew, Sample};
 use super::pool::{Pool, READ_BYTES};
 use super::progress::weight;
 use crate::error::Unavailable;
@@ -191,7 +191,7 @@ impl Round {
 
     /// How long the supervisor may sleep.
     pub(super) fn patience(&self) -> Duration {
-        let beat = if self.crew.is_free() { TRIAL } else { TICK };
+        let beat = self.crew.beat().unwrap_or(TICK);
         if self.may_grow() {
             self.next_start.saturating_duration_since(Instant::now()).min(beat)
         } else {
