@@ -61,6 +61,10 @@ pub struct Wishes {
     pub reflink: When,
     /// The security context of all that is made, if the user has one in mind.
     pub context: Option<OsString>,
+    /// Whether the contents of files, and not their times, tell that a copy is complete.
+    pub checksum: bool,
+    /// Whether all is to be on the disk before it is published, and before the run ends well.
+    pub fsync: bool,
     /// Whether to print the name of each finished entry on standard output.
     pub verbose: bool,
     /// Whether to print how each file was copied, too.

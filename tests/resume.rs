@@ -8,6 +8,7 @@ use common::things::*;
 use common::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -308,4 +309,26 @@ fn leftovers_that_are_removed_are_seen_nowhere_meanwhile() {
         assert!(line.contains(".sub.pcopy-partial>, \".removed"), "{line}");
     }
     env.assert_nothing_staged();
+}
+
+#[test]
+fn with_checksum_it_is_the_contents_that_tell_what_is_complete() {
+    let env = Sandbox::new();
+    env.tree("src", ["file same 3K", "file late 3K", "file other 3K", "file longer 4K"]);
+    for jobs in ["-j1", "-j4"] {
+        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+        let time = |name: &str| fs::metadata(env.path(name)).unwrap().modified().unwrap();
+        fs::write(env.path("dst/other"), [7; 3 << 10]).unwrap();
+        fs::File::open(env.path("dst/other")).unwrap().set_modified(time("src/other")).unwrap();
+        let late = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::open(env.path("dst/late")).unwrap().set_modified(late).unwrap();
+        let inode = || fs::metadata(env.path("dst/late")).unwrap().ino();
+        let kept = inode();
+
+        let run = env.pcopy([jobs, "--checksum", "-T", "src", "dst"]);
+
+        run.exits(0).stderr_has("copied 1 entry (3.1 kB)").stderr_has("4 skipped");
+        env.assert_same("src", "dst");
+        assert_eq!(inode(), kept, "what has the contents is not copied");
+    }
 }

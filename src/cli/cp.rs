@@ -223,6 +223,8 @@ impl Said {
             keep_directory_symlink: false,
             write_through_dangling: std::env::var_os("POSIXLY_CORRECT").is_some(),
             one_file_system: false,
+            checksum: false,
+            fsync: false,
             sparse: When::Auto,
             reflink: When::Auto,
             context: None,

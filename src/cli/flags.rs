@@ -90,6 +90,13 @@ struct Flags {
     )]
     update: Option<Which>,
 
+    /// Compare contents, not times, to tell which files are complete
+    ///
+    /// Files of one size are read on both sides. One that has its source's contents and another time gets
+    /// that time and counts as skipped.
+    #[arg(long, help_heading = REPLACING)]
+    checksum: bool,
+
     /// The same as --update=older
     #[arg(short = 'u', overrides_with_all = ["update", "no_clobber"], help_heading = REPLACING)]
     older: bool,
@@ -233,6 +240,12 @@ struct Flags {
         help_heading = "Data"
     )]
     reflink: Option<Reflink>,
+
+    /// Have all on the disk before it gets its final name, and before pcopy ends with exit code 0
+    ///
+    /// So not even a power cut then loses anything. A disk that cannot take it is exit code 11.
+    #[arg(long, help_heading = "Data")]
+    fsync: bool,
 
     /// Copy with N processes, 1 to 512
     ///
@@ -453,6 +466,8 @@ impl Flags {
             sparse,
             reflink,
             context,
+            checksum: self.checksum,
+            fsync: self.fsync,
             verbose: self.verbose || self.debug,
             debug: self.debug,
         };

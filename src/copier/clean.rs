@@ -29,7 +29,7 @@ pub(super) fn remove_strangers(dirs: &Dirs) -> Result<(), Fault> {
 }
 
 /// Removes `name`, whatever it is, with all in it.
-pub(super) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
+pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
     let removed = match kind {
         Kind::Directory => remove_tree(dir, name),
         Kind::Unknown => file::stat_at(dir, name).and_then(|stat| remove(dir, stat.kind(), name)),

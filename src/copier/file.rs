@@ -450,6 +450,10 @@ impl<'a> Files<'a> {
             }
             Sink::Old(to, old, _) => self.attrs.finish_old(from, to.as_fd(), source, names, old)?,
         };
+        // What is staged is written out all at once, before it is published.
+        if self.job.plan.wishes.fsync && !dirs.staged {
+            file::sync(sink.file()).map_err(Step::Sync.fault())?;
+        }
         sink.close()?;
         Ok(Filled::Whole(lacking))
     }

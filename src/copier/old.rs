@@ -179,7 +179,7 @@ impl Files<'_> {
     }
 
     /// Whether the target has all that the source has. A symlink must also say the same, and where
-    /// times are not kept the contents must be the same.
+    /// times are not kept, or say nothing, the contents must be the same.
     pub(super) fn is_same(
         &self,
         dirs: &Dirs,
@@ -188,16 +188,19 @@ impl Files<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<bool, Unfinished> {
-        let times_tell = self.attrs.times_tell();
-        if !attrs::looks_complete(source, old, times_tell) {
+        let wishes = &self.job.plan.wishes;
+        let checksum = wishes.checksum && source.kind() == Kind::File;
+        if !attrs::looks_complete(source, old, self.attrs.times_tell() && !checksum) {
             return Ok(false);
         }
+        // What is staged may have its time and not its bytes, if a power cut has ended the run before.
+        let must_read = checksum || !self.attrs.times_tell() || wishes.fsync && dirs.staged;
         match source.kind() {
             Kind::Symlink => {
                 let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;
                 Ok(file::read_symlink(&dirs.target, target_name).is_ok_and(|old| old == text))
             }
-            Kind::File if !times_tell => {
+            Kind::File if must_read => {
                 let (from, _) = open_source(self.job.plan, dirs, name)?;
                 // One that cannot be read is made anew.
                 let Ok(to) = file::open_source(&dirs.target, target_name, false) else {
@@ -219,6 +222,9 @@ impl Files<'_> {
         target_name: &CStr,
     ) -> Result<(), Fault> {
         let to = (dirs.target.as_fd(), target_name);
+        if self.job.plan.wishes.checksum && source.modified() != old.modified() {
+            self.attrs.set_times_of(to, source)?;
+        }
         if dirs.follow && source.kind() == Kind::File {
             // By its name it would be the symlink that leads to it.
             let from =

@@ -114,7 +114,8 @@ impl Walker<'_> {
     /// Finishes the directory that the walk is at, or leaves it to the supervisor.
     fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
         self.desk.enter(self.entry, &self.source);
-        if dir.shared && dir.unpublished {
+        let publishes_later = dir.shared || self.job.plan.wishes.fsync;
+        if publishes_later && dir.unpublished {
             self.tell(None, News::Built)?;
             self.note_shared(split_last(&self.source).0.len(), true); // it is renamed at the end
         }
@@ -123,7 +124,8 @@ impl Walker<'_> {
             Some(Done::Copied) => self.reports.outbox.begin(),
             _ => {}
         }
-        let finished = if dir.shared { Ok(()) } else { self.finish_and_publish(dir) };
+        let finished =
+            if dir.shared { Ok(()) } else { self.finish_and_publish(dir, !publishes_later) };
         match (finished, dir.done) {
             (Ok(()), Some(done)) => self.settle(None, done),
             (Ok(()), None) => Ok(()),
@@ -132,12 +134,12 @@ impl Walker<'_> {
         }
     }
 
-    fn finish_and_publish(&self, dir: &Pending) -> Result<(), Fault> {
+    fn finish_and_publish(&self, dir: &Pending, publishes: bool) -> Result<(), Fault> {
         let (plan, place) = (self.job.plan, self.place());
         let finished =
             if dir.unfinished.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
         // What is in it is there for all to see, even if something could not be set.
-        finished.and(if dir.unpublished { publish(plan, place) } else { Ok(()) })
+        finished.and(if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) })
     }
 }
 

@@ -18,7 +18,7 @@ use super::reports::{ParentGone, Reports};
 use super::share::Source;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
-use crate::ipc::report::{Fault, Step};
+use crate::ipc::report::{Fault, News, Step};
 use crate::ipc::task::{Place, Task, split_last};
 use crate::plan::Entry;
 use crate::sys::Errno;
@@ -55,6 +55,8 @@ pub(super) struct Walker<'a> {
     pub(super) levels: VecDeque<Level>,
     /// Directories above, or where the walk is, to be finished on the way back.
     pub(super) pending: Vec<Pending>,
+    /// The devices that were told of.
+    volumes: Vec<u64>,
     pub(super) message: Vec<u8>,
     pub(super) name: Vec<u8>,
 }
@@ -103,6 +105,7 @@ impl<'a> Walker<'a> {
             agreed: 0..0,
             levels: VecDeque::new(),
             pending: Vec::new(),
+            volumes: Vec::new(),
             message: Vec::new(),
             name: Vec::new(),
         }
@@ -283,6 +286,7 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         self.desk.at_none();
+        self.note_volume(&dirs)?;
         // What an earlier run left there may be of another source, or of one that has changed.
         let cleans = staged && existed && !dirs.is_seen(self.job.plan);
         let cleaned = if cleans { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
@@ -294,6 +298,16 @@ impl<'a> Walker<'a> {
         }
         self.leave(visit, dirs, staged);
         Ok(())
+    }
+
+    /// Tells of a directory on another file system than its entry, which has to be written out, too.
+    fn note_volume(&mut self, dirs: &Dirs) -> Result<(), ParentGone> {
+        let device = dirs.traits.device;
+        if !self.job.plan.wishes.fsync || self.volumes.contains(&device) {
+            return Ok(());
+        }
+        self.volumes.push(device);
+        self.tell(None, News::Volume)
     }
 
     /// Removes what an earlier run left in a staged directory that cannot be copied any more: some
@@ -361,7 +375,8 @@ impl<'a> Walker<'a> {
         let has_children = visit.given || !visit.children.is_empty();
         let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
         let unpublished = self.is_unpublished();
-        let unfinished = if has_children && (locks_us_out || unpublished) {
+        let waits_for_disk = unpublished && self.job.plan.wishes.fsync;
+        let unfinished = if has_children && (locks_us_out || unpublished) || waits_for_disk {
             Some(Waits::All)
         } else {
             match visit {

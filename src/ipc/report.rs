@@ -98,10 +98,12 @@ pub enum Step {
     Dangling,
     /// A relative symlink to the source would lead nowhere from there.
     Elsewhere,
+    /// Having the disk take what was written.
+    Sync,
 }
 
 impl Step {
-    const ALL: [Step; 42] = [
+    const ALL: [Step; 43] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -144,6 +146,7 @@ impl Step {
         Step::ThroughJustCreated,
         Step::Dangling,
         Step::Elsewhere,
+        Step::Sync,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {
@@ -302,6 +305,8 @@ pub enum News {
     Skipped,
     /// This directory was made under its final name, and is not finished.
     Made,
+    /// This directory is on another file system than its entry.
+    Volume,
     /// The user is to be asked whether the entry may be replaced.
     Ask {
         /// Whether the target directory stood there before this round.
@@ -362,6 +367,7 @@ const UNLINKED: u8 = 8;
 const SKIPPED: u8 = 9;
 const MADE: u8 = 10;
 const ASK: u8 = 11;
+const VOLUME: u8 = 12;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -375,6 +381,7 @@ impl<'a> Report<'a> {
             }
             News::Skipped => into.push(SKIPPED),
             News::Made => into.push(MADE),
+            News::Volume => into.push(VOLUME),
             News::Ask { existed, bits, writable } => {
                 into.extend_from_slice(&[ASK, u8::from(existed), u8::from(writable)]);
                 put_u32(into, bits);
@@ -419,6 +426,7 @@ impl<'a> Report<'a> {
             DONE => News::Done(get_how(frame)?),
             SKIPPED => News::Skipped,
             MADE => News::Made,
+            VOLUME => News::Volume,
             ASK => {
                 let (existed, writable) = (get_u8(frame)? != 0, get_u8(frame)? != 0);
                 News::Ask { existed, bits: get_u32(frame)?, writable }
@@ -552,6 +560,7 @@ mod tests {
             News::Done(how),
             News::Skipped,
             News::Made,
+            News::Volume,
             News::Ask { existed: true, bits: 0o4644, writable: false },
             News::Failed(fault),
             News::Vanished(fault),

@@ -26,10 +26,15 @@ impl Supervisor<'_> {
         for dirs in [&mut staged, &mut merged] {
             dirs.sort_by_key(|dir| std::cmp::Reverse(dir.target.len()));
         }
-        let built = std::mem::take(&mut self.ledger.built);
         self.finish_each(&staged, pending::finish)
-            .or_else(|| self.finish_each(&built, pending::publish))
+            .or_else(|| self.write_out_built())
+            .or_else(|| self.publish())
             .or_else(|| self.finish_each(&merged, pending::finish))
+    }
+
+    fn publish(&mut self) -> Option<End> {
+        let built = std::mem::take(&mut self.ledger.built);
+        self.finish_each(&built, pending::publish)
     }
 
     /// Gives the folders that `--parents` has made what they are to keep, the innermost first.
@@ -70,7 +75,7 @@ impl Supervisor<'_> {
     }
 
     /// Obeys signals while no copier is left; the number of one that asks to end.
-    fn signal_to_end(&mut self) -> Option<i32> {
+    pub(super) fn signal_to_end(&mut self) -> Option<i32> {
         while let Ok(Some(wish)) = self.signals.next_wish() {
             match wish {
                 Wish::End(number) => return Some(number),

@@ -67,6 +67,7 @@ impl Supervisor<'_> {
                     self.tell_name(place, How::default());
                 }
             }
+            News::Volume => self.note_volume(place),
             News::Ask { existed, bits, writable } => {
                 let Place { entry, source, target, staged } = place;
                 let (source, target) = (source.to_vec(), target.to_vec());

@@ -3,6 +3,7 @@
 mod ask;
 mod claim;
 mod crew;
+mod durable;
 mod finish;
 mod intake;
 mod ledger;

@@ -7,6 +7,7 @@
 use super::Show;
 use super::ask::Answers;
 use super::claim::Claim;
+use super::durable::Volumes;
 use super::ledger::Ledger;
 use super::pool::Copier;
 use super::round::{Part, Round, SECOND_PAUSE, START_PAUSE, Stop, TICK};
@@ -47,6 +48,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) failed_late: u64,
     pub(super) vanished_late: u64,
     pub(super) answers: Answers,
+    pub(super) volumes: Volumes,
 }
 
 impl<'a> Supervisor<'a> {
@@ -64,6 +66,7 @@ impl<'a> Supervisor<'a> {
             failed_late: 0,
             vanished_late: 0,
             answers: Answers::default(),
+            volumes: Volumes::of(plan),
         }
     }
 
@@ -91,7 +94,7 @@ impl<'a> Supervisor<'a> {
         }
         notes.for_each(|note| self.tell_note(note));
         self.finish_parents();
-        End::Finished
+        self.write_out().unwrap_or(End::Finished)
     }
 
     fn tell_note(&mut self, note: &Note) {
@@ -149,9 +152,14 @@ impl<'a> Supervisor<'a> {
             }
             self.ledger.end_phase(&self.totals);
         }
-        match u32::try_from(self.ledger.groups.sort()) {
-            Ok(0) => Ok(end),
-            groups => self.rounds(Task::Links { first: 0, end: groups.unwrap_or(u32::MAX) }),
+        let groups = match u32::try_from(self.ledger.groups.sort()) {
+            Ok(0) => return Ok(end),
+            groups => groups.unwrap_or(u32::MAX),
+        };
+        // Some links may take the place of what others see.
+        match self.write_out_built() {
+            Some(end) => Ok(end),
+            None => self.rounds(Task::Links { first: 0, end: groups }),
         }
     }
 

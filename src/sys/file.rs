@@ -328,6 +328,11 @@ pub fn close(file: OwnedFd) -> Result<()> {
     }
 }
 
+/// Waits until the disk has all of an open file, or directory, that was written until now.
+pub fn sync(file: impl AsFd) -> Result<()> {
+    retry(|| unistd::fsync(file.as_fd()))
+}
+
 /// Reads up to `buffer.len()` bytes; 0 at the end.
 pub fn read(file: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retry(|| unistd::read(file.as_fd(), buffer))

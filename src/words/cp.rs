@@ -72,6 +72,7 @@ pub fn describe_fault(fault: Fault, names: Names<'_>) -> String {
             let target = quote_if_needed(names.target);
             format!("{target}: can make relative symbolic links only in current directory")
         }
+        Step::Sync => format!("error writing {target} to the disk: {cause}"),
         Step::KillsCopiers => format!("passed over {source}: copiers died on it again and again"),
     }
 }

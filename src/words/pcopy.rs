@@ -29,6 +29,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
             format!("{target}: can make relative symbolic links only in current directory")
         }
         Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
+        Step::Sync => format!("cannot write {thing} to the disk: {cause}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
     }
@@ -98,6 +99,7 @@ fn act(step: Step) -> &'static str {
         Step::SetAttributes => "set extended attributes of",
         Step::Close => "close",
         Step::Publish => "give the final name to",
+        Step::Sync => "write to the disk",
         Step::Link => "link",
         Step::Clone => "clone",
         Step::Backup => "back up",

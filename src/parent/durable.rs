@@ -1,0 +1,192 @@
+//! `--fsync`: all that is done is on the disk before it is published, and before the run ends well.
+//!
+//! What is staged is written out by file system and not by file, which is one wait instead of
+//! thousands. What takes the place of something was written out by its copier, before its rename.
+//!
+//! A descriptor tells of what went wrong since it was opened. So the plan's own, which are older
+//! than the first byte, are asked.
+
+use super::ledger::LeftDir;
+use super::supervise::Supervisor;
+use crate::copier::clean;
+use crate::error::Unavailable;
+use crate::ipc::report::{Fault, Step};
+use crate::ipc::task::{Place, split_last};
+use crate::outcome::End;
+use crate::plan::Plan;
+use crate::sys::file::{self, Kind};
+use crate::sys::poll::{self, Event};
+use crate::sys::process::{self, Death, Pid, Side};
+use crate::sys::{Errno, Result, signals, volume};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// The file systems that a run writes to.
+#[derive(Default)]
+pub(super) struct Volumes(Vec<Volume>);
+
+struct Volume {
+    device: u64,
+    /// The directory that stands for it in messages: the entry, and its path in the source.
+    entry: u32,
+    source: Vec<u8>,
+    /// Directories on it in which the plan's entries have their names; one at least.
+    dirs: Vec<OwnedFd>,
+}
+
+impl Volumes {
+    /// Those that the plan's entries are on, if they are to be written out.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut volumes = Self::default();
+        let mut known = Vec::new();
+        let entries = if plan.wishes.fsync { &plan.entries[..] } else { &[] };
+        for (number, entry) in (0..).zip(entries) {
+            let dir = plan.target_dir(entry);
+            let Ok(identity) = file::stat_fd(dir).map(|stat| stat.identity()) else { continue };
+            if known.contains(&identity) {
+                continue;
+            }
+            known.push(identity);
+            if let Ok(dir) = dir.try_clone_to_owned() {
+                volumes.add(identity.0, number, b"", dir);
+            }
+        }
+        volumes
+    }
+
+    fn add(&mut self, device: u64, entry: u32, source: &[u8], dir: OwnedFd) {
+        match self.0.iter_mut().find(|volume| volume.device == device) {
+            Some(volume) => volume.dirs.push(dir),
+            None => {
+                self.0.push(Volume { device, entry, source: source.to_vec(), dirs: vec![dir] });
+            }
+        }
+    }
+
+    fn has(&self, device: u64) -> bool {
+        self.0.iter().any(|volume| volume.device == device)
+    }
+}
+
+impl Volume {
+    fn write_out(&self) -> Result<()> {
+        for dir in &self.dirs {
+            volume::sync(dir)?;
+            // There are file systems that do nothing for the whole, and do it for one directory.
+            match file::sync(dir) {
+                Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {} // or not even that
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Supervisor<'_> {
+    /// Keeps in mind a file system that copiers have come to.
+    pub(super) fn note_volume(&mut self, place: Place<'_>) {
+        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return };
+        let Ok(dir) = self.plan.open_target(entry, place.target) else { return };
+        let Ok(device) = file::stat_fd(&dir).map(|stat| stat.identity().0) else { return };
+        if !self.volumes.has(device) {
+            self.volumes.add(device, place.entry, place.source, dir);
+        }
+    }
+
+    /// Has the disks take all that was written until now. Why the run is over, if they do not.
+    pub(super) fn write_out(&mut self) -> Option<End> {
+        let volumes = std::mem::take(&mut self.volumes);
+        let mut end = None;
+        for volume in &volumes.0 {
+            let taken = match self.write_out_one(volume) {
+                Ok(taken) => taken,
+                Err(early) => {
+                    end = Some(early);
+                    break;
+                }
+            };
+            if let Err(errno) = taken {
+                self.failed_late += 1;
+                let fault = Fault { step: Step::Sync, errno };
+                self.tell_failure(fault, volume.entry, &volume.source);
+                end = Some(End::TargetLost);
+            }
+        }
+        self.volumes = volumes;
+        end
+    }
+
+    /// In a process of its own: a disk may take minutes, in which signals are to be heard.
+    fn write_out_one(&mut self, volume: &Volume) -> std::result::Result<Result<()>, End> {
+        let child = match begin(volume) {
+            Ok(child) => child,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        loop {
+            if let Some(number) = self.signal_to_end() {
+                if process::kill(child).is_err() {
+                    // It has just ended.
+                }
+                return Err(End::Signal(number));
+            }
+            match process::reap(child) {
+                Ok(None) => {}
+                Ok(Some(Death::Exited(0))) => return Ok(Ok(())),
+                Ok(Some(Death::Exited(errno))) => return Ok(Err(Errno::from_raw(errno))),
+                Ok(Some(Death::Killed(_))) => return Ok(Err(Errno::EINTR)),
+                Err(errno) => return Ok(Err(errno)),
+            }
+            self.screen.flush();
+            let watched = [(self.signals.as_fd(), Event::Readable)];
+            if let Err(errno) = poll::wait(&watched, LOOK) {
+                self.screen.error(&Unavailable::because("wait for events")(errno).to_string());
+                return Err(End::Unavailable);
+            }
+        }
+    }
+
+    /// Has the disks take what is about to get its final name, or another one where others look. Why the
+    /// run is over, if they do not.
+    pub(super) fn write_out_built(&mut self) -> Option<End> {
+        let end = if self.ledger.built.is_empty() { None } else { self.write_out() };
+        if end == Some(End::TargetLost) {
+            let built = std::mem::take(&mut self.ledger.built);
+            self.distrust(&built);
+        }
+        end
+    }
+
+    /// Removes what may not be on the disk, though it looks complete: the next run would take it for
+    /// that.
+    fn distrust(&mut self, built: &[LeftDir]) {
+        for dir in built {
+            let place = dir.place();
+            let Some(entry) = self.plan.entries.get(place.entry as usize) else { continue };
+            let (above, name) = split_last(place.target);
+            let removed = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
+                let above = self.plan.open_target(entry, above)?;
+                clean::remove(above.as_fd(), Kind::Directory, &name)
+            });
+            if let Err(errno) = removed {
+                let fault = Fault { step: Step::Remove, errno };
+                self.tell_failure(fault, place.entry, place.source);
+            }
+        }
+    }
+}
+
+/// How often a child is looked at whose end nobody has told of.
+const LOOK: Duration = Duration::from_millis(100);
+
+fn begin(volume: &Volume) -> Result<Pid> {
+    let parent = process::own_pid();
+    match process::fork()? {
+        Side::Parent(pid) => Ok(pid),
+        Side::Child => {
+            process::die_with_parent(parent);
+            let taken = signals::leave_to_parent().and_then(|()| volume.write_out());
+            process::exit(taken.map_or_else(|errno| errno as i32, |()| 0));
+        }
+    }
+}
