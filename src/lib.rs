@@ -12,6 +12,7 @@ pub mod bench;
 pub mod cli;
 pub mod copier;
 pub mod error;
+pub mod hash;
 pub mod human;
 pub mod ipc;
 pub mod options;
