@@ -92,7 +92,8 @@ pub fn ends_the_run(fault: Fault) -> bool {
     let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // An attribute that has no room has its own small store in mind, and a clone that cannot be read
     // says the same as one that cannot be written.
-    let own_matter =
-        fault.step == Step::SetAttributes || fault.step == Step::Clone && fault.errno == Errno::EIO;
+    // One file that cannot be read back says nothing of the others.
+    let own_matter = matches!(fault.step, Step::SetAttributes | Step::ReadBack)
+        || fault.step == Step::Clone && fault.errno == Errno::EIO;
     lost && !fault.step.concerns_source() && !own_matter
 }

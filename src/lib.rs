@@ -15,6 +15,7 @@ pub mod error;
 pub mod hash;
 pub mod human;
 pub mod ipc;
+pub mod manifest;
 pub mod options;
 pub mod outcome;
 pub mod parent;

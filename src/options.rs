@@ -1,5 +1,6 @@
 //! What the user wishes, as plain data.
 
+use crate::hash::Algorithm;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,6 +13,8 @@ pub struct Options {
     pub wishes: Wishes,
     /// Whether the folders above each source are made in the target directory, too.
     pub parents: bool,
+    /// Where the digests of all files in the copy are listed; `-` is standard output.
+    pub manifest: Option<PathBuf>,
     /// How many copiers; the plan chooses if there is no wish.
     pub jobs: Option<u16>,
     /// Whether to print nothing but errors.
@@ -59,6 +62,8 @@ pub struct Wishes {
     pub sparse: When,
     /// When to make files that share their bytes with their sources: if it can be, or else fail.
     pub reflink: When,
+    /// Which hash of each file is taken while it is copied, if one is wanted.
+    pub hash: Option<Algorithm>,
     /// The security context of all that is made, if the user has one in mind.
     pub context: Option<OsString>,
     /// Whether the contents of files, and not their times, tell that a copy is complete.

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 7] = [
     &["parent", "bench"],
     &["copier"],
     &["outcome"],
-    &["plan", "options", "error", "staging", "quote", "human", "words"],
+    &["plan", "options", "error", "staging", "quote", "human", "words", "manifest"],
     &["ipc", "hash"],
     &["sys"],
 ];

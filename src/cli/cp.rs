@@ -227,6 +227,7 @@ impl Said {
             fsync: false,
             sparse: When::Auto,
             reflink: When::Auto,
+            hash: None,
             context: None,
             verbose: false,
             debug: false,
@@ -384,7 +385,7 @@ impl Said {
         }
         let operands = place(operands, self.directory, self.no_directory, parents)?;
         let (quiet, progress) = (false, When::Never);
-        Ok(Options { operands, wishes, parents, jobs, quiet, progress })
+        Ok(Options { operands, wishes, parents, manifest: None, jobs, quiet, progress })
     }
 
     fn jobs_wanted(&self) -> Result<Option<u16>, Wrong> {

@@ -1,6 +1,7 @@
 //! The program's own command line: every flag, and nothing else. Only here is `clap` known.
 
 use super::words::{Attribute, backup};
+use crate::hash::Algorithm;
 use crate::options::{
     Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
@@ -247,6 +248,25 @@ struct Flags {
     #[arg(long, help_heading = "Data")]
     fsync: bool,
 
+    /// List the hash of each file in the copy in FILE when the run has ended
+    ///
+    /// The lines are those of b3sum, or with --hash=sha256 of sha256sum, sorted by name. Names begin in
+    /// DST (or where DST is, if that is no folder), so `b3sum -c FILE`, called in DST, checks the copy.
+    /// Hashed are the bytes that were read from SRC; of a file that was complete already, those in DST.
+    /// FILE is replaced at one stroke and lists what is complete, whatever the exit code is. It may lie in
+    /// DST, under a name that SRC does not have, but not in SRC. '-' is standard output.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["link", "symbolic_link", "attributes_only"],
+        help_heading = PROVING
+    )]
+    manifest: Option<PathBuf>,
+
+    /// Which hash a manifest has [default: blake3]
+    #[arg(long, value_enum, value_name = "HASH", requires = "manifest", help_heading = PROVING)]
+    hash: Option<Hash>,
+
     /// Copy with N processes, 1 to 512
     ///
     /// Without it the run begins with as many as there are processors, and takes up to 32 where they
@@ -287,6 +307,7 @@ const BENCHMARK: &str = if cfg!(feature = "bench") {
 
 const PRESERVING: &str = "What is kept";
 const REPLACING: &str = "What is replaced";
+const PROVING: &str = "Proof";
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
 enum Which {
@@ -369,6 +390,14 @@ enum Sparse {
     Never,
 }
 
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum Hash {
+    /// What b3sum prints; four times as fast
+    Blake3,
+    /// What sha256sum prints
+    Sha256,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 enum Reflink {
     /// If it can be shared, and copy it if not
@@ -447,6 +476,18 @@ impl Flags {
         if context.is_some() && preserve.context == Demand::Required {
             return Err(usage("--context and --preserve=context contradict each other"));
         }
+        let algorithm = match self.hash {
+            Some(Hash::Sha256) => Algorithm::Sha256,
+            Some(Hash::Blake3) | None => Algorithm::Blake3,
+        };
+        let manifest = self.manifest.clone();
+        if manifest.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err(usage("--manifest needs the name of a file"));
+        }
+        let to_stdout = manifest.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        if to_stdout && (self.verbose || self.debug) {
+            return Err(usage("--manifest=- and --verbose both write to standard output"));
+        }
         let wishes = Wishes {
             manner: Manner::Pcopy,
             preserve,
@@ -465,6 +506,7 @@ impl Flags {
             one_file_system: self.one_file_system,
             sparse,
             reflink,
+            hash: manifest.is_some().then_some(algorithm),
             context,
             checksum: self.checksum,
             fsync: self.fsync,
@@ -473,7 +515,7 @@ impl Flags {
         };
         let (parents, jobs, quiet) = (self.parents, self.jobs, self.quiet);
         let operands = self.into_operands()?;
-        Ok(Options { operands, wishes, parents, jobs, quiet, progress })
+        Ok(Options { operands, wishes, parents, manifest, jobs, quiet, progress })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {

@@ -7,6 +7,7 @@
 use super::large::Team;
 use super::meter::Meter;
 use crate::error::means_unable;
+use crate::hash::Hasher;
 use crate::ipc::abilities::{Abilities, Ability, Pair};
 use crate::ipc::report::{Fault, Step, Trail, Tried};
 use crate::options::{Manner, When};
@@ -103,6 +104,7 @@ impl Ways<'_> {
     pub(super) fn may_offload(self, bytes: u64) -> bool {
         // Who wants to know how files are copied wants to know what the kernel can do.
         (bytes > 0 || self.plan.wishes.debug)
+            && self.plan.wishes.hash.is_none() // bytes that are hashed come by here anyhow
             && self.plan.wishes.reflink == When::Auto
             && self.plan.wishes.sparse == When::Auto
             && !self.abilities.lacks(self.pair, Ability::CopyRange)
@@ -141,6 +143,8 @@ pub(super) struct Transfer<'a> {
     pub(super) team: Option<Team<'a>>,
     /// Whether zeros are left out.
     pub(super) digs: bool,
+    /// The hash of the bytes that were read, if that is wanted.
+    pub(super) hash: Option<Hasher>,
     /// Which ways the bytes have gone.
     pub(super) trail: Trail,
     /// Where both files are.
@@ -165,8 +169,20 @@ impl<'a> Transfer<'a> {
             zeros: false,
         };
         let digs = wishes.sparse == When::Always;
-        let team = None;
-        Self { source, target, ways, buffer, meter, team, digs, trail, position: 0, written: 0 }
+        let hash = wishes.hash.map(Hasher::new);
+        Self {
+            source,
+            target,
+            ways,
+            buffer,
+            meter,
+            team: None,
+            digs,
+            hash,
+            trail,
+            position: 0,
+            written: 0,
+        }
     }
 
     /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
@@ -245,6 +261,9 @@ impl<'a> Transfer<'a> {
         bytes::set_size(self.target, 0).map_err(Step::Write.fault())?;
         self.go_to(0)?;
         self.written = 0;
+        if let Some(hash) = &mut self.hash {
+            hash.reset();
+        }
         self.meter.start_over();
         Ok(())
     }
@@ -256,6 +275,7 @@ impl<'a> Transfer<'a> {
         match shared {
             Ok(()) if self.is_all_there(stat) => {
                 self.trail.reflink = Tried::Yes;
+                self.hash_shared()?;
                 self.moved(stat.size())?;
                 Ok(true)
             }
@@ -268,6 +288,26 @@ impl<'a> Transfer<'a> {
                 self.trail.reflink = Tried::Unsupported;
                 Ok(false)
             }
+        }
+    }
+
+    /// Hashes the source of a clone, which nobody has read.
+    ///
+    /// A source that changes between the clone and this is copied again, like one that changes
+    /// while it is read.
+    fn hash_shared(&mut self) -> Result<(), Unfinished> {
+        let Some(hash) = &mut self.hash else { return Ok(()) };
+        let mut at = 0;
+        loop {
+            if self.meter.desk().is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            let read = bytes::read_at(self.source, self.buffer, at).map_err(Step::Read.fault())?;
+            if read == 0 {
+                return Ok(());
+            }
+            hash.update(&self.buffer[..read]);
+            at += read as u64;
         }
     }
 
@@ -308,6 +348,7 @@ impl<'a> Transfer<'a> {
 
     /// Passes over a hole, or fills it with zeros if the user wants none; they need not be read.
     fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.hash_hole(bytes)?;
         if self.ways.plan.wishes.sparse != When::Never {
             return self.meter.spare(bytes);
         }
@@ -319,6 +360,21 @@ impl<'a> Transfer<'a> {
             file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;
             left -= length as u64;
             self.moved(length as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Hashes the zeros of a hole; there may be very many.
+    fn hash_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        let Some(hash) = &mut self.hash else { return Ok(()) };
+        let mut left = bytes;
+        while left > 0 {
+            if self.meter.desk().is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            let piece = left.min(PIECE_BYTES);
+            hash.update_zeros(piece);
+            left -= piece;
         }
         Ok(())
     }
@@ -385,6 +441,9 @@ impl<'a> Transfer<'a> {
 
     /// Writes the first `length` bytes of the buffer.
     fn put(&mut self, length: usize) -> Result<(), Unfinished> {
+        if let Some(hash) = &mut self.hash {
+            hash.update(&self.buffer[..length]);
+        }
         if self.digs {
             return self.dig(length);
         }

@@ -14,6 +14,7 @@ use super::dirs::{Dirs, free_staged_name};
 use super::large::Team;
 use super::meter::Meter;
 use super::sink::{Filled, Sink};
+use crate::hash::{Digest, Hasher};
 use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::firsts::Firsts;
@@ -54,6 +55,8 @@ pub(super) struct Files<'a> {
     pub(super) linked: Option<Identity>,
     /// How the entry in hand comes to be.
     pub(super) how: How,
+    /// The digest of the file in hand, if it was read and that is wanted.
+    pub(super) digest: Option<Digest>,
     /// Whether the entry in hand took much longer than it would take to hand one over.
     pub(super) was_heavy: bool,
     /// The directories that the walk is in.
@@ -105,6 +108,7 @@ impl<'a> Files<'a> {
             firsts: job.firsts,
             linked: None,
             how: How::default(),
+            digest: None,
             buffer: vec![0; BUFFER_BYTES],
         }
     }
@@ -146,6 +150,7 @@ impl<'a> Files<'a> {
     pub(super) fn begin(&mut self) {
         self.linked = None;
         self.how = How::default();
+        self.digest = None;
         self.was_heavy = false;
     }
 
@@ -422,11 +427,13 @@ impl<'a> Files<'a> {
         if self.job.plan.wishes.debug {
             self.how.trail = Some(transfer.trail);
         }
+        let digest = transfer.hash.as_ref().map(Hasher::finalize);
         transfer.meter.end(source.size());
         let Some(read) = result? else {
             sink.close()?;
             return Ok(Filled::Changed);
         };
+        self.digest = digest;
         // If it changed and was read again, the bits it was born with may be old ones.
         let masked = dirs.traits.born.masked || read.permissions() != source.permissions();
         let born = Born { masked, ..dirs.traits.born };

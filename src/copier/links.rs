@@ -11,10 +11,11 @@
 
 use super::clean::{remove, remove_leftover};
 use super::data::Unfinished;
-use super::dirs::Dirs;
+use super::dirs::{Dirs, push_component};
 use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
 use super::reports::ParentGone;
 use super::walk::{Visit, Walker};
+use crate::hash::Digest;
 use crate::ipc::counters::Count;
 use crate::ipc::groups::{Member, Role};
 use crate::ipc::report::{Fault, How, News, Step};
@@ -30,6 +31,8 @@ struct Leader {
     dir: Rc<OwnedFd>,
     name: CString,
     stat: Stat,
+    /// Its digest, where it is known and a manifest is wanted.
+    digest: Option<Digest>,
 }
 
 /// The directories that were used last: most groups lie beside the one before.
@@ -161,7 +164,13 @@ impl Walker<'_> {
                 dir
             }
         };
-        let leader = leader_at(dir, self.target_name(member))?;
+        let mut leader = leader_at(dir, self.target_name(member))?;
+        if self.job.plan.manifest.is_some() {
+            let (place, _) = self.job.groups.dir(member.dir);
+            let mut path = place.source.to_vec();
+            push_component(&mut path, member.name.to_bytes());
+            leader.digest = self.job.hashed.get(place.entry, &path);
+        }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
     }
@@ -196,6 +205,7 @@ impl Walker<'_> {
             return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
         }
         let result = self.link_or_copy(dirs, identity, name, target_name, leaders)?;
+        let result = self.tell_hash(dirs, name, target_name, result)?;
         self.settle_copy(dirs, name, target_name, result)
     }
 
@@ -253,7 +263,9 @@ impl Walker<'_> {
         let own = self.files.keeps_contents() && matches!(copied, Ok(Done::Skipped));
         if is_whole && !own && source.identity() == identity {
             let dir = dirs.target.try_clone().ok();
-            leaders.extend(dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned())));
+            let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
+            let digest = self.files.digest;
+            leaders.extend(leader.map(|leader| Leader { digest, ..leader }));
         }
         Ok(copied)
     }
@@ -273,7 +285,9 @@ impl Walker<'_> {
             Err(errno) => return Err(Step::Link.fault()(errno).into()),
         };
         if let Some(old) = &old {
-            if leaders.iter().any(|leader| leader.stat.identity() == old.identity()) {
+            let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
+            if let Some(leader) = leaders.iter().find(is_it) {
+                self.files.digest = leader.digest;
                 return self.found(dirs, source, name);
             }
             // cp makes links of all names then, newer ones, too.
@@ -300,6 +314,7 @@ impl Walker<'_> {
             let direct = dirs.staged || self.job.plan.wishes.in_place && old.is_none();
             let linked = make_link(leader, dirs, target_name, (direct, old.as_ref()), publish);
             if linked.is_ok() {
+                self.files.digest = leader.digest;
                 self.desk.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Linked);
             }
@@ -326,7 +341,7 @@ impl Walker<'_> {
 
 fn leader_at(dir: Rc<OwnedFd>, name: CString) -> Option<Leader> {
     let stat = file::stat_at(&dir, &name).ok()?;
-    Some(Leader { dir, name, stat })
+    Some(Leader { dir, name, stat, digest: None })
 }
 
 /// Whether a leader is still what was made of the source; who swaps it for another file meanwhile

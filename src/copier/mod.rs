@@ -11,6 +11,7 @@ pub(crate) mod clean;
 mod data;
 mod dirs;
 mod file;
+mod hashing;
 mod inplace;
 mod instead;
 mod large;
@@ -30,6 +31,7 @@ use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::Counters;
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
+use crate::ipc::hashed::Hashed;
 use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::putoff::PutOff;
@@ -65,6 +67,8 @@ pub struct Job<'a> {
     pub groups: &'a Groups,
     /// The names that the user was asked for and agreed to, when all else is copied.
     pub agreed: &'a [PutOff],
+    /// The digests of files that earlier rounds have found in the copy.
+    pub hashed: &'a Hashed,
     /// Whether all questions have been answered.
     pub asked: bool,
     /// Whether it is the first round of its kind, and nobody has begun.

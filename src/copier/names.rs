@@ -104,7 +104,8 @@ impl Walker<'_> {
             Ok(kind) => kind,
             Err(fault) => return self.settle_failed(Some(name), fault),
         };
-        match self.copy_or_link(dirs, kind, name, target_name) {
+        let result = self.copy_or_link(dirs, kind, name, target_name);
+        match self.tell_hash(dirs, name, target_name, result)? {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
             Err(Unfinished::Ask { bits, writable }) => {
                 self.put_off(visit);

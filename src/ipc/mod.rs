@@ -5,6 +5,7 @@ pub mod counters;
 pub mod firsts;
 pub mod forecast;
 pub mod groups;
+pub mod hashed;
 pub mod large;
 pub mod names;
 pub mod outbox;

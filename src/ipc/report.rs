@@ -6,6 +6,7 @@
 use super::outbox::WORD_BYTES;
 use super::task::Place;
 use super::wire::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
+use crate::hash::Digest;
 use crate::sys::Errno;
 use crate::sys::file::Identity;
 use std::hash::{Hash, Hasher};
@@ -100,10 +101,12 @@ pub enum Step {
     Elsewhere,
     /// Having the disk take what was written.
     Sync,
+    /// Reading a file that is complete in the target.
+    ReadBack,
 }
 
 impl Step {
-    const ALL: [Step; 43] = [
+    const ALL: [Step; 44] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -147,6 +150,7 @@ impl Step {
         Step::Dangling,
         Step::Elsewhere,
         Step::Sync,
+        Step::ReadBack,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {
@@ -345,6 +349,8 @@ pub enum News {
     },
     /// The entry could not become a link, and is complete as a file of its own.
     Unlinked(Errno),
+    /// The entry is a file that is in the copy, and this is its digest.
+    Hashed(Digest),
 }
 
 /// A report: something about the entry at `place` (for an entry that is not a directory, too).
@@ -368,6 +374,7 @@ const SKIPPED: u8 = 9;
 const MADE: u8 = 10;
 const ASK: u8 = 11;
 const VOLUME: u8 = 12;
+const HASHED: u8 = 13;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -398,6 +405,10 @@ impl<'a> Report<'a> {
             News::Unlinked(errno) => {
                 into.push(UNLINKED);
                 put_errno(into, errno);
+            }
+            News::Hashed(digest) => {
+                into.push(HASHED);
+                into.extend_from_slice(&digest.0);
             }
         }
         into.push(u8::from(self.place.staged));
@@ -445,6 +456,11 @@ impl<'a> Report<'a> {
                 News::Link { identity: get_identity(frame)?, existed }
             }
             UNLINKED => News::Unlinked(get_errno(frame)?),
+            HASHED => {
+                let (digest, rest) = frame.split_first_chunk()?;
+                *frame = rest;
+                News::Hashed(Digest(*digest))
+            }
             _ => return None,
         };
         let staged = get_u8(frame)? != 0;
@@ -547,6 +563,7 @@ fn get_identity(from: &mut &[u8]) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::DIGEST_BYTES;
 
     fn samples() -> Vec<Report<'static>> {
         let place = Place { entry: 3, source: b"s/x", target: b"t/x", staged: false };
@@ -570,6 +587,7 @@ mod tests {
             News::Leader { identity: (7, u64::MAX), new: true, how },
             News::Link { identity: (u64::MAX, 7), existed: true },
             News::Unlinked(Errno::EMLINK),
+            News::Hashed(Digest([0xa5; DIGEST_BYTES])),
         ];
         news.into_iter().map(|news| Report { place, news }).collect()
     }

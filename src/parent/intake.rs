@@ -108,6 +108,7 @@ impl Supervisor<'_> {
                 self.ledger.groups.add(identity, place, existed, Role::Follower);
             }
             News::Unlinked(errno) => self.tell_unlinked(errno, place),
+            News::Hashed(digest) => self.ledger.hashed.add(place.entry, place.source, digest),
         }
         false
     }

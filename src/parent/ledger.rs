@@ -2,6 +2,7 @@
 
 use crate::ipc::counters::{Count, Totals, place_mark};
 use crate::ipc::groups::{Groups, Role};
+use crate::ipc::hashed::Hashed;
 use crate::ipc::putoff::PutOff;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
@@ -58,6 +59,8 @@ pub(super) struct Ledger {
     pub(super) done: HashSet<u64>,
     /// How many names `groups` had when the user was asked.
     pub(super) before_agreed: usize,
+    /// The digests of files that are in the copy.
+    pub(super) hashed: Hashed,
     /// Failures told, by kind.
     pub(super) kinds: HashMap<Fault, u64>,
     /// Places that are not tried any more.
@@ -140,6 +143,7 @@ impl Ledger {
         let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
         self.put_off.clear();
+        self.hashed.end_round();
         let groups = std::mem::replace(&mut self.groups, self.earlier.clone());
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;
@@ -180,6 +184,7 @@ impl Ledger {
     /// Begins another wave, with what the earlier ones have made in mind.
     pub(super) fn begin_wave(&mut self) {
         self.groups = self.earlier.clone();
+        self.hashed.begin_wave();
     }
 
     /// The numbers of the whole run, given those of its last round.

@@ -7,6 +7,7 @@ mod durable;
 mod finish;
 mod intake;
 mod ledger;
+mod listing;
 mod output;
 mod pool;
 mod progress;

@@ -37,8 +37,13 @@ impl<S: AsFd> Output<S> {
 
     /// Adds text that does not end a line.
     pub(super) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// Adds bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.takes() {
-            self.waiting.extend_from_slice(text.as_bytes());
+            self.waiting.extend_from_slice(bytes);
         }
     }
 

@@ -72,6 +72,11 @@ impl Screen {
         self.names.line(name);
     }
 
+    /// Lines that are not for people alone: bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.names.bytes(bytes);
+    }
+
     /// An error.
     pub(super) fn error(&mut self, message: &str) {
         self.messages.line(&format!("{}: {message}", self.program));

@@ -141,6 +141,7 @@ impl<'a> Supervisor<'a> {
             return Ok(end);
         }
         self.ledger.end_phase(&self.totals);
+        self.ledger.hashed.index();
         if let Some(end) = self.ask() {
             return Ok(end);
         }
@@ -151,6 +152,7 @@ impl<'a> Supervisor<'a> {
                 return Ok(end);
             }
             self.ledger.end_phase(&self.totals);
+            self.ledger.hashed.index();
         }
         let groups = match u32::try_from(self.ledger.groups.sort()) {
             Ok(0) => return Ok(end),
@@ -210,9 +212,11 @@ impl<'a> Supervisor<'a> {
         // a dead disk holds.
         self.end_scout(!matches!(end, End::Signal(_)));
         self.screen.end_line();
+        self.write_manifest(end);
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
-        if let Some(errno) = self.screen.names_failure().filter(|_| self.plan.wishes.verbose) {
+        let says_names = self.plan.wishes.verbose || self.lists_on_stdout();
+        if let Some(errno) = self.screen.names_failure().filter(|_| says_names) {
             let act = match self.plan.wishes.manner {
                 Manner::Pcopy => "cannot write to standard output",
                 Manner::Cp => "write error",
@@ -299,6 +303,7 @@ impl<'a> Supervisor<'a> {
             firsts: round.firsts.as_ref(),
             groups: &self.ledger.groups,
             agreed: &self.ledger.agreed,
+            hashed: &self.ledger.hashed,
             asked: round.part != Part::Copies,
             is_first: round.is_first,
             made: &self.ledger.made,

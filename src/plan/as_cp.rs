@@ -238,6 +238,7 @@ impl Planner<'_> {
             target_name,
             source_shown: source.given.to_owned(),
             target_shown,
+            listed: Vec::new(), // cp has no manifests
             is_dir,
             device,
             again: Vec::new(),

@@ -6,9 +6,11 @@
 
 mod as_cp;
 pub(crate) mod backup_name;
+mod listing;
 mod operand;
 mod planner;
 
+pub use listing::{Listing, To};
 pub(crate) use operand::trim;
 
 use crate::error::Refusal;
@@ -43,6 +45,8 @@ pub struct Plan {
     pub parents: Vec<Parent>,
     /// What is to be told on the way, in its order.
     pub notes: Vec<Note>,
+    /// The manifest that is written when the run has ended.
+    pub manifest: Option<Listing>,
     /// How many copiers at most.
     pub jobs: u16,
     /// How many to begin with: fewer than `jobs` where the user leaves their number to the run.
@@ -95,6 +99,8 @@ pub struct Entry {
     pub source_shown: PathBuf,
     /// The target as the user would name it.
     pub target_shown: PathBuf,
+    /// What stands before its names in a manifest.
+    listed: Vec<u8>,
     /// Whether it is a directory.
     pub is_dir: bool,
     /// The file system that it is on.
@@ -121,14 +127,15 @@ impl Plan {
             Manner::Pcopy => planner.add_all(&options.operands),
             Manner::Cp => planner.add_all_as_cp(&options.operands),
         };
-        let planned = planned.and_then(|()| planner.set_context());
-        if planned.is_err() {
-            give_back(&planner.made);
-        }
-        planned?;
+        let planned = planned.and_then(|()| planner.set_context()).and_then(|()| {
+            let wish = options.manifest.as_ref();
+            wish.map(|wish| Listing::plan(wish, &planner.entries)).transpose()
+        });
+        let manifest = planned.inspect_err(|_| give_back(&planner.made))?;
         Ok(Self {
             waves: waves(&planner.entries, &planner.notes, &options.wishes),
             wishes: options.wishes.clone(),
+            manifest,
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: options.jobs.unwrap_or_else(default_jobs),

@@ -1,5 +1,6 @@
 //! Where things go, and every reason to refuse that.
 
+use super::listing::{listed_alone, listed_below};
 use super::operand::{Operand, errno_of, name_of, trim};
 use super::{Entry, Note, NoteKind, Parent, ancestors};
 use crate::error::Refusal;
@@ -28,6 +29,8 @@ pub(super) struct Planner<'a> {
     taken: HashMap<(usize, CString), Vec<Taken>>,
     /// The names under which entries may be built.
     staged: HashSet<(usize, CString)>,
+    /// The directory that things are copied into, if it is that.
+    into: Option<PathBuf>,
     pub(super) notes: Vec<Note>,
     pub(super) named_dirs: HashMap<Identity, u32>,
 }
@@ -53,6 +56,7 @@ impl<'a> Planner<'a> {
             opened: HashMap::new(),
             taken: HashMap::new(),
             staged: HashSet::new(),
+            into: None,
             notes: Vec::new(),
             named_dirs: HashMap::new(),
         }
@@ -139,6 +143,7 @@ impl<'a> Planner<'a> {
                     .hint("make the directory first: mkdir -p"));
             }
         }
+        self.into = Some(directory.to_owned());
         if self.parents {
             return self.copy_with_parents(sources, directory);
         }
@@ -281,12 +286,17 @@ impl<'a> Planner<'a> {
         let (source_parent, source_name) = place_of(source, follow && is_dir);
         let source_dir = self.open(source_parent, "open directory")?;
         let target_dir_number = self.open(target_dir, "create a copy in")?;
+        let listed = match &self.into {
+            Some(directory) => listed_below(directory, &target_shown),
+            None => listed_alone(is_dir, target_name),
+        };
         let entry = Entry {
             source_name: name_of(source_name),
             target_name: name_of(target_name),
             source_shown: if source.nameless { source.given } else { trim(source.given) }
                 .to_owned(),
             target_shown,
+            listed,
             is_dir,
             device: stat.identity().0,
             again: Vec::new(),

@@ -271,6 +271,21 @@ pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
     fcntl::openat(dir, name, flags | nofollow, Mode::empty())
 }
 
+/// Opens a file to read it without leaving a time of access, if we may: it must be our own.
+///
+/// Never follows a symlink, never waits for the other end of a FIFO.
+pub fn open_untouched(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_CLOEXEC;
+    match fcntl::openat(&dir, name, flags | OFlag::O_NOATIME, Mode::empty()) {
+        Err(Errno::EPERM) => fcntl::openat(&dir, name, flags, Mode::empty()),
+        result => result,
+    }
+}
+
 /// Opens a source to read it whatever it is: a FIFO waits for its writer, a terminal for its user.
 pub fn open_stream(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -306,6 +321,12 @@ pub fn create_through(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<O
 /// Whether the effective user may write the file `name`, which is followed.
 pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
     unistd::faccessat(dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
+}
+
+/// Opens what has the user's `path` for writing and cuts nothing off; symlinks are followed.
+pub fn open_to_write(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    retry(|| fcntl::open(path, flags, Mode::empty()))
 }
 
 /// Creates a file that must not exist, open for writing.

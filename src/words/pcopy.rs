@@ -78,7 +78,7 @@ fn act(step: Step) -> &'static str {
         Step::OpenSource => "open for reading",
         Step::ReadDirectory => "read directory",
         Step::Stat => "stat",
-        Step::Read | Step::ReadSymlink => "read",
+        Step::Read | Step::ReadSymlink | Step::ReadBack => "read",
         Step::Create
         | Step::CreateSymlink
         | Step::CreateFifo

@@ -7,6 +7,7 @@ pub mod chance;
 pub mod dead_disk;
 pub mod everywhere;
 pub mod images;
+pub mod listed;
 pub mod live;
 pub mod planted;
 pub mod terminal;

@@ -1,0 +1,90 @@
+//! The digests of files, for the manifest: told as soon as a file is known to be in the copy.
+
+use super::data::Unfinished;
+use super::dirs::{Dirs, push_component};
+use super::file::Done;
+use super::reports::ParentGone;
+use super::walk::Walker;
+use crate::hash::{Digest, Hasher};
+use crate::ipc::report::{News, Step};
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+impl Walker<'_> {
+    /// Tells the digest of an entry that is in the copy, if it is a file and a manifest is wanted;
+    /// gives back what became of the entry, which is a failure if it cannot be hashed.
+    pub(super) fn tell_hash(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+        target_name: &CStr,
+        result: Result<Done, Unfinished>,
+    ) -> Result<Result<Done, Unfinished>, ParentGone> {
+        if self.job.plan.manifest.is_none() {
+            return Ok(result);
+        }
+        let digest = match (&result, self.files.digest) {
+            (Ok(_), Some(digest)) => Some(digest),
+            (Err(Unfinished::Fault(fault)), digest) if fault.step.leaves_it_whole() => digest,
+            (Err(_), _) => None,
+            (Ok(_), None) => match self.digest_of_standing(dirs, name, target_name) {
+                Ok(digest) => digest,
+                Err(unfinished) => return Ok(Err(unfinished)),
+            },
+        };
+        self.files.digest = digest; // other names of the file want it, too
+        if let Some(digest) = digest {
+            self.tell_of(name, target_name, News::Hashed(digest), || ())?;
+        }
+        Ok(result)
+    }
+
+    /// The digest of what stands in the target and was not read; `None` if that is no file, or not
+    /// what the source is (it stays there because the user wants it to).
+    fn digest_of_standing(
+        &mut self,
+        dirs: &Dirs,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Option<Digest>, Unfinished> {
+        let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
+        if !self.files.reads(&source) {
+            return Ok(None);
+        }
+        let old = file::stat_at(&dirs.target, target_name).map_err(Step::ReadBack.fault())?;
+        let is_copy = old.kind() == Kind::File
+            && self.files.is_same(dirs, &source, &old, name, target_name)?;
+        if !is_copy {
+            return Ok(None);
+        }
+        let mut path = self.source.clone();
+        push_component(&mut path, name.to_bytes());
+        if let Some(known) = self.job.hashed.get(self.entry, &path) {
+            return Ok(Some(known)); // it was made by an earlier round of this run
+        }
+        let fault = Step::ReadBack.fault();
+        let opened = file::open_untouched(&dirs.target, target_name).map_err(&fault)?;
+        if file::stat_fd(&opened).map_err(&fault)?.identity() != old.identity() {
+            return Err(fault(Errno::ESTALE).into());
+        }
+        self.hash_open(opened.as_fd()).map(Some)
+    }
+
+    /// The digest of a file in the target, from where it is.
+    fn hash_open(&mut self, file: BorrowedFd<'_>) -> Result<Digest, Unfinished> {
+        let fault = Step::ReadBack.fault();
+        let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL).map_err(&fault)?;
+        let mut hash = Hasher::new(algorithm);
+        loop {
+            if self.desk.is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            match file::read(file, &mut self.files.buffer).map_err(&fault)? {
+                0 => return Ok(hash.finalize()),
+                read => hash.update(&self.files.buffer[..read]),
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Lines of a manifest: `HASH  NAME`, as `b3sum` and `sha256sum` write and check them.
+//!
+//! A name is any bytes. One with a backslash, a line feed or a carriage return in it is written
+//! with `\\`, `\n`, `\r`, and its line begins with a backslash.
+
+use crate::hash::{Algorithm, Digest};
+use std::fmt;
+use std::io::Write;
+
+/// One line that could be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The file's name.
+    pub name: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+    /// Which hash it is, where the line says so (`--tag`).
+    pub algorithm: Option<Algorithm>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bad {
+    /// It has no hash of 64 hexadecimal digits where one belongs.
+    Hash,
+    /// There are not two spaces, or a space and a star, between hash and name.
+    Gap,
+    /// There is no name.
+    Name,
+    /// A backslash is followed by what means nothing.
+    Escape,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Hash => "no hash of 64 hexadecimal digits",
+            Self::Gap => "no two spaces behind the hash",
+            Self::Name => "no name of a file",
+            Self::Escape => "a backslash that means nothing",
+        })
+    }
+}
+
+/// Appends a line.
+///
+/// A file that is called `-` is written as `./-`: the checkers would read standard input.
+pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
+    let escaped = name.iter().any(|byte| b"\\\n\r".contains(byte));
+    if escaped {
+        into.push(b'\\');
+    }
+    write!(into, "{digest}  ").expect("a Vec takes all that is written");
+    if name == b"-" {
+        into.extend_from_slice(b"./");
+    }
+    for &byte in name {
+        match byte {
+            b'\\' => into.extend_from_slice(b"\\\\"),
+            b'\n' => into.extend_from_slice(b"\\n"),
+            b'\r' => into.extend_from_slice(b"\\r"),
+            byte => into.push(byte),
+        }
+    }
+    into.push(b'\n');
+}
+
+/// Reads a line, which comes without its line feed; `None` for one that says nothing (a remark).
+pub fn read_line(line: &[u8]) -> Result<Option<Line>, Bad> {
+    if line.first().is_none_or(|&first| first == b'#') {
+        return Ok(None);
+    }
+    let (text, escaped) = match line.strip_prefix(b"\\") {
+        Some(rest) => (rest, true),
+        None => (line, false),
+    };
+    let (name, digest, algorithm) = match tagged(text) {
+        Some(parts) => parts,
+        None => {
+            let (hash, rest) = text.split_at_checked(64).ok_or(Bad::Hash)?;
+            let digest = Digest::from_hex(hash).ok_or(Bad::Hash)?;
+            let gap = rest.strip_prefix(b"  ").or(rest.strip_prefix(b" *"));
+            (gap.ok_or(Bad::Gap)?, digest, None)
+        }
+    };
+    let name = if escaped { unescape(name)? } else { name.to_vec() };
+    if name.is_empty() || name.contains(&0) {
+        return Err(Bad::Name);
+    }
+    Ok(Some(Line { name, digest, algorithm }))
+}
+
+/// The parts of `SHA256 (NAME) = HASH`.
+fn tagged(text: &[u8]) -> Option<(&[u8], Digest, Option<Algorithm>)> {
+    let algorithms = [Algorithm::Blake3, Algorithm::Sha256];
+    let (algorithm, rest) = algorithms.into_iter().find_map(|algorithm| {
+        let rest = text.strip_prefix(algorithm.tag().as_bytes())?.strip_prefix(b" (")?;
+        Some((algorithm, rest))
+    })?;
+    let (named, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+    let name = named.strip_suffix(b") = ")?;
+    Some((name, Digest::from_hex(hash)?, Some(algorithm)))
+}
+
+fn unescape(name: &[u8]) -> Result<Vec<u8>, Bad> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b'\\') => b'\\',
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                _ => return Err(Bad::Escape),
+            },
+            byte => byte,
+        });
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn digest() -> Digest {
+        Digest::from_hex(HEX.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_what_the_checkers_read() {
+        let line = |name: &[u8]| {
+            let mut text = Vec::new();
+            put_line(&mut text, digest(), name);
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(line(b"a/b c"), format!("{HEX}  a/b c\n"));
+        assert_eq!(line(b"a\nb\\c\rd"), format!("\\{HEX}  a\\nb\\\\c\\rd\n"));
+        assert_eq!(line(b"-"), format!("{HEX}  ./-\n"));
+    }
+
+    #[test]
+    fn all_forms_of_a_line_are_read() {
+        let read = |text: &str| read_line(text.as_bytes());
+        let plain = |name: &str, algorithm| {
+            Ok(Some(Line { name: name.into(), digest: digest(), algorithm }))
+        };
+        assert_eq!(read(&format!("{HEX}  a b")), plain("a b", None));
+        assert_eq!(read(&format!("{HEX} *a")), plain("a", None));
+        assert_eq!(read(&format!("{}   a", HEX.to_uppercase())), plain(" a", None));
+        assert_eq!(read(&format!("\\{HEX}  a\\nb\\\\")), plain("a\nb\\", None));
+        assert_eq!(read(&format!("{HEX}  a\\n")), plain("a\\n", None), "no backslash before it");
+        let (blake3, sha256) = (Some(Algorithm::Blake3), Some(Algorithm::Sha256));
+        assert_eq!(read(&format!("SHA256 (a) = b) = {HEX}")), plain("a) = b", sha256));
+        assert_eq!(read(&format!("\\BLAKE3 (a\\n) = {HEX}")), plain("a\n", blake3));
+        assert_eq!(read("# a remark"), Ok(None));
+        assert_eq!(read(""), Ok(None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said() {
+        let read = |text: &str| read_line(text.as_bytes()).unwrap_err();
+        assert_eq!(read("hello"), Bad::Hash);
+        assert_eq!(read(&HEX[..40]), Bad::Hash);
+        assert_eq!(read(&format!("g{}  a", &HEX[1..])), Bad::Hash);
+        assert_eq!(read(&format!("{HEX}00  a")), Bad::Gap);
+        assert_eq!(read(&format!("{HEX} a")), Bad::Gap);
+        assert_eq!(read(&format!("{HEX}  ")), Bad::Name);
+        assert_eq!(read(&format!("{HEX}  a\0")), Bad::Name);
+        assert_eq!(read(&format!("\\{HEX}  a\\t")), Bad::Escape);
+        assert_eq!(read(&format!("\\{HEX}  a\\")), Bad::Escape);
+        assert_eq!(read(&format!("MD5 (a) = {HEX}")), Bad::Hash);
+    }
+}

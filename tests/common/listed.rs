@@ -1,0 +1,73 @@
+//! Manifests as the checkers of others write and read them.
+
+use super::{Sandbox, listing, skip, tool};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `--hash=` and the program that writes and checks such manifests. (Debian has no `b3sum`.)
+pub const CHECKERS: [(&str, &str); 2] = [("sha256", "sha256sum"), ("blake3", "b3sum")];
+
+/// The regular files below `dir`, sorted by their names as bytes.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = listing(dir)
+        .into_iter()
+        .filter(|(_, entry)| entry.mode & 0o170_000 == 0o100_000)
+        .map(|(path, _)| path)
+        .collect();
+    files.sort_by(|one, other| one.as_os_str().as_bytes().cmp(other.as_os_str().as_bytes()));
+    files
+}
+
+/// The manifest that `program` writes of `files` in `dir`.
+pub fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for some in files.chunks(1000) {
+        let output = Command::new(program).arg("--").args(some).current_dir(dir).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} in {}: {said}", dir.display());
+        all.extend(output.stdout);
+    }
+    all
+}
+
+/// Fails unless `file` lists all files below `dir` and nothing else, as `program` would.
+#[track_caller]
+pub fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) {
+    let dir = env.path(dir);
+    let files = files_below(&dir);
+    assert!(!files.is_empty(), "nothing to list in {}", dir.display());
+    let (is, wanted) = (fs::read(env.path(file)).unwrap(), written_by(program, &dir, &files));
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(is == wanted, "{file} is\n{}\n{program} says\n{}", shown(&is), shown(&wanted));
+}
+
+/// Whether `program -c` accepts all of `file` in `dir`, and what it says.
+pub fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<(), String> {
+    let output = Command::new(program)
+        .arg("-c")
+        .arg(env.path(file))
+        .current_dir(env.path(dir))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    output.status.success().then_some(()).ok_or(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The names in a manifest that has no escapes in it.
+pub fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
+    let text = fs::read(path).unwrap();
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| OsString::from_vec(line[66..].to_vec())).collect()
+}
+
+/// Whether there is this program; says that `test` is skipped in part if not, which never forbids it.
+pub fn has_checker(test: &str, program: &str) -> bool {
+    let has = tool(program);
+    if !has && program != "b3sum" {
+        skip(test, &format!("{program} is not installed"));
+    }
+    has
+}
