@@ -4,7 +4,7 @@ use anyhow::Error;
 #[cfg(feature = "bench")]
 use pcopy::bench::{self, stop::Stop};
 use pcopy::cli;
-use pcopy::options::Manner;
+use pcopy::options::{Act, Manner, When};
 use pcopy::outcome::{Outcome, code};
 use pcopy::parent::{self, Show};
 use pcopy::plan::Plan;
@@ -40,7 +40,11 @@ fn run(arguments: &[OsString], manner: Manner) -> Result<Outcome, Error> {
     let options = cli::parse(arguments);
     let plan = Plan::make(&options)?;
     let program = program(arguments, manner);
-    let show = Show { program, quiet: options.quiet, progress: options.progress };
+    let progress = match options.act {
+        Act::CheckManifest { .. } => When::Never, // nobody counts ahead
+        _ => options.progress,
+    };
+    let show = Show { program, quiet: options.quiet, progress };
     parent::run(&plan, show).map_err(Error::new)
 }
 

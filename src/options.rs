@@ -7,6 +7,8 @@ use std::path::PathBuf;
 /// The wishes of one command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
+    /// Whether it is copied at all.
+    pub act: Act,
     /// What is to be copied, and where to.
     pub operands: Operands,
     /// How it is to be copied.
@@ -21,6 +23,22 @@ pub struct Options {
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
+}
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// To copy.
+    Copy,
+    /// To compare what is there with what a copy would be.
+    Check,
+    /// To compare what is in a folder with a manifest.
+    CheckManifest {
+        /// The manifest; `-` is standard input.
+        file: PathBuf,
+        /// The folder.
+        dir: PathBuf,
+    },
 }
 
 /// How things are to be copied; the same for all that the user named.

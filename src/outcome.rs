@@ -62,8 +62,27 @@ pub struct Outcome {
     pub late_failures: u64,
     /// Directories whose source was gone when their turn came at the end.
     pub late_vanished: u64,
+    /// What was found where things were only compared.
+    pub compared: Option<Compared>,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// How many entries of a copy are not as they should be.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Compared {
+    /// Those that are not there.
+    pub missing: u64,
+    /// Those that should not be there.
+    pub extra: u64,
+    /// Those that are another thing than they should be.
+    pub different: u64,
+}
+
+impl Compared {
+    fn is_alike(self) -> bool {
+        self == Self::default()
+    }
 }
 
 impl Outcome {
@@ -98,6 +117,9 @@ impl Outcome {
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 Some(code::SOME_FAILED)
             }
+            End::Finished if self.compared.is_some_and(|compared| !compared.is_alike()) => {
+                Some(code::DIFFERENT)
+            }
             End::Finished if self.totals.get(Count::Vanished) + self.late_vanished > 0 => {
                 Some(code::VANISHED)
             }
@@ -107,6 +129,9 @@ impl Outcome {
 
     /// The last line.
     pub fn summary(&self) -> String {
+        if let Some(compared) = self.compared {
+            return self.comparison(compared);
+        }
         let done = format!(
             "{} ({})",
             entries(self.totals.get(Count::Copied)),
@@ -132,6 +157,31 @@ impl Outcome {
                 "stopped after {done} in {time}{}\nhint: the same command goes on from there",
                 self.others()
             ),
+        }
+    }
+
+    fn comparison(&self, compared: Compared) -> String {
+        let done = format!(
+            "compared {} ({}) in {}",
+            entries(self.totals.get(Count::Found)),
+            human::bytes(self.totals.get(Count::Bytes)),
+            human::duration(self.elapsed)
+        );
+        let numbers = [
+            (compared.missing, "missing"),
+            (compared.extra, "extra"),
+            (compared.different, "different"),
+            (self.totals.get(Count::Vanished), "vanished"),
+            (self.totals.get(Count::Failed) + self.late_failures, "failed"),
+        ];
+        let found = numbers.iter().filter(|(number, _)| *number > 0);
+        let found: Vec<_> =
+            found.map(|&(number, word)| format!("{} {word}", human::count(number))).collect();
+        match self.end {
+            End::Finished if found.is_empty() => format!("{done}: all alike"),
+            End::Finished => format!("{done}: {}", found.join(", ")),
+            End::Signal(_) => format!("interrupted: {done}"),
+            End::TargetLost | End::CopiersDied | End::Unavailable => format!("stopped: {done}"),
         }
     }
 
@@ -190,6 +240,7 @@ mod tests {
             kinds: Vec::new(),
             late_failures: 0,
             late_vanished: 0,
+            compared: None,
             elapsed: Duration::from_millis(1800),
         }
     }
@@ -248,6 +299,26 @@ mod tests {
             ];
             assert_eq!(outcome.code(), Some(expected), "{step:?} {errno}");
         }
+    }
+
+    #[test]
+    fn a_comparison_says_how_many_of_what() {
+        use Count::{Bytes, Different, Failed, Found, Skipped};
+        let compared = |compared, counts: &[(Count, u64)]| Outcome {
+            compared: Some(compared),
+            ..outcome(End::Finished, counts)
+        };
+        let alike = compared(Compared::default(), &[(Found, 2), (Skipped, 2), (Bytes, 3000)]);
+        assert_eq!(alike.summary(), "compared 2 entries (3.0 kB) in 1.8 s: all alike");
+        assert_eq!(alike.code(), Some(code::COMPLETE));
+        let found = Compared { missing: 1, extra: 2000, different: 0 };
+        let other = compared(found, &[(Found, 1), (Different, 1)]);
+        let end = "compared 1 entry (0 bytes) in 1.8 s: 1 missing, 2,000 extra";
+        assert_eq!(other.summary(), end);
+        assert_eq!(other.code(), Some(code::DIFFERENT));
+        let failed = compared(found, &[(Found, 2), (Different, 1), (Failed, 1)]);
+        assert_eq!(failed.summary(), format!("{}, 1 failed", end.replace("1 entry", "2 entries")));
+        assert_eq!(failed.code(), Some(code::SOME_FAILED), "not all was seen");
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn coreutils_finds_every_name_again() {
         }
         env.pcopy(["--hash=sha256", "--manifest=sums", "src", "dst"]).exits(0);
         prop_assert_eq!(accepts(&env, "sha256sum", "dst", "sums"), Ok(()));
+        env.pcopy(["--check-manifest", "sums", "dst"]).exits(0).stdout_is("");
         let lines = fs::read(env.path("sums")).unwrap();
         prop_assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), names.len());
         Ok(())

@@ -5,7 +5,7 @@
 
 use super::words::{Attribute, backup, one_of};
 use crate::options::{
-    Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
+    Act, Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
 use crate::outcome::code;
 use crate::plan::{JOBS_MAX, trim};
@@ -385,7 +385,16 @@ impl Said {
         }
         let operands = place(operands, self.directory, self.no_directory, parents)?;
         let (quiet, progress) = (false, When::Never);
-        Ok(Options { operands, wishes, parents, manifest: None, jobs, quiet, progress })
+        Ok(Options {
+            act: Act::Copy,
+            operands,
+            wishes,
+            parents,
+            manifest: None,
+            jobs,
+            quiet,
+            progress,
+        })
     }
 
     fn jobs_wanted(&self) -> Result<Option<u16>, Wrong> {

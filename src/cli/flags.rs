@@ -3,7 +3,7 @@
 use super::words::{Attribute, backup};
 use crate::hash::Algorithm;
 use crate::options::{
-    Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
+    Act, Demand, Dereference, Manner, Operands, Options, Preserve, Update, Way, When, Wishes,
 };
 use crate::plan::{JOBS_MAX, trim};
 use crate::quote::escape;
@@ -23,8 +23,8 @@ use std::path::PathBuf;
     name = "pcopy",
     version,
     args_override_self = true,
-    override_usage = "pcopy [OPTIONS] SRC DST\n       pcopy [OPTIONS] SRC... DIRECTORY\n       pcopy [OPTIONS] -t DIRECTORY SRC...\n       pcopy [OPTIONS] SRC",
-    after_help = format!("Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it.{BENCHMARK}")
+    override_usage = "pcopy [OPTIONS] SRC DST\n       pcopy [OPTIONS] SRC... DIRECTORY\n       pcopy [OPTIONS] -t DIRECTORY SRC...\n       pcopy [OPTIONS] SRC\n       pcopy --check [OPTIONS] SRC DST\n       pcopy --check-manifest FILE DST",
+    after_help = format!("Exit codes: 0 complete, 1 some entries failed, 2 usage, 3 refused, 4 cannot clone,\n6 different (--check), 11 target full or lost, 14 internal, 16 copiers kept dying, 24 only that source entries vanished or changed;\nafter a signal pcopy cleans up and dies by it.{BENCHMARK}")
 )]
 struct Flags {
     /// What to copy, and where to
@@ -263,9 +263,31 @@ struct Flags {
     )]
     manifest: Option<PathBuf>,
 
-    /// Which hash a manifest has [default: blake3]
-    #[arg(long, value_enum, value_name = "HASH", requires = "manifest", help_heading = PROVING)]
+    /// Which hash a manifest has [default: blake3; where one is checked, that which it has]
+    #[arg(long, value_enum, value_name = "HASH", help_heading = PROVING)]
     hash: Option<Hash>,
+
+    /// Compare only: is DST what a copy of SRC would be?
+    ///
+    /// SRC and DST are placed as for a copy, and nothing is changed. What is missing, extra or different
+    /// has a line on standard output: contents, type, and what a copy with the same options keeps (without
+    /// any: permission bits, modification times, hard links; with -a also owner, access lists and extended
+    /// attributes). Exit code 0 means alike, 6 different, 1 that something could not be read.
+    #[arg(long, conflicts_with_all = COPYING, help_heading = PROVING)]
+    check: bool,
+
+    /// Compare the files in DST with the manifest FILE ['-': standard input]
+    ///
+    /// Missing, different and extra files are named, as with --check, and lines that are none. A name that
+    /// leads out of DST, by '..' or through a symlink, is not read.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = COPYING,
+        conflicts_with_all = ["check", "target_directory", "no_target_directory", "one_file_system"],
+        help_heading = PROVING
+    )]
+    check_manifest: Option<PathBuf>,
 
     /// Copy with N processes, 1 to 512
     ///
@@ -308,6 +330,35 @@ const BENCHMARK: &str = if cfg!(feature = "bench") {
 const PRESERVING: &str = "What is kept";
 const REPLACING: &str = "What is replaced";
 const PROVING: &str = "Proof";
+
+/// What says nothing to who compares only.
+const COPYING: [&str; 25] = [
+    "update",
+    "older",
+    "no_clobber",
+    "interactive",
+    "backup_usual",
+    "backup",
+    "suffix",
+    "force",
+    "remove_destination",
+    "inplace",
+    "keep_directory_symlink",
+    "link",
+    "symbolic_link",
+    "attributes_only",
+    "copy_contents",
+    "parents",
+    "context",
+    "context_of_folder",
+    "dereference",
+    "named",
+    "sparse",
+    "reflink",
+    "manifest",
+    "verbose",
+    "debug",
+];
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
 enum Which {
@@ -488,6 +539,13 @@ impl Flags {
         if to_stdout && (self.verbose || self.debug) {
             return Err(usage("--manifest=- and --verbose both write to standard output"));
         }
+        if self.hash.is_some() && manifest.is_none() && self.check_manifest.is_none() {
+            return Err(usage("--hash is for --manifest and --check-manifest"));
+        }
+        let hash = match &self.check_manifest {
+            Some(_) => self.hash.map(|_| algorithm),
+            None => manifest.is_some().then_some(algorithm),
+        };
         let wishes = Wishes {
             manner: Manner::Pcopy,
             preserve,
@@ -506,7 +564,7 @@ impl Flags {
             one_file_system: self.one_file_system,
             sparse,
             reflink,
-            hash: manifest.is_some().then_some(algorithm),
+            hash,
             context,
             checksum: self.checksum,
             fsync: self.fsync,
@@ -514,8 +572,18 @@ impl Flags {
             debug: self.debug,
         };
         let (parents, jobs, quiet) = (self.parents, self.jobs, self.quiet);
+        let act = match &self.check_manifest {
+            Some(file) => {
+                let [dir] = &self.paths[..] else {
+                    return Err(usage("--check-manifest takes exactly one DST"));
+                };
+                Act::CheckManifest { file: file.clone(), dir: dir.clone() }
+            }
+            None if self.check => Act::Check,
+            None => Act::Copy,
+        };
         let operands = self.into_operands()?;
-        Ok(Options { operands, wishes, parents, manifest, jobs, quiet, progress })
+        Ok(Options { act, operands, wishes, parents, manifest, jobs, quiet, progress })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {

@@ -1,5 +1,6 @@
 //! Names that the user was asked for and has agreed to: they are copied when all else is.
 
+use super::Worker;
 use super::dirs::{Dirs, c_name, entry_dirs, open_by_path};
 use super::reports::ParentGone;
 use super::walk::{Visit, Walker};

@@ -9,6 +9,7 @@
 //! fewer rights rather than more, and is named.
 
 use super::dirs::Owners;
+use crate::ipc::difference::{Aspect, Aspects};
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Demand, Manner, Permissions, Preserve};
 use crate::plan::Plan;
@@ -518,14 +519,50 @@ impl Attrs {
 
     /// Whether an attribute that is wanted would have to be set or removed.
     fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, Fault> {
+        let mut differ = false;
+        self.each_that_differs(from, to, |_| differ = true)?;
+        Ok(differ)
+    }
+
+    /// Calls `found` with what it would be to set or remove each wanted attribute that is not the same.
+    fn each_that_differs(
+        &self,
+        from: Node<'_>,
+        to: Node<'_>,
+        mut found: impl FnMut(Step),
+    ) -> Result<(), Fault> {
         let (theirs, ours) = (self.look(from)?, self.look(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
-        let mut same = |name: &CStr| {
+        for name in theirs.iter().chain(ours.iter()) {
+            let Some((step, _)) = self.demand(name) else { continue };
             let got = (xattr::get(from, name, &mut value), xattr::get(to, name, &mut old));
-            matches!(got, (Ok(()), Ok(()))) && value == old
-        };
-        let mut all = theirs.iter().chain(ours.iter());
-        Ok(all.any(|name| self.demand(name).is_some() && !same(name)))
+            if !matches!(got, (Ok(()), Ok(()))) || value != old {
+                found(step);
+            }
+        }
+        Ok(())
+    }
+
+    /// In what of all that is kept beside contents two entries of one type differ.
+    pub(super) fn differing(
+        &self,
+        (from, to): (Node<'_>, Node<'_>),
+        (source, target): (&Stat, &Stat),
+    ) -> Result<Aspects, Fault> {
+        let mut aspects = Aspects::default();
+        let has_bits =
+            self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
+        aspects.add_if(has_bits && !has_bits_of(source, target), Aspect::Permissions);
+        aspects.add_if(!self.has_time_of(source, target), Aspect::Time);
+        let hands = |stat: &Stat| (stat.owner(), stat.group());
+        aspects.add_if(self.keep.ownership && hands(source) != hands(target), Aspect::Owner);
+        self.each_that_differs(from, to, |step| {
+            aspects.add(match step {
+                Step::SetAccessList => Aspect::AccessLists,
+                _ => Aspect::Attributes,
+            });
+        })?;
+        Ok(aspects)
     }
 
     /// Makes the wanted attributes of a complete entry those of its source.
@@ -610,4 +647,15 @@ pub(super) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> 
         && source.size() == target.size()
         && (source.modified() == target.modified() || !times_tell)
         && source.device() == target.device()
+}
+
+/// Whether the target has the bits that a copy gets: set-id bits only where it is in the same hands.
+fn has_bits_of(source: &Stat, target: &Stat) -> bool {
+    let (mut lost, mut bits) = (0, source.permissions());
+    if source.kind() == Kind::File {
+        let (owner, group) = (source.owner() == target.owner(), source.group() == target.group());
+        bits &= !(if owner { 0 } else { SET_USER_ID } | if group { 0 } else { SET_GROUP_ID });
+        lost = if owner && group { 0 } else { ALL_SPECIAL }; // who may not give it away
+    }
+    target.permissions() == bits || target.permissions() == bits & !lost
 }

@@ -9,11 +9,11 @@
 //! (no clone) 0.31 s and 0.17 s. The kernel's own copying holds the lock of the target for its whole
 //! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
 
-use super::Job;
 use super::attrs::OWNER_WRITE;
 use super::data::{Transfer, Unfinished};
 use super::sink::Sink;
 use super::walk::Walker;
+use super::{Job, Worker};
 use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
 use crate::ipc::report::{Fault, Step};

@@ -9,6 +9,7 @@
 //! and leads the rest. So it is where the kernel refuses a link, because the file has too many
 //! (65,000 on ext4) or lies on another file system.
 
+use super::Worker;
 use super::clean::{remove, remove_leftover};
 use super::data::Unfinished;
 use super::dirs::{Dirs, push_component};

@@ -7,6 +7,7 @@
 mod agreed;
 mod attrs;
 mod backup;
+mod check;
 pub(crate) mod clean;
 mod data;
 mod dirs;
@@ -40,6 +41,7 @@ use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::Identity;
 use crate::sys::turns::Turns;
+use check::Checker;
 use reports::{ParentGone, Reports};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -107,11 +109,27 @@ impl Job<'_> {
     }
 }
 
+/// What a copier is made for: to copy, or to compare only.
+trait Worker {
+    /// Does a task and all that follows from it and is not handed over.
+    fn carry_out(&mut self, task: Task<'_>) -> Result<(), ParentGone>;
+
+    /// Sends all that was reported.
+    fn flush_reports(&mut self) -> Result<(), ParentGone>;
+
+    /// Whether the supervisor wants no more of this.
+    fn is_stopped(&self) -> bool;
+}
+
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     let reports = Reports::new(pipe, job.outboxes.get(number));
-    let mut walker = Walker::new(job, number, reports);
-    match work(&job, number, &mut walker) {
+    let done = if job.plan.check.is_some() {
+        work(&job, number, &mut Checker::new(job, number, reports))
+    } else {
+        work(&job, number, &mut Walker::new(job, number, reports))
+    };
+    match done {
         Ok(()) => 0,
         Err(ParentGone) => 1, // nobody is left to tell
     }
@@ -121,30 +139,34 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// An entry that cannot be copied is a report, not an error. The only error is a parent that no
 /// longer listens.
-fn work(job: &Job<'_>, number: u16, walker: &mut Walker<'_>) -> Result<(), ParentGone> {
+fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), ParentGone> {
     let desk = job.counters.desk(number);
     let mut message = Vec::new();
-    while !desk.is_asked_to_stop() && take(job, walker, &mut message)? {
+    while !desk.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that are no task mean that somebody scribbled on the ring. What was lost with
         // them is then missing from the balance, and the supervisor says so.
         if let Some(task) = Task::decode(&message) {
-            walker.carry_out(task)?;
+            worker.carry_out(task)?;
         }
         desk.leave();
-        if walker.is_stopped() {
+        if worker.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
         job.ring.task_done();
     }
-    walker.flush_reports()
+    worker.flush_reports()
 }
 
 /// The next task; false if there will be none. Reports are sent before the copier sleeps.
-fn take(job: &Job<'_>, walker: &mut Walker<'_>, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
+fn take(
+    job: &Job<'_>,
+    worker: &mut impl Worker,
+    message: &mut Vec<u8>,
+) -> Result<bool, ParentGone> {
     match job.ring.try_take(message) {
         Ok(()) => Ok(true),
         Err(TakeError::Empty) => {
-            walker.flush_reports()?;
+            worker.flush_reports()?;
             Ok(job.ring.take(message).is_ok())
         }
         Err(_) => Ok(false),

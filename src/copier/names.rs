@@ -1,5 +1,6 @@
 //! The names of a directory, one after the other: what becomes of each, and how it is told.
 
+use super::Worker;
 use super::data::Unfinished;
 use super::dirs::{
     Child, Dirs, c_name, make_child, make_child_in_place, open_by_path, push_component,
@@ -7,6 +8,7 @@ use super::dirs::{
 use super::file::{Done, HEAVY_BYTES};
 use super::instead::Instead;
 use super::reports::ParentGone;
+use super::rest::rest_if_superfluous;
 use super::share::Source;
 use super::walk::{Visit, Walker};
 use crate::ipc::counters::Count;
@@ -80,7 +82,8 @@ impl Walker<'_> {
                 self.hand_over(Some((dirs, names, visit)))?;
             }
             self.reports.flush_if_old()?;
-            self.rest_if_superfluous()?;
+            let (job, number) = (self.job, self.number);
+            rest_if_superfluous(self, &job, number)?;
         }
         Ok(())
     }

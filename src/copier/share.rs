@@ -53,7 +53,7 @@ impl Source<'_> {
     }
 
     /// What is left, in bytes of directory records; a name in a task takes about half of one.
-    fn bytes_left(&self) -> usize {
+    pub(super) fn bytes_left(&self) -> usize {
         match self {
             Source::Listed(listing) => listing.bytes_left(),
             Source::Handed(names) => 2 * names.len(),

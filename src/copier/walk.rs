@@ -6,7 +6,6 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
-use super::Job;
 use super::attrs::Attrs;
 use super::clean::{remove, remove_strangers};
 use super::dirs::{
@@ -16,6 +15,7 @@ use super::file::{Done, Files};
 use super::pending::{Pending, Waits, publish};
 use super::reports::{ParentGone, Reports};
 use super::share::Source;
+use super::{Job, Worker};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
 use crate::ipc::report::{Fault, News, Step};
@@ -84,35 +84,8 @@ pub(super) struct Visit {
     pub(super) given: bool,
 }
 
-impl<'a> Walker<'a> {
-    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
-        let desk = job.counters.desk(number);
-        let attrs = Attrs::new(job.plan);
-        Self {
-            job,
-            number,
-            desk,
-            files: Files::new((job, number), desk, reports.outbox, attrs),
-            attrs,
-            reports,
-            listing: Some(Listing::new()),
-            entry: 0,
-            source: Vec::new(),
-            target: Vec::new(),
-            staged: false,
-            entries: 0..0,
-            groups: 0..0,
-            agreed: 0..0,
-            levels: VecDeque::new(),
-            pending: Vec::new(),
-            volumes: Vec::new(),
-            message: Vec::new(),
-            name: Vec::new(),
-        }
-    }
-
-    /// Does a task and all that follows from it and is not handed over.
-    pub(super) fn carry_out(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
+impl Worker for Walker<'_> {
+    fn carry_out(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
         match task {
             Task::Entries { first, end } => {
                 let known = u32::try_from(self.job.plan.entries.len()).unwrap_or(u32::MAX);
@@ -139,13 +112,40 @@ impl<'a> Walker<'a> {
         }
     }
 
-    pub(super) fn flush_reports(&mut self) -> Result<(), ParentGone> {
+    fn flush_reports(&mut self) -> Result<(), ParentGone> {
         self.reports.flush()
     }
 
-    /// Whether the supervisor wants no more of this.
-    pub(super) fn is_stopped(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         self.job.ring.is_stopped() || self.desk.is_asked_to_stop()
+    }
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
+        let desk = job.counters.desk(number);
+        let attrs = Attrs::new(job.plan);
+        Self {
+            job,
+            number,
+            desk,
+            files: Files::new((job, number), desk, reports.outbox, attrs),
+            attrs,
+            reports,
+            listing: Some(Listing::new()),
+            entry: 0,
+            source: Vec::new(),
+            target: Vec::new(),
+            staged: false,
+            entries: 0..0,
+            groups: 0..0,
+            agreed: 0..0,
+            levels: VecDeque::new(),
+            pending: Vec::new(),
+            volumes: Vec::new(),
+            message: Vec::new(),
+            name: Vec::new(),
+        }
     }
 
     pub(super) fn go_to(&mut self, place: Place<'_>) {

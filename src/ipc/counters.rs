@@ -30,13 +30,15 @@ pub enum Count {
     Vanished,
     /// Entries that could not be copied.
     Failed,
-    /// Bytes of file data written.
+    /// Entries that are not as they should be, where they are only compared.
+    Different,
+    /// Bytes of file data written, or compared.
     Bytes,
     /// Bytes of files that were not written: skipped, failed, vanished, or holes.
     BytesSpared,
 }
 
-const COUNTS: usize = 9;
+const COUNTS: usize = 10;
 
 /// A sum over all copiers, or one copier's share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -65,8 +67,8 @@ impl Totals {
 
     /// Entries that nothing more will happen to in this round.
     pub fn settled(&self) -> u64 {
-        use Count::{Copied, Excluded, Failed, Linked, Skipped, Vanished};
-        [Copied, Linked, Skipped, Excluded, Vanished, Failed]
+        use Count::{Copied, Different, Excluded, Failed, Linked, Skipped, Vanished};
+        [Copied, Linked, Skipped, Excluded, Vanished, Failed, Different]
             .iter()
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }

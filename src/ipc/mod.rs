@@ -2,6 +2,7 @@
 
 pub mod abilities;
 pub mod counters;
+pub mod difference;
 pub mod firsts;
 pub mod forecast;
 pub mod groups;

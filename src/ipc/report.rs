@@ -3,6 +3,7 @@
 //! A frame is its length, a tag and the fields, filled up to whole words. One copier writes to one
 //! pipe, so frames of any length arrive whole and in order.
 
+use super::difference::Difference;
 use super::outbox::WORD_BYTES;
 use super::task::Place;
 use super::wire::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
@@ -103,10 +104,12 @@ pub enum Step {
     Sync,
     /// Reading a file that is complete in the target.
     ReadBack,
+    /// A name of a manifest leads through a symlink.
+    ThroughSymlink,
 }
 
 impl Step {
-    const ALL: [Step; 44] = [
+    const ALL: [Step; 45] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -151,6 +154,7 @@ impl Step {
         Step::Elsewhere,
         Step::Sync,
         Step::ReadBack,
+        Step::ThroughSymlink,
     ];
 
     fn from_tag(tag: u8) -> Option<Self> {
@@ -351,6 +355,15 @@ pub enum News {
     Unlinked(Errno),
     /// The entry is a file that is in the copy, and this is its digest.
     Hashed(Digest),
+    /// The entry is not as it should be.
+    Differs(Difference),
+    /// The entry has several names on one side at least.
+    Twins {
+        /// What it is in the source.
+        source: Identity,
+        /// What it is in the target.
+        target: Identity,
+    },
 }
 
 /// A report: something about the entry at `place` (for an entry that is not a directory, too).
@@ -375,6 +388,8 @@ const MADE: u8 = 10;
 const ASK: u8 = 11;
 const VOLUME: u8 = 12;
 const HASHED: u8 = 13;
+const DIFFERS: u8 = 14;
+const TWINS: u8 = 15;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -409,6 +424,15 @@ impl<'a> Report<'a> {
             News::Hashed(digest) => {
                 into.push(HASHED);
                 into.extend_from_slice(&digest.0);
+            }
+            News::Differs(difference) => {
+                into.push(DIFFERS);
+                difference.put(into);
+            }
+            News::Twins { source, target } => {
+                put_identity(into, TWINS, source, false);
+                put_u64(into, target.0);
+                put_u64(into, target.1);
             }
         }
         into.push(u8::from(self.place.staged));
@@ -460,6 +484,11 @@ impl<'a> Report<'a> {
                 let (digest, rest) = frame.split_first_chunk()?;
                 *frame = rest;
                 News::Hashed(Digest(*digest))
+            }
+            DIFFERS => News::Differs(Difference::get(frame)?),
+            TWINS => {
+                get_u8(frame)?;
+                News::Twins { source: get_identity(frame)?, target: get_identity(frame)? }
             }
             _ => return None,
         };
@@ -564,6 +593,7 @@ fn get_identity(from: &mut &[u8]) -> Option<Identity> {
 mod tests {
     use super::*;
     use crate::hash::DIGEST_BYTES;
+    use crate::ipc::difference::Aspect;
 
     fn samples() -> Vec<Report<'static>> {
         let place = Place { entry: 3, source: b"s/x", target: b"t/x", staged: false };
@@ -588,6 +618,14 @@ mod tests {
             News::Link { identity: (u64::MAX, 7), existed: true },
             News::Unlinked(Errno::EMLINK),
             News::Hashed(Digest([0xa5; DIGEST_BYTES])),
+            News::Differs(Difference::Missing(0o100_644)),
+            News::Differs(Difference::Extra(0o40_755)),
+            News::Differs(Difference::Other {
+                aspects: Aspect::Attributes.into(),
+                wanted: 1,
+                found: 2,
+            }),
+            News::Twins { source: (1, u64::MAX), target: (2, 3) },
         ];
         news.into_iter().map(|news| Report { place, news }).collect()
     }

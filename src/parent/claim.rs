@@ -34,12 +34,17 @@ impl Claim {
     ///
     /// If another run is in the way, what was made here is removed again and the run refused.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
-        let mut claim = Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() };
+        let mut claim = Self::none();
         let taken = claim.take_all(plan);
         if taken.is_err() {
             claim.give_back(plan);
         }
         taken.map(|()| claim)
+    }
+
+    /// Nothing: nothing will be written.
+    pub(super) fn none() -> Self {
+        Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() }
     }
 
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! What copiers say, as it comes in: names and failures to the screen, the rest to the ledger.
 
+use super::comparing::Twin;
 use super::ledger::LeftDir;
 use super::round::{Round, Stop};
 use super::supervise::Supervisor;
@@ -10,9 +11,10 @@ use crate::ipc::putoff::PutOff;
 use crate::ipc::report::{Fault, How, News, Report, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::options::Manner;
+use crate::plan::Check;
 use crate::sys::Errno;
 use crate::sys::file;
-use crate::words::pcopy::describe_unlinked;
+use crate::words::pcopy::{describe_unlinked, describe_vanished_unseen};
 use crate::words::{self, Names};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -82,7 +84,8 @@ impl Supervisor<'_> {
                     }
                     self.tell_failure(fault, place.entry, place.source);
                 }
-                return manner == Manner::Pcopy && ends_the_run(fault);
+                let copies = manner == Manner::Pcopy && self.plan.check.is_none();
+                return copies && ends_the_run(fault);
             }
             News::Vanished(fault) => {
                 self.note_failed(fault, place);
@@ -108,6 +111,14 @@ impl Supervisor<'_> {
                 self.ledger.groups.add(identity, place, existed, Role::Follower);
             }
             News::Unlinked(errno) => self.tell_unlinked(errno, place),
+            News::Differs(difference) => {
+                let path = place.source.to_vec();
+                self.ledger.differences.push((place.entry, path, difference));
+            }
+            News::Twins { source, target } => {
+                let (entry, path) = (place.entry, place.source.to_vec());
+                self.ledger.twins.push(Twin { entry, path, source, target });
+            }
             News::Hashed(digest) => self.ledger.hashed.add(place.entry, place.source, digest),
         }
         false
@@ -170,6 +181,10 @@ impl Supervisor<'_> {
     pub(super) fn tell_vanished(&mut self, fault: Fault, entry: u32, source: &[u8]) {
         match fault.step {
             Step::Changed => self.tell_fault(fault, entry, source, words::fault),
+            _ if self.plan.check.is_some() => {
+                let describe = |_, _, names: Names<'_>| describe_vanished_unseen(names.source);
+                self.tell_fault(fault, entry, source, describe);
+            }
             _ => self.tell_fault(fault, entry, source, words::vanished),
         }
     }
@@ -181,6 +196,11 @@ impl Supervisor<'_> {
         source: &[u8],
         describe: fn(Manner, Fault, Names<'_>) -> String,
     ) {
+        if let Some(Check::Manifest(listed)) = &self.plan.check {
+            let name = listed.show(source);
+            let names = Names { source: &name, target: &name };
+            return self.screen.error(&describe(self.plan.wishes.manner, fault, names));
+        }
         let number = entry;
         let Some(entry) = self.plan.entries.get(entry as usize) else { return };
         let manner = self.plan.wishes.manner;

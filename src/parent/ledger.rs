@@ -1,6 +1,8 @@
 //! What the supervisor remembers of a run: failures by kind, and what is left for the end.
 
+use super::comparing::Twin;
 use crate::ipc::counters::{Count, Totals, place_mark};
+use crate::ipc::difference::Difference;
 use crate::ipc::groups::{Groups, Role};
 use crate::ipc::hashed::Hashed;
 use crate::ipc::putoff::PutOff;
@@ -61,6 +63,10 @@ pub(super) struct Ledger {
     pub(super) before_agreed: usize,
     /// The digests of files that are in the copy.
     pub(super) hashed: Hashed,
+    /// What differs, where things are only compared: entries, paths, and in what.
+    pub(super) differences: Vec<(u32, Vec<u8>, Difference)>,
+    /// Names of what has several on one side at least.
+    pub(super) twins: Vec<Twin>,
     /// Failures told, by kind.
     pub(super) kinds: HashMap<Fault, u64>,
     /// Places that are not tried any more.
@@ -144,6 +150,8 @@ impl Ledger {
         self.built.clear();
         self.put_off.clear();
         self.hashed.end_round();
+        self.differences.clear();
+        self.twins.clear();
         let groups = std::mem::replace(&mut self.groups, self.earlier.clone());
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod claim;
+mod comparing;
 mod crew;
 mod durable;
 mod finish;
@@ -43,9 +44,12 @@ pub enum NotBegun {
 pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
-    let claim = Claim::take(plan).inspect_err(|_| plan.give_back())?;
+    let claim = match plan.check {
+        Some(_) => Claim::none(), // who only looks keeps nobody out
+        None => Claim::take(plan).inspect_err(|_| plan.give_back())?,
+    };
     let mut supervisor = Supervisor::new(plan, &claim, &signals, show);
-    let end = supervisor.copy();
+    let end = if plan.check.is_some() { supervisor.compare() } else { supervisor.copy() };
     Ok(supervisor.sum_up(end))
 }
 

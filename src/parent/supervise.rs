@@ -19,7 +19,7 @@ use crate::ipc::forecast::Forecast;
 use crate::ipc::groups::Groups;
 use crate::ipc::task::{Place, Task, split_last};
 use crate::options::{Manner, Way};
-use crate::outcome::{End, Outcome};
+use crate::outcome::{Compared, End, Outcome};
 use crate::plan::{Note, NoteKind, Plan};
 use crate::sys::file;
 use crate::sys::poll::{self, Event};
@@ -49,6 +49,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) vanished_late: u64,
     pub(super) answers: Answers,
     pub(super) volumes: Volumes,
+    /// What was found where things were only compared.
+    pub(super) compared: Option<Compared>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -67,6 +69,7 @@ impl<'a> Supervisor<'a> {
             vanished_late: 0,
             answers: Answers::default(),
             volumes: Volumes::of(plan),
+            compared: None,
         }
     }
 
@@ -97,7 +100,7 @@ impl<'a> Supervisor<'a> {
         self.write_out().unwrap_or(End::Finished)
     }
 
-    fn tell_note(&mut self, note: &Note) {
+    pub(super) fn tell_note(&mut self, note: &Note) {
         match note.kind {
             NoteKind::Warning => self.screen.notice(&note.text),
             NoteKind::Failure => {
@@ -166,7 +169,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Works in rounds; each begins with the whole task and passes over what is complete.
-    fn rounds(&mut self, whole: Task<'_>) -> Result<End, Unavailable> {
+    pub(super) fn rounds(&mut self, whole: Task<'_>) -> Result<End, Unavailable> {
         let (mut fruitless, mut farthest) = (0, 0);
         let mut is_first = true;
         loop {
@@ -192,7 +195,7 @@ impl<'a> Supervisor<'a> {
             // farther than before is a gain.
             let farther = counted.settled() > farthest;
             farthest = farthest.max(counted.settled());
-            let lasts = self.plan.wishes.way != Way::AttributesOnly;
+            let lasts = self.plan.wishes.way != Way::AttributesOnly && self.plan.check.is_none();
             let gained = if lasts { made > 0 } else { farther } || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
@@ -215,7 +218,8 @@ impl<'a> Supervisor<'a> {
         self.write_manifest(end);
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
-        let says_names = self.plan.wishes.verbose || self.lists_on_stdout();
+        let says_names =
+            self.plan.wishes.verbose || self.lists_on_stdout() || self.compared.is_some();
         if let Some(errno) = self.screen.names_failure().filter(|_| says_names) {
             let act = match self.plan.wishes.manner {
                 Manner::Pcopy => "cannot write to standard output",
@@ -231,6 +235,7 @@ impl<'a> Supervisor<'a> {
             kinds: self.ledger.kinds.drain().collect(),
             late_failures: self.failed_late,
             late_vanished: self.vanished_late,
+            compared: self.compared,
             elapsed: self.begun.elapsed(),
         };
         if self.plan.wishes.manner == Manner::Cp {

@@ -6,16 +6,18 @@
 
 mod as_cp;
 pub(crate) mod backup_name;
+mod checking;
 mod listing;
 mod operand;
 mod planner;
 
+pub use checking::{Check, Listed, ListedFile};
 pub use listing::{Listing, To};
 pub(crate) use operand::trim;
 
 use crate::error::Refusal;
 use crate::ipc::report::Step;
-use crate::options::{Dereference, Manner, Options, Way, Wishes};
+use crate::options::{Act, Dereference, Manner, Options, Way, Wishes};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
 use planner::Planner;
@@ -47,6 +49,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// The manifest that is written when the run has ended.
     pub manifest: Option<Listing>,
+    /// What things are compared with, where nothing is copied.
+    pub check: Option<Check>,
     /// How many copiers at most.
     pub jobs: u16,
     /// How many to begin with: fewer than `jobs` where the user leaves their number to the run.
@@ -123,8 +127,20 @@ impl Plan {
     /// Looks at what the user named and decides; touches nothing.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let mut planner = Planner::new(options);
+        let mut check = None;
         let planned = match options.wishes.manner {
-            Manner::Pcopy => planner.add_all(&options.operands),
+            Manner::Pcopy => match &options.act {
+                Act::CheckManifest { file, dir } => {
+                    Listed::read(file, dir).map(|(listed, notes)| {
+                        planner.notes = notes;
+                        check = Some(Check::Manifest(listed));
+                    })
+                }
+                Act::Check => planner.add_to_compare(&options.operands).map(|()| {
+                    check = Some(Check::Sources);
+                }),
+                Act::Copy => planner.add_all(&options.operands),
+            },
             Manner::Cp => planner.add_all_as_cp(&options.operands),
         };
         let planned = planned.and_then(|()| planner.set_context()).and_then(|()| {
@@ -136,6 +152,7 @@ impl Plan {
             waves: waves(&planner.entries, &planner.notes, &options.wishes),
             wishes: options.wishes.clone(),
             manifest,
+            check,
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: options.jobs.unwrap_or_else(default_jobs),
@@ -151,6 +168,12 @@ impl Plan {
     pub fn earlier_dir(&self, entry: u32, dir: Identity) -> Option<&Entry> {
         let earlier = self.named_dirs.get(&dir).filter(|&&earlier| earlier < entry)?;
         self.entries.get(*earlier as usize)
+    }
+
+    /// Whether an entry that is a folder goes into a folder that stands there.
+    pub fn is_looked_for_inside(&self, entry: u32) -> bool {
+        let entry = self.entries.get(entry as usize);
+        entry.is_some_and(|entry| entry.is_dir && !entry.listed.is_empty())
     }
 
     /// Whether [`earlier_dir`](Self::earlier_dir) need be asked.

@@ -4,7 +4,7 @@ use super::listing::{listed_alone, listed_below};
 use super::operand::{Operand, errno_of, name_of, trim};
 use super::{Entry, Note, NoteKind, Parent, ancestors};
 use crate::error::Refusal;
-use crate::options::{Dereference, Manner, Operands, Options, Update, Way, Wishes};
+use crate::options::{Act, Dereference, Manner, Operands, Options, Update, Way, Wishes};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -31,6 +31,8 @@ pub(super) struct Planner<'a> {
     staged: HashSet<(usize, CString)>,
     /// The directory that things are copied into, if it is that.
     into: Option<PathBuf>,
+    /// Whether nothing will be written.
+    compares: bool,
     pub(super) notes: Vec<Note>,
     pub(super) named_dirs: HashMap<Identity, u32>,
 }
@@ -57,6 +59,7 @@ impl<'a> Planner<'a> {
             taken: HashMap::new(),
             staged: HashSet::new(),
             into: None,
+            compares: options.act != Act::Copy,
             notes: Vec::new(),
             named_dirs: HashMap::new(),
         }
@@ -103,6 +106,22 @@ impl<'a> Planner<'a> {
                 } else {
                     return Err(not_a_directory(target));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the places of things that are only compared.
+    pub(super) fn add_to_compare(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        self.add_all(operands)?;
+        let mut places = HashSet::new();
+        for entry in &self.entries {
+            if !places.insert((entry.target_dir, &entry.target_name)) {
+                let shown = quote(entry.target_shown.as_os_str().as_bytes());
+                return Err(Refusal {
+                    message: format!("several sources would become {shown}"),
+                    hint: Some("what came from which cannot be told; compare files one by one"),
+                });
             }
         }
         Ok(())
@@ -285,7 +304,12 @@ impl<'a> Planner<'a> {
         }
         let (source_parent, source_name) = place_of(source, follow && is_dir);
         let source_dir = self.open(source_parent, "open directory")?;
-        let target_dir_number = self.open(target_dir, "create a copy in")?;
+        let target_dir_number = if self.compares {
+            let opened = self.open_dir(target_dir);
+            opened.map_err(|errno| Refusal::cannot("open directory", target_dir, errno))?
+        } else {
+            self.open(target_dir, "create a copy in")?
+        };
         let listed = match &self.into {
             Some(directory) => listed_below(directory, &target_shown),
             None => listed_alone(is_dir, target_name),
@@ -419,6 +443,9 @@ impl<'a> Planner<'a> {
                 message: format!("{to} lies inside {from}"),
                 hint: Some("choose a target outside the source folder"),
             });
+        }
+        if self.compares {
+            return Ok(());
         }
         let merges = entry.is_dir && target.is_some_and(|target| target.kind() == Kind::Directory);
         let written = if merges { &entry.target_shown } else { target_dir };

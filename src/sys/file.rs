@@ -76,6 +76,11 @@ impl Stat {
         self.0.st_mode & 0o7777
     }
 
+    /// Type and permission bits.
+    pub fn mode(&self) -> u32 {
+        self.0.st_mode
+    }
+
     /// The bits of the mode that say what the entry is; they tell a FIFO from a socket.
     pub fn type_bits(&self) -> u32 {
         self.0.st_mode & libc::S_IFMT
@@ -185,6 +190,14 @@ pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
 /// The same, only to reach what is in it by name: it need not be readable, and cannot be listed.
 pub fn reach_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_beneath(root, path, DIRECTORY.union(OFlag::O_PATH))
+}
+
+/// The same as [`open_dir_beneath`], without leaving a time of access if we may: it must be our own.
+pub fn open_dir_untouched(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    match open_beneath(root, path, DIRECTORY.union(OFlag::O_NOATIME)) {
+        Err(Errno::EPERM) => open_beneath(root, path, DIRECTORY),
+        result => result,
+    }
 }
 
 fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {

@@ -73,6 +73,7 @@ pub fn describe_fault(fault: Fault, names: Names<'_>) -> String {
             format!("{target}: can make relative symbolic links only in current directory")
         }
         Step::Sync => format!("error writing {target} to the disk: {cause}"),
+        Step::ThroughSymlink => format!("not reading {target} through a symlink"),
         Step::ReadBack => format!("error reading {target}: {cause}"),
         Step::KillsCopiers => format!("passed over {source}: copiers died on it again and again"),
     }

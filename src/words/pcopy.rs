@@ -1,5 +1,6 @@
 //! The program's own words: lower case, the act, the thing quoted, the cause, no full stop.
 
+use crate::ipc::difference::{Aspect, Difference};
 use crate::ipc::report::{Fault, Step};
 use crate::quote::quote;
 use crate::sys::{Errno, describe};
@@ -28,6 +29,7 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         Step::Elsewhere => {
             format!("{target}: can make relative symbolic links only in current directory")
         }
+        Step::ThroughSymlink => format!("{target} leads through a symlink; it is not read"),
         Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
         Step::Sync => format!("cannot write {thing} to the disk: {cause}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
@@ -51,6 +53,7 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
         Step::Dangling => "not written through a dangling symlink".to_owned(),
         Step::Elsewhere => "a relative symbolic link would lead nowhere".to_owned(),
+        Step::ThroughSymlink => "through a symlink, not read".to_owned(),
         Step::KillsCopiers => "copiers died on it".to_owned(),
         step => format!("cannot {}: {cause}", act(step)),
     }
@@ -71,6 +74,63 @@ pub fn describe_unlinked(errno: Errno, target: &[u8], others: bool) -> String {
 /// A source entry that was there when its directory was listed and gone when its turn came.
 pub fn describe_vanished(source: &[u8]) -> String {
     format!("{} vanished before it was copied", quote(source))
+}
+
+/// A source entry that was there when its folder was listed and gone when it was to be compared.
+pub fn describe_vanished_unseen(source: &[u8]) -> String {
+    format!("{} vanished before it was compared", quote(source))
+}
+
+/// One line about an entry that is not as it should be.
+pub fn describe_difference(difference: Difference, target: &[u8]) -> String {
+    let target = quote(target);
+    match difference {
+        Difference::Missing(mode) => format!("missing: {target}{}", if_folder(mode)),
+        Difference::Extra(mode) => format!("extra: {target}{}", if_folder(mode)),
+        Difference::Other { aspects, wanted, found } => {
+            let words = ASPECTS.iter().filter(|(aspect, _)| aspects.has(*aspect));
+            let words: Vec<_> = words
+                .map(|(aspect, word)| match aspect {
+                    Aspect::Type => format!("{} instead of {}", kind(found), kind(wanted)),
+                    Aspect::Permissions => {
+                        format!("{word} {:04o} instead of {:04o}", found & 0o7777, wanted & 0o7777)
+                    }
+                    _ => (*word).to_owned(),
+                })
+                .collect();
+            format!("different: {target}: {}", words.join(", "))
+        }
+    }
+}
+
+/// Two names that are one file in the source and not in the target, or the other way round.
+pub fn describe_twins(target: &[u8], first: &[u8]) -> String {
+    format!("different: {}: hard links, of {}", quote(target), quote(first))
+}
+
+const ASPECTS: [(Aspect, &str); 7] = [
+    (Aspect::Type, ""),
+    (Aspect::Contents, "contents"),
+    (Aspect::Permissions, "permission bits"),
+    (Aspect::Time, "modification time"),
+    (Aspect::Owner, "owner or group"),
+    (Aspect::AccessLists, "access list"),
+    (Aspect::Attributes, "extended attributes"),
+];
+
+fn if_folder(mode: u32) -> &'static str {
+    if mode & 0o170_000 == 0o040_000 { ", a folder, with all in it" } else { "" }
+}
+
+fn kind(mode: u32) -> &'static str {
+    match mode & 0o170_000 {
+        0o100_000 => "a file",
+        0o040_000 => "a folder",
+        0o120_000 => "a symlink",
+        0o010_000 => "a FIFO",
+        0o140_000 => "a socket",
+        _ => "a device",
+    }
 }
 
 fn act(step: Step) -> &'static str {
@@ -115,6 +175,7 @@ fn act(step: Step) -> &'static str {
         | Step::Dangling
         | Step::Elsewhere
         | Step::DirectoryAgain
+        | Step::ThroughSymlink
         | Step::KillsCopiers => "copy",
     }
 }

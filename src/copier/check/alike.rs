@@ -1,0 +1,103 @@
+//! In what two entries of one type differ, as far as a copy keeps it.
+
+use super::super::data::Unfinished;
+use super::Checker;
+use crate::hash::{Algorithm, Digest, Hasher};
+use crate::ipc::counters::Count;
+use crate::ipc::difference::{Aspect, Aspects};
+use crate::ipc::report::{Fault, Step};
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind, Node, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A name in a folder that is open.
+type Name<'a> = (BorrowedFd<'a>, &'a CStr);
+
+impl Checker<'_> {
+    /// What differs between two entries that are no folders.
+    pub(super) fn differing(
+        &mut self,
+        (from, to): (Name<'_>, Name<'_>),
+        (source, target): (&Stat, &Stat),
+    ) -> Result<Aspects, Fault> {
+        let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
+        let mut aspects = self.attrs.differing(nodes, (source, target))?;
+        let differs = match source.kind() {
+            // One file needs no reading.
+            _ if source.identity() == target.identity() => false,
+            Kind::File if source.size() != target.size() => true,
+            Kind::File => !self.has_same_bytes(from, to)?,
+            Kind::Symlink => {
+                let text = file::read_symlink(from.0, from.1).map_err(Step::ReadSymlink.fault())?;
+                text != file::read_symlink(to.0, to.1).map_err(Step::ReadBack.fault())?
+            }
+            _ => source.device() != target.device(),
+        };
+        aspects.add_if(differs, Aspect::Contents);
+        self.desk.add(Count::Bytes, if source.kind() == Kind::File { source.size() } else { 0 });
+        Ok(aspects)
+    }
+
+    /// What differs between two folders, beside what is in them.
+    pub(super) fn differing_folders(
+        &self,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        stats: (&Stat, &Stat),
+    ) -> Result<Aspects, Fault> {
+        self.attrs.differing((Node::Open(from), Node::Open(to)), stats)
+    }
+
+    fn has_same_bytes(&mut self, from: Name<'_>, to: Name<'_>) -> Result<bool, Fault> {
+        let source = file::open_untouched(from.0, from.1).map_err(Step::OpenSource.fault())?;
+        let target = file::open_untouched(to.0, to.1).map_err(Step::ReadBack.fault())?;
+        // Something else may have taken its place since it was looked at: a device must not be read.
+        let is_file = |file| file::stat_fd(file).is_ok_and(|stat| stat.kind() == Kind::File);
+        if !is_file(source.as_fd()) {
+            return Err(Step::Changed.fault()(Errno::ESTALE));
+        }
+        if !is_file(target.as_fd()) {
+            return Err(Step::ReadBack.fault()(Errno::ESTALE));
+        }
+        loop {
+            let length = file::read(&source, &mut self.theirs).map_err(Step::Read.fault())?;
+            if length == 0 {
+                let rest = file::read(&target, &mut self.ours).map_err(Step::ReadBack.fault())?;
+                return Ok(rest == 0);
+            }
+            if self.desk.is_abandoned() {
+                return Ok(true); // nobody wants to know any more
+            }
+            let mut compared = 0;
+            while compared < length {
+                let read = file::read(&target, &mut self.ours[..length - compared]);
+                let read = read.map_err(Step::ReadBack.fault())?;
+                if read == 0 || self.ours[..read] != self.theirs[compared..compared + read] {
+                    return Ok(false);
+                }
+                compared += read;
+            }
+        }
+    }
+
+    /// The digest of an open file.
+    pub(super) fn digest(
+        &mut self,
+        file: BorrowedFd<'_>,
+        algorithm: Algorithm,
+    ) -> Result<Digest, Unfinished> {
+        let mut hash = Hasher::new(algorithm);
+        loop {
+            if self.desk.is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            match file::read(file.as_fd(), &mut self.ours).map_err(Step::ReadBack.fault())? {
+                0 => return Ok(hash.finalize()),
+                read => {
+                    hash.update(&self.ours[..read]);
+                    self.desk.add(Count::Bytes, read as u64);
+                }
+            }
+        }
+    }
+}

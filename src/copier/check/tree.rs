@@ -1,0 +1,253 @@
+//! Two trees side by side: what is missing, what is extra, and what is compared.
+
+use super::super::dirs::c_name;
+use super::super::reports::ParentGone;
+use super::super::share::Source;
+use super::{Checker, Worker};
+use crate::ipc::counters::Count;
+use crate::ipc::difference::{Aspect, Aspects, Difference};
+use crate::ipc::names::Names;
+use crate::ipc::report::{Fault, News, Step};
+use crate::ipc::ring::MESSAGE_BYTES_MAX;
+use crate::ipc::task::{self, Place, Task};
+use crate::options::Links;
+use crate::sys::Errno;
+use crate::sys::file::{self, Kind, NAME_BYTES_MAX, Stat};
+use crate::sys::listing::Listing;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The longest name in a task, with its kind and its NUL.
+const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
+
+/// A folder on both sides.
+pub(super) type Both = (OwnedFd, OwnedFd);
+
+impl Checker<'_> {
+    /// Compares one thing that the user named.
+    pub(super) fn named(&mut self, number: u32) -> Result<(), ParentGone> {
+        let plan = self.job.plan;
+        let Some(entry) = plan.entries.get(number as usize) else { return Ok(()) };
+        self.go_to(number, b"");
+        self.desk.enter(number, b"");
+        self.desk.add(Count::Found, 1);
+        let dirs = (plan.source_dir(entry), plan.target_dir(entry));
+        let mut children = Names::new();
+        let names = (&*entry.source_name, &*entry.target_name);
+        self.one_name(dirs, names, &mut children)?;
+        self.wait_for(children);
+        Ok(())
+    }
+
+    /// Compares the folder that the walk is at, and all in it.
+    pub(super) fn compare_folder(&mut self) -> Result<(), ParentGone> {
+        let (from, to) = match self.open_both() {
+            Ok(both) => both,
+            Err(fault) => return self.settle_failed(None, fault),
+        };
+        let stats = (file::stat_fd(&from), file::stat_fd(&to));
+        let (Ok(source), Ok(target)) = stats else {
+            return self.settle_failed(None, Step::Stat.fault()(Errno::EIO));
+        };
+        let aspects = self.differing_folders((from.as_fd(), to.as_fd()), (&source, &target));
+        match aspects {
+            Ok(aspects) => self.settle(None, aspects, (source.mode(), target.mode()))?,
+            Err(fault) => return self.settle_failed(None, fault),
+        }
+        if self.is_left_out(&source) {
+            return Ok(());
+        }
+        let mut children = Names::new();
+        let mut listing = self.listing.take().unwrap_or_default();
+        loop {
+            match listing.fill(from.as_fd()) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(errno) => {
+                    self.fail_beside(Step::ReadDirectory.fault()(errno))?;
+                    break;
+                }
+            }
+            let dirs = (from.as_fd(), to.as_fd());
+            self.names(dirs, &mut Source::Listed(&mut listing), &mut children)?;
+            if self.is_stopped() {
+                return Ok(());
+            }
+        }
+        self.find_extra((from.as_fd(), to.as_fd()), &mut listing)?;
+        self.listing = Some(listing);
+        self.wait_for(children);
+        Ok(())
+    }
+
+    /// Compares names that another copier found in a folder too wide for it alone.
+    pub(super) fn compare_names(&mut self, names: &[u8]) -> Result<(), ParentGone> {
+        self.desk.enter(self.entry, &self.path);
+        let (from, to) = match self.open_both() {
+            Ok(both) => both,
+            Err(fault) => {
+                let mut left = names;
+                while let Some((_, name)) = task::next_name(&mut left) {
+                    self.settle_failed(Some(name.to_bytes()), fault)?;
+                }
+                return Ok(());
+            }
+        };
+        let mut children = Names::new();
+        self.names((from.as_fd(), to.as_fd()), &mut Source::Handed(names), &mut children)?;
+        self.wait_for(children);
+        Ok(())
+    }
+
+    fn open_both(&self) -> Result<Both, Fault> {
+        if self.is_passed_over(c"") {
+            return Err(Step::KillsCopiers.fault()(Errno::EIO));
+        }
+        let plan = self.job.plan;
+        let entry = plan.entries.get(self.entry as usize);
+        let entry = entry.ok_or_else(|| Step::ReadDirectory.fault()(Errno::EINVAL))?;
+        let from = file::open_dir_untouched(plan.source_dir(entry), &self.path);
+        let from = from.map_err(Step::ReadDirectory.fault())?;
+        let below = self.path.iter().position(|&byte| byte == b'/').unwrap_or(self.path.len());
+        let target = [entry.target_name.to_bytes(), &self.path[below..]].concat();
+        let to = file::open_dir_untouched(plan.target_dir(entry), &target);
+        Ok((from, to.map_err(Step::OpenTarget.fault())?))
+    }
+
+    /// Whether a folder is on another file system, and so was only made.
+    fn is_left_out(&self, dir: &Stat) -> bool {
+        let plan = self.job.plan;
+        let entry = plan.entries.get(self.entry as usize);
+        plan.wishes.one_file_system && entry.is_some_and(|entry| entry.device != dir.identity().0)
+    }
+
+    fn names(
+        &mut self,
+        dirs: (BorrowedFd<'_>, BorrowedFd<'_>),
+        names: &mut Source<'_>,
+        children: &mut Names,
+    ) -> Result<(), ParentGone> {
+        let listed = matches!(names, Source::Listed(_));
+        while !self.is_stopped() {
+            let Some((_, name)) = names.next() else { break };
+            if listed {
+                self.desk.add(Count::Found, 1);
+            }
+            self.one_name(dirs, (name, name), children)?;
+            self.pause()?;
+            if self.job.is_hungry() && names.is_wide() {
+                self.give_names(dirs, names, children)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over some of the names that are left in a wide folder: at most half, and what fits in a
+    /// slot.
+    fn give_names(
+        &mut self,
+        dirs: (BorrowedFd<'_>, BorrowedFd<'_>),
+        names: &mut Source<'_>,
+        children: &mut Names,
+    ) -> Result<(), ParentGone> {
+        let mut message = std::mem::take(&mut self.message);
+        let place = Place { entry: self.entry, source: &self.path, target: b"", staged: false };
+        Task::Names { place, existed: true, names: b"" }.encode(&mut message);
+        let start = message.len();
+        let listed = matches!(names, Source::Listed(_));
+        let half = names.bytes_left() / 2;
+        while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX && names.bytes_left() > half {
+            let Some((kind, name)) = names.next() else { break };
+            task::put_name(&mut message, kind, name);
+            if listed {
+                self.desk.add(Count::Found, 1);
+            }
+        }
+        if message.len() > start && self.job.ring.try_push(&message).is_err() {
+            self.names(dirs, &mut Source::Handed(&message[start..]), children)?;
+        }
+        self.message = message;
+        Ok(())
+    }
+
+    /// Compares a name in the source with one in the target; what is a folder on both sides is kept.
+    fn one_name(
+        &mut self,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        (name, target_name): (&CStr, &CStr),
+        children: &mut Names,
+    ) -> Result<(), ParentGone> {
+        self.desk.at(name);
+        let shown = Some(name.to_bytes());
+        if self.is_passed_over(name) {
+            return self.settle_failed(shown, Step::KillsCopiers.fault()(Errno::EIO));
+        }
+        let source = match file::stat_at(from, name) {
+            Ok(source) => source,
+            Err(errno) => return self.settle_failed(shown, Step::Stat.fault()(errno)),
+        };
+        let target = match file::stat_at(to, target_name) {
+            Ok(target) => target,
+            Err(Errno::ENOENT) => return self.settle_missing(name.to_bytes(), source.mode()),
+            Err(errno) => return self.settle_failed(shown, Step::LookAtTarget.fault()(errno)),
+        };
+        let modes = (source.mode(), target.mode());
+        if source.type_bits() != target.type_bits() {
+            return self.settle(shown, Aspects::from(Aspect::Type), modes);
+        }
+        if source.kind() == Kind::Directory {
+            return match children.push(1, name) {
+                Ok(()) => Ok(()),
+                Err(_) => self.settle_failed(shown, Step::ReadDirectory.fault()(Errno::ENOMEM)),
+            };
+        }
+        self.tell_twins(name, &source, &target)?;
+        match self.differing(((from, name), (to, target_name)), (&source, &target)) {
+            Ok(aspects) => self.settle(shown, aspects, modes),
+            Err(fault) => self.settle_failed(shown, fault),
+        }
+    }
+
+    /// Tells what has several names, on either side: whether those are the same ones is seen in the
+    /// end.
+    fn tell_twins(&mut self, name: &CStr, source: &Stat, target: &Stat) -> Result<(), ParentGone> {
+        let wanted = self.job.plan.wishes.preserve.links != Links::No;
+        if !wanted || source.links() < 2 && target.links() < 2 {
+            return Ok(());
+        }
+        let news = News::Twins { source: source.identity(), target: target.identity() };
+        self.tell(Some(name.to_bytes()), news)
+    }
+
+    /// Tells of all in the target folder that the source does not have.
+    fn find_extra(
+        &mut self,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        listing: &mut Listing,
+    ) -> Result<(), ParentGone> {
+        loop {
+            match listing.fill(to) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(errno) => {
+                    return self.fail_beside(Step::OpenTarget.fault()(errno));
+                }
+            }
+            while let Some((_, name)) = listing.next_entry() {
+                if file::stat_at(from, name).err() != Some(Errno::ENOENT) {
+                    continue;
+                }
+                let mode = file::stat_at(to, name).map_or(0, |stat| stat.mode());
+                let name: CString = c_name(name.to_bytes());
+                self.tell(Some(name.to_bytes()), News::Differs(Difference::Extra(mode)))?;
+                if self.is_stopped() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
+        !self.job.passed_over.is_empty() && self.job.passed_over.contains(&self.desk.mark_of(name))
+    }
+}
