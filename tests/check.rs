@@ -6,13 +6,13 @@ use common::images::*;
 use common::live::send;
 use common::things::*;
 use common::*;
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM, SIGUSR1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The times of access of all files in both trees, seen without reading one.
 fn accesses(env: &Sandbox) -> String {
@@ -355,6 +355,45 @@ fn a_disk_that_fails_is_named_and_the_rest_compared() {
 }
 
 #[test]
+fn a_comparison_says_where_it_is_and_ends_when_it_is_told_to() {
+    let test = "a_comparison_says_where_it_is_and_ends_when_it_is_told_to";
+    if !tool("strace") {
+        return skip(test, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file big 20M", "text a one"]);
+    env.pcopy(["src", "dst", "--manifest=sums"]).exits(0);
+    fs::write(env.path("dst/a"), "another").unwrap();
+    let big = ["src/big", "dst/big"].map(|file| env.path(file).to_str().unwrap().to_owned());
+    let slow = ["-e", "trace=read", "-e", "inject=read:delay_exit=100000"]; // 80 of each file
+    let slow = [&["-P", &big[0], "-P", &big[1]], &slow[..]].concat();
+    for (line, at) in [
+        (&["-j2", "--check", "-T", "src", "dst"][..], "src/big"),
+        (&["-j2", "--check-manifest", "sums", "dst"], "dst/big"),
+    ] {
+        let mut live = env.launch(env.traced(&slow, line));
+        wait_until("it reads", || {
+            assert!(live.is_running(), "it has ended\n{}", live.said());
+            fs::metadata(env.path("trace")).is_ok_and(|trace| trace.len() > 0)
+        });
+        wait_until("it says that it is at the large file", || {
+            assert!(live.is_running(), "it has ended\n{}", live.said());
+            live.signal(SIGUSR1);
+            std::thread::sleep(Duration::from_millis(50));
+            live.said().contains(&format!("at '{at}'"))
+        });
+        live.signal(SIGTERM);
+        let begun = Instant::now();
+
+        let run = live.end_within(Duration::from_secs(20));
+
+        run.died_by(SIGTERM).stderr_has("interrupted: compared");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        fs::remove_file(env.path("trace")).unwrap();
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused() {
     let env = copied();
     env.tree("other", ["text x 1"]);
@@ -546,4 +585,27 @@ fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
         live.end().exits(6).stdout_is(&said);
     }
     assert!(killed >= 10, "only {killed} were killed");
+}
+
+#[test]
+fn a_file_on_which_copiers_die_is_named_and_the_rest_compared() {
+    if !tool("strace") {
+        return skip("a_file_on_which_copiers_die_is_named", "strace is not installed");
+    }
+    let deep = format!("{}/file", ["a-long-name"; 40].join("/"));
+    let env = Sandbox::new();
+    env.tree("src", [&format!("text {deep} one"), "text a two", "text b three"]);
+    env.pcopy(["src", "dst", "--manifest=sums"]).exits(0);
+    fs::write(env.path("dst/a"), "other").unwrap();
+    let place = env.path("dst").join(&deep);
+    let options =
+        ["-P", place.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:signal=KILL"];
+    for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
+        for jobs in ["-j1", "-j8"] {
+            let run = env.run(env.traced(&options, [&[jobs], line].concat()));
+            run.exits(1).stderr_has("pcopy: passed over '").stderr_has("1 different, 1 failed\n");
+            assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
+            assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
+        }
+    }
 }

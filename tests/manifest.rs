@@ -214,6 +214,41 @@ fn a_file_that_changes_while_it_is_read_is_hashed_as_it_was_read_in_the_end() {
 }
 
 #[test]
+fn a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again() {
+    let test = "a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again";
+    if !in_own_mounts(test) {
+        return;
+    }
+    if !tool("strace") {
+        return skip(test, "strace is not installed");
+    }
+    for (disk, make) in [("xfs", XFS), ("btrfs", BTRFS)] {
+        let env = Sandbox::new();
+        let Some(_mounted) = mounted_or_skip(test, &env, disk, make) else { continue };
+        let (source, target) = (format!("{disk}/src"), format!("{disk}/dst"));
+        env.tree(&source, ["file big 3M"]);
+        let half = env.path(format!("{disk}/.dst.pcopy-partial/big"));
+        // The first call answers late: the clone is there, and nobody has read it.
+        let late = "inject=ioctl:delay_exit=700000:when=1";
+        let options = ["-e", "trace=ioctl", "-e", late];
+        let line = ["-j1", "--hash=sha256", "--manifest=sums", &source, &target];
+        let mut live = env.launch(env.traced(&options, line));
+        wait_until("it is cloned", || {
+            assert!(live.is_running(), "too quick");
+            fs::metadata(&half).is_ok_and(|half| half.len() == 3 << 20)
+        });
+        fs::write(env.path(&source).join("big"), vec![7; 2 << 20]).unwrap();
+
+        live.end().exits(0);
+
+        assert_lists(&env, "sums", "sha256sum", &target);
+        env.assert_same(&source, &target);
+        let calls = fs::read_to_string(env.path("trace")).unwrap();
+        assert!(calls.matches("FICLONE").count() > 1, "{disk}: {calls}");
+    }
+}
+
+#[test]
 fn a_stream_that_becomes_a_file_is_listed() {
     let env = Sandbox::new();
     env.tree("src", ["fifo fifo", "file a 10"]);

@@ -7,6 +7,7 @@ use super::supervise::Supervisor;
 use crate::human;
 use crate::ipc::counters::{Count, Totals};
 use crate::ipc::forecast::{Forecast, Work};
+use crate::plan::Check;
 use crate::quote::{escape, quote};
 use crate::sys::process;
 use std::time::Duration;
@@ -66,13 +67,16 @@ impl Supervisor<'_> {
         let place =
             alive.filter_map(|copier| round.counters.desk(copier.number()).whereabouts()).next();
         let Some(place) = place else { return Vec::new() };
-        let Some(entry) = self.plan.entries.get(place.entry as usize) else { return Vec::new() };
         let mut path = place.dir;
         if !path.is_empty() && !place.name.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(&place.name);
-        entry.show_source(&path)
+        if let Some(Check::Manifest(listed)) = &self.plan.check {
+            return listed.show(&path);
+        }
+        let entry = self.plan.entries.get(place.entry as usize);
+        entry.map(|entry| entry.show_source(&path)).unwrap_or_default()
     }
 
     /// What USR1 asks for.

@@ -20,7 +20,7 @@ impl Checker<'_> {
         &mut self,
         (from, to): (Name<'_>, Name<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Aspects, Fault> {
+    ) -> Result<Aspects, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
         let mut aspects = self.attrs.differing(nodes, (source, target))?;
         let differs = match source.kind() {
@@ -48,16 +48,16 @@ impl Checker<'_> {
         self.attrs.differing((Node::Open(from), Node::Open(to)), stats)
     }
 
-    fn has_same_bytes(&mut self, from: Name<'_>, to: Name<'_>) -> Result<bool, Fault> {
+    fn has_same_bytes(&mut self, from: Name<'_>, to: Name<'_>) -> Result<bool, Unfinished> {
         let source = file::open_untouched(from.0, from.1).map_err(Step::OpenSource.fault())?;
         let target = file::open_untouched(to.0, to.1).map_err(Step::ReadBack.fault())?;
         // Something else may have taken its place since it was looked at: a device must not be read.
         let is_file = |file| file::stat_fd(file).is_ok_and(|stat| stat.kind() == Kind::File);
         if !is_file(source.as_fd()) {
-            return Err(Step::Changed.fault()(Errno::ESTALE));
+            return Err(Step::Changed.fault()(Errno::ESTALE).into());
         }
         if !is_file(target.as_fd()) {
-            return Err(Step::ReadBack.fault()(Errno::ESTALE));
+            return Err(Step::ReadBack.fault()(Errno::ESTALE).into());
         }
         loop {
             let length = file::read(&source, &mut self.theirs).map_err(Step::Read.fault())?;
@@ -66,7 +66,7 @@ impl Checker<'_> {
                 return Ok(rest == 0);
             }
             if self.desk.is_abandoned() {
-                return Ok(true); // nobody wants to know any more
+                return Err(Unfinished::Dropped);
             }
             let mut compared = 0;
             while compared < length {

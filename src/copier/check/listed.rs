@@ -25,11 +25,13 @@ impl Checker<'_> {
         let Some(file) = listed.files.get(number as usize) else {
             return self.folder();
         };
-        self.desk.enter(0, b"");
-        self.desk.at(&c_name(&file.name));
+        let (dir, leaf) = split_last(&file.name);
+        let leaf = c_name(leaf);
+        self.desk.enter(0, dir);
+        self.desk.at(&leaf);
         self.desk.add(Count::Found, 1);
         let name = Some(&file.name[..]);
-        if self.is_passed_over(&c_name(&file.name)) {
+        if self.is_passed_over(&leaf) {
             return self.settle_failed(name, Step::KillsCopiers.fault()(Errno::EIO));
         }
         match self.aspects_of(listed, file) {
