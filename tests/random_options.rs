@@ -4,44 +4,16 @@
 
 mod common;
 use common::chance::runner;
-use common::planted::{Thing, Things, plant};
+use common::planted::{Thing, Things, plant, things};
 use common::*;
 use proptest::prelude::*;
-use proptest::sample::{Index, select, subsequence};
+use proptest::sample::{Index, select};
 use proptest::test_runner::TestCaseError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const PATHS: [&str; 12] =
-    ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f", "g", "g/b", "g/b.~1~"];
-
-const LEADS_TO: [&str; 8] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e"];
-
-/// In a target there are only files and folders: cp writes through symlinks and into FIFOs.
-fn thing(anything: bool) -> impl Strategy<Value = Thing> {
-    // cp cannot write into what may not be written; here it is replaced.
-    let closed = if is_root() { 0o444 } else { 0o604 };
-    let mode = select(vec![0o644_u32, 0o755, 0o600, 0o640, 0o711, closed]);
-    let time = select(vec![100_i64, 200, 300]);
-    (0..if anything { 10 } else { 5 }, 0..40_usize, mode, time, select(LEADS_TO.to_vec())).prop_map(
-        |(kind, bytes, mode, time, to)| match kind {
-            0 | 1 => Thing::Dir { mode: mode | 0o700, time },
-            5 => Thing::Fifo { mode, time },
-            6 | 7 => Thing::Symlink { to, time },
-            8 | 9 => Thing::HardLink { of: bytes },
-            _ => Thing::File { bytes, mode, time },
-        },
-    )
-}
-
-fn things(anything: bool) -> impl Strategy<Value = Things> {
-    let paths = subsequence(PATHS.to_vec(), 0..PATHS.len());
-    (paths, prop::collection::vec(thing(anything), PATHS.len()))
-        .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
-}
 
 /// Whether the end is a matter of chance, or cp does something that nobody would want.
 fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {

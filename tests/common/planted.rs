@@ -1,7 +1,9 @@
 //! Small trees as values, for the tests that grow them at random.
 
-use super::contents;
 use super::things::{chmod, node, set_times};
+use super::{contents, is_root};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,35 @@ pub enum Thing {
 }
 
 pub type Things = BTreeMap<&'static str, Thing>;
+
+const PATHS: [&str; 12] =
+    ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f", "g", "g/b", "g/b.~1~"];
+
+const LEADS_TO: [&str; 8] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e"];
+
+/// In a target there are only files and folders: cp writes through symlinks and into FIFOs.
+fn thing(anything: bool) -> impl Strategy<Value = Thing> {
+    // cp cannot write into what may not be written; here it is replaced.
+    let closed = if is_root() { 0o444 } else { 0o604 };
+    let mode = select(vec![0o644_u32, 0o755, 0o600, 0o640, 0o711, closed]);
+    let time = select(vec![100_i64, 200, 300]);
+    (0..if anything { 10 } else { 5 }, 0..40_usize, mode, time, select(LEADS_TO.to_vec())).prop_map(
+        |(kind, bytes, mode, time, to)| match kind {
+            0 | 1 => Thing::Dir { mode: mode | 0o700, time },
+            5 => Thing::Fifo { mode, time },
+            6 | 7 => Thing::Symlink { to, time },
+            8 | 9 => Thing::HardLink { of: bytes },
+            _ => Thing::File { bytes, mode, time },
+        },
+    )
+}
+
+/// Some of these paths with anything, or only with files and folders.
+pub fn things(anything: bool) -> impl Strategy<Value = Things> {
+    let paths = subsequence(PATHS.to_vec(), 0..PATHS.len());
+    (paths, prop::collection::vec(thing(anything), PATHS.len()))
+        .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
+}
 
 /// Plants what can be: a path below something that is no folder is left out.
 pub fn plant(root: &Path, things: &Things, seed: &[u8]) {
