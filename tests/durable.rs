@@ -75,6 +75,20 @@ fn a_new_folder_in_one_that_stood_there_waits_for_the_disk_too() {
 }
 
 #[test]
+fn a_manifest_is_on_the_disk_before_it_has_its_name() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    let test = "a_manifest_is_on_the_disk_before_it_has_its_name";
+    let arguments = ["--fsync", "--manifest=sums", "src", "dst"];
+    let Some(calls) = traced(&env, test, &[], &arguments) else { return };
+
+    let named = calls.iter().position(|call| call.contains("\"sums\"")).unwrap();
+    let written = |call: &String| call.starts_with("fsync") && call.contains(".sums.pcopy");
+    assert!(calls[..named].iter().any(written), "{calls:#?}");
+    assert!(place(&calls[named..], "fsync") > 0);
+}
+
+#[test]
 fn a_link_that_replaces_a_file_waits_until_what_it_leads_to_is_on_the_disk() {
     let env = Sandbox::new();
     env.tree("src", ["file a/one 3K"]).tree("dst", ["file two 1K"]);

@@ -97,6 +97,11 @@ fn write(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), Cannot
     put_all(plan, files, |bytes| file::write_all(file, bytes).map_err(because("write")))
 }
 
+/// Has the disk take the manifest, or its name, where it is to have all that is done.
+fn write_out(plan: &Plan, what: &OwnedFd) -> Result<(), Cannot> {
+    if plan.wishes.fsync { file::sync(what).map_err(because("write to the disk")) } else { Ok(()) }
+}
+
 /// Opens what is no regular file, to write into it.
 fn stream(path: &Path) -> Result<OwnedFd, Cannot> {
     file::open_to_write(path).map_err(because("open"))
@@ -126,7 +131,9 @@ fn replace(
         return Err(("create", Errno::EBUSY));
     }
     let written = write(plan, files, &file)
+        .and_then(|()| write_out(plan, &file))
         .and_then(|()| file::replace(&dir, &staged, &name).map_err(because("create")))
+        .and_then(|()| write_out(plan, &dir))
         .and_then(|()| file::close(file).map_err(because("write")));
     if written.is_err() && file::unlink(&dir, &staged).is_err() {
         // The first failure is the one to tell.
