@@ -161,3 +161,23 @@ fn each_name_is_told_once() {
         assert_eq!((lines.len(), run.stdout.lines().count()), (8, 8), "{at:?}\n{}", run.story());
     }
 }
+
+#[test]
+fn a_folder_that_is_left_for_the_end_again_and_again_is_no_gain() {
+    if !can_die("a_folder_that_is_left_for_the_end_again_and_again_is_no_gain") {
+        return;
+    }
+    for jobs in ["-j1", "-j2"] {
+        let env = three_files();
+        env.tree("src", ["dir new"]);
+        fs::hard_link(env.path("src/f1"), env.path("src/new/other")).unwrap();
+
+        // Each copier ends when it tells what it has done. So does the parent, but then it is over.
+        let deadly = ["-e", "trace=write", "-e", "inject=write:error=EPIPE:when=1"];
+        let run = env.run(env.traced(&deadly, [jobs, "--inplace", "-T", "src", "dst"]));
+
+        run.exits(16);
+        env.pcopy(["--inplace", "-T", "src", "dst"]).exits(0);
+        env.assert_same("src", "dst");
+    }
+}

@@ -144,8 +144,9 @@ impl Ledger {
         true
     }
 
-    /// Ends a round that will be followed by another, which finds everything anew.
-    pub(super) fn end_round(&mut self, totals: &Totals) {
+    /// Ends a round that will be followed by another, which finds everything anew; returns how many
+    /// entries it has made that no round before it had.
+    pub(super) fn end_round(&mut self, totals: &Totals) -> u64 {
         let new: Vec<LeftDir> = self.late.drain(..).filter(|dir| dir.new).collect();
         self.built.clear();
         self.put_off.clear();
@@ -156,21 +157,26 @@ impl Ledger {
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;
         let again = (new.len() + made.len()) as u64;
-        self.earlier_copied += totals.get(Count::Copied).saturating_sub(again);
+        let once = totals.get(Count::Copied).saturating_sub(again);
+        self.earlier_copied += once;
+        let known = self.told_late.len();
         self.told_late.extend(new.iter().map(|dir| mark((dir.entry, &dir.source[..]))));
         self.told_late.extend(made);
         self.earlier_bytes += totals.get(Count::Bytes);
+        once + (self.told_late.len() - known) as u64 + totals.get(Count::Linked)
     }
 
     /// Ends a round of links, or of what the user has agreed to, that will be followed by another.
-    /// What the copying has left for the end stays, and what was made is found as it is.
-    pub(super) fn end_later_round(&mut self, totals: &Totals, asked: bool) {
+    /// What the copying has left for the end stays, and what was made is found as it is. Returns as
+    /// [`Ledger::end_round`].
+    pub(super) fn end_later_round(&mut self, totals: &Totals, asked: bool) -> u64 {
         if asked {
             self.groups.cut_back(self.before_agreed); // what was put off will be so again
         }
         self.earlier_copied += totals.get(Count::Copied);
         self.earlier_linked += totals.get(Count::Linked);
         self.earlier_bytes += totals.get(Count::Bytes);
+        totals.get(Count::Copied) + totals.get(Count::Linked)
     }
 
     /// Ends a part of the run whose numbers, with those of the parts before, are `whole`.
@@ -235,13 +241,16 @@ mod tests {
         round.set(Count::Copied, 2);
         assert!(ledger.is_untold(PLACE));
         ledger.late.push(LeftDir::at(PLACE, true));
-        ledger.end_round(&round);
+        assert_eq!(ledger.end_round(&round), 2);
 
         assert!(!ledger.is_untold(PLACE));
         assert!(ledger.is_untold(Place { source: b"s/e", ..PLACE }));
         round.set(Count::Copied, 1);
         round.set(Count::Skipped, 1);
         assert_eq!(ledger.sum_up(round).get(Count::Copied), 2);
+
+        ledger.late.push(LeftDir::at(PLACE, true));
+        assert_eq!(ledger.end_round(&round), 0, "nothing was made that had not been before");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::round::{Part, Round, SECOND_PAUSE, START_PAUSE, Stop, TICK};
 use super::screen::Screen;
 use crate::copier::{self, Job};
 use crate::error::Unavailable;
-use crate::ipc::counters::{Count, Totals};
+use crate::ipc::counters::Totals;
 use crate::ipc::forecast::Forecast;
 use crate::ipc::groups::Groups;
 use crate::ipc::task::{Place, Task, split_last};
@@ -190,7 +190,11 @@ impl<'a> Supervisor<'a> {
                 Some(Stop::TargetLost) => return Ok(End::TargetLost),
                 Some(Stop::CopierLost) => {}
             }
-            let made = counted.get(Count::Copied) + counted.get(Count::Linked);
+            let made = match round.part {
+                Part::Copies => self.ledger.end_round(&counted),
+                Part::Agreed => self.ledger.end_later_round(&counted, true),
+                Part::Links => self.ledger.end_later_round(&counted, false),
+            };
             // Where copies do not count as complete, each round makes all again, and only to come
             // farther than before is a gain.
             let farther = counted.settled() > farthest;
@@ -200,11 +204,6 @@ impl<'a> Supervisor<'a> {
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
-            }
-            match round.part {
-                Part::Copies => self.ledger.end_round(&counted),
-                Part::Agreed => self.ledger.end_later_round(&counted, true),
-                Part::Links => self.ledger.end_later_round(&counted, false),
             }
         }
     }
