@@ -181,3 +181,21 @@ fn a_folder_that_is_left_for_the_end_again_and_again_is_no_gain() {
         env.assert_same("src", "dst");
     }
 }
+
+#[test]
+fn a_wait_that_fails_does_not_hold_the_run() {
+    if !can_die("a_wait_that_fails_does_not_hold_the_run") {
+        return;
+    }
+    for error in ["EINTR", "ECHILD"] {
+        for nth in 1..=3 {
+            let env = three_files();
+            let fail = format!("inject=wait4:error={error}:when={nth}");
+
+            let run = env.run(env.traced(&["-e", "trace=wait4", "-e", &fail], ["src", "new"]));
+
+            run.exits(0);
+            env.assert_same("src", "new");
+        }
+    }
+}

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How much is read from a pipe at a time, in bytes: what a pipe holds.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
+/// The exit status of a copier whose own nobody knows.
+const UNKNOWN: i32 = -1;
+
 /// The copiers of one round.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -139,13 +142,15 @@ impl Copier {
         if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
     }
 
-    /// Reaps it if it has ended; true the one time that it does.
+    /// Reaps it if it has ended; true the one time that it does. One that the kernel does not know
+    /// as our child any more has ended, too, or all would wait for it.
     pub(super) fn reap(&mut self) -> Result<bool> {
         if !self.is_alive() {
             return Ok(false);
         }
-        self.death = process::reap(self.pid)?;
-        Ok(!self.is_alive())
+        let ended = process::reap(self.pid);
+        self.death = ended.unwrap_or(Some(Death::Exited(UNKNOWN)));
+        ended.map(|_| !self.is_alive())
     }
 
     /// Waits for its end.

@@ -110,10 +110,12 @@ pub fn exit(status: i32) -> ! {
 
 /// How `pid`, a child, ended, if it has; never waits.
 pub fn reap(pid: Pid) -> Result<Option<Death>> {
-    match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-        Ok(status) => Ok(death(status)),
-        Err(Errno::EINTR) => Ok(None),
-        Err(errno) => Err(errno),
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(status) => return Ok(death(status)),
+            Err(Errno::EINTR) => {} // nobody looks again before another child ends
+            Err(errno) => return Err(errno),
+        }
     }
 }
 
