@@ -514,3 +514,23 @@ fn one_source_inside_another_is_copied_twice() {
     env.assert_same("src", "dst/src");
     env.assert_same("src/sub", "dst/sub");
 }
+
+#[test]
+fn nothing_is_staged_beside_a_folder_that_cannot_be_looked_at() {
+    if !tool("strace") {
+        return skip("nothing_is_staged_beside_a_folder_that_cannot_be_looked_at", "no strace");
+    }
+    let mut refused = 0;
+    for nth in 1..=4 {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 1K"]).tree("dst", ["file b 1K"]);
+        let fail = format!("inject=newfstatat:error=EIO:when={nth}");
+        let options = ["-P", "dst", "-e", "trace=newfstatat", "-e", &fail];
+
+        let run = env.run(env.traced(&options, ["-T", "src", "dst"]));
+
+        refused += usize::from(run.status.code() == Some(3));
+        env.assert_nothing_staged();
+    }
+    assert!(refused > 0, "no look at the target failed");
+}

@@ -77,6 +77,10 @@ impl Claim {
                 (entry.target_name.clone(), false)
             }
             Ok(_) => return Ok(()), // in the way: that is this entry's failure, later
+            // What cannot be seen may be there, and then what is staged would be nobody's.
+            Err(errno) if errno != Errno::ENOENT => {
+                return if plan.wishes.manner == Manner::Cp { Ok(()) } else { Err(cannot(errno)) };
+            }
             Err(_) if plan.wishes.in_place => {
                 match file::make_dir(parent, &entry.target_name, 0o700) {
                     Ok(()) => (entry.target_name.clone(), true),
