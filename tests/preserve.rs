@@ -564,3 +564,23 @@ fn bits_that_are_not_the_sources_are_right_before_the_times_are() {
     assert_eq!(calls.len(), 2, "{trace}");
     assert!(calls[0].contains("fchmod(") && calls[1].contains("utimensat("), "{trace}");
 }
+
+#[test]
+fn attributes_that_never_fit_are_a_failure_and_not_the_end_of_memory() {
+    if !tool("strace") {
+        return skip("attributes_that_never_fit_are_a_failure", "strace is not installed");
+    }
+    for call in ["flistxattr", "fgetxattr"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 1K"]);
+        if xattr::set(env.path("src/a"), "user.name", b"value").is_err() {
+            return skip("attributes_that_never_fit_are_a_failure", "no attributes here");
+        }
+        let fail = format!("inject={call}:error=ERANGE");
+
+        let traced = ["-e", "trace=flistxattr,fgetxattr", "-e", &fail];
+        let run = env.run(env.traced(&traced, ["-a", "src", "dst"]));
+
+        run.exits(1).stderr_has("Numerical result out of range");
+    }
+}

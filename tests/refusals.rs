@@ -534,3 +534,15 @@ fn nothing_is_staged_beside_a_folder_that_cannot_be_looked_at() {
     }
     assert!(refused > 0, "no look at the target failed");
 }
+
+#[test]
+fn a_folder_that_is_always_to_be_tried_again_is_a_failure_in_the_end() {
+    if !tool("strace") {
+        return skip("a_folder_that_is_always_to_be_tried_again_is_a_failure", "no strace");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a/b/c/d/e/f/g 1K"]);
+    let options = ["-e", "trace=openat2", "-e", "inject=openat2:error=EAGAIN"];
+
+    env.run(env.traced(&options, ["src", "dst"])).exits(1).stderr_has("temporarily unavailable");
+}

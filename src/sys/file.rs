@@ -238,6 +238,9 @@ fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// How often a path is tried while others rename; who says the same more often means something else.
+const TRIES_MAX: u32 = 1000;
+
 fn open_piece(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
     let how = OpenHow::new().flags(flags).resolve(
@@ -245,10 +248,12 @@ fn open_piece(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd
             | ResolveFlag::RESOLVE_NO_SYMLINKS
             | ResolveFlag::RESOLVE_NO_MAGICLINKS,
     );
+    let mut tries = 0;
     loop {
+        tries += 1;
         match fcntl::openat2(base, path, how) {
             // A rename somewhere on the system while ".." was looked at; openat2(2) says try again.
-            Err(Errno::EAGAIN) => {}
+            Err(Errno::EAGAIN) if tries < TRIES_MAX => {}
             // Linux before 5.6, or a sandbox that does not know the call.
             Err(Errno::ENOSYS | Errno::EPERM) => return open_by_component(base, path, flags),
             result => return result,

@@ -136,6 +136,8 @@ impl Node<'_> {
 fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) -> Result<()> {
     /// Enough for nearly all, so that one call suffices.
     const FIRST_BYTES: usize = 1024;
+    /// More than the kernel hands out, 64 KiB: who still says that it does not fit says so for ever.
+    const MOST_BYTES: usize = 1024 * 1024;
     buffer.resize(buffer.capacity().max(FIRST_BYTES), 0);
     loop {
         match call(buffer.as_mut_ptr(), buffer.len()) {
@@ -143,8 +145,8 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
                 buffer.truncate(size);
                 return Ok(());
             }
-            // It is larger, or has grown; the kernel's own limit is 64 KiB.
-            Err(Errno::ERANGE) => buffer.resize(buffer.len() * 4, 0),
+            // It is larger, or has grown.
+            Err(Errno::ERANGE) if buffer.len() < MOST_BYTES => buffer.resize(buffer.len() * 4, 0),
             Err(errno) => {
                 buffer.clear();
                 return Err(errno);
