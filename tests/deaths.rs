@@ -199,3 +199,16 @@ fn a_wait_that_fails_does_not_hold_the_run() {
         }
     }
 }
+
+#[test]
+fn copying_all_again_and_again_in_the_manner_of_cp_is_no_gain() {
+    if !can_die("copying_all_again_and_again_in_the_manner_of_cp_is_no_gain") {
+        return;
+    }
+    let env = three_files();
+
+    // After the files it is the folder that gets its bits, and that cannot be passed over.
+    let run = dying(&env, "cp", ("fchmod", 1), &["-a", "-T", "src", "new"]);
+
+    run.exits(1).stderr_has("copiers kept dying");
+}

@@ -18,7 +18,7 @@ use crate::ipc::counters::Totals;
 use crate::ipc::forecast::Forecast;
 use crate::ipc::groups::Groups;
 use crate::ipc::task::{Place, Task, split_last};
-use crate::options::{Manner, Way};
+use crate::options::{Manner, Update, Way};
 use crate::outcome::{Compared, End, Outcome};
 use crate::plan::{Note, NoteKind, Plan};
 use crate::sys::file;
@@ -199,7 +199,10 @@ impl<'a> Supervisor<'a> {
             // farther than before is a gain.
             let farther = counted.settled() > farthest;
             farthest = farthest.max(counted.settled());
-            let lasts = self.plan.wishes.way != Way::AttributesOnly && self.plan.check.is_none();
+            let wishes = &self.plan.wishes;
+            let lasts = wishes.way != Way::AttributesOnly
+                && wishes.update != Update::All
+                && self.plan.check.is_none();
             let gained = if lasts { made > 0 } else { farther } || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
