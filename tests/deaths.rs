@@ -212,3 +212,20 @@ fn copying_all_again_and_again_in_the_manner_of_cp_is_no_gain() {
 
     run.exits(1).stderr_has("copiers kept dying");
 }
+
+#[test]
+fn a_folder_that_is_made_again_each_time_does_not_keep_the_run_going() {
+    if !can_die("a_folder_that_is_made_again_each_time_does_not_keep_the_run_going") {
+        return;
+    }
+    for nth in 6..=9 {
+        let env = three_files();
+        env.tree("src", ["file d/e/f 10", "file n/m/f 10", "file r/f 10"]);
+
+        let run = dying(&env, "pcopy", ("getdents64", nth), &["-j1", "-T", "src", "new"]);
+
+        assert!(matches!(run.status.code(), Some(0 | 1 | 16)), "{}", run.story());
+        env.pcopy(["-T", "src", "new"]).exits(0);
+        env.assert_same("src", "new");
+    }
+}

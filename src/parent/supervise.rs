@@ -34,6 +34,11 @@ use std::time::{Duration, Instant};
 /// Rounds in a row that may end early without a gain. A file that kills its copiers costs three.
 const FRUITLESS_ROUNDS_MAX: u32 = 16;
 
+/// Rounds in a row that may make something and yet come no farther than one before them. Copiers may
+/// go another way each time; but a folder that was removed with what failed in it is made again each
+/// time, too, and that must not go on for ever.
+const STANDING_ROUNDS_MAX: u32 = 256;
+
 /// A run as the parent sees it.
 pub(super) struct Supervisor<'a> {
     pub(super) plan: &'a Plan,
@@ -170,7 +175,7 @@ impl<'a> Supervisor<'a> {
 
     /// Works in rounds; each begins with the whole task and passes over what is complete.
     pub(super) fn rounds(&mut self, whole: Task<'_>) -> Result<End, Unavailable> {
-        let (mut fruitless, mut farthest) = (0, 0);
+        let (mut fruitless, mut standing, mut farthest) = (0, 0, 0);
         let mut is_first = true;
         loop {
             let mut round = Round::begin(self.plan, whole, &self.ledger.earlier)?;
@@ -205,7 +210,8 @@ impl<'a> Supervisor<'a> {
                 && self.plan.check.is_none();
             let gained = if lasts { made > 0 } else { farther } || round.passed_over;
             fruitless = if gained { 0 } else { fruitless + 1 };
-            if fruitless >= FRUITLESS_ROUNDS_MAX {
+            standing = if farther || round.passed_over { 0 } else { standing + 1 };
+            if fruitless >= FRUITLESS_ROUNDS_MAX || standing >= STANDING_ROUNDS_MAX {
                 return Ok(End::CopiersDied);
             }
         }
