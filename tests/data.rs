@@ -588,3 +588,22 @@ fn rights_that_change_while_a_file_is_read_are_those_of_the_copy() {
     assert_eq!(code, 0);
     assert_eq!(mode_of(env.path("dst/big")), 0o600);
 }
+
+#[test]
+fn a_file_that_ends_before_its_size_is_named_and_copied_by_the_next_run() {
+    if !tool("strace") {
+        return skip("a_file_that_ends_before_its_size_is_named", "strace is not installed");
+    }
+    for kilobytes in [1, 300, 900] {
+        let env = Sandbox::new();
+        env.tree("src", [format!("file f {kilobytes}K").as_str()]);
+        let file = env.path("src/f");
+        let ends = ["-P", file.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:retval=0"];
+
+        let run = env.run(env.traced(&ends, ["--reflink=never", "src", "dst"]));
+
+        run.exits(24).stderr_has("'src/f' changed while it was read");
+        env.pcopy(["-T", "src", "dst"]).exits(0);
+        env.assert_same("src", "dst");
+    }
+}

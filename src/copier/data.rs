@@ -198,7 +198,7 @@ impl<'a> Transfer<'a> {
             return Ok(Some(*stat));
         }
         let now = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
-        if is_unchanged(stat, &now) {
+        if self.is_steady(stat, &now) {
             return Ok(Some(*stat)); // with the time of access before this one
         }
         if bytes::go_to(self.source, 0).is_err() {
@@ -207,7 +207,16 @@ impl<'a> Transfer<'a> {
         self.start_over()?;
         self.copy(&now)?;
         let again = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
-        Ok(is_unchanged(&now, &again).then_some(now))
+        Ok(self.is_steady(&now, &again).then_some(now))
+    }
+
+    /// Whether a source was the same all the time, and did not end before its size.
+    ///
+    /// A network disk may still tell the old size of a file that was cut off elsewhere. Files in
+    /// /sys always claim more bytes than they have; they lie on no disk.
+    fn is_steady(&self, before: &Stat, now: &Stat) -> bool {
+        let is_all = self.position >= before.size() || before.allocated() == 0;
+        is_all && is_unchanged(before, now)
     }
 
     /// Copies bytes until there are no more, where one of the two is no file: it has no size, and
@@ -495,7 +504,6 @@ impl<'a> Transfer<'a> {
 
 /// Whether nobody touched the source between two looks at it.
 ///
-/// Files in /sys claim more bytes than they have, so it is not the number of bytes read that tells.
 /// The time of the last change cannot be set back, as that of the last write can.
 fn is_unchanged(before: &Stat, now: &Stat) -> bool {
     now.size() == before.size()
