@@ -1,0 +1,377 @@
+//! The system calls that pcopy makes, how each can fail, and a run in which one of them does.
+
+use crate::checker::{Ending, Excuse, run};
+use crate::world::{Line, World};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+
+/// What some calls can fail with; any other call can fail with [`ANY`].
+const ERRNOS: [(&[&str], &[&str]); 23] = [
+    (
+        &["openat", "openat2"],
+        &[
+            "EACCES",
+            "EPERM",
+            "EMFILE",
+            "ENFILE",
+            "ENOENT",
+            "ESTALE",
+            "ELOOP",
+            "ENOTDIR",
+            "EIO",
+            "ENOMEM",
+            "EINTR",
+            "ENOSPC",
+            "EDQUOT",
+            "EROFS",
+            "EEXIST",
+            "ENXIO",
+            "EAGAIN",
+            "ENOSYS",
+            "ENAMETOOLONG",
+            "EFBIG",
+            "EBUSY",
+            "ETXTBSY",
+            "EINVAL",
+            "EXDEV",
+        ],
+    ),
+    (&["read", "pread64", "getdents64"], &["EIO", "EINTR", "EISDIR", "ESTALE", "ENOMEM", "ENOENT"]),
+    (
+        &["write", "pwrite64"],
+        &["ENOSPC", "EDQUOT", "EIO", "EINTR", "EFBIG", "EPERM", "EROFS", "ENOMEM", "ESTALE"],
+    ),
+    (
+        &["copy_file_range"],
+        &[
+            "EXDEV",
+            "EINVAL",
+            "EOPNOTSUPP",
+            "ENOSYS",
+            "EIO",
+            "ENOSPC",
+            "EDQUOT",
+            "EINTR",
+            "EPERM",
+            "EFBIG",
+            "ENOMEM",
+            "ETXTBSY",
+            "EBADF",
+            "EOVERFLOW",
+        ],
+    ),
+    (&["ioctl"], &["EOPNOTSUPP", "EXDEV", "EINVAL", "ENOTTY", "EIO", "ENOSPC", "EPERM", "EINTR"]),
+    (&["close"], &["EIO", "EINTR", "ENOSPC", "EDQUOT"]),
+    (
+        &["mkdirat", "mknodat", "symlinkat"],
+        &[
+            "EEXIST",
+            "ENOSPC",
+            "EDQUOT",
+            "EROFS",
+            "EACCES",
+            "EPERM",
+            "EMLINK",
+            "ENAMETOOLONG",
+            "ENOENT",
+            "EIO",
+            "ENOMEM",
+            "EINTR",
+            "EOPNOTSUPP",
+            "ESTALE",
+            "EINVAL",
+        ],
+    ),
+    (
+        &["linkat"],
+        &[
+            "EEXIST",
+            "EMLINK",
+            "EXDEV",
+            "EPERM",
+            "ENOSPC",
+            "EDQUOT",
+            "EROFS",
+            "EACCES",
+            "ENOENT",
+            "EIO",
+            "ENOMEM",
+            "EINTR",
+            "EOPNOTSUPP",
+            "ESTALE",
+        ],
+    ),
+    (
+        &["renameat", "renameat2"],
+        &[
+            "EEXIST",
+            "ENOENT",
+            "EXDEV",
+            "EINVAL",
+            "ENOSYS",
+            "EACCES",
+            "EPERM",
+            "EBUSY",
+            "EROFS",
+            "ENOSPC",
+            "EDQUOT",
+            "EIO",
+            "EISDIR",
+            "ENOTDIR",
+            "ENOTEMPTY",
+            "EMLINK",
+            "EINTR",
+            "ENOMEM",
+        ],
+    ),
+    (
+        &["unlinkat"],
+        &["ENOENT", "EACCES", "EPERM", "EBUSY", "EROFS", "EIO", "EISDIR", "ENOTEMPTY", "EINTR"],
+    ),
+    (
+        &["fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat", "utimensat"],
+        &[
+            "EPERM",
+            "EACCES",
+            "EROFS",
+            "EIO",
+            "EDQUOT",
+            "ENOSPC",
+            "EINVAL",
+            "EOPNOTSUPP",
+            "EINTR",
+            "ENOENT",
+        ],
+    ),
+    (
+        &["ftruncate", "fallocate"],
+        &["EFBIG", "EIO", "EINTR", "EPERM", "ENOSPC", "EDQUOT", "EINVAL", "EROFS"],
+    ),
+    // ENXIO is no failure: it says that only a hole is left, which nobody can know better.
+    (&["lseek"], &["EINVAL", "EIO", "EOVERFLOW", "ESPIPE", "EINTR"]),
+    (
+        &["newfstatat", "fstat", "statx", "faccessat2", "access", "readlinkat", "readlink"],
+        &["ENOENT", "EACCES", "EIO", "ESTALE", "ENOMEM", "ELOOP", "ENOTDIR", "EINTR", "EINVAL"],
+    ),
+    (
+        &["fgetxattr", "getxattr", "lgetxattr", "flistxattr", "listxattr", "llistxattr"],
+        &["EOPNOTSUPP", "ENODATA", "ERANGE", "EACCES", "EPERM", "EIO", "ENOMEM", "E2BIG", "EINTR"],
+    ),
+    (
+        &["fsetxattr", "setxattr", "lsetxattr", "fremovexattr", "lremovexattr", "removexattr"],
+        &[
+            "EOPNOTSUPP",
+            "EPERM",
+            "EACCES",
+            "ENOSPC",
+            "EDQUOT",
+            "ERANGE",
+            "E2BIG",
+            "EIO",
+            "EROFS",
+            "EINTR",
+            "ENODATA",
+            "EINVAL",
+        ],
+    ),
+    (&["flock"], &["EAGAIN", "EINTR", "ENOLCK", "EBADF", "EINVAL", "EOPNOTSUPP"]),
+    (&["clone", "clone3", "fork", "vfork"], &["EAGAIN", "ENOMEM", "ENOSYS"]),
+    (
+        &["mmap", "munmap", "mprotect", "mremap", "memfd_create", "pipe2", "signalfd4"],
+        &["ENOMEM", "EMFILE", "ENFILE", "EINVAL", "EAGAIN"],
+    ),
+    (&["wait4", "waitid"], &["EINTR", "ECHILD"]),
+    (&["poll", "ppoll"], &["EINTR", "EAGAIN", "ENOMEM", "EINVAL"]),
+    (&["futex"], &["EINTR", "EAGAIN", "ETIMEDOUT"]),
+    (&["getrandom"], &["EINTR", "ENOSYS", "EPERM"]),
+];
+
+/// What a call that stands in no table is tried with, so that none is left out.
+const ANY: &[&str] = &["EIO", "EINTR", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
+
+/// Calls that cannot fail, those that end a process or begin a program, and `brk`, whose failure is
+/// told in a way of its own, which strace cannot imitate.
+const NEVER: [&str; 18] = [
+    "brk",
+    "execve",
+    "exit",
+    "exit_group",
+    "rt_sigreturn",
+    "restart_syscall",
+    "getpid",
+    "gettid",
+    "getppid",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
+    "umask",
+    "arch_prctl",
+    "set_tid_address",
+    "set_robust_list",
+    "rseq",
+];
+
+pub(crate) fn errnos(call: &str) -> &'static [&'static str] {
+    ERRNOS.iter().find(|(calls, _)| calls.contains(&call)).map_or(ANY, |(_, errnos)| errnos)
+}
+
+/// Which calls are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Scope {
+    /// Each, from the first of the loader on.
+    All,
+    /// Those that concern a path of the trees: pcopy's own, among them the first that a copier makes.
+    Trees,
+}
+
+impl Scope {
+    /// strace's words for it: every path of the trees, and every bare name.
+    fn options(self, world: &World) -> Vec<String> {
+        if self == Self::All {
+            return Vec::new();
+        }
+        let root = world.env.path("").canonicalize().unwrap();
+        let mut paths = BTreeSet::from([root.clone()]);
+        for path in world.source.keys().chain(world.old.keys()) {
+            for place in ["src", "dst", ".dst.pcopy-partial"] {
+                paths.insert(root.join(place).join(path));
+                let name = path.file_name().unwrap_or(place.as_ref()).to_str().unwrap();
+                paths.extend([name.into(), format!(".{name}.pcopy-partial").into()]);
+            }
+        }
+        paths.extend([".", ".."].map(Into::into));
+        paths.iter().flat_map(|path| ["-P".to_owned(), path.to_str().unwrap().to_owned()]).collect()
+    }
+}
+
+/// strace, writing into `trace` of the sandbox what it did with these calls.
+///
+/// Its `when=N` counts for each process by itself: the parent's N-th call fails, and each copier's
+/// N-th. So with several copiers several faults come together.
+pub(crate) fn strace(world: &World, scope: Scope, options: &[&str]) -> Vec<String> {
+    let log = world.env.path("trace");
+    let quiet = "--quiet=attach,personality,path-resolution";
+    let mut words: Vec<String> = ["strace", "-f", quiet, "-s0", "-o"].map(str::to_owned).into();
+    words.push(log.to_str().unwrap().to_owned());
+    words.extend(options.iter().map(|&word| word.to_owned()));
+    words.extend(scope.options(world));
+    words
+}
+
+/// How often each call is made by whoever makes it most often, in an undisturbed run.
+pub(crate) fn counted(line: Line, jobs: u16, scope: Scope) -> BTreeMap<String, usize> {
+    let world = World::new(line);
+    let ending = run(world.command(&strace(&world, scope, &["-e", "trace=all"]), jobs));
+    assert!(ending.status.is_some_and(|status| status.success()), "{}", ending.stderr);
+    count(&fs::read_to_string(world.env.path("trace")).unwrap(), scope)
+}
+
+fn count(log: &str, scope: Scope) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for line in log.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else { continue };
+        let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
+        let is_name = call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        // strace leaves out what it makes fail, and a pipe that stays open never comes to its end.
+        let is_pipe = call == "close" && scope == Scope::All;
+        if is_name && !NEVER.contains(&call) && !is_pipe {
+            *counts.entry((pid, call)).or_default() += 1;
+        }
+    }
+    let mut most = BTreeMap::new();
+    for ((_, call), number) in counts {
+        let known = most.entry(call.to_owned()).or_insert(0);
+        *known = number.max(*known);
+    }
+    most
+}
+
+/// The calls that are made before the program comes to its own, by loader and language.
+pub(crate) fn before_main() -> BTreeMap<String, usize> {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-s0", "-o"]).arg(log.path()).arg(crate::common::PCOPY);
+    let output = command.arg("--version").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    count(&fs::read_to_string(log.path()).unwrap(), Scope::All)
+}
+
+/// One fault, as strace can do it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) line: Line,
+    pub(crate) jobs: u16,
+    pub(crate) scope: Scope,
+    pub(crate) call: String,
+    /// `error=EIO`, `retval=0`, `signal=KILL`.
+    pub(crate) effect: String,
+    /// From which call on it comes.
+    pub(crate) nth: usize,
+    /// After how many further calls it comes again, if it does.
+    pub(crate) step: Option<usize>,
+}
+
+/// How a run with a fault in it ended.
+pub(crate) struct Damaged {
+    pub(crate) ending: Ending,
+    /// How often the fault came.
+    pub(crate) hits: usize,
+    pub(crate) excuse: Excuse,
+    /// The first times that it came, for messages.
+    pub(crate) shown: String,
+}
+
+impl Fault {
+    /// Does it to a run.
+    pub(crate) fn happen(&self, world: &World, before_main: &BTreeMap<String, usize>) -> Damaged {
+        let Self { call, effect, nth, .. } = self;
+        let step = match self.step {
+            None => String::new(),
+            Some(1) => "+".to_owned(),
+            Some(step) => format!("+{step}"),
+        };
+        let (trace, inject) =
+            (format!("trace={call}"), format!("inject={call}:{effect}:when={nth}{step}"));
+        let mut words = strace(world, self.scope, &["-e", &trace, "-e", &inject]);
+        if !effect.starts_with("signal") {
+            words.insert(1, "--seccomp-bpf".to_owned()); // quicker, but no signal gets through
+        }
+        let ending = run(world.command(&words, self.jobs));
+        let log = fs::read_to_string(world.env.path("trace")).unwrap_or_default();
+        let is_hit =
+            |line: &&str| line.contains("(INJECTED)") || line.contains("killed by SIGKILL");
+        let hits = log.lines().filter(is_hit).count();
+        let shown: Vec<_> = log.lines().filter(is_hit).take(4).collect();
+        let excuse = self.excuse(&log, hits, before_main);
+        Damaged { ending, hits, excuse, shown: shown.join("\n") }
+    }
+
+    /// What it excuses.
+    fn excuse(&self, log: &str, hits: usize, before_main: &BTreeMap<String, usize>) -> Excuse {
+        let (call, effect) = (self.call.as_str(), self.effect.as_str());
+        let is_loaders = before_main.get(call).is_some_and(|&count| self.nth <= count);
+        let is_memory = matches!(call, "mmap" | "mremap" | "munmap" | "mprotect");
+        let is_mute = |line: &str| line.contains("write(2") && line.contains("INJECTED");
+        Excuse {
+            signals: match effect {
+                "signal=KILL" => &[libc::SIGKILL],
+                _ if is_memory => &[libc::SIGABRT],
+                _ => &[],
+            },
+            mute: log.lines().any(is_mute),
+            stillborn: self.scope == Scope::All && is_loaders,
+            half: true,
+            again: hits > 1,
+            unseen: call.contains("stat") && effect == "error=ENOENT",
+            bare: is_silent(call, effect.trim_start_matches("error=")),
+        }
+    }
+}
+
+/// Whether what fails is kept only where it can be, and cp says no word of it either.
+fn is_silent(call: &str, errno: &str) -> bool {
+    call.contains("xattr") && matches!(errno, "EOPNOTSUPP" | "ENODATA" | "EPERM" | "EACCES")
+        || call == "linkat" // a copy that says so takes the place of a link
+}

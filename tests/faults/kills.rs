@@ -1,0 +1,100 @@
+//! Processes killed, stopped and starved at moments that nobody chose.
+
+use crate::checker::{Ending, Excuse, finish, wrongs};
+use crate::common::chance::Dice;
+use crate::common::children_of;
+use crate::common::live::send;
+use crate::crowd;
+use crate::world::{LINES, Line, World};
+use nix::sys::signal::Signal::{self, SIGCONT, SIGKILL, SIGSTOP};
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// Who is hit.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Victim {
+    Copier,
+    Parent,
+    /// All of the run, as `kill -9 -PGID` does.
+    Group,
+    /// A copier that is stopped first, and the parent that goes on meanwhile.
+    Stopped,
+    /// All of it stops and goes on, again and again.
+    Halted,
+}
+
+/// A run, and when what is done to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kill {
+    line: Line,
+    jobs: u16,
+    victim: Victim,
+    after: Duration,
+}
+
+/// As many as this, by chance.
+pub(crate) fn by_chance(count: usize, victims: &[Victim], dice: &mut Dice) -> Vec<Kill> {
+    let kill = |_| Kill {
+        line: LINES[dice.below(LINES.len())],
+        jobs: [1, 2, 8][dice.below(3)],
+        victim: victims[dice.below(victims.len())],
+        after: dice.moment(Duration::from_millis(7)), // what most of them take
+    };
+    (0..count).map(kill).collect()
+}
+
+/// Does it; says what is wrong, and whether somebody was hit.
+pub(crate) fn survives(kill: &Kill) -> (String, bool) {
+    let world = World::new(kill.line);
+    let mut command = world.command(&[], kill.jobs);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(kill.after);
+    let hit = strike(&mut child, kill.victim);
+    let ending: Ending = finish(child);
+    let killed: &[i32] = match kill.victim {
+        Victim::Copier | Victim::Stopped | Victim::Halted => &[],
+        Victim::Parent | Victim::Group => &[libc::SIGKILL],
+    };
+    let excuse =
+        Excuse { signals: killed, mute: true, half: true, again: true, ..Excuse::default() };
+    let wrong = wrongs(&world, &ending, excuse);
+    (if wrong.is_empty() { wrong } else { format!("{kill:?}\n{wrong}") }, hit)
+}
+
+fn strike(child: &mut Child, victim: Victim) -> bool {
+    let pid = child.id();
+    let running = child.try_wait().unwrap().is_none();
+    let group = |signal: Signal| {
+        let _: nix::Result<()> = killpg(Pid::from_raw(pid.cast_signed()), signal);
+    };
+    let copiers = children_of(pid);
+    match victim {
+        Victim::Copier => copiers.iter().take(1).for_each(|&copier| send(copier, SIGKILL)),
+        Victim::Stopped => {
+            copiers.iter().for_each(|&copier| send(copier, SIGSTOP));
+            std::thread::sleep(Duration::from_millis(2));
+            copiers.iter().take(1).for_each(|&copier| send(copier, SIGKILL));
+            group(SIGCONT);
+        }
+        Victim::Halted => {
+            for _ in 0..3 {
+                group(SIGSTOP);
+                group(SIGCONT);
+            }
+        }
+        Victim::Parent if running => send(pid, SIGKILL),
+        Victim::Group if running => group(SIGKILL),
+        Victim::Parent | Victim::Group => {}
+    }
+    running && (!copiers.is_empty() || matches!(victim, Victim::Parent | Victim::Group))
+}
+
+/// Does all of them; fails if anything is wrong after one, or if too few hit anybody.
+#[track_caller]
+pub(crate) fn all_survive(what: &str, kills: &[Kill], seconds: usize) {
+    let limit = Duration::from_secs(seconds as u64);
+    let (done, hit) = crowd::all(what, kills, limit, survives);
+    assert!(done > 0 && hit * 4 > done, "only {hit} of {done} kills hit");
+}

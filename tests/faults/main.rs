@@ -1,0 +1,178 @@
+//! Faults: whatever goes wrong while pcopy runs, nothing is lost, nothing is half, and it is told.
+//!
+//! After each fault an undisturbed run of the same line must complete the copy; `checker.rs` has what is
+//! always true. The short form takes a sample, chosen by a seed that is printed (`PCOPY_SEED`);
+//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all.
+
+mod calls;
+mod checker;
+#[path = "../common/mod.rs"]
+mod common;
+mod crowd;
+mod kills;
+mod tree;
+mod world;
+
+use calls::{Fault, Scope, before_main, counted, errnos};
+use checker::wrongs;
+use common::chance::Dice;
+use common::{skip, tool};
+use kills::Victim;
+use std::collections::HashMap;
+use std::time::Duration;
+use world::{LINES, World};
+
+/// Whether all is to be tried, not a sample.
+fn is_long() -> bool {
+    std::env::var_os("PCOPY_FAULTS").is_some_and(|form| form == "long")
+}
+
+/// A number for the short form, and one for the long.
+fn short_or_long(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+/// All faults of one call each that `effects` knows for it, each at every place where it can come.
+fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fault> {
+    let mut all = Vec::new();
+    for line in LINES {
+        for jobs in [1, 2] {
+            for scope in [Scope::All, Scope::Trees] {
+                for (call, most) in counted(line, jobs, scope) {
+                    for effect in effects(&call) {
+                        let fault = |nth| {
+                            let (call, effect) = (call.clone(), effect.clone());
+                            Fault { line, jobs, scope, call, effect, nth, step }
+                        };
+                        all.extend((1..=most).map(fault));
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Of each call and effect as many as this, in the order of chance.
+fn sample(mut faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
+    for place in (1..faults.len()).rev() {
+        faults.swap(place, dice.below(place + 1));
+    }
+    let mut taken = HashMap::new();
+    faults.retain(|fault| {
+        let number = taken.entry((fault.call.clone(), fault.effect.clone())).or_insert(0);
+        *number += 1;
+        *number <= each
+    });
+    faults
+}
+
+/// Does all of these to a run each; fails if anything is wrong after one, or if they did not come.
+#[track_caller]
+fn survives(what: &str, cases: &[Fault], seconds: usize) {
+    let loaders = before_main();
+    let limit = Duration::from_secs(seconds as u64);
+    let (done, hit) = crowd::all(what, cases, limit, |fault| {
+        let world = World::new(fault.line);
+        let damaged = fault.happen(&world, &loaders);
+        let wrong = wrongs(&world, &damaged.ending, damaged.excuse);
+        let story = || format!("{fault:?}\n{}\n{wrong}", damaged.shown);
+        (if wrong.is_empty() { wrong } else { story() }, damaged.hits > 0)
+    });
+    assert!(done > 0 && hit * 2 > done, "only {hit} of {done} faults came");
+}
+
+fn can_inject(test: &str) -> bool {
+    let can = tool("strace");
+    if !can {
+        skip(test, "strace is not installed");
+    }
+    can
+}
+
+#[test]
+fn every_system_call_can_fail() {
+    if !can_inject("every_system_call_can_fail") {
+        return;
+    }
+    let errors = |call: &str| errnos(call).iter().map(|errno| format!("error={errno}")).collect();
+    let all = faults(errors, None);
+    let cases = sample(all, short_or_long(8, usize::MAX), &mut Dice::new());
+
+    survives("calls that fail once", &cases, short_or_long(100, 86_400));
+}
+
+#[test]
+fn every_system_call_can_fail_from_some_point_on() {
+    if !can_inject("every_system_call_can_fail_from_some_point_on") {
+        return;
+    }
+    // What is interrupted for ever may be tried for ever.
+    let lasting = |errno: &&&str| **errno != "EINTR";
+    let errors = |call: &str| {
+        errnos(call).iter().filter(lasting).map(|errno| format!("error={errno}")).collect()
+    };
+    let all = faults(errors, Some(1));
+    let cases = sample(all, short_or_long(2, 40), &mut Dice::new());
+
+    survives("calls that fail from some point on", &cases, short_or_long(60, 86_400));
+}
+
+#[test]
+fn every_second_call_can_be_interrupted() {
+    if !can_inject("every_second_call_can_be_interrupted") {
+        return;
+    }
+    let all = faults(|_| vec!["error=EINTR".to_owned()], Some(2));
+    let cases = sample(all, short_or_long(6, 60), &mut Dice::new());
+
+    survives("calls that are interrupted again and again", &cases, short_or_long(60, 86_400));
+}
+
+#[test]
+fn a_process_can_be_killed_at_every_call() {
+    if !can_inject("a_process_can_be_killed_at_every_call") {
+        return;
+    }
+    let all = faults(|_| vec!["signal=KILL".to_owned()], None);
+    let cases = sample(all, short_or_long(12, usize::MAX), &mut Dice::new());
+
+    survives("kills at a call", &cases, short_or_long(60, 86_400));
+}
+
+#[test]
+fn a_copier_can_be_killed_at_any_moment() {
+    let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Halted];
+    let kills = kills::by_chance(short_or_long(3500, 35_000), &victims, &mut Dice::new());
+
+    kills::all_survive("copiers killed", &kills, short_or_long(90, 86_400));
+}
+
+#[test]
+fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
+    let victims = [Victim::Parent, Victim::Group];
+    let kills = kills::by_chance(short_or_long(1000, 10_000), &victims, &mut Dice::new());
+
+    kills::all_survive("runs killed", &kills, short_or_long(60, 86_400));
+}
+
+#[test]
+fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
+    if !can_inject("a_call_that_does_nothing_and_says_so_makes_no_short_copy") {
+        return;
+    }
+    let nothing = |call: &str| match call {
+        "copy_file_range" | "write" | "pwrite64" | "pread64" | "read" | "sendfile" => {
+            vec!["retval=0".to_owned()]
+        }
+        _ => Vec::new(),
+    };
+    let mut all = faults(nothing, None);
+    all.extend(faults(nothing, Some(1)));
+    // A read of nothing is the end of the file: cp believes that, and so does its stand-in. In the
+    // parent it is the kernel's word for a signal, which always has one length.
+    all.retain(|fault| fault.call != "read" || fault.scope == Scope::Trees && !fault.line.as_cp);
+    let cases = sample(all, short_or_long(150, usize::MAX), &mut Dice::new());
+
+    survives("calls that do nothing", &cases, short_or_long(60, 86_400));
+}

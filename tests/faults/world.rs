@@ -1,0 +1,176 @@
+//! What is copied, by which command lines, and onto what.
+
+use crate::common::things::{chmod, node, set_times};
+use crate::common::{PCOPY, Sandbox, contents, is_root};
+use crate::tree::{Tree, read};
+use std::fs;
+use std::os::unix::fs::{FileExt, lchown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// A command line, and what it owes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// Under the name of cp.
+    pub(crate) as_cp: bool,
+    pub(crate) words: &'static [&'static str],
+    /// Whether a part of the target stands there already.
+    pub(crate) stands: bool,
+    /// Whether a file is among the rest that several copiers copy together.
+    pub(crate) large: bool,
+    pub(crate) keeps: Keeps,
+    /// Whether files have their final names from the beginning.
+    pub(crate) in_place: bool,
+}
+
+/// What a copy keeps beside names and contents; each keeps what those before it keep.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Keeps {
+    Nothing,
+    /// Permission bits, times, names of one file.
+    Usual,
+    /// Owners and extended attributes, too.
+    All,
+}
+
+const PLAIN: Line = Line {
+    as_cp: false,
+    words: &["--reflink=never"],
+    stands: false,
+    large: false,
+    keeps: Keeps::Usual,
+    in_place: false,
+};
+
+pub(crate) const LINES: [Line; 9] = [
+    PLAIN,
+    Line { words: &["-a"], keeps: Keeps::All, ..PLAIN },
+    Line { words: &["-a"], keeps: Keeps::All, stands: true, ..PLAIN },
+    Line { words: &["--inplace"], stands: true, in_place: true, ..PLAIN },
+    Line { words: &["-a", "--backup=simple"], keeps: Keeps::All, stands: true, ..PLAIN },
+    Line { words: &["--preserve=none"], keeps: Keeps::Nothing, ..PLAIN },
+    Line { large: true, ..PLAIN },
+    Line { as_cp: true, words: &["-a"], keeps: Keeps::All, in_place: true, ..PLAIN },
+    Line {
+        as_cp: true,
+        words: &["-r"],
+        keeps: Keeps::Nothing,
+        stands: true,
+        in_place: true,
+        ..PLAIN
+    },
+];
+
+impl Line {
+    pub(crate) fn backs_up(&self) -> bool {
+        self.words.iter().any(|word| word.starts_with("--backup"))
+    }
+
+    /// The line as words after the name of the program.
+    pub(crate) fn arguments(&self) -> Vec<&'static str> {
+        [self.words, &["-T", "src", "dst"]].concat()
+    }
+}
+
+/// A source, perhaps a target, and how both stood before.
+pub(crate) struct World {
+    pub(crate) env: Sandbox,
+    pub(crate) line: Line,
+    pub(crate) source: Tree,
+    pub(crate) old: Tree,
+}
+
+impl World {
+    pub(crate) fn new(line: Line) -> Self {
+        Self::within(Sandbox::new(), line)
+    }
+
+    /// Plants both in a sandbox of one's choice.
+    pub(crate) fn within(env: Sandbox, line: Line) -> Self {
+        plant_source(&env, line.large);
+        if line.stands {
+            plant_target(&env);
+        }
+        let (source, old) = (read(&env.path("src")), read(&env.path("dst")));
+        Self { env, line, source, old }
+    }
+
+    pub(crate) fn target(&self) -> Tree {
+        read(&self.env.path("dst"))
+    }
+
+    /// `pcopy`, or `cp`, with this many copiers, after the words of a program that runs it.
+    pub(crate) fn command(&self, before: &[String], jobs: u16) -> Command {
+        // The name by which it is started says whom it stands for.
+        let program: PathBuf = if self.line.as_cp {
+            let name = self.env.path("cp");
+            if !name.exists() {
+                symlink(PCOPY, &name).unwrap();
+            }
+            name
+        } else {
+            PCOPY.into()
+        };
+        let mut command = match before.split_first() {
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        if self.line.as_cp {
+            command.env("PCOPY_JOBS", jobs.to_string());
+        } else {
+            command.arg(format!("-j{jobs}")).env_remove("PCOPY_JOBS");
+        }
+        command.args(self.line.arguments()).current_dir(self.env.path("")).stdin(Stdio::null());
+        command.env("LC_ALL", "C").env_remove("VERSION_CONTROL").process_group(0);
+        command
+    }
+}
+
+fn plant_source(env: &Sandbox, large: bool) {
+    env.tree("src", ["file small 300", "file empty 0", "file d/mid 20K", "file d/two 5K"]);
+    env.tree("src", ["file buffered 300K", "dir d/e", "dir n/m", "text ro/in words", "link sym n"]);
+    let holes = fs::File::create(env.path("src/holes")).unwrap();
+    holes.set_len(200_000).unwrap();
+    holes.write_all_at(b"in the middle", 100_000).unwrap();
+    for (first, second) in [("small", "d/e/small-too"), ("d/mid", "n/m/mid-too")] {
+        fs::hard_link(env.path("src").join(first), env.path("src").join(second)).unwrap();
+    }
+    node(&env.path("src/d/fifo"), "fifo", 0, 0);
+    // Where there are no attributes, none are kept.
+    let _: std::io::Result<()> = xattr::set(env.path("src/d/two"), "user.name", b"value");
+    if large {
+        static LARGE: OnceLock<Vec<u8>> = OnceLock::new();
+        let bytes = LARGE.get_or_init(|| contents(b"large", 17 << 20));
+        fs::write(env.path("src/large"), bytes).unwrap();
+    }
+    if is_root() {
+        lchown(env.path("src/d/two"), Some(1000), Some(1001)).unwrap();
+    }
+    for (name, mode) in [("small", 0o640), ("d/two", 0o604), ("d", 0o750), ("ro", 0o555)] {
+        chmod(&env.path("src").join(name), mode);
+    }
+    age(env, "src", 1_000_000_000);
+}
+
+fn plant_target(env: &Sandbox) {
+    env.tree("dst", ["text small old", "file d/mid 30K", "text d/other only here"]);
+    env.tree("dst", ["text kept only here", "link sym elsewhere", "text buffered shorter"]);
+    chmod(&env.path("dst/d"), 0o700);
+    age(env, "dst", 900_000_000);
+}
+
+/// Gives everything a time in the past, each another one.
+fn age(env: &Sandbox, root: &str, base: i64) {
+    for (number, path) in read(&env.path(root)).into_keys().rev().enumerate() {
+        let time = (base + number as i64, 123_456_789);
+        let at = env.path(root);
+        let at = if path.as_os_str().is_empty() { at } else { at.join(path) };
+        set_times(&at, time, time);
+    }
+}
