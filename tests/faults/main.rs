@@ -10,14 +10,17 @@ mod checker;
 mod common;
 mod crowd;
 mod kills;
+mod limits;
 mod tree;
 mod world;
 
 use calls::{Fault, Scope, before_main, counted, errnos};
 use checker::wrongs;
 use common::chance::Dice;
+use common::things::in_own_mounts;
 use common::{skip, tool};
 use kills::Victim;
+use limits::{LIMITS, Room, in_little_room, under_limit};
 use std::collections::HashMap;
 use std::time::Duration;
 use world::{LINES, World};
@@ -175,4 +178,46 @@ fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
     let cases = sample(all, short_or_long(150, usize::MAX), &mut Dice::new());
 
     survives("calls that do nothing", &cases, short_or_long(60, 86_400));
+}
+
+#[test]
+fn a_run_may_have_little_of_anything() {
+    let mut cases = Vec::new();
+    for line in LINES {
+        for jobs in [1, 2, 8] {
+            for (flag, amounts) in LIMITS {
+                cases.extend(amounts.iter().map(|&amount| (line, jobs, (flag, amount))));
+            }
+        }
+    }
+    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+
+    let (done, hit) =
+        crowd::all("limits", &cases, limit, |&(line, jobs, limit)| under_limit(line, jobs, limit));
+
+    assert!(hit * 5 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn a_target_may_be_full_or_read_only_from_any_point_on() {
+    if !in_own_mounts("a_target_may_be_full_or_read_only_from_any_point_on") {
+        return;
+    }
+    let bytes = [0, 4096, 8192, 40_000, 100_000, 300_000, 400_000, 5_000_000, 12_000_000];
+    let rooms = bytes.into_iter().map(Room::Bytes);
+    let rooms = rooms.chain((0..20).map(Room::Inodes)).chain([Room::ReadOnly; 4]);
+    let rooms: Vec<_> = rooms.collect();
+    let mut cases = Vec::new();
+    for line in LINES {
+        for jobs in [1, 2] {
+            cases.extend(rooms.iter().map(|&room| (line, jobs, room)));
+        }
+    }
+    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+
+    let (done, hit) = crowd::all("little room", &cases, limit, |&(line, jobs, room)| {
+        in_little_room(line, jobs, room)
+    });
+
+    assert!(hit * 3 > done, "only {hit} of {done} runs were hit");
 }

@@ -6,7 +6,6 @@ use crate::tree::{Tree, read};
 use std::fs;
 use std::os::unix::fs::{FileExt, lchown, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -93,6 +92,9 @@ impl World {
         if line.stands {
             plant_target(&env);
         }
+        if line.as_cp {
+            symlink(PCOPY, env.path("cp")).unwrap(); // it is the name that says so
+        }
         let (source, old) = (read(&env.path("src")), read(&env.path("dst")));
         Self { env, line, source, old }
     }
@@ -103,16 +105,7 @@ impl World {
 
     /// `pcopy`, or `cp`, with this many copiers, after the words of a program that runs it.
     pub(crate) fn command(&self, before: &[String], jobs: u16) -> Command {
-        // The name by which it is started says whom it stands for.
-        let program: PathBuf = if self.line.as_cp {
-            let name = self.env.path("cp");
-            if !name.exists() {
-                symlink(PCOPY, &name).unwrap();
-            }
-            name
-        } else {
-            PCOPY.into()
-        };
+        let program = if self.line.as_cp { self.env.path("cp") } else { PCOPY.into() };
         let mut command = match before.split_first() {
             Some((first, others)) => {
                 let mut command = Command::new(first);
