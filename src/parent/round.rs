@@ -1,11 +1,11 @@
 //! A round: one life of a ring and its copiers, and how it is brought to its end.
 
 use super::crew::{Crew, Sample};
-use super::pool::{Pool, READ_BYTES};
+use super::pool::{Copier, Pool, READ_BYTES};
 use super::progress::weight;
 use crate::error::Unavailable;
 use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::{Count, Counters};
+use crate::ipc::counters::{Count, Counters, Totals};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
 use crate::ipc::large::Larges;
@@ -36,6 +36,10 @@ const END_WITHIN: Duration = Duration::from_millis(1800);
 /// After a signal: how long the run waits for copiers that were killed. One that sleeps in the
 /// kernel (a network disk that does not answer) dies when it wakes, and can do no harm then.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1900);
+
+/// For how long all copiers may wait for work. They never do, unless somebody has scribbled on the
+/// ring; should it be a machine that sleeps, it costs a round.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Why a round is to end before its work is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,8 @@ pub(super) struct Round {
     pub(super) abandoned: bool,
     /// Whether a copier or the scout may wait to be reaped.
     pub(super) child_ended: bool,
+    /// What was counted when somebody was last seen at work, and when.
+    moved: (Totals, Instant),
 }
 
 impl Round {
@@ -145,6 +151,7 @@ impl Round {
             died_at: HashSet::new(),
             abandoned: false,
             child_ended: false,
+            moved: (Totals::default(), Instant::now()),
         })
     }
 
@@ -186,6 +193,23 @@ impl Round {
             self.counters.set_active(self.crew.active());
             self.next_start = Instant::now();
             self.pause = START_PAUSE;
+        }
+    }
+
+    /// Ends a round in which all wait for work that will never come. `may_wait` for somebody else.
+    pub(super) fn end_standstill(&mut self, may_wait: bool) {
+        if self.stop.is_some() {
+            return;
+        }
+        let totals = self.counters.totals();
+        let at_work = |copier: &Copier| {
+            let desk = self.counters.desk(copier.number());
+            copier.is_alive() && desk.whereabouts().is_some()
+        };
+        if may_wait || totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
+            self.moved = (totals, Instant::now());
+        } else if self.moved.1.elapsed() >= STANDSTILL {
+            self.stop(Stop::CopierLost);
         }
     }
 

@@ -190,6 +190,8 @@ impl<'a> Supervisor<'a> {
             self.totals = self.ledger.sum_up(counted);
             ran?;
             match round.stop {
+                // All have left a ring that is not closed: somebody has scribbled on it.
+                None if !round.ring.is_closed() => {}
                 None => return Ok(End::Finished),
                 Some(Stop::Signal { number, .. }) => return Ok(End::Signal(number)),
                 Some(Stop::TargetLost) => return Ok(End::TargetLost),
@@ -293,6 +295,7 @@ impl<'a> Supervisor<'a> {
             self.obey(round)?;
             self.listen(round);
             self.bury(round);
+            round.end_standstill(self.screen.is_full()); // its reader may take his time
             round.press();
             round.adapt();
             self.draw(round);
