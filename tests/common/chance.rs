@@ -16,6 +16,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Chance that this seed chooses.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
     pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -48,9 +48,14 @@ pub(crate) struct Ending {
 
 /// Runs a command, the leader of its own process group, to its end.
 pub(crate) fn run(mut command: Command) -> Ending {
-    let mut said = tempfile::tempfile().unwrap();
+    let said = tempfile::tempfile().unwrap();
     command.stdout(said.try_clone().unwrap()).stderr(said.try_clone().unwrap());
     let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    finish_with_words(child, said)
+}
+
+/// Waits for the end of one that was started so, and reads what it has written into a file.
+pub(crate) fn finish_with_words(child: Child, mut said: fs::File) -> Ending {
     let mut ending = finish(child);
     let mut bytes = Vec::new();
     said.rewind().unwrap();

@@ -11,6 +11,8 @@ mod common;
 mod crowd;
 mod kills;
 mod limits;
+mod moving;
+mod scribble;
 mod tree;
 mod world;
 
@@ -220,4 +222,41 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
     });
 
     assert!(hit * 3 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn a_source_may_change_while_it_is_copied() {
+    let mut dice = Dice::new();
+    let options: [&[&str]; 3] = [&[], &["--reflink=never"], &["--preserve=none"]];
+    let mut case = |_| (options[dice.below(3)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
+    let cases: Vec<_> = (0..short_or_long(150, 5000)).map(&mut case).collect();
+    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+
+    let (done, hit) = crowd::all("moving sources", &cases, limit, |&(options, jobs, seed)| {
+        moving::is_copied_while_it_changes(options, jobs, seed as u64)
+    });
+
+    assert!(hit * 2 > done, "only {hit} of {done} sources changed in time");
+}
+
+#[test]
+fn somebody_may_scribble_on_the_shared_memory() {
+    const MEMORIES: [&str; 6] = [
+        "pcopy-ring",
+        "pcopy-firsts",
+        "pcopy-larges",
+        "pcopy-abilities",
+        "pcopy-outboxes",
+        "pcopy-counters",
+    ];
+    let mut dice = Dice::new();
+    let mut case = |_| (MEMORIES[dice.below(6)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
+    let cases: Vec<_> = (0..short_or_long(300, 10_000)).map(&mut case).collect();
+    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+
+    let (done, hit) = crowd::all("scribbled memory", &cases, limit, |&(name, jobs, seed)| {
+        scribble::is_survived(name, jobs, seed as u64)
+    });
+
+    assert!(hit * 4 > done, "only {hit} of {done} runs were hit");
 }
