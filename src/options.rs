@@ -88,6 +88,8 @@ pub struct Wishes {
     pub checksum: bool,
     /// Whether all is to be on the disk before it is published, and before the run ends well.
     pub fsync: bool,
+    /// Whether what was written is read back from the disk and compared with what was read.
+    pub verify: bool,
     /// Whether to print the name of each finished entry on standard output.
     pub verbose: bool,
     /// Whether to print how each file was copied, too.
@@ -95,6 +97,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// Whether what is staged is written out before it is published.
+    pub fn waits_for_disk(&self) -> bool {
+        self.fsync || self.verify
+    }
+
     /// Whether an entry that is done must not be looked at again as if it had stood there: a backup of
     /// it would take the place of the user's old file, and he would be asked for it, or told of it
     /// twice.

@@ -3,7 +3,7 @@
 use crate::error::lacks_capability;
 use crate::human;
 use crate::ipc::counters::{Count, Totals};
-use crate::ipc::report::Fault;
+use crate::ipc::report::{Fault, Step};
 use crate::options::Manner;
 use crate::words::pcopy::describe_kind;
 use std::time::Duration;
@@ -114,6 +114,9 @@ impl Outcome {
             End::Finished if self.kinds.iter().any(|(fault, _)| lacks_capability(*fault)) => {
                 Some(code::INCAPABLE)
             }
+            End::Finished if self.kinds.iter().any(|(fault, _)| fault.step == Step::Verify) => {
+                Some(code::DIFFERENT)
+            }
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 Some(code::SOME_FAILED)
             }
@@ -199,6 +202,7 @@ impl Outcome {
 
     fn others(&self) -> String {
         let others = [
+            (Count::Verified, "verified"),
             (Count::Linked, "linked"),
             (Count::Skipped, "skipped"),
             (Count::Excluded, "left as they were"),

@@ -225,6 +225,7 @@ impl Said {
             one_file_system: false,
             checksum: false,
             fsync: false,
+            verify: false,
             sparse: When::Auto,
             reflink: When::Auto,
             hash: None,

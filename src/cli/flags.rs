@@ -248,6 +248,14 @@ struct Flags {
     #[arg(long, help_heading = "Data")]
     fsync: bool,
 
+    /// Read back from the disk what was written, and compare it with what was read
+    ///
+    /// When all is copied, and before it gets its final name where it is new: the disk takes it, the
+    /// memory forgets it, and other processes than those that wrote it compare hashes. A file that differs
+    /// is copied once more; if it differs again it is named, removed, and the exit code is 6.
+    #[arg(long, conflicts_with_all = ["link", "symbolic_link", "attributes_only"], help_heading = PROVING)]
+    verify: bool,
+
     /// List the hash of each file in the copy in FILE when the run has ended
     ///
     /// The lines are those of b3sum, or with --hash=sha256 of sha256sum, sorted by name. Names begin in
@@ -544,7 +552,7 @@ impl Flags {
         }
         let hash = match &self.check_manifest {
             Some(_) => self.hash.map(|_| algorithm),
-            None => manifest.is_some().then_some(algorithm),
+            None => (manifest.is_some() || self.verify).then_some(algorithm),
         };
         let wishes = Wishes {
             manner: Manner::Pcopy,
@@ -568,6 +576,7 @@ impl Flags {
             context,
             checksum: self.checksum,
             fsync: self.fsync,
+            verify: self.verify,
             verbose: self.verbose || self.debug,
             debug: self.debug,
         };

@@ -1,4 +1,4 @@
-//! The digests of files, for the manifest: told as soon as a file is known to be in the copy.
+//! The digests of files, for the manifest and for who reads them back: told as soon as a file is known to be in the copy.
 
 use super::data::Unfinished;
 use super::dirs::{Dirs, push_component};
@@ -13,7 +13,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Walker<'_> {
-    /// Tells the digest of an entry that is in the copy, if it is a file and a manifest is wanted;
+    /// Tells the digest of an entry that is in the copy, if it is a file and that is wanted;
     /// gives back what became of the entry, which is a failure if it cannot be hashed.
     pub(super) fn tell_hash(
         &mut self,
@@ -22,7 +22,7 @@ impl Walker<'_> {
         target_name: &CStr,
         result: Result<Done, Unfinished>,
     ) -> Result<Result<Done, Unfinished>, ParentGone> {
-        if self.job.plan.manifest.is_none() {
+        if self.job.plan.wishes.hash.is_none() {
             return Ok(result);
         }
         let digest = match (&result, self.files.digest) {
@@ -64,6 +64,9 @@ impl Walker<'_> {
         if let Some(known) = self.job.hashed.get(self.entry, &path) {
             return Ok(Some(known)); // it was made by an earlier round of this run
         }
+        if self.job.plan.manifest.is_none() {
+            return Ok(None); // only what this run has written is read back
+        }
         let fault = Step::ReadBack.fault();
         let opened = file::open_untouched(&dirs.target, target_name).map_err(&fault)?;
         if file::stat_fd(&opened).map_err(&fault)?.identity() != old.identity() {
@@ -73,7 +76,7 @@ impl Walker<'_> {
     }
 
     /// The digest of a file in the target, from where it is.
-    fn hash_open(&mut self, file: BorrowedFd<'_>) -> Result<Digest, Unfinished> {
+    pub(super) fn hash_open(&mut self, file: BorrowedFd<'_>) -> Result<Digest, Unfinished> {
         let fault = Step::ReadBack.fault();
         let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL).map_err(&fault)?;
         let mut hash = Hasher::new(algorithm);

@@ -32,7 +32,7 @@ struct Leader {
     dir: Rc<OwnedFd>,
     name: CString,
     stat: Stat,
-    /// Its digest, where it is known and a manifest is wanted.
+    /// Its digest, where it is known and wanted.
     digest: Option<Digest>,
 }
 
@@ -166,7 +166,7 @@ impl Walker<'_> {
             }
         };
         let mut leader = leader_at(dir, self.target_name(member))?;
-        if self.job.plan.manifest.is_some() {
+        if self.job.plan.wishes.hash.is_some() {
             let (place, _) = self.job.groups.dir(member.dir);
             let mut path = place.source.to_vec();
             push_component(&mut path, member.name.to_bytes());

@@ -26,6 +26,7 @@ mod rest;
 mod share;
 mod sink;
 mod standing;
+mod verify;
 mod walk;
 
 use crate::ipc::abilities::Abilities;

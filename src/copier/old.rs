@@ -194,7 +194,8 @@ impl Files<'_> {
             return Ok(false);
         }
         // What is staged may have its time and not its bytes, if a power cut has ended the run before.
-        let must_read = checksum || !self.attrs.times_tell() || wishes.fsync && dirs.staged;
+        let must_read =
+            checksum || !self.attrs.times_tell() || wishes.waits_for_disk() && dirs.staged;
         match source.kind() {
             Kind::Symlink => {
                 let text = file::read_symlink(&dirs.source, name).map_err(Step::Read.fault())?;

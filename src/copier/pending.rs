@@ -114,7 +114,7 @@ impl Walker<'_> {
     /// Finishes the directory that the walk is at, or leaves it to the supervisor.
     fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
         self.desk.enter(self.entry, &self.source);
-        let publishes_later = dir.shared || self.job.plan.wishes.fsync;
+        let publishes_later = dir.shared || self.job.plan.wishes.waits_for_disk();
         if publishes_later && dir.unpublished {
             self.tell(None, News::Built)?;
             self.note_shared(split_last(&self.source).0.len(), true); // it is renamed at the end

@@ -102,6 +102,8 @@ impl Walker<'_> {
         self.give_half(|walker| &mut walker.entries, |first, end| Task::Entries { first, end })
             || self.give_half(|walker| &mut walker.agreed, |first, end| Task::Agreed { first, end })
             || self.give_half(|walker| &mut walker.groups, |first, end| Task::Links { first, end })
+            || self
+                .give_half(|walker| &mut walker.written, |first, end| Task::Verify { first, end })
     }
 
     fn give_half(

@@ -47,11 +47,12 @@ pub(super) struct Walker<'a> {
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
-    /// What is left to do: further entries, groups or agreed names, then a list of child
+    /// What is left to do: further entries, groups, agreed names or written files, then a list of child
     /// directories per level.
     pub(super) entries: Range<u32>,
     pub(super) groups: Range<u32>,
     pub(super) agreed: Range<u32>,
+    pub(super) written: Range<u32>,
     pub(super) levels: VecDeque<Level>,
     /// Directories above, or where the walk is, to be finished on the way back.
     pub(super) pending: Vec<Pending>,
@@ -108,6 +109,7 @@ impl Worker for Walker<'_> {
                 Ok(())
             }
             Task::Links { first, end } => self.link_groups(first, end),
+            Task::Verify { first, end } => self.verify(first, end),
             Task::Agreed { first, end } => self.agreed(first, end),
         }
     }
@@ -140,6 +142,7 @@ impl<'a> Walker<'a> {
             entries: 0..0,
             groups: 0..0,
             agreed: 0..0,
+            written: 0..0,
             levels: VecDeque::new(),
             pending: Vec::new(),
             volumes: Vec::new(),
@@ -303,7 +306,7 @@ impl<'a> Walker<'a> {
     /// Tells of a directory on another file system than its entry, which has to be written out, too.
     fn note_volume(&mut self, dirs: &Dirs) -> Result<(), ParentGone> {
         let device = dirs.traits.device;
-        if !self.job.plan.wishes.fsync || self.volumes.contains(&device) {
+        if !self.job.plan.wishes.waits_for_disk() || self.volumes.contains(&device) {
             return Ok(());
         }
         self.volumes.push(device);
@@ -375,7 +378,7 @@ impl<'a> Walker<'a> {
         let has_children = visit.given || !visit.children.is_empty();
         let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
         let unpublished = self.is_unpublished();
-        let waits_for_disk = unpublished && self.job.plan.wishes.fsync;
+        let waits_for_disk = unpublished && self.job.plan.wishes.waits_for_disk();
         let unfinished = if has_children && (locks_us_out || unpublished) || waits_for_disk {
             Some(Waits::All)
         } else {

@@ -32,13 +32,15 @@ pub enum Count {
     Failed,
     /// Entries that are not as they should be, where they are only compared.
     Different,
+    /// Files that were read back and are right.
+    Verified,
     /// Bytes of file data written, or compared.
     Bytes,
     /// Bytes of files that were not written: skipped, failed, vanished, or holes.
     BytesSpared,
 }
 
-const COUNTS: usize = 10;
+const COUNTS: usize = 11;
 
 /// A sum over all copiers, or one copier's share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -1,6 +1,6 @@
 //! The digests of a run's files, as copiers have told them, in little memory.
 //!
-//! A file costs the length of its path and 48 bytes. Each round tells of every file that it finds
+//! A file costs the length of its path and 56 bytes; that of its place in the target, too, if it is to be read back. Each round tells of every file that it finds
 //! in the copy, so what an earlier round of the wave has told is only looked up: then a file that
 //! is complete need not be read for its digest once more.
 
@@ -11,10 +11,23 @@ use std::ops::Range;
 /// A file: the plan's entry that it lies below, and its path from the entry's source directory.
 type Key<'a> = (u32, &'a [u8]);
 
+/// A file that was written, where it is now, and its digest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written<'a> {
+    /// The plan's entry that it lies below.
+    pub entry: u32,
+    /// From the entry's source directory.
+    pub source: &'a [u8],
+    /// From the entry's target directory; may have staged names in it.
+    pub target: &'a [u8],
+    /// Of the bytes that were read.
+    pub digest: Digest,
+}
+
 /// Files and their digests.
 #[derive(Default)]
 pub struct Hashed {
-    /// `entry length path digest`, as they came.
+    /// `entry length path digest length target`, as they came.
     packed: Vec<u8>,
     /// Where each begins that counts.
     starts: Vec<usize>,
@@ -28,11 +41,14 @@ pub struct Hashed {
 
 impl Hashed {
     /// Adds a file; what was told of it before does not count any more.
-    pub fn add(&mut self, entry: u32, path: &[u8], digest: Digest) {
+    ///
+    /// `target` is where it is now, from the entry's target directory; nothing if nobody will ask.
+    pub fn add(&mut self, entry: u32, path: &[u8], target: &[u8], digest: Digest) {
         self.starts.push(self.packed.len());
         put_u32(&mut self.packed, entry);
         put_bytes(&mut self.packed, path);
         self.packed.extend_from_slice(&digest.0);
+        put_bytes(&mut self.packed, target);
     }
 
     /// Begins a wave.
@@ -68,6 +84,18 @@ impl Hashed {
         find(&self.starts[self.sorted.clone()]).or_else(|| find(&self.before))
     }
 
+    /// How many files of this wave were told of before the last [`index`](Self::index).
+    pub fn written_len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// The file of that number among them.
+    pub fn written(&self, number: u32) -> Option<Written<'_>> {
+        let start = *self.starts[self.sorted.clone()].get(number as usize)?;
+        let ((entry, source), digest, target) = self.read_all(start);
+        Some(Written { entry, source, target, digest })
+    }
+
     /// All files and their digests, in the order in which they came; the last of one key counts.
     ///
     /// `cut_short` says that the last round did not come to its end: then what those before it have
@@ -93,11 +121,18 @@ impl Hashed {
     }
 
     fn read(&self, start: usize) -> (Key<'_>, Digest) {
+        let (key, digest, _) = self.read_all(start);
+        (key, digest)
+    }
+
+    fn read_all(&self, start: usize) -> (Key<'_>, Digest, &[u8]) {
+        const THERE: &str = "add has put it there";
         let mut from = &self.packed[start..];
-        let entry = get_u32(&mut from).expect("add has put it there");
-        let path = get_bytes(&mut from).expect("add has put it there");
-        let digest: &[u8; DIGEST_BYTES] = from.first_chunk().expect("add has put it there");
-        ((entry, path), Digest(*digest))
+        let entry = get_u32(&mut from).expect(THERE);
+        let path = get_bytes(&mut from).expect(THERE);
+        let (digest, mut from) = from.split_first_chunk::<DIGEST_BYTES>().expect(THERE);
+        let target = get_bytes(&mut from).expect(THERE);
+        ((entry, path), Digest(*digest), target)
     }
 }
 
@@ -118,14 +153,14 @@ mod tests {
     fn what_was_told_is_found_and_the_last_word_counts() {
         let mut hashed = Hashed::default();
         for (number, path) in (0..).zip([b"b/x".as_slice(), b"a", b"b/x", b""]) {
-            hashed.add(1, path, digest(number));
+            hashed.add(1, path, b"", digest(number));
         }
         assert_eq!(hashed.get(1, b"a"), None, "not before it is indexed");
         hashed.index();
         assert_eq!(hashed.get(1, b"b/x"), Some(digest(2)));
         assert_eq!((hashed.get(1, b"a"), hashed.get(1, b"")), (Some(digest(1)), Some(digest(3))));
         assert_eq!((hashed.get(0, b"a"), hashed.get(1, b"b")), (None, None));
-        hashed.add(1, b"a", digest(9));
+        hashed.add(1, b"a", b"", digest(9));
         assert_eq!(hashed.get(1, b"a"), Some(digest(1)), "what came later waits for the next");
         hashed.index();
         assert_eq!(hashed.get(1, b"a"), Some(digest(9)));
@@ -133,14 +168,29 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_a_wave_are_numbered() {
+        let mut hashed = Hashed::default();
+        hashed.add(0, b"first wave", b"", digest(1));
+        hashed.begin_wave();
+        hashed.add(1, b"b/y", b".b.pcopy-partial/y", digest(2));
+        hashed.add(1, b"b/x", b".b.pcopy-partial/x", digest(3));
+        assert_eq!(hashed.written_len(), 0, "not before it is indexed");
+        hashed.index();
+        assert_eq!((hashed.written_len(), hashed.written(2)), (2, None));
+        let target = &b".b.pcopy-partial/x"[..];
+        let first = Written { entry: 1, source: b"b/x", target, digest: digest(3) };
+        assert_eq!(hashed.written(0), Some(first));
+    }
+
+    #[test]
     fn a_round_that_is_followed_by_another_is_only_looked_up() {
         let mut hashed = Hashed::default();
-        hashed.add(0, b"first wave", digest(1));
+        hashed.add(0, b"first wave", b"", digest(1));
         hashed.begin_wave();
-        hashed.add(1, b"gone", digest(2));
-        hashed.add(1, b"stays", digest(3));
+        hashed.add(1, b"gone", b"", digest(2));
+        hashed.add(1, b"stays", b"", digest(3));
         hashed.end_round();
-        hashed.add(1, b"stays", digest(4));
+        hashed.add(1, b"stays", b"", digest(4));
 
         assert_eq!(
             (hashed.get(1, b"gone"), hashed.get(1, b"stays")),

@@ -102,6 +102,8 @@ pub enum Step {
     Elsewhere,
     /// Having the disk take what was written.
     Sync,
+    /// What was read back from the disk is not what was written.
+    Verify,
     /// Reading a file that is complete in the target.
     ReadBack,
     /// A name of a manifest leads through a symlink.
@@ -109,7 +111,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 45] = [
+    const ALL: [Step; 46] = [
         Step::OpenSource,
         Step::ReadDirectory,
         Step::Stat,
@@ -153,6 +155,7 @@ impl Step {
         Step::Dangling,
         Step::Elsewhere,
         Step::Sync,
+        Step::Verify,
         Step::ReadBack,
         Step::ThroughSymlink,
     ];
@@ -324,6 +327,8 @@ pub enum News {
         /// Whether it could be written.
         writable: bool,
     },
+    /// The entry was copied and counted, and then found not to be right.
+    Unproven(Fault),
     /// The entry was not copied.
     Failed(Fault),
     /// The source entry was gone when its turn came, or changed while it was read.
@@ -390,6 +395,7 @@ const VOLUME: u8 = 12;
 const HASHED: u8 = 13;
 const DIFFERS: u8 = 14;
 const TWINS: u8 = 15;
+const UNPROVEN: u8 = 16;
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
@@ -409,6 +415,7 @@ impl<'a> Report<'a> {
                 put_u32(into, bits);
             }
             News::Failed(fault) => put_fault(into, FAILED, fault),
+            News::Unproven(fault) => put_fault(into, UNPROVEN, fault),
             News::Vanished(fault) => put_fault(into, VANISHED, fault),
             News::Late { new } => into.extend_from_slice(&[LATE, u8::from(new)]),
             News::Built => into.push(BUILT),
@@ -467,6 +474,7 @@ impl<'a> Report<'a> {
                 News::Ask { existed, bits: get_u32(frame)?, writable }
             }
             FAILED => News::Failed(get_fault(frame)?),
+            UNPROVEN => News::Unproven(get_fault(frame)?),
             VANISHED => News::Vanished(get_fault(frame)?),
             LATE => News::Late { new: get_u8(frame)? != 0 },
             BUILT => News::Built,
@@ -610,6 +618,7 @@ mod tests {
             News::Volume,
             News::Ask { existed: true, bits: 0o4644, writable: false },
             News::Failed(fault),
+            News::Unproven(fault),
             News::Vanished(fault),
             News::Late { new: true },
             News::Late { new: false },

@@ -60,6 +60,13 @@ pub enum Task<'a> {
         /// Index after the last.
         end: u32,
     },
+    /// Read back the files `first..end` of those whose digests every copier has from the supervisor.
+    Verify {
+        /// Index of the first.
+        first: u32,
+        /// Index after the last.
+        end: u32,
+    },
 }
 
 /// Where a large file is that its owner wants help with (see `ipc/large`).
@@ -87,6 +94,7 @@ const NAMES: u8 = 3;
 const LINKS: u8 = 4;
 const AGREED: u8 = 5;
 const RANGE: u8 = 6;
+const VERIFY: u8 = 7;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -99,6 +107,7 @@ impl<'a> Task<'a> {
             Task::Entries { first, end } => put_range(into, ENTRIES, first, end),
             Task::Agreed { first, end } => put_range(into, AGREED, first, end),
             Task::Links { first, end } => put_range(into, LINKS, first, end),
+            Task::Verify { first, end } => put_range(into, VERIFY, first, end),
             Task::Range(invitation) => {
                 into.push(RANGE);
                 put_invitation(into, &invitation);
@@ -130,6 +139,7 @@ impl<'a> Task<'a> {
             AGREED => Some(Task::Agreed { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             RANGE => Some(Task::Range(get_invitation(&mut from)?)),
             LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
+            VERIFY => Some(Task::Verify { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
         }
     }
@@ -240,6 +250,7 @@ mod tests {
     fn every_kind_of_task_survives_the_slot() {
         there_and_back(Task::Entries { first: 0, end: u32::MAX });
         there_and_back(Task::Links { first: 3, end: u32::MAX });
+        there_and_back(Task::Verify { first: 3, end: u32::MAX });
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });

@@ -1,4 +1,5 @@
 //! `--fsync`: all that is done is on the disk before it is published, and before the run ends well.
+//! `--verify`: it is read back from there.
 //!
 //! What is staged is written out by file system and not by file, which is one wait instead of
 //! thousands. What takes the place of something was written out by its copier, before its rename.
@@ -6,12 +7,11 @@
 //! A descriptor tells of what went wrong since it was opened. So the plan's own, which are older
 //! than the first byte, are asked.
 
-use super::ledger::LeftDir;
 use super::supervise::Supervisor;
 use crate::copier::clean;
 use crate::error::Unavailable;
 use crate::ipc::report::{Fault, Step};
-use crate::ipc::task::{Place, split_last};
+use crate::ipc::task::{Place, Task, split_last};
 use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::file::{self, Kind};
@@ -40,7 +40,7 @@ impl Volumes {
     pub(super) fn of(plan: &Plan) -> Self {
         let mut volumes = Self::default();
         let mut known = Vec::new();
-        let entries = if plan.wishes.fsync { &plan.entries[..] } else { &[] };
+        let entries = if plan.wishes.waits_for_disk() { &plan.entries[..] } else { &[] };
         for (number, entry) in (0..).zip(entries) {
             let dir = plan.target_dir(entry);
             let Ok(identity) = file::stat_fd(dir).map(|stat| stat.identity()) else { continue };
@@ -91,6 +91,25 @@ impl Supervisor<'_> {
         let Ok(device) = file::stat_fd(&dir).map(|stat| stat.identity().0) else { return };
         if !self.volumes.has(device) {
             self.volumes.add(device, place.entry, place.source, dir);
+        }
+    }
+
+    /// Has what a wave has written read back, if that is wanted and it has come to its end.
+    pub(super) fn verify(&mut self, end: End) -> std::result::Result<End, Unavailable> {
+        if end != End::Finished || !self.plan.wishes.verify {
+            return Ok(end);
+        }
+        if let Some(end) = self.write_out() {
+            if end == End::TargetLost {
+                self.distrust_built();
+            }
+            return Ok(end);
+        }
+        self.ledger.end_phase(&self.totals);
+        self.ledger.hashed.index();
+        match u32::try_from(self.ledger.hashed.written_len()) {
+            Ok(0) => Ok(end),
+            files => self.rounds(Task::Verify { first: 0, end: files.unwrap_or(u32::MAX) }),
         }
     }
 
@@ -151,16 +170,15 @@ impl Supervisor<'_> {
     pub(super) fn write_out_built(&mut self) -> Option<End> {
         let end = if self.ledger.built.is_empty() { None } else { self.write_out() };
         if end == Some(End::TargetLost) {
-            let built = std::mem::take(&mut self.ledger.built);
-            self.distrust(&built);
+            self.distrust_built();
         }
         end
     }
 
     /// Removes what may not be on the disk, though it looks complete: the next run would take it for
     /// that.
-    fn distrust(&mut self, built: &[LeftDir]) {
-        for dir in built {
+    fn distrust_built(&mut self) {
+        for dir in std::mem::take(&mut self.ledger.built) {
             let place = dir.place();
             let Some(entry) = self.plan.entries.get(place.entry as usize) else { continue };
             let (above, name) = split_last(place.target);

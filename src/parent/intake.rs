@@ -76,6 +76,12 @@ impl Supervisor<'_> {
                 let put_off = PutOff { entry, source, target, staged, existed, bits, writable };
                 self.ledger.put_off.push(put_off);
             }
+            News::Unproven(fault) => {
+                if self.ledger.is_news(fault, place) {
+                    self.failed_late += 1;
+                    self.tell_failure(fault, place.entry, place.source);
+                }
+            }
             News::Failed(fault) => {
                 self.note_failed(fault, place);
                 if self.ledger.is_news(fault, place) {
@@ -119,7 +125,10 @@ impl Supervisor<'_> {
                 let (entry, path) = (place.entry, place.source.to_vec());
                 self.ledger.twins.push(Twin { entry, path, source, target });
             }
-            News::Hashed(digest) => self.ledger.hashed.add(place.entry, place.source, digest),
+            News::Hashed(digest) => {
+                let target = if self.plan.wishes.verify { place.target } else { b"" };
+                self.ledger.hashed.add(place.entry, place.source, target, digest);
+            }
         }
         false
     }

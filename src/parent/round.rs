@@ -58,6 +58,8 @@ pub(super) enum Part {
     Agreed,
     /// Names that become links to what was copied.
     Links,
+    /// What was written, which is read back.
+    Written,
 }
 
 /// One life of a ring and its copiers.
@@ -113,12 +115,15 @@ impl Round {
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,
+            Task::Verify { .. } => Part::Written,
             Task::Agreed { .. } => Part::Agreed,
             _ => Part::Copies,
         };
         let makes_files = matches!(plan.wishes.way, Way::Copy | Way::AttributesOnly);
         let keeps_links = plan.wishes.preserve.links != Links::No && makes_files;
-        let firsts = (keeps_links && part != Part::Links).then(Firsts::create).transpose();
+        let firsts = (keeps_links && !matches!(part, Part::Links | Part::Written))
+            .then(Firsts::create)
+            .transpose();
         let turns = plan.wishes.in_place.then(Turns::create).transpose();
         let turns = turns.map_err(Unavailable::because("make the turns"))?;
         let firsts = firsts.map_err(out_of_memory("make the table of links"))?;

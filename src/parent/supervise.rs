@@ -86,11 +86,12 @@ impl<'a> Supervisor<'a> {
                 self.tell_note(note);
             }
             self.ledger.begin_wave();
-            let end = self.wave(wave).unwrap_or_else(|unavailable| {
-                self.screen.error(&unavailable.to_string());
-                self.claim.give_back(self.plan);
-                End::Unavailable
-            });
+            let end =
+                self.wave(wave).and_then(|end| self.verify(end)).unwrap_or_else(|unavailable| {
+                    self.screen.error(&unavailable.to_string());
+                    self.claim.give_back(self.plan);
+                    End::Unavailable
+                });
             if end != End::Finished {
                 return end; // all stays as it is, for the same command to go on with
             }
@@ -200,7 +201,7 @@ impl<'a> Supervisor<'a> {
             let made = match round.part {
                 Part::Copies => self.ledger.end_round(&counted),
                 Part::Agreed => self.ledger.end_later_round(&counted, true),
-                Part::Links => self.ledger.end_later_round(&counted, false),
+                Part::Links | Part::Written => self.ledger.end_later_round(&counted, false),
             };
             // Where copies do not count as complete, each round makes all again, and only to come
             // farther than before is a gain.

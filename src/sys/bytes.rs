@@ -5,6 +5,7 @@
 
 use super::file::retry;
 use super::{Errno, Result};
+use nix::fcntl::{self, PosixFadviseAdvice};
 use nix::sys::uio;
 use nix::unistd::{self, Whence};
 use std::os::fd::{AsFd, AsRawFd};
@@ -16,6 +17,11 @@ pub fn clone_all(source: impl AsFd, target: impl AsFd) -> Result<()> {
     let (source, target) = (source.as_fd().as_raw_fd(), target.as_fd().as_raw_fd());
     // SAFETY: FICLONE takes a number, and both descriptors are open as long as they are borrowed.
     retry(|| Errno::result(unsafe { libc::ioctl(target, libc::FICLONE, source) }).map(drop))
+}
+
+/// Has the memory forget what it holds of a file and the disk has, too: the next read asks the disk.
+pub fn forget(file: impl AsFd) -> Result<()> {
+    fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
 }
 
 /// Has the kernel copy up to `bytes` bytes from position to position; says how many it did.

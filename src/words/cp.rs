@@ -72,6 +72,7 @@ pub fn describe_fault(fault: Fault, names: Names<'_>) -> String {
             let target = quote_if_needed(names.target);
             format!("{target}: can make relative symbolic links only in current directory")
         }
+        Step::Verify => format!("{target} is not what was read from {source}"),
         Step::Sync => format!("error writing {target} to the disk: {cause}"),
         Step::ThroughSymlink => format!("not reading {target} through a symlink"),
         Step::ReadBack => format!("error reading {target}: {cause}"),

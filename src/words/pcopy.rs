@@ -31,6 +31,9 @@ pub fn describe_fault(fault: Fault, source: &[u8], target: &[u8]) -> String {
         }
         Step::ThroughSymlink => format!("{target} leads through a symlink; it is not read"),
         Step::Clone => format!("cannot clone {source} to {target}: {cause}"),
+        Step::Verify => {
+            format!("{target} is not what was read from {source}, twice; it was removed")
+        }
         Step::Sync => format!("cannot write {thing} to the disk: {cause}"),
         Step::KillsCopiers => format!("passed over {thing}: copiers died on it again and again"),
         step => format!("cannot {} {thing}: {cause}", act(step)),
@@ -50,6 +53,7 @@ pub fn describe_kind(fault: Fault) -> String {
         Step::DirectoryAgain => "copied already".to_owned(),
         Step::Cycle => "cyclic symbolic link".to_owned(),
         Step::NotReplaced => "not replaced".to_owned(),
+        Step::Verify => "not what was read".to_owned(),
         Step::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
         Step::Dangling => "not written through a dangling symlink".to_owned(),
         Step::Elsewhere => "a relative symbolic link would lead nowhere".to_owned(),
@@ -176,6 +180,7 @@ fn act(step: Step) -> &'static str {
         | Step::Elsewhere
         | Step::DirectoryAgain
         | Step::ThroughSymlink
+        | Step::Verify
         | Step::KillsCopiers => "copy",
     }
 }

@@ -251,7 +251,9 @@ impl Worker for Checker<'_> {
                 self.descend()
             }
             // These are for those who copy.
-            Task::Agreed { .. } | Task::Range(_) | Task::Links { .. } => Ok(()),
+            Task::Agreed { .. } | Task::Range(_) | Task::Links { .. } | Task::Verify { .. } => {
+                Ok(())
+            }
         }
     }
 

@@ -1,0 +1,145 @@
+//! `--verify`: what was written is read back from the disk and compared with what was read.
+//!
+//! It is a round of its own, when the disks have taken all: so those who read are other processes
+//! than those who wrote, and one wait for the disk serves all files. The memory is made to forget a file
+//! before it is read. (On a file system in memory there is nothing else to ask.)
+//!
+//! A file that differs is written once more, into the same inode, because it may have other names
+//! by now. If it differs again, it is removed: nobody must find it under its final name.
+
+use super::data::{Transfer, Unfinished, Ways};
+use super::dirs::c_name;
+use super::meter::Meter;
+use super::reports::ParentGone;
+use super::walk::Walker;
+use super::{Worker, attrs::OWNER_WRITE};
+use crate::hash::{Digest, Hasher};
+use crate::ipc::abilities::Pair;
+use crate::ipc::counters::Count;
+use crate::ipc::hashed::Written;
+use crate::ipc::report::{News, Step};
+use crate::ipc::task::{Place, split_last};
+use crate::plan::Entry;
+use crate::sys::file::{self, Kind};
+use crate::sys::{Errno, bytes};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+impl Walker<'_> {
+    /// Reads back the files `first..end`.
+    pub(super) fn verify(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
+        self.written = first..end;
+        while let Some(number) = self.written.next() {
+            if self.is_stopped() {
+                break;
+            }
+            self.hand_over(None)?;
+            let Some(file) = self.job.hashed.written(number) else { break };
+            self.one_written(file)?;
+            self.reports.flush_if_old()?;
+        }
+        Ok(())
+    }
+
+    fn one_written(&mut self, file: Written<'_>) -> Result<(), ParentGone> {
+        let Some(entry) = self.job.plan.entries.get(file.entry as usize) else { return Ok(()) };
+        let ((dir, name), (target, made)) = (split_last(file.source), split_last(file.target));
+        self.go_to(Place { entry: file.entry, source: dir, target, staged: false });
+        self.enter();
+        let (name, made) = (c_name(name), c_name(made));
+        self.desk.at(&name);
+        if self.is_passed_over(&name) {
+            let fault = Step::KillsCopiers.fault()(Errno::EIO);
+            return self.tell_of(&name, &made, News::Unproven(fault), || ());
+        }
+        match self.prove(entry, &name, &made, file.digest) {
+            Ok(digest) => {
+                self.desk.add(Count::Verified, 1);
+                if digest == file.digest {
+                    return Ok(());
+                }
+                // The source has changed since, and it is the new one that is there.
+                self.tell_of(&name, &made, News::Hashed(digest), || ())
+            }
+            Err(Unfinished::Fault(fault)) => {
+                let dir = self.job.plan.reach_target(entry, &self.target);
+                if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
+                    // It is gone already, or the failure that is told names it.
+                }
+                self.tell_of(&name, &made, News::Unproven(fault), || ())
+            }
+            Err(_) => Ok(()), // the run ends
+        }
+    }
+
+    /// The digest of what is on the disk, as it should be, once the file was written again if need be.
+    fn prove(
+        &mut self,
+        entry: &Entry,
+        name: &CStr,
+        made: &CStr,
+        wanted: Digest,
+    ) -> Result<Digest, Unfinished> {
+        let opened = self.job.plan.open_target(entry, &self.target);
+        let dir = opened.map_err(Step::ReadBack.fault())?;
+        match self.read_back(dir.as_fd(), made) {
+            Ok(digest) if digest == wanted => return Ok(digest),
+            Err(Unfinished::Dropped) => return Err(Unfinished::Dropped),
+            Ok(_) | Err(_) => {}
+        }
+        let wanted = self.write_again(entry, dir.as_fd(), name, made)?;
+        let digest = self.read_back(dir.as_fd(), made)?;
+        if digest == wanted { Ok(digest) } else { Err(Step::Verify.fault()(Errno::EBADMSG).into()) }
+    }
+
+    fn read_back(&mut self, dir: BorrowedFd<'_>, made: &CStr) -> Result<Digest, Unfinished> {
+        let fault = Step::ReadBack.fault();
+        let file = file::open_untouched(dir, made).map_err(&fault)?;
+        if file::stat_fd(&file).map_err(&fault)?.kind() != Kind::File {
+            return Err(fault(Errno::ESTALE).into());
+        }
+        bytes::forget(&file).map_err(&fault)?;
+        self.hash_open(file.as_fd())
+    }
+
+    /// Copies the bytes of a file once more, into the file that is there, and waits for the disk.
+    fn write_again(
+        &mut self,
+        entry: &Entry,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        made: &CStr,
+    ) -> Result<Digest, Unfinished> {
+        let plan = self.job.plan;
+        let follow = plan.follows(self.source.is_empty().then_some(entry));
+        let opened = plan.open_source(entry, &self.source);
+        let opened = opened.and_then(|dir| file::open_source(dir, name, follow));
+        let from = opened.map_err(Step::OpenSource.fault())?;
+        let source = file::stat_fd(&from).map_err(Step::Stat.fault())?;
+        let old = file::stat_at(dir, made).map_err(Step::ReadBack.fault())?;
+        let closed = !self.job.root && old.permissions() & OWNER_WRITE == 0;
+        if closed {
+            let bits = old.permissions() | OWNER_WRITE;
+            file::set_permissions_at(dir, made, bits).map_err(Step::SetPermissions.fault())?;
+        }
+        let to = file::open_shared_target(dir, made).map_err(Step::Write.fault())?;
+        let pair = Pair::of(source.identity().0, old.identity().0);
+        let ways = Ways { plan, abilities: self.job.abilities, pair };
+        let ends = (from.as_fd(), to.as_fd());
+        let meter = Meter::new(self.desk);
+        let mut transfer = Transfer::new(ends, ways, &mut self.files.buffer, meter);
+        transfer.start_over()?;
+        let read = transfer.copy_steady(&source)?.ok_or_else(super::file::changed)?;
+        let digest = transfer.hash.as_ref().map(Hasher::finalize);
+        if plan.wishes.preserve.timestamps {
+            file::set_times(&to, read.accessed(), read.modified())
+                .map_err(Step::SetTimes.fault())?;
+        }
+        if closed {
+            file::set_permissions(&to, old.permissions()).map_err(Step::SetPermissions.fault())?;
+        }
+        file::sync(&to).map_err(Step::Sync.fault())?;
+        file::close(to).map_err(Step::Close.fault())?;
+        digest.ok_or_else(|| Step::ReadBack.fault()(Errno::EINVAL).into())
+    }
+}
