@@ -304,13 +304,26 @@ impl Walker<'_> {
                 return Err(NoLink::Gone); // a link would be another's contents
             }
         }
+        // What an earlier round has put there is not the user's old file, which has its backup by now:
+        // another name may have come first then, and this one been copied.
+        let ours = match &old {
+            Some(old) if !dirs.staged => {
+                self.files.was_done(name)
+                    || self
+                        .files
+                        .was_published(dirs, source, old, name, target_name)
+                        .map_err(NoLink::Unfinished)?
+            }
+            _ => false,
+        };
+        let to_keep = old.as_ref().filter(|_| !ours);
         let mut why = NoLink::Gone;
         let empty = self.job.plan.wishes.way == Way::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
         for leader in leaders.iter().rev().filter(likely) {
             self.reports.outbox.begin();
             let publish = |staged: &CStr| {
-                self.files.publish_over(dirs, (source, name), old.as_ref(), staged, target_name)
+                self.files.publish_over(dirs, (source, name), to_keep, staged, target_name)
             };
             let direct = dirs.staged || self.job.plan.wishes.in_place && old.is_none();
             let linked = make_link(leader, dirs, target_name, (direct, old.as_ref()), publish);
