@@ -158,12 +158,14 @@ impl Ledger {
         self.made_before = 0;
         let again = (new.len() + made.len()) as u64;
         let once = totals.get(Count::Copied).saturating_sub(again);
-        self.earlier_copied += once;
+        // Wrapping: memory that somebody scribbled on must not end in a panic.
+        self.earlier_copied = self.earlier_copied.wrapping_add(once);
         let known = self.told_late.len();
         self.told_late.extend(new.iter().map(|dir| mark((dir.entry, &dir.source[..]))));
         self.told_late.extend(made);
-        self.earlier_bytes += totals.get(Count::Bytes);
-        once + (self.told_late.len() - known) as u64 + totals.get(Count::Linked)
+        self.earlier_bytes = self.earlier_bytes.wrapping_add(totals.get(Count::Bytes));
+        let late = (self.told_late.len() - known) as u64;
+        once.saturating_add(late).saturating_add(totals.get(Count::Linked))
     }
 
     /// Ends a round of links, or of what the user has agreed to, that will be followed by another.
@@ -173,10 +175,14 @@ impl Ledger {
         if asked {
             self.groups.cut_back(self.before_agreed); // what was put off will be so again
         }
-        self.earlier_copied += totals.get(Count::Copied);
-        self.earlier_linked += totals.get(Count::Linked);
-        self.earlier_bytes += totals.get(Count::Bytes);
-        totals.get(Count::Copied) + totals.get(Count::Linked)
+        for (sum, count) in [
+            (&mut self.earlier_copied, Count::Copied),
+            (&mut self.earlier_linked, Count::Linked),
+            (&mut self.earlier_bytes, Count::Bytes),
+        ] {
+            *sum = sum.wrapping_add(totals.get(count));
+        }
+        totals.get(Count::Copied).saturating_add(totals.get(Count::Linked))
     }
 
     /// Ends a part of the run whose numbers, with those of the parts before, are `whole`.

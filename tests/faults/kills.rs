@@ -5,7 +5,7 @@ use crate::common::chance::Dice;
 use crate::common::children_of;
 use crate::common::live::send;
 use crate::crowd;
-use crate::world::{LINES, Line, World};
+use crate::world::{Line, World};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
@@ -34,10 +34,15 @@ pub(crate) struct Kill {
     after: Duration,
 }
 
-/// As many as this, by chance.
-pub(crate) fn by_chance(count: usize, victims: &[Victim], dice: &mut Dice) -> Vec<Kill> {
+/// As many as this, by chance, of runs with these lines.
+pub(crate) fn by_chance(
+    count: usize,
+    lines: &[Line],
+    victims: &[Victim],
+    dice: &mut Dice,
+) -> Vec<Kill> {
     let kill = |_| Kill {
-        line: LINES[dice.below(LINES.len())],
+        line: lines[dice.below(lines.len())],
         jobs: [1, 2, 8][dice.below(3)],
         victim: victims[dice.below(victims.len())],
         after: dice.moment(Duration::from_millis(7)), // what most of them take

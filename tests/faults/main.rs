@@ -148,7 +148,7 @@ fn a_process_can_be_killed_at_every_call() {
 #[test]
 fn a_copier_can_be_killed_at_any_moment() {
     let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Halted];
-    let kills = kills::by_chance(short_or_long(3500, 35_000), &victims, &mut Dice::new());
+    let kills = kills::by_chance(short_or_long(3500, 35_000), &LINES, &victims, &mut Dice::new());
 
     kills::all_survive("copiers killed", &kills, short_or_long(90, 86_400));
 }
@@ -156,7 +156,7 @@ fn a_copier_can_be_killed_at_any_moment() {
 #[test]
 fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
     let victims = [Victim::Parent, Victim::Group];
-    let kills = kills::by_chance(short_or_long(1000, 10_000), &victims, &mut Dice::new());
+    let kills = kills::by_chance(short_or_long(1000, 10_000), &LINES, &victims, &mut Dice::new());
 
     kills::all_survive("runs killed", &kills, short_or_long(60, 86_400));
 }
@@ -259,4 +259,13 @@ fn somebody_may_scribble_on_the_shared_memory() {
     });
 
     assert!(hit * 4 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn each_old_file_is_in_its_backup_whichever_copier_is_killed() {
+    let lines: Vec<_> = LINES.into_iter().filter(|line| line.backs_up()).collect();
+    let victims = [Victim::Copier, Victim::Stopped];
+    let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut Dice::new());
+
+    kills::all_survive("copiers killed while they back up", &kills, short_or_long(40, 86_400));
 }
