@@ -87,6 +87,12 @@ pub fn means_unable(errno: Errno) -> bool {
     )
 }
 
+/// Whether the same may go well a little later: what disks and networks say on a bad day.
+pub fn may_pass(fault: Fault) -> bool {
+    let passing = matches!(fault.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
+    passing && !matches!(fault.step, Step::Changed | Step::KillsCopiers) // our own words
+}
+
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
 pub fn ends_the_run(fault: Fault) -> bool {
     let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);

@@ -19,6 +19,8 @@ pub struct Options {
     pub manifest: Option<PathBuf>,
     /// How many copiers; the plan chooses if there is no wish.
     pub jobs: Option<u16>,
+    /// How often an entry is tried again after a failure that may pass; the plan chooses, too.
+    pub retries: Option<u16>,
     /// Whether to print nothing but errors.
     pub quiet: bool,
     /// When to draw the progress line.

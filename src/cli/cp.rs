@@ -392,6 +392,7 @@ impl Said {
             wishes,
             parents,
             manifest: None,
+            retries: Some(0),
             jobs,
             quiet,
             progress,

@@ -297,6 +297,14 @@ struct Flags {
     )]
     check_manifest: Option<PathBuf>,
 
+    /// Try an entry up to N times more after a failure that may pass
+    ///
+    /// That is an input/output error, a stale handle and a timeout. The second attempt follows after a tenth
+    /// of a second, each further one after a longer pause. Without the option 2 if a network disk takes
+    /// part, else 0.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100), help_heading = "Data")]
+    retries: Option<u16>,
+
     /// Copy with N processes, 1 to 512
     ///
     /// Without it the run begins with as many as there are processors, and takes up to 32 where they
@@ -580,7 +588,7 @@ impl Flags {
             verbose: self.verbose || self.debug,
             debug: self.debug,
         };
-        let (parents, jobs, quiet) = (self.parents, self.jobs, self.quiet);
+        let (parents, jobs, retries, quiet) = (self.parents, self.jobs, self.retries, self.quiet);
         let act = match &self.check_manifest {
             Some(file) => {
                 let [dir] = &self.paths[..] else {
@@ -592,7 +600,7 @@ impl Flags {
             None => Act::Copy,
         };
         let operands = self.into_operands()?;
-        Ok(Options { act, operands, wishes, parents, manifest, jobs, quiet, progress })
+        Ok(Options { act, operands, wishes, parents, manifest, jobs, retries, quiet, progress })
     }
 
     fn into_operands(self) -> Result<Operands, clap::Error> {

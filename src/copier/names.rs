@@ -11,6 +11,7 @@ use super::reports::ParentGone;
 use super::rest::rest_if_superfluous;
 use super::share::Source;
 use super::walk::{Visit, Walker};
+use crate::error::may_pass;
 use crate::ipc::counters::Count;
 use crate::ipc::report::{Fault, How, News, Report, Step};
 use crate::ipc::task::{self, Place};
@@ -19,9 +20,13 @@ use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind};
 use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 /// Directories with longer paths than this have their children made at once.
 const LATE_PATH_BYTES: usize = 1024;
+
+/// How long the first pause is before something is tried again; the next ones are longer.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether it takes longer to copy a file than to hand one over.
 fn is_heavy(dirs: &Dirs, name: &CStr) -> bool {
@@ -107,7 +112,7 @@ impl Walker<'_> {
             Ok(kind) => kind,
             Err(fault) => return self.settle_failed(Some(name), fault),
         };
-        let result = self.copy_or_link(dirs, kind, name, target_name);
+        let result = self.tries(|walker| walker.copy_or_link(dirs, kind, name, target_name));
         match self.tell_hash(dirs, name, target_name, result)? {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
             Err(Unfinished::Ask { bits, writable }) => {
@@ -124,6 +129,23 @@ impl Walker<'_> {
             }
             result => self.settle_copy(dirs, name, target_name, result),
         }
+    }
+
+    /// Does something once more after a failure that may pass, as often as the user wants it.
+    pub(super) fn tries<T>(
+        &mut self,
+        mut act: impl FnMut(&mut Self) -> Result<T, Unfinished>,
+    ) -> Result<T, Unfinished> {
+        let mut result = act(self);
+        for attempt in 1..=u32::from(self.job.plan.retries) {
+            let passing = matches!(&result, Err(Unfinished::Fault(fault)) if may_pass(*fault));
+            if !passing || self.is_stopped() {
+                break;
+            }
+            std::thread::sleep((RETRY_PAUSE * attempt).min(RETRY_PAUSE * 10));
+            result = act(self);
+        }
+        result
     }
 
     /// Makes of an entry that is not a directory what the user wants made of it.

@@ -8,6 +8,7 @@
 
 use super::attrs::Attrs;
 use super::clean::{remove, remove_strangers};
+use super::data::Unfinished;
 use super::dirs::{
     Child, Dirs, c_name, entry_dirs, make_late, open_by_path, open_child, push_component,
 };
@@ -271,9 +272,18 @@ impl<'a> Walker<'a> {
     ) -> Result<(), ParentGone> {
         self.staged = staged;
         self.enter();
-        let (dirs, stat) = match opened.and_then(|dirs| self.look_at(dirs)) {
+        let mut opened = Some(opened);
+        let looked = self.tries(|walker| {
+            let anew = || open_by_path(walker.job.plan, walker.place(), existed);
+            let dirs = opened.take().unwrap_or_else(anew)?;
+            Ok(walker.look_at(dirs)?)
+        });
+        let (dirs, stat) = match looked {
             Ok(both) => both,
-            Err(fault) => {
+            Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => {
+                return Ok(()); // which no directory is
+            }
+            Err(Unfinished::Fault(fault)) => {
                 if staged && existed && !self.job.plan.wishes.in_place {
                     self.drop_leftovers();
                 }

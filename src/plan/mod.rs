@@ -20,6 +20,7 @@ use crate::ipc::report::Step;
 use crate::options::{Act, Dereference, Manner, Options, Way, Wishes};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
+use crate::sys::volume;
 use planner::Planner;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub jobs: u16,
     /// How many to begin with: fewer than `jobs` where the user leaves their number to the run.
     pub jobs_at_first: u16,
+    /// How often an entry is tried again after a failure that may pass.
+    pub retries: u16,
     /// The directories that the user named, if there are several: cp copies none of them again below
     /// a later one.
     named_dirs: HashMap<Identity, u32>,
@@ -156,6 +159,7 @@ impl Plan {
             umask: crate::sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: options.jobs.unwrap_or_else(default_jobs),
+            retries: options.retries.unwrap_or_else(|| default_retries(&planner.dirs)),
             parents: std::mem::take(&mut planner.made),
             notes: std::mem::take(&mut planner.notes),
             named_dirs: planner.named_dirs,
@@ -284,6 +288,11 @@ const JOBS_DEFAULT_MAX: u16 = 32;
 /// to do while one of two waits, and a lone copier would not show that work waits.
 fn default_jobs() -> u16 {
     processors().clamp(2, JOBS_DEFAULT_MAX)
+}
+
+/// How often an entry is tried again where the user does not say it: a network has bad moments.
+fn default_retries(dirs: &[OwnedFd]) -> u16 {
+    if dirs.iter().any(|dir| volume::is_on_network(dir)) { 2 } else { 0 }
 }
 
 /// How many processors this process may use, as far as `-j` goes. Asks a dozen files.

@@ -1,7 +1,7 @@
 //! File systems as a whole: what they are, how much room they have, and to the disk with them.
 
 use super::Result;
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{fstatfs, statfs};
 use nix::sys::statvfs::statvfs;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -48,6 +48,17 @@ pub fn kind(path: &Path) -> Result<String> {
 /// Whether a file system of this kind has no disk to write to.
 pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")
+}
+
+/// Those of them that lie elsewhere.
+const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
+
+/// Whether an open directory lies on another machine, as far as is known.
+pub fn is_on_network(dir: impl AsFd) -> bool {
+    let Ok(found) = fstatfs(dir) else { return false };
+    #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
+    let number = i64::from(found.filesystem_type().0);
+    KINDS.iter().any(|(known, name)| *known == number && NETWORKS.contains(name))
 }
 
 /// How much room is left where `path` lies.
