@@ -292,7 +292,7 @@ fn default_jobs() -> u16 {
 
 /// How often an entry is tried again where the user does not say it: a network has bad moments.
 fn default_retries(dirs: &[OwnedFd]) -> u16 {
-    if dirs.iter().any(|dir| volume::is_on_network(dir)) { 2 } else { 0 }
+    if dirs.iter().any(volume::is_on_network) { 2 } else { 0 }
 }
 
 /// How many processors this process may use, as far as `-j` goes. Asks a dozen files.
