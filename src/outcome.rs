@@ -47,6 +47,21 @@ pub enum End {
     Unavailable,
 }
 
+/// What was not copied, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// Bytes.
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+}
+
+impl Left {
+    fn describe(self) -> String {
+        format!("; {} ({}) are left", entries(self.entries), human::bytes(self.bytes))
+    }
+}
+
 /// All there is to say when a run is over.
 #[derive(Debug)]
 pub struct Outcome {
@@ -64,6 +79,8 @@ pub struct Outcome {
     pub late_vanished: u64,
     /// What was found where things were only compared.
     pub compared: Option<Compared>,
+    /// What is missing in a target that is full.
+    pub left: Option<Left>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -149,8 +166,9 @@ impl Outcome {
                 format!("interrupted after {done} in {time}; the same command goes on from there")
             }
             End::TargetLost => format!(
-                "stopped after {done} in {time}{}\nhint: when the target can be written again, the same command goes on from there",
-                self.others()
+                "stopped after {done} in {time}{}{}\nhint: when the target can be written again, the same command goes on from there",
+                self.others(),
+                self.left.map(Left::describe).unwrap_or_default()
             ),
             End::CopiersDied => format!(
                 "stopped after {done} in {time}: copiers kept dying{}\nhint: see what kills them (memory limits?); the same command goes on from there",
@@ -245,6 +263,7 @@ mod tests {
             late_failures: 0,
             late_vanished: 0,
             compared: None,
+            left: None,
             elapsed: Duration::from_millis(1800),
         }
     }

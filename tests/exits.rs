@@ -100,6 +100,7 @@ fn eleven_means_that_the_target_is_full_and_the_command_goes_on_later() {
         let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
 
         run.exits(11).stderr_has("No space left on device").stderr_has("hint: ");
+        run.stderr_has(" are left\n");
         assert!(!env.path("small/dst").exists(), "{}", run.story());
         let source = env.listing("src");
         for (path, entry) in env.listing("small/.dst.pcopy-partial") {

@@ -3,6 +3,7 @@
 mod common;
 use common::live::{Live, state};
 use common::terminal::{Seen, Terminal};
+use common::things::{in_own_mounts, mount};
 use common::{Run, Sandbox, skip, tool, wait_until};
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGTSTP, SIGUSR1};
 use std::io::Read;
@@ -410,4 +411,38 @@ fn control_z_and_fg_in_a_shell_halt_the_run_and_go_on() {
     run.exits(0);
     assert!(seen.screen.last().unwrap().starts_with("copied 15,151 entries"), "{:#?}", seen.screen);
     env.assert_same("src", "dst");
+}
+
+#[test]
+fn where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full() {
+    let name = "where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    if !in_own_mounts(name) {
+        return;
+    }
+    for (size, warned) in [("size=4M", true), ("size=4M,nr_inodes=150", true), ("size=40M", false)]
+    {
+        let env = Sandbox::new();
+        let files: Vec<_> = (0..200).map(|number| format!("file f{number} 30K")).collect();
+        env.tree("src", files.iter().map(String::as_str));
+        std::fs::create_dir(env.path("small")).unwrap();
+        let Some(_mounted) = mount(&["-t", "tmpfs", "-o", size, "tmpfs"], &env.path("small"))
+        else {
+            return skip(name, "cannot mount a tmpfs here");
+        };
+        let slow = ["-e", "trace=openat", "-e", "inject=openat:delay_exit=6000"];
+        let arguments = ["-j2", "--progress=always", "src", "small/dst"];
+
+        let run = env.run(env.traced(&slow, arguments));
+
+        run.exits(if warned { 11 } else { 0 });
+        let warning = "are free where 'small/dst' is";
+        if warned {
+            run.stderr_has(warning)
+        } else {
+            run.stderr_lacks("warning")
+        };
+    }
 }

@@ -12,6 +12,7 @@ mod listing;
 mod output;
 mod pool;
 mod progress;
+mod room;
 mod round;
 mod scout;
 mod screen;

@@ -227,7 +227,7 @@ mod tests {
         let mut totals = Totals::default();
         totals.set(Count::Copied, done.0);
         totals.set(Count::Bytes, done.1);
-        let work = Work { entries: work.0, bytes: work.1, complete: true };
+        let work = Work { entries: work.0, bytes: work.1, complete: true, ..Work::default() };
         Position { totals, work, elapsed: Duration::from_secs(2) }
     }
 

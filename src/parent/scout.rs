@@ -10,6 +10,7 @@ use crate::sys::process::{self, Pid, Side};
 use crate::sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 use walkdir::WalkDir;
 
@@ -49,7 +50,7 @@ pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Re
 }
 
 fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
-    let mut work = Work { entries: 0, bytes: 0, complete: false };
+    let mut work = Work::default();
     for entry in &plan.entries {
         let source = plan.source_dir(entry);
         let look = match plan.wishes.dereference {
@@ -61,11 +62,12 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
             Err(Errno::ENOENT) => continue,
             Err(errno) => return Err(errno),
         };
-        work.entries += 1;
         match stat.kind() {
-            file::Kind::Directory => below(plan, entry, forecast, &mut work)?,
-            file::Kind::File => work.bytes += stat.size(),
-            _ => {}
+            file::Kind::File => work.add_file(stat.size(), stat.allocated(), stat.links()),
+            _ => work.add_entry(),
+        }
+        if stat.kind() == file::Kind::Directory {
+            below(plan, entry, forecast, &mut work)?;
         }
     }
     work.complete = true;
@@ -89,12 +91,10 @@ fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Re
             .same_file_system(plan.wishes.one_file_system)
         {
             match found {
-                Ok(found) => {
-                    work.entries += 1;
-                    if found.file_type().is_file() {
-                        work.bytes += found.metadata().map_or(0, |metadata| metadata.len());
-                    }
-                }
+                Ok(found) => match found.metadata().ok().filter(|_| found.file_type().is_file()) {
+                    Some(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
+                    None => work.add_entry(),
+                },
                 Err(error) => {
                     let too_long = error.io_error().and_then(std::io::Error::raw_os_error)
                         == Some(Errno::ENAMETOOLONG as i32);

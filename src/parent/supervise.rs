@@ -54,6 +54,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) vanished_late: u64,
     pub(super) answers: Answers,
     pub(super) volumes: Volumes,
+    /// Whether it is known if there is room for all.
+    pub(super) asked_for_room: bool,
     /// What was found where things were only compared.
     pub(super) compared: Option<Compared>,
 }
@@ -74,6 +76,7 @@ impl<'a> Supervisor<'a> {
             vanished_late: 0,
             answers: Answers::default(),
             volumes: Volumes::of(plan),
+            asked_for_room: false,
             compared: None,
         }
     }
@@ -222,6 +225,7 @@ impl<'a> Supervisor<'a> {
 
     /// Says how it went, waits until that has been read, and hands it to the caller.
     pub(super) fn sum_up(mut self, end: End) -> Outcome {
+        let left = self.left_over(end);
         // Who was told to end does not wait for a reader that may never come, nor for a scout that
         // a dead disk holds.
         self.end_scout(!matches!(end, End::Signal(_)));
@@ -244,6 +248,7 @@ impl<'a> Supervisor<'a> {
             end,
             totals: self.totals,
             kinds: self.ledger.kinds.drain().collect(),
+            left,
             late_failures: self.failed_late,
             late_vanished: self.vanished_late,
             compared: self.compared,

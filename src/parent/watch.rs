@@ -22,9 +22,10 @@ impl Supervisor<'_> {
             return;
         }
         if self.forecast.is_none() {
-            self.begin_scouting(round);
+            self.begin_scouting(Some(round));
         }
         let position = self.position(round);
+        self.warn_of_room(&position);
         let name = self.name_in_hand(round);
         if self.screen.line().is_none() {
             self.screen.begin_line();
@@ -34,12 +35,15 @@ impl Supervisor<'_> {
         }
     }
 
-    fn begin_scouting(&mut self, round: &Round) {
+    /// Has the scout count all that there is; without a round it has the processors for itself.
+    pub(super) fn begin_scouting(&mut self, round: Option<&Round>) {
         let Ok(forecast) = Forecast::create() else { return }; // then the line has no percentage
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let busy = u32::try_from(round.pool.len().min(processors)).unwrap_or(1);
-        let settled = u32::try_from(round.counters.totals().settled()).unwrap_or(u32::MAX);
-        let per_entry = self.begun.elapsed() * busy / settled.max(1);
+        let per_entry = round.map_or(Duration::MAX, |round| {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            let busy = u32::try_from(round.pool.len().min(processors)).unwrap_or(1);
+            let settled = u32::try_from(round.counters.totals().settled()).unwrap_or(u32::MAX);
+            self.begun.elapsed() * busy / settled.max(1)
+        });
         self.scout = scout::start(self.plan, &forecast, per_entry).ok();
         self.forecast = Some(forecast);
     }
@@ -53,10 +57,9 @@ impl Supervisor<'_> {
     }
 
     fn position(&self, round: &Round) -> Position {
-        let unknown = Work { entries: 0, bytes: 0, complete: false };
         Position {
             totals: self.ledger.so_far(&round.counters.totals()),
-            work: self.forecast.as_ref().map_or(unknown, Forecast::get),
+            work: self.forecast.as_ref().map_or(Work::default(), Forecast::get),
             elapsed: self.begun.elapsed(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Result;
 use nix::sys::statfs::{fstatfs, statfs};
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -50,23 +50,43 @@ pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")
 }
 
+/// Those of them in which no two files share their bytes.
+const WITHOUT_CLONES: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
+
+/// Whether files on the file system of an open directory may share their bytes, as far as is known.
+pub fn may_share_bytes(dir: impl AsFd) -> bool {
+    !is_one_of(dir, &WITHOUT_CLONES)
+}
+
 /// Those of them that lie elsewhere.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 
 /// Whether an open directory lies on another machine, as far as is known.
 pub fn is_on_network(dir: impl AsFd) -> bool {
+    is_one_of(dir, &NETWORKS)
+}
+
+fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {
     let Ok(found) = fstatfs(dir) else { return false };
     #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
     let number = i64::from(found.filesystem_type().0);
-    KINDS.iter().any(|(known, name)| *known == number && NETWORKS.contains(name))
+    KINDS.iter().any(|(known, name)| *known == number && names.contains(name))
 }
 
 /// How much room is left where `path` lies.
 pub fn room(path: &Path) -> Result<Room> {
-    let said = statvfs(path)?;
+    statvfs(path).map(|said| room_of(&said))
+}
+
+/// How much room is left where an open directory lies.
+pub fn room_at(dir: impl AsFd) -> Result<Room> {
+    fstatvfs(dir).map(|said| room_of(&said))
+}
+
+fn room_of(said: &Statvfs) -> Room {
     let bytes = said.blocks_available().saturating_mul(said.fragment_size());
     let entries = (said.files() > 0).then(|| said.files_available());
-    Ok(Room { bytes, entries })
+    Room { bytes, entries }
 }
 
 /// Writes all that waits in memory for the file system of `file` to its disk.
