@@ -37,12 +37,12 @@ fn all_that_was_written_is_read_back_and_nothing_else_changes() {
 }
 
 /// The first bytes of each write become others.
-const WRONG: &str = "inject=write:poke_enter=@arg2=5858";
+const WRONG: &str = "inject=write,pwrite64:poke_enter=@arg2=5858";
 
 /// Runs pcopy while the bytes that are written under the name `path` become others on their way.
 fn with_wrong_bytes(env: &Sandbox, path: &str, arguments: &[&str]) -> Command {
     let path = env.path(path);
-    let options = ["-P", path.to_str().unwrap(), "-e", "trace=write", "-e", WRONG];
+    let options = ["-P", path.to_str().unwrap(), "-e", "trace=write,pwrite64", "-e", WRONG];
     env.traced(&options, arguments)
 }
 
@@ -99,7 +99,7 @@ fn a_file_that_its_owner_may_not_write_is_written_again_and_has_its_bits() {
     let path = env.path("there/.c.pcopy-partial");
     let mut command = Command::new("strace");
     command.args(["-DD", "-f", "-qq", "-o"]).arg(env.path("trace"));
-    command.arg("-P").arg(path).args(["-e", "trace=write", "-e", WRONG]);
+    command.arg("-P").arg(path).args(["-e", "trace=write,pwrite64", "-e", WRONG]);
     if is_root() {
         command.args(["-u", "nobody"]);
     }

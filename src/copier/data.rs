@@ -505,7 +505,7 @@ impl<'a> Transfer<'a> {
 /// Whether nobody touched the source between two looks at it.
 ///
 /// The time of the last change cannot be set back, as that of the last write can.
-fn is_unchanged(before: &Stat, now: &Stat) -> bool {
+pub(super) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
     now.size() == before.size()
         && now.modified() == before.modified()
         && now.changed() == before.changed()

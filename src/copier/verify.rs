@@ -7,14 +7,12 @@
 //! A file that differs is written once more, into the same inode, because it may have other names
 //! by now. If it differs again, it is removed: nobody must find it under its final name.
 
-use super::data::{Transfer, Unfinished, Ways};
+use super::data::{Unfinished, is_unchanged};
 use super::dirs::c_name;
-use super::meter::Meter;
 use super::reports::ParentGone;
 use super::walk::Walker;
 use super::{Worker, attrs::OWNER_WRITE};
 use crate::hash::{Digest, Hasher};
-use crate::ipc::abilities::Pair;
 use crate::ipc::counters::Count;
 use crate::ipc::hashed::Written;
 use crate::ipc::report::{News, Step};
@@ -102,7 +100,7 @@ impl Walker<'_> {
         self.hash_open(file.as_fd())
     }
 
-    /// Copies the bytes of a file once more, into the file that is there, and waits for the disk.
+    /// Copies the bytes of a file once more, over those that are there, and waits for the disk.
     fn write_again(
         &mut self,
         entry: &Entry,
@@ -123,14 +121,11 @@ impl Walker<'_> {
             file::set_permissions_at(dir, made, bits).map_err(Step::SetPermissions.fault())?;
         }
         let to = file::open_shared_target(dir, made).map_err(Step::Write.fault())?;
-        let pair = Pair::of(source.identity().0, old.identity().0);
-        let ways = Ways { plan, abilities: self.job.abilities, pair };
-        let ends = (from.as_fd(), to.as_fd());
-        let meter = Meter::new(self.desk);
-        let mut transfer = Transfer::new(ends, ways, &mut self.files.buffer, meter);
-        transfer.start_over()?;
-        let read = transfer.copy_steady(&source)?.ok_or_else(super::file::changed)?;
-        let digest = transfer.hash.as_ref().map(Hasher::finalize);
+        let digest = self.write_over((from.as_fd(), to.as_fd()), old.size())?;
+        let read = file::stat_fd(&from).map_err(Step::Stat.fault())?;
+        if !is_unchanged(&source, &read) {
+            return Err(super::file::changed());
+        }
         if plan.wishes.preserve.timestamps {
             file::set_times(&to, read.accessed(), read.modified())
                 .map_err(Step::SetTimes.fault())?;
@@ -140,6 +135,37 @@ impl Walker<'_> {
         }
         file::sync(&to).map_err(Step::Sync.fault())?;
         file::close(to).map_err(Step::Close.fault())?;
-        digest.ok_or_else(|| Step::ReadBack.fault()(Errno::EINVAL).into())
+        Ok(digest)
+    }
+
+    /// Writes the bytes of one file over those of another that has so many, and hashes them.
+    ///
+    /// Nothing is cut off before the end: should the source fail, what was right of the other, which may
+    /// have further names, is right still.
+    fn write_over(
+        &mut self,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        old_bytes: u64,
+    ) -> Result<Digest, Unfinished> {
+        let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
+        let mut hash = Hasher::new(algorithm.map_err(Step::ReadBack.fault())?);
+        let mut at = 0;
+        loop {
+            if self.desk.is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            let read = file::read(from, &mut self.files.buffer).map_err(Step::Read.fault())?;
+            let piece = &self.files.buffer[..read];
+            if piece.is_empty() {
+                break;
+            }
+            hash.update(piece);
+            bytes::write_all_at(to, piece, at).map_err(Step::Write.fault())?;
+            at += read as u64;
+        }
+        if at < old_bytes {
+            bytes::set_size(to, at).map_err(Step::Write.fault())?;
+        }
+        Ok(hash.finalize())
     }
 }

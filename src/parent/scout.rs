@@ -40,6 +40,8 @@ pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Re
         Side::Parent(pid) => Ok(pid),
         Side::Child => {
             process::die_with_parent(parent);
+            // The standard library gives up where a directory cannot be closed; that is nobody's business.
+            std::panic::set_hook(Box::new(|_| process::exit(1)));
             if per_entry < ENTRY_COST * SHARE {
                 process::be_nice(NICE);
             }

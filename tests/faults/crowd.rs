@@ -53,5 +53,5 @@ pub(crate) fn all<C: Sync>(
 
 /// The first lines of what is wrong.
 fn cut(wrong: &str) -> String {
-    wrong.lines().take(12).collect::<Vec<_>>().join("\n")
+    wrong.lines().take(45).collect::<Vec<_>>().join("\n")
 }

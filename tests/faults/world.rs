@@ -43,8 +43,10 @@ const PLAIN: Line = Line {
     in_place: false,
 };
 
-pub(crate) const LINES: [Line; 9] = [
+pub(crate) const LINES: [Line; 11] = [
     PLAIN,
+    Line { words: &["--fsync", "--verify"], ..PLAIN },
+    Line { words: &["-a", "--fsync", "--verify"], keeps: Keeps::All, stands: true, ..PLAIN },
     Line { words: &["-a"], keeps: Keeps::All, ..PLAIN },
     Line { words: &["-a"], keeps: Keeps::All, stands: true, ..PLAIN },
     Line { words: &["--inplace"], stands: true, in_place: true, ..PLAIN },
