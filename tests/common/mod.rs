@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 
 pub mod as_cp;
+pub mod attack;
 pub mod chance;
 pub mod dead_disk;
 pub mod everywhere;
