@@ -124,13 +124,16 @@ fn attack(attack: &Attack) {
         }
         let run =
             env.pcopy(["-j8", "-q", "--update=all", "-T", "src", "dst"].iter().chain(options));
-        assert!(run.status.code().is_some_and(|code| CODES.contains(&code)), "{}", run.story());
-        // A folder of the copy may be where the attacker keeps things at this moment.
-        let places = ["dst", ".dst.pcopy-partial", "attic"].map(|place| env.path(place));
-        let (leaked, after) =
-            attacker.at_rest(|| (marked(&places), portrait(&env.path("outside"))));
-        assert!(leaked.is_empty(), "{leaked:?} after {runs} runs\n{}", run.story());
-        assert_eq!(after, before, "after {runs} runs\n{}", run.story());
+        attacker.at_rest(|| {
+            let fits = run.status.code().is_some_and(|code| CODES.contains(&code));
+            assert!(fits, "{}", run.story());
+            // A folder of the copy may be where the attacker has left it.
+            let places = ["dst", ".dst.pcopy-partial", "attic"].map(|place| env.path(place));
+            let leaked = marked(&places);
+            assert!(leaked.is_empty(), "{leaked:?} after {runs} runs\n{}", run.story());
+            let after = portrait(&env.path("outside"));
+            assert_eq!(after, before, "after {runs} runs\n{}", run.story());
+        });
         told += run.stderr.lines().count();
         runs += 1;
     }
