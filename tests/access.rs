@@ -4,10 +4,12 @@ mod common;
 use common::everywhere::holds_on_every_file_system;
 use common::things::*;
 use common::*;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 holds_on_every_file_system!();
 
@@ -434,3 +436,77 @@ fn a_half_of_a_file_that_cannot_be_read_any_more_is_not_published() {
     assert!(exists(env.path("dst/whole")));
     assert!(!exists(env.path("dst/locked")), "{}", run.story());
 }
+
+/// What a watcher has seen of a file while it was copied: bits, owner, and whether it was in the middle.
+type Sightings = BTreeSet<(u32, u32, bool)>;
+
+/// Looks at `places` without a pause while `copy` makes a file at one of them. `bytes` are the sizes of the
+/// old file and of the new one; any other is that of one in the making.
+fn watched(places: &[PathBuf], bytes: [u64; 2], copy: impl FnOnce()) -> Sightings {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = Sightings::new();
+            while !done.load(SeqCst) {
+                for metadata in places.iter().filter_map(|place| fs::symlink_metadata(place).ok()) {
+                    let bits = metadata.mode() & 0o7777;
+                    seen.insert((bits, metadata.uid(), !bytes.contains(&metadata.len())));
+                }
+            }
+            seen
+        });
+        copy();
+        done.store(true, SeqCst);
+        watcher.join().unwrap()
+    })
+}
+
+#[test]
+fn nobody_sees_a_file_more_open_than_it_will_be() {
+    const BYTES: u64 = 12 * 1024 * 1024;
+    const OLD_BYTES: u64 = 10;
+    let (me, other) = (fs::metadata("/proc/self").unwrap().uid(), 65534);
+    let mut files = vec![(0o600, me), (0o640, me)];
+    if is_root() {
+        files.extend([(0o644, other), (0o600, other), (0o4755, other)]); // for -a, which gives them away
+    }
+    for (mode, owner) in files {
+        for ways in [&["-a"][..], &["-a", "--inplace"], &["-j1", "-a", "--reflink=never"]] {
+            for stands in [false, true] {
+                let what = format!("{mode:o} of {owner}, {ways:?}, onto one that stands: {stands}");
+                let mut was_amid = false;
+                for _ in 0..TRIES {
+                    let env = Sandbox::new();
+                    env.tree("src", [&*format!("file f {BYTES}")]);
+                    chown(env.path("src/f"), Some(owner), None).unwrap();
+                    chmod(&env.path("src/f"), mode);
+                    if stands {
+                        env.tree("dst", [&*format!("file f {OLD_BYTES}")]);
+                        chmod(&env.path("dst/f"), 0o600);
+                    }
+                    let places = ["dst/f", "dst/.f.pcopy-partial", ".dst.pcopy-partial/f"];
+                    let places = places.map(|place| env.path(place));
+
+                    let seen = watched(&places, [OLD_BYTES, BYTES], || {
+                        env.pcopy(["-T", "src", "dst"].iter().chain(ways)).exits(0);
+                    });
+
+                    assert_eq!(mode_of(env.path("dst/f")), mode, "{what}");
+                    for &(bits, by, _) in &seen {
+                        assert_eq!(bits & !mode, 0, "{what}: was {bits:04o} of {by}\n{seen:?}");
+                        let open = if by == owner { 0 } else { bits & 0o7077 };
+                        assert_eq!(open, 0, "{what}: was {bits:04o} of {by}\n{seen:?}");
+                    }
+                    was_amid |= seen.iter().any(|&(_, _, is_amid)| is_amid);
+                    if was_amid {
+                        break;
+                    }
+                }
+                assert!(was_amid, "{what}: never seen before its end, in {TRIES} tries");
+            }
+        }
+    }
+}
+
+/// How often a run that nobody saw in the middle is watched again.
+const TRIES: usize = 20;
