@@ -24,6 +24,19 @@ pub fn quote(name: &[u8]) -> String {
     format!("'{}'", escape(name).replace('\'', "\\'"))
 }
 
+/// Lines for a terminal, with what is dangerous in them escaped; a backslash stays as it is.
+pub fn tame(lines: &[u8]) -> String {
+    let mut shown = String::with_capacity(lines.len());
+    for (at, line) in lines.split(|&byte| byte == b'\n').enumerate() {
+        if at > 0 {
+            shown.push('\n');
+        }
+        let parts = line.split(|&byte| byte == b'\\').map(escape);
+        shown.push_str(&parts.collect::<Vec<_>>().join("\\"));
+    }
+    shown
+}
+
 fn push(shown: &mut String, character: char) {
     match character {
         '\\' => shown.push_str("\\\\"),
@@ -68,6 +81,11 @@ mod tests {
         assert_eq!(escape("\u{9b}1m".as_bytes()), "\\u{9b}1m");
         assert_eq!(escape("a\u{202e}gpj".as_bytes()), "a\\u{202e}gpj");
         assert_eq!(escape(b"\xff\xfea"), "\\xff\\xfea");
+    }
+
+    #[test]
+    fn lines_keep_their_backslashes_and_ends() {
+        assert_eq!(tame(b"\\a\\nb\n\x1b[2J\r\n\xff\n"), "\\a\\nb\n\\x1b[2J\\r\n\\xff\n");
     }
 
     #[test]

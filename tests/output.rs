@@ -1,8 +1,9 @@
 //! What a run says, on which stream, in which words, and what becomes of it when nobody listens.
 
 mod common;
+use common::terminal::Terminal;
 use common::things::chmod;
-use common::{Sandbox, wait_until};
+use common::{HANG, Sandbox, wait, wait_until};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::{Command, Stdio};
 
 /// Names that a terminal must never see as they are, and how they are shown.
-const WILD: [(&[u8], &str); 7] = [
+const WILD: [(&[u8], &str); 12] = [
     (b"new\nline", "new\\nline"),
     (b"\x1b[2Jescape", "\\x1b[2Jescape"),
     (b"not-utf8-\xff", "not-utf8-\\xff"),
@@ -20,6 +21,11 @@ const WILD: [(&[u8], &str); 7] = [
     ("turned\u{202e}gpj".as_bytes(), "turned\\u{202e}gpj"),
     ("c1-\u{9b}31m".as_bytes(), "c1-\\u{9b}31m"),
     (b"bell\x07", "bell\\x07"),
+    (b"over\rcarriage", "over\\rcarriage"),
+    (b"back\x08\x08space", "back\\x08\\x08space"),
+    (b"\x1b]0;title\x1b\\", "\\x1b]0;title\\x1b\\\\"),
+    ("isolated\u{2067}gpj".as_bytes(), "isolated\\u{2067}gpj"),
+    ("line\u{2028}separator".as_bytes(), "line\\u{2028}separator"),
 ];
 
 fn wild_tree(env: &Sandbox) {
@@ -32,9 +38,23 @@ fn wild_tree(env: &Sandbox) {
 /// Fails if a text has characters in it that could do something to a terminal.
 #[track_caller]
 fn assert_harmless(text: &str) {
-    let bad = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let was_no_text = |c| c == '\u{fffd}';
+    let bad = |c: char| (c.is_control() && c != '\n') || turns(c) || was_no_text(c);
     assert!(!text.contains(bad), "raw bytes in {text:?}");
     assert!(!text.lines().any(|line| line.starts_with("line")), "a raw newline in {text:?}");
+}
+
+/// Runs a command with both outputs on a terminal and returns what was written there.
+fn on_terminal(mut command: Command) -> String {
+    let terminal = Terminal::new(200);
+    let shown = format!("{command:?}");
+    let mut child = command.stdout(terminal.stream()).stderr(terminal.stream()).spawn().unwrap();
+    drop(command); // it has the terminal open
+    wait(&mut child, HANG).unwrap_or_else(|| panic!("{shown} hung"));
+    let bytes = terminal.close().bytes; // which refuses some of what is none of ours
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    text.replace("\r\n", "\n") // the terminal's own
 }
 
 // ---- what is said when all goes well ---------------------------------------------------------
@@ -224,6 +244,58 @@ fn names_in_refusals_are_escaped() {
 
         run.exits(3).stderr_has(shown);
         assert_harmless(&run.stderr);
+    }
+}
+
+#[test]
+fn no_name_does_anything_to_a_terminal() {
+    let env = Sandbox::new();
+    wild_tree(&env);
+    env.tree("empty", ["dir ."]);
+    for (name, _) in WILD {
+        let name = OsStr::from_bytes(name);
+        fs::create_dir_all(env.path("folders").join(name)).unwrap();
+        for place in ["asked", "kept", "other"] {
+            env.tree(place, ["dir ."]);
+            fs::write(env.path(place).join(name), "another").unwrap();
+        }
+    }
+    env.pcopy(["-q", "--manifest=sums", "-T", "src", "listed"]).exits(0);
+    let lines: [&[&str]; 12] = [
+        &["-v", "src", "dst"],
+        &["-v", "--debug", "--update=all", "src", "dst"],
+        &["-T", "src", "folders"],
+        &["-i", "-T", "src", "asked"],
+        &["-v", "-b", "-T", "src", "kept"],
+        &["--check", "-T", "src", "empty"],
+        &["--check", "-T", "empty", "src"],
+        &["--check", "-T", "src", "other"],
+        &["--check-manifest", "sums", "empty"],
+        &["--check-manifest", "sums", "other"],
+        &["--manifest=-", "-T", "src", "listed-1"],
+        &["--manifest=/dev/stdout", "-T", "src", "listed-2"],
+    ];
+    for line in lines {
+        let text = on_terminal(env.command(line.iter().chain(&["--progress=never"])));
+
+        assert_harmless(&text);
+        for (_, shown) in WILD {
+            assert!(text.contains(shown), "{line:?}: {shown} is not in {text}");
+        }
+    }
+    for (name, shown) in WILD {
+        let manifest = OsString::from_vec([b"--manifest=none/", name].concat());
+        let line = [manifest.as_os_str(), OsStr::new("src"), OsStr::new("dst-2")];
+        let text = on_terminal(env.command(line));
+        assert_harmless(&text);
+        assert!(text.contains(shown), "{shown} is not in {text}");
+
+        let list = OsStr::from_bytes(name);
+        fs::write(env.path(list), "no manifest\n").unwrap();
+        let line = [OsStr::new("--check-manifest"), list, OsStr::new("src")];
+        let text = on_terminal(env.command(line));
+        assert_harmless(&text);
+        assert!(text.contains(shown), "{shown} is not in {text}");
     }
 }
 

@@ -6,12 +6,13 @@ use crate::hash::Digest;
 use crate::manifest::put_line;
 use crate::outcome::End;
 use crate::plan::{Plan, To};
-use crate::quote::quote;
+use crate::quote::{quote, tame};
 use crate::staging::staged_name;
 use crate::sys::file::{self, Kind, Lock};
 use crate::sys::{Errno, describe};
 use std::cmp::Ordering;
 use std::ffi::CString;
+use std::io::{IsTerminal, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -31,7 +32,7 @@ impl Supervisor<'_> {
         let written = match &listing.to {
             To::Stdout => {
                 let screen = &mut self.screen;
-                put_all(self.plan, &files, |bytes| {
+                put_all(self.plan, &files, stdout().is_terminal(), |bytes| {
                     screen.raw(bytes);
                     Ok(())
                 })
@@ -75,12 +76,17 @@ fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
     name(one).cmp(&name(other))
 }
 
-/// Hands all lines to `put`, in pieces.
+/// Hands all lines to `put`, in pieces. A checker reads names as they are; a terminal must not.
 fn put_all(
     plan: &Plan,
     files: &[Listed<'_>],
+    to_terminal: bool,
     mut put: impl FnMut(&[u8]) -> Result<(), Cannot>,
 ) -> Result<(), Cannot> {
+    let mut put = |lines: &[u8]| match to_terminal {
+        true => put(tame(lines).as_bytes()),
+        false => put(lines),
+    };
     let mut lines = Vec::with_capacity(2 * PIECE_BYTES);
     for &(entry, path, digest) in files {
         let Some(entry) = plan.entries.get(entry as usize) else { continue };
@@ -94,7 +100,9 @@ fn put_all(
 }
 
 fn write(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), Cannot> {
-    put_all(plan, files, |bytes| file::write_all(file, bytes).map_err(because("write")))
+    put_all(plan, files, file.is_terminal(), |bytes| {
+        file::write_all(file, bytes).map_err(because("write"))
+    })
 }
 
 /// Has the disk take the manifest, or its name, where it is to have all that is done.
