@@ -121,7 +121,7 @@ impl Walker<'_> {
             file::set_permissions_at(dir, made, bits).map_err(Step::SetPermissions.fault())?;
         }
         let to = file::open_shared_target(dir, made).map_err(Step::Write.fault())?;
-        let digest = self.write_over((from.as_fd(), to.as_fd()), old.size())?;
+        let digest = self.write_over((from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
         let read = file::stat_fd(&from).map_err(Step::Stat.fault())?;
         if !is_unchanged(&source, &read) {
             return Err(super::file::changed());
@@ -138,14 +138,14 @@ impl Walker<'_> {
         Ok(digest)
     }
 
-    /// Writes the bytes of one file over those of another that has so many, and hashes them.
+    /// Writes the bytes of one file over those of another, and hashes them; how many both have is known.
     ///
     /// Nothing is cut off before the end: should the source fail, what was right of the other, which may
     /// have further names, is right still.
     fn write_over(
         &mut self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
-        old_bytes: u64,
+        (bytes, old_bytes): (u64, u64),
     ) -> Result<Digest, Unfinished> {
         let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
         let mut hash = Hasher::new(algorithm.map_err(Step::ReadBack.fault())?);
@@ -162,6 +162,9 @@ impl Walker<'_> {
             hash.update(piece);
             bytes::write_all_at(to, piece, at).map_err(Step::Write.fault())?;
             at += read as u64;
+        }
+        if at != bytes {
+            return Err(super::file::changed()); // it ended before its size, and nothing is cut off
         }
         if at < old_bytes {
             bytes::set_size(to, at).map_err(Step::Write.fault())?;

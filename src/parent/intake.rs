@@ -77,7 +77,13 @@ impl Supervisor<'_> {
                 self.ledger.put_off.push(put_off);
             }
             News::Unproven(fault) => {
-                if self.ledger.is_news(fault, place) {
+                if !self.ledger.is_news(fault, place) {
+                    return false;
+                }
+                if fault.step.means_vanished(fault.errno) {
+                    self.vanished_late += 1;
+                    self.tell_vanished(fault, place.entry, place.source);
+                } else {
                     self.failed_late += 1;
                     self.tell_failure(fault, place.entry, place.source);
                 }
