@@ -353,7 +353,16 @@ impl Fault {
         let (call, effect) = (self.call.as_str(), self.effect.as_str());
         let is_loaders = before_main.get(call).is_some_and(|&count| self.nth <= count);
         let is_memory = matches!(call, "mmap" | "mremap" | "munmap" | "mprotect");
-        let is_mute = |line: &str| line.contains("write(2") && line.contains("INJECTED");
+        // A line may be cut in two where two processes call at once.
+        let resumed = |pid: &str| {
+            let rest = |line: &str| line.contains("write resumed") && line.contains("INJECTED");
+            log.lines().any(|line| line.starts_with(pid) && rest(line))
+        };
+        let is_mute = |line: &str| {
+            let pid = line.split_whitespace().next().unwrap_or_default();
+            let cut = line.contains("unfinished") && resumed(pid);
+            line.contains("write(2") && (line.contains("INJECTED") || cut)
+        };
         Excuse {
             signals: match effect {
                 "signal=KILL" => &[libc::SIGKILL],
