@@ -9,10 +9,15 @@ pub struct Dice(u64);
 impl Dice {
     /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
     pub fn new() -> Self {
-        let given = std::env::var("PCOPY_SEED").ok().map(|seed| seed.parse().unwrap());
+        Self::from("PCOPY_SEED")
+    }
+
+    /// The same with a variable of one's own.
+    pub fn from(variable: &str) -> Self {
+        let given = std::env::var(variable).ok().map(|seed| seed.parse().unwrap());
         let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
         let seed = given.unwrap_or(clock) | 1;
-        eprintln!("PCOPY_SEED={seed}");
+        eprintln!("{variable}={seed}");
         Self(seed)
     }
 

@@ -27,6 +27,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 use world::{LINES, World};
 
+/// Chance for the sample: `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for this campaign alone, repeats it.
+fn dice() -> Dice {
+    let own = "PCOPY_FAULTS_SEED";
+    if std::env::var_os(own).is_some() { Dice::from(own) } else { Dice::new() }
+}
+
 /// Whether all is to be tried, not a sample.
 fn is_long() -> bool {
     std::env::var_os("PCOPY_FAULTS").is_some_and(|form| form == "long")
@@ -102,7 +108,7 @@ fn every_system_call_can_fail() {
     }
     let errors = |call: &str| errnos(call).iter().map(|errno| format!("error={errno}")).collect();
     let all = faults(errors, None);
-    let cases = sample(all, short_or_long(8, usize::MAX), &mut Dice::new());
+    let cases = sample(all, short_or_long(8, usize::MAX), &mut dice());
 
     survives("calls that fail once", &cases, short_or_long(100, 86_400));
 }
@@ -118,7 +124,7 @@ fn every_system_call_can_fail_from_some_point_on() {
         errnos(call).iter().filter(lasting).map(|errno| format!("error={errno}")).collect()
     };
     let all = faults(errors, Some(1));
-    let cases = sample(all, short_or_long(2, 40), &mut Dice::new());
+    let cases = sample(all, short_or_long(2, 40), &mut dice());
 
     survives("calls that fail from some point on", &cases, short_or_long(60, 86_400));
 }
@@ -129,7 +135,7 @@ fn every_second_call_can_be_interrupted() {
         return;
     }
     let all = faults(|_| vec!["error=EINTR".to_owned()], Some(2));
-    let cases = sample(all, short_or_long(6, 60), &mut Dice::new());
+    let cases = sample(all, short_or_long(6, 60), &mut dice());
 
     survives("calls that are interrupted again and again", &cases, short_or_long(60, 86_400));
 }
@@ -140,7 +146,7 @@ fn a_process_can_be_killed_at_every_call() {
         return;
     }
     let all = faults(|_| vec!["signal=KILL".to_owned()], None);
-    let cases = sample(all, short_or_long(12, usize::MAX), &mut Dice::new());
+    let cases = sample(all, short_or_long(12, usize::MAX), &mut dice());
 
     survives("kills at a call", &cases, short_or_long(60, 86_400));
 }
@@ -148,7 +154,7 @@ fn a_process_can_be_killed_at_every_call() {
 #[test]
 fn a_copier_can_be_killed_at_any_moment() {
     let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Halted];
-    let kills = kills::by_chance(short_or_long(3500, 35_000), &LINES, &victims, &mut Dice::new());
+    let kills = kills::by_chance(short_or_long(3500, 35_000), &LINES, &victims, &mut dice());
 
     kills::all_survive("copiers killed", &kills, short_or_long(90, 86_400));
 }
@@ -156,7 +162,7 @@ fn a_copier_can_be_killed_at_any_moment() {
 #[test]
 fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
     let victims = [Victim::Parent, Victim::Group];
-    let kills = kills::by_chance(short_or_long(1000, 10_000), &LINES, &victims, &mut Dice::new());
+    let kills = kills::by_chance(short_or_long(1000, 10_000), &LINES, &victims, &mut dice());
 
     kills::all_survive("runs killed", &kills, short_or_long(60, 86_400));
 }
@@ -177,7 +183,7 @@ fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
     // A read of nothing is the end of the file: cp believes that, and so does its stand-in. In the
     // parent it is the kernel's word for a signal, which always has one length.
     all.retain(|fault| fault.call != "read" || fault.scope == Scope::Trees && !fault.line.as_cp);
-    let cases = sample(all, short_or_long(150, usize::MAX), &mut Dice::new());
+    let cases = sample(all, short_or_long(150, usize::MAX), &mut dice());
 
     survives("calls that do nothing", &cases, short_or_long(60, 86_400));
 }
@@ -226,7 +232,7 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
 
 #[test]
 fn a_source_may_change_while_it_is_copied() {
-    let mut dice = Dice::new();
+    let mut dice = dice();
     let options: [&[&str]; 3] = [&[], &["--reflink=never"], &["--preserve=none"]];
     let mut case = |_| (options[dice.below(3)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
     let cases: Vec<_> = (0..short_or_long(150, 5000)).map(&mut case).collect();
@@ -249,7 +255,7 @@ fn somebody_may_scribble_on_the_shared_memory() {
         "pcopy-outboxes",
         "pcopy-counters",
     ];
-    let mut dice = Dice::new();
+    let mut dice = dice();
     let mut case = |_| (MEMORIES[dice.below(6)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
     let cases: Vec<_> = (0..short_or_long(300, 10_000)).map(&mut case).collect();
     let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
@@ -265,7 +271,7 @@ fn somebody_may_scribble_on_the_shared_memory() {
 fn each_old_file_is_in_its_backup_whichever_copier_is_killed() {
     let lines: Vec<_> = LINES.into_iter().filter(|line| line.backs_up()).collect();
     let victims = [Victim::Copier, Victim::Stopped];
-    let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut Dice::new());
+    let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut dice());
 
     kills::all_survive("copiers killed while they back up", &kills, short_or_long(40, 86_400));
 }
