@@ -1,4 +1,5 @@
-//! The digests of files, for the manifest and for who reads them back: told as soon as a file is known to be in the copy.
+//! The digests of files, for the manifest and for who reads them back: told as soon as a file is known to
+//! be in the copy.
 
 use super::data::Unfinished;
 use super::dirs::{Dirs, push_component};
@@ -49,6 +50,12 @@ impl Walker<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Option<Digest>, Unfinished> {
+        let mut path = self.source.clone();
+        push_component(&mut path, name.to_bytes());
+        let known = self.job.hashed.get(self.entry, &path);
+        if known.is_none() && self.job.plan.manifest.is_none() {
+            return Ok(None); // only what this run has written is read back
+        }
         let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
         if !self.files.reads(&source) {
             return Ok(None);
@@ -59,13 +66,8 @@ impl Walker<'_> {
         if !is_copy {
             return Ok(None);
         }
-        let mut path = self.source.clone();
-        push_component(&mut path, name.to_bytes());
-        if let Some(known) = self.job.hashed.get(self.entry, &path) {
-            return Ok(Some(known)); // it was made by an earlier round of this run
-        }
-        if self.job.plan.manifest.is_none() {
-            return Ok(None); // only what this run has written is read back
+        if known.is_some() {
+            return Ok(known); // it was made by an earlier round of this run
         }
         let fault = Step::ReadBack.fault();
         let opened = file::open_untouched(&dirs.target, target_name).map_err(&fault)?;

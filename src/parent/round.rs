@@ -41,6 +41,9 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(1900);
 /// ring; should it be a machine that sleeps, it costs a round.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether they do: what 512 copiers have counted is not added up for each event.
+const STANDSTILL_LOOK: Duration = Duration::from_millis(500);
+
 /// Why a round is to end before its work is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -203,7 +206,7 @@ impl Round {
 
     /// Ends a round in which all wait for work that will never come. `may_wait` for somebody else.
     pub(super) fn end_standstill(&mut self, may_wait: bool) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.moved.1.elapsed() < STANDSTILL_LOOK {
             return;
         }
         let totals = self.counters.totals();

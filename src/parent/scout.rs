@@ -93,10 +93,11 @@ fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Re
             .same_file_system(plan.wishes.one_file_system)
         {
             match found {
-                Ok(found) => match found.metadata().ok().filter(|_| found.file_type().is_file()) {
-                    Some(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
-                    None => work.add_entry(),
+                Ok(found) if found.file_type().is_file() => match found.metadata() {
+                    Ok(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
+                    Err(_) => work.add_entry(), // it is gone
                 },
+                Ok(_) => work.add_entry(),
                 Err(error) => {
                     let too_long = error.io_error().and_then(std::io::Error::raw_os_error)
                         == Some(Errno::ENAMETOOLONG as i32);
