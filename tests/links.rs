@@ -764,3 +764,25 @@ fn a_name_whose_place_another_source_has_taken_leads_nobody() {
     let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
     assert_eq!((text("dst/f"), text("dst/deep/g")), ("two".to_owned(), "one".to_owned()));
 }
+
+#[test]
+fn a_copy_that_becomes_a_link_later_leaves_the_backup_to_the_users_file() {
+    for backup in ["--backup=simple", "--backup=numbered"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file d/one 3K"]).tree("dst", ["text d/one old"]);
+        env.pcopy(["-j1", backup, "-T", "src", "dst"]).exits(0);
+        // Now it has further names, one of which comes first.
+        for number in 0..12 {
+            let dir = env.path(format!("src/n{number}"));
+            fs::create_dir(&dir).unwrap();
+            fs::hard_link(env.path("src/d/one"), dir.join("another")).unwrap();
+        }
+
+        env.pcopy(["-j1", backup, "-T", "src", "dst"]).exits(0);
+
+        env.assert_same("src/d/one", "dst/d/one");
+        let kept = if backup.ends_with("simple") { "dst/d/one~" } else { "dst/d/one.~1~" };
+        assert_eq!(fs::read_to_string(env.path(kept)).unwrap(), "old", "{backup}");
+        assert_eq!(fs::read_dir(env.path("dst/d")).unwrap().count(), 2, "{backup}");
+    }
+}

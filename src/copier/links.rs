@@ -20,7 +20,7 @@ use crate::hash::Digest;
 use crate::ipc::counters::Count;
 use crate::ipc::groups::{Member, Role};
 use crate::ipc::report::{Fault, How, News, Step};
-use crate::options::{Manner, Way};
+use crate::options::{Manner, Update, Way};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock, Stat};
 use std::ffi::{CStr, CString};
@@ -304,19 +304,14 @@ impl Walker<'_> {
                 return Err(NoLink::Gone); // a link would be another's contents
             }
         }
-        // What an earlier round has put there is not the user's old file, which has its backup by now:
-        // another name may have come first then, and this one been copied.
-        let ours = match &old {
+        let is_copy = match &old {
             Some(old) if !dirs.staged => {
-                self.files.was_done(name)
-                    || self
-                        .files
-                        .was_published(dirs, source, old, name, target_name)
-                        .map_err(NoLink::Unfinished)?
+                let names = (name, target_name);
+                self.is_copy(dirs, source, old, names).map_err(NoLink::Unfinished)?
             }
             _ => false,
         };
-        let to_keep = old.as_ref().filter(|_| !ours);
+        let to_keep = old.as_ref().filter(|_| !is_copy);
         let mut why = NoLink::Gone;
         let empty = self.job.plan.wishes.way == Way::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
@@ -340,6 +335,28 @@ impl Walker<'_> {
             }
         }
         Err(why)
+    }
+
+    /// Whether what stands there is a copy already, and not the user's old file, which has its backup by
+    /// now: in an earlier round, or in a run that did not come to its end, another name may have come
+    /// first, and this one been copied.
+    fn is_copy(
+        &self,
+        dirs: &Dirs,
+        source: &Stat,
+        old: &Stat,
+        (name, target_name): (&CStr, &CStr),
+    ) -> Result<bool, Unfinished> {
+        if self.files.was_done(name)
+            || self.files.was_published(dirs, source, old, name, target_name)?
+        {
+            return Ok(true);
+        }
+        // What is complete is left alone, and so it is nothing to be kept. cp keeps it.
+        let wishes = &self.job.plan.wishes;
+        let leaves_alone = wishes.manner == Manner::Pcopy && wishes.update != Update::All;
+        let is_copy = leaves_alone && wishes.way == Way::Copy;
+        Ok(is_copy && self.files.is_same(dirs, source, old, name, target_name)?)
     }
 
     /// A name that is a link already: it stood there, or a copier has died right after making it.
