@@ -3,10 +3,9 @@
 mod common;
 use common::chance::Dice;
 use common::images::*;
-use common::live::send;
 use common::things::*;
 use common::*;
-use nix::sys::signal::Signal::{SIGKILL, SIGTERM, SIGUSR1};
+use nix::sys::signal::Signal::{SIGTERM, SIGUSR1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -573,18 +572,7 @@ fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
     let begun = Instant::now();
     let said = env.pcopy(line).stdout.clone();
     let took = begun.elapsed();
-    let mut killed = 0;
-    for turn in 0..40 {
-        let mut live = env.start([&["-j", ["1", "2", "8"][turn % 3]], &line[..]].concat());
-        std::thread::sleep(dice.moment(took));
-        let copiers = live.children();
-        if live.is_running() && !copiers.is_empty() {
-            killed += 1;
-            send(copiers[dice.below(copiers.len())], SIGKILL);
-        }
-        live.end().exits(6).stdout_is(&said);
-    }
-    assert!(killed >= 10, "only {killed} were killed");
+    env.says_the_same_though_copiers_die(&line, (&said, took), &mut dice);
 }
 
 #[test]

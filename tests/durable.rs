@@ -3,7 +3,7 @@
 mod common;
 use common::chance::Dice;
 use common::things::{Mounted, in_own_mounts, mount};
-use common::{Run, Sandbox, skip, tool, wait_until};
+use common::{Run, Sandbox, has_strace, skip, tool, wait_until};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -17,8 +17,7 @@ fn calls(env: &Sandbox) -> Vec<String> {
 
 /// Runs pcopy, and says which of these calls it made; `None` if there is no strace.
 fn traced(env: &Sandbox, test: &str, options: &[&str], arguments: &[&str]) -> Option<Vec<String>> {
-    if !tool("strace") {
-        skip(test, "strace is not installed");
+    if !has_strace(test) {
         return None;
     }
     let watched = ["-y", "-e", "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2"];
@@ -137,8 +136,8 @@ fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> 
 
 #[test]
 fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later() {
-    if !tool("strace") {
-        return skip("what_may_not_be_on_the_disk", "strace is not installed");
+    if !has_strace("what_may_not_be_on_the_disk") {
+        return;
     }
     for tree in ["dst", "dst/old"] {
         let env = Sandbox::new();
@@ -160,8 +159,8 @@ fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later
 
 #[test]
 fn a_file_that_the_disk_does_not_take_leaves_the_old_one() {
-    if !tool("strace") {
-        return skip("a_file_that_the_disk_does_not_take", "strace is not installed");
+    if !has_strace("a_file_that_the_disk_does_not_take") {
+        return;
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K"]).tree("dst", ["file a 2K"]);

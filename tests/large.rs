@@ -19,14 +19,6 @@ fn who_called(env: &Sandbox, call: &str) -> BTreeSet<String> {
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-fn has_strace(test: &str) -> bool {
-    let has = tool("strace");
-    if !has {
-        skip(test, "strace is not installed");
-    }
-    has
-}
-
 /// What makes a file go through the buffer, and slowly enough that others can help.
 const SLOW: &str = "inject=pwrite64:delay_enter=3000";
 

@@ -1,7 +1,7 @@
 //! `--retries`: what may go well a little later is tried again, and nothing else.
 
 mod common;
-use common::{Run, Sandbox, skip, tool};
+use common::{Run, Sandbox, has_strace};
 use std::fs;
 
 /// Runs pcopy while calls on the files `a`, and on names in the folder `src/d`, fail as `fault` says.
@@ -13,17 +13,9 @@ fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> 
     env.run(env.traced(&options, arguments))
 }
 
-fn can_inject(test: &str) -> bool {
-    let can = tool("strace");
-    if !can {
-        skip(test, "strace is not installed");
-    }
-    can
-}
-
 #[test]
 fn a_failure_that_passes_costs_a_moment() {
-    if !can_inject("a_failure_that_passes_costs_a_moment") {
+    if !has_strace("a_failure_that_passes_costs_a_moment") {
         return;
     }
     for fault in [
@@ -49,7 +41,7 @@ fn a_failure_that_passes_costs_a_moment() {
 
 #[test]
 fn without_the_option_and_after_as_many_attempts_it_is_told() {
-    if !can_inject("without_the_option_and_after_as_many_attempts_it_is_told") {
+    if !has_strace("without_the_option_and_after_as_many_attempts_it_is_told") {
         return;
     }
     for (flag, opened) in [("--retries=0", 1), ("--retries=2", 3), ("-q", 1)] {
@@ -69,7 +61,7 @@ fn without_the_option_and_after_as_many_attempts_it_is_told() {
 
 #[test]
 fn what_will_not_pass_is_not_tried_again() {
-    if !can_inject("what_will_not_pass_is_not_tried_again") {
+    if !has_strace("what_will_not_pass_is_not_tried_again") {
         return;
     }
     for error in ["EACCES", "ENOENT", "ENOMEM", "EINVAL"] {
@@ -87,7 +79,7 @@ fn what_will_not_pass_is_not_tried_again() {
 
 #[test]
 fn a_folder_that_cannot_be_opened_for_a_moment_is_copied() {
-    if !can_inject("a_folder_that_cannot_be_opened_for_a_moment_is_copied") {
+    if !has_strace("a_folder_that_cannot_be_opened_for_a_moment_is_copied") {
         return;
     }
     let env = Sandbox::new();
@@ -102,7 +94,7 @@ fn a_folder_that_cannot_be_opened_for_a_moment_is_copied() {
 
 #[test]
 fn a_full_disk_is_not_waited_for() {
-    if !can_inject("a_full_disk_is_not_waited_for") {
+    if !has_strace("a_full_disk_is_not_waited_for") {
         return;
     }
     let env = Sandbox::new();

@@ -3,7 +3,7 @@
 mod common;
 use common::live::send;
 use common::things::{chmod, in_own_mounts, mount, plain_program};
-use common::{Sandbox, is_root, skip, tool, wait_until};
+use common::{Sandbox, has_strace, is_root, skip, wait_until};
 use nix::sys::signal::Signal::SIGKILL;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -49,14 +49,6 @@ fn with_wrong_bytes(env: &Sandbox, path: &str, arguments: &[&str]) -> Command {
 fn assert_bytes_were_wrong(env: &Sandbox) {
     let log = fs::read_to_string(env.path("trace")).unwrap();
     assert!(log.contains("INJECTED"), "no byte was changed:\n{log}");
-}
-
-fn has_strace(test: &str) -> bool {
-    let has = tool("strace");
-    if !has {
-        skip(test, "strace is not installed");
-    }
-    has
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::meter::Meter;
 use crate::error::means_unable;
 use crate::hash::Hasher;
 use crate::ipc::abilities::{Abilities, Ability, Pair};
+use crate::ipc::counters::Desk;
 use crate::ipc::report::{Fault, Step, Trail, Tried};
 use crate::options::{Manner, When};
 use crate::plan::Plan;
@@ -45,6 +46,13 @@ pub(super) enum Unfinished {
         /// Whether it could be written.
         writable: bool,
     },
+}
+
+impl Unfinished {
+    /// What failed, if something did.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        if let Self::Fault(fault) = self { Some(*fault) } else { None }
+    }
 }
 
 impl From<Fault> for Unfinished {
@@ -519,21 +527,31 @@ fn run(bytes: &[u8], of_zeros: bool) -> usize {
     alike.map(<[u8]>::len).sum()
 }
 
-/// Whether two files have the same contents, read from where they are.
-pub(super) fn same(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<bool, Fault> {
-    let (mut ours, mut theirs) = (vec![0; BUFFER_BYTES / 4], vec![0; BUFFER_BYTES / 4]);
+/// Whether two files have the same contents, read from where they are, through two buffers of one size.
+///
+/// That the target cannot be read is a fault of [`Step::ReadBack`].
+pub(super) fn same(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    (theirs, ours): (&mut [u8], &mut [u8]),
+    desk: Desk<'_>,
+) -> Result<bool, Unfinished> {
+    let read_ours = |ours: &mut [u8]| file::read(target, ours).map_err(Step::ReadBack.fault());
     loop {
-        let length = file::read(source, &mut theirs).map_err(Step::Read.fault())?;
+        let length = file::read(source, theirs).map_err(Step::Read.fault())?;
         if length == 0 {
-            return Ok(file::read(target, &mut ours) == Ok(0));
+            return Ok(read_ours(ours)? == 0);
+        }
+        if desk.is_abandoned() {
+            return Err(Unfinished::Dropped);
         }
         let mut compared = 0;
         while compared < length {
-            match file::read(target, &mut ours[..length - compared]) {
-                Ok(0) | Err(_) => return Ok(false), // one that cannot be read is made anew
-                Ok(read) if ours[..read] != theirs[compared..compared + read] => return Ok(false),
-                Ok(read) => compared += read,
+            let read = read_ours(&mut ours[..length - compared])?;
+            if read == 0 || ours[..read] != theirs[compared..compared + read] {
+                return Ok(false);
             }
+            compared += read;
         }
     }
 }

@@ -6,7 +6,8 @@ use super::dirs::{Dirs, push_component};
 use super::file::Done;
 use super::reports::ParentGone;
 use super::walk::Walker;
-use crate::hash::{Digest, Hasher};
+use crate::hash::{Algorithm, Digest, Hasher};
+use crate::ipc::counters::Desk;
 use crate::ipc::report::{News, Step};
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind};
@@ -79,16 +80,31 @@ impl Walker<'_> {
 
     /// The digest of a file in the target, from where it is.
     pub(super) fn hash_open(&mut self, file: BorrowedFd<'_>) -> Result<Digest, Unfinished> {
-        let fault = Step::ReadBack.fault();
-        let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL).map_err(&fault)?;
-        let mut hash = Hasher::new(algorithm);
-        loop {
-            if self.desk.is_abandoned() {
-                return Err(Unfinished::Dropped);
-            }
-            match file::read(file, &mut self.files.buffer).map_err(&fault)? {
-                0 => return Ok(hash.finalize()),
-                read => hash.update(&self.files.buffer[..read]),
+        let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
+        let algorithm = algorithm.map_err(Step::ReadBack.fault())?;
+        hash_rest(file, algorithm, &mut self.files.buffer, self.desk, |_| ())
+    }
+}
+
+/// The digest of an open file of a target from where it is, read through `buffer`; `seen` learns how much
+/// each read was.
+pub(super) fn hash_rest(
+    file: BorrowedFd<'_>,
+    algorithm: Algorithm,
+    buffer: &mut [u8],
+    desk: Desk<'_>,
+    seen: impl Fn(u64),
+) -> Result<Digest, Unfinished> {
+    let mut hash = Hasher::new(algorithm);
+    loop {
+        if desk.is_abandoned() {
+            return Err(Unfinished::Dropped);
+        }
+        match file::read(file, buffer).map_err(Step::ReadBack.fault())? {
+            0 => return Ok(hash.finalize()),
+            read => {
+                hash.update(&buffer[..read]);
+                seen(read as u64);
             }
         }
     }

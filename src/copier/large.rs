@@ -66,8 +66,7 @@ impl<'a> Team<'a> {
     /// Invites a copier if one is hungry, and there are pieces enough for all.
     fn invite(&mut self) {
         while self.job.is_hungry() && self.large.pieces_left() > 2 * (self.invited + 1) {
-            Task::Range(self.invitation).encode(&mut self.message);
-            if self.job.ring.try_push(&self.message).is_err() {
+            if !self.job.give(&Task::Range(self.invitation), &mut self.message) {
                 return;
             }
             self.invited += 1;

@@ -30,7 +30,7 @@ mod verify;
 mod walk;
 
 use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::Counters;
+use crate::ipc::counters::{Counters, Desk};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
 use crate::ipc::hashed::Hashed;
@@ -40,11 +40,12 @@ use crate::ipc::putoff::PutOff;
 use crate::ipc::ring::{SharedRing, TakeError};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
-use crate::sys::file::Identity;
+use crate::sys::file::{Identity, Stat};
 use crate::sys::turns::Turns;
 use check::Checker;
 use reports::{ParentGone, Reports};
 use std::collections::HashSet;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use walk::Walker;
 
@@ -108,6 +109,23 @@ impl Job<'_> {
         let others = usize::from(self.counters.active().saturating_sub(1));
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
+
+    /// Hands over a task, which is put together in `message`; false if there is no room for it.
+    fn give(&self, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
+        task.encode(message);
+        self.ring.try_push(message).is_ok()
+    }
+
+    /// Whether a directory below an entry is on another file system, and only wanted as the place for
+    /// that.
+    fn is_left_out(&self, entry: u32, dir: &Stat) -> bool {
+        self.plan.wishes.one_file_system
+            && self
+                .plan
+                .entries
+                .get(entry as usize)
+                .is_some_and(|entry| entry.device != dir.identity().0)
+    }
 }
 
 /// What a copier is made for: to copy, or to compare only.
@@ -118,8 +136,25 @@ trait Worker {
     /// Sends all that was reported.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
 
+    /// Which of the copiers it is, from 0.
+    fn number(&self) -> u16;
+
+    /// What it shares with the others.
+    fn job(&self) -> &Job<'_>;
+
+    /// Its own lines in shared memory.
+    fn desk(&self) -> Desk<'_>;
+
     /// Whether the supervisor wants no more of this.
-    fn is_stopped(&self) -> bool;
+    fn is_stopped(&self) -> bool {
+        self.job().ring.is_stopped() || self.desk().is_asked_to_stop()
+    }
+
+    /// Whether copiers died too often on this name in the directory that it is at.
+    fn is_passed_over(&self, name: &CStr) -> bool {
+        let marks = self.job().passed_over;
+        !marks.is_empty() && marks.contains(&self.desk().mark_of(name))
+    }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.

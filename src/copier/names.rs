@@ -87,8 +87,7 @@ impl Walker<'_> {
                 self.hand_over(Some((dirs, names, visit)))?;
             }
             self.reports.flush_if_old()?;
-            let (job, number) = (self.job, self.number);
-            rest_if_superfluous(self, &job, number)?;
+            rest_if_superfluous(self)?;
         }
         Ok(())
     }
@@ -112,7 +111,8 @@ impl Walker<'_> {
             Ok(kind) => kind,
             Err(fault) => return self.settle_failed(Some(name), fault),
         };
-        let result = self.tries(|walker| walker.copy_or_link(dirs, kind, name, target_name));
+        let result = self
+            .tries(Unfinished::fault, |walker| walker.copy_or_link(dirs, kind, name, target_name));
         match self.tell_hash(dirs, name, target_name, result)? {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, visit),
             Err(Unfinished::Ask { bits, writable }) => {
@@ -131,15 +131,17 @@ impl Walker<'_> {
         }
     }
 
-    /// Does something once more after a failure that may pass, as often as the user wants it.
-    pub(super) fn tries<T>(
+    /// Does something once more after a failure that may pass, as often as the user wants it; `fault` is
+    /// what an error of it says.
+    pub(super) fn tries<T, E>(
         &mut self,
-        mut act: impl FnMut(&mut Self) -> Result<T, Unfinished>,
-    ) -> Result<T, Unfinished> {
+        fault: fn(&E) -> Option<Fault>,
+        mut act: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut result = act(self);
         for attempt in 1..=u32::from(self.job.plan.retries) {
-            let passing = matches!(&result, Err(Unfinished::Fault(fault)) if may_pass(*fault));
-            if !passing || self.is_stopped() {
+            let passes = result.as_ref().err().and_then(fault).is_some_and(may_pass);
+            if !passes || self.is_stopped() {
                 break;
             }
             std::thread::sleep((RETRY_PAUSE * attempt).min(RETRY_PAUSE * 10));
@@ -344,10 +346,6 @@ impl Walker<'_> {
     fn is_into_itself(&self, dirs: &Dirs, name: &CStr) -> bool {
         self.plan_entry().is_some_and(|entry| entry.into_itself.is_some())
             && dirs.stat_source(name).is_ok_and(|stat| self.job.targets.contains(&stat.identity()))
-    }
-
-    pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
-        !self.job.passed_over.is_empty() && self.job.passed_over.contains(&self.desk.mark_of(name))
     }
 
     /// Counts an entry that ended well; without a name it is the directory that the walk is at.

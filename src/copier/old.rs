@@ -3,7 +3,7 @@
 
 use super::attrs;
 use super::clean::remove_leftover;
-use super::data::{self, Unfinished};
+use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::Dirs;
 use super::file::{Files, data_bytes, leads_to, open_source, staged_name_for};
 use crate::ipc::report::{Fault, Step};
@@ -12,6 +12,9 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
+
+/// How much is compared at a time where contents tell whether a file is complete, in bytes.
+const PIECE_BYTES: usize = BUFFER_BYTES / 4;
 
 impl Files<'_> {
     /// What an entry is to take the place of, if there is something; `None` if that is to stay.
@@ -207,7 +210,12 @@ impl Files<'_> {
                 let Ok(to) = file::open_source(&dirs.target, target_name, false) else {
                     return Ok(false);
                 };
-                Ok(data::same(from.as_fd(), to.as_fd())?)
+                let (mut theirs, mut ours) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+                let buffers = (&mut theirs[..], &mut ours[..]);
+                match data::same(from.as_fd(), to.as_fd(), buffers, self.desk) {
+                    Err(Unfinished::Fault(Fault { step: Step::ReadBack, .. })) => Ok(false),
+                    result => result,
+                }
             }
             _ => Ok(true),
         }

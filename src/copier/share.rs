@@ -6,7 +6,7 @@
 use super::dirs::{Child, Dirs, c_name, make_late, push_component};
 use super::reports::ParentGone;
 use super::walk::{Visit, Walker};
-use crate::ipc::counters::Count;
+use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
 use crate::ipc::ring::MESSAGE_BYTES_MAX;
 use crate::ipc::task::{self, Place, Task};
@@ -53,7 +53,7 @@ impl Source<'_> {
     }
 
     /// What is left, in bytes of directory records; a name in a task takes about half of one.
-    pub(super) fn bytes_left(&self) -> usize {
+    fn bytes_left(&self) -> usize {
         match self {
             Source::Listed(listing) => listing.bytes_left(),
             Source::Handed(names) => 2 * names.len(),
@@ -112,16 +112,12 @@ impl Walker<'_> {
         task: fn(u32, u32) -> Task<'static>,
     ) -> bool {
         let (mine, theirs) = halves(range(self));
-        let given = !theirs.is_empty() && self.give(task(theirs.start, theirs.end));
+        let given =
+            !theirs.is_empty() && self.job.give(&task(theirs.start, theirs.end), &mut self.message);
         if given {
             *range(self) = mine;
         }
         given
-    }
-
-    fn give(&mut self, task: Task<'_>) -> bool {
-        task.encode(&mut self.message);
-        self.job.ring.try_push(&self.message).is_ok()
     }
 
     /// Hands over a child directory of the uppermost level that has one.
@@ -196,16 +192,7 @@ impl Walker<'_> {
             self.message = message;
             return Ok(false); // the path alone fills the slot
         }
-        let listed = matches!(names, Source::Listed(_));
-        while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX
-            && 2 * (message.len() - start) < names.bytes_left()
-        {
-            let Some((kind, name)) = names.next() else { break };
-            task::put_name(&mut message, kind, name);
-            if listed {
-                self.desk.add(Count::Found, 1);
-            }
-        }
+        put_half(&mut message, names, self.desk);
         let given = self.job.ring.try_push(&message).is_ok();
         if !given {
             self.names(dirs, &mut Source::Handed(&message[start..]), visit)?;
@@ -215,8 +202,23 @@ impl Walker<'_> {
     }
 }
 
+/// Moves names into a task: at most half of those that are left, and what fits in a slot.
+pub(super) fn put_half(message: &mut Vec<u8>, names: &mut Source<'_>, desk: Desk<'_>) {
+    let start = message.len();
+    let listed = matches!(names, Source::Listed(_));
+    while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX
+        && 2 * (message.len() - start) < names.bytes_left()
+    {
+        let Some((kind, name)) = names.next() else { break };
+        task::put_name(message, kind, name);
+        if listed {
+            desk.add(Count::Found, 1);
+        }
+    }
+}
+
 /// The first half of a range and the rest of it; of one alone, all is the rest.
-fn halves(range: &Range<u32>) -> (Range<u32>, Range<u32>) {
+pub(super) fn halves(range: &Range<u32>) -> (Range<u32>, Range<u32>) {
     let middle = range.start + range.end.saturating_sub(range.start) / 2;
     (range.start..middle, middle..range.end)
 }

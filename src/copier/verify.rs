@@ -9,6 +9,7 @@
 
 use super::data::{Unfinished, is_unchanged};
 use super::dirs::c_name;
+use super::file::changed;
 use super::reports::ParentGone;
 use super::walk::Walker;
 use super::{Worker, attrs::OWNER_WRITE};
@@ -124,7 +125,7 @@ impl Walker<'_> {
         let digest = self.write_over((from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
         let read = file::stat_fd(&from).map_err(Step::Stat.fault())?;
         if !is_unchanged(&source, &read) {
-            return Err(super::file::changed());
+            return Err(changed());
         }
         if plan.wishes.preserve.timestamps {
             file::set_times(&to, read.accessed(), read.modified())
@@ -164,7 +165,7 @@ impl Walker<'_> {
             at += read as u64;
         }
         if at != bytes {
-            return Err(super::file::changed()); // it ended before its size, and nothing is cut off
+            return Err(changed()); // it ended before its size, and nothing is cut off
         }
         if at < old_bytes {
             bytes::set_size(to, at).map_err(Step::Write.fault())?;

@@ -8,7 +8,6 @@
 
 use super::attrs::Attrs;
 use super::clean::{remove, remove_strangers};
-use super::data::Unfinished;
 use super::dirs::{
     Child, Dirs, c_name, entry_dirs, make_late, open_by_path, open_child, push_component,
 };
@@ -119,8 +118,16 @@ impl Worker for Walker<'_> {
         self.reports.flush()
     }
 
-    fn is_stopped(&self) -> bool {
-        self.job.ring.is_stopped() || self.desk.is_asked_to_stop()
+    fn number(&self) -> u16 {
+        self.number
+    }
+
+    fn job(&self) -> &Job<'_> {
+        &self.job
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        self.desk
     }
 }
 
@@ -273,17 +280,16 @@ impl<'a> Walker<'a> {
         self.staged = staged;
         self.enter();
         let mut opened = Some(opened);
-        let looked = self.tries(|walker| {
-            let anew = || open_by_path(walker.job.plan, walker.place(), existed);
-            let dirs = opened.take().unwrap_or_else(anew)?;
-            Ok(walker.look_at(dirs)?)
-        });
+        let looked = self.tries(
+            |fault| Some(*fault),
+            |walker| {
+                let anew = || open_by_path(walker.job.plan, walker.place(), existed);
+                walker.look_at(opened.take().unwrap_or_else(anew)?)
+            },
+        );
         let (dirs, stat) = match looked {
             Ok(both) => both,
-            Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => {
-                return Ok(()); // which no directory is
-            }
-            Err(Unfinished::Fault(fault)) => {
+            Err(fault) => {
                 if staged && existed && !self.job.plan.wishes.in_place {
                     self.drop_leftovers();
                 }
@@ -294,7 +300,11 @@ impl<'a> Walker<'a> {
         // count it.
         let skipped = existed && (!staged || self.attrs.is_finished_dir(&stat, &dirs.target));
         let mut visit = Visit::default();
-        let listed = if self.is_left_out(&stat) { Ok(()) } else { self.list(&dirs, &mut visit)? };
+        let listed = if self.job.is_left_out(self.entry, &stat) {
+            Ok(())
+        } else {
+            self.list(&dirs, &mut visit)?
+        };
         if self.is_stopped() {
             return Ok(());
         }
@@ -351,12 +361,6 @@ impl<'a> Walker<'a> {
         let at_top = split_last(&self.source).0.is_empty();
         let before = self.plan_entry().filter(|_| at_top).and_then(|entry| entry.into_itself);
         Ok((dirs, before.unwrap_or(stat)))
-    }
-
-    /// Whether a directory is on another file system, and only wanted as the place for that.
-    fn is_left_out(&self, dir: &Stat) -> bool {
-        self.job.plan.wishes.one_file_system
-            && self.plan_entry().is_some_and(|entry| entry.device != dir.identity().0)
     }
 
     /// Goes through all names of a directory, a chunk at a time.

@@ -1,8 +1,9 @@
 //! The digests of a run's files, as copiers have told them, in little memory.
 //!
-//! A file costs the length of its path and 56 bytes; that of its place in the target, too, if it is to be read back. Each round tells of every file that it finds
-//! in the copy, so what an earlier round of the wave has told is only looked up: then a file that
-//! is complete need not be read for its digest once more.
+//! A file costs the length of its path and 56 bytes, and that of its place in the target if it is to
+//! be read back. Each round tells of every file that it finds in the copy, so what an earlier round
+//! of the wave has told is only looked up: then a file that is complete need not be read for its
+//! digest once more.
 
 use super::wire::{get_bytes, get_u32, put_bytes, put_u32};
 use crate::hash::{DIGEST_BYTES, Digest};
@@ -79,7 +80,7 @@ impl Hashed {
     pub fn get(&self, entry: u32, path: &[u8]) -> Option<Digest> {
         let find = |starts: &[usize]| {
             let found = starts.binary_search_by_key(&(entry, path), |&start| self.key(start));
-            found.ok().map(|at| self.read(starts[at]).1)
+            found.ok().map(|at| self.read(starts[at]).digest)
         };
         find(&self.starts[self.sorted.clone()]).or_else(|| find(&self.before))
     }
@@ -91,9 +92,8 @@ impl Hashed {
 
     /// The file of that number among them.
     pub fn written(&self, number: u32) -> Option<Written<'_>> {
-        let start = *self.starts[self.sorted.clone()].get(number as usize)?;
-        let ((entry, source), digest, target) = self.read_all(start);
-        Some(Written { entry, source, target, digest })
+        let start = self.starts[self.sorted.clone()].get(number as usize)?;
+        Some(self.read(*start))
     }
 
     /// All files and their digests, in the order in which they came; the last of one key counts.
@@ -103,10 +103,8 @@ impl Hashed {
     pub fn all(&self, cut_short: bool) -> impl Iterator<Item = (u32, &[u8], Digest)> {
         let before = if cut_short { &self.before[..] } else { &[] };
         let (ended, wave) = self.starts.split_at(self.earlier);
-        ended.iter().chain(before).chain(wave).map(|&start| {
-            let ((entry, path), digest) = self.read(start);
-            (entry, path, digest)
-        })
+        let all = ended.iter().chain(before).chain(wave).map(|&start| self.read(start));
+        all.map(|file| (file.entry, file.source, file.digest))
     }
 
     /// Sorts by key; of several with one key only the last stays.
@@ -117,22 +115,18 @@ impl Hashed {
     }
 
     fn key(&self, start: usize) -> Key<'_> {
-        self.read(start).0
+        let Written { entry, source, .. } = self.read(start);
+        (entry, source)
     }
 
-    fn read(&self, start: usize) -> (Key<'_>, Digest) {
-        let (key, digest, _) = self.read_all(start);
-        (key, digest)
-    }
-
-    fn read_all(&self, start: usize) -> (Key<'_>, Digest, &[u8]) {
+    fn read(&self, start: usize) -> Written<'_> {
         const THERE: &str = "add has put it there";
         let mut from = &self.packed[start..];
         let entry = get_u32(&mut from).expect(THERE);
-        let path = get_bytes(&mut from).expect(THERE);
+        let source = get_bytes(&mut from).expect(THERE);
         let (digest, mut from) = from.split_first_chunk::<DIGEST_BYTES>().expect(THERE);
         let target = get_bytes(&mut from).expect(THERE);
-        ((entry, path), Digest(*digest), target)
+        Written { entry, source, target, digest: Digest(*digest) }
     }
 }
 

@@ -16,11 +16,22 @@ use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::file::{self, Kind};
 use crate::sys::poll::{self, Event};
-use crate::sys::process::{self, Death, Pid, Side};
-use crate::sys::{Errno, Result, signals, volume};
+use crate::sys::process::{self, Death};
+use crate::sys::{Errno, Result, volume};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
+
+/// How often a child is looked at whose end nobody has told of.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Why a file system has not taken all.
+enum NotTaken {
+    /// It said so.
+    Refused(Errno),
+    /// The run has to end first.
+    Ended(End),
+}
 
 /// The file systems that a run writes to.
 #[derive(Default)]
@@ -99,10 +110,7 @@ impl Supervisor<'_> {
         if end != End::Finished || !self.plan.wishes.verify {
             return Ok(end);
         }
-        if let Some(end) = self.write_out() {
-            if end == End::TargetLost {
-                self.distrust_built();
-            }
+        if let Some(end) = self.write_out_or_distrust() {
             return Ok(end);
         }
         self.ledger.end_phase(&self.totals);
@@ -113,23 +121,36 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Has the disks take what is about to get its final name, or another one where others look. Why the
+    /// run is over, if they do not.
+    pub(super) fn write_out_built(&mut self) -> Option<End> {
+        if self.ledger.built.is_empty() { None } else { self.write_out_or_distrust() }
+    }
+
+    fn write_out_or_distrust(&mut self) -> Option<End> {
+        let end = self.write_out();
+        if end == Some(End::TargetLost) {
+            self.distrust_built();
+        }
+        end
+    }
+
     /// Has the disks take all that was written until now. Why the run is over, if they do not.
     pub(super) fn write_out(&mut self) -> Option<End> {
         let volumes = std::mem::take(&mut self.volumes);
         let mut end = None;
         for volume in &volumes.0 {
-            let taken = match self.write_out_one(volume) {
-                Ok(taken) => taken,
-                Err(early) => {
+            match self.write_out_one(volume) {
+                Ok(()) => {}
+                Err(NotTaken::Refused(errno)) => {
+                    let fault = Fault { step: Step::Sync, errno };
+                    self.tell_late(fault, volume.entry, &volume.source);
+                    end = Some(End::TargetLost);
+                }
+                Err(NotTaken::Ended(early)) => {
                     end = Some(early);
                     break;
                 }
-            };
-            if let Err(errno) = taken {
-                self.failed_late += 1;
-                let fault = Fault { step: Step::Sync, errno };
-                self.tell_failure(fault, volume.entry, &volume.source);
-                end = Some(End::TargetLost);
             }
         }
         self.volumes = volumes;
@@ -137,42 +158,32 @@ impl Supervisor<'_> {
     }
 
     /// In a process of its own: a disk may take minutes, in which signals are to be heard.
-    fn write_out_one(&mut self, volume: &Volume) -> std::result::Result<Result<()>, End> {
-        let child = match begin(volume) {
-            Ok(child) => child,
-            Err(errno) => return Ok(Err(errno)),
-        };
+    fn write_out_one(&mut self, volume: &Volume) -> std::result::Result<(), NotTaken> {
+        let child =
+            process::fork_child(|| volume.write_out().map_or_else(|errno| errno as i32, |()| 0));
+        let child = child.map_err(NotTaken::Refused)?;
         loop {
             if let Some(number) = self.signal_to_end() {
                 if process::kill(child).is_err() {
                     // It has just ended.
                 }
-                return Err(End::Signal(number));
+                return Err(NotTaken::Ended(End::Signal(number)));
             }
-            match process::reap(child) {
-                Ok(None) => {}
-                Ok(Some(Death::Exited(0))) => return Ok(Ok(())),
-                Ok(Some(Death::Exited(errno))) => return Ok(Err(Errno::from_raw(errno))),
-                Ok(Some(Death::Killed(_))) => return Ok(Err(Errno::EINTR)),
-                Err(errno) => return Ok(Err(errno)),
+            match process::reap(child).map_err(NotTaken::Refused)? {
+                None => {}
+                Some(Death::Exited(0)) => return Ok(()),
+                Some(Death::Exited(errno)) => {
+                    return Err(NotTaken::Refused(Errno::from_raw(errno)));
+                }
+                Some(Death::Killed(_)) => return Err(NotTaken::Refused(Errno::EINTR)),
             }
             self.screen.flush();
             let watched = [(self.signals.as_fd(), Event::Readable)];
             if let Err(errno) = poll::wait(&watched, LOOK) {
                 self.screen.error(&Unavailable::because("wait for events")(errno).to_string());
-                return Err(End::Unavailable);
+                return Err(NotTaken::Ended(End::Unavailable));
             }
         }
-    }
-
-    /// Has the disks take what is about to get its final name, or another one where others look. Why the
-    /// run is over, if they do not.
-    pub(super) fn write_out_built(&mut self) -> Option<End> {
-        let end = if self.ledger.built.is_empty() { None } else { self.write_out() };
-        if end == Some(End::TargetLost) {
-            self.distrust_built();
-        }
-        end
     }
 
     /// Removes what may not be on the disk, though it looks complete: the next run would take it for
@@ -190,21 +201,6 @@ impl Supervisor<'_> {
                 let fault = Fault { step: Step::Remove, errno };
                 self.tell_failure(fault, place.entry, place.source);
             }
-        }
-    }
-}
-
-/// How often a child is looked at whose end nobody has told of.
-const LOOK: Duration = Duration::from_millis(100);
-
-fn begin(volume: &Volume) -> Result<Pid> {
-    let parent = process::own_pid();
-    match process::fork()? {
-        Side::Parent(pid) => Ok(pid),
-        Side::Child => {
-            process::die_with_parent(parent);
-            let taken = signals::leave_to_parent().and_then(|()| volume.write_out());
-            process::exit(taken.map_or_else(|errno| errno as i32, |()| 0));
         }
     }
 }

@@ -60,13 +60,7 @@ impl Supervisor<'_> {
                 return Some(End::Signal(number));
             }
             let Err(fault) = act(self.plan, dir.place()) else { continue };
-            if fault.step.means_vanished(fault.errno) {
-                self.vanished_late += 1;
-                self.tell_vanished(fault, dir.entry, &dir.source);
-            } else {
-                self.failed_late += 1;
-                self.tell_failure(fault, dir.entry, &dir.source);
-            }
+            self.tell_late(fault, dir.entry, &dir.source);
             if ends_the_run(fault) && self.plan.wishes.manner == Manner::Pcopy {
                 return Some(End::TargetLost);
             }

@@ -77,15 +77,8 @@ impl Supervisor<'_> {
                 self.ledger.put_off.push(put_off);
             }
             News::Unproven(fault) => {
-                if !self.ledger.is_news(fault, place) {
-                    return false;
-                }
-                if fault.step.means_vanished(fault.errno) {
-                    self.vanished_late += 1;
-                    self.tell_vanished(fault, place.entry, place.source);
-                } else {
-                    self.failed_late += 1;
-                    self.tell_failure(fault, place.entry, place.source);
+                if self.ledger.is_news(fault, place) {
+                    self.tell_late(fault, place.entry, place.source);
                 }
             }
             News::Failed(fault) => {
@@ -185,6 +178,17 @@ impl Supervisor<'_> {
         if self.ledger.is_news_of_links(errno, place, others) {
             let target = entry.show_target(place.source);
             self.screen.notice(&describe_unlinked(errno, &target, others));
+        }
+    }
+
+    /// Counts and tells what went wrong with an entry that was counted as done.
+    pub(super) fn tell_late(&mut self, fault: Fault, entry: u32, source: &[u8]) {
+        if fault.step.means_vanished(fault.errno) {
+            self.vanished_late += 1;
+            self.tell_vanished(fault, entry, source);
+        } else {
+            self.failed_late += 1;
+            self.tell_failure(fault, entry, source);
         }
     }
 

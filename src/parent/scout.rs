@@ -6,8 +6,8 @@ use crate::ipc::forecast::{Forecast, Work};
 use crate::options::Dereference;
 use crate::plan::{Entry, Plan};
 use crate::sys::file;
-use crate::sys::process::{self, Pid, Side};
-use crate::sys::{Errno, Result, signals};
+use crate::sys::process::{self, Pid};
+use crate::sys::{Errno, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -35,20 +35,14 @@ const TELL_EVERY: u64 = 256;
 ///
 /// `per_entry` is how much processor time an entry has cost so far.
 pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
-    let parent = process::own_pid();
-    match process::fork()? {
-        Side::Parent(pid) => Ok(pid),
-        Side::Child => {
-            process::die_with_parent(parent);
-            // The standard library gives up where a directory cannot be closed; that is nobody's business.
-            std::panic::set_hook(Box::new(|_| process::exit(1)));
-            if per_entry < ENTRY_COST * SHARE {
-                process::be_nice(NICE);
-            }
-            let counted = signals::leave_to_parent().and_then(|()| count(plan, forecast));
-            process::exit(i32::from(counted.is_err()));
+    process::fork_child(|| {
+        // The standard library gives up where a directory cannot be closed; that is nobody's business.
+        std::panic::set_hook(Box::new(|_| process::exit(1)));
+        if per_entry < ENTRY_COST * SHARE {
+            process::be_nice(NICE);
         }
-    }
+        i32::from(count(plan, forecast).is_err())
+    })
 }
 
 fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {

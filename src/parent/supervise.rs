@@ -130,9 +130,7 @@ impl<'a> Supervisor<'a> {
         }
         for (identity, number, source) in names.leaders() {
             let Some(entry) = plan.entries.get(number as usize) else { continue };
-            let mut target = entry.target_name.to_bytes().to_vec();
-            let below = source.iter().position(|&byte| byte == b'/').unwrap_or(source.len());
-            target.extend_from_slice(&source[below..]);
+            let target = entry.target_of(&source);
             let (dir, name) = split_last(&target);
             let now = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
                 plan.reach_target(entry, dir).and_then(|dir| file::stat_at(dir, &name))

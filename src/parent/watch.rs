@@ -6,7 +6,7 @@ use super::scout;
 use super::supervise::Supervisor;
 use crate::human;
 use crate::ipc::counters::{Count, Totals};
-use crate::ipc::forecast::{Forecast, Work};
+use crate::ipc::forecast::Forecast;
 use crate::plan::Check;
 use crate::quote::{escape, quote};
 use crate::sys::process;
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
     fn position(&self, round: &Round) -> Position {
         Position {
             totals: self.ledger.so_far(&round.counters.totals()),
-            work: self.forecast.as_ref().map_or(Work::default(), Forecast::get),
+            work: self.forecast.as_ref().map(Forecast::get).unwrap_or_default(),
             elapsed: self.begun.elapsed(),
         }
     }

@@ -1,7 +1,7 @@
 //! Where the manifest goes, and under which names files stand in it.
 
-use super::Entry;
 use super::operand::errno_of;
+use super::{Entry, below};
 use crate::error::Refusal;
 use crate::quote::quote;
 use crate::sys::Errno;
@@ -69,7 +69,7 @@ impl Entry {
     /// The name of the source at `path` (which begins with this entry's source name) in a manifest:
     /// from the directory DST on, or from the one that DST is in where that is no directory.
     pub fn listed_as(&self, path: &[u8]) -> Vec<u8> {
-        let below = path.iter().position(|&byte| byte == b'/').map_or(&b""[..], |at| &path[at..]);
+        let below = below(path);
         match self.listed.is_empty() {
             true => below.get(1..).unwrap_or_default().to_vec(),
             false => [&self.listed, below].concat(),

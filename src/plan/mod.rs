@@ -235,6 +235,11 @@ impl Plan {
 }
 
 impl Entry {
+    /// Where the source at `path` has its final place, from this entry's target directory.
+    pub fn target_of(&self, path: &[u8]) -> Vec<u8> {
+        [self.target_name.to_bytes(), below(path)].concat()
+    }
+
     /// How the user would name the source at `path`, which begins with this entry's source name.
     pub fn show_source(&self, path: &[u8]) -> Vec<u8> {
         show(&self.source_shown, path)
@@ -249,13 +254,18 @@ impl Entry {
 /// `shown` in place of the first component of `path`.
 fn show(shown: &Path, path: &[u8]) -> Vec<u8> {
     let mut whole = shown.as_os_str().as_bytes().to_vec();
-    if let Some(slash) = path.iter().position(|&byte| byte == b'/') {
-        if whole.last() == Some(&b'/') {
-            whole.pop();
-        }
-        whole.extend_from_slice(&path[slash..]);
+    let below = below(path);
+    if !below.is_empty() && whole.last() == Some(&b'/') {
+        whole.pop();
     }
+    whole.extend_from_slice(below);
     whole
+}
+
+/// What follows the first component of `path`, with the slash before it.
+fn below(path: &[u8]) -> &[u8] {
+    let slash = path.iter().position(|&byte| byte == b'/');
+    &path[slash.unwrap_or(path.len())..]
 }
 
 /// What it is called, and told when it fails, to make of `source` what the user wants.

@@ -284,22 +284,21 @@ pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
 /// Follows a symlink only if `follow`, never waits for the other end of a FIFO, never takes a
 /// terminal.
 pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    fcntl::openat(dir, name, flags | nofollow, Mode::empty())
+    open_to_read(dir, name, nofollow)
+}
+
+fn open_to_read(dir: impl AsFd, name: &CStr, more: OFlag) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    fcntl::openat(dir, name, flags | more, Mode::empty())
 }
 
 /// Opens a file to read it without leaving a time of access, if we may: it must be our own.
 ///
 /// Never follows a symlink, never waits for the other end of a FIFO.
 pub fn open_untouched(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY
-        | OFlag::O_NONBLOCK
-        | OFlag::O_NOCTTY
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_CLOEXEC;
-    match fcntl::openat(&dir, name, flags | OFlag::O_NOATIME, Mode::empty()) {
-        Err(Errno::EPERM) => fcntl::openat(&dir, name, flags, Mode::empty()),
+    match open_to_read(&dir, name, OFlag::O_NOFOLLOW | OFlag::O_NOATIME) {
+        Err(Errno::EPERM) => open_to_read(&dir, name, OFlag::O_NOFOLLOW),
         result => result,
     }
 }

@@ -59,6 +59,19 @@ pub fn fork() -> Result<Side> {
     }
 }
 
+/// Forks a child that does `work` and leaves with the status that this returns, or with 1 if it cannot be
+/// one of ours: it dies with its parent, to which it leaves the signals of a terminal.
+pub fn fork_child(work: impl FnOnce() -> i32) -> Result<Pid> {
+    let parent = own_pid();
+    match fork()? {
+        Side::Parent(pid) => Ok(pid),
+        Side::Child => {
+            die_with_parent(parent);
+            exit(super::signals::leave_to_parent().map_or(1, |()| work()))
+        }
+    }
+}
+
 /// This process's number.
 pub fn own_pid() -> Pid {
     unistd::getpid()

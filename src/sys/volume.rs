@@ -1,7 +1,7 @@
 //! File systems as a whole: what they are, how much room they have, and to the disk with them.
 
 use super::Result;
-use nix::sys::statfs::{fstatfs, statfs};
+use nix::sys::statfs::{Statfs, fstatfs, statfs};
 use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -39,10 +39,17 @@ const KINDS: [(i64, &str); 18] = [
 
 /// The kind of file system that `path` lies on, or its number where it is not known here.
 pub fn kind(path: &Path) -> Result<String> {
+    let number = number_of(&statfs(path)?);
+    Ok(name_of(number).map_or_else(|| format!("{number:#x}"), str::to_owned))
+}
+
+fn number_of(found: &Statfs) -> i64 {
     #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
-    let number = i64::from(statfs(path)?.filesystem_type().0);
-    let known = KINDS.iter().find(|(known, _)| *known == number);
-    Ok(known.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned()))
+    i64::from(found.filesystem_type().0)
+}
+
+fn name_of(number: i64) -> Option<&'static str> {
+    KINDS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
 /// Whether a file system of this kind has no disk to write to.
@@ -67,10 +74,8 @@ pub fn is_on_network(dir: impl AsFd) -> bool {
 }
 
 fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {
-    let Ok(found) = fstatfs(dir) else { return false };
-    #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
-    let number = i64::from(found.filesystem_type().0);
-    KINDS.iter().any(|(known, name)| *known == number && names.contains(name))
+    let name = fstatfs(dir).ok().and_then(|found| name_of(number_of(&found)));
+    name.is_some_and(|name| names.contains(&name))
 }
 
 /// How much room is left where `path` lies.

@@ -1,5 +1,6 @@
 //! Runs that are watched, signalled and killed while they are on.
 
+use super::chance::Dice;
 use super::{HANG, PCOPY, Run, Sandbox, children_of, read_back, wait, wait_until};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -8,6 +9,7 @@ use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// How often a run that was too quick to be caught is tried again.
 const TRIES: usize = 20;
@@ -131,6 +133,29 @@ impl Sandbox {
         self
     }
 
+    /// Compares 40 times by this line, which takes as long as `took`, while a copier is killed at a moment
+    /// that chance has chosen; fails if another thing is said than `said`.
+    #[track_caller]
+    pub fn says_the_same_though_copiers_die(
+        &self,
+        line: &[&str],
+        (said, took): (&str, Duration),
+        dice: &mut Dice,
+    ) {
+        let mut killed = 0;
+        for turn in 0..40 {
+            let mut live = self.start([&["-j", ["1", "2", "8"][turn % 3]], line].concat());
+            std::thread::sleep(dice.moment(took));
+            let copiers = live.children();
+            if live.is_running() && !copiers.is_empty() {
+                killed += 1;
+                send(copiers[dice.below(copiers.len())], Signal::SIGKILL);
+            }
+            live.end().exits(6).stdout_is(said);
+        }
+        assert!(killed >= 10, "only {killed} were killed");
+    }
+
     /// A run of `src` to `dst` that was frozen in the middle of copying.
     ///
     /// A run that had ended before it could be caught is tried again, a bounded number of times.
@@ -226,7 +251,7 @@ impl<'a> Live<'a> {
 
     /// Waits for the end, which must come in that time.
     #[track_caller]
-    pub fn end_within(mut self, limit: std::time::Duration) -> Run<'a> {
+    pub fn end_within(mut self, limit: Duration) -> Run<'a> {
         let status = self.status.or_else(|| wait(&mut self.child, limit)).unwrap_or_else(|| {
             panic!(
                 "{} had not ended after {limit:?}; it said:\n{}\n{}",

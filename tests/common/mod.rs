@@ -386,3 +386,13 @@ pub fn children_of(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
+
+/// Whether there is strace, without which `test` is skipped, and that is told.
+#[track_caller]
+pub fn has_strace(test: &str) -> bool {
+    let has = tool("strace");
+    if !has {
+        skip(test, "strace is not installed");
+    }
+    has
+}

@@ -19,8 +19,8 @@ mod world;
 use calls::{Fault, Scope, before_main, counted, errnos};
 use checker::wrongs;
 use common::chance::Dice;
+use common::has_strace;
 use common::things::in_own_mounts;
-use common::{skip, tool};
 use kills::Victim;
 use limits::{LIMITS, Room, in_little_room, under_limit};
 use std::collections::HashMap;
@@ -93,17 +93,9 @@ fn survives(what: &str, cases: &[Fault], seconds: usize) {
     assert!(done > 0 && hit * 2 > done, "only {hit} of {done} faults came");
 }
 
-fn can_inject(test: &str) -> bool {
-    let can = tool("strace");
-    if !can {
-        skip(test, "strace is not installed");
-    }
-    can
-}
-
 #[test]
 fn every_system_call_can_fail() {
-    if !can_inject("every_system_call_can_fail") {
+    if !has_strace("every_system_call_can_fail") {
         return;
     }
     let errors = |call: &str| errnos(call).iter().map(|errno| format!("error={errno}")).collect();
@@ -115,7 +107,7 @@ fn every_system_call_can_fail() {
 
 #[test]
 fn every_system_call_can_fail_from_some_point_on() {
-    if !can_inject("every_system_call_can_fail_from_some_point_on") {
+    if !has_strace("every_system_call_can_fail_from_some_point_on") {
         return;
     }
     // What is interrupted for ever may be tried for ever.
@@ -131,7 +123,7 @@ fn every_system_call_can_fail_from_some_point_on() {
 
 #[test]
 fn every_second_call_can_be_interrupted() {
-    if !can_inject("every_second_call_can_be_interrupted") {
+    if !has_strace("every_second_call_can_be_interrupted") {
         return;
     }
     let all = faults(|_| vec!["error=EINTR".to_owned()], Some(2));
@@ -142,7 +134,7 @@ fn every_second_call_can_be_interrupted() {
 
 #[test]
 fn a_process_can_be_killed_at_every_call() {
-    if !can_inject("a_process_can_be_killed_at_every_call") {
+    if !has_strace("a_process_can_be_killed_at_every_call") {
         return;
     }
     let all = faults(|_| vec!["signal=KILL".to_owned()], None);
@@ -169,7 +161,7 @@ fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
 
 #[test]
 fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
-    if !can_inject("a_call_that_does_nothing_and_says_so_makes_no_short_copy") {
+    if !has_strace("a_call_that_does_nothing_and_says_so_makes_no_short_copy") {
         return;
     }
     let nothing = |call: &str| match call {

@@ -1,8 +1,9 @@
 //! In what two entries of one type differ, as far as a copy keeps it.
 
-use super::super::data::Unfinished;
+use super::super::data::{self, Unfinished};
+use super::super::hashing::hash_rest;
 use super::Checker;
-use crate::hash::{Algorithm, Digest, Hasher};
+use crate::hash::{Algorithm, Digest};
 use crate::ipc::counters::Count;
 use crate::ipc::difference::{Aspect, Aspects};
 use crate::ipc::report::{Fault, Step};
@@ -59,25 +60,8 @@ impl Checker<'_> {
         if !is_file(target.as_fd()) {
             return Err(Step::ReadBack.fault()(Errno::ESTALE).into());
         }
-        loop {
-            let length = file::read(&source, &mut self.theirs).map_err(Step::Read.fault())?;
-            if length == 0 {
-                let rest = file::read(&target, &mut self.ours).map_err(Step::ReadBack.fault())?;
-                return Ok(rest == 0);
-            }
-            if self.desk.is_abandoned() {
-                return Err(Unfinished::Dropped);
-            }
-            let mut compared = 0;
-            while compared < length {
-                let read = file::read(&target, &mut self.ours[..length - compared]);
-                let read = read.map_err(Step::ReadBack.fault())?;
-                if read == 0 || self.ours[..read] != self.theirs[compared..compared + read] {
-                    return Ok(false);
-                }
-                compared += read;
-            }
-        }
+        let buffers = (&mut self.theirs[..], &mut self.ours[..]);
+        data::same(source.as_fd(), target.as_fd(), buffers, self.desk)
     }
 
     /// The digest of an open file.
@@ -86,18 +70,7 @@ impl Checker<'_> {
         file: BorrowedFd<'_>,
         algorithm: Algorithm,
     ) -> Result<Digest, Unfinished> {
-        let mut hash = Hasher::new(algorithm);
-        loop {
-            if self.desk.is_abandoned() {
-                return Err(Unfinished::Dropped);
-            }
-            match file::read(file.as_fd(), &mut self.ours).map_err(Step::ReadBack.fault())? {
-                0 => return Ok(hash.finalize()),
-                read => {
-                    hash.update(&self.ours[..read]);
-                    self.desk.add(Count::Bytes, read as u64);
-                }
-            }
-        }
+        let desk = self.desk;
+        hash_rest(file, algorithm, &mut self.ours, desk, |read| desk.add(Count::Bytes, read))
     }
 }

@@ -12,6 +12,7 @@ use super::data::BUFFER_BYTES;
 use super::dirs::push_component;
 use super::reports::{ParentGone, Reports};
 use super::rest::rest_if_superfluous;
+use super::share::halves;
 use super::{Job, Worker};
 use crate::hash::Algorithm;
 use crate::ipc::counters::{Count, Desk};
@@ -140,8 +141,7 @@ impl<'a> Checker<'a> {
     fn pause(&mut self) -> Result<(), ParentGone> {
         self.hand_over();
         self.reports.flush_if_old()?;
-        let (job, number) = (self.job, self.number);
-        rest_if_superfluous(self, &job, number)
+        rest_if_superfluous(self)
     }
 
     /// Hands over the oldest that waits, for as long as somebody is hungry.
@@ -150,11 +150,11 @@ impl<'a> Checker<'a> {
     }
 
     fn give_entries(&mut self) -> bool {
-        let Range { start, end } = self.entries;
-        let middle = start + end.saturating_sub(start) / 2;
-        let given = middle < end && self.give(Task::Entries { first: middle, end });
+        let (mine, theirs) = halves(&self.entries);
+        let task = Task::Entries { first: theirs.start, end: theirs.end };
+        let given = !theirs.is_empty() && self.job.give(&task, &mut self.message);
         if given {
-            self.entries = start..middle;
+            self.entries = mine;
         }
         given
     }
@@ -168,7 +168,7 @@ impl<'a> Checker<'a> {
         let mut path = self.path[..level.path_bytes.min(self.path.len())].to_vec();
         push_component(&mut path, &self.name);
         let place = Place { entry: self.entry, source: &path, target: b"", staged: false };
-        if self.give(Task::Directory { place, existed: true }) {
+        if self.job.give(&Task::Directory { place, existed: true }, &mut self.message) {
             return true;
         }
         // No room in the ring, or the path is longer than a slot.
@@ -179,11 +179,6 @@ impl<'a> Checker<'a> {
             unreachable!("a name that was taken out fits back in");
         }
         false
-    }
-
-    fn give(&mut self, task: Task<'_>) -> bool {
-        task.encode(&mut self.message);
-        self.job.ring.try_push(&self.message).is_ok()
     }
 
     /// Counts an entry in which nothing differs, or tells in what.
@@ -261,7 +256,15 @@ impl Worker for Checker<'_> {
         self.reports.flush()
     }
 
-    fn is_stopped(&self) -> bool {
-        self.job.ring.is_stopped() || self.desk.is_asked_to_stop()
+    fn number(&self) -> u16 {
+        self.number
+    }
+
+    fn job(&self) -> &Job<'_> {
+        &self.job
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        self.desk
     }
 }

@@ -3,23 +3,19 @@
 use super::super::data::Unfinished;
 use super::super::dirs::c_name;
 use super::super::reports::ParentGone;
-use super::super::share::Source;
+use super::super::share::{Source, put_half};
 use super::{Checker, Worker};
 use crate::ipc::counters::Count;
 use crate::ipc::difference::{Aspect, Aspects, Difference};
 use crate::ipc::names::Names;
 use crate::ipc::report::{Fault, News, Step};
-use crate::ipc::ring::MESSAGE_BYTES_MAX;
 use crate::ipc::task::{self, Place, Task};
 use crate::options::Links;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind, NAME_BYTES_MAX, Stat};
+use crate::sys::file::{self, Kind, Stat};
 use crate::sys::listing::Listing;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// The longest name in a task, with its kind and its NUL.
-const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
 
 /// A folder on both sides.
 pub(super) type Both = (OwnedFd, OwnedFd);
@@ -55,7 +51,7 @@ impl Checker<'_> {
             Ok(aspects) => self.settle(None, aspects, (source.mode(), target.mode()))?,
             Err(fault) => return self.settle_failed(None, fault),
         }
-        if self.is_left_out(&source) {
+        if self.job.is_left_out(self.entry, &source) {
             return Ok(());
         }
         let mut children = Names::new();
@@ -109,17 +105,8 @@ impl Checker<'_> {
         let entry = entry.ok_or_else(|| Step::ReadDirectory.fault()(Errno::EINVAL))?;
         let from = file::open_dir_untouched(plan.source_dir(entry), &self.path);
         let from = from.map_err(Step::ReadDirectory.fault())?;
-        let below = self.path.iter().position(|&byte| byte == b'/').unwrap_or(self.path.len());
-        let target = [entry.target_name.to_bytes(), &self.path[below..]].concat();
-        let to = file::open_dir_untouched(plan.target_dir(entry), &target);
+        let to = file::open_dir_untouched(plan.target_dir(entry), &entry.target_of(&self.path));
         Ok((from, to.map_err(Step::OpenTarget.fault())?))
-    }
-
-    /// Whether a folder is on another file system, and so was only made.
-    fn is_left_out(&self, dir: &Stat) -> bool {
-        let plan = self.job.plan;
-        let entry = plan.entries.get(self.entry as usize);
-        plan.wishes.one_file_system && entry.is_some_and(|entry| entry.device != dir.identity().0)
     }
 
     fn names(
@@ -155,15 +142,7 @@ impl Checker<'_> {
         let place = Place { entry: self.entry, source: &self.path, target: b"", staged: false };
         Task::Names { place, existed: true, names: b"" }.encode(&mut message);
         let start = message.len();
-        let listed = matches!(names, Source::Listed(_));
-        let half = names.bytes_left() / 2;
-        while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX && names.bytes_left() > half {
-            let Some((kind, name)) = names.next() else { break };
-            task::put_name(&mut message, kind, name);
-            if listed {
-                self.desk.add(Count::Found, 1);
-            }
-        }
+        put_half(&mut message, names, self.desk);
         if message.len() > start && self.job.ring.try_push(&message).is_err() {
             self.names(dirs, &mut Source::Handed(&message[start..]), children)?;
         }
@@ -247,9 +226,5 @@ impl Checker<'_> {
                 }
             }
         }
-    }
-
-    pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
-        !self.job.passed_over.is_empty() && self.job.passed_over.contains(&self.desk.mark_of(name))
     }
 }
