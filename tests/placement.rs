@@ -562,3 +562,22 @@ fn with_parents_what_cannot_be_is_refused_and_leaves_no_folders() {
     }
     env.pcopy(["--parents", "-T", "a/b/c", "dst"]).exits(2);
 }
+
+#[test]
+fn with_parents_sources_that_lie_in_one_another_do_not_get_into_each_others_way() {
+    for round in 0..30 {
+        let env = Sandbox::new();
+        env.tree("a/b", ["file c/d 300K", "file c/e 10", "file x 20"]).tree("dst", ["dir real"]);
+        env.tree("dst", ["link l real"]).tree("l", ["file f 200K"]).tree("real", ["dir x"]);
+        fs::copy(env.path("l/f"), env.path("real/f")).unwrap();
+        let sources = ["a/b/c/d", "a/b/c/", "a/b/c/e", "a", "l/f", "real/f"];
+
+        env.pcopy(["--parents", "-j", "8"].iter().chain(&sources).chain(&["dst"])).exits(0);
+
+        env.assert_nothing_staged();
+        for name in ["a/b/c/d", "a/b/c/e", "a/b/x", "real/f"] {
+            env.assert_same(name, format!("dst/{name}"));
+        }
+        assert!(!exists(env.path("dst/a/b/c/c")), "in round {round}");
+    }
+}

@@ -10,6 +10,7 @@ mod checking;
 mod listing;
 mod operand;
 mod planner;
+mod waves;
 
 pub use checking::{Check, Listed, ListedFile};
 pub use listing::{Listing, To};
@@ -22,12 +23,13 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
 use crate::sys::volume;
 use planner::Planner;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use waves::waves;
 
 /// The most copiers that may be asked for.
 pub const JOBS_MAX: u16 = 512;
@@ -37,8 +39,8 @@ pub struct Plan {
     /// The things that the user named, each with its place in the target.
     pub entries: Vec<Entry>,
     /// The entries in the order in which they must be copied: what is in one wave may be copied
-    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), or two
-    /// sources have one name; the last one named wins, as with cp.
+    /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), two
+    /// sources have one name, or one lies in another (`--parents`); the last one named wins, as with cp.
     pub waves: Vec<Range<u32>>,
     /// How it will be done.
     pub wishes: Wishes,
@@ -152,7 +154,7 @@ impl Plan {
         });
         let manifest = planned.inspect_err(|_| give_back(&planner.made))?;
         Ok(Self {
-            waves: waves(&planner.entries, &planner.notes, &options.wishes),
+            waves: waves(&planner.entries, &planner.dirs, &planner.notes, &options.wishes),
             wishes: options.wishes.clone(),
             manifest,
             check,
@@ -309,57 +311,6 @@ fn default_retries(dirs: &[OwnedFd]) -> u16 {
 fn processors() -> u16 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors).unwrap_or(JOBS_MAX).min(JOBS_MAX)
-}
-
-/// Cuts the entries wherever one may write into what another of its wave does.
-fn waves(entries: &[Entry], notes: &[Note], wishes: &Wishes) -> Vec<Range<u32>> {
-    // Who reads what cp says finds it in the order of the sources.
-    let stops: HashSet<u32> = match wishes.manner {
-        Manner::Cp => notes.iter().map(|note| note.before).collect(),
-        Manner::Pcopy => HashSet::new(),
-    };
-    // What is written into one file under two names, or into another source, has an order, and so has
-    // what takes the name of another's backup.
-    let mut users: HashMap<Identity, u32> = HashMap::new();
-    let written = entries.iter().filter_map(|entry| entry.written);
-    let known: HashSet<Identity> = written.clone().collect();
-    let read = entries.iter().map(|entry| entry.identity).filter(|source| known.contains(source));
-    written.chain(read).for_each(|file| *users.entry(file).or_default() += 1);
-    let names: HashSet<_> = match wishes.backup {
-        Some(_) => {
-            entries.iter().map(|entry| (entry.target_dir, entry.target_name.to_bytes())).collect()
-        }
-        None => HashSet::new(),
-    };
-    let is_backup = |entry: &Entry| {
-        let Some(backup) = &wishes.backup else { return false };
-        let name = entry.target_name.to_bytes();
-        let simple = name.strip_suffix(backup.suffix.as_encoded_bytes());
-        let numbered = backup_name::split_number(name).map(|(name, _)| name);
-        simple.or(numbered).is_some_and(|of| names.contains(&(entry.target_dir, of)))
-    };
-    let shares = |entry: &Entry| {
-        let is_one_of_many = entry.written.is_some_and(|file| users[&file] > 1);
-        wishes.in_place && is_one_of_many || is_backup(entry)
-    };
-    let merges = |entry: &Entry| entry.target_name.as_c_str() == c"." || shares(entry);
-    let mut waves: Vec<Range<u32>> = Vec::new();
-    let mut places = HashSet::new(); // of the last wave
-    for (number, entry) in (0..).zip(entries) {
-        let alone = merges(entry)
-            || stops.contains(&number)
-            || waves.last().is_none_or(|wave| merges(&entries[wave.start as usize]))
-            || places.contains(&(entry.target_dir, &entry.target_name));
-        match waves.last_mut() {
-            Some(wave) if !alone => wave.end += 1,
-            _ => {
-                places.clear();
-                waves.push(number..number + 1);
-            }
-        }
-        places.insert((entry.target_dir, &entry.target_name));
-    }
-    waves
 }
 
 /// The identity of an open directory and of all directories above it, up to the root.
