@@ -330,3 +330,20 @@ fn names_of_one_file_stay_one_when_some_are_complete() {
 
     assert_eq!(fs::metadata(env.path("dst/h2")).unwrap().nlink(), 3);
 }
+
+#[test]
+fn a_link_that_a_killed_run_has_staged_is_removed_where_the_file_is_written_into() {
+    for jobs in JOBS {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 20K"]).tree("dst", ["text a old", "text b old", "file mine 1"]);
+        fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
+        for staged in [".a.pcopy-partial", ".b.pcopy-partial"] {
+            fs::hard_link(env.path("dst/mine"), env.path("dst").join(staged)).unwrap();
+        }
+
+        env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
+
+        env.assert_nothing_staged();
+        assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/b")));
+    }
+}

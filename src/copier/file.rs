@@ -212,10 +212,7 @@ impl<'a> Files<'a> {
             if self.was_begun_new(name) {
                 discard(dirs, target_name);
             }
-            let staged = staged_name_for(dirs, target_name);
-            if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
-                // There is none, or another run is building it.
-            }
+            drop_leftover(dirs, target_name);
             return;
         }
         let source = dirs.stat_source(name);
@@ -536,6 +533,14 @@ pub(super) fn make_fresh<T>(
             Ok(create(staged).map_err(step.fault())?)
         }
         result => Ok(result.map_err(step.fault())?),
+    }
+}
+
+/// Removes what a killed run, or a copier, has left under the staged name of `name`.
+pub(super) fn drop_leftover(dirs: &Dirs, name: &CStr) {
+    let staged = staged_name_for(dirs, name);
+    if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
+        // Nearly always there is none, or else another run is building it.
     }
 }
 

@@ -5,7 +5,9 @@
 
 use super::data::Unfinished;
 use super::dirs::Dirs;
-use super::file::{Done, Files, data_bytes, discard, is_ours, link_text, open_source};
+use super::file::{
+    Done, Files, data_bytes, discard, drop_leftover, is_ours, link_text, open_source,
+};
 use super::sink::Sink;
 use super::standing::Room;
 use crate::ipc::counters::Count;
@@ -49,6 +51,10 @@ impl Files<'_> {
                 self.make_over(dirs, source, name, target_name, Some(&old))
             }
             Room::Into { through } if self.reads(source) => {
+                if source.links() > 1 && self.job.plan.wishes.preserve.links != Links::No {
+                    // It was to be a link when a run was killed, and nothing is staged for it now.
+                    drop_leftover(dirs, target_name);
+                }
                 self.write_into(dirs, source, name, target_name, through)
             }
             Room::Dangling => self.write_through_dangling(dirs, name, target_name),

@@ -2,10 +2,9 @@
 //! of cp stand in `standing`).
 
 use super::attrs;
-use super::clean::remove_leftover;
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dirs::Dirs;
-use super::file::{Files, data_bytes, leads_to, open_source, staged_name_for};
+use super::file::{Files, data_bytes, drop_leftover, leads_to, open_source};
 use crate::ipc::report::{Fault, Step};
 use crate::options::{Control, Update, Way};
 use crate::sys::Errno;
@@ -74,10 +73,7 @@ impl Files<'_> {
         };
         if published {
             // It may have been made in an earlier round, and begun once more in the one that died.
-            let staged = staged_name_for(dirs, target_name);
-            if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
-                // Nearly always there is none.
-            }
+            drop_leftover(dirs, target_name);
         }
         Ok(published)
     }
