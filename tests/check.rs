@@ -419,6 +419,10 @@ fn what_cannot_be_compared_is_refused() {
         &["-v"],
         &["--reflink=never"],
         &["--hash=sha256"],
+        &["--checksum"],
+        &["--verify"],
+        &["--fsync"],
+        &["--retries=2"],
     ] {
         env.pcopy([&["--check", "-T", "src", "dst"], wrong].concat()).exits(2);
     }

@@ -206,3 +206,25 @@ fn a_manifest_has_what_was_read_back() {
     let checked = command.output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
+
+#[test]
+fn a_kernel_that_only_says_that_it_has_copied_is_not_believed() {
+    if !has_strace("a_kernel_that_only_says_that_it_has_copied_is_not_believed") {
+        return;
+    }
+    let lie = "inject=copy_file_range:retval=3072";
+    let options = ["-e", "trace=copy_file_range", "-e", lie];
+    for (verify, is_right) in [(&["--verify"][..], true), (&[], false)] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 3K", "file b/c 3K"]);
+
+        env.run(env.traced(&options, [verify, &["-j1", "src", "dst"]].concat())).exits(0);
+
+        let is_same = |name: &str| {
+            let read = |tree: &str| fs::read(env.path(tree).join(name)).unwrap();
+            read("src") == read("dst")
+        };
+        // Without the option nobody asks: that shows that the lie is one.
+        assert_eq!([is_same("a"), is_same("b/c")], [is_right; 2], "{verify:?}");
+    }
+}

@@ -348,7 +348,7 @@ const REPLACING: &str = "What is replaced";
 const PROVING: &str = "Proof";
 
 /// What says nothing to who compares only.
-const COPYING: [&str; 25] = [
+const COPYING: [&str; 29] = [
     "update",
     "older",
     "no_clobber",
@@ -372,6 +372,10 @@ const COPYING: [&str; 25] = [
     "sparse",
     "reflink",
     "manifest",
+    "checksum",
+    "verify",
+    "fsync",
+    "retries",
     "verbose",
     "debug",
 ];

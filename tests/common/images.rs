@@ -10,6 +10,8 @@ use std::process::Command;
 pub type Make = &'static [&'static str];
 
 pub const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
+/// For a small image: nothing is kept for root, and times have nanoseconds.
+pub const EXT4_SMALL: Make = &["mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256"];
 /// Its listings do not say what an entry is.
 pub const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
 pub const XFS: Make = &["mkfs.xfs", "-q"];
@@ -23,6 +25,11 @@ pub fn mounted_or_skip(test: &str, env: &Sandbox, name: &str, make: Make) -> Opt
 }
 
 fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
+    mounted_of(env, name, make, 400 << 20)
+}
+
+/// Mounts a new file system of so many bytes on `name`; says why if that cannot be.
+pub fn mounted_of(env: &Sandbox, name: &str, make: Make, bytes: u64) -> Result<Mounted, String> {
     let place = env.path(name);
     fs::create_dir(&place).unwrap();
     let kind = make[0].trim_start_matches("mkfs.");
@@ -34,7 +41,7 @@ fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
         return Err(format!("{} is not installed", make[0]));
     }
     let image = env.path(format!("{name}.image"));
-    fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
+    fs::File::create(&image).unwrap().set_len(bytes).unwrap();
     let made = Command::new(make[0]).args(&make[1..]).arg(&image).output().unwrap();
     assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));
     let words = ["-t", kind, "-o", "loop"].map(OsStr::new);

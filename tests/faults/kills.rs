@@ -1,10 +1,12 @@
 //! Processes killed, stopped and starved at moments that nobody chose.
 
-use crate::checker::{Ending, Excuse, finish, wrongs};
+use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
 use crate::common::children_of;
 use crate::common::live::send;
 use crate::crowd;
+use crate::ending::{Ending, finish};
+use crate::memory::Cgroup;
 use crate::world::{Line, World};
 use nix::sys::signal::Signal::{self, SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::killpg;
@@ -23,7 +25,12 @@ pub(crate) enum Victim {
     Stopped,
     /// All of it stops and goes on, again and again.
     Halted,
+    /// A copier that may have no more memory, so that the kernel shoots it.
+    Starved,
 }
+
+/// What a starved copier may have beside what it has already, in KiB.
+const CRUMBS: usize = 4;
 
 /// A run, and when what is done to it.
 #[derive(Clone, Debug)]
@@ -53,17 +60,27 @@ pub(crate) fn by_chance(
 /// Does it; says what is wrong, and whether somebody was hit.
 pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     let world = World::new(kill.line);
+    let group = (kill.victim == Victim::Starved).then(|| Cgroup::new(CRUMBS).unwrap());
     let mut command = world.command(&[], kill.jobs);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(kill.after);
-    let hit = strike(&mut child, kill.victim);
+    let hit = match &group {
+        Some(group) => children_of(child.id()).first().is_some_and(|&copier| {
+            send(copier, SIGSTOP); // it takes longer than most runs last
+            let taken = group.take(copier);
+            send(copier, SIGCONT);
+            taken
+        }),
+        None => strike(&mut child, kill.victim),
+    };
     let ending: Ending = finish(child);
     let killed: &[i32] = match kill.victim {
-        Victim::Copier | Victim::Stopped | Victim::Halted => &[],
+        Victim::Copier | Victim::Stopped | Victim::Halted | Victim::Starved => &[],
         Victim::Parent | Victim::Group => &[libc::SIGKILL],
     };
     let excuse =
         Excuse { signals: killed, mute: true, half: true, again: true, ..Excuse::default() };
+    let hit = hit && group.is_none_or(|group| group.has_shot());
     let wrong = wrongs(&world, &ending, excuse);
     (if wrong.is_empty() { wrong } else { format!("{kill:?}\n{wrong}") }, hit)
 }
@@ -91,7 +108,7 @@ fn strike(child: &mut Child, victim: Victim) -> bool {
         }
         Victim::Parent if running => send(pid, SIGKILL),
         Victim::Group if running => group(SIGKILL),
-        Victim::Parent | Victim::Group => {}
+        Victim::Parent | Victim::Group | Victim::Starved => {}
     }
     running && (!copiers.is_empty() || matches!(victim, Victim::Parent | Victim::Group))
 }

@@ -1,11 +1,17 @@
 //! Targets that are full, small or read-only, and processes that may have little of anything.
 
-use crate::checker::{Excuse, finish, run, wrongs};
+use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
-use crate::common::things::mount;
+use crate::common::images::{BTRFS, EXT4_SMALL, TMPFS, mounted_of};
+use crate::common::things::{mount, plain_program};
+use crate::ending::{finish, run};
 use crate::world::{Line, World};
+use nix::sys::statvfs::statvfs;
 use std::fs;
-use std::process::Stdio;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A limit that the shell sets, and how much of it.
@@ -38,30 +44,40 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// A small tmpfs for the whole sandbox, of this many bytes or inodes once the source is planted.
+/// What is wrong after a run of a user who may have so many processes.
+pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (String, bool) {
+    static USERS: AtomicU32 = AtomicU32::new(0);
+    // The kernel counts all that a user has, so each run has one of its own.
+    let user = 100_000 + std::process::id() % 10_000 * 100_000 + USERS.fetch_add(1, Relaxed);
+    let world = World::owned_by(user, line);
+    let program = plain_program().to_str().unwrap();
+    let script = format!(
+        "shift; exec prlimit --nproc={amount} \
+         setpriv --reuid={user} --regid={user} --clear-groups {program} \"$@\""
+    );
+    let words = ["sh", "-c", &script, "sh"].map(str::to_owned);
+    let ending = run(world.command(&words, jobs));
+    let wrong = wrongs(&world, &ending, Excuse::default());
+    let story = format!("{amount} processes, {jobs} copiers, {line:?}\n{wrong}");
+    let code = ending.status.and_then(|status| status.code());
+    (if wrong.is_empty() { wrong } else { story }, code != Some(0))
+}
+
+/// What is wrong after a run in a file system that has so little room once the source is planted.
 pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool) {
     let base = Sandbox::new();
-    let place = base.path("little");
-    fs::create_dir(&place).unwrap();
-    let Some(mounted) = mount(&["-t", "tmpfs", "-o", "size=60M", "little"], &place) else {
-        return ("no tmpfs can be mounted here".to_owned(), false);
+    let mounted = match room {
+        Room::Ext4(_) => mounted_of(&base, "little", EXT4_SMALL, 16 << 20),
+        Room::Quota(_) => mounted_of(&base, "little", BTRFS, 256 << 20),
+        _ => mounted_of(&base, "little", TMPFS, 0),
     };
+    let mounted = match mounted {
+        Ok(mounted) => mounted,
+        Err(why) => return (why, false),
+    };
+    let place = room.place_within(&base.path("little"));
     let world = World::within(Sandbox::within(&place), line);
-    let resize = |options: &str| {
-        let options = format!("remount,{options}");
-        assert!(mount(&["-o", &options], &place).map(std::mem::forget).is_some(), "{options}");
-    };
-    let used = nix::sys::statvfs::statvfs(&place).unwrap();
-    match room {
-        Room::Bytes(more) => {
-            let bytes = (used.blocks() - used.blocks_free()) * used.fragment_size();
-            resize(&format!("size={}", bytes + more));
-        }
-        Room::Inodes(more) => {
-            resize(&format!("nr_inodes={}", used.files() - used.files_free() + more))
-        }
-        Room::ReadOnly => {}
-    }
+    room.narrow(&place);
     let ending = if room == Room::ReadOnly {
         let mut command = world.command(&[], jobs);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -73,7 +89,7 @@ pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool
         run(world.command(&[], jobs))
     };
     let code = ending.status.and_then(|status| status.code());
-    resize("rw,size=60M,nr_inodes=10000");
+    room.widen(&place);
     let mute = room == Room::ReadOnly;
     let excuse = Excuse { half: true, again: true, mute, bare: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
@@ -86,8 +102,89 @@ pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool
 /// What there is beside the source.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Room {
+    /// Of a file system in memory.
     Bytes(u64),
     Inodes(u64),
     /// All, but soon nothing may be written.
     ReadOnly,
+    /// Of an ext4 of 16 MiB, in bytes.
+    Ext4(u64),
+    /// Of a group of quotas of btrfs, in bytes.
+    Quota(u64),
+}
+
+impl Room {
+    /// Where in the file system the trees are.
+    fn place_within(self, mounted: &Path) -> PathBuf {
+        if !matches!(self, Self::Quota(_)) {
+            return mounted.to_owned();
+        }
+        let place = mounted.join("limited");
+        btrfs(&["quota", "enable"], mounted);
+        btrfs(&["subvolume", "create"], &place);
+        place
+    }
+
+    /// Takes away all that is more.
+    fn narrow(self, place: &Path) {
+        let used = statvfs(place).unwrap();
+        match self {
+            Self::Bytes(more) => {
+                let bytes = (used.blocks() - used.blocks_free()) * used.fragment_size();
+                resize(place, &format!("size={}", bytes + more));
+            }
+            Self::Inodes(more) => {
+                resize(place, &format!("nr_inodes={}", used.files() - used.files_free() + more));
+            }
+            Self::ReadOnly => {}
+            Self::Ext4(more) => {
+                let mut ballast = fs::File::create(place.join("ballast")).unwrap();
+                let free = || {
+                    let now = statvfs(place).unwrap();
+                    now.blocks_available() * now.fragment_size()
+                };
+                while free() > more && ballast.write_all(&[0; 4096]).is_ok() {}
+            }
+            Self::Quota(more) => {
+                nix::unistd::syncfs(fs::File::open(place).unwrap()).unwrap();
+                let (_, used) = quota_of(place);
+                set_quota(place, &(used + more).to_string());
+            }
+        }
+    }
+
+    /// Gives enough again.
+    fn widen(self, place: &Path) {
+        match self {
+            Self::Ext4(_) => fs::remove_file(place.join("ballast")).unwrap(),
+            Self::Quota(_) => set_quota(place, "none"),
+            _ => resize(place, "rw,size=60M,nr_inodes=10000"),
+        }
+    }
+}
+
+fn resize(place: &Path, options: &str) {
+    let options = format!("remount,{options}");
+    assert!(mount(&["-o", &options], place).map(std::mem::forget).is_some(), "{options}");
+}
+
+/// The group of quotas that a subvolume has, and how many bytes it has used.
+fn quota_of(place: &Path) -> (String, u64) {
+    let groups = btrfs(&["qgroup", "show", "--raw", "-f"], place);
+    let line = groups.lines().find(|line| line.starts_with("0/")).unwrap();
+    let mut words = line.split_whitespace();
+    (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap())
+}
+
+fn set_quota(place: &Path, most: &str) {
+    let (group, _) = quota_of(place);
+    // Through the subvolume it could not be done when it is full.
+    btrfs(&["qgroup", "limit", most, &group], place.parent().unwrap());
+}
+
+fn btrfs(words: &[&str], place: &Path) -> String {
+    let output = Command::new("btrfs").args(words).arg(place).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "btrfs {words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
 }

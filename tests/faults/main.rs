@@ -5,27 +5,34 @@
 //! `PCOPY_FAULTS=long cargo test --release --test faults` takes all.
 
 mod calls;
+mod checked;
 mod checker;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+mod ending;
+mod errnos;
 mod kills;
 mod limits;
+mod memory;
 mod moving;
 mod scribble;
+mod shim;
 mod tree;
 mod world;
 
-use calls::{Fault, Scope, before_main, counted, errnos};
+use calls::{Fault, Scope, before_main, counted};
 use checker::wrongs;
 use common::chance::Dice;
-use common::has_strace;
 use common::things::in_own_mounts;
+use common::{has_strace, is_root, skip, tool};
+use errnos::errnos;
 use kills::Victim;
-use limits::{LIMITS, Room, in_little_room, under_limit};
+use limits::{LIMITS, Room, in_little_room, under_limit, with_few_processes};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use world::{LINES, World};
+use world::{Keeps, LINES, World};
 
 /// Chance for the sample: `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for this campaign alone, repeats it.
 fn dice() -> Dice {
@@ -64,11 +71,17 @@ fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fau
     all
 }
 
-/// Of each call and effect as many as this, in the order of chance.
-fn sample(mut faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
-    for place in (1..faults.len()).rev() {
-        faults.swap(place, dice.below(place + 1));
+/// The same in the order of chance: what there is no time for is not always the same.
+fn shuffled<C>(mut cases: Vec<C>, dice: &mut Dice) -> Vec<C> {
+    for place in (1..cases.len()).rev() {
+        cases.swap(place, dice.below(place + 1));
     }
+    cases
+}
+
+/// Of each call and effect as many as this, in the order of chance.
+fn sample(faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
+    let mut faults = shuffled(faults, dice);
     let mut taken = HashMap::new();
     faults.retain(|fault| {
         let number = taken.entry((fault.call.clone(), fault.effect.clone())).or_insert(0);
@@ -190,12 +203,33 @@ fn a_run_may_have_little_of_anything() {
             }
         }
     }
+    let cases = shuffled(cases, &mut dice());
     let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
 
     let (done, hit) =
         crowd::all("limits", &cases, limit, |&(line, jobs, limit)| under_limit(line, jobs, limit));
 
     assert!(hit * 5 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn a_user_may_have_few_processes() {
+    if !is_root() || !tool("setpriv") {
+        return skip("a_user_may_have_few_processes", "needs root and setpriv, to be others");
+    }
+    let mut cases = Vec::new();
+    for line in LINES.into_iter().filter(|line| !line.as_cp && line.keeps < Keeps::All) {
+        for jobs in [1, 2, 8] {
+            cases.extend([1, 2, 3, 4, 9].map(|amount| (line, jobs, amount)));
+        }
+    }
+
+    let (done, hit) =
+        crowd::all("few processes", &cases, Duration::MAX, |&(line, jobs, amount)| {
+            with_few_processes(line, jobs, amount)
+        });
+
+    assert!(hit * 10 > done, "only {hit} of {done} runs were hit");
 }
 
 #[test]
@@ -206,13 +240,17 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
     let bytes = [0, 4096, 8192, 40_000, 100_000, 300_000, 400_000, 5_000_000, 12_000_000];
     let rooms = bytes.into_iter().map(Room::Bytes);
     let rooms = rooms.chain((0..20).map(Room::Inodes)).chain([Room::ReadOnly; 4]);
+    let on_disks: [u64; 5] = [0, 4096, 40_000, 300_000, 600_000];
+    let rooms = rooms.chain(on_disks.map(Room::Ext4)).chain(on_disks.map(Room::Quota));
     let rooms: Vec<_> = rooms.collect();
     let mut cases = Vec::new();
     for line in LINES {
+        let fits = |room: &&Room| !(line.large && matches!(room, Room::Ext4(_)));
         for jobs in [1, 2] {
-            cases.extend(rooms.iter().map(|&room| (line, jobs, room)));
+            cases.extend(rooms.iter().filter(fits).map(|&room| (line, jobs, room)));
         }
     }
+    let cases = shuffled(cases, &mut dice());
     let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
 
     let (done, hit) = crowd::all("little room", &cases, limit, |&(line, jobs, room)| {
@@ -266,4 +304,83 @@ fn each_old_file_is_in_its_backup_whichever_copier_is_killed() {
     let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut dice());
 
     kills::all_survive("copiers killed while they back up", &kills, short_or_long(40, 86_400));
+}
+
+#[test]
+fn reads_and_writes_may_do_a_part_of_what_they_are_asked_for() {
+    let Some(library) = shim::library("reads_and_writes_may_do_a_part_of_what_they_are_asked_for")
+    else {
+        return;
+    };
+    let mut dice = dice();
+    let mut case =
+        |_| (LINES[dice.below(LINES.len())], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
+    let cases: Vec<_> = (0..short_or_long(500, 20_000)).map(&mut case).collect();
+    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+
+    let (done, hit) =
+        crowd::all("reads and writes in parts", &cases, limit, |&(line, jobs, seed)| {
+            shim::is_copied_in_parts(line, jobs, &library, seed)
+        });
+
+    assert!(hit * 2 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn all_of_a_run_can_be_killed_at_every_call_that_changes_something() {
+    let test = "all_of_a_run_can_be_killed_at_every_call_that_changes_something";
+    let Some(library) = shim::library(test) else { return };
+    let mut cases = Vec::new();
+    for line in LINES {
+        for jobs in [1, 2] {
+            cases.extend(shim::CHANGING.map(|call| (line, jobs, call)));
+        }
+    }
+    let cases = shuffled(cases, &mut dice());
+    let limit = Duration::from_secs(short_or_long(90, 86_400) as u64);
+
+    let killed = AtomicUsize::new(0);
+
+    let (done, hit) = crowd::all("runs killed at a call", &cases, limit, |&(line, jobs, call)| {
+        let (wrong, kills) = shim::all_may_die_at(line, jobs, &library, call);
+        killed.fetch_add(kills, Relaxed);
+        (wrong, kills > 0)
+    });
+
+    eprintln!("{killed:?} runs were killed at {hit} calls");
+    assert!(hit * 2 > done, "only {hit} of {done} calls were made");
+}
+
+#[test]
+fn a_run_may_have_little_memory() {
+    if !memory::can_be_limited("a_run_may_have_little_memory") {
+        return;
+    }
+    let mut cases = Vec::new();
+    for line in LINES {
+        for jobs in [1, 2, 8] {
+            cases.extend(memory::LIMITS.map(|limit| (line, jobs, limit)));
+        }
+    }
+    let cases = shuffled(cases, &mut dice());
+    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+
+    let (done, hit) = crowd::all("little memory", &cases, limit, |&(line, jobs, limit)| {
+        memory::with_little_memory(line, jobs, limit)
+    });
+
+    assert!(hit * 5 > done, "only in {hit} of {done} runs was somebody shot");
+}
+
+#[test]
+fn a_copier_that_the_kernel_shoots_for_its_memory_costs_nothing_but_time() {
+    if !memory::can_be_limited(
+        "a_copier_that_the_kernel_shoots_for_its_memory_costs_nothing_but_time",
+    ) {
+        return;
+    }
+    let victims = [Victim::Starved];
+    let kills = kills::by_chance(short_or_long(400, 10_000), &LINES, &victims, &mut dice());
+
+    kills::all_survive("copiers shot for their memory", &kills, short_or_long(40, 86_400));
 }

@@ -1,9 +1,9 @@
 //! A source that changes while it is copied: each file once, from one state to another at one stroke.
 
-use crate::checker::{Ending, run};
 use crate::common::chance::Dice;
 use crate::common::things::node;
 use crate::common::{PCOPY, Sandbox, contents};
+use crate::ending::{Ending, run};
 use crate::tree::{Tree, What, read};
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};

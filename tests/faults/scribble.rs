@@ -1,8 +1,8 @@
 //! Random bytes in the memory that all processes of a run share.
 
-use crate::checker::{Ending, finish_with_words};
 use crate::common::chance::Dice;
 use crate::common::{PCOPY, Sandbox};
+use crate::ending::{Ending, finish_with_words, run};
 use crate::tree::{Tree, What, read};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -40,7 +40,7 @@ pub(crate) fn is_survived(name: &str, jobs: u16, seed: u64) -> (String, bool) {
     if names > 4 {
         wrongs.push(format!("there is more beside the trees: {}", env.show()));
     }
-    let again = crate::checker::run(command());
+    let again = run(command());
     if again.status.and_then(|status| status.code()) != Some(0)
         || contents(&read(&env.path("dst"))) != contents(&source)
     {

@@ -34,7 +34,8 @@ pub(crate) enum Keeps {
     All,
 }
 
-const PLAIN: Line = Line {
+/// Onto nothing, with what a user gets who wishes for nothing.
+pub(crate) const PLAIN: Line = Line {
     as_cp: false,
     words: &["--reflink=never"],
     stands: false,
@@ -99,6 +100,16 @@ impl World {
         }
         let (source, old) = (read(&env.path("src")), read(&env.path("dst")));
         Self { env, line, source, old }
+    }
+
+    /// Plants both, and gives all to a user.
+    pub(crate) fn owned_by(user: u32, line: Line) -> Self {
+        let mut world = Self::new(line);
+        let owner = format!("{user}:{user}");
+        let given = Command::new("chown").args(["-hR", &owner]).arg(world.env.path("")).status();
+        assert!(given.unwrap().success());
+        (world.source, world.old) = (read(&world.env.path("src")), read(&world.env.path("dst")));
+        world
     }
 
     pub(crate) fn target(&self) -> Tree {

@@ -1,0 +1,71 @@
+//! A run to its end: how it left, what it said, and whether all of it is gone.
+
+use crate::common::wait;
+use nix::sys::signal::{SIGKILL, killpg};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::{Read, Seek};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// A run that takes longer has hung.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Within this time all that belong to a run that has ended are gone.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+pub(crate) struct Ending {
+    /// `None` if it hung.
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stderr: String,
+    /// Processes of its group that were left.
+    pub(crate) left: bool,
+}
+
+/// Runs a command, the leader of its own process group, to its end.
+pub(crate) fn run(mut command: Command) -> Ending {
+    let said = tempfile::tempfile().unwrap();
+    command.stdout(said.try_clone().unwrap()).stderr(said.try_clone().unwrap());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    finish_with_words(child, said)
+}
+
+/// Waits for the end of one that was started so, and reads what it has written into a file.
+pub(crate) fn finish_with_words(child: Child, mut said: fs::File) -> Ending {
+    let mut ending = finish(child);
+    let mut bytes = Vec::new();
+    said.rewind().unwrap();
+    said.read_to_end(&mut bytes).unwrap();
+    ending.stderr = String::from_utf8_lossy(&bytes).into_owned();
+    ending
+}
+
+/// Waits for the end of one that was started so.
+pub(crate) fn finish(mut child: Child) -> Ending {
+    let status = wait(&mut child, HANG);
+    let group = Pid::from_raw(child.id().cast_signed());
+    let begun = Instant::now();
+    let mut left = status.is_some();
+    while left && begun.elapsed() < SOON {
+        left = killpg(group, None).is_ok() && lives(group);
+        if left {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    if status.is_none() || left {
+        let _: nix::Result<()> = killpg(group, SIGKILL);
+        let _: std::io::Result<ExitStatus> = child.wait();
+    }
+    Ending { status, stderr: String::new(), left }
+}
+
+/// Whether anybody of a group lives; its dead may not have been reaped yet by who inherited them.
+fn lives(group: Pid) -> bool {
+    fs::read_dir("/proc").unwrap().any(|entry| {
+        let stat = fs::read_to_string(entry.unwrap().path().join("stat")).unwrap_or_default();
+        let mut words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, its_group) = (words.next(), words.nth(1));
+        !matches!(state, None | Some("Z" | "X")) && its_group == Some(&group.to_string())
+    })
+}

@@ -1,0 +1,105 @@
+//! Faults that strace cannot make: `shim.c`, a library that stands between pcopy and libc.
+
+use crate::checker::{Excuse, wrongs};
+use crate::common::{skip, tool};
+use crate::ending::{Ending, run};
+use crate::world::{Line, World};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Calls after which something else stands on the disk, and those that open what is to stand there.
+pub(crate) const CHANGING: [(&str, libc::c_long); 15] = [
+    ("openat", libc::SYS_openat),
+    ("openat2", libc::SYS_openat2),
+    ("write", libc::SYS_write),
+    ("pwrite64", libc::SYS_pwrite64),
+    ("copy_file_range", libc::SYS_copy_file_range),
+    ("ftruncate", libc::SYS_ftruncate),
+    ("mkdirat", libc::SYS_mkdirat),
+    ("mknodat", libc::SYS_mknodat),
+    ("symlinkat", libc::SYS_symlinkat),
+    ("linkat", libc::SYS_linkat),
+    ("renameat", libc::SYS_renameat),
+    ("renameat2", libc::SYS_renameat2),
+    ("unlinkat", libc::SYS_unlinkat),
+    ("fchmod", libc::SYS_fchmod),
+    ("utimensat", libc::SYS_utimensat),
+];
+
+/// Builds the library; `None` where that cannot be, and `test` is skipped, and that is told.
+pub(crate) fn library(test: &str) -> Option<PathBuf> {
+    if !tool("cc") || cfg!(target_feature = "crt-static") {
+        skip(test, "needs a C compiler, and a program that is linked dynamically");
+        return None;
+    }
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let library = place.join(format!("{test}.so"));
+    let built = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c"))
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(library)
+}
+
+/// Runs with the library and a fault; says how it ended and whether the fault came.
+fn run_with(world: &World, jobs: u16, library: &Path, fault: &str) -> (Ending, bool) {
+    let log = world.env.path("trace");
+    let mut command = world.command(&[], jobs);
+    command.env("LD_PRELOAD", library).env("SHIM", fault).env("SHIM_LOG", &log);
+    let ending = run(command);
+    let came = fs::remove_file(log).is_ok();
+    (ending, came)
+}
+
+/// What is wrong after a run whose reads and writes do a part of what they are asked for: nothing may be,
+/// for that is no failure.
+pub(crate) fn is_copied_in_parts(
+    line: Line,
+    jobs: u16,
+    library: &Path,
+    seed: usize,
+) -> (String, bool) {
+    let world = World::new(line);
+    let (ending, came) = run_with(&world, jobs, library, &format!("short:{seed}"));
+    let mut wrong = wrongs(&world, &ending, Excuse::default());
+    if ending.status.and_then(|status| status.code()) != Some(0) {
+        wrong += &format!("it ended with {:?}\n{}", ending.status, ending.stderr);
+    }
+    let story = || format!("short:{seed} {jobs} copiers, {line:?}\n{wrong}");
+    (if wrong.is_empty() { wrong.clone() } else { story() }, came)
+}
+
+/// What is wrong after runs of which all processes die at a call, at the first one, the second, and so on
+/// until there is none more; and how many runs died.
+pub(crate) fn all_may_die_at(
+    line: Line,
+    jobs: u16,
+    library: &Path,
+    (call, number): (&str, libc::c_long),
+) -> (String, usize) {
+    let excuse = Excuse {
+        signals: &[libc::SIGKILL],
+        mute: true,
+        half: true,
+        again: true,
+        ..Excuse::default()
+    };
+    let mut story = String::new();
+    for nth in 1.. {
+        let world = World::new(line);
+        let (ending, came) = run_with(&world, jobs, library, &format!("kill:{number}:{nth}"));
+        let excuse = if came { excuse } else { Excuse::default() };
+        let wrong = wrongs(&world, &ending, excuse);
+        if !wrong.is_empty() {
+            story += &format!("all die at {call} {nth}, {jobs} copiers, {line:?}\n{wrong}\n");
+        }
+        if !came {
+            return (story, nth - 1);
+        }
+    }
+    unreachable!("a run makes as many calls as it makes")
+}
