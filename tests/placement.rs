@@ -561,6 +561,7 @@ fn with_parents_what_cannot_be_is_refused_and_leaves_no_folders() {
         assert!(!exists(env.path("dst/a")), "{arguments:?}");
     }
     env.pcopy(["--parents", "-T", "a/b/c", "dst"]).exits(2);
+    env.pcopy(["--parents", "a/b/c"]).exits(2).stderr_has("needs a directory to copy into");
 }
 
 #[test]

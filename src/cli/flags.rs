@@ -479,13 +479,7 @@ enum Reflink {
     Never,
 }
 
-/// Reads the arguments. For `--help`, `--version` and usage errors the text is printed and the
-/// program leaves, with code 0 or 2.
-pub(super) fn parse(arguments: &[OsString]) -> Options {
-    super::or_leave(arguments, read)
-}
-
-fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+pub(super) fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
     let matches = Flags::command().try_get_matches_from(arguments)?;
     Flags::from_arg_matches(&matches)?.into_options(preserve(&matches), dereference(&matches))
 }
@@ -614,6 +608,7 @@ impl Flags {
             no_target_directory,
             suffix_name,
             strip_trailing_slashes,
+            parents,
             ..
         } = self;
         if strip_trailing_slashes {
@@ -636,6 +631,9 @@ impl Flags {
             return Ok(Operands::Exactly { source, target });
         }
         let last = sources.pop().ok_or_else(|| usage("SRC is missing"))?;
+        if sources.is_empty() && parents {
+            return Err(usage("--parents needs a directory to copy into"));
+        }
         if sources.is_empty() {
             let suffix = suffix_name.unwrap_or_else(|| default_suffix().into());
             if suffix.is_empty() || suffix.as_encoded_bytes().contains(&b'/') {

@@ -23,9 +23,16 @@ pub fn manner(arguments: &[OsString]) -> Manner {
 /// code 0 or 2 (in the manner of cp, 1).
 pub fn parse(arguments: &[OsString]) -> Options {
     match manner(arguments) {
-        Manner::Pcopy => flags::parse(arguments),
+        Manner::Pcopy => or_leave(arguments, read),
         Manner::Cp => cp::parse(arguments),
     }
+}
+
+/// Reads the arguments of the program's own command line.
+///
+/// The error is a usage error, or the text of `--help` or `--version`; it repeats what was given.
+pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+    flags::read(arguments)
 }
 
 /// Whether the benchmark is asked for and not a copy.
