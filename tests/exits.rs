@@ -3,7 +3,7 @@
 mod common;
 use common::live::{Live, send};
 use common::things::{chmod, in_own_mounts};
-use common::{Sandbox, skip, tool};
+use common::{Sandbox, has_strace, skip, tool};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -137,6 +137,26 @@ fn eleven_is_also_for_an_error_of_the_disk() {
         assert!(!env.path("dst").exists());
         env.pcopy(["src", "dst"]).exits(0);
         env.assert_same("src", "dst");
+    }
+}
+
+#[test]
+fn when_eleven_ends_a_run_no_new_folder_gets_its_name_without_what_failed() {
+    if !has_strace("when_eleven_ends_a_run_no_new_folder_gets_its_name_without_what_failed") {
+        return;
+    }
+    for jobs in ["-j1", "-j2"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file new/a 1K", "file new/b 1K", "file other 1K"]).tree("dst", []);
+        let options = ["-e", "trace=utimensat", "-e", "inject=utimensat:error=ENOSPC:when=1"];
+
+        let run = env.run(env.traced(&options, [jobs, "-T", "src", "dst"]));
+
+        run.exits(11).stderr_has("hint: ");
+        assert!(!env.path("dst/new").exists(), "{}", run.story());
+        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+        env.assert_same("src", "dst");
+        env.assert_nothing_staged();
     }
 }
 

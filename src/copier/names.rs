@@ -393,7 +393,12 @@ impl Walker<'_> {
             self.tell(name, News::Vanished(fault))
         } else {
             self.desk.add(Count::Failed, 1);
-            self.tell(name, News::Failed(fault))
+            self.tell(name, News::Failed(fault))?;
+            if self.job.plan.ends_with(fault) {
+                // Until the supervisor has heard of it, folders that lack this would get their names.
+                self.job.ring.stop();
+            }
+            Ok(())
         }
     }
 

@@ -3,10 +3,8 @@
 use super::ledger::LeftDir;
 use super::supervise::Supervisor;
 use crate::copier::pending;
-use crate::error::ends_the_run;
 use crate::ipc::report::Fault;
 use crate::ipc::task::Place;
-use crate::options::Manner;
 use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::signals::{self, Wish};
@@ -61,7 +59,7 @@ impl Supervisor<'_> {
             }
             let Err(fault) = act(self.plan, dir.place()) else { continue };
             self.tell_late(fault, dir.entry, &dir.source);
-            if ends_the_run(fault) && self.plan.wishes.manner == Manner::Pcopy {
+            if self.plan.ends_with(fault) {
                 return Some(End::TargetLost);
             }
         }

@@ -4,7 +4,6 @@ use super::comparing::Twin;
 use super::ledger::LeftDir;
 use super::round::{Round, Stop};
 use super::supervise::Supervisor;
-use crate::error::ends_the_run;
 use crate::ipc::counters::place_mark;
 use crate::ipc::groups::Role;
 use crate::ipc::putoff::PutOff;
@@ -89,8 +88,7 @@ impl Supervisor<'_> {
                     }
                     self.tell_failure(fault, place.entry, place.source);
                 }
-                let copies = manner == Manner::Pcopy && self.plan.check.is_none();
-                return copies && ends_the_run(fault);
+                return self.plan.ends_with(fault);
             }
             News::Vanished(fault) => {
                 self.note_failed(fault, place);

@@ -16,8 +16,8 @@ pub use checking::{Check, Listed, ListedFile};
 pub use listing::{Listing, To};
 pub(crate) use operand::trim;
 
-use crate::error::Refusal;
-use crate::ipc::report::Step;
+use crate::error::{Refusal, ends_the_run};
+use crate::ipc::report::{Fault, Step};
 use crate::options::{Act, Dereference, Manner, Options, Way, Wishes};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
@@ -168,6 +168,11 @@ impl Plan {
             entries: planner.entries,
             dirs: planner.dirs,
         })
+    }
+
+    /// Whether nothing more can be copied after this. cp goes on nevertheless.
+    pub fn ends_with(&self, fault: Fault) -> bool {
+        self.wishes.manner == Manner::Pcopy && self.check.is_none() && ends_the_run(fault)
     }
 
     /// The entry before `entry` that is this directory, which must not be copied again below it.
