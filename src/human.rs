@@ -70,6 +70,22 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
+/// How many bytes take as long as making four small files: with more, the bytes are what takes the time.
+const BYTES_PER_ENTRY: u64 = 80_000;
+
+/// Entries a second, as in `28,200/s`, or bytes where they are what takes the time: `1.0 GB/s`.
+pub fn rate(entries: u64, bytes: u64, elapsed: Duration) -> String {
+    let per_second = |number: u64| {
+        let whole = u128::from(number) * 1000 / elapsed.as_millis().max(1);
+        u64::try_from(whole).unwrap_or(u64::MAX)
+    };
+    if bytes > entries.saturating_mul(BYTES_PER_ENTRY) {
+        format!("{}/s", self::bytes(per_second(bytes)))
+    } else {
+        format!("{}/s", count(per_second(entries)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +133,12 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(11_530)), "3 h 12 min");
         assert_eq!(clock(Duration::from_secs(67)), "1:07");
         assert_eq!(clock(Duration::from_secs(3670)), "1:01:10");
+    }
+
+    #[test]
+    fn the_rate_is_of_what_takes_the_time() {
+        let elapsed = Duration::from_secs(2);
+        assert_eq!(rate(56_400, 1000, elapsed), "28,200/s");
+        assert_eq!(rate(3, 2_000_000_000, elapsed), "1.0 GB/s");
     }
 }

@@ -160,7 +160,9 @@ impl Outcome {
         let time = human::duration(self.elapsed);
         match self.end {
             End::Finished => {
-                format!("copied {done} in {time}, {}/s{}", human::count(self.rate()), self.others())
+                let bytes = self.totals.get(Count::Bytes);
+                let rate = human::rate(self.totals.settled(), bytes, self.elapsed);
+                format!("copied {done} in {time}, {rate}{}", self.others())
             }
             End::Signal(_) => {
                 format!("interrupted after {done} in {time}; the same command goes on from there")
@@ -233,12 +235,6 @@ impl Outcome {
             .filter(|&(number, _)| number > 0)
             .map(|(number, word)| format!("; {} {word}", human::count(number)))
             .collect()
-    }
-
-    fn rate(&self) -> u64 {
-        let milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-        let settled = self.totals.settled();
-        u64::try_from(u128::from(settled) * 1000 / u128::from(milliseconds)).unwrap_or(u64::MAX)
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 use common::live::{Live, state};
 use common::terminal::{Seen, Terminal};
 use common::things::{in_own_mounts, mount};
-use common::{Run, Sandbox, skip, tool, wait_until};
+use common::{Run, Sandbox, has_strace, skip, tool, wait_until};
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGTSTP, SIGUSR1};
 use std::io::Read;
 use std::process::{ChildStdout, Command};
@@ -351,6 +351,26 @@ fn always_without_a_terminal_prints_plain_lines() {
         assert!(lines.len() > 1 && lines.iter().all(|line| !line.is_empty()), "{lines:?}");
         std::fs::remove_dir_all(env.path("dst")).unwrap();
     }
+}
+
+#[test]
+fn the_line_goes_on_while_what_was_written_is_read_back() {
+    if !has_strace("the_line_goes_on_while_what_was_written_is_read_back") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3M", "file b 3M", "file c 3M", "file d 3M"]);
+    let options = ["-e", "trace=syncfs,fadvise64", "-e", "inject=syncfs:delay_enter=1600000"];
+    let options = [&options[..], &["-e", "inject=fadvise64:delay_enter=700000"]].concat();
+
+    let run = env.run(env.traced(&options, ["--progress=always", "--verify", "-j1", "src", "dst"]));
+
+    run.exits(0).stderr_has("waiting for the disk");
+    let percents = run.stderr.lines().filter(|line| line.contains(" read back"));
+    let percents: Vec<u32> =
+        percents.map(|line| line.split_once('%').unwrap().0.trim().parse().unwrap()).collect();
+    assert!(percents.is_sorted() && percents.len() > 1, "{}", run.story());
+    assert!((50..100).contains(&percents[0]), "{}", run.story());
 }
 
 /// A command in a session of its own with the terminal in charge of it.

@@ -75,14 +75,18 @@ impl Walker<'_> {
         if file::stat_fd(&opened).map_err(&fault)?.identity() != old.identity() {
             return Err(fault(Errno::ESTALE).into());
         }
-        self.hash_open(opened.as_fd()).map(Some)
+        self.hash_open(opened.as_fd(), |_| ()).map(Some)
     }
 
-    /// The digest of a file in the target, from where it is.
-    pub(super) fn hash_open(&mut self, file: BorrowedFd<'_>) -> Result<Digest, Unfinished> {
+    /// The digest of a file in the target, from where it is; `seen` learns how much each read was.
+    pub(super) fn hash_open(
+        &mut self,
+        file: BorrowedFd<'_>,
+        seen: impl Fn(u64),
+    ) -> Result<Digest, Unfinished> {
         let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
         let algorithm = algorithm.map_err(Step::ReadBack.fault())?;
-        hash_rest(file, algorithm, &mut self.files.buffer, self.desk, |_| ())
+        hash_rest(file, algorithm, &mut self.files.buffer, self.desk, seen)
     }
 }
 

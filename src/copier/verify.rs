@@ -98,7 +98,8 @@ impl Walker<'_> {
             return Err(fault(Errno::ESTALE).into());
         }
         bytes::forget(&file).map_err(&fault)?;
-        self.hash_open(file.as_fd())
+        let desk = self.desk;
+        self.hash_open(file.as_fd(), |read| desk.add(Count::BytesReadBack, read))
     }
 
     /// Copies the bytes of a file once more, over those that are there, and waits for the disk.

@@ -38,9 +38,11 @@ pub enum Count {
     Bytes,
     /// Bytes of files that were not written: skipped, failed, vanished, or holes.
     BytesSpared,
+    /// Bytes that were read back.
+    BytesReadBack,
 }
 
-const COUNTS: usize = 11;
+const COUNTS: usize = 12;
 
 /// A sum over all copiers, or one copier's share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -177,6 +177,7 @@ impl Supervisor<'_> {
                 }
                 Some(Death::Killed(_)) => return Err(NotTaken::Refused(Errno::EINTR)),
             }
+            self.draw_waiting();
             self.screen.flush();
             let watched = [(self.signals.as_fd(), Event::Readable)];
             if let Err(errno) = poll::wait(&watched, LOOK) {

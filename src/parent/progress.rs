@@ -36,6 +36,9 @@ pub(super) struct Position {
     pub(super) totals: Totals,
     pub(super) work: Work,
     pub(super) elapsed: Duration,
+    /// Whether all that is written is read once more: then half of the way is behind it when all is
+    /// copied.
+    pub(super) reads_back: bool,
 }
 
 impl Line {
@@ -89,18 +92,29 @@ impl Line {
 
 impl Position {
     fn steps(&self) -> u64 {
-        let whole = weight(self.work.entries, self.work.bytes).max(1);
+        let times = if self.reads_back { 2 } else { 1 };
+        let whole = weight(self.work.entries, self.work.bytes.saturating_mul(times)).max(1);
         u64::try_from(self.done_weight().min(whole) * u128::from(STEPS) / whole).unwrap_or(STEPS)
     }
 
     fn done_weight(&self) -> u128 {
-        let bytes = self.totals.get(Count::Bytes).wrapping_add(self.totals.get(Count::BytesSpared));
+        let sum = |counts: &[Count]| {
+            counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(self.totals.get(count)))
+        };
+        let mut bytes = sum(&[Count::Bytes, Count::BytesSpared]);
+        if self.reads_back {
+            bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSpared]));
+        }
         weight(self.totals.settled(), bytes)
     }
 
     fn describe(&self, steps: u64) -> String {
         let settled = human::count(self.totals.settled());
-        let bytes = human::bytes(self.totals.get(Count::Bytes));
+        let mut bytes = human::bytes(self.totals.get(Count::Bytes));
+        let read_back = self.totals.get(Count::BytesReadBack);
+        if read_back > 0 {
+            bytes += &format!(", {} read back", human::bytes(read_back));
+        }
         let rate = self.rate();
         if !self.work.complete {
             let known = human::count(self.work.entries.max(self.totals.get(Count::Found)));
@@ -110,18 +124,10 @@ impl Position {
         format!("{settled} of {known}, {bytes}, {rate}{}", self.left(steps))
     }
 
-    /// Entries a second, or bytes where they are what takes the time.
     fn rate(&self) -> String {
-        let milliseconds = self.elapsed.as_millis().max(1);
-        let per_second = |number: u64| {
-            u64::try_from(u128::from(number) * 1000 / milliseconds).unwrap_or(u64::MAX)
-        };
-        let (entries, bytes) = (self.totals.settled(), self.totals.get(Count::Bytes));
-        if u128::from(bytes) > weight(entries, 0) * 4 {
-            format!("{}/s", human::bytes(per_second(bytes)))
-        } else {
-            format!("{}/s", human::count(per_second(entries)))
-        }
+        let read_back = self.totals.get(Count::BytesReadBack);
+        let bytes = self.totals.get(Count::Bytes).wrapping_add(read_back);
+        human::rate(self.totals.settled(), bytes, self.elapsed)
     }
 
     fn left(&self, steps: u64) -> String {
@@ -228,7 +234,24 @@ mod tests {
         totals.set(Count::Copied, done.0);
         totals.set(Count::Bytes, done.1);
         let work = Work { entries: work.0, bytes: work.1, complete: true, ..Work::default() };
-        Position { totals, work, elapsed: Duration::from_secs(2) }
+        Position { totals, work, elapsed: Duration::from_secs(2), reads_back: false }
+    }
+
+    #[test]
+    fn half_of_the_way_is_left_when_all_is_to_be_read_back() {
+        let mut position = Position { reads_back: true, ..position((0, 1 << 30), (0, 1 << 30)) };
+        assert_eq!(position.steps(), STEPS / 2);
+        position.totals.set(Count::BytesReadBack, 1 << 29);
+        assert_eq!(position.steps(), STEPS * 3 / 4);
+        position.totals.set(Count::BytesReadBack, 1 << 30);
+        assert_eq!(position.steps(), STEPS);
+    }
+
+    #[test]
+    fn what_need_not_be_written_need_not_be_read_back() {
+        let mut position = Position { reads_back: true, ..position((0, 1 << 29), (0, 1 << 30)) };
+        position.totals.set(Count::BytesSpared, 1 << 29);
+        assert_eq!(position.steps(), STEPS * 3 / 4);
     }
 
     #[test]
@@ -242,12 +265,6 @@ mod tests {
     #[test]
     fn more_than_the_scout_saw_is_still_a_hundred() {
         assert_eq!(position((200, 0), (100, 0)).steps(), STEPS);
-    }
-
-    #[test]
-    fn the_rate_is_of_what_takes_the_time() {
-        assert_eq!(position((56_400, 1000), (100_000, 0)).rate(), "28,200/s");
-        assert_eq!(position((3, 2_000_000_000), (4, 0)).rate(), "1.0 GB/s");
     }
 
     #[test]

@@ -24,14 +24,26 @@ impl Supervisor<'_> {
         if self.forecast.is_none() {
             self.begin_scouting(Some(round));
         }
-        let position = self.position(round);
+        let position = self.position(&round.counters.totals());
         self.warn_of_room(&position);
         let name = self.name_in_hand(round);
+        self.draw_at(&position, &escape(&name));
+    }
+
+    /// Draws the line while a disk takes what was written, and no copier is at work.
+    pub(super) fn draw_waiting(&mut self) {
+        if self.screen.draws() && self.begun.elapsed() >= LINE_AFTER {
+            let position = Position { totals: self.totals, ..self.position(&Totals::default()) };
+            self.draw_at(&position, "waiting for the disk");
+        }
+    }
+
+    fn draw_at(&mut self, position: &Position, at: &str) {
         if self.screen.line().is_none() {
             self.screen.begin_line();
         }
         if let Some(line) = self.screen.line() {
-            line.update(&position, &escape(&name));
+            line.update(position, at);
         }
     }
 
@@ -56,11 +68,12 @@ impl Supervisor<'_> {
         }
     }
 
-    fn position(&self, round: &Round) -> Position {
+    fn position(&self, round: &Totals) -> Position {
         Position {
-            totals: self.ledger.so_far(&round.counters.totals()),
+            totals: self.ledger.so_far(round),
             work: self.forecast.as_ref().map(Forecast::get).unwrap_or_default(),
             elapsed: self.begun.elapsed(),
+            reads_back: self.plan.wishes.verify,
         }
     }
 
@@ -84,7 +97,7 @@ impl Supervisor<'_> {
 
     /// What USR1 asks for.
     pub(super) fn tell_status(&mut self, round: &Round) {
-        let position = self.position(round);
+        let position = self.position(&round.counters.totals());
         let of = if position.work.complete {
             format!(" of {}", human::count(position.work.entries))
         } else {
