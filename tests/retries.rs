@@ -25,6 +25,7 @@ fn a_failure_that_passes_costs_a_moment() {
         "inject=write,copy_file_range:error=EIO:when=1",
         "inject=utimensat:error=EIO:when=1",
         "inject=close:error=EIO:when=1",
+        "inject=getdents64:error=EIO:when=2",
     ] {
         for jobs in ["-j1", "-j3"] {
             let env = Sandbox::new();

@@ -367,10 +367,15 @@ impl<'a> Walker<'a> {
     fn list(&mut self, dirs: &Dirs, visit: &mut Visit) -> Result<Result<(), Fault>, ParentGone> {
         let mut listing = self.listing.take().unwrap_or_default();
         let result = loop {
-            match listing.fill(dirs.source.as_fd()) {
+            // After a failure the kernel's place in the directory is the same, and no name is lost.
+            let filled = self.tries(
+                |fault| Some(*fault),
+                |_| listing.fill(dirs.source.as_fd()).map_err(Step::ReadDirectory.fault()),
+            );
+            match filled {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
-                Err(errno) => break Err(Step::ReadDirectory.fault()(errno)),
+                Err(fault) => break Err(fault),
             }
             self.names(dirs, &mut Source::Listed(&mut listing), visit)?;
             if self.is_stopped() {
