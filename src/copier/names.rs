@@ -248,6 +248,10 @@ impl Walker<'_> {
         target_name: &CStr,
         visit: &mut Visit,
     ) -> Result<(), ParentGone> {
+        if self.is_apart(name) {
+            self.desk.take_back(Count::Found, 1); // it is found again, where its turn comes
+            return Ok(());
+        }
         if self.may_be_made_late(dirs) {
             visit.unmade = true;
             return match visit.children.push(Child::UNMADE.mark(), name) {
@@ -292,6 +296,15 @@ impl Walker<'_> {
         }
         self.reports.outbox.settle();
         Ok(())
+    }
+
+    /// Whether a child directory is an entry of its own.
+    fn is_apart(&self, name: &CStr) -> bool {
+        self.job.plan.has_apart() && {
+            let mut path = self.source.clone();
+            push_component(&mut path, name.to_bytes());
+            self.job.plan.is_apart(self.entry, &path)
+        }
     }
 
     /// Whether a child directory need not be made before somebody begins with it: nobody but this

@@ -172,15 +172,14 @@ pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), Fault> {
 pub(crate) fn publish(plan: &Plan, place: Place<'_>) -> Result<(), Fault> {
     let fault = Step::Publish.fault();
     let entry = entry_of(plan, place)?;
-    let top = plan.target_dir(entry);
     let (above, staged) = split_last(place.target);
     let at_top = above.is_empty();
     // The top itself is not opened anew: it may be a drop box that we can write and not read.
     let opened: OwnedFd;
     let parent = if at_top {
-        top
+        plan.target_dir(entry)
     } else {
-        opened = file::open_dir_beneath(top, above).map_err(&fault)?;
+        opened = plan.open_target(entry, above).map_err(&fault)?;
         opened.as_fd()
     };
     let own = c_name(split_last(place.source).1);

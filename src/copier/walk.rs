@@ -338,8 +338,7 @@ impl<'a> Walker<'a> {
     fn drop_leftovers(&self) {
         let Some(entry) = self.plan_entry() else { return };
         let (parent, name) = split_last(&self.target);
-        let top = self.job.plan.target_dir(entry);
-        let emptied = file::open_dir_beneath(top, parent).and_then(|parent| {
+        let emptied = self.job.plan.open_target(entry, parent).and_then(|parent| {
             remove(parent.as_fd(), Kind::Directory, &c_name(name))?;
             file::make_dir(&parent, &c_name(name), 0o700)
         });

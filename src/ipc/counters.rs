@@ -186,6 +186,11 @@ impl Desk<'_> {
         word.store(word.load(Relaxed).wrapping_add(number), Relaxed);
     }
 
+    /// Takes back what was counted too early; the sum over all copiers is right then.
+    pub fn take_back(&self, count: Count, number: u64) {
+        self.add(count, number.wrapping_neg());
+    }
+
     /// This copier's own numbers.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();

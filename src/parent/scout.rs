@@ -1,6 +1,7 @@
 //! The scout: a process of its own that counts ahead, so that the line can show a percentage.
 //!
-//! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names through `walkdir`, sizes through `lstat`.
+//! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names
+//! through `walkdir`, sizes through `lstat`.
 
 use crate::ipc::forecast::{Forecast, Work};
 use crate::options::Dereference;
@@ -11,6 +12,7 @@ use crate::sys::{Errno, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 use walkdir::WalkDir;
 
@@ -47,7 +49,7 @@ pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Re
 
 fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
     let mut work = Work::default();
-    for entry in &plan.entries {
+    for (number, entry) in (0..).zip(&plan.entries) {
         let source = plan.source_dir(entry);
         let look = match plan.wishes.dereference {
             Dereference::Always => file::stat_at_end,
@@ -63,7 +65,7 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
             _ => work.add_entry(),
         }
         if stat.kind() == file::Kind::Directory {
-            below(plan, entry, forecast, &mut work)?;
+            below(plan, (number, entry), forecast, &mut work)?;
         }
     }
     work.complete = true;
@@ -75,18 +77,28 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
 ///
 /// `walkdir` names what it finds by path, and the kernel takes no path longer than `PATH_MAX`. So
 /// where one becomes too long, the scout goes there and begins anew with a short one.
-fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Result<()> {
+fn below(
+    plan: &Plan,
+    (number, entry): (u32, &Entry),
+    forecast: &Forecast,
+    work: &mut Work,
+) -> Result<()> {
     let top = plan.open_source(entry, entry.source_name.to_bytes())?;
     let follow = plan.wishes.dereference == Dereference::Always;
     let mut starts: Vec<OwnedFd> = vec![top];
     while let Some(start) = starts.pop() {
         process::enter(&start)?;
-        for found in WalkDir::new(".")
+        let mut walk = WalkDir::new(".")
             .min_depth(1)
             .follow_links(follow)
             .same_file_system(plan.wishes.one_file_system)
-        {
+            .into_iter();
+        while let Some(found) = walk.next() {
             match found {
+                // It is counted as the entry that it is.
+                Ok(found) if plan.has_apart() && is_apart(plan, (number, entry), found.path()) => {
+                    walk.skip_current_dir();
+                }
                 Ok(found) if found.file_type().is_file() => match found.metadata() {
                     Ok(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
                     Err(_) => work.add_entry(), // it is gone
@@ -110,4 +122,9 @@ fn below(plan: &Plan, entry: &Entry, forecast: &Forecast, work: &mut Work) -> Re
         }
     }
     Ok(())
+}
+
+fn is_apart(plan: &Plan, (number, entry): (u32, &Entry), path: &Path) -> bool {
+    let below = path.strip_prefix(".").unwrap_or(path).as_os_str().as_bytes();
+    plan.is_apart(number, &[entry.source_name.to_bytes(), b"/", below].concat())
 }

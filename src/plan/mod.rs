@@ -4,6 +4,7 @@
 //! wants. Every reason to refuse the run is found here, so that a refusal never leaves anything half
 //! done.
 
+mod apart;
 mod as_cp;
 pub(crate) mod backup_name;
 mod checking;
@@ -22,6 +23,7 @@ use crate::options::{Act, Dereference, Manner, Options, Way, Wishes};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};
 use crate::sys::volume;
+use apart::Apart;
 use planner::Planner;
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -64,6 +66,7 @@ pub struct Plan {
     /// a later one.
     named_dirs: HashMap<Identity, u32>,
     dirs: Vec<OwnedFd>,
+    apart: Apart,
 }
 
 /// Something that the plan has to say.
@@ -153,6 +156,7 @@ impl Plan {
             wish.map(|wish| Listing::plan(wish, &planner.entries)).transpose()
         });
         let manifest = planned.inspect_err(|_| give_back(&planner.made))?;
+        let apart = planner.set_apart();
         Ok(Self {
             waves: waves(&planner.entries, &planner.dirs, &planner.notes, &options.wishes),
             wishes: options.wishes.clone(),
@@ -167,6 +171,7 @@ impl Plan {
             named_dirs: planner.named_dirs,
             entries: planner.entries,
             dirs: planner.dirs,
+            apart,
         })
     }
 

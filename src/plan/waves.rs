@@ -4,7 +4,7 @@
 
 use super::{Entry, Note, ancestors, backup_name};
 use crate::options::{Manner, Wishes};
-use crate::sys::file::{self, Identity, Kind};
+use crate::sys::file::{self, Identity};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::ops::Range;
@@ -116,13 +116,20 @@ impl<'a> Places<'a> {
             return Place { name: (entry.target_dir, name), top: None, around: Rc::new([]) };
         }
         let dir = &self.dirs[entry.target_dir];
-        let stat = file::stat_at_end(dir, &entry.target_name).ok();
-        let top = stat.filter(|stat| stat.kind() == Kind::Directory).map(|stat| stat.identity());
-        let around = self.above.entry(entry.target_dir);
-        let around = around.or_insert_with(|| ancestors(dir.as_fd()).collect());
-        let known = around.first().map(|dir| self.numbers.entry(*dir).or_insert(entry.target_dir));
+        let above = self.above.entry(entry.target_dir);
+        let above = above.or_insert_with(|| ancestors(dir.as_fd()).collect());
+        // A symlink that stands for a folder lies in one, and leads to what may lie in another.
+        let end = file::open_dir_following(dir.as_fd(), entry.target_name.to_bytes()).ok();
+        let ends: Vec<_> = end.iter().flat_map(|end| ancestors(end.as_fd())).collect();
+        let top = ends.first().copied();
+        let known = above.first().map(|dir| self.numbers.entry(*dir).or_insert(entry.target_dir));
         let number = known.copied().unwrap_or(entry.target_dir);
-        Place { name: (number, name), top, around: Rc::clone(around) }
+        let around = if ends.is_empty() {
+            Rc::clone(above)
+        } else {
+            ends.iter().chain(&**above).copied().collect()
+        };
+        Place { name: (number, name), top, around }
     }
 
     /// Whether an entry of the wave has this place, or lies in it, or around it.
