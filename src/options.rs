@@ -164,6 +164,17 @@ impl Preserve {
         ..Self::NOTHING
     };
 
+    /// The bits that a directory is made with which has its final name from the beginning, before the
+    /// umask; `source` are those of its source. For its owner alone, unless a next run, if this one is
+    /// killed, would leave it at that.
+    pub fn bits_from_birth(&self, source: u32) -> u32 {
+        match self.permissions {
+            Permissions::Exact => 0o700,
+            Permissions::Masked => source & 0o777 | 0o700,
+            Permissions::Fresh => 0o777,
+        }
+    }
+
     /// Whether anything is to be kept that lies in extended attributes.
     pub fn looks_at_attributes(&self) -> bool {
         self.access_lists || self.attributes != Demand::No || self.context != Demand::No

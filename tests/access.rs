@@ -510,3 +510,61 @@ fn nobody_sees_a_file_more_open_than_it_will_be() {
 
 /// How often a run that nobody saw in the middle is watched again.
 const TRIES: usize = 20;
+
+/// A folder with a staged name, made by somebody else.
+fn strangers_folder(env: &Sandbox, name: &str) {
+    let path = env.path(name);
+    fs::create_dir(&path).unwrap();
+    std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+}
+
+#[test]
+fn nothing_is_built_in_a_folder_that_somebody_else_has_made() {
+    if !is_root() {
+        return skip("nothing_is_built_in_a_folder_that_somebody_else_has_made", "needs root");
+    }
+    for options in [&[][..], &["-a"]] {
+        let env = Sandbox::new();
+        env.tree("src", ["text secret words"]).tree("dst", []);
+        strangers_folder(&env, "dst/.src.pcopy-partial");
+
+        let run = env.pcopy([options, &["src", "dst"]].concat());
+
+        run.exits(3).stderr_has("'dst/.src.pcopy-partial' belongs to another user");
+        assert_eq!(fs::read_dir(env.path("dst/.src.pcopy-partial")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_new_folder_in_one_that_stood_there_is_not_built_in_a_strangers_either() {
+    if !is_root() {
+        return skip("a_new_folder_in_one_that_stood_there_is_not_built", "needs root");
+    }
+    for jobs in ["-j1", "-j4"] {
+        let env = Sandbox::new();
+        env.tree("src", ["text new/secret words"]).tree("dst", []);
+        strangers_folder(&env, "dst/.new.pcopy-partial");
+
+        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+
+        env.assert_same("src/new", "dst/new");
+        assert_eq!(fs::metadata(env.path("dst/new")).unwrap().uid(), 0);
+        assert_eq!(fs::read_dir(env.path("dst/.new.pcopy-partial")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_was_given_away_before_the_end_is_gone_on_with() {
+    if !is_root() {
+        return skip("what_was_given_away_before_the_end_is_gone_on_with", "needs root");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", []);
+    std::os::unix::fs::chown(env.path("src"), Some(65534), Some(65534)).unwrap();
+    strangers_folder(&env, "dst/.src.pcopy-partial"); // its owner may read the source anyway
+
+    env.pcopy(["-a", "src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst/src");
+    env.assert_nothing_staged();
+}

@@ -347,3 +347,48 @@ fn a_link_that_a_killed_run_has_staged_is_removed_where_the_file_is_written_into
         assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/b")));
     }
 }
+
+#[test]
+fn what_a_run_without_it_has_staged_does_not_stay() {
+    for jobs in JOBS {
+        let env = planted();
+        env.tree("dst", ["text .a.pcopy-partial half", "text .new.pcopy-partial/c half"]);
+        env.tree("dst/sub", ["text .b.pcopy-partial half"]);
+
+        env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
+
+        env.assert_nothing_staged();
+        env.assert_same("src/new", "dst/new");
+    }
+}
+
+#[test]
+fn with_archive_attributes_that_the_source_has_not_go() {
+    let env = Sandbox::new();
+    env.tree("src", ["text x new"]).tree("dst", ["text x older"]);
+    if xattr::set(env.path("dst/x"), "user.old", b"1").is_err() {
+        return skip("with_archive_attributes_that_the_source_has_not_go", "no attributes here");
+    }
+
+    env.pcopy(["-a", "--inplace", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(xattr::get(env.path("dst/x"), "user.old").unwrap(), None);
+    env.pcopy(["-a", "--check", "-T", "src", "dst"]).exits(0);
+}
+
+#[test]
+fn folders_that_keep_no_bits_are_not_left_locked_by_a_killed_run() {
+    for _ in 0..5 {
+        let env = Sandbox::new();
+        env.tree("src", ["file d/e/f 60M"]).tree("dst", []);
+        let line = ["--preserve=none", "--inplace", "-T", "src", "dst"];
+        let mut live = env.start(line);
+        while !env.path("dst/d/e").exists() && live.is_running() {}
+        live.signal_all(SIGKILL);
+        drop(live);
+
+        env.pcopy(line).exits(0);
+
+        assert_eq!([mode_of(env.path("dst/d")), mode_of(env.path("dst/d/e"))], [0o755; 2]);
+    }
+}

@@ -457,3 +457,20 @@ fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
     assert_eq!(status.code(), Some(0));
     env.assert_same("src", "dst");
 }
+
+#[test]
+fn the_same_command_at_once_after_the_parent_was_killed_goes_on() {
+    let env = Sandbox::new();
+    env.many("src", 3000, 0).tree("src", ["file big 100M"]);
+    for _ in 0..8 {
+        let mut live = env.start(["-j8", "src", "dst"]);
+        while !env.path(".dst.pcopy-partial/big").exists() && live.is_running() {}
+        send(live.pid(), SIGKILL);
+        // Its copiers may still be dying, and have its locks.
+        env.pcopy(["-j8", "-T", "src", "dst"]).exits(0);
+
+        drop(live);
+        env.assert_same("src", "dst");
+        fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}

@@ -786,3 +786,46 @@ fn a_copy_that_becomes_a_link_later_leaves_the_backup_to_the_users_file() {
         assert_eq!(fs::read_dir(env.path("dst/d")).unwrap().count(), 2, "{backup}");
     }
 }
+
+#[test]
+fn a_name_that_has_become_a_file_of_its_own_gets_its_own_bits() {
+    let env = Sandbox::new();
+    env.tree("src", ["text a words"]);
+    link(&env, "src/a", "src/b");
+    env.pcopy(["src", "dst"]).exits(0);
+    let (old, own) = (modified(env.path("src/b")), env.path("src/own"));
+    fs::copy(env.path("src/b"), &own).unwrap();
+    set_times(&own, old, old);
+    chmod(&own, 0o600);
+    fs::rename(&own, env.path("src/b")).unwrap();
+
+    env.pcopy(["-T", "src", "dst"]).exits(0);
+
+    assert_eq!(mode_of(env.path("dst/b")), 0o600);
+    assert_ne!(inode(env.path("dst/a")), inode(env.path("dst/b")));
+    assert_eq!(mode_of(env.path("dst/a")), mode_of(env.path("src/a")));
+    env.pcopy(["--check", "-T", "src", "dst"]).exits(0);
+}
+
+#[test]
+fn a_link_to_the_source_is_no_copy_of_it() {
+    for options in [&[][..], &["-a"], &["--inplace"], &["--checksum"]] {
+        let env = Sandbox::new();
+        env.tree("src", ["text a words", "text d/b words"]);
+        link(&env, "src/a", "src/also");
+        env.pcopy(["-l", "src", "dst"]).exits(0);
+        assert_eq!(inode(env.path("src/a")), inode(env.path("dst/a")));
+
+        env.pcopy([options, &["-T", "src", "dst"]].concat()).exits(0);
+
+        for name in ["a", "also", "d/b"] {
+            assert_ne!(
+                inode(env.path("src").join(name)),
+                inode(env.path("dst").join(name)),
+                "{name}"
+            );
+        }
+        assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/also")));
+        env.assert_same("src", "dst");
+    }
+}

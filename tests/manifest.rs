@@ -309,3 +309,15 @@ fn reading_back_leaves_no_time_of_access() {
         skip("reading_back_leaves_no_time_of_access", "times of access are off here");
     }
 }
+
+#[test]
+fn what_a_later_source_has_replaced_by_no_file_is_not_listed() {
+    let env = Sandbox::new();
+    env.tree("a", ["text f one", "text g one"]).tree("b", ["link f nowhere", "text g two"]);
+    env.tree("c", ["fifo h"]).tree("a", ["text h one"]).tree("dst", []);
+
+    env.pcopy(["--hash=sha256", "--manifest=sums", "a/.", "b/.", "c/.", "dst"]).exits(0);
+
+    let sums = fs::read_to_string(env.path("sums")).unwrap();
+    assert!(sums.ends_with("  g\n") && sums.lines().count() == 1, "{sums}");
+}

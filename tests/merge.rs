@@ -603,3 +603,25 @@ fn names_that_look_like_staged_names_do_not_meet() {
         env.assert_same("src", "dst");
     }
 }
+
+#[test]
+fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
+    for jobs in ["-j1", "-j4"] {
+        let env = Sandbox::new();
+        env.tree("src", ["text d/f new", "text d/g new"]);
+        env.tree("dst", ["text d/f old", "text d/.f.pcopy-partial half"]);
+        // It has come through a symlink or a mount, and has not met the lock of this run.
+        let other = fs::File::open(env.path("dst/d/.f.pcopy-partial")).unwrap();
+        other.lock().unwrap();
+
+        let run = env.pcopy([jobs, "-T", "src", "dst"]);
+
+        run.exits(1).stderr_has("cannot create 'dst/d/f': Device or resource busy");
+        let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
+        let texts = ["dst/d/f", "dst/d/.f.pcopy-partial", "dst/d/g"].map(text);
+        assert_eq!(texts, ["old", "half", "new"]);
+        drop(other);
+        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+        env.assert_same("src", "dst");
+    }
+}

@@ -2,7 +2,7 @@
 
 mod common;
 use common::everywhere::holds_on_every_file_system;
-use common::things::{chmod, exists, modified, set_times};
+use common::things::{chmod, exists, mode_of, modified, set_times};
 use common::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -581,4 +581,55 @@ fn with_parents_sources_that_lie_in_one_another_do_not_get_into_each_others_way(
         }
         assert!(!exists(env.path("dst/a/b/c/c")), "in round {round}");
     }
+}
+
+#[test]
+fn with_parents_what_ends_in_a_dot_has_its_full_name_too() {
+    for source in ["a/b/.", "./a/b/.", "a/b/./", "a//b/"] {
+        let env = Sandbox::new();
+        env.tree("src/a/b", ["text f new"]).tree("dst", ["text f precious"]);
+
+        let mut command = env.command(["--parents", source, "../dst"]);
+        command.current_dir(env.path("src"));
+        env.run(command).exits(0);
+
+        let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
+        assert_eq!(
+            (text("dst/f"), text("dst/a/b/f")),
+            ("precious".into(), "new".into()),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn with_parents_folders_that_a_killed_run_has_made_get_what_they_are_to_keep() {
+    let env = Sandbox::new();
+    env.tree("a/b", ["file c/d 10"]).tree("dst", ["dir a/b"]);
+    for folder in ["a/b", "a"] {
+        chmod(&env.path(folder), 0o751);
+        set_times(&env.path(folder), (100, 1), (100, 1));
+        chmod(&env.path("dst").join(folder), 0o700); // so it is born
+    }
+
+    env.pcopy(["--parents", "a/b/c", "dst"]).exits(0);
+
+    for folder in ["a", "a/b"] {
+        let copy = env.path("dst").join(folder);
+        assert_eq!((mode_of(&copy), modified(&copy)), (0o751, (100, 1)), "{folder}");
+    }
+}
+
+#[test]
+fn a_symlink_that_was_copied_may_be_copied_again() {
+    let env = Sandbox::new();
+    env.tree("", ["text target words", "text file old", "dir dst"]);
+    std::os::unix::fs::symlink(env.path("target"), env.path("link")).unwrap();
+    env.pcopy(["link", "file", "dst"]).exits(0);
+    fs::write(env.path("file"), "a new one").unwrap();
+
+    env.pcopy(["link", "file", "dst"]).exits(0);
+
+    assert_eq!(fs::read_link(env.path("dst/link")).unwrap(), env.path("target"));
+    assert_eq!(fs::read_to_string(env.path("dst/file")).unwrap(), "a new one");
 }

@@ -214,7 +214,12 @@ impl Attrs {
         let node = Node::Open(to);
         let (hands, mut lacking) = self.hand_over(node, source);
         if self.keep.looks_at_attributes() {
-            lacking = lacking.or(self.give_attributes(Node::Open(from), node, names, true).err());
+            let given = if self.as_cp {
+                self.give_attributes(Node::Open(from), node, names, true)
+            } else {
+                self.mend_attributes(Node::Open(from), node) // what the source has not goes
+            };
+            lacking = lacking.or(given.err());
         }
         if self.keep.timestamps {
             file::set_times(to, source.accessed(), source.modified())
@@ -402,6 +407,16 @@ impl Attrs {
                 .map_err(Step::SetPermissions.fault())?;
         }
         lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether [`mend`](Self::mend) would change bits or owner, as far as that shows without a look at
+    /// attributes.
+    pub(super) fn would_mend(&self, source: &Stat, target: &Stat) -> bool {
+        let owners = |stat: &Stat| (stat.owner(), stat.group());
+        let bits = self.keep.permissions == Permissions::Exact
+            && source.kind() != Kind::Symlink
+            && source.permissions() != target.permissions();
+        bits || self.keep.ownership && owners(source) != owners(target)
     }
 
     /// Gives an entry that keeps its contents its source's times, if that is wanted.

@@ -73,6 +73,12 @@ impl Dirs {
         }
     }
 
+    /// Whether another run may build the same names in the target: one that has come another way, through
+    /// a symlink or a mount, has not met our locks.
+    pub(super) fn is_shared(&self) -> bool {
+        self.contended || !self.staged
+    }
+
     /// Whether others look at the target: then what is in it may be a stranger's.
     pub(super) fn is_seen(&self, plan: &Plan) -> bool {
         !self.staged || plan.wishes.in_place
@@ -134,26 +140,39 @@ impl Child {
 }
 
 /// Sees to it that the target has a directory for the child.
-pub(super) fn make_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Child, Fault> {
+pub(super) fn make_child(
+    plan: &Plan,
+    dirs: &Dirs,
+    (source_name, name): (&CStr, &CStr),
+) -> Result<Child, Fault> {
     let fault = Step::CreateDirectory.fault();
     if dirs.staged {
-        let existed = make_or_find(plan, dirs, name).map_err(fault)?;
+        let existed = make_or_find(plan, dirs, source_name, name).map_err(fault)?;
         return Ok(Child { existed, ..Child::MADE });
     }
     match stat_child(plan, dirs, name) {
         Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, ..Child::MADE }),
         Ok(_) => Err(fault(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
-            let (variant, staged) = if dirs.contended {
-                (0, staged_name(name, 0)) // what else is beside the source does not come along
+            let (first, last) = if dirs.contended {
+                (0, 0) // what else is beside the source does not come along
             } else {
-                free_staged_name(dirs, name)
+                (free_staged_name(dirs, name).0, Child::STAGED_MAX.into())
             };
-            let variant =
-                u8::try_from(variant).ok().filter(|&variant| variant <= Child::STAGED_MAX);
-            let variant = variant.ok_or_else(|| fault(Errno::EEXIST))?;
-            let existed = make_or_find(plan, dirs, &staged).map_err(fault)?;
-            Ok(Child { existed, staged: Some(variant), unmade: false })
+            let mut found = Err(Errno::EEXIST);
+            let mut number = None;
+            for variant in first..=last {
+                let staged = staged_name(name, variant);
+                if variant > first && file::stat_at(&dirs.source, &staged).is_ok() {
+                    continue;
+                }
+                number = u8::try_from(variant).ok();
+                found = make_or_find(plan, dirs, source_name, &staged);
+                if found != Err(Errno::EEXIST) {
+                    break;
+                }
+            }
+            Ok(Child { existed: found.map_err(fault)?, staged: number, unmade: false })
         }
         Err(errno) => Err(fault(errno)),
     }
@@ -174,8 +193,18 @@ pub(super) fn make_child_in_place(
     let old = match stat_child(plan, dirs, name) {
         Ok(old) => old,
         Err(Errno::ENOENT) => {
+            let source = dirs.stat_source(source_name).map_err(Step::Stat.fault())?;
             begin();
-            let made = file::make_dir(&dirs.target, name, 0o700);
+            // What a killed run without --inplace has staged goes on here.
+            let left = staged_name(name, 0);
+            let is_ours = file::stat_at(&dirs.target, &left).is_ok_and(|left| {
+                left.kind() == Kind::Directory && may_be_ours(plan, &left, || Ok(source))
+            });
+            if is_ours && file::rename_new(dirs.target.as_fd(), &left, name).is_ok() {
+                return Ok(Child { existed: true, staged, unmade: false });
+            }
+            let bits = plan.wishes.preserve.bits_from_birth(source.permissions());
+            let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Step::CreateDirectory.fault())?;
             return Ok(Child { staged, ..Child::MADE });
         }
@@ -223,17 +252,25 @@ fn stat_child(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<Stat, Errno> {
 
 /// Makes a directory where nobody else looks; says whether an earlier run had made it.
 ///
-/// Born for the owner alone; it gets its bits when it is complete.
-fn make_or_find(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
-    match file::make_dir(&dirs.target, name, 0o700) {
+/// Born for the owner alone where nobody else looks; it gets its bits when it is complete.
+fn make_or_find(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) -> Result<bool, Errno> {
+    let bits = if dirs.staged && dirs.is_seen(plan) {
+        plan.wishes.preserve.bits_from_birth(dirs.stat_source(source_name)?.permissions())
+    } else {
+        0o700
+    };
+    match file::make_dir(&dirs.target, name, bits) {
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),
     }
     if !dirs.existed {
         return Err(Errno::EEXIST); // two names of the source are one in the target: 'A' and 'a'
     }
-    if file::stat_at(&dirs.target, name)?.kind() == Kind::Directory {
-        return Ok(true);
+    let old = file::stat_at(&dirs.target, name)?;
+    if old.kind() == Kind::Directory {
+        let source = || dirs.stat_source(source_name);
+        let is_strangers = !dirs.staged && !may_be_ours(plan, &old, source);
+        return if is_strangers { Err(Errno::EEXIST) } else { Ok(true) };
     }
     if dirs.contended {
         return Err(Errno::EBUSY); // a file of another run
@@ -243,6 +280,18 @@ fn make_or_find(plan: &Plan, dirs: &Dirs, name: &CStr) -> Result<bool, Errno> {
     }
     file::unlink(&dirs.target, name)?; // the source had a file here when the earlier run was cut off
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
+}
+
+/// Whether a folder with a staged name may be one that we have made: who has made it reads, and changes,
+/// what is put into it. Where owners are kept it may have been given away already, to whom the source
+/// belongs.
+pub(crate) fn may_be_ours(
+    plan: &Plan,
+    staged: &Stat,
+    source: impl FnOnce() -> Result<Stat, Errno>,
+) -> bool {
+    let given_away = || source().is_ok_and(|source| source.owner() == staged.owner());
+    staged.owner() == process::user() || plan.wishes.preserve.ownership && given_away()
 }
 
 /// Opens a child directory on both sides.

@@ -382,10 +382,10 @@ impl<'a> Files<'a> {
         let bits = self.attrs.birth_permissions(&source, &names, dirs.traits.born);
         let create = |name: &CStr| file::create_file(&dirs.target, name, bits);
         let to = make_fresh(dirs, staged, Step::Create, create)?;
-        if dirs.contended && !is_ours(&to) {
+        if dirs.is_shared() && !is_ours(&to) {
             return Err(Step::Create.fault()(Errno::EBUSY).into());
         }
-        let guard = if dirs.contended { to.try_clone().ok() } else { None };
+        let guard = if dirs.is_shared() { to.try_clone().ok() } else { None };
         let sink = Sink::New(to, Some((name, staged)));
         let filled = self.fill(dirs, from, &source, &names, sink);
         Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
@@ -529,7 +529,7 @@ pub(super) fn make_fresh<T>(
 ) -> Result<T, Unfinished> {
     match create(staged) {
         Err(Errno::EEXIST) => {
-            remove_leftover(dirs.target.as_fd(), staged, dirs.contended).map_err(step.fault())?;
+            remove_leftover(dirs.target.as_fd(), staged, dirs.is_shared()).map_err(step.fault())?;
             Ok(create(staged).map_err(step.fault())?)
         }
         result => Ok(result.map_err(step.fault())?),
@@ -539,7 +539,7 @@ pub(super) fn make_fresh<T>(
 /// Removes what a killed run, or a copier, has left under the staged name of `name`.
 pub(super) fn drop_leftover(dirs: &Dirs, name: &CStr) {
     let staged = staged_name_for(dirs, name);
-    if remove_leftover(dirs.target.as_fd(), &staged, dirs.contended).is_err() {
+    if remove_leftover(dirs.target.as_fd(), &staged, dirs.is_shared()).is_err() {
         // Nearly always there is none, or else another run is building it.
     }
 }

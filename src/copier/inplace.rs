@@ -51,14 +51,24 @@ impl Files<'_> {
                 self.make_over(dirs, source, name, target_name, Some(&old))
             }
             Room::Into { through } if self.reads(source) => {
-                if source.links() > 1 && self.job.plan.wishes.preserve.links != Links::No {
-                    // It was to be a link when a run was killed, and nothing is staged for it now.
-                    drop_leftover(dirs, target_name);
-                }
+                self.drop_staged(dirs, source, target_name);
                 self.write_into(dirs, source, name, target_name, through)
             }
             Room::Dangling => self.write_through_dangling(dirs, name, target_name),
-            Room::Free | Room::Into { .. } => self.make_new(dirs, source, name, target_name),
+            Room::Free | Room::Into { .. } => {
+                self.drop_staged(dirs, source, target_name);
+                self.make_new(dirs, source, name, target_name)
+            }
+        }
+    }
+
+    /// Removes what a run that was killed has staged for a name, for which nothing is staged now: a link,
+    /// or, without `--inplace`, anything.
+    fn drop_staged(&self, dirs: &Dirs, source: &Stat, target_name: &CStr) {
+        let wishes = &self.job.plan.wishes;
+        let may_be_link = source.links() > 1 && wishes.preserve.links != Links::No;
+        if wishes.manner == Manner::Pcopy || may_be_link {
+            drop_leftover(dirs, target_name);
         }
     }
 

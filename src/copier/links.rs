@@ -429,11 +429,11 @@ fn link_over(
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
     // While we have the lock, another run does not take what is staged for a leftover.
-    let guard = if dirs.contended { hold(leader)? } else { None };
+    let guard = if dirs.is_shared() { hold(leader)? } else { None };
     let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
     match link() {
         Err(Errno::EEXIST) => {
-            remove_leftover(target, &staged, dirs.contended).map_err(Step::Link.fault())?;
+            remove_leftover(target, &staged, dirs.is_shared()).map_err(Step::Link.fault())?;
             link().map_err(no_link)?;
         }
         result => result.map_err(no_link)?,

@@ -10,7 +10,7 @@ mod backup;
 mod check;
 pub(crate) mod clean;
 mod data;
-mod dirs;
+pub(crate) mod dirs;
 mod file;
 mod hashing;
 mod inplace;

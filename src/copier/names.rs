@@ -348,7 +348,7 @@ impl Walker<'_> {
         if plan.wishes.in_place {
             self.reports.outbox.begin_new();
         }
-        let mut child = make_child(plan, dirs, target_name)?;
+        let mut child = make_child(plan, dirs, (name, target_name))?;
         if dirs.contended && child.staged.is_some() {
             child.existed = !fresh; // the supervisor has made it, to lock it
         }

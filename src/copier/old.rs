@@ -101,8 +101,9 @@ impl Files<'_> {
             return Err(Step::Create.fault()(Errno::EISDIR).into());
         }
         self.check_again(dirs)?;
+        let same_file = Step::SameFile.fault()(Errno::EEXIST);
         if leads_to(dirs, source, name, old) {
-            return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+            return Err(same_file.into());
         }
         if self.keeps_contents() && source.type_bits() == old.type_bits() {
             self.mend(dirs, source, old, name, target_name)?;
@@ -112,11 +113,21 @@ impl Files<'_> {
         // What is older makes room even if it has the same contents: else it would be older for ever.
         if matches!(self.job.plan.wishes.update, Update::All | Update::Older) {
             if old.identity() == source.identity() {
-                return Err(Step::SameFile.fault()(Errno::EEXIST).into());
+                return Err(same_file.into());
             }
             return Ok(false);
         }
+        if old.identity() == source.identity() && self.job.plan.wishes.way == Way::Copy {
+            // A link to the source is no copy of it: who changes one would change both.
+            return if is_elsewhere(dirs) { Ok(false) } else { Err(same_file.into()) };
+        }
         if !self.is_same(dirs, source, old, name, target_name)? {
+            return Ok(false);
+        }
+        // What else its other names are is not known, and it would change with them.
+        let is_other = self.attrs.would_mend(source, old)
+            || self.job.plan.wishes.checksum && source.modified() != old.modified();
+        if is_other && old.links() > source.links() {
             return Ok(false);
         }
         self.mend(dirs, source, old, name, target_name)?;
@@ -257,4 +268,11 @@ impl Files<'_> {
         let begun = self.job.begun_over;
         !begun.is_empty() && begun.contains(&self.desk.mark_of(name))
     }
+}
+
+/// Whether source and target are two directories, and not one that is reached in two ways.
+fn is_elsewhere(dirs: &Dirs) -> bool {
+    let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
+    let (source, target) = (identity(&dirs.source), identity(&dirs.target));
+    source.is_ok() && target.is_ok() && source != target
 }

@@ -6,6 +6,7 @@
 //! The locks die with the last process of the run, however it ends.
 
 use crate::copier::clean::remove_leftover;
+use crate::copier::dirs::may_be_ours;
 use crate::error::Refusal;
 use crate::ipc::counters::place_mark;
 use crate::options::Manner;
@@ -16,9 +17,13 @@ use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock, Stat};
 use crate::sys::process;
 use std::collections::HashSet;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+/// How long copiers may live on whose parent was killed.
+const DYING: Duration = Duration::from_secs(1);
 
 /// What this run has for itself.
 pub(super) struct Claim {
@@ -82,7 +87,10 @@ impl Claim {
                 return if plan.wishes.manner == Manner::Cp { Ok(()) } else { Err(cannot(errno)) };
             }
             Err(_) if plan.wishes.in_place => {
-                match file::make_dir(parent, &entry.target_name, 0o700) {
+                let source = file::stat_at_end(plan.source_dir(entry), &entry.source_name);
+                let bits = source.map_or(0o700, |source| source.permissions());
+                let bits = plan.wishes.preserve.bits_from_birth(bits);
+                match file::make_dir(parent, &entry.target_name, bits) {
                     Ok(()) => (entry.target_name.clone(), true),
                     Err(_) if plan.wishes.manner == Manner::Cp => return Ok(()), // that, too
                     Err(errno) => return Err(cannot(errno)),
@@ -93,10 +101,12 @@ impl Claim {
                 match file::make_dir(parent, &staged, 0o700) {
                     Ok(()) => (staged, true),
                     Err(Errno::EEXIST) => {
-                        let fresh = make_room(parent, &staged).map_err(|errno| match errno {
-                            Errno::EBUSY => busy(entry),
-                            errno => cannot(errno),
-                        })?;
+                        let fresh =
+                            make_room(plan, entry, &staged).map_err(|errno| match errno {
+                                Errno::EBUSY => busy(entry),
+                                Errno::EEXIST => strangers(entry, &staged),
+                                errno => cannot(errno),
+                            })?;
                         (staged, fresh)
                     }
                     Err(errno) => return Err(cannot(errno)),
@@ -120,7 +130,7 @@ impl Claim {
         // Two sources may become one directory: 'a/.' and 'b/.'.
         if !self.targets.contains(&stat.identity()) {
             let ours = plan.wishes.manner == Manner::Cp
-                || file::lock(dir.as_fd(), Lock::Exclusive) != Err(Errno::EAGAIN);
+                || lock_soon(dir.as_fd(), Lock::Exclusive) != Err(Errno::EAGAIN);
             if !ours {
                 return Err(busy(entry));
             }
@@ -145,7 +155,10 @@ impl Claim {
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
                     let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
                     // A script may well hold `flock /backup` while it calls us: that is no reason.
-                    if refused && process::holds_flock(stat.identity().1, &process::own_name()) {
+                    let is_busy = refused
+                        && process::holds_flock(stat.identity().1, &process::own_name())
+                        && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
+                    if is_busy {
                         return Err(busy(entry));
                     }
                     self.locks.push(own);
@@ -184,15 +197,40 @@ impl Claim {
     }
 }
 
+/// Locks, and waits a moment for who has the lock: copiers whose parent was killed go on for as long as the
+/// kernel keeps them, and whoever starts the command again at once means to go on.
+fn lock_soon(dir: BorrowedFd<'_>, lock: Lock) -> Result<(), Errno> {
+    let begun = Instant::now();
+    loop {
+        match file::lock(dir, lock) {
+            Err(Errno::EAGAIN) if begun.elapsed() < DYING => std::thread::sleep(DYING / 50),
+            result => return result,
+        }
+    }
+}
+
 /// Sees to it that a staged name that exists is a directory; true if it was made for that.
 ///
-/// A file there is what a killed run has left, or what another is building at this moment.
-fn make_room(parent: BorrowedFd<'_>, staged: &CStr) -> Result<bool, Errno> {
-    if file::stat_at(parent, staged)?.kind() == Kind::Directory {
-        return Ok(false);
+/// A file there is what a killed run has left, or what another is building at this moment. `EEXIST` if
+/// it is a stranger's directory.
+fn make_room(plan: &Plan, entry: &Entry, staged: &CStr) -> Result<bool, Errno> {
+    let parent = plan.target_dir(entry);
+    let old = file::stat_at(parent, staged)?;
+    if old.kind() == Kind::Directory {
+        let source = || file::stat_at(plan.source_dir(entry), &entry.source_name);
+        let is_ours = may_be_ours(plan, &old, source);
+        return if is_ours { Ok(false) } else { Err(Errno::EEXIST) };
     }
     remove_leftover(parent, staged, true)?;
     file::make_dir(parent, staged, 0o700).map(|()| true)
+}
+
+fn strangers(entry: &Entry, staged: &CStr) -> Refusal {
+    let shown = entry.target_shown.with_file_name(OsStr::from_bytes(staged.to_bytes()));
+    Refusal {
+        message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
+        hint: Some("the copy is built under this name; have it removed, or choose another target"),
+    }
 }
 
 fn busy(entry: &Entry) -> Refusal {

@@ -3,6 +3,7 @@
 use super::supervise::Supervisor;
 use crate::copier::clean::remove_leftover;
 use crate::hash::Digest;
+use crate::ipc::task::split_last;
 use crate::manifest::put_line;
 use crate::outcome::End;
 use crate::plan::{Plan, To};
@@ -29,6 +30,9 @@ impl Supervisor<'_> {
         let Some(listing) = &self.plan.manifest else { return };
         let mut files: Vec<_> = self.ledger.hashed.all(end != End::Finished).collect();
         sort(self.plan, &mut files);
+        if self.plan.entries.len() > 1 && end == End::Finished {
+            files.retain(|file| is_file_still(self.plan, file));
+        }
         let written = match &listing.to {
             To::Stdout => {
                 let screen = &mut self.screen;
@@ -55,6 +59,18 @@ impl Supervisor<'_> {
 
 /// An entry of the plan, a path that begins with its source name, and the digest of that.
 type Listed<'a> = (u32, &'a [u8], Digest);
+
+/// Whether a file still has its name in the copy: a later source may have put there what is no file.
+fn is_file_still(plan: &Plan, &(entry, path, _): &Listed<'_>) -> bool {
+    let Some(entry) = plan.entries.get(entry as usize) else { return false };
+    let target = entry.target_of(path);
+    let (dir, name) = split_last(&target);
+    let there = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
+        let dir = plan.reach_target(entry, dir)?;
+        file::stat_at(&dir, &name)
+    });
+    there.is_ok_and(|there| there.kind() == Kind::File)
+}
 
 /// Brings files in the order of their names in the manifest; of several that became one, the last
 /// stays.

@@ -4,7 +4,7 @@
 use super::backup_name::{numbered_suffix, split_number};
 use super::operand::{Operand, name_of};
 use super::planner::{Planner, place_of};
-use super::{Entry, NoteKind, Parent, ancestors, step_to_make};
+use super::{Entry, NoteKind, ancestors, step_to_make};
 use crate::error::Refusal;
 use crate::ipc::report::{Fault, How, Step};
 use crate::options::{Control, Dereference, Operands, Permissions};
@@ -166,18 +166,13 @@ impl Planner<'_> {
             let cause = describe(Errno::ENOTDIR);
             return Err(format!("failed to get attributes of {from}: {cause}"));
         }
-        // For its owner alone; it gets its bits at the end.
-        file::make_dir_at_path(target, 0o700)
+        let bits = self.wishes.preserve.bits_from_birth(source_stat.permissions());
+        file::make_dir_at_path(target, bits)
             .map_err(|errno| format!("cannot make directory {to}: {}", describe(errno)))?;
         let said = format!("{} -> {}", source.display(), target.display());
         self.note(NoteKind::Announcement, said);
         self.put_parent(source, target, true);
         Ok(())
-    }
-
-    fn put_parent(&mut self, source: &Path, target: &Path, new: bool) {
-        let (source, target) = (source.to_owned(), target.to_owned());
-        self.made.push(Parent { source, target, new });
     }
 
     fn cp_add(

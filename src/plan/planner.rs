@@ -4,7 +4,9 @@ use super::listing::{listed_alone, listed_below};
 use super::operand::{Operand, errno_of, name_of, trim};
 use super::{Entry, Note, NoteKind, Parent, ancestors};
 use crate::error::Refusal;
-use crate::options::{Act, Dereference, Manner, Operands, Options, Update, Way, Wishes};
+use crate::options::{
+    Act, Dereference, Manner, Operands, Options, Permissions, Update, Way, Wishes,
+};
 use crate::quote::quote;
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -204,19 +206,21 @@ impl<'a> Planner<'a> {
         self.check_parents(sources, directory)?;
         for source in sources {
             let operand = Operand::parse(trim(source));
-            if operand.nameless {
+            // 'a/b/.' is called 'b', and '.' and '/' have no name.
+            let mut parts: Vec<Component<'_>> = source.components().collect();
+            let Some(Component::Normal(name)) = parts.pop() else {
                 self.add(&operand, directory, OsStr::new("."), directory.to_owned())?;
                 continue;
-            }
+            };
             let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
-            for part in Path::new(operand.parent).components() {
+            for part in parts {
                 from.push(part);
                 if let Component::Normal(name) = part {
                     to.push(name);
                     self.make_parent(&from, &to)?;
                 }
             }
-            self.add(&operand, &to, operand.name, to.join(operand.name))?;
+            self.add(&operand, &to, name, to.join(name))?;
         }
         Ok(())
     }
@@ -248,17 +252,29 @@ impl<'a> Planner<'a> {
 
     fn make_parent(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
         match file::stat_path(target, true) {
-            Ok(stat) if stat.kind() == Kind::Directory => return Ok(()),
+            Ok(stat) if stat.kind() == Kind::Directory => {
+                // As with `cp -p`. It may be one that a killed run has made.
+                let known = self.made.iter().any(|parent| parent.target == target);
+                if self.wishes.preserve.permissions == Permissions::Exact && !known {
+                    self.put_parent(source, target, false);
+                }
+                return Ok(());
+            }
             Ok(_) => return Err(Refusal::cannot("create directory", target, Errno::EEXIST)),
             Err(Errno::ENOENT) => {}
             Err(errno) => return Err(Refusal::cannot("create directory", target, errno)),
         }
-        // For its owner alone; it gets its bits at the end.
-        file::make_dir_at_path(target, 0o700)
-            .map_err(|errno| Refusal::cannot("create directory", target, errno))?;
-        let (source, target) = (source.to_owned(), target.to_owned());
-        self.made.push(Parent { source, target, new: true });
+        let cannot = |errno| Refusal::cannot("create directory", target, errno);
+        let kept = file::stat_path(source, true).map_err(cannot)?;
+        let bits = self.wishes.preserve.bits_from_birth(kept.permissions());
+        file::make_dir_at_path(target, bits).map_err(cannot)?;
+        self.put_parent(source, target, true);
         Ok(())
+    }
+
+    pub(super) fn put_parent(&mut self, source: &Path, target: &Path, new: bool) {
+        let (source, target) = (source.to_owned(), target.to_owned());
+        self.made.push(Parent { source, target, new });
     }
 
     fn copy_onto(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
@@ -530,7 +546,8 @@ pub(super) fn place_of<'p>(source: &'p Operand<'_>, end: bool) -> (&'p Path, &'p
 /// it points to would point to itself, and the contents would be gone.
 fn meet(source_path: &Path, source: &Stat, target_path: &Path, target: &Stat) -> bool {
     let is_link = |stat: &Stat| stat.kind() == Kind::Symlink;
-    if !is_link(source) && !is_link(target) {
+    // A link that takes the place of a link points to what it pointed to.
+    if is_link(source) == is_link(target) {
         return false;
     }
     let end_of = |path| file::stat_path(path, true).map(|stat| stat.identity());
