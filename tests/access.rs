@@ -568,3 +568,30 @@ fn what_was_given_away_before_the_end_is_gone_on_with() {
     env.assert_same("src", "dst/src");
     env.assert_nothing_staged();
 }
+
+#[test]
+fn where_all_that_is_made_is_somebody_elses_a_run_goes_on_as_anywhere() {
+    let name = "where_all_that_is_made_is_somebody_elses_a_run_goes_on_as_anywhere";
+    if !in_own_mounts(name) {
+        return;
+    }
+    if !tool("bindfs") {
+        return skip(name, "bindfs is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file d/b 3K"]).tree("under", []).tree("dst", []);
+    let mut bind = Command::new("bindfs");
+    bind.args(["--force-user=nobody", "--force-group=nogroup", "under", "dst"]);
+    assert!(bind.current_dir(env.path("")).status().unwrap().success());
+    let mounted = Mounted(env.path("dst"));
+    // What a killed run has left, of the whole and of a folder in one that stands there.
+    env.tree("dst", ["dir .src.pcopy-partial", "dir old/.d.pcopy-partial"]);
+
+    env.pcopy(["src", "dst"]).exits(0);
+    env.pcopy(["-T", "src", "dst/old"]).exits(0);
+
+    env.assert_same("src", "dst/src");
+    env.assert_same("src", "dst/old");
+    env.assert_nothing_staged();
+    drop(mounted);
+}

@@ -13,7 +13,7 @@ use crate::sys::xattr;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A directory, open on both sides.
 pub(super) struct Dirs {
@@ -198,7 +198,8 @@ pub(super) fn make_child_in_place(
             // What a killed run without --inplace has staged goes on here.
             let left = staged_name(name, 0);
             let is_ours = file::stat_at(&dirs.target, &left).is_ok_and(|left| {
-                left.kind() == Kind::Directory && may_be_ours(plan, &left, || Ok(source))
+                left.kind() == Kind::Directory
+                    && may_be_ours(plan, (dirs.target.as_fd(), &left), || Ok(source))
             });
             if is_ours && file::rename_new(dirs.target.as_fd(), &left, name).is_ok() {
                 return Ok(Child { existed: true, staged, unmade: false });
@@ -269,7 +270,7 @@ fn make_or_find(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) -> Re
     let old = file::stat_at(&dirs.target, name)?;
     if old.kind() == Kind::Directory {
         let source = || dirs.stat_source(source_name);
-        let is_strangers = !dirs.staged && !may_be_ours(plan, &old, source);
+        let is_strangers = !dirs.staged && !may_be_ours(plan, (dirs.target.as_fd(), &old), source);
         return if is_strangers { Err(Errno::EEXIST) } else { Ok(true) };
     }
     if dirs.contended {
@@ -284,14 +285,26 @@ fn make_or_find(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) -> Re
 
 /// Whether a folder with a staged name may be one that we have made: who has made it reads, and changes,
 /// what is put into it. Where owners are kept it may have been given away already, to whom the source
-/// belongs.
+/// belongs; and there are file systems on which all that we make is somebody else's (FAT and some
+/// network disks, mounted so, and where root is nobody).
 pub(crate) fn may_be_ours(
     plan: &Plan,
-    staged: &Stat,
+    (dir, staged): (BorrowedFd<'_>, &Stat),
     source: impl FnOnce() -> Result<Stat, Errno>,
 ) -> bool {
     let given_away = || source().is_ok_and(|source| source.owner() == staged.owner());
-    staged.owner() == process::user() || plan.wishes.preserve.ownership && given_away()
+    staged.owner() == process::user()
+        || plan.wishes.preserve.ownership && given_away()
+        || owner_of_new(dir) == Ok(staged.owner())
+}
+
+/// To whom a directory belongs that we make in `dir`: one is made and removed.
+fn owner_of_new(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let name = staged_name(c"whose", std::process::id());
+    file::make_dir(dir, &name, 0o700)?;
+    let stat = file::stat_at(dir, &name);
+    file::remove_dir(dir, &name)?;
+    stat.map(|stat| stat.owner())
 }
 
 /// Opens a child directory on both sides.

@@ -218,7 +218,7 @@ fn make_room(plan: &Plan, entry: &Entry, staged: &CStr) -> Result<bool, Errno> {
     let old = file::stat_at(parent, staged)?;
     if old.kind() == Kind::Directory {
         let source = || file::stat_at(plan.source_dir(entry), &entry.source_name);
-        let is_ours = may_be_ours(plan, &old, source);
+        let is_ours = may_be_ours(plan, (parent, &old), source);
         return if is_ours { Ok(false) } else { Err(Errno::EEXIST) };
     }
     remove_leftover(parent, staged, true)?;
