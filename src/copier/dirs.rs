@@ -195,13 +195,7 @@ pub(super) fn make_child_in_place(
         Err(Errno::ENOENT) => {
             let source = dirs.stat_source(source_name).map_err(Step::Stat.fault())?;
             begin();
-            // What a killed run without --inplace has staged goes on here.
-            let left = staged_name(name, 0);
-            let is_ours = file::stat_at(&dirs.target, &left).is_ok_and(|left| {
-                left.kind() == Kind::Directory
-                    && may_be_ours(plan, (dirs.target.as_fd(), &left), || Ok(source))
-            });
-            if is_ours && file::rename_new(dirs.target.as_fd(), &left, name).is_ok() {
+            if plan.wishes.manner == Manner::Pcopy && take_over(plan, dirs, &source, name) {
                 return Ok(Child { existed: true, staged, unmade: false });
             }
             let bits = plan.wishes.preserve.bits_from_birth(source.permissions());
@@ -222,6 +216,16 @@ pub(super) fn make_child_in_place(
         return Err(Step::SameFile.fault()(Errno::EEXIST));
     }
     Ok(Child { existed: true, ..Child::MADE })
+}
+
+/// Gives a folder its own name that a killed run, without `--inplace`, has begun under the staged one;
+/// false if there is none.
+fn take_over(plan: &Plan, dirs: &Dirs, source: &Stat, name: &CStr) -> bool {
+    let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
+    let is_ours = file::stat_at(target, &left).is_ok_and(|left| {
+        left.kind() == Kind::Directory && may_be_ours(plan, (target, &left), || Ok(*source))
+    });
+    is_ours && file::rename_new(target, &left, name).is_ok()
 }
 
 /// Makes a directory whose parent this round has made, and nobody else knows.
