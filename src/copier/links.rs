@@ -429,18 +429,26 @@ fn link_over(
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
     // While we have the lock, another run does not take what is staged for a leftover.
-    let guard = if dirs.is_shared() { hold(leader)? } else { None };
+    let guard = if dirs.contended {
+        hold(leader)?
+    } else if dirs.is_shared() {
+        hold(leader).unwrap_or_default() // some program may well have it, which is no reason
+    } else {
+        None
+    };
     let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
+    let is_leader = || {
+        file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity())
+    };
     match link() {
+        Err(Errno::EEXIST) if is_leader() => {} // a copier died right after making it
         Err(Errno::EEXIST) => {
             remove_leftover(target, &staged, dirs.is_shared()).map_err(Step::Link.fault())?;
             link().map_err(no_link)?;
         }
         result => result.map_err(no_link)?,
     }
-    let is_ours =
-        file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity());
-    if !is_ours {
+    if !is_leader() {
         return Err(Step::Publish.fault()(Errno::EBUSY).into());
     }
     publish(&staged)?;
