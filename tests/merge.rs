@@ -625,3 +625,23 @@ fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
         env.assert_same("src", "dst");
     }
 }
+
+#[test]
+fn a_folder_that_was_begun_goes_when_another_has_its_name() {
+    for jobs in ["-j1", "-j4"] {
+        let env = Sandbox::new();
+        env.tree("src", ["text d/f new", "text d/deep/g new"]);
+        // A killed run has begun it, and then somebody has made one.
+        env.tree(
+            "dst",
+            ["text .d.pcopy-partial/f half", "text .d.pcopy-partial/deep/g half", "dir d"],
+        );
+        env.tree("", ["text .dst.pcopy-partial/d/f half"]);
+
+        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+
+        env.assert_nothing_staged();
+        assert!(!exists(env.path(".dst.pcopy-partial")));
+        env.assert_same("src", "dst");
+    }
+}

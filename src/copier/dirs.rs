@@ -1,6 +1,7 @@
 //! A directory on both sides: how its target comes to be, and how the two are opened.
 
 use super::attrs::Born;
+use super::clean::remove;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::options::{Manner, Permissions, Way};
@@ -151,7 +152,10 @@ pub(super) fn make_child(
         return Ok(Child { existed, ..Child::MADE });
     }
     match stat_child(plan, dirs, name) {
-        Ok(stat) if stat.kind() == Kind::Directory => Ok(Child { existed: true, ..Child::MADE }),
+        Ok(stat) if stat.kind() == Kind::Directory => {
+            drop_begun(plan, dirs, source_name, name);
+            Ok(Child { existed: true, ..Child::MADE })
+        }
         Ok(_) => Err(fault(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
             let (first, last) = if dirs.contended {
@@ -216,6 +220,21 @@ pub(super) fn make_child_in_place(
         return Err(Step::SameFile.fault()(Errno::EEXIST));
     }
     Ok(Child { existed: true, ..Child::MADE })
+}
+
+/// Removes a folder that a killed run has begun under a staged name, where another has its own name by now:
+/// nobody goes on with it.
+fn drop_begun(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) {
+    if dirs.contended {
+        return; // there it has a lock, which the supervisor asks for
+    }
+    let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
+    let Ok(old) = file::stat_at(target, &left) else { return };
+    let is_ours = old.kind() == Kind::Directory
+        && may_be_ours(plan, (target, &old), || dirs.stat_source(source_name));
+    if is_ours && remove(target, Kind::Directory, &left).is_err() {
+        // Then it stays: nothing depends on it.
+    }
 }
 
 /// Gives a folder its own name that a killed run, without `--inplace`, has begun under the staged one;

@@ -371,7 +371,8 @@ impl Walker<'_> {
 }
 
 fn leader_at(dir: Rc<OwnedFd>, name: CString) -> Option<Leader> {
-    let stat = file::stat_at(&dir, &name).ok()?;
+    // A disk that fails for a moment would make the other names files of their own.
+    let stat = file::stat_at(&dir, &name).or_else(|_| file::stat_at(&dir, &name)).ok()?;
     Some(Leader { dir, name, stat, digest: None })
 }
 

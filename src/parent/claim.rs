@@ -5,7 +5,7 @@
 //! inside what another is building. (These are the intention locks of databases, with flock.)
 //! The locks die with the last process of the run, however it ends.
 
-use crate::copier::clean::remove_leftover;
+use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::dirs::may_be_ours;
 use crate::error::Refusal;
 use crate::ipc::counters::place_mark;
@@ -79,6 +79,9 @@ impl Claim {
             |stat: &Stat| plan.wishes.keep_directory_symlink && stat.kind() == Kind::Symlink;
         let (name, fresh) = match file::stat_at(parent, &entry.target_name) {
             Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
+                if plan.wishes.manner == Manner::Pcopy {
+                    drop_begun(plan, entry);
+                }
                 (entry.target_name.clone(), false)
             }
             Ok(_) => return Ok(()), // in the way: that is this entry's failure, later
@@ -223,6 +226,23 @@ fn make_room(plan: &Plan, entry: &Entry, staged: &CStr) -> Result<bool, Errno> {
     }
     remove_leftover(parent, staged, true)?;
     file::make_dir(parent, staged, 0o700).map(|()| true)
+}
+
+/// Removes what a killed run has begun under the staged name of an entry that has its own name by now.
+fn drop_begun(plan: &Plan, entry: &Entry) {
+    let (parent, staged) = (plan.target_dir(entry), staged_name(&entry.target_name, 0));
+    let Ok(old) = file::stat_at(parent, &staged) else { return };
+    let source = || file::stat_at(plan.source_dir(entry), &entry.source_name);
+    if old.kind() != Kind::Directory || !may_be_ours(plan, (parent, &old), source) {
+        return;
+    }
+    // Another run may be at it.
+    let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
+    if file::lock(dir.as_fd(), Lock::Exclusive).is_ok()
+        && remove(parent, Kind::Directory, &staged).is_err()
+    {
+        // Then it stays: nothing depends on it.
+    }
 }
 
 fn strangers(entry: &Entry, staged: &CStr) -> Refusal {
