@@ -156,7 +156,11 @@ impl Room {
     /// Gives enough again.
     fn widen(self, place: &Path) {
         match self {
-            Self::Ext4(_) => fs::remove_file(place.join("ballast")).unwrap(),
+            Self::Ext4(_) => {
+                fs::remove_file(place.join("ballast")).unwrap();
+                // What is freed can be used again when that is on the disk.
+                nix::unistd::syncfs(fs::File::open(place).unwrap()).unwrap();
+            }
             Self::Quota(_) => set_quota(place, "none"),
             _ => resize(place, "rw,size=60M,nr_inodes=10000"),
         }
