@@ -2,7 +2,7 @@
 //!
 //! After each fault an undisturbed run of the same line must complete the copy; `checker.rs` has what is
 //! always true. The short form takes a sample, chosen by a seed that is printed (`PCOPY_SEED`);
-//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all.
+//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all, `PCOPY_FAULTS_CALL` those of one call.
 
 mod calls;
 mod checked;
@@ -50,13 +50,19 @@ fn short_or_long(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }
 
+/// Whether faults of this call are wanted.
+fn is_wanted(call: &str) -> bool {
+    std::env::var_os("PCOPY_FAULTS_CALL").is_none_or(|wanted| wanted == call)
+}
+
 /// All faults of one call each that `effects` knows for it, each at every place where it can come.
 fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fault> {
     let mut all = Vec::new();
     for line in LINES {
         for jobs in [1, 2] {
             for scope in [Scope::All, Scope::Trees] {
-                for (call, most) in counted(line, jobs, scope) {
+                let calls = counted(line, jobs, scope).into_iter();
+                for (call, most) in calls.filter(|(call, _)| is_wanted(call)) {
                     for effect in effects(&call) {
                         let fault = |nth| {
                             let (call, effect) = (call.clone(), effect.clone());
