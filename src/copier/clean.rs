@@ -59,7 +59,9 @@ pub(crate) fn remove_leftover(
             if let Ok(leftover) = file::open_source(dir, name, false) {
                 let lock = file::lock(leftover.as_fd(), file::Lock::Exclusive);
                 // The name may mean another file by now than the one that we have locked.
-                if lock == Err(Errno::EAGAIN) || !still_named(dir, name, leftover.as_fd()) {
+                if lock == Err(Errno::EAGAIN)
+                    || still_named(dir, name, leftover.as_fd()) != Ok(true)
+                {
                     return Err(Errno::EBUSY);
                 }
             }
@@ -70,9 +72,17 @@ pub(crate) fn remove_leftover(
 }
 
 /// Whether `name` still means the open file.
-pub(super) fn still_named(dir: BorrowedFd<'_>, name: &CStr, file: BorrowedFd<'_>) -> bool {
-    let named = file::stat_at(dir, name).map(|stat| stat.identity());
-    named.is_ok() && named == file::stat_fd(file).map(|stat| stat.identity())
+pub(super) fn still_named(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    file: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
+    let own = file::stat_fd(file)?.identity();
+    match file::stat_at(dir, name) {
+        Ok(named) => Ok(named.identity() == own),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Removes a directory with all in it, however deep, with three descriptors and no stack.

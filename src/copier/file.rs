@@ -312,8 +312,15 @@ impl<'a> Files<'a> {
         let staged = staged_name_for(dirs, target_name);
         let (filled, guard) = self.build(dirs, source, name, &staged)?;
         let target = dirs.target.as_fd();
-        if guard.as_ref().is_some_and(|ours| !still_named(target, &staged, ours.as_fd())) {
-            return Err(Step::Publish.fault()(Errno::EBUSY).into());
+        let named =
+            guard.as_ref().map_or(Ok(true), |ours| still_named(target, &staged, ours.as_fd()));
+        match named {
+            Ok(true) => {}
+            Ok(false) => return Err(Step::Publish.fault()(Errno::EBUSY).into()),
+            Err(errno) => {
+                discard(dirs, &staged); // while we have its lock nobody puts another there
+                return Err(Step::Publish.fault()(errno).into());
+            }
         }
         self.publish_over(dirs, (source, name), old, &staged, target_name)?;
         filled.into_done()
