@@ -158,25 +158,22 @@ pub(super) fn make_child(
         }
         Ok(_) => Err(fault(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
-            let (first, last) = if dirs.contended {
-                (0, 0) // what else is beside the source does not come along
-            } else {
-                (free_staged_name(dirs, name).0, Child::STAGED_MAX.into())
-            };
-            let mut found = Err(Errno::EEXIST);
-            let mut number = None;
-            for variant in first..=last {
-                let staged = staged_name(name, variant);
-                if variant > first && file::stat_at(&dirs.source, &staged).is_ok() {
+            let last = if dirs.contended { 0 } else { Child::STAGED_MAX };
+            for variant in 0..=last {
+                let staged = staged_name(name, variant.into());
+                // At the top, what else is beside the source does not come along.
+                if !dirs.contended && file::stat_at(&dirs.source, &staged).is_ok() {
                     continue;
                 }
-                number = u8::try_from(variant).ok();
-                found = make_or_find(plan, dirs, source_name, &staged);
-                if found != Err(Errno::EEXIST) {
-                    break;
+                match make_or_find(plan, dirs, source_name, &staged) {
+                    Err(Errno::EEXIST) => {}
+                    found => {
+                        let existed = found.map_err(fault)?;
+                        return Ok(Child { existed, staged: Some(variant), unmade: false });
+                    }
                 }
             }
-            Ok(Child { existed: found.map_err(fault)?, staged: number, unmade: false })
+            Err(fault(Errno::EEXIST))
         }
         Err(errno) => Err(fault(errno)),
     }
@@ -229,9 +226,7 @@ fn drop_begun(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) {
         return; // there it has a lock, which the supervisor asks for
     }
     let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
-    let Ok(old) = file::stat_at(target, &left) else { return };
-    let is_ours = old.kind() == Kind::Directory
-        && may_be_ours(plan, (target, &old), || dirs.stat_source(source_name));
+    let is_ours = has_begun(plan, (target, &left), || dirs.stat_source(source_name));
     if is_ours && remove(target, Kind::Directory, &left).is_err() {
         // Then it stays: nothing depends on it.
     }
@@ -241,10 +236,8 @@ fn drop_begun(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) {
 /// false if there is none.
 fn take_over(plan: &Plan, dirs: &Dirs, source: &Stat, name: &CStr) -> bool {
     let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
-    let is_ours = file::stat_at(target, &left).is_ok_and(|left| {
-        left.kind() == Kind::Directory && may_be_ours(plan, (target, &left), || Ok(*source))
-    });
-    is_ours && file::rename_new(target, &left, name).is_ok()
+    has_begun(plan, (target, &left), || Ok(*source))
+        && file::rename_new(target, &left, name).is_ok()
 }
 
 /// Makes a directory whose parent this round has made, and nobody else knows.
@@ -319,6 +312,16 @@ pub(crate) fn may_be_ours(
     staged.owner() == process::user()
         || plan.wishes.preserve.ownership && given_away()
         || owner_of_new(dir) == Ok(staged.owner())
+}
+
+/// Whether a killed run has begun a folder under a staged name.
+pub(crate) fn has_begun(
+    plan: &Plan,
+    (dir, staged): (BorrowedFd<'_>, &CStr),
+    source: impl FnOnce() -> Result<Stat, Errno>,
+) -> bool {
+    file::stat_at(dir, staged)
+        .is_ok_and(|old| old.kind() == Kind::Directory && may_be_ours(plan, (dir, &old), source))
 }
 
 /// To whom a directory belongs that we make in `dir`: one is made and removed.

@@ -6,7 +6,7 @@
 //! The locks die with the last process of the run, however it ends.
 
 use crate::copier::clean::{remove, remove_leftover};
-use crate::copier::dirs::may_be_ours;
+use crate::copier::dirs::{has_begun, may_be_ours};
 use crate::error::Refusal;
 use crate::ipc::counters::place_mark;
 use crate::options::Manner;
@@ -231,9 +231,8 @@ fn make_room(plan: &Plan, entry: &Entry, staged: &CStr) -> Result<bool, Errno> {
 /// Removes what a killed run has begun under the staged name of an entry that has its own name by now.
 fn drop_begun(plan: &Plan, entry: &Entry) {
     let (parent, staged) = (plan.target_dir(entry), staged_name(&entry.target_name, 0));
-    let Ok(old) = file::stat_at(parent, &staged) else { return };
     let source = || file::stat_at(plan.source_dir(entry), &entry.source_name);
-    if old.kind() != Kind::Directory || !may_be_ours(plan, (parent, &old), source) {
+    if !has_begun(plan, (parent, &staged), source) {
         return;
     }
     // Another run may be at it.
