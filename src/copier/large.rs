@@ -66,7 +66,8 @@ impl<'a> Team<'a> {
     /// Invites a copier if one is hungry, and there are pieces enough for all.
     fn invite(&mut self) {
         while self.job.is_hungry() && self.large.pieces_left() > 2 * (self.invited + 1) {
-            if !self.job.give(&Task::Range(self.invitation), &mut self.message) {
+            let desk = self.job.counters.desk(self.invitation.owner);
+            if !self.job.give(desk, &Task::Range(self.invitation), &mut self.message) {
                 return;
             }
             self.invited += 1;

@@ -30,7 +30,7 @@ mod verify;
 mod walk;
 
 use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::{Counters, Desk};
+use crate::ipc::counters::{Count, Counters, Desk};
 use crate::ipc::firsts::Firsts;
 use crate::ipc::groups::Groups;
 use crate::ipc::hashed::Hashed;
@@ -38,6 +38,7 @@ use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::putoff::PutOff;
 use crate::ipc::ring::{SharedRing, TakeError};
+use crate::ipc::seal::{seal, unseal};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::{Identity, Stat};
@@ -111,9 +112,23 @@ impl Job<'_> {
     }
 
     /// Hands over a task, which is put together in `message`; false if there is no room for it.
-    fn give(&self, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
+    fn give(&self, desk: Desk<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
-        self.ring.try_push(message).is_ok()
+        self.push(desk, message)
+    }
+
+    /// Hands over a task that is packed already; false, and `message` is as before, if there is no
+    /// room for it.
+    fn push(&self, desk: Desk<'_>, message: &mut Vec<u8>) -> bool {
+        let bytes = message.len();
+        seal(message);
+        let given = self.ring.try_push(message).is_ok();
+        if given {
+            desk.add(Count::Given, 1);
+        } else {
+            message.truncate(bytes);
+        }
+        given
     }
 
     /// Whether a directory below an entry is on another file system, and only wanted as the place for
@@ -179,15 +194,15 @@ fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), Pare
     let desk = job.counters.desk(number);
     let mut message = Vec::new();
     while !desk.is_asked_to_stop() && take(job, worker, &mut message)? {
-        // Bytes that are no task mean that somebody scribbled on the ring. What was lost with
-        // them is then missing from the balance, and the supervisor says so.
-        if let Some(task) = Task::decode(&message) {
-            worker.carry_out(task)?;
-        }
+        // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
+        // that is not closed ends the round, and the next one has another ring.
+        let Some(task) = unseal(&message).and_then(Task::decode) else { break };
+        worker.carry_out(task)?;
         desk.leave();
         if worker.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
+        desk.add(Count::Done, 1);
         job.ring.task_done();
     }
     worker.flush_reports()

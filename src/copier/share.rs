@@ -9,6 +9,7 @@ use super::walk::{Visit, Walker};
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::names::Names;
 use crate::ipc::ring::MESSAGE_BYTES_MAX;
+use crate::ipc::seal::SEAL_BYTES;
 use crate::ipc::task::{self, Place, Task};
 use crate::sys::file::{Kind, NAME_BYTES_MAX};
 use crate::sys::listing::Listing;
@@ -25,7 +26,7 @@ const WIDE_BYTES: usize = 16 * 1024;
 /// The longest name in a task, with its kind and its NUL.
 const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
 
-/// More than all that is in a task beside paths and names.
+/// More than all that is in a task beside paths and names, its seal included.
 const HEADER_BYTES: usize = 32;
 
 /// Where names come from: the chunk that was just listed, or a task.
@@ -112,8 +113,8 @@ impl Walker<'_> {
         task: fn(u32, u32) -> Task<'static>,
     ) -> bool {
         let (mine, theirs) = halves(range(self));
-        let given =
-            !theirs.is_empty() && self.job.give(&task(theirs.start, theirs.end), &mut self.message);
+        let task = task(theirs.start, theirs.end);
+        let given = !theirs.is_empty() && self.job.give(self.desk, &task, &mut self.message);
         if given {
             *range(self) = mine;
         }
@@ -165,8 +166,8 @@ impl Walker<'_> {
         push_component(&mut target, target_name.to_bytes());
         let staged = staged || child.staged.is_some();
         let place = Place { entry: self.entry, source: &source, target: &target, staged };
-        Task::Directory { place, existed: child.existed }.encode(&mut self.message);
-        if !child.unmade && self.job.ring.try_push(&self.message).is_ok() {
+        let task = Task::Directory { place, existed: child.existed };
+        if !child.unmade && self.job.give(self.desk, &task, &mut self.message) {
             let renamed = child.renamed().is_some();
             self.note_shared(source_bytes, renamed);
             return Some(renamed);
@@ -193,7 +194,7 @@ impl Walker<'_> {
             return Ok(false); // the path alone fills the slot
         }
         put_half(&mut message, names, self.desk);
-        let given = self.job.ring.try_push(&message).is_ok();
+        let given = self.job.push(self.desk, &mut message);
         if !given {
             self.names(dirs, &mut Source::Handed(&message[start..]), visit)?;
         }
@@ -206,7 +207,7 @@ impl Walker<'_> {
 pub(super) fn put_half(message: &mut Vec<u8>, names: &mut Source<'_>, desk: Desk<'_>) {
     let start = message.len();
     let listed = matches!(names, Source::Listed(_));
-    while message.len() + NAME_ROOM <= MESSAGE_BYTES_MAX
+    while message.len() + NAME_ROOM + SEAL_BYTES <= MESSAGE_BYTES_MAX
         && 2 * (message.len() - start) < names.bytes_left()
     {
         let Some((kind, name)) = names.next() else { break };

@@ -40,9 +40,13 @@ pub enum Count {
     BytesSpared,
     /// Bytes that were read back.
     BytesReadBack,
+    /// Tasks put into the ring.
+    Given,
+    /// Tasks that were taken out of it and are done, with all that follows from them.
+    Done,
 }
 
-const COUNTS: usize = 12;
+const COUNTS: usize = 14;
 
 /// A sum over all copiers, or one copier's share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -80,6 +84,12 @@ impl Totals {
     /// Whether every entry that was found has come to an end: the run's balance.
     pub fn balance(&self) -> bool {
         self.get(Count::Found) == self.settled()
+    }
+
+    /// Whether every task that was given was done, and once. What was lost with a task that was not
+    /// need never have been found, and then is missing on both sides of the balance.
+    pub fn all_done(&self) -> bool {
+        self.get(Count::Given) == self.get(Count::Done)
     }
 }
 

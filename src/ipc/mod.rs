@@ -13,5 +13,6 @@ pub mod outbox;
 pub mod putoff;
 pub mod report;
 pub mod ring;
+pub mod seal;
 pub mod task;
 pub mod wire;

@@ -26,7 +26,7 @@ impl Supervisor<'_> {
             return;
         }
         let Round { pool, outboxes, buffer, .. } = round;
-        let mut target_lost = false;
+        let mut stop = None;
         for copier in pool.copiers_mut() {
             copier.receive(outboxes.get(copier.number()), buffer);
             let mut garbled = false;
@@ -34,7 +34,7 @@ impl Supervisor<'_> {
                 let mut rest = inbox;
                 loop {
                     match Report::decode(&mut rest) {
-                        Ok(Some(report)) => target_lost |= self.take_in(&report),
+                        Ok(Some(report)) => stop = stop.or(self.take_in(&report)),
                         Ok(None) => break inbox.len() - rest.len(),
                         Err(_) => {
                             garbled = true;
@@ -47,13 +47,13 @@ impl Supervisor<'_> {
                 // It is dead already, which is what was wanted.
             }
         }
-        if target_lost {
-            round.stop(Stop::TargetLost);
+        if let Some(why) = stop {
+            round.stop(why);
         }
     }
 
-    /// Takes one report in; true if it means that no more can be written to the target.
-    fn take_in(&mut self, report: &Report<'_>) -> bool {
+    /// Takes one report in; why the round is to end, if it says that.
+    fn take_in(&mut self, report: &Report<'_>) -> Option<Stop> {
         let (place, manner) = (report.place, self.plan.wishes.manner);
         match report.news {
             News::Done(how) => {
@@ -88,7 +88,7 @@ impl Supervisor<'_> {
                     }
                     self.tell_failure(fault, place.entry, place.source);
                 }
-                return self.plan.ends_with(fault);
+                return self.plan.ends_with(fault).then_some(Stop::TargetLost);
             }
             News::Vanished(fault) => {
                 self.note_failed(fault, place);
@@ -108,7 +108,11 @@ impl Supervisor<'_> {
                     self.note_done(place);
                     self.tell_done(place, how);
                 }
-                self.ledger.note_leader(identity, place, new);
+                if !self.ledger.note_leader(identity, place, new) {
+                    // Each believes that nobody came before him: somebody has scribbled on `Firsts`, and
+                    // one file would be two.
+                    return Some(Stop::CopierLost);
+                }
             }
             News::Link { identity, existed } => {
                 self.ledger.groups.add(identity, place, existed, Role::Follower);
@@ -127,7 +131,7 @@ impl Supervisor<'_> {
                 self.ledger.hashed.add(place.entry, place.source, target, digest);
             }
         }
-        false
+        None
     }
 
     /// Of what the user named nothing is there: a second source may take its place.

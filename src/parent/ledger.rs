@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     pub(super) built: Vec<LeftDir>,
     /// Names of files that have several, as this round has met them.
     pub(super) groups: Groups,
+    /// The files of which a name is complete.
+    led: HashSet<Identity>,
     /// Those of earlier waves to which names of this one can become links.
     pub(super) earlier: Groups,
     /// Directories that the run has made under their final names, by `place_mark`.
@@ -116,13 +118,15 @@ impl Ledger {
         !self.told_late.contains(&mark((place.entry, place.source)))
     }
 
-    /// Notes a name that is complete and that others may become links to.
-    pub(super) fn note_leader(&mut self, identity: Identity, place: Place<'_>, new: bool) {
+    /// Notes a name that is complete and that others may become links to; false if another name of its
+    /// file was so before, in this round.
+    pub(super) fn note_leader(&mut self, identity: Identity, place: Place<'_>, new: bool) -> bool {
         self.groups.add(identity, place, true, if new { Role::Made } else { Role::Found });
         if !new && !self.told_late.is_empty() {
             let again = self.told_late.contains(&mark((place.entry, place.source)));
             self.made_before += u64::from(again);
         }
+        self.led.insert(identity)
     }
 
     /// Whether a name that could not become a link is to be told of; `once` for all of them.
@@ -153,6 +157,7 @@ impl Ledger {
         self.hashed.end_round();
         self.differences.clear();
         self.twins.clear();
+        self.led.clear();
         let groups = std::mem::replace(&mut self.groups, self.earlier.clone());
         let made: Vec<u64> = groups.made().map(|(entry, path)| mark((entry, &path[..]))).collect();
         self.made_before = 0;
@@ -198,6 +203,7 @@ impl Ledger {
     pub(super) fn end_wave(&mut self, whole: &Totals) -> Groups {
         self.end_phase(whole);
         self.agreed.clear();
+        self.led.clear();
         std::mem::take(&mut self.groups)
     }
 

@@ -192,8 +192,9 @@ impl<'a> Supervisor<'a> {
             self.totals = self.ledger.sum_up(counted);
             ran?;
             match round.stop {
-                // All have left a ring that is not closed: somebody has scribbled on it.
-                None if !round.ring.is_closed() => {}
+                // All have left a ring that is not closed, or a task was lost in it or done twice:
+                // somebody has scribbled on it.
+                None if !round.ring.is_closed() || !counted.all_done() => {}
                 None => return Ok(End::Finished),
                 Some(Stop::Signal { number, .. }) => return Ok(End::Signal(number)),
                 Some(Stop::TargetLost) => return Ok(End::TargetLost),

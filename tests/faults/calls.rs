@@ -188,6 +188,7 @@ impl Fault {
             again: hits > 1,
             unseen: call.contains("stat") && effect == "error=ENOENT",
             bare: is_silent(call, effect.trim_start_matches("error=")),
+            numbers: false,
         }
     }
 }

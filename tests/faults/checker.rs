@@ -24,6 +24,8 @@ pub(crate) struct Excuse {
     pub(crate) again: bool,
     /// Whatever was being written in place when it ended is half new.
     pub(crate) half: bool,
+    /// Its numbers need not add up, if it says so.
+    pub(crate) numbers: bool,
 }
 
 /// What is wrong after a run, and after an undisturbed one of the same line; empty if nothing is.
@@ -111,6 +113,7 @@ fn end_of(
                 || is_cp && said("cp: ")
         }
         3 => said("pcopy: "),
+        14 if excuse.numbers => said("the numbers do not add up"),
         11 => said("hint: when the target can be written again"),
         16 => said("copiers kept dying") || said("cannot "),
         24 => said("vanished") || said("changed"),
@@ -304,6 +307,7 @@ fn each_name_is_old_or_new(
             End::Told => !excuse.mute && !is_named(&ending.stderr, path),
             _ => {
                 let is_told = excuse.mute || is_named(&ending.stderr, path);
+                let is_told = is_told || excuse.numbers && adds_up_to_nothing(ending);
                 !stands && new_folder_is_there && !world.line.in_place && !is_told
             }
         };
@@ -313,6 +317,11 @@ fn each_name_is_old_or_new(
         }
     }
     wrongs
+}
+
+/// Whether a run says that it does not know what it has done.
+fn adds_up_to_nothing(ending: &Ending) -> bool {
+    ending.stderr.contains("the numbers do not add up; some entries may be missing")
 }
 
 /// Whether a message names an entry or a folder above it.

@@ -292,15 +292,33 @@ fn somebody_may_scribble_on_the_shared_memory() {
         "pcopy-counters",
     ];
     let mut dice = dice();
-    let mut case = |_| (MEMORIES[dice.below(6)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
-    let cases: Vec<_> = (0..short_or_long(300, 10_000)).map(&mut case).collect();
+    let mut case = |_| {
+        let (name, line) = (MEMORIES[dice.below(6)], LINES[dice.below(LINES.len())]);
+        (name, line, [1, 2, 8][dice.below(3)], dice.below(1 << 30))
+    };
+    let cases: Vec<_> = (0..short_or_long(400, 10_000)).map(&mut case).collect();
     let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
 
-    let (done, hit) = crowd::all("scribbled memory", &cases, limit, |&(name, jobs, seed)| {
-        scribble::is_survived(name, jobs, seed as u64)
+    let (done, hit) = crowd::all("scribbled memory", &cases, limit, |&(name, line, jobs, seed)| {
+        scribble::is_survived(name, line, jobs, seed as u64)
     });
 
     assert!(hit * 10 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn the_first_task_may_be_scribbled_on() {
+    if !has_strace("the_first_task_may_be_scribbled_on") {
+        return;
+    }
+    let words = 0..scribble::FIRST_WORDS;
+    let cases: Vec<_> = words.flat_map(|word| scribble::BITS.map(|bit| (word, bit))).collect();
+
+    let (done, hit) = crowd::all("scribbled first task", &cases, Duration::MAX, |&(word, bit)| {
+        scribble::first_task_is_survived(word, bit)
+    });
+
+    assert!(hit * 2 > done, "only {hit} of {done} words were there");
 }
 
 #[test]

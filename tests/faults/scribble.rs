@@ -1,68 +1,100 @@
 //! Random bytes in the memory that all processes of a run share.
 
+use crate::checker::{Excuse, wrongs};
+use crate::common::Sandbox;
 use crate::common::chance::Dice;
-use crate::common::{PCOPY, Sandbox};
-use crate::ending::{Ending, finish_with_words, run};
-use crate::tree::{Tree, What, read};
-use std::fs::{self, OpenOptions};
+use crate::ending::finish_with_words;
+use crate::world::{Line, PLAIN, World};
+use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Files beside those that every world has, so that there is time for it.
+const MORE_FILES: usize = 400;
 
 /// What is wrong after a run into whose memory called `name` somebody has written, and whether he came
 /// in time.
 ///
 /// The numbers may be wrong then (exit 14), a copier may die of it (16), what was lost is a failure (1);
 /// but whoever says that all is well must be right, and what has a final name is whole.
-pub(crate) fn is_survived(name: &str, jobs: u16, seed: u64) -> (String, bool) {
+pub(crate) fn is_survived(name: &str, line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mut dice = Dice::seeded(seed);
     let env = Sandbox::new();
-    env.many("src", 600, 0).tree("beside", ["text mine keep"]);
-    let (source, beside) = (read(&env.path("src")), read(&env.path("beside")));
-    let command = || {
-        let mut command = Command::new(PCOPY);
-        command.arg(format!("-j{jobs}")).args(["-T", "src", "dst"]).current_dir(env.path(""));
-        command.stdin(Stdio::null()).env("LC_ALL", "C").process_group(0);
-        command
-    };
+    env.many("src", MORE_FILES, 0);
+    let world = World::within(env, line);
     let said = tempfile::tempfile().unwrap();
     let words = || said.try_clone().unwrap();
-    let child = command().stdout(words()).stderr(words()).spawn().unwrap();
+    let mut command = world.command(&[], jobs);
+    let child = command.stdout(words()).stderr(words()).spawn().unwrap();
     std::thread::sleep(dice.moment(Duration::from_millis(12)));
     let hit = scribble(child.id(), name, &mut dice);
     let ending = finish_with_words(child, said);
-    let mut wrongs = wrongs(&source, &read(&env.path("dst")), &ending);
-    if read(&env.path("src")) != source || read(&env.path("beside")) != beside {
-        wrongs.push("something outside the target was touched".to_owned());
-    }
-    let names = fs::read_dir(env.path("")).unwrap().count();
-    if names > 4 {
-        wrongs.push(format!("there is more beside the trees: {}", env.show()));
-    }
-    let again = run(command());
-    if again.status.and_then(|status| status.code()) != Some(0)
-        || contents(&read(&env.path("dst"))) != contents(&source)
-    {
-        wrongs.push(format!("the second run does not complete it: {}", again.stderr));
-    }
-    let story =
-        || format!("{name}, {jobs} copiers, seed {seed}, {:?}\n{}", ending.status, ending.stderr);
-    (if wrongs.is_empty() { String::new() } else { wrongs.join("\n") + &story() }, hit)
+    let excuse = Excuse { half: true, again: true, numbers: true, ..Excuse::default() };
+    let wrong = wrongs(&world, &ending, excuse);
+    let story = || format!("{name}, {jobs} copiers, seed {seed}, {line:?}\n{wrong}");
+    (if wrong.is_empty() { String::new() } else { story() }, hit)
 }
 
-fn contents(tree: &Tree) -> Vec<(&std::path::PathBuf, &What)> {
-    tree.iter().map(|(path, node)| (path, &node.what)).collect()
+/// The words of a ring with its first task in it that are not zero, as far as anybody looked: the
+/// numbers of its header, the turn, and the task.
+pub(crate) const FIRST_WORDS: usize = 8;
+
+/// What one bit does to such a word.
+pub(crate) const BITS: [u32; 3] = [0, 33, 63];
+
+/// What is wrong after a run in whose ring a bit of the `word`-th of these words was turned over before
+/// there was a copier, and whether there is such a word.
+pub(crate) fn first_task_is_survived(word: usize, bit: u32) -> (String, bool) {
+    let world = World::new(PLAIN);
+    let late = "strace -D -qq -o /dev/null -e trace=clone,clone3 \
+                -e inject=clone,clone3:delay_enter=300000:when=1";
+    let late: Vec<String> = late.split_whitespace().map(str::to_owned).collect();
+    let said = tempfile::tempfile().unwrap();
+    let words = || said.try_clone().unwrap();
+    let mut command = world.command(&late, 2);
+    let child = command.stdout(words()).stderr(words()).spawn().unwrap();
+    let hit = turn_over(child.id(), word, bit);
+    let ending = finish_with_words(child, said);
+    let excuse = Excuse { again: true, numbers: true, ..Excuse::default() };
+    let wrong = wrongs(&world, &ending, excuse);
+    let story = || format!("word {word}, bit {bit}\n{wrong}");
+    (if wrong.is_empty() { String::new() } else { story() }, hit)
+}
+
+fn turn_over(pid: u32, word: usize, bit: u32) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        if let Some((memory, range)) = open(pid, "pcopy-ring") {
+            let mut bytes = vec![0; 64 * 1024];
+            memory.read_exact_at(&mut bytes, range.start).unwrap();
+            let word_at = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+            let full: Vec<usize> =
+                (0..bytes.len()).step_by(8).filter(|&at| word_at(at) != 0).collect();
+            if full.len() > 5 {
+                let Some(&at) = full.get(word) else { return false };
+                let other = word_at(at) ^ (1 << bit);
+                return memory.write_at(&other.to_ne_bytes(), range.start + at as u64).is_ok();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// The memory of a process, and where in it the mapping of that name lies.
+fn open(pid: u32, name: &str) -> Option<(File, Range<u64>)> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let line = maps.lines().find(|line| line.contains(name))?;
+    let (begin, end) = line.split(' ').next()?.split_once('-')?;
+    let [begin, end] = [begin, end].map(|number| u64::from_str_radix(number, 16).unwrap());
+    let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).ok()?;
+    Some((memory, begin..end))
 }
 
 /// Writes some bytes somewhere into a mapping of the parent, which all share.
 fn scribble(pid: u32, name: &str, dice: &mut Dice) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let Some(line) = maps.lines().find(|line| line.contains(name)) else { return false };
-    let (begin, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-    let [begin, end] = [begin, end].map(|number| u64::from_str_radix(number, 16).unwrap());
-    let memory = OpenOptions::new().write(true).open(format!("/proc/{pid}/mem"));
-    let Ok(memory) = memory else { return false };
+    let Some((memory, Range { start: begin, end })) = open(pid, name) else { return false };
     let mut hit = false;
     for _ in 0..=dice.below(200) {
         let bytes: Vec<u8> = (0..=dice.below(15)).map(|_| dice.below(256) as u8).collect();
@@ -73,23 +105,4 @@ fn scribble(pid: u32, name: &str, dice: &mut Dice) -> bool {
         hit |= memory.write_at(&bytes, at).is_ok();
     }
     hit
-}
-
-fn wrongs(source: &Tree, copy: &Tree, ending: &Ending) -> Vec<String> {
-    let mut wrongs = Vec::new();
-    let code = ending.status.and_then(|status| status.code());
-    if !matches!(code, Some(0 | 1 | 11 | 14 | 16 | 24)) || ending.stderr.contains("panicked") {
-        wrongs.push(format!("it ended with {:?}", ending.status));
-    }
-    for (path, node) in copy {
-        let is_right = source.get(path).is_some_and(|source| source.what == node.what);
-        if !is_right && (code == Some(0) || node.what != What::Dir) {
-            wrongs.push(format!("{path:?} is {node:?}"));
-        }
-    }
-    if code == Some(0) {
-        let missing = source.keys().filter(|path| !copy.contains_key(*path));
-        wrongs.extend(missing.map(|path| format!("{path:?} is missing, with exit 0")));
-    }
-    wrongs
 }

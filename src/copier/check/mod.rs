@@ -152,7 +152,7 @@ impl<'a> Checker<'a> {
     fn give_entries(&mut self) -> bool {
         let (mine, theirs) = halves(&self.entries);
         let task = Task::Entries { first: theirs.start, end: theirs.end };
-        let given = !theirs.is_empty() && self.job.give(&task, &mut self.message);
+        let given = !theirs.is_empty() && self.job.give(self.desk, &task, &mut self.message);
         if given {
             self.entries = mine;
         }
@@ -168,7 +168,8 @@ impl<'a> Checker<'a> {
         let mut path = self.path[..level.path_bytes.min(self.path.len())].to_vec();
         push_component(&mut path, &self.name);
         let place = Place { entry: self.entry, source: &path, target: b"", staged: false };
-        if self.job.give(&Task::Directory { place, existed: true }, &mut self.message) {
+        let task = Task::Directory { place, existed: true };
+        if self.job.give(self.desk, &task, &mut self.message) {
             return true;
         }
         // No room in the ring, or the path is longer than a slot.

@@ -143,7 +143,7 @@ impl Checker<'_> {
         Task::Names { place, existed: true, names: b"" }.encode(&mut message);
         let start = message.len();
         put_half(&mut message, names, self.desk);
-        if message.len() > start && self.job.ring.try_push(&message).is_err() {
+        if message.len() > start && !self.job.push(self.desk, &mut message) {
             self.names(dirs, &mut Source::Handed(&message[start..]), children)?;
         }
         self.message = message;
