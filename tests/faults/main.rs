@@ -10,6 +10,7 @@ mod checker;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+mod damage;
 mod ending;
 mod errnos;
 mod kills;
@@ -24,8 +25,9 @@ mod world;
 use calls::{Fault, Scope, before_main, counted};
 use checker::wrongs;
 use common::chance::Dice;
+use common::images::{EXT4_SMALL, mounted_of};
 use common::things::in_own_mounts;
-use common::{has_strace, is_root, skip, tool};
+use common::{Sandbox, has_strace, is_root, skip, tool};
 use errnos::errnos;
 use kills::Victim;
 use limits::{LIMITS, Room, in_little_room, under_limit, with_few_processes};
@@ -264,6 +266,28 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
     });
 
     assert!(hit * 3 > done, "only {hit} of {done} runs were hit");
+}
+
+#[test]
+fn a_disk_may_break_while_it_is_read() {
+    const TEST: &str = "a_disk_may_break_while_it_is_read";
+    if !in_own_mounts(TEST) {
+        return;
+    }
+    if let Err(why) = mounted_of(&Sandbox::new(), "try", EXT4_SMALL, 16 << 20) {
+        return skip(TEST, &why);
+    }
+    let mut dice = dice();
+    let mut case =
+        |_| (LINES[dice.below(LINES.len())], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
+    let cases: Vec<_> = (0..short_or_long(100, 5000)).map(&mut case).collect();
+    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+
+    let (done, hit) = crowd::all("broken disks", &cases, limit, |&(line, jobs, seed)| {
+        damage::is_survived(line, jobs, seed as u64)
+    });
+
+    assert!(hit * 4 > done, "only in {hit} of {done} runs something could not be read");
 }
 
 #[test]

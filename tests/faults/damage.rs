@@ -1,0 +1,79 @@
+//! A disk that breaks while it is read: from some block on it gives nothing any more.
+
+use crate::checker::{Excuse, wrongs};
+use crate::common::chance::Dice;
+use crate::common::images::EXT4_SMALL;
+use crate::common::things::{Mounted, mount};
+use crate::common::{Sandbox, wait_until};
+use crate::ending::finish_with_words;
+use crate::world::{Line, World};
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The disk: what the largest tree needs, and as much again.
+const DISK_BYTES: usize = 48 << 20;
+
+/// Files beside those that every world has, so that there is time for it.
+const MORE_FILES: usize = 300;
+
+/// What is wrong after a run whose source's disk has lost its end, before it or meanwhile, and after one
+/// from a whole disk; and whether anything could not be read.
+pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
+    let mut dice = Dice::seeded(seed);
+    let (disk, env) = (Sandbox::new(), Sandbox::new());
+    let (image, whole, at) = (disk.path("image"), disk.path("whole"), env.path("src"));
+    fs::create_dir(&at).unwrap();
+    make(&image);
+    let mounted = attach(&image, &at, "loop");
+    env.many("src", MORE_FILES, 0);
+    let world = World::within(env, line);
+    drop(mounted);
+    fs::copy(&image, &whole).unwrap();
+    let mounted = attach(&image, &at, "loop,ro"); // anew, so that nothing is in memory
+    let said = tempfile::tempfile().unwrap();
+    let words = || said.try_clone().unwrap();
+    let mut command = world.command(&[], jobs);
+    command.stdout(words()).stderr(words());
+
+    // Most of it lies at the beginning.
+    let most = [DISK_BYTES, DISK_BYTES / 8][dice.below(2)];
+    let left = dice.below(most) as u64;
+    let lose = || OpenOptions::new().write(true).open(&image).unwrap().set_len(left).unwrap();
+    let before = dice.below(2) == 0;
+    if before {
+        lose();
+    }
+    let child = command.spawn().unwrap();
+    if !before {
+        std::thread::sleep(dice.moment(Duration::from_millis(6)));
+        lose();
+    }
+    let ending = finish_with_words(child, said);
+
+    drop(mounted);
+    let mounted = attach(&whole, &at, "loop,ro");
+    let excuse = Excuse { half: true, again: true, ..Excuse::default() };
+    let wrong = wrongs(&world, &ending, excuse);
+    drop(mounted);
+    let story = || format!("{left} bytes left, {jobs} copiers, seed {seed}, {line:?}\n{wrong}");
+    let failed = ending.status.and_then(|status| status.code()) != Some(0);
+    (if wrong.is_empty() { String::new() } else { story() }, failed)
+}
+
+fn make(image: &Path) {
+    File::create(image).unwrap().set_len(DISK_BYTES as u64).unwrap();
+    let made = Command::new(EXT4_SMALL[0]).args(&EXT4_SMALL[1..]).arg(image).status();
+    assert!(made.unwrap().success());
+}
+
+fn attach(image: &Path, at: &Path, options: &str) -> Mounted {
+    let mut mounted = None;
+    // Who takes the same loop device at the same moment is sent away.
+    wait_until("an image is mounted, as others were", || {
+        mounted = mount(&["-t", "ext4", "-o", options, image.to_str().unwrap()], at);
+        mounted.is_some()
+    });
+    mounted.unwrap()
+}
