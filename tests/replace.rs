@@ -167,6 +167,35 @@ fn a_file_is_never_without_a_name_while_it_is_backed_up() {
 }
 
 #[test]
+fn a_file_is_never_without_a_name_while_it_is_replaced() {
+    let name = "a_file_is_never_without_a_name_while_it_is_replaced";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let deadly = "inject=renameat,renameat2:signal=KILL:when=1";
+    for (new, old) in [
+        ("text src/a new!", "text dst/a old"),
+        ("link src/a here", "text dst/a old"),
+        ("text src/a new!", "link dst/a there"),
+        ("link src/a here", "link dst/a there"),
+    ] {
+        let env = Sandbox::new();
+        env.tree("", [new, old]);
+        let before = env.listing("dst");
+
+        // The call that gives the new one its name kills its process, in three rounds.
+        let run = env.run(env.traced(
+            &["-e", "trace=renameat,renameat2", "-e", deadly],
+            ["--preserve=mode", "-T", "src", "dst"],
+        ));
+
+        run.exits(1).stderr_has("passed over 'src/a': copiers died on it");
+        let a = Path::new("a");
+        assert_eq!(env.listing("dst").get(a), before.get(a), "{new}, {old}");
+    }
+}
+
+#[test]
 fn a_name_too_long_for_a_backup_is_a_failure_and_stays() {
     let env = Sandbox::new();
     let name = "n".repeat(255);
