@@ -2,6 +2,7 @@
 
 use super::attrs::Born;
 use super::clean::remove;
+use super::folding::Folding;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::options::{Manner, Permissions, Way};
@@ -34,6 +35,7 @@ pub(super) struct Dirs {
     pub(super) traits: Traits,
     /// Whose the files are that are made in it, once one of them was looked at.
     pub(super) hands: Cell<Option<Owners>>,
+    pub(super) folding: Folding,
 }
 
 /// The user and the group that own something.
@@ -153,6 +155,7 @@ pub(super) fn make_child(
     }
     match stat_child(plan, dirs, name) {
         Ok(stat) if stat.kind() == Kind::Directory => {
+            dirs.check_name(plan, name)?;
             drop_begun(plan, dirs, source_name, name);
             Ok(Child { existed: true, ..Child::MADE })
         }
@@ -166,6 +169,9 @@ pub(super) fn make_child(
                     continue;
                 }
                 match make_or_find(plan, dirs, source_name, &staged) {
+                    Err(Errno::EEXIST) if dirs.is_written(&staged) == Ok(false) => {
+                        return Err(Step::JustCreated.fault()(Errno::EEXIST)); // it is to be 'a', and we are 'A'
+                    }
                     Err(Errno::EEXIST) => {}
                     found => {
                         let existed = found.map_err(fault)?;
@@ -192,7 +198,10 @@ pub(super) fn make_child_in_place(
 ) -> Result<Child, Fault> {
     let staged = Some(Child::OWN_NAME);
     let old = match stat_child(plan, dirs, name) {
-        Ok(old) => old,
+        Ok(old) => {
+            dirs.check_name(plan, name)?;
+            old
+        }
         Err(Errno::ENOENT) => {
             let source = dirs.stat_source(source_name).map_err(Step::Stat.fault())?;
             begin();
@@ -280,7 +289,7 @@ fn make_or_find(plan: &Plan, dirs: &Dirs, source_name: &CStr, name: &CStr) -> Re
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),
     }
-    if !dirs.existed {
+    if !dirs.existed || !dirs.is_written(name)? {
         return Err(Errno::EEXIST); // two names of the source are one in the target: 'A' and 'a'
     }
     let old = file::stat_at(&dirs.target, name)?;
@@ -363,8 +372,8 @@ pub(super) fn open_child(
     make_usable(&target, ours)?;
     let traits = if existed { Traits::of(&target)? } else { dirs.traits };
     let (again, contended) = (false, false);
-    let hands = Cell::new(None);
-    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands })
+    let (hands, folding) = (Cell::new(None), Folding::default());
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands, folding })
 }
 
 /// Whether a directory that was there may be one that this program has made, with bits of its own
@@ -419,6 +428,7 @@ pub(super) fn entry_dirs(plan: &Plan, entry: &Entry, failed: &HashSet<u32>) -> R
         again: entry.again.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
         hands: Cell::new(None),
+        folding: Folding::default(),
     })
 }
 
@@ -440,8 +450,8 @@ pub(super) fn open_by_path(plan: &Plan, place: Place<'_>, existed: bool) -> Resu
     let traits = Traits::of(&target)?;
     let (staged, follow) = (place.staged, plan.follows(None));
     let (again, contended) = (false, false);
-    let hands = Cell::new(None);
-    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands })
+    let (hands, folding) = (Cell::new(None), Folding::default());
+    Ok(Dirs { source, target, staged, existed, follow, again, contended, traits, hands, folding })
 }
 
 /// Appends a name to a path.

@@ -221,7 +221,7 @@ impl<'a> Files<'a> {
             let same = |target| self.is_same(dirs, &source, &target, name, target_name);
             target.is_ok_and(|target| same(target).unwrap_or(false))
         });
-        if !complete {
+        if !complete && dirs.is_written(target_name) == Ok(true) {
             discard(dirs, target_name);
         }
     }
@@ -322,7 +322,10 @@ impl<'a> Files<'a> {
                 return Err(Step::Publish.fault()(errno).into());
             }
         }
-        self.publish_over(dirs, (source, name), old, &staged, target_name)?;
+        match old {
+            Some(_) => self.publish_over(dirs, (source, name), old, &staged, target_name)?,
+            None => publish_new(dirs, &staged, target_name)?,
+        }
         filled.into_done()
     }
 
@@ -484,17 +487,17 @@ impl<'a> Files<'a> {
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(step.fault()(errno).into()),
         }
+        if !dirs.existed || !dirs.is_written(name).map_err(step.fault())? {
+            // Nobody has been here before us: two names of the source are one in the target, as 'A' and
+            // 'a' are where case is ignored. What was made under the other one must stay.
+            return Err(step.fault()(Errno::EEXIST).into());
+        }
         let old = file::stat_at(&dirs.target, name).map_err(step.fault())?;
         // What `-l` has left of an interrupted run is the source itself, and no copy of it.
         let is_copy = old.identity() != source.identity();
         if is_copy && self.is_same(dirs, source, &old, source_name, name)? {
             self.mend(dirs, source, &old, source_name, name)?;
             return Ok(None);
-        }
-        if !dirs.existed {
-            // Nobody has been here before us: two names of the source are one in the target, as 'A' and
-            // 'a' are where case is ignored. What was made under the other one must stay.
-            return Err(step.fault()(Errno::EEXIST).into());
         }
         if old.kind() == Kind::Directory && dirs.is_seen(self.job.plan) {
             return Err(Step::FileOverDirectory.fault()(Errno::EISDIR).into()); // a stranger's
@@ -558,6 +561,12 @@ pub(super) fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
     } else {
         free_staged_name(dirs, name).1
     }
+}
+
+/// Gives what is staged its final name, which was free: what has taken it meanwhile is another's.
+fn publish_new(dirs: &Dirs, staged: &CStr, name: &CStr) -> Result<(), Fault> {
+    let published = file::rename_new(dirs.target.as_fd(), staged, name);
+    published.inspect_err(|_| discard(dirs, staged)).map_err(Step::Publish.fault())
 }
 
 /// Whether a staged file is ours to build, when two runs may meet on one name.

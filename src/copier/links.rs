@@ -286,6 +286,9 @@ impl Walker<'_> {
             Err(errno) => return Err(Step::Link.fault()(errno).into()),
         };
         if let Some(old) = &old {
+            if !dirs.staged {
+                dirs.check_name(self.job.plan, target_name)?;
+            }
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
                 self.files.digest = leader.digest;

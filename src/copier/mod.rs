@@ -12,6 +12,7 @@ pub(crate) mod clean;
 mod data;
 pub(crate) mod dirs;
 mod file;
+mod folding;
 mod hashing;
 mod inplace;
 mod instead;

@@ -29,6 +29,7 @@ impl Files<'_> {
             Err(Errno::ENOENT) => return Ok(Some(None)),
             Err(errno) => return Err(Step::Create.fault()(errno).into()),
         };
+        dirs.check_name(self.job.plan, target_name)?;
         if self.was_published(dirs, source, &old, name, target_name)? {
             return Ok(None);
         }

@@ -64,6 +64,7 @@ impl Files<'_> {
             Err(Errno::ENOENT) => return Ok(Room::Free),
             Err(errno) => return Err(look(errno).into()),
         };
+        dirs.check_name(self.job.plan, target_name)?;
         if self.was_begun_new(name) && itself.kind() != Kind::Directory {
             discard(dirs, target_name);
             return Ok(Room::Free);
