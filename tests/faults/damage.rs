@@ -29,7 +29,7 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mounted = attach(&image, &at, "loop");
     env.many("src", MORE_FILES, 0);
     let world = World::within(env, line);
-    drop(mounted);
+    detach(mounted);
     fs::copy(&image, &whole).unwrap();
     let mounted = attach(&image, &at, "loop,ro"); // anew, so that nothing is in memory
     let said = tempfile::tempfile().unwrap();
@@ -52,11 +52,11 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     }
     let ending = finish_with_words(child, said);
 
-    drop(mounted);
+    detach(mounted);
     let mounted = attach(&whole, &at, "loop,ro");
     let excuse = Excuse { half: true, again: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
-    drop(mounted);
+    detach(mounted);
     let story = || format!("{left} bytes left, {jobs} copiers, seed {seed}, {line:?}\n{wrong}");
     let failed = ending.status.and_then(|status| status.code()) != Some(0);
     (if wrong.is_empty() { String::new() } else { story() }, failed)
@@ -76,4 +76,13 @@ fn attach(image: &Path, at: &Path, options: &str) -> Mounted {
         mounted.is_some()
     });
     mounted.unwrap()
+}
+
+/// Waits until nobody is there: who forks beside us takes what we have open along, and a disk that is
+/// only out of sight is written to later.
+fn detach(mounted: Mounted) {
+    wait_until("the disk is free", || {
+        Command::new("umount").arg(&mounted.0).output().unwrap().status.success()
+    });
+    std::mem::forget(mounted);
 }
