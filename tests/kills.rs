@@ -216,6 +216,8 @@ fn a_merge_killed_at_any_moment_leaves_each_name_old_or_new_and_whole() {
             });
             assert!(whole, "{path:?} holds neither the old nor the new: {entry:?}");
         }
+        let gone = old.keys().find(|path| !env.path("dst").join(path).exists());
+        assert_eq!(gone, None, "an old file has gone, and no new one has come");
 
         let run = env.pcopy(["-T", "src", "dst"]);
 

@@ -113,6 +113,19 @@ fn a_half_file_is_found_after_a_run_that_was_cut_off() {
 }
 
 #[test]
+fn an_old_file_that_is_gone_is_found_after_a_run_that_was_cut_off() {
+    let line = Line { stands: true, ..PLAIN };
+    let (world, ending) = undisturbed(line);
+    fs::remove_file(world.env.path("dst/small")).unwrap();
+    let status = Some(ExitStatus::from_raw(libc::SIGKILL));
+    let excuse = Excuse { signals: &[libc::SIGKILL], half: true, ..Excuse::default() };
+
+    let said = wrongs(&world, &Ending { status, ..ending }, excuse);
+
+    assert!(said.contains("\"small\", which stood there, has gone"), "{said}");
+}
+
+#[test]
 fn a_file_that_failed_without_a_word_is_found() {
     let (world, ending) = undisturbed(PLAIN);
     fs::remove_file(world.env.path("dst/empty")).unwrap();

@@ -294,6 +294,12 @@ fn each_name_is_old_or_new(
         }
     }
     wrongs.extend(old_ones_are_kept(world, target, excuse.unseen));
+    for path in world.old.keys().filter(|path| !target.contains_key(*path)) {
+        // What cannot be proven to be on the disk is removed, and told.
+        if !world.line.verifies() || !is_named(&ending.stderr, path) {
+            wrongs.push(format!("{path:?}, which stood there, has gone and nothing has come"));
+        }
+    }
     for (path, node) in &world.source {
         if target.get(path).is_some_and(|copy| copy.what == node.what) {
             continue;

@@ -70,6 +70,10 @@ impl Line {
         self.words.iter().any(|word| word.starts_with("--backup"))
     }
 
+    pub(crate) fn verifies(&self) -> bool {
+        self.words.contains(&"--verify")
+    }
+
     /// The line as words after the name of the program.
     pub(crate) fn arguments(&self) -> Vec<&'static str> {
         [self.words, &["-T", "src", "dst"]].concat()
