@@ -607,3 +607,29 @@ fn a_file_that_ends_before_its_size_is_named_and_copied_by_the_next_run() {
         env.assert_same("src", "dst");
     }
 }
+
+/// Network disks tell only then that they had no room.
+#[test]
+fn a_file_whose_close_fails_is_named_and_leaves_the_old_one() {
+    if !has_strace("a_file_whose_close_fails_is_named_and_leaves_the_old_one") {
+        return;
+    }
+    for (stands, staged) in [(false, ".dst.pcopy-partial/a"), (true, "dst/.a.pcopy-partial")] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 3K", "file b 3K"]);
+        if stands {
+            env.tree("dst", ["text a old"]);
+        }
+        let path = env.path(staged);
+        let fault = ["-P", path.to_str().unwrap(), "-e", "inject=close:error=EIO:when=1"];
+
+        let run = env.run(env.traced(&fault, ["-j1", "-T", "src", "dst"]));
+
+        run.exits(11).stderr_has("cannot close 'dst/a': Input/output error");
+        let left = fs::read_to_string(env.path("dst/a")).ok();
+        assert_eq!(left.as_deref(), stands.then_some("old"));
+        env.pcopy(["-T", "src", "dst"]).exits(0);
+        env.assert_same("src", "dst");
+        env.assert_nothing_staged();
+    }
+}
