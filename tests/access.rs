@@ -266,15 +266,20 @@ fn a_directory_is_built_for_its_owner_alone() {
     if !tool("strace") {
         return skip(name, "strace is not installed");
     }
-    let env = Sandbox::new();
-    env.tree("src", ["file sub/deep/a 10", "dir secret"]);
-    chmod(&env.path("src/secret"), 0o700);
+    for (target, names) in [
+        (&[][..], [".dst.pcopy-partial", "sub", "deep", "secret"]),
+        (&["dir dst"], [".sub.pcopy-partial", "deep", ".secret.pcopy-partial", "\"deep"]),
+    ] {
+        let env = Sandbox::new();
+        env.tree("src", ["file sub/deep/a 10", "dir secret"]).tree("", target.iter().copied());
+        chmod(&env.path("src/secret"), 0o700);
 
-    let calls = creations(&env);
+        let calls = creations(&env);
 
-    for name in [".dst.pcopy-partial", "sub", "deep", "secret"] {
-        let born = born(&calls, &format!("\"{name}\""));
-        assert_eq!(born & 0o077, 0, "{name}: born {born:04o}");
+        for name in names {
+            let born = born(&calls, &format!("{name}\""));
+            assert_eq!(born & 0o077, 0, "{name}: born {born:04o}");
+        }
     }
 }
 

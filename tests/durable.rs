@@ -47,6 +47,33 @@ fn a_new_folder_is_written_out_before_it_is_published_and_its_name_after() {
     }
 }
 
+/// A failure of the disk is told to those who had something open when it came, and to nobody later.
+#[test]
+fn the_disk_is_asked_through_what_was_open_before_the_first_byte() {
+    if !has_strace("the_disk_is_asked_through_what_was_open_before_the_first_byte") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 3K"]);
+    let calls = ["-e", "trace=openat,openat2,fcntl,dup,write,copy_file_range,syncfs"];
+
+    env.run(env.traced(&calls, ["-j2", "--fsync", "src", "dst"])).exits(0);
+
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    let pid = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let parent = pid(lines[0]);
+    let asked = lines.iter().find_map(|line| line.split_once("syncfs("));
+    let number = asked.unwrap().1.split([')', '<', ' ']).next().unwrap().to_owned();
+    let gives_it = |line: &&str| pid(line) == parent && line.ends_with(&format!("= {number}"));
+    let opened = lines.iter().rposition(gives_it).unwrap();
+    let copies = |line: &&str| {
+        pid(line) != parent && ["write(", "range("].iter().any(|call| line.contains(call))
+    };
+    let first = lines.iter().position(copies).unwrap();
+    assert!(opened < first, "{number} was opened too late:\n{log}");
+}
+
 #[test]
 fn what_is_replaced_is_replaced_by_what_is_on_the_disk() {
     let env = Sandbox::new();
@@ -230,10 +257,12 @@ impl<'e> Disk<'e> {
         self.mounted = mount(&words, &self.env.path("disk"));
     }
 
-    /// From this moment on nothing is written any more, also what is in memory.
-    fn cut(&self) {
+    /// From this moment on nothing is written any more, also what is in memory; but the journal, if it
+    /// `flushes` that: then names are on the disk before what is in their files.
+    fn cut(&self, flushes: bool) {
         let mut command = Command::new("xfs_io");
-        let cut = command.args(["-x", "-c", "shutdown"]).arg(self.env.path("disk"));
+        let shutdown = if flushes { "shutdown -f" } else { "shutdown" };
+        let cut = command.args(["-x", "-c", shutdown]).arg(self.env.path("disk"));
         let cut = cut.output().unwrap();
         assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
     }
@@ -270,7 +299,7 @@ fn a_cut_at_the_end_loses_nothing(test: &str, kind: &'static str) {
         // So that it is known that the cut loses what was not written out.
         env.pcopy(["src", "disk/lost"]).exits(0);
 
-        disk.cut();
+        disk.cut(false);
         disk.recover();
 
         env.assert_same("src", "disk/there");
@@ -295,7 +324,7 @@ fn a_cut_at_any_moment(test: &str, kind: &'static str) {
         return;
     }
     let mut dice = Dice::new();
-    for case in 0..12 {
+    for case in 0..16 {
         let env = Sandbox::new();
         let Some(mut disk) = Disk::new(test, &env, kind, 400 << 20) else { return };
         let files: Vec<_> = (0..200).map(|n| format!("file {}/f{n} {n}K", n % 4)).collect();
@@ -307,12 +336,13 @@ fn a_cut_at_any_moment(test: &str, kind: &'static str) {
         let run = env.start(line);
         let moment = dice.moment(Duration::from_millis(250));
         std::thread::sleep(moment);
-        disk.cut();
+        let flushes = case % 4 < 2;
+        disk.cut(flushes);
         run.signal(nix::sys::signal::Signal::SIGKILL);
         drop(run.end_within(Duration::from_secs(30)));
         disk.recover();
 
-        let story = format!("{kind}, cut after {moment:?}, {line:?}");
+        let story = format!("{kind}, cut after {moment:?}, {line:?}, journal: {flushes}");
         if target == "disk/new" && env.path(target).exists() {
             env.assert_same("src", target);
         }
@@ -368,6 +398,9 @@ fn a_disk_that_loses_what_it_took_is_told() {
         let run = env.pcopy([flag, "src", "disk/dst"]);
 
         run.exits(code);
+        if code != 0 {
+            run.stderr_has("to the disk: "); // and not only that its journal has given up
+        }
         assert_eq!(env.path("disk/dst").exists(), code == 0);
     }
 }

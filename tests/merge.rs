@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 holds_on_every_file_system!();
 
@@ -624,6 +625,64 @@ fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
         env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
         env.assert_same("src", "dst");
     }
+}
+
+#[test]
+fn what_this_run_builds_in_a_folder_that_stands_is_locked_against_others() {
+    let test = "what_this_run_builds_in_a_folder_that_stands_is_locked_against_others";
+    if !has_strace(test) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
+    let calls = "trace=write,copy_file_range";
+    let slow = "inject=write,copy_file_range:delay_enter=400000";
+    let live = env.launch(env.traced(&["-e", calls, "-e", slow], ["-j1", "-T", "src", "dst"]));
+    let staged = env.path("dst/d/.f.pcopy-partial");
+    wait_until("it is built", || staged.exists());
+
+    let other = wait_for_lock(&staged);
+
+    assert!(other, "another run would have taken it for a leftover");
+    live.end().exits(0);
+    env.assert_same("src", "dst");
+}
+
+/// Whether somebody has the lock of a file within a moment.
+fn wait_for_lock(path: &Path) -> bool {
+    let file = fs::File::open(path).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(200) {
+        if file.try_lock().is_err() {
+            return true;
+        }
+        file.unlock().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+#[test]
+fn what_has_taken_the_staged_name_meanwhile_is_not_published() {
+    let test = "what_has_taken_the_staged_name_meanwhile_is_not_published";
+    if !has_strace(test) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
+    let calls = "trace=write,copy_file_range";
+    let slow = "inject=write,copy_file_range:delay_enter=300000";
+    let live = env.launch(env.traced(&["-e", calls, "-e", slow], ["-j1", "-T", "src", "dst"]));
+    let staged = env.path("dst/d/.f.pcopy-partial");
+    wait_until("it is built", || staged.exists());
+    fs::remove_file(&staged).unwrap();
+    fs::write(&staged, "half of another run's").unwrap();
+
+    let run = live.end();
+
+    run.exits(1).stderr_has("cannot give the final name to 'dst/d/f': Device or resource busy");
+    assert_eq!(fs::read_to_string(env.path("dst/d/f")).unwrap(), "old");
+    assert_eq!(fs::read_to_string(&staged).unwrap(), "half of another run's");
 }
 
 #[test]

@@ -52,6 +52,28 @@ fn assert_bytes_were_wrong(env: &Sandbox) {
 }
 
 #[test]
+fn what_was_written_again_is_on_the_disk_before_it_is_read_back_again() {
+    if !has_strace("what_was_written_again_is_on_the_disk_before_it_is_read_back_again") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    let path = env.path(".dst.pcopy-partial/a");
+    let calls = "trace=write,pwrite64,fsync,fadvise64";
+    let options = ["-P", path.to_str().unwrap(), "-e", calls, "-e", WRONG];
+
+    env.run(env.traced(&options, ["--verify", "src", "dst"])).exits(6);
+
+    assert_bytes_were_wrong(&env);
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let calls: Vec<&str> = log.lines().map(|line| line.split('(').next().unwrap()).collect();
+    let calls: Vec<&str> = calls.iter().map(|call| call.rsplit(' ').next().unwrap()).collect();
+    let again = calls.iter().rposition(|call| call.ends_with("write") || *call == "pwrite64");
+    let then = &calls[again.unwrap() + 1..];
+    assert_eq!(then.iter().take(2).collect::<Vec<_>>(), [&"fsync", &"fadvise64"], "{log}");
+}
+
+#[test]
 fn what_is_wrong_twice_is_named_and_removed() {
     if !has_strace("what_is_wrong_twice_is_named_and_removed") {
         return;

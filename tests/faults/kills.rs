@@ -81,7 +81,10 @@ pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     let excuse =
         Excuse { signals: killed, mute: true, half: true, again: true, ..Excuse::default() };
     let hit = hit && group.is_none_or(|group| group.has_shot());
-    let wrong = wrongs(&world, &ending, excuse);
+    let mut wrong = wrongs(&world, &ending, excuse);
+    if killed.is_empty() && ending.status.and_then(|status| status.code()) != Some(0) {
+        wrong += &format!("{:?}: it cost more than time", ending.status);
+    }
     (if wrong.is_empty() { wrong } else { format!("{kill:?}\n{wrong}") }, hit)
 }
 

@@ -107,7 +107,11 @@ fn survives(what: &str, cases: &[Fault], seconds: usize) {
     let (done, hit) = crowd::all(what, cases, limit, |fault| {
         let world = World::new(fault.line);
         let damaged = fault.happen(&world, &loaders);
-        let wrong = wrongs(&world, &damaged.ending, damaged.excuse);
+        let mut wrong = wrongs(&world, &damaged.ending, damaged.excuse);
+        let code = damaged.ending.status.and_then(|status| status.code());
+        if fault.effect == "error=EINTR" && code != Some(0) {
+            wrong += &format!("an interruption is no failure: {code:?}\n{}", damaged.ending.stderr);
+        }
         let story = || format!("{fault:?}\n{}\n{wrong}", damaged.shown);
         (if wrong.is_empty() { wrong } else { story() }, damaged.hits > 0)
     });
@@ -336,10 +340,10 @@ fn the_first_task_may_be_scribbled_on() {
         return;
     }
     let words = 0..scribble::FIRST_WORDS;
-    let cases: Vec<_> = words.flat_map(|word| scribble::BITS.map(|bit| (word, bit))).collect();
+    let cases: Vec<_> = words.flat_map(|word| scribble::BITS.map(|bits| (word, bits))).collect();
 
-    let (done, hit) = crowd::all("scribbled first task", &cases, Duration::MAX, |&(word, bit)| {
-        scribble::first_task_is_survived(word, bit)
+    let (done, hit) = crowd::all("scribbled first task", &cases, Duration::MAX, |&(word, bits)| {
+        scribble::first_task_is_survived(word, bits)
     });
 
     assert!(hit * 2 > done, "only {hit} of {done} words were there");
