@@ -21,7 +21,7 @@ pub fn clone_all(source: impl AsFd, target: impl AsFd) -> Result<()> {
 
 /// Has the memory forget what it holds of a file and the disk has, too: the next read asks the disk.
 pub fn forget(file: impl AsFd) -> Result<()> {
-    fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+    retry(|| fcntl::posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED))
 }
 
 /// Has the kernel copy up to `bytes` bytes from position to position; says how many it did.
@@ -95,6 +95,6 @@ pub fn set_size(file: impl AsFd, bytes: u64) -> Result<()> {
 
 fn seek(file: impl AsFd, position: u64, whence: Whence) -> Result<u64> {
     let position = libc::off_t::try_from(position).map_err(|_| Errno::EOVERFLOW)?;
-    let found = unistd::lseek(file, position, whence)?;
+    let found = retry(|| unistd::lseek(&file, position, whence))?;
     u64::try_from(found).map_err(|_| Errno::EOVERFLOW)
 }

@@ -160,8 +160,9 @@ impl From<Stamp> for TimeSpec {
 /// enough for all but listing and locking it.
 pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    match fcntl::open(path, OFlag::O_RDONLY | flags, Mode::empty()) {
-        Err(Errno::EACCES) => fcntl::open(path, OFlag::O_PATH | flags, Mode::empty()),
+    let open = |flags| retry(|| fcntl::open(path, flags, Mode::empty()));
+    match open(OFlag::O_RDONLY | flags) {
+        Err(Errno::EACCES) => open(OFlag::O_PATH | flags),
         result => result,
     }
 }
@@ -169,12 +170,12 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
 /// Whether the effective user may list the directory at `path`, which is followed.
 pub fn may_read_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::R_OK | AccessFlags::X_OK;
-    unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS)
+    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
 }
 
 /// Opens the directory `name` in `dir`; a symlink is `ENOTDIR`.
 pub fn open_dir_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
-    fcntl::openat(dir, name, DIRECTORY, Mode::empty())
+    retry(|| fcntl::openat(&dir, name, DIRECTORY, Mode::empty()))
 }
 
 const DIRECTORY: OFlag =
@@ -221,7 +222,7 @@ pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> 
         let (head, tail) = split_path(rest);
         let base = opened.as_ref().map_or(root, AsFd::as_fd);
         let head = if head.is_empty() { b"." } else { head };
-        opened = Some(fcntl::openat(base, head, flags, Mode::empty())?);
+        opened = Some(retry(|| fcntl::openat(base, head, flags, Mode::empty()))?);
         rest = tail;
     }
     opened.ok_or(Errno::EINVAL)
@@ -251,7 +252,7 @@ fn open_piece(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd
     let mut tries = 0;
     loop {
         tries += 1;
-        match fcntl::openat2(base, path, how) {
+        match retry(|| fcntl::openat2(base, path, how)) {
             // A rename somewhere on the system while ".." was looked at; openat2(2) says try again.
             Err(Errno::EAGAIN) if tries < TRIES_MAX => {}
             // Linux before 5.6, or a sandbox that does not know the call.
@@ -269,14 +270,14 @@ fn open_by_component(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<
         }
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let parent = opened.as_ref().map_or(base, AsFd::as_fd);
-        opened = Some(fcntl::openat(parent, name.as_c_str(), flags, Mode::empty())?);
+        opened = Some(retry(|| fcntl::openat(parent, name.as_c_str(), flags, Mode::empty()))?);
     }
     opened.ok_or(Errno::EINVAL)
 }
 
 /// Opens the parent of an open directory.
 pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
-    fcntl::openat(dir, c"..", DIRECTORY, Mode::empty())
+    retry(|| fcntl::openat(&dir, c"..", DIRECTORY, Mode::empty()))
 }
 
 /// Opens a source file for reading.
@@ -290,7 +291,7 @@ pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
 
 fn open_to_read(dir: impl AsFd, name: &CStr, more: OFlag) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    fcntl::openat(dir, name, flags | more, Mode::empty())
+    retry(|| fcntl::openat(&dir, name, flags | more, Mode::empty()))
 }
 
 /// Opens a file to read it without leaving a time of access, if we may: it must be our own.
@@ -326,18 +327,18 @@ pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
         | OFlag::O_NOFOLLOW
         | OFlag::O_NONBLOCK
         | OFlag::O_CLOEXEC;
-    fcntl::openat(dir, name, flags, Mode::empty())
+    retry(|| fcntl::openat(&dir, name, flags, Mode::empty()))
 }
 
 /// Creates the file that the symlink `name` leads to, open for writing.
 pub fn create_through(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    fcntl::openat(dir, name, flags, Mode::from_bits_truncate(permissions))
+    retry(|| fcntl::openat(&dir, name, flags, Mode::from_bits_truncate(permissions)))
 }
 
 /// Whether the effective user may write the file `name`, which is followed.
 pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
-    unistd::faccessat(dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
+    retry(|| unistd::faccessat(&dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS)).is_ok()
 }
 
 /// Opens what has the user's `path` for writing and cuts nothing off; symlinks are followed.
@@ -354,7 +355,7 @@ pub fn create_file(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<Owne
         | OFlag::O_NOFOLLOW
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    fcntl::openat(dir, name, flags, Mode::from_bits_truncate(permissions))
+    retry(|| fcntl::openat(&dir, name, flags, Mode::from_bits_truncate(permissions)))
 }
 
 /// Closes a descriptor and tells what the kernel says: a full network disk may say it only here.
@@ -392,7 +393,8 @@ pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry(|| unistd::write(file.as_fd(), bytes))
 }
 
-/// Does `call` again for as long as a signal handler gets in its way.
+/// Does `call` again for as long as a signal gets in its way: on FUSE and network disks that may be any
+/// call, also when a run is halted and goes on.
 pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match call() {
@@ -404,58 +406,58 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
 
 /// What an open file is.
 pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
-    stat::fstat(file).map(Stat)
+    retry(|| stat::fstat(&file)).map(Stat)
 }
 
 /// What `name` in `dir` is; a symlink is itself.
 pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
-    stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
+    retry(|| stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(Stat)
 }
 
 /// What `name` in `dir` leads to, if it is a symlink.
 pub fn stat_at_end(dir: impl AsFd, name: &CStr) -> Result<Stat> {
-    stat::fstatat(dir, name, AtFlags::empty()).map(Stat)
+    retry(|| stat::fstatat(&dir, name, AtFlags::empty())).map(Stat)
 }
 
 /// What the user's `path` is; symlinks are followed only if `follow`.
 pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
-    if follow { stat::stat(path) } else { stat::lstat(path) }.map(Stat)
+    retry(|| if follow { stat::stat(path) } else { stat::lstat(path) }).map(Stat)
 }
 
 /// Makes a directory.
 pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
-    stat::mkdirat(dir, name, Mode::from_bits_truncate(permissions))
+    retry(|| stat::mkdirat(&dir, name, Mode::from_bits_truncate(permissions)))
 }
 
 /// Makes a directory at the user's `path`, the part before the last component of which is followed.
 pub fn make_dir_at_path(path: &Path, permissions: u32) -> Result<()> {
-    stat::mkdirat(fcntl::AT_FDCWD, path, Mode::from_bits_truncate(permissions))
+    retry(|| stat::mkdirat(fcntl::AT_FDCWD, path, Mode::from_bits_truncate(permissions)))
 }
 
 /// Makes a FIFO, a socket or a device, as `like` is one.
 pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat, permissions: u32) -> Result<()> {
     let kind = SFlag::from_bits_truncate(like.type_bits());
-    stat::mknodat(dir, name, kind, Mode::from_bits_truncate(permissions), like.device())
+    retry(|| stat::mknodat(&dir, name, kind, Mode::from_bits_truncate(permissions), like.device()))
 }
 
 /// Makes a symlink that says `text`.
 pub fn make_symlink(text: &CStr, dir: impl AsFd, name: &CStr) -> Result<()> {
-    unistd::symlinkat(text, dir, name)
+    retry(|| unistd::symlinkat(text, &dir, name))
 }
 
 /// The text of a symlink.
 pub fn read_symlink(dir: impl AsFd, name: &CStr) -> Result<OsString> {
-    fcntl::readlinkat(dir, name)
+    retry(|| fcntl::readlinkat(&dir, name))
 }
 
 /// Removes a name that is not a directory.
 pub fn unlink(dir: impl AsFd, name: &CStr) -> Result<()> {
-    unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)
+    retry(|| unistd::unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir))
 }
 
 /// Removes an empty directory.
 pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
-    unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+    retry(|| unistd::unlinkat(&dir, name, UnlinkatFlags::RemoveDir))
 }
 
 /// Gives an entry that is not a directory a second name; `EEXIST` if it is taken. A symlink is itself
@@ -468,12 +470,12 @@ pub fn link(
     follow: bool,
 ) -> Result<()> {
     let flags = if follow { AtFlags::AT_SYMLINK_FOLLOW } else { AtFlags::empty() };
-    unistd::linkat(from, name, to, second, flags)
+    retry(|| unistd::linkat(from, name, to, second, flags))
 }
 
 /// Renames within one directory, in place of whatever file has the new name.
 pub fn replace(dir: impl AsFd, from: &CStr, to: &CStr) -> Result<()> {
-    fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to)
+    retry(|| fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to))
 }
 
 /// Renames within one directory; `EEXIST` if the new name is taken.
@@ -484,7 +486,7 @@ pub fn rename_new(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
 /// Moves `name` to another directory of the file system; `EEXIST` if the new name is taken.
 pub fn move_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<()> {
     // SAFETY: both names are NUL-terminated strings that outlive the call.
-    let result = unsafe {
+    let rename = || unsafe {
         libc::syscall(
             libc::SYS_renameat2,
             from.as_raw_fd(),
@@ -494,10 +496,10 @@ pub fn move_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CSt
             libc::RENAME_NOREPLACE,
         )
     };
-    match Errno::result(result) {
+    match retry(|| Errno::result(rename())) {
         // A file system without the flag (some FUSE and network ones): look, then rename.
         Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(to, new) {
-            Err(Errno::ENOENT) => fcntl::renameat(from, name, to, new),
+            Err(Errno::ENOENT) => retry(|| fcntl::renameat(from, name, to, new)),
             Ok(_) => Err(Errno::EEXIST),
             Err(errno) => Err(errno),
         },
@@ -507,24 +509,24 @@ pub fn move_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CSt
 
 /// Sets access and modification time of an open file.
 pub fn set_times(file: impl AsFd, accessed: Stamp, modified: Stamp) -> Result<()> {
-    stat::futimens(file, &accessed.into(), &modified.into())
+    retry(|| stat::futimens(&file, &accessed.into(), &modified.into()))
 }
 
 /// Sets access and modification time of `name`; of a symlink, its own.
 pub fn set_times_at(dir: impl AsFd, name: &CStr, accessed: Stamp, modified: Stamp) -> Result<()> {
     let nofollow = UtimensatFlags::NoFollowSymlink;
-    stat::utimensat(dir, name, &accessed.into(), &modified.into(), nofollow)
+    retry(|| stat::utimensat(&dir, name, &accessed.into(), &modified.into(), nofollow))
 }
 
 /// Sets the permission bits of an open file.
 pub fn set_permissions(file: impl AsFd, permissions: u32) -> Result<()> {
-    stat::fchmod(file, Mode::from_bits_truncate(permissions))
+    retry(|| stat::fchmod(&file, Mode::from_bits_truncate(permissions)))
 }
 
 /// Sets the permission bits of `name`, which must not be a symlink.
 pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
     let nofollow = stat::FchmodatFlags::NoFollowSymlink;
-    stat::fchmodat(dir, name, Mode::from_bits_truncate(permissions), nofollow)
+    retry(|| stat::fchmodat(&dir, name, Mode::from_bits_truncate(permissions), nofollow))
 }
 
 /// Gives an entry to a group and, unless `user` is `None`, to a user.
@@ -532,18 +534,18 @@ pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Resu
 /// The kernel takes set-id bits and capabilities away from a file that changes hands.
 pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
     let (user, group) = (user.map(Uid::from_raw), Some(Gid::from_raw(group)));
-    match node {
+    retry(|| match node {
         Node::Open(file) => unistd::fchown(file, user, group),
         Node::Named(dir, name) => {
             unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW)
         }
-    }
+    })
 }
 
 /// Whether the effective user may add and remove names in `path`, which is followed.
 pub fn may_write_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::W_OK | AccessFlags::X_OK;
-    unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS)
+    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
 }
 
 /// How a directory is kept from other runs.

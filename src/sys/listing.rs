@@ -1,7 +1,7 @@
 //! The names in a directory, a large chunk at a time.
 
 use super::Result;
-use super::file::Kind;
+use super::file::{Kind, retry};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -32,7 +32,7 @@ impl Listing {
         self.at = 0;
         self.filled = 0;
         // SAFETY: the kernel writes at most `buffer.len()` bytes into a buffer of that length.
-        let filled = unsafe {
+        let mut list = || unsafe {
             libc::syscall(
                 libc::SYS_getdents64,
                 dir.as_raw_fd(),
@@ -40,7 +40,7 @@ impl Listing {
                 self.buffer.len(),
             )
         };
-        let filled = Errno::result(filled)?;
+        let filled = retry(|| Errno::result(list()))?;
         self.filled = usize::try_from(filled).unwrap_or(0);
         Ok(self.filled > 0)
     }

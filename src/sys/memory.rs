@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // a mapping is memory that the compiler knows nothing about
 
 use super::Errno;
+use super::file::retry;
 use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -67,7 +68,7 @@ fn files_are_limited() -> bool {
 fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
     let size = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
     let file = unnamed_file(name)?;
-    ftruncate(&file, size)?;
+    retry(|| ftruncate(&file, size))?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file)

@@ -1,6 +1,7 @@
 //! Signals as something to read, and the ways to act on them.
 
 use super::Result;
+use super::file::retry;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask,
 };
@@ -64,7 +65,7 @@ impl Signals {
 
     /// The next wish, if there is one; never waits.
     pub fn next_wish(&self) -> Result<Option<Wish>> {
-        let Some(info) = self.0.read_signal()? else { return Ok(None) };
+        let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
         Ok(match Signal::try_from(number)? {
             Signal::SIGTSTP => Some(Wish::Halt),

@@ -1,6 +1,7 @@
 //! File systems as a whole: what they are, how much room they have, and to the disk with them.
 
 use super::Result;
+use super::file::retry;
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;
@@ -96,7 +97,7 @@ fn room_of(said: &Statvfs) -> Room {
 
 /// Writes all that waits in memory for the file system of `file` to its disk.
 pub fn sync(file: impl AsFd) -> Result<()> {
-    nix::unistd::syncfs(file)
+    retry(|| nix::unistd::syncfs(&file))
 }
 
 /// Writes all that waits in memory for any disk.

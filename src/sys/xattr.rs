@@ -2,7 +2,7 @@
 //!
 //! Access lists, capabilities and security labels are kept as such attributes, too.
 
-use super::file::Node;
+use super::file::{Node, retry};
 use super::{Errno, Result};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -85,9 +85,10 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
 /// Whether the directory gives an access list of its own to what is created in it.
 pub fn has_default_list(dir: BorrowedFd<'_>) -> bool {
     // SAFETY: with length 0 the kernel writes nothing and only returns the size.
-    let size =
-        unsafe { libc::fgetxattr(dir.as_raw_fd(), DEFAULT_LIST.as_ptr(), std::ptr::null_mut(), 0) };
-    size > 0
+    let size = || unsafe {
+        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_LIST.as_ptr(), std::ptr::null_mut(), 0)
+    };
+    retry(|| Errno::result(size())).is_ok_and(|size| size > 0)
 }
 
 /// The permission bits that the directory's default access list leaves to what is created in it.
@@ -120,15 +121,15 @@ enum Target<'a> {
 impl Node<'_> {
     fn call(self, call: impl Fn(Target<'_>) -> isize) -> Result<usize> {
         let returned = match self {
-            Node::Open(file) => call(Target::Fd(file.as_raw_fd())),
+            Node::Open(file) => retry(|| Errno::result(call(Target::Fd(file.as_raw_fd())))),
             Node::Named(dir, name) => {
                 let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
                 path.extend_from_slice(name.to_bytes());
                 let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-                call(Target::Path(&path))
+                retry(|| Errno::result(call(Target::Path(&path))))
             }
         };
-        Errno::result(returned).and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))
+        returned.and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))
     }
 }
 
