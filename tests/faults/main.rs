@@ -357,12 +357,17 @@ fn the_first_task_may_be_scribbled_on() {
     if !has_strace("the_first_task_may_be_scribbled_on") {
         return;
     }
-    let words = 0..scribble::FIRST_WORDS;
-    let cases: Vec<_> = words.flat_map(|word| scribble::BITS.map(|bits| (word, bits))).collect();
+    let mut cases = Vec::new();
+    for word in 0..scribble::FIRST_WORDS {
+        for bits in scribble::BITS {
+            cases.extend(scribble::CLOSING.map(|closing| (word, bits, closing)));
+        }
+    }
 
-    let (done, hit) = crowd::all("scribbled first task", &cases, Duration::MAX, |&(word, bits)| {
-        scribble::first_task_is_survived(word, bits)
-    });
+    let (done, hit) =
+        crowd::all("scribbled first task", &cases, Duration::MAX, |&(word, bits, closing)| {
+            scribble::first_task_is_survived(word, bits, closing)
+        });
 
     assert!(hit * 2 > done, "only {hit} of {done} words were there");
 }

@@ -40,12 +40,19 @@ pub(crate) fn is_survived(name: &str, line: Line, jobs: u16, seed: u64) -> (Stri
 /// numbers of its header, the turn, and the task.
 pub(crate) const FIRST_WORDS: usize = 8;
 
-/// What is turned over in such a word; all of the first three, and of the ring's end the task is lost.
-pub(crate) const BITS: [u64; 4] = [1, 1 << 33, 1 << 63, 1 | 1 << 63];
+/// What is turned over in such a word.
+pub(crate) const BITS: [u64; 2] = [1, 1 << 63];
 
-/// What is wrong after a run in whose ring bits of the `word`-th of these words were turned over before
-/// there was a copier, and whether there is such a word.
-pub(crate) fn first_task_is_survived(word: usize, bits: u64) -> (String, bool) {
+/// In which of them the top bit is turned over as well: that of the ring's end closes it.
+pub(crate) const CLOSING: [Option<usize>; 3] = [None, Some(0), Some(1)];
+
+/// What is wrong after a run in whose ring this was done to the `word`-th of these words before there was a
+/// copier, and whether there is such a word.
+pub(crate) fn first_task_is_survived(
+    word: usize,
+    bits: u64,
+    closing: Option<usize>,
+) -> (String, bool) {
     let world = World::new(PLAIN);
     let late = "strace -D -qq -o /dev/null -e trace=clone,clone3 \
                 -e inject=clone,clone3:delay_enter=300000:when=1";
@@ -54,15 +61,16 @@ pub(crate) fn first_task_is_survived(word: usize, bits: u64) -> (String, bool) {
     let words = || said.try_clone().unwrap();
     let mut command = world.command(&late, 2);
     let child = command.stdout(words()).stderr(words()).spawn().unwrap();
-    let hit = turn_over(child.id(), word, bits);
+    let turns = [Some((word, bits)), closing.map(|word| (word, 1 << 63))];
+    let hit = turn_over(child.id(), turns.into_iter().flatten().collect());
     let ending = finish_with_words(child, said);
     let excuse = Excuse { again: true, numbers: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
-    let story = || format!("word {word}, bits {bits:x}\n{wrong}");
+    let story = || format!("word {word}, bits {bits:x}, {closing:?}\n{wrong}");
     (if wrong.is_empty() { String::new() } else { story() }, hit)
 }
 
-fn turn_over(pid: u32, word: usize, bits: u64) -> bool {
+fn turn_over(pid: u32, turns: Vec<(usize, u64)>) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(5) {
         if let Some((memory, range)) = open(pid, "pcopy-ring") {
@@ -72,9 +80,11 @@ fn turn_over(pid: u32, word: usize, bits: u64) -> bool {
             let full: Vec<usize> =
                 (0..bytes.len()).step_by(8).filter(|&at| word_at(at) != 0).collect();
             if full.len() > 5 {
-                let Some(&at) = full.get(word) else { return false };
-                let other = word_at(at) ^ bits;
-                return memory.write_at(&other.to_ne_bytes(), range.start + at as u64).is_ok();
+                return turns.iter().all(|&(word, bits)| {
+                    let Some(&at) = full.get(word) else { return false };
+                    let other = word_at(at) ^ bits;
+                    memory.write_at(&other.to_ne_bytes(), range.start + at as u64).is_ok()
+                });
             }
         }
         std::thread::sleep(Duration::from_millis(1));
