@@ -47,7 +47,7 @@ pub(super) struct Ledger {
     pub(super) built: Vec<LeftDir>,
     /// Names of files that have several, as this round has met them.
     pub(super) groups: Groups,
-    /// The files of which a name is complete.
+    /// The files of which this round has found a name complete, or made it so.
     led: HashSet<Identity>,
     /// Those of earlier waves to which names of this one can become links.
     pub(super) earlier: Groups,
