@@ -16,23 +16,20 @@ fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/folding.py");
     let mut command = Command::new("/usr/bin/python3");
     let output = command.arg(fixture).args(["under", "at"]).current_dir(env.path("")).output();
-    match output {
-        Ok(output) if output.status.success() => {
-            let mounted = Mounted(env.path("at"));
-            env.tree("at", ["dir TRY"]);
-            assert!(env.path("at/try").is_dir(), "it does not ignore case");
-            fs::remove_dir(env.path("at/TRY")).unwrap();
-            Some(mounted)
-        }
-        Ok(output) => {
-            skip(test, String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default());
-            None
-        }
-        Err(error) => {
-            skip(test, &error.to_string());
-            None
-        }
+    let why = match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = why {
+        skip(test, why.lines().last().unwrap_or_default());
+        return None;
     }
+    let mounted = Mounted(env.path("at"));
+    env.tree("at", ["dir TRY"]);
+    assert!(env.path("at/try").is_dir(), "it does not ignore case");
+    fs::remove_dir(env.path("at/TRY")).unwrap();
+    Some(mounted)
 }
 
 /// Which of two names has the one file that is there, whose contents say it, and that the other was told.
@@ -52,7 +49,7 @@ const WAYS: [&[&str]; 5] =
 fn of_two_files_whose_names_are_one_there_each_is_whole_or_told() {
     let test = "of_two_files_whose_names_are_one_there_each_is_whole_or_told";
     let env = Sandbox::new();
-    let Some(mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test, &env) else { return };
     env.tree("src", ["text other same", "text read read", "text READ READ"]);
     for name in ["read", "READ"] {
         set_times(&env.path("src").join(name), (1000, 0), (1000, 0)); // nor do times tell them apart
@@ -74,14 +71,13 @@ fn of_two_files_whose_names_are_one_there_each_is_whole_or_told() {
             fs::remove_dir_all(env.path("at/dst")).unwrap();
         }
     }
-    drop(mounted);
 }
 
 #[test]
 fn of_two_folders_whose_names_are_one_there_one_is_told() {
     let test = "of_two_folders_whose_names_are_one_there_one_is_told";
     let env = Sandbox::new();
-    let Some(mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test, &env) else { return };
     env.tree("src", ["text dir/x dir", "text DIR/x DIR"]);
     for way in WAYS {
         for stands in ["", "dir at/dst", "dir at/dst/Dir"] {
@@ -96,14 +92,13 @@ fn of_two_folders_whose_names_are_one_there_one_is_told() {
             fs::remove_dir_all(env.path("at/dst")).unwrap();
         }
     }
-    drop(mounted);
 }
 
 #[test]
 fn of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise() {
     let test = "of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise";
     let env = Sandbox::new();
-    let Some(mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test, &env) else { return };
     env.tree("src", ["text read read", "text READ READ"]);
     for way in WAYS {
         env.tree("at/dst", ["text Read old!"]);
@@ -114,14 +109,13 @@ fn of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise() 
         assert_eq!(fs::read_to_string(env.path("at/dst/read")).unwrap(), "READ");
         fs::remove_dir_all(env.path("at/dst")).unwrap();
     }
-    drop(mounted);
 }
 
 #[test]
 fn what_the_user_has_called_otherwise_before_is_replaced() {
     let test = "what_the_user_has_called_otherwise_before_is_replaced";
     let env = Sandbox::new();
-    let Some(mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test, &env) else { return };
     env.tree("src", ["text notes new", "text sub/deep new"]);
     for way in WAYS {
         env.tree("at/dst", ["text Notes old!", "text Sub/Deep old!"]);
@@ -134,14 +128,13 @@ fn what_the_user_has_called_otherwise_before_is_replaced() {
         env.assert_nothing_staged();
         fs::remove_dir_all(env.path("at/dst")).unwrap();
     }
-    drop(mounted);
 }
 
 #[test]
 fn of_two_sources_whose_names_are_one_there_one_is_told() {
     let test = "of_two_sources_whose_names_are_one_there_one_is_told";
     let env = Sandbox::new();
-    let Some(mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test, &env) else { return };
     for way in WAYS {
         env.tree("at/dst", []).tree("src", ["text read read", "text READ READ"]);
 
@@ -150,5 +143,4 @@ fn of_two_sources_whose_names_are_one_there_one_is_told() {
         one_of_two_is_told(&env, &run, "at/dst", ["read", "READ"]);
         fs::remove_dir_all(env.path("at/dst")).unwrap();
     }
-    drop(mounted);
 }

@@ -6,12 +6,12 @@
 
 use super::dirs::Dirs;
 use crate::ipc::report::{Fault, Step};
-use crate::plan::Plan;
+use crate::plan::{Plan, fold};
 use crate::sys::Errno;
-use crate::sys::file;
+use crate::sys::file::{self, Stat};
 use crate::sys::listing::Listing;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -22,26 +22,45 @@ pub(super) struct Folding {
     /// anything stands.
     ignores_case: Cell<Option<bool>>,
     /// How its entries are written. Asked for only where case is ignored.
-    names: RefCell<HashSet<CString>>,
-    /// Of the names in the source that are one there, the first by its bytes. Asked for only where an
-    /// entry is written otherwise than in the source.
-    firsts: RefCell<HashMap<String, CString>>,
+    written: RefCell<ByFold>,
+    /// How those are that are copied to here. Asked for only where an entry is written otherwise.
+    coming: RefCell<ByFold>,
 }
 
+/// Names, by what they are where case is ignored.
+type ByFold = HashMap<String, Vec<CString>>;
+
 impl Dirs {
-    /// Refuses to take what stands under `name` for an earlier copy of the entry of that name, if it is
-    /// that of another entry.
+    /// What stands in the target under `name`; a fault of `step` if that is not known.
+    ///
+    /// Refuses to take it for an earlier copy of the entry of that name, if it is that of another entry.
+    pub(super) fn find(&self, plan: &Plan, name: &CStr, step: Step) -> Result<Option<Stat>, Fault> {
+        match file::stat_at(&self.target, name) {
+            Ok(old) => {
+                if !self.staged {
+                    self.check_name(plan, name)?;
+                }
+                Ok(Some(old))
+            }
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(step.fault()(errno)),
+        }
+    }
+
+    /// Refuses what was found under `name` if it is another entry's.
     pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), Fault> {
         if self.is_written(name).map_err(Step::LookAtTarget.fault())? {
             return Ok(());
         }
-        let folded = fold(name);
-        let names = self.folding.names.borrow();
-        let mut others = names.iter().filter(|other| fold(other) == folded);
+        let mut coming = self.folding.coming.borrow_mut();
+        if coming.is_empty() {
+            *coming = by_fold(self.coming_names(plan).map_err(Step::ReadDirectory.fault())?);
+        }
+        let (folded, written) = (fold(name), self.folding.written.borrow());
+        let [coming, written] =
+            [&*coming, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
         // The user may have called it otherwise before: then the first gets it, whoever comes first.
-        if others.any(|other| self.source_has(plan, other))
-            || !self.is_first(plan, name, &folded)?
-        {
+        if coming.iter().any(|other| written.contains(other) || **other < *name) {
             return Err(Step::JustCreated.fault()(Errno::EEXIST));
         }
         Ok(())
@@ -49,33 +68,15 @@ impl Dirs {
 
     /// Whether what was found in the target under `name` is written so there.
     pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
-        if !self.ignores_case(name) || self.folding.names.borrow().contains(name) {
+        if !self.ignores_case(name) {
             return Ok(true);
         }
-        // It may have been made since.
-        let names: HashSet<CString> = names_in(&self.target)?.into_iter().collect();
-        let is_written = names.contains(name);
-        self.folding.names.replace(names);
-        Ok(is_written)
-    }
-
-    /// Whether no other name in the source that is the same there comes before this one.
-    fn is_first(&self, plan: &Plan, name: &CStr, folded: &str) -> Result<bool, Fault> {
-        let mut firsts = self.folding.firsts.borrow_mut();
-        if firsts.is_empty() {
-            let names = if self.contended {
-                plan.entries.iter().map(|entry| entry.target_name.clone()).collect()
-            } else {
-                names_in(&self.source).map_err(Step::ReadDirectory.fault())?
-            };
-            for name in names {
-                let first = firsts.entry(fold(&name)).or_insert_with(|| name.clone());
-                if name < *first {
-                    *first = name;
-                }
-            }
+        let folded = fold(name);
+        let mut written = self.folding.written.borrow_mut();
+        if !written.contains_key(&folded) {
+            *written = by_fold(names_in(&self.target)?); // it has been made since
         }
-        Ok(firsts.get(folded).is_none_or(|first| **first == *name))
+        Ok(written.get(&folded).is_some_and(|names| names.iter().any(|written| **written == *name)))
     }
 
     /// Whether the target finds what it has under `name` under another one, too.
@@ -88,14 +89,21 @@ impl Dirs {
         })
     }
 
-    /// Whether something that is copied to here has this name.
-    fn source_has(&self, plan: &Plan, name: &CStr) -> bool {
+    /// The names of all that is copied to here.
+    fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
         if self.contended {
-            plan.entries.iter().any(|entry| *entry.target_name == *name)
-        } else {
-            self.stat_source(name).is_ok()
+            return Ok(plan.entries.iter().map(|entry| entry.target_name.clone()).collect());
         }
+        names_in(&self.source)
     }
+}
+
+fn by_fold(names: Vec<CString>) -> ByFold {
+    let mut all = ByFold::new();
+    for name in names {
+        all.entry(fold(&name)).or_default().push(name);
+    }
+    all
 }
 
 fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
@@ -114,10 +122,6 @@ fn in_other_case(name: &CStr) -> Option<CString> {
     let turn = |byte: &u8| if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte };
     let other: Vec<u8> = name.to_bytes().iter().map(turn).collect();
     CString::new(other).ok().filter(|other| **other != *name)
-}
-
-fn fold(name: &CStr) -> String {
-    name.to_string_lossy().to_lowercase()
 }
 
 #[cfg(test)]

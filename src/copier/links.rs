@@ -280,15 +280,8 @@ impl Walker<'_> {
         target_name: &CStr,
         leaders: &[Leader],
     ) -> Result<Done, NoLink> {
-        let old = match file::stat_at(&dirs.target, target_name) {
-            Ok(old) => Some(old),
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(Step::Link.fault()(errno).into()),
-        };
+        let old = dirs.find(self.job.plan, target_name, Step::Link)?;
         if let Some(old) = &old {
-            if !dirs.staged {
-                dirs.check_name(self.job.plan, target_name)?;
-            }
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
                 self.files.digest = leader.digest;

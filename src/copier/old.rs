@@ -24,12 +24,9 @@ impl Files<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Option<Option<Stat>>, Unfinished> {
-        let old = match file::stat_at(&dirs.target, target_name) {
-            Ok(old) => old,
-            Err(Errno::ENOENT) => return Ok(Some(None)),
-            Err(errno) => return Err(Step::Create.fault()(errno).into()),
+        let Some(old) = dirs.find(self.job.plan, target_name, Step::Create)? else {
+            return Ok(Some(None));
         };
-        dirs.check_name(self.job.plan, target_name)?;
         if self.was_published(dirs, source, &old, name, target_name)? {
             return Ok(None);
         }

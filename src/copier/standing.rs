@@ -59,12 +59,9 @@ impl Files<'_> {
     ) -> Result<Room, Unfinished> {
         let wishes = &self.job.plan.wishes;
         let look = Step::LookAtTarget.fault();
-        let itself = match file::stat_at(&dirs.target, target_name) {
-            Ok(itself) => itself,
-            Err(Errno::ENOENT) => return Ok(Room::Free),
-            Err(errno) => return Err(look(errno).into()),
+        let Some(itself) = dirs.find(self.job.plan, target_name, Step::LookAtTarget)? else {
+            return Ok(Room::Free);
         };
-        dirs.check_name(self.job.plan, target_name)?;
         if self.was_begun_new(name) && itself.kind() != Kind::Directory {
             discard(dirs, target_name);
             return Ok(Room::Free);

@@ -31,6 +31,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+pub(crate) use waves::fold;
 use waves::waves;
 
 /// The most copiers that may be asked for.

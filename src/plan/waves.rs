@@ -80,7 +80,8 @@ struct Places<'a> {
     above: HashMap<usize, Rc<[Identity]>>,
     /// By which number a folder goes here that was opened by several paths.
     numbers: HashMap<Identity, usize>,
-    names: HashSet<(usize, &'a CStr)>,
+    /// The names of entries as they are where case is ignored: there two of them may be one.
+    names: HashSet<(usize, String)>,
     /// The folders that stand there already under the names of entries. What lies in one of them lies
     /// in one that stands: folders on the way were made.
     tops: HashSet<Identity>,
@@ -89,8 +90,8 @@ struct Places<'a> {
 }
 
 /// Where an entry is to be.
-struct Place<'a> {
-    name: (usize, &'a CStr),
+struct Place {
+    name: (usize, String),
     top: Option<Identity>,
     around: Rc<[Identity]>,
 }
@@ -110,8 +111,8 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn find(&mut self, entry: &'a Entry) -> Place<'a> {
-        let name = entry.target_name.as_c_str();
+    fn find(&mut self, entry: &Entry) -> Place {
+        let name = fold(&entry.target_name);
         if !self.may_meet {
             return Place { name: (entry.target_dir, name), top: None, around: Rc::new([]) };
         }
@@ -133,13 +134,13 @@ impl<'a> Places<'a> {
     }
 
     /// Whether an entry of the wave has this place, or lies in it, or around it.
-    fn are_taken(&self, place: &Place<'a>) -> bool {
+    fn are_taken(&self, place: &Place) -> bool {
         self.names.contains(&place.name)
             || place.top.is_some_and(|top| self.tops.contains(&top) || self.around.contains(&top))
             || place.around.iter().any(|dir| self.tops.contains(dir))
     }
 
-    fn take(&mut self, place: Place<'a>) {
+    fn take(&mut self, place: Place) {
         self.names.insert(place.name);
         self.tops.extend(place.top);
         self.around.extend(place.around.iter());
@@ -150,4 +151,9 @@ impl<'a> Places<'a> {
         self.tops.clear();
         self.around.clear();
     }
+}
+
+/// What a name is where case is ignored.
+pub(crate) fn fold(name: &CStr) -> String {
+    name.to_string_lossy().to_lowercase()
 }
