@@ -39,7 +39,7 @@ use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::putoff::PutOff;
 use crate::ipc::ring::{SharedRing, TakeError};
-use crate::ipc::seal::{seal, unseal};
+use crate::ipc::seal::{self, unseal};
 use crate::ipc::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::{Identity, Stat};
@@ -121,15 +121,7 @@ impl Job<'_> {
     /// Hands over a task that is packed already; false, and `message` is as before, if there is no
     /// room for it.
     fn push(&self, desk: Desk<'_>, message: &mut Vec<u8>) -> bool {
-        let bytes = message.len();
-        seal(message);
-        let given = self.ring.try_push(message).is_ok();
-        if given {
-            desk.add(Count::Given, 1);
-        } else {
-            message.truncate(bytes);
-        }
-        given
+        seal::push(self.ring, desk, message).is_ok()
     }
 
     /// Whether a directory below an entry is on another file system, and only wanted as the place for

@@ -4,10 +4,10 @@
 //! nothing back that it had counted. Each copier writes only its own lines, so no count is ever
 //! contended; the supervisor and the progress line read them while they move.
 
+use super::mark::mark;
 use crate::sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 use crate::sys::words::SharedWords;
 use std::ffi::CStr;
-use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -230,7 +230,7 @@ impl Desk<'_> {
         self.words[NAME_BYTES].store(0, Relaxed);
         self.words[DIR_BYTES].store(0, Release); // a reader that comes now sees no half path
         self.words[DIR_ENTRY].store(u64::from(entry), Relaxed);
-        self.words[DIR_HASH].store(hash(u64::from(entry), dir), Relaxed);
+        self.words[DIR_HASH].store(mark((u64::from(entry), dir)), Relaxed);
         let shown = &dir[..dir.len().min(DIR_WORDS * 8)];
         self.write(DIR_TEXT, shown);
         self.words[DIR_BYTES].store(shown.len() as u64, Release); // WRITTEN
@@ -268,13 +268,13 @@ impl Desk<'_> {
         let dir = self.read(DIR_TEXT, dir_bytes.min(DIR_WORDS * 8));
         let name = self.read(NAME_TEXT, name_bytes.min(NAME_WORDS * 8));
         let entry = u32::try_from(self.words[DIR_ENTRY].load(Relaxed)).ok()?;
-        let mark = hash(self.words[DIR_HASH].load(Relaxed), &name);
+        let mark = mark((self.words[DIR_HASH].load(Relaxed), &name[..]));
         Some(Whereabouts { entry, dir, name, mark })
     }
 
     /// The mark that [`whereabouts`](Self::whereabouts) would give for `name` here.
     pub fn mark_of(&self, name: &CStr) -> u64 {
-        hash(self.words[DIR_HASH].load(Relaxed), name.to_bytes())
+        mark((self.words[DIR_HASH].load(Relaxed), name.to_bytes()))
     }
 
     fn write(&self, at: usize, text: &[u8]) {
@@ -295,15 +295,7 @@ impl Desk<'_> {
 
 /// The mark of `name` in the source directory `dir` below `entry`; see [`Whereabouts`].
 pub fn place_mark(entry: u32, dir: &[u8], name: &[u8]) -> u64 {
-    hash(hash(u64::from(entry), dir), name)
-}
-
-/// The same in every process of a run: `DefaultHasher::new` has fixed keys.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    hasher.write(bytes);
-    hasher.finish()
+    mark((mark((u64::from(entry), dir)), name))
 }
 
 #[cfg(test)]

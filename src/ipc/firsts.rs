@@ -9,9 +9,9 @@
 //! finds itself late, and so does everybody when the set is full: such a name waits for a first
 //! one that nobody is, and is then copied at the end (see `groups`). That is slow, not wrong.
 
+use super::mark::mark;
 use crate::sys::file::Identity;
 use crate::sys::words::SharedWords;
-use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -94,10 +94,7 @@ fn probes(hash: u64, level: u32) -> std::ops::Range<usize> {
 
 /// The same in every process of a run; never [`EMPTY`].
 fn hash(identity: Identity) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(identity.0);
-    hasher.write_u64(identity.1);
-    hasher.finish().max(EMPTY + 1)
+    mark(identity).max(EMPTY + 1)
 }
 
 #[cfg(test)]

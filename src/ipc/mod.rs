@@ -8,6 +8,7 @@ pub mod forecast;
 pub mod groups;
 pub mod hashed;
 pub mod large;
+pub mod mark;
 pub mod names;
 pub mod outbox;
 pub mod putoff;

@@ -4,28 +4,36 @@
 //! missing from the copy while all numbers add up: so no task is carried out that is not, to the byte,
 //! what somebody handed over.
 
-use std::hash::{DefaultHasher, Hasher};
+use super::counters::{Count, Desk};
+use super::mark::mark;
+use super::ring::{PushError, SharedRing};
 
 /// What a seal adds to a message.
 pub const SEAL_BYTES: usize = 8;
 
+/// Puts a message into the ring, under its seal, and counts that at `desk`; `message` is as before if
+/// that fails.
+pub fn push(ring: &SharedRing, desk: Desk<'_>, message: &mut Vec<u8>) -> Result<(), PushError> {
+    let bytes = message.len();
+    seal(message);
+    let pushed = ring.try_push(message);
+    match pushed {
+        Ok(()) => desk.add(Count::Given, 1),
+        Err(_) => message.truncate(bytes),
+    }
+    pushed
+}
+
 /// Appends the seal of what is in `message`.
-pub fn seal(message: &mut Vec<u8>) {
-    let seal = hash(message).to_ne_bytes();
+fn seal(message: &mut Vec<u8>) {
+    let seal = mark(&message[..]).to_ne_bytes();
     message.extend_from_slice(&seal);
 }
 
 /// What was sealed; `None` if the seal is not that of the bytes before it.
 pub fn unseal(message: &[u8]) -> Option<&[u8]> {
     let (bytes, seal) = message.split_last_chunk::<SEAL_BYTES>()?;
-    (hash(bytes).to_ne_bytes() == *seal).then_some(bytes)
-}
-
-/// The same in every process of a run: `DefaultHasher::new` has fixed keys.
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
+    (mark(bytes).to_ne_bytes() == *seal).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use crate::ipc::counters::{Count, Totals, place_mark};
 use crate::ipc::difference::Difference;
 use crate::ipc::groups::{Groups, Role};
 use crate::ipc::hashed::Hashed;
+use crate::ipc::mark::mark;
 use crate::ipc::putoff::PutOff;
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Place, split_last};
 use crate::sys::Errno;
 use crate::sys::file::Identity;
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How often copiers may die on a file before it is passed over.
 const DEATHS_MAX: u32 = 3;
@@ -231,12 +231,6 @@ impl Ledger {
     pub(super) fn so_far(&self, round: &Totals) -> Totals {
         self.finished.plus(round)
     }
-}
-
-fn mark(what: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::ipc::groups::Groups;
 use crate::ipc::large::Larges;
 use crate::ipc::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
-use crate::ipc::seal::seal;
+use crate::ipc::seal;
 use crate::ipc::task::Task;
 use crate::options::{Links, Way};
 use crate::plan::Plan;
@@ -138,9 +138,9 @@ impl Round {
         }
         let mut root = Vec::new();
         first.encode(&mut root);
-        seal(&mut root);
-        ring.try_push(&root).map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
-        counters.desk(0).add(Count::Given, 1); // before anybody is at that desk
+        let desk = counters.desk(0); // nobody is at it yet
+        seal::push(&ring, desk, &mut root)
+            .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,
             counters,

@@ -3,8 +3,7 @@
 //! Every open file has a position, where the next byte is read or written. Whatever copies bytes
 //! here moves the positions of both files, so one way can go on where another ended.
 
-use super::file::retry;
-use super::{Errno, Result};
+use super::{Errno, Result, retry};
 use nix::fcntl::{self, PosixFadviseAdvice};
 use nix::sys::uio;
 use nix::unistd::{self, Whence};

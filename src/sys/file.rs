@@ -4,7 +4,7 @@
 //! and one component below it; a path of several components is only ever opened through
 //! [`open_dir_beneath`], which follows no symlink. All descriptors are close-on-exec.
 
-use super::Result;
+use super::{Result, retry};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{self, Mode, SFlag, UtimensatFlags};
@@ -391,17 +391,6 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8]) -> Result<()> {
 /// Writes some of `bytes` and says how many.
 pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry(|| unistd::write(file.as_fd(), bytes))
-}
-
-/// Does `call` again for as long as a signal gets in its way: on FUSE and network disks that may be any
-/// call, also when a run is halted and goes on.
-pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
 }
 
 /// What an open file is.

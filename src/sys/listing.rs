@@ -1,7 +1,7 @@
 //! The names in a directory, a large chunk at a time.
 
-use super::Result;
-use super::file::{Kind, retry};
+use super::file::Kind;
+use super::{Result, retry};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};

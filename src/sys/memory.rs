@@ -4,8 +4,7 @@
 //! has no place in any folder: a memfd. It is sealed, so nobody can shorten it under a peer.
 #![allow(unsafe_code)] // a mapping is memory that the compiler knows nothing about
 
-use super::Errno;
-use super::file::retry;
+use super::{Errno, retry};
 use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};

@@ -32,3 +32,14 @@ pub fn describe(errno: Errno) -> String {
     // The standard library adds the number: "Permission denied (os error 13)".
     error.split(" (os error").next().unwrap_or(&error).to_owned()
 }
+
+/// Does `call` again for as long as a signal gets in its way: on FUSE and network disks that may be any
+/// call, also when a run is halted and goes on.
+fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Signals as something to read, and the ways to act on them.
 
-use super::Result;
-use super::file::retry;
+use super::{Result, retry};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask,
 };

@@ -4,9 +4,9 @@
 //! process, so they go with it whenever it dies, and a lock that some other program holds on the
 //! thing itself keeps nobody waiting.
 
-use super::Result;
-use super::file::{Identity, retry};
+use super::file::Identity;
 use super::memory::unnamed_file;
+use super::{Result, retry};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;

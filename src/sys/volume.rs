@@ -1,7 +1,6 @@
 //! File systems as a whole: what they are, how much room they have, and to the disk with them.
 
-use super::Result;
-use super::file::retry;
+use super::{Result, retry};
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;

@@ -2,8 +2,8 @@
 //!
 //! Access lists, capabilities and security labels are kept as such attributes, too.
 
-use super::file::{Node, retry};
-use super::{Errno, Result};
+use super::file::Node;
+use super::{Errno, Result, retry};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
