@@ -267,8 +267,8 @@ fn a_directory_is_built_for_its_owner_alone() {
         return skip(name, "strace is not installed");
     }
     for (target, names) in [
-        (&[][..], [".dst.pcopy-partial", "sub", "deep", "secret"]),
-        (&["dir dst"], [".sub.pcopy-partial", "deep", ".secret.pcopy-partial", "\"deep"]),
+        (&[][..], &[".dst.pcopy-partial", "sub", "deep", "secret"][..]),
+        (&["dir dst"], &[".sub.pcopy-partial", "deep", ".secret.pcopy-partial"]),
     ] {
         let env = Sandbox::new();
         env.tree("src", ["file sub/deep/a 10", "dir secret"]).tree("", target.iter().copied());
@@ -277,7 +277,7 @@ fn a_directory_is_built_for_its_owner_alone() {
         let calls = creations(&env);
 
         for name in names {
-            let born = born(&calls, &format!("{name}\""));
+            let born = born(&calls, &format!("\"{name}\""));
             assert_eq!(born & 0o077, 0, "{name}: born {born:04o}");
         }
     }

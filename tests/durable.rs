@@ -2,8 +2,9 @@
 
 mod common;
 use common::chance::Dice;
+use common::images::{EXT4, XFS, make_image};
 use common::things::{Mounted, in_own_mounts, mount};
-use common::{Run, Sandbox, has_strace, skip, tool, wait_until};
+use common::{Run, Sandbox, has_strace, skip, tool};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -231,16 +232,13 @@ struct Disk<'e> {
 impl<'e> Disk<'e> {
     /// Mounted at `disk`; `None`, and that is told, if it cannot be here.
     fn new(test: &str, env: &'e Sandbox, kind: &'static str, bytes: u64) -> Option<Self> {
-        let make = format!("mkfs.{kind}");
-        if !tool(&make) || !tool("xfs_io") {
-            skip(test, &format!("{make} or xfs_io is not installed"));
+        let make = if kind == "ext4" { EXT4 } else { XFS };
+        if !tool(make[0]) || !tool("xfs_io") {
+            skip(test, &format!("{} or xfs_io is not installed", make[0]));
             return None;
         }
         let image = env.path("image");
-        fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        let force: &[&str] = if kind == "ext4" { &["-F"] } else { &[] };
-        let made = Command::new(make).arg("-q").args(force).arg(&image).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        make_image(&image, make, bytes);
         fs::create_dir_all(env.path("disk")).unwrap();
         let mut disk = Self { env, kind, mounted: None };
         disk.mount();
@@ -270,10 +268,7 @@ impl<'e> Disk<'e> {
     /// Begins anew with what is on the disk.
     fn recover(&mut self) {
         // Not before the last process has let go of it: or it would be the old one that is mounted again.
-        wait_until("the disk is free", || {
-            Command::new("umount").arg(self.env.path("disk")).output().unwrap().status.success()
-        });
-        std::mem::forget(self.mounted.take());
+        self.mounted.take().unwrap().detach();
         self.mount();
         assert!(self.mounted.is_some(), "the file system cannot be mounted again");
     }

@@ -2,13 +2,13 @@
 
 mod common;
 use common::everywhere::holds_on_every_file_system;
+use common::live::Live;
 use common::things::*;
 use common::*;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 holds_on_every_file_system!();
 
@@ -627,55 +627,50 @@ fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
     }
 }
 
-#[test]
-fn what_this_run_builds_in_a_folder_that_stands_is_locked_against_others() {
-    let test = "what_this_run_builds_in_a_folder_that_stands_is_locked_against_others";
-    if !has_strace(test) {
-        return;
-    }
-    let env = Sandbox::new();
+/// A run that builds a file in a folder that stood there, slowly, and the name that this has meanwhile.
+fn slow_build(env: &Sandbox) -> (Live<'_>, PathBuf) {
     env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
     let calls = "trace=write,copy_file_range";
     let slow = "inject=write,copy_file_range:delay_enter=1000000";
     let live = env.launch(env.traced(&["-e", calls, "-e", slow], ["-j1", "-T", "src", "dst"]));
     let staged = env.path("dst/d/.f.pcopy-partial");
     wait_until("it is built", || staged.exists());
+    (live, staged)
+}
 
-    let other = wait_for_lock(&staged);
+/// Whether the run has the lock of what it builds; without it another would take that for a leftover.
+#[track_caller]
+fn wait_for_lock(staged: &Path) {
+    let file = fs::File::open(staged).unwrap();
+    wait_until("it is locked", || {
+        let free = file.try_lock().is_ok();
+        file.unlock().unwrap();
+        !free
+    });
+}
 
-    assert!(other, "another run would have taken it for a leftover");
+#[test]
+fn what_this_run_builds_in_a_folder_that_stands_is_locked_against_others() {
+    if !has_strace("what_this_run_builds_in_a_folder_that_stands_is_locked_against_others") {
+        return;
+    }
+    let env = Sandbox::new();
+    let (live, staged) = slow_build(&env);
+
+    wait_for_lock(&staged);
+
     live.end().exits(0);
     env.assert_same("src", "dst");
 }
 
-/// Whether somebody has the lock of a file soon.
-fn wait_for_lock(path: &Path) -> bool {
-    let file = fs::File::open(path).unwrap();
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(5) {
-        if file.try_lock().is_err() {
-            return true;
-        }
-        file.unlock().unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
-}
-
 #[test]
 fn what_has_taken_the_staged_name_meanwhile_is_not_published() {
-    let test = "what_has_taken_the_staged_name_meanwhile_is_not_published";
-    if !has_strace(test) {
+    if !has_strace("what_has_taken_the_staged_name_meanwhile_is_not_published") {
         return;
     }
     let env = Sandbox::new();
-    env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
-    let calls = "trace=write,copy_file_range";
-    let slow = "inject=write,copy_file_range:delay_enter=300000";
-    let live = env.launch(env.traced(&["-e", calls, "-e", slow], ["-j1", "-T", "src", "dst"]));
-    let staged = env.path("dst/d/.f.pcopy-partial");
-    wait_until("it is built", || staged.exists());
-    assert!(wait_for_lock(&staged), "it is not locked");
+    let (live, staged) = slow_build(&env);
+    wait_for_lock(&staged);
     fs::remove_file(&staged).unwrap();
     fs::write(&staged, "half of another run's").unwrap();
 

@@ -168,9 +168,8 @@ fn a_file_is_never_without_a_name_while_it_is_backed_up() {
 
 #[test]
 fn a_file_is_never_without_a_name_while_it_is_replaced() {
-    let name = "a_file_is_never_without_a_name_while_it_is_replaced";
-    if !tool("strace") {
-        return skip(name, "strace is not installed");
+    if !has_strace("a_file_is_never_without_a_name_while_it_is_replaced") {
+        return;
     }
     let deadly = "inject=renameat,renameat2:signal=KILL:when=1";
     for (new, old) in [

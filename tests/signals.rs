@@ -12,7 +12,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-/// The issue says 2 s; a loaded machine may need longer, a run that has hung for ever.
+/// It promises 2 s; a loaded machine may need longer, a run that has hung for ever.
 const SOON: Duration = Duration::from_secs(10);
 
 const FILES: usize = 6000;

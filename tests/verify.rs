@@ -66,8 +66,8 @@ fn what_was_written_again_is_on_the_disk_before_it_is_read_back_again() {
 
     assert_bytes_were_wrong(&env);
     let log = fs::read_to_string(env.path("trace")).unwrap();
-    let calls: Vec<&str> = log.lines().map(|line| line.split('(').next().unwrap()).collect();
-    let calls: Vec<&str> = calls.iter().map(|call| call.rsplit(' ').next().unwrap()).collect();
+    let name = |line| str::split(line, '(').next().unwrap().rsplit(' ').next().unwrap();
+    let calls: Vec<&str> = log.lines().map(name).collect();
     let again = calls.iter().rposition(|call| call.ends_with("write") || *call == "pwrite64");
     let then = &calls[again.unwrap() + 1..];
     assert_eq!(then.iter().take(2).collect::<Vec<_>>(), [&"fsync", &"fadvise64"], "{log}");

@@ -4,6 +4,7 @@ use super::things::{Mounted, mount};
 use super::{Sandbox, skip, tool};
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// How to make a file system in an image: the program and its arguments.
@@ -41,12 +42,17 @@ pub fn mounted_of(env: &Sandbox, name: &str, make: Make, bytes: u64) -> Result<M
         return Err(format!("{} is not installed", make[0]));
     }
     let image = env.path(format!("{name}.image"));
-    fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-    let made = Command::new(make[0]).args(&make[1..]).arg(&image).output().unwrap();
-    assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));
+    make_image(&image, make, bytes);
     let words = ["-t", kind, "-o", "loop"].map(OsStr::new);
     let mounted = mount(&[&words[..], &[image.as_os_str()]].concat(), &place);
     // Nothing is left of it when it is unmounted, and no listing of the sandbox reads all of it.
     fs::remove_file(image).unwrap();
     mounted.ok_or_else(|| format!("cannot mount {kind} from an image here"))
+}
+
+/// Makes an image of so many bytes with a new file system in it.
+pub fn make_image(image: &Path, make: Make, bytes: u64) {
+    fs::File::create(image).unwrap().set_len(bytes).unwrap();
+    let made = Command::new(make[0]).args(&make[1..]).arg(image).output().unwrap();
+    assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));
 }

@@ -1,6 +1,6 @@
 //! Making things that `std` cannot make, looking at what it cannot see, and being somebody else.
 
-use super::{PCOPY, Run, Sandbox, contents, hash, is_root, size, skip, tool};
+use super::{PCOPY, Run, Sandbox, contents, hash, is_root, size, skip, tool, wait_until};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -241,6 +241,17 @@ pub fn in_own_mounts(name: &str) -> bool {
 
 /// Something mounted, until this is dropped: before the sandbox that it is in, or that would stay.
 pub struct Mounted(pub PathBuf);
+
+impl Mounted {
+    /// Waits until nobody is there, and takes it away: who forks beside us takes what we have open along,
+    /// and a disk that is only out of sight is written to later.
+    pub fn detach(self) {
+        wait_until("the disk is free", || {
+            Command::new("umount").arg(&self.0).output().unwrap().status.success()
+        });
+        std::mem::forget(self);
+    }
+}
 
 impl Drop for Mounted {
     fn drop(&mut self) {

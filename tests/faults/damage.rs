@@ -2,14 +2,13 @@
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
-use crate::common::images::EXT4_SMALL;
+use crate::common::images::{EXT4_SMALL, make_image};
 use crate::common::things::{Mounted, mount};
 use crate::common::{Sandbox, wait_until};
 use crate::ending::finish_with_words;
 use crate::world::{Line, World};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// The disk: what the largest tree needs, and as much again.
@@ -25,11 +24,11 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let (disk, env) = (Sandbox::new(), Sandbox::new());
     let (image, whole, at) = (disk.path("image"), disk.path("whole"), env.path("src"));
     fs::create_dir(&at).unwrap();
-    make(&image);
+    make_image(&image, EXT4_SMALL, DISK_BYTES as u64);
     let mounted = attach(&image, &at, "loop");
     env.many("src", MORE_FILES, 0);
     let world = World::within(env, line);
-    detach(mounted);
+    mounted.detach();
     fs::copy(&image, &whole).unwrap();
     let mounted = attach(&image, &at, "loop,ro"); // anew, so that nothing is in memory
     let said = tempfile::tempfile().unwrap();
@@ -52,20 +51,14 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     }
     let ending = finish_with_words(child, said);
 
-    detach(mounted);
+    mounted.detach();
     let mounted = attach(&whole, &at, "loop,ro");
     let excuse = Excuse { half: true, again: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
-    detach(mounted);
+    mounted.detach();
     let story = || format!("{left} bytes left, {jobs} copiers, seed {seed}, {line:?}\n{wrong}");
-    let failed = ending.status.and_then(|status| status.code()) != Some(0);
+    let failed = ending.code() != Some(0);
     (if wrong.is_empty() { String::new() } else { story() }, failed)
-}
-
-fn make(image: &Path) {
-    File::create(image).unwrap().set_len(DISK_BYTES as u64).unwrap();
-    let made = Command::new(EXT4_SMALL[0]).args(&EXT4_SMALL[1..]).arg(image).status();
-    assert!(made.unwrap().success());
 }
 
 fn attach(image: &Path, at: &Path, options: &str) -> Mounted {
@@ -76,13 +69,4 @@ fn attach(image: &Path, at: &Path, options: &str) -> Mounted {
         mounted.is_some()
     });
     mounted.unwrap()
-}
-
-/// Waits until nobody is there: who forks beside us takes what we have open along, and a disk that is
-/// only out of sight is written to later.
-fn detach(mounted: Mounted) {
-    wait_until("the disk is free", || {
-        Command::new("umount").arg(&mounted.0).output().unwrap().status.success()
-    });
-    std::mem::forget(mounted);
 }

@@ -23,6 +23,13 @@ pub(crate) struct Ending {
     pub(crate) left: bool,
 }
 
+impl Ending {
+    /// The exit code; `None` if it hung or was ended by a signal.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status?.code()
+    }
+}
+
 /// Runs a command, the leader of its own process group, to its end.
 pub(crate) fn run(mut command: Command) -> Ending {
     let said = tempfile::tempfile().unwrap();

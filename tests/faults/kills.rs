@@ -84,7 +84,7 @@ pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     let mut wrong = wrongs(&world, &ending, excuse);
     // Who waits for the disk is a child, too: what the disk has said to it is lost with it.
     let may_be_lost = kill.line.words.contains(&"--fsync");
-    let code = ending.status.and_then(|status| status.code());
+    let code = ending.code();
     if killed.is_empty() && code != Some(0) && !(may_be_lost && code == Some(11)) {
         wrong += &format!("{:?}: it cost more than time", ending.status);
     }

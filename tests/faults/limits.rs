@@ -29,7 +29,7 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     let script = format!("ulimit {flag} {amount} || exit 77; exec \"$@\"");
     let words = ["sh", "-c", &script, "sh"].map(str::to_owned);
     let ending = run(world.command(&words, jobs));
-    let code = ending.status.and_then(|status| status.code());
+    let code = ending.code();
     let excuse = Excuse {
         // Without memory the language gives up, and so does the loader.
         signals: if flag == "-v" { &[libc::SIGABRT, libc::SIGSEGV] } else { &[] },
@@ -59,7 +59,7 @@ pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (Strin
     let ending = run(world.command(&words, jobs));
     let wrong = wrongs(&world, &ending, Excuse::default());
     let story = format!("{amount} processes, {jobs} copiers, {line:?}\n{wrong}");
-    let code = ending.status.and_then(|status| status.code());
+    let code = ending.code();
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool
     } else {
         run(world.command(&[], jobs))
     };
-    let code = ending.status.and_then(|status| status.code());
+    let code = ending.code();
     room.widen(&place);
     let mute = room == Room::ReadOnly;
     let excuse = Excuse { half: true, again: true, mute, bare: true, ..Excuse::default() };

@@ -123,7 +123,7 @@ fn survives(what: &str, cases: &[Fault], seconds: usize) {
         let world = World::new(fault.line);
         let damaged = fault.happen(&world, &loaders);
         let mut wrong = wrongs(&world, &damaged.ending, damaged.excuse);
-        let code = damaged.ending.status.and_then(|status| status.code());
+        let code = damaged.ending.code();
         let interrupted = fault.effect == "error=EINTR"
             && !MACHINES.contains(&&*fault.call)
             && !damaged.excuse.stillborn;

@@ -57,7 +57,7 @@ pub(crate) fn is_copied_while_it_changes(options: &[&str], jobs: u16, seed: u64)
     };
     let gone = |path: &PathBuf| before.contains_key(path) && !after.contains_key(path);
     let copy: Tree = copy.into_iter().filter(|(path, _)| !gone(path)).collect();
-    if again.status.and_then(|status| status.code()) != Some(0) || bytes(&copy) != bytes(&after) {
+    if again.code() != Some(0) || bytes(&copy) != bytes(&after) {
         wrongs.push(format!("the second run does not complete it: {}", again.stderr));
     }
     let story = format!("{options:?} -j{jobs} {:?}\n{}", ending.status, ending.stderr);
@@ -108,7 +108,7 @@ fn change(path: &Path, change: Change) {
 
 fn wrongs(before: &Tree, after: &Tree, copy: &Tree, ending: &Ending) -> Vec<String> {
     let mut wrongs = Vec::new();
-    let code = ending.status.and_then(|status| status.code());
+    let code = ending.code();
     if !matches!(code, Some(0 | 1 | 24)) || ending.stderr.contains("panicked") {
         wrongs.push(format!("it ended with {:?}", ending.status));
     }

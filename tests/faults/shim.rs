@@ -66,7 +66,7 @@ pub(crate) fn is_copied_in_parts(
     let world = World::new(line);
     let (ending, came) = run_with(&world, jobs, library, &format!("short:{seed}"));
     let mut wrong = wrongs(&world, &ending, Excuse::default());
-    if ending.status.and_then(|status| status.code()) != Some(0) {
+    if ending.code() != Some(0) {
         wrong += &format!("it ended with {:?}\n{}", ending.status, ending.stderr);
     }
     let story = || format!("short:{seed} {jobs} copiers, {line:?}\n{wrong}");
