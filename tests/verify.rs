@@ -165,7 +165,7 @@ fn a_byte_that_changes_on_the_disk_is_found_and_set_right() {
     let mark = b"these bytes are looked for on the disk";
     env.tree("src", ["file other 100K"]);
     fs::write(env.path("src/a"), mark.repeat(1000)).unwrap();
-    let slow = ["-e", "trace=syncfs", "-e", "inject=syncfs:delay_exit=1500000:when=1"];
+    let slow = ["-e", "trace=syncfs", "-e", "inject=syncfs:delay_exit=3000000:when=1"];
 
     let run = env.launch(env.traced(&slow, ["--verify", "src", "disk/dst"]));
     let flipped = flip(&image, mark);
@@ -185,9 +185,10 @@ fn flip(image: &std::path::Path, wanted: &[u8]) -> bool {
     let disk = fs::OpenOptions::new().read(true).write(true).open(image).unwrap();
     while begun.elapsed() < Duration::from_secs(20) {
         let bytes = fs::read(image).unwrap();
-        let found = bytes.windows(wanted.len()).position(|bytes| bytes == wanted);
-        if let Some(place) = found {
-            disk.write_all_at(b"T", place as u64).unwrap();
+        // A file begins with a block.
+        let mut blocks = (0..).step_by(1024).zip(bytes.chunks(1024));
+        if let Some((place, _)) = blocks.find(|(_, block)| block.starts_with(wanted)) {
+            disk.write_all_at(b"T", place).unwrap();
             return true;
         }
     }

@@ -26,7 +26,7 @@ pub fn mounted_or_skip(test: &str, env: &Sandbox, name: &str, make: Make) -> Opt
 }
 
 fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
-    mounted_of(env, name, make, 400 << 20)
+    mounted_of(env, name, make, 1 << 30)
 }
 
 /// Mounts a new file system of so many bytes on `name`; says why if that cannot be.
