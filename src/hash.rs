@@ -2,6 +2,7 @@
 //!
 //! The only door to both crates. A digest has 32 bytes whichever it is.
 
+use blake3::hazmat::{self, ChainingValue, HasherExt as _, Mode};
 use std::fmt;
 
 /// How many bytes a digest has.
@@ -26,6 +27,11 @@ impl Algorithm {
             Self::Blake3 => "BLAKE3",
             Self::Sha256 => "SHA256",
         }
+    }
+
+    /// Whether the hash of a whole can be joined from those of its pieces.
+    pub fn joins(self) -> bool {
+        self == Self::Blake3
     }
 
     /// The other one.
@@ -99,6 +105,47 @@ impl Hasher {
     }
 }
 
+/// The hash of a piece of something longer, in the making. BLAKE3 alone has it: it is a tree, and pieces of
+/// one size, a power of two from 1 KiB on, are whole branches of it.
+pub struct PieceHasher(blake3::Hasher);
+
+impl PieceHasher {
+    /// For a piece that begins there, in bytes: a multiple of the size of all pieces.
+    pub fn new(offset: u64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(offset);
+        Self(hasher)
+    }
+
+    /// Adds bytes at the end.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// What all pieces together are [joined](join) from; `None` if there was no byte.
+    pub fn finalize(&self) -> Option<Digest> {
+        (self.0.count() > 0).then(|| Digest(self.0.finalize_non_root()))
+    }
+}
+
+/// The BLAKE3 digest of a whole whose pieces, in their order, have come to these; the last one may be
+/// shorter than the others. `None` if there are fewer than two.
+pub fn join(pieces: &[Digest]) -> Option<Digest> {
+    let (left, right) = halves(pieces)?;
+    let (left, right) = (branch(left)?, branch(right)?);
+    Some(Digest(*hazmat::merge_subtrees_root(&left, &right, Mode::Hash).as_bytes()))
+}
+
+fn branch(pieces: &[Digest]) -> Option<ChainingValue> {
+    let Some((left, right)) = halves(pieces) else { return pieces.first().map(|piece| piece.0) };
+    Some(hazmat::merge_subtrees_non_root(&branch(left)?, &branch(right)?, Mode::Hash))
+}
+
+/// Both sides of a branch: the left one is the greatest power of two that leaves something.
+fn halves(pieces: &[Digest]) -> Option<(&[Digest], &[Digest])> {
+    (pieces.len() > 1).then(|| pieces.split_at(pieces.len().next_power_of_two() / 2))
+}
+
 /// What a hash comes to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest(pub [u8; DIGEST_BYTES]);
@@ -162,6 +209,28 @@ mod tests {
             assert_eq!(hasher.finalize().to_string(), whole, "{algorithm:?}");
             assert_eq!(hasher.finalize().to_string(), whole, "asked again");
         }
+    }
+
+    #[test]
+    fn pieces_are_joined_to_what_the_whole_comes_to() {
+        const PIECE: usize = 4096;
+        let whole: Vec<u8> = (0..20 * PIECE).map(|at| (at * at / 7 % 251) as u8).collect();
+        for number in 2..20 {
+            for last in [1, 1000, 1024, 1025, PIECE - 1, PIECE] {
+                let whole = &whole[..(number - 1) * PIECE + last];
+                let digest = |(at, piece): (usize, &[u8])| {
+                    let mut hasher = PieceHasher::new((at * PIECE) as u64);
+                    piece.chunks(700).for_each(|part| hasher.update(part));
+                    hasher.finalize().unwrap()
+                };
+                let pieces: Vec<_> = whole.chunks(PIECE).enumerate().map(digest).collect();
+                let joined = join(&pieces).unwrap().to_string();
+                assert_eq!(joined, of(Algorithm::Blake3, &[whole]), "{number} {last}");
+            }
+        }
+        assert_eq!(join(&[]), None);
+        assert_eq!(join(&[Digest([0; DIGEST_BYTES])]), None);
+        assert_eq!(PieceHasher::new(0).finalize(), None);
     }
 
     #[test]

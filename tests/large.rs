@@ -1,7 +1,10 @@
-//! Large files that several copiers copy: whole, once told, counted once, whoever dies or fails.
+//! Large files that several copiers copy, hash or read back: whole, once told, counted once, whoever dies
+//! or fails.
 
 mod common;
+use common::images::{BTRFS, XFS, mounted_or_skip};
 use common::live::Live;
+use common::things::in_own_mounts;
 use common::*;
 use nix::sys::signal::Signal::SIGTERM;
 use std::collections::BTreeSet;
@@ -151,7 +154,7 @@ fn whoever_dies_in_the_middle_of_a_large_file_it_is_whole_in_the_end() {
 
             if run.status.code() != Some(0) {
                 run.exits(1).stderr_has("'src/big'");
-                assert!(!env.path("dst/big").exists(), "half a file was kept\n{}", run.story());
+                assert_whole_or_none(&env, &run);
                 env.pcopy(["-q", "-T", "src", "dst"]).exits(0);
             }
             let copied = fs::read(env.path("dst/big")).unwrap();
@@ -160,6 +163,13 @@ fn whoever_dies_in_the_middle_of_a_large_file_it_is_whole_in_the_end() {
             assert!(told <= 1, "told {told} times\n{}", run.story());
         }
     }
+}
+
+/// Of a file that was passed over nothing is kept, or all, if it was complete when a helper died.
+#[track_caller]
+fn assert_whole_or_none(env: &Sandbox, run: &Run) {
+    let is_whole = |kept| kept == fs::read(env.path("src/big")).unwrap();
+    assert!(fs::read(env.path("dst/big")).map_or(true, is_whole), "half a file: {}", run.story());
 }
 
 #[test]
@@ -294,5 +304,164 @@ fn a_source_that_shrinks_while_several_copy_it_is_no_whole_copy() {
     let run = live.end();
 
     run.exits(0);
+    env.assert_same("src", "dst");
+}
+
+/// What is in a line of a whole buffer that goes to or comes from a place in a file; a program's loader reads
+/// less.
+const READS: &str = ", 262144, ";
+
+/// The BLAKE3 digest that a manifest has for its one file.
+fn listed(env: &Sandbox, manifest: &str) -> String {
+    let manifest = fs::read_to_string(env.path(manifest)).unwrap();
+    assert_eq!(manifest.lines().count(), 1, "{manifest}");
+    manifest.split(' ').next().unwrap().to_owned()
+}
+
+/// What the digest of a file is if it is read from its first byte to its last.
+fn digest(env: &Sandbox, file: &str) -> String {
+    blake3::hash(&fs::read(env.path(file)).unwrap()).to_string()
+}
+
+#[test]
+fn any_number_of_copiers_comes_to_the_same_digest() {
+    for size in [16_777_216, 16_777_217, 20_000_000, 71_681_024] {
+        let env = Sandbox::new();
+        env.tree("src", [&*format!("file big {size}")]);
+        let wanted = digest(&env, "src/big");
+        for jobs in ["1", "2", "8"] {
+            for flag in ["-q", "--preserve=none", "--inplace", "--verify"] {
+                env.pcopy(["-j", jobs, flag, "--manifest=new", "src", "dst"]).exits(0);
+                assert_eq!(listed(&env, "new"), wanted, "{size} -j{jobs} {flag}");
+                // What is complete is read in the target.
+                env.pcopy(["-j", jobs, flag, "--manifest=old", "-T", "src", "dst"]).exits(0);
+                assert_eq!(listed(&env, "old"), wanted, "{size} -j{jobs} {flag}, complete");
+                fs::remove_dir_all(env.path("dst")).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_file_is_hashed_by_all_who_copy_it() {
+    if !has_strace("a_large_file_is_hashed_by_all_who_copy_it") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let options = ["-e", "trace=pwrite64", "-e", SLOW];
+
+    env.run(env.traced(&options, ["-j4", "--manifest=sums", "src", "dst"])).exits(0);
+
+    assert!(who_called(&env, "pwrite64(").len() >= 2, "nobody helped");
+    assert_eq!(listed(&env, "sums"), digest(&env, "src/big"));
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_large_file_that_was_cloned_is_hashed_by_several_copiers() {
+    let test = "a_large_file_that_was_cloned_is_hashed_by_several_copiers";
+    if !has_strace(test) || !in_own_mounts(test) {
+        return;
+    }
+    for (disk, make) in [("xfs", XFS), ("btrfs", BTRFS)] {
+        let env = Sandbox::new();
+        let Some(_mounted) = mounted_or_skip(test, &env, disk, make) else { continue };
+        let (source, target) = (format!("{disk}/src"), format!("{disk}/dst"));
+        env.tree(&source, [LARGE]);
+        let options = ["-e", "trace=pread64", "-e", "inject=pread64:delay_enter=3000"];
+        let line = ["-j4", "--reflink=always", "--manifest=sums", &source, &target];
+
+        env.run(env.traced(&options, line)).exits(0);
+
+        assert!(who_called(&env, READS).len() >= 2, "nobody helped on {disk}");
+        assert_eq!(listed(&env, "sums"), digest(&env, &format!("{source}/big")));
+    }
+}
+
+#[test]
+fn a_large_file_is_read_back_by_several_copiers() {
+    if !has_strace("a_large_file_is_read_back_by_several_copiers") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let slow = "inject=pread64:delay_enter=3000";
+    let options = ["-e", "trace=pread64,pwrite64", "-e", slow];
+
+    env.run(env.traced(&options, ["-j4", "--verify", "src", "dst"]))
+        .exits(0)
+        .stderr_has("1 verified");
+
+    let (readers, writers) = (who_called(&env, READS), who_called(&env, "pwrite64("));
+    let readers_back = readers.difference(&writers).count();
+    assert!(readers_back >= 2, "{readers:?} have read, {writers:?} written");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_wrong_byte_in_any_piece_is_found_when_it_is_read_back() {
+    if !has_strace("a_wrong_byte_in_any_piece_is_found_when_it_is_read_back") {
+        return;
+    }
+    for nth in [1, 60, 130] {
+        let env = Sandbox::new();
+        env.tree("src", [LARGE]);
+        let wrong = format!("inject=pwrite64:poke_enter=@arg2=5858:when={nth}");
+        let options = ["-e", "trace=pwrite64", "-e", &wrong];
+
+        let run = env.run(env.traced(&options, ["-j2", "--verify", "-v", "src", "dst"]));
+
+        // Each copier's nth write was wrong, in the second attempt perhaps, too.
+        let log = fs::read_to_string(env.path("trace")).unwrap();
+        assert!(log.contains("INJECTED"), "no byte was changed");
+        if run.status.code() == Some(0) {
+            env.assert_same("src", "dst");
+        } else {
+            run.exits(6).stderr_has("'dst/big'");
+            assert!(!env.path("dst/big").exists());
+        }
+    }
+}
+
+#[test]
+fn whoever_fails_or_dies_while_a_large_file_is_hashed_the_digest_is_that_of_the_whole() {
+    if !has_strace("whoever_fails_or_dies_while_a_large_file_is_hashed") {
+        return;
+    }
+    for fault in ["retval=0:when=5", "error=EIO:when=40", "signal=KILL:when=20"] {
+        for flag in ["-q", "--verify"] {
+            let env = Sandbox::new();
+            env.tree("src", [LARGE]);
+            let inject = format!("inject=pread64:{fault}");
+            let options = ["-e", "trace=pread64", "-e", &inject];
+
+            let run = env.run(env.traced(&options, ["-j3", flag, "--manifest=sums", "src", "dst"]));
+
+            if run.status.code() != Some(0) {
+                // Three deaths at one file have it passed over.
+                run.stderr_has("/big'");
+                assert_whole_or_none(&env, &run);
+                continue;
+            }
+            assert_eq!(listed(&env, "sums"), digest(&env, "src/big"), "{fault} {flag}");
+            env.assert_same("src", "dst");
+        }
+    }
+}
+
+#[test]
+fn a_hash_that_takes_bytes_in_their_order_is_one_copiers() {
+    if !has_strace("a_hash_that_takes_bytes_in_their_order_is_one_copiers") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    let options = ["-e", "trace=pread64,pwrite64"];
+    let line = ["-j4", "--hash=sha256", "--manifest=sums", "src", "dst"];
+
+    env.run(env.traced(&options, line)).exits(0);
+
+    assert!(who_called(&env, READS).is_empty());
     env.assert_same("src", "dst");
 }

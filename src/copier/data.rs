@@ -7,7 +7,7 @@
 use super::large::Team;
 use super::meter::Meter;
 use crate::error::means_unable;
-use crate::hash::Hasher;
+use crate::hash::{Digest, Hasher};
 use crate::ipc::abilities::{Abilities, Ability, Pair};
 use crate::ipc::counters::Desk;
 use crate::ipc::report::{Fault, Step, Trail, Tried};
@@ -153,6 +153,8 @@ pub(super) struct Transfer<'a> {
     pub(super) digs: bool,
     /// The hash of the bytes that were read, if that is wanted.
     pub(super) hash: Option<Hasher>,
+    /// What it comes to, if several have hashed it in pieces.
+    pub(super) joined: Option<Digest>,
     /// Which ways the bytes have gone.
     pub(super) trail: Trail,
     /// Where both files are.
@@ -187,10 +189,16 @@ impl<'a> Transfer<'a> {
             team: None,
             digs,
             hash,
+            joined: None,
             trail,
             position: 0,
             written: 0,
         }
+    }
+
+    /// The digest of the bytes that were read, if that is wanted.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.joined.or_else(|| self.hash.as_ref().map(Hasher::finalize))
     }
 
     /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
@@ -278,6 +286,7 @@ impl<'a> Transfer<'a> {
         bytes::set_size(self.target, 0).map_err(Step::Write.fault())?;
         self.go_to(0)?;
         self.written = 0;
+        self.joined = None;
         if let Some(hash) = &mut self.hash {
             hash.reset();
         }
@@ -292,7 +301,7 @@ impl<'a> Transfer<'a> {
         match shared {
             Ok(()) if self.is_all_there(stat) => {
                 self.trail.reflink = Tried::Yes;
-                self.hash_shared()?;
+                self.hash_shared(stat.size())?;
                 self.moved(stat.size())?;
                 Ok(true)
             }
@@ -312,8 +321,14 @@ impl<'a> Transfer<'a> {
     ///
     /// A source that changes between the clone and this is copied again, like one that changes
     /// while it is read.
-    fn hash_shared(&mut self) -> Result<(), Unfinished> {
+    fn hash_shared(&mut self, size: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
+        if let Some(team) = self.team.take() {
+            self.joined = team.hash_source(self.source, size, self.buffer);
+            if self.joined.is_some() {
+                return Ok(());
+            }
+        }
         let mut at = 0;
         loop {
             if self.meter.desk().is_abandoned() {

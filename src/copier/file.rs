@@ -14,7 +14,7 @@ use super::dirs::{Dirs, free_staged_name};
 use super::large::Team;
 use super::meter::Meter;
 use super::sink::{Filled, Sink};
-use crate::hash::{Digest, Hasher};
+use crate::hash::Digest;
 use crate::ipc::abilities::Pair;
 use crate::ipc::counters::{Count, Desk};
 use crate::ipc::firsts::Firsts;
@@ -421,7 +421,7 @@ impl<'a> Files<'a> {
         let pair = Pair::of(source.identity().0, sink.device(dirs));
         let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
         let ends = (from.as_fd(), sink.file());
-        let team = Team::for_file(self.job, self.number, self.here.place(), source, &sink);
+        let team = Team::to_copy(self.job, self.number, self.here.place(), source, &sink);
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
         let result = if sink.is_stream() || source.kind() != Kind::File {
             transfer.digs &= !sink.is_stream();
@@ -434,7 +434,7 @@ impl<'a> Files<'a> {
         if self.job.plan.wishes.debug {
             self.how.trail = Some(transfer.trail);
         }
-        let digest = transfer.hash.as_ref().map(Hasher::finalize);
+        let digest = transfer.digest();
         transfer.meter.end(source.size());
         let Some(read) = result? else {
             sink.close()?;

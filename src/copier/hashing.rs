@@ -4,13 +4,15 @@
 use super::data::Unfinished;
 use super::dirs::{Dirs, push_component};
 use super::file::Done;
+use super::large::Team;
+use super::meter::Tally;
 use super::reports::ParentGone;
 use super::walk::Walker;
 use crate::hash::{Algorithm, Digest, Hasher};
-use crate::ipc::counters::Desk;
 use crate::ipc::report::{News, Step};
+use crate::ipc::task::Place;
 use crate::sys::Errno;
-use crate::sys::file::{self, Kind};
+use crate::sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -75,40 +77,49 @@ impl Walker<'_> {
         if file::stat_fd(&opened).map_err(&fault)?.identity() != old.identity() {
             return Err(fault(Errno::ESTALE).into());
         }
-        self.hash_open(opened.as_fd(), |_| ()).map(Some)
+        let tally = Tally::new(self.desk, None);
+        self.hash_open(opened.as_fd(), &old, (name, target_name), tally).map(Some)
     }
 
-    /// The digest of a file in the target, from where it is; `seen` learns how much each read was.
+    /// The digest of a file in the target that was opened a moment ago, when it was `stat`.
     pub(super) fn hash_open(
         &mut self,
         file: BorrowedFd<'_>,
-        seen: impl Fn(u64),
+        stat: &Stat,
+        names: (&CStr, &CStr),
+        mut tally: Tally<'_>,
     ) -> Result<Digest, Unfinished> {
         let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
         let algorithm = algorithm.map_err(Step::ReadBack.fault())?;
-        hash_rest(file, algorithm, &mut self.files.buffer, self.desk, seen)
+        let (entry, staged) = (self.entry, self.staged);
+        let place = Place { entry, source: &self.source, target: &self.target, staged };
+        let buffer = &mut self.files.buffer;
+        let team = Team::to_hash(self.job, self.number, place, names, stat);
+        match team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far))) {
+            Some(digest) => Ok(digest),
+            None => hash_rest(file, algorithm, buffer, &mut tally),
+        }
     }
 }
 
-/// The digest of an open file of a target from where it is, read through `buffer`; `seen` learns how much
-/// each read was.
+/// The digest of an open file of a target from where it is, read through `buffer`.
 pub(super) fn hash_rest(
     file: BorrowedFd<'_>,
     algorithm: Algorithm,
     buffer: &mut [u8],
-    desk: Desk<'_>,
-    seen: impl Fn(u64),
+    tally: &mut Tally<'_>,
 ) -> Result<Digest, Unfinished> {
-    let mut hash = Hasher::new(algorithm);
+    let (mut hash, mut far) = (Hasher::new(algorithm), 0);
     loop {
-        if desk.is_abandoned() {
+        if tally.desk.is_abandoned() {
             return Err(Unfinished::Dropped);
         }
         match file::read(file, buffer).map_err(Step::ReadBack.fault())? {
             0 => return Ok(hash.finalize()),
             read => {
                 hash.update(&buffer[..read]);
-                seen(read as u64);
+                far += read as u64;
+                tally.up_to(far);
             }
         }
     }

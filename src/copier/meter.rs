@@ -56,6 +56,28 @@ impl<'a> Meter<'a> {
     }
 }
 
+/// Counts the bytes of one file as they are read, once, even if it is read by several and then alone.
+pub(super) struct Tally<'a> {
+    pub(super) desk: Desk<'a>,
+    /// As what; nothing where reading is no news.
+    count: Option<Count>,
+    counted: u64,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(desk: Desk<'a>, count: Option<Count>) -> Self {
+        Self { desk, count, counted: 0 }
+    }
+
+    /// Notes that so many bytes have been read in all.
+    pub(super) fn up_to(&mut self, bytes: u64) {
+        if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
+            self.desk.add(count, new);
+            self.counted = bytes;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +93,16 @@ mod tests {
         meter.end(200);
         let totals = counters.totals();
         assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSpared)), (130, 70));
+    }
+
+    #[test]
+    fn a_file_that_is_read_twice_is_counted_once() {
+        let counters = Counters::create(1).unwrap();
+        let mut tally = Tally::new(counters.desk(0), Some(Count::BytesReadBack));
+        for far in [10, 40, 5, 30, 50] {
+            tally.up_to(far);
+        }
+        assert_eq!(counters.totals().get(Count::BytesReadBack), 50);
     }
 
     #[test]

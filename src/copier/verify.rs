@@ -10,6 +10,7 @@
 use super::data::{Unfinished, is_unchanged};
 use super::dirs::c_name;
 use super::file::changed;
+use super::meter::Tally;
 use super::reports::ParentGone;
 use super::walk::Walker;
 use super::{Worker, attrs::OWNER_WRITE};
@@ -81,25 +82,31 @@ impl Walker<'_> {
     ) -> Result<Digest, Unfinished> {
         let opened = self.job.plan.open_target(entry, &self.target);
         let dir = opened.map_err(Step::ReadBack.fault())?;
-        match self.read_back(dir.as_fd(), made) {
+        match self.read_back(dir.as_fd(), name, made) {
             Ok(digest) if digest == wanted => return Ok(digest),
             Err(Unfinished::Dropped) => return Err(Unfinished::Dropped),
             Ok(_) | Err(_) => {}
         }
         let wanted = self.write_again(entry, dir.as_fd(), name, made)?;
-        let digest = self.read_back(dir.as_fd(), made)?;
+        let digest = self.read_back(dir.as_fd(), name, made)?;
         if digest == wanted { Ok(digest) } else { Err(Step::Verify.fault()(Errno::EBADMSG).into()) }
     }
 
-    fn read_back(&mut self, dir: BorrowedFd<'_>, made: &CStr) -> Result<Digest, Unfinished> {
+    fn read_back(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        made: &CStr,
+    ) -> Result<Digest, Unfinished> {
         let fault = Step::ReadBack.fault();
         let file = file::open_untouched(dir, made).map_err(&fault)?;
-        if file::stat_fd(&file).map_err(&fault)?.kind() != Kind::File {
+        let stat = file::stat_fd(&file).map_err(&fault)?;
+        if stat.kind() != Kind::File {
             return Err(fault(Errno::ESTALE).into());
         }
         bytes::forget(&file).map_err(&fault)?;
-        let desk = self.desk;
-        self.hash_open(file.as_fd(), |read| desk.add(Count::BytesReadBack, read))
+        let tally = Tally::new(self.desk, Some(Count::BytesReadBack));
+        self.hash_open(file.as_fd(), &stat, (name, made), tally)
     }
 
     /// Copies the bytes of a file once more, over those that are there, and waits for the disk.

@@ -11,7 +11,12 @@
 //! alone. There are two sums: what has arrived, for the progress line, and what is sure. A helper's
 //! bytes are sure when its close has told of no failure, because some network disks tell only then
 //! that they had no room. What a helper that died has written never is.
+//!
+//! If the file is hashed, too, each leaves the hash of its pieces, and the owner joins them. So that there
+//! is room for all, a file of more than 4 GiB has larger pieces.
 
+use super::mark::mark;
+use crate::hash::{self, DIGEST_BYTES, Digest};
 use crate::sys::turns::{Turn, Turns};
 use crate::sys::words::SharedWords;
 use std::io;
@@ -19,7 +24,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// How much a copier takes at a time, in bytes.
+/// How much a copier takes at a time, in bytes; a power of two.
 pub const PIECE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The words of one copier's file, on cache lines of their own.
@@ -31,24 +36,42 @@ const ARRIVED: usize = 16;
 const SURE: usize = 17;
 const WORDS: usize = 32;
 
+/// How many pieces that are hashed a file has at most.
+const HASHED_MAX: u64 = 1024;
+
+/// Of each of these: its digest, and a mark that says whose it is.
+const DIGEST_WORDS: usize = DIGEST_BYTES / size_of::<u64>();
+const SLOT_WORDS: usize = DIGEST_WORDS + 1;
+const SLOTS_WORDS: usize = HASHED_MAX as usize * SLOT_WORDS;
+
 /// The files of all copiers of a round; each owns one at a time.
 pub struct Larges {
     words: SharedWords,
+    /// The digests of pieces, if there are any; 40 KiB for each copier, as far as they are used.
+    digests: Option<SharedWords>,
     helping: Turns,
 }
 
 impl Larges {
     /// Nobody has one yet. Must be made before the first fork.
-    pub fn create(copiers: u16) -> io::Result<Self> {
-        let words = SharedWords::create("pcopy-larges", usize::from(copiers) * WORDS)?;
-        Ok(Self { words, helping: Turns::create()? })
+    ///
+    /// `hashed` says that pieces are hashed, with a hash that [joins](crate::hash::Algorithm::joins).
+    pub fn create(copiers: u16, hashed: bool) -> io::Result<Self> {
+        let for_each = |name, words| SharedWords::create(name, usize::from(copiers) * words);
+        let words = for_each("pcopy-larges", WORDS)?;
+        let digests = hashed.then(|| for_each("pcopy-digests", SLOTS_WORDS)).transpose()?;
+        Ok(Self { words, digests, helping: Turns::create()? })
     }
 
     /// The file that copier `owner`, from 0, has in hand; `None` if there is no such copier.
     pub fn get(&self, owner: u16) -> Option<Large<'_>> {
-        let start = usize::from(owner) * WORDS;
-        let words = self.words.get(start..start + WORDS)?;
-        Some(Large { words, helping: &self.helping, owner })
+        let number = usize::from(owner);
+        let words = self.words.get(number * WORDS..(number + 1) * WORDS)?;
+        let digests = match &self.digests {
+            Some(digests) => digests.get(number * SLOTS_WORDS..(number + 1) * SLOTS_WORDS)?,
+            None => &[],
+        };
+        Some(Large { words, digests, helping: &self.helping, owner })
     }
 }
 
@@ -56,6 +79,8 @@ impl Larges {
 #[derive(Clone, Copy)]
 pub struct Large<'a> {
     words: &'a [AtomicU64],
+    /// Empty if pieces are not hashed.
+    digests: &'a [AtomicU64],
     helping: &'a Turns,
     owner: u16,
 }
@@ -102,14 +127,69 @@ impl<'a> Large<'a> {
         if self.words[NEXT].load(Relaxed) >= size {
             return None; // so that the number does not grow for ever
         }
-        let start = self.words[NEXT].fetch_add(PIECE_BYTES, Relaxed);
-        (start < size).then(|| start..start.saturating_add(PIECE_BYTES).min(size))
+        let bytes = self.piece_bytes(size);
+        let start = self.words[NEXT].fetch_add(bytes, Relaxed);
+        // Between two pieces nothing begins, unless somebody has written into this memory.
+        let is_one = start < size && start.is_multiple_of(bytes);
+        is_one.then(|| start..start.saturating_add(bytes).min(size))
     }
 
     /// How many pieces nobody has taken.
     pub fn pieces_left(&self) -> u64 {
-        let next = self.words[NEXT].load(Relaxed);
-        self.words[SIZE].load(Relaxed).saturating_sub(next).div_ceil(PIECE_BYTES)
+        let (size, next) = (self.words[SIZE].load(Relaxed), self.words[NEXT].load(Relaxed));
+        size.saturating_sub(next).div_ceil(self.piece_bytes(size))
+    }
+
+    /// How much a piece has of a file of `size` bytes, but for the last one.
+    fn piece_bytes(&self, size: u64) -> u64 {
+        if !self.is_hashed() {
+            return PIECE_BYTES;
+        }
+        PIECE_BYTES.max(size.div_ceil(HASHED_MAX).next_power_of_two())
+    }
+
+    /// Whether pieces are hashed, too.
+    pub fn is_hashed(&self) -> bool {
+        !self.digests.is_empty()
+    }
+
+    /// Leaves the digest of a piece of a generation.
+    pub fn put_digest(&self, generation: u64, piece: &Range<u64>, digest: Digest) {
+        let number = piece.start / self.piece_bytes(self.words[SIZE].load(Relaxed));
+        let Some(slot) = self.slot(number) else { return };
+        let (words, _) = digest.0.as_chunks();
+        for (word, bytes) in slot.iter().zip(words) {
+            word.store(u64::from_ne_bytes(*bytes), Relaxed);
+        }
+        slot[DIGEST_WORDS].store(mark((generation, piece, digest)), Relaxed);
+    }
+
+    /// The digest of all of a file of that many bytes, once its generation has ended; `None` if that of a
+    /// piece is missing.
+    pub fn digest(&self, generation: u64, bytes: u64) -> Option<Digest> {
+        let piece_bytes = self.piece_bytes(bytes);
+        let digest = |number| {
+            let start = number * piece_bytes;
+            self.get_digest(generation, number, &(start..bytes.min(start + piece_bytes)))
+        };
+        let pieces: Option<Vec<_>> = (0..bytes.div_ceil(piece_bytes)).map(digest).collect();
+        hash::join(&pieces?)
+    }
+
+    fn get_digest(&self, generation: u64, number: u64, piece: &Range<u64>) -> Option<Digest> {
+        let slot = self.slot(number)?;
+        let mut digest = Digest([0; DIGEST_BYTES]);
+        let (words, _) = digest.0.as_chunks_mut();
+        for (bytes, word) in words.iter_mut().zip(slot) {
+            *bytes = word.load(Relaxed).to_ne_bytes();
+        }
+        let theirs = slot[DIGEST_WORDS].load(Relaxed);
+        (theirs == mark((generation, piece, digest))).then_some(digest)
+    }
+
+    fn slot(&self, number: u64) -> Option<&[AtomicU64]> {
+        let start = usize::try_from(number).ok()?.checked_mul(SLOT_WORDS)?;
+        self.digests.get(start..start.checked_add(SLOT_WORDS)?)
     }
 
     /// Sees to it that no more pieces are taken: one has failed, or all is over.
@@ -139,7 +219,7 @@ mod tests {
 
     #[test]
     fn pieces_are_the_file_once_over() {
-        let larges = Larges::create(1).unwrap();
+        let larges = Larges::create(1, false).unwrap();
         let large = larges.get(0).unwrap();
         for bytes in [1, PIECE_BYTES, PIECE_BYTES + 1, 10 * PIECE_BYTES - 1] {
             large.begin(bytes);
@@ -156,7 +236,7 @@ mod tests {
 
     #[test]
     fn who_comes_late_or_to_another_file_is_no_helper() {
-        let larges = Larges::create(2).unwrap();
+        let larges = Larges::create(2, false).unwrap();
         let large = larges.get(1).unwrap();
         let first = large.begin(10);
         assert!(large.join(first).is_some());
@@ -170,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_a_helper_did_not_close_is_missing_in_the_end() {
-        let larges = Larges::create(1).unwrap();
+        let larges = Larges::create(1, false).unwrap();
         let large = larges.get(0).unwrap();
         large.begin(100);
         large.add_arrived(60);
@@ -179,5 +259,62 @@ mod tests {
         assert_eq!((large.arrived(), large.end()), (100, 60));
         large.begin(100);
         assert_eq!((large.arrived(), large.end()), (0, 0));
+    }
+
+    /// Leaves digests of all pieces of a file of that many bytes but for one; says how many there are.
+    fn put_all_but(large: &Large<'_>, generation: u64, without: u64) -> u64 {
+        let mut number = 0;
+        while let Some(piece) = large.next_piece() {
+            if number != without {
+                large.put_digest(generation, &piece, Digest([7; DIGEST_BYTES]));
+            }
+            number += 1;
+        }
+        number
+    }
+
+    #[test]
+    fn the_digests_of_all_pieces_of_this_generation_are_wanted() {
+        let larges = Larges::create(2, true).unwrap();
+        let large = larges.get(1).unwrap();
+        for bytes in [PIECE_BYTES + 1, 1 << 32, (1 << 32) + 1, 1 << 40, u64::MAX / 2] {
+            let generation = large.begin(bytes);
+            let pieces = put_all_but(&large, generation, u64::MAX);
+            assert!(pieces <= HASHED_MAX && (pieces == 2 || pieces > HASHED_MAX / 2), "{pieces}");
+            large.end();
+            assert_eq!(large.digest(generation, bytes - 1), None, "another size");
+            let digest = large.digest(generation, bytes);
+            assert_eq!(digest, hash::join(&vec![Digest([7; DIGEST_BYTES]); pieces as usize]));
+
+            for without in [0, 1, pieces - 1] {
+                let generation = large.begin(bytes);
+                put_all_but(&large, generation, without);
+                large.end();
+                assert_eq!(large.digest(generation, bytes), None, "{without} of {bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_that_somebody_has_written_into_is_none() {
+        let larges = Larges::create(1, true).unwrap();
+        let large = larges.get(0).unwrap();
+        for word in 0..2 * SLOT_WORDS {
+            let generation = large.begin(2 * PIECE_BYTES);
+            put_all_but(&large, generation, u64::MAX);
+            large.end();
+            assert!(large.digest(generation, 2 * PIECE_BYTES).is_some());
+            large.digests[word].fetch_xor(1 << 17, Relaxed);
+            assert_eq!(large.digest(generation, 2 * PIECE_BYTES), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_begins_between_two_pieces_is_none() {
+        let larges = Larges::create(1, true).unwrap();
+        let large = larges.get(0).unwrap();
+        large.begin(10 * PIECE_BYTES);
+        large.words[NEXT].store(PIECE_BYTES + 1, Relaxed);
+        assert_eq!(large.next_piece(), None);
     }
 }

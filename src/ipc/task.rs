@@ -82,10 +82,20 @@ pub struct Invitation<'a> {
     pub owner: u16,
     /// Which of the owner's files it is.
     pub generation: u64,
-    /// What the owner has open under the two names: whatever else has them now is not meant.
-    pub source: Identity,
-    /// The same in the target.
-    pub target: Identity,
+    /// What is to be done with it.
+    pub share: Share,
+}
+
+/// What is done with each piece of a large file, and with which: what the owner has open. Whatever else
+/// has the names now is not meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Share {
+    /// It is copied, from the first to the second, and hashed on the way if that is wanted.
+    Copy(Identity, Identity),
+    /// It is hashed in the source, which was cloned.
+    HashSource(Identity),
+    /// It is hashed in the target.
+    HashTarget(Identity),
 }
 
 const ENTRIES: u8 = 1;
@@ -95,6 +105,10 @@ const LINKS: u8 = 4;
 const AGREED: u8 = 5;
 const RANGE: u8 = 6;
 const VERIFY: u8 = 7;
+
+const COPY: u8 = 1;
+const HASH_SOURCE: u8 = 2;
+const HASH_TARGET: u8 = 3;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -172,9 +186,7 @@ fn put_invitation(into: &mut Vec<u8>, invitation: &Invitation<'_>) {
     put_bytes(into, invitation.made.to_bytes_with_nul());
     put_u32(into, invitation.owner.into());
     put_u64(into, invitation.generation);
-    for number in [invitation.source, invitation.target].map(<[u64; 2]>::from).as_flattened() {
-        put_u64(into, *number);
-    }
+    put_share(into, invitation.share);
 }
 
 fn get_invitation<'a>(from: &mut &'a [u8]) -> Option<Invitation<'a>> {
@@ -183,9 +195,32 @@ fn get_invitation<'a>(from: &mut &'a [u8]) -> Option<Invitation<'a>> {
     let (name, made) = (name()?, name()?);
     let owner = u16::try_from(get_u32(from)?).ok()?;
     let generation = get_u64(from)?;
+    let share = get_share(from)?;
+    Some(Invitation { place, name, made, owner, generation, share })
+}
+
+fn put_share(into: &mut Vec<u8>, share: Share) {
+    let (tag, identities) = match share {
+        Share::Copy(source, target) => (COPY, &[source, target][..]),
+        Share::HashSource(source) => (HASH_SOURCE, &[source][..]),
+        Share::HashTarget(target) => (HASH_TARGET, &[target][..]),
+    };
+    into.push(tag);
+    for (device, inode) in identities {
+        put_u64(into, *device);
+        put_u64(into, *inode);
+    }
+}
+
+fn get_share(from: &mut &[u8]) -> Option<Share> {
+    let tag = get_u8(from)?;
     let mut identity = || Some((get_u64(from)?, get_u64(from)?));
-    let (source, target) = (identity()?, identity()?);
-    Some(Invitation { place, name, made, owner, generation, source, target })
+    match tag {
+        COPY => Some(Share::Copy(identity()?, identity()?)),
+        HASH_SOURCE => Some(Share::HashSource(identity()?)),
+        HASH_TARGET => Some(Share::HashTarget(identity()?)),
+        _ => None,
+    }
 }
 
 /// The path above the last component, and that.
@@ -236,8 +271,7 @@ mod tests {
         made: c".big.pcopy-partial",
         owner: u16::MAX,
         generation: u64::MAX,
-        source: (1, u64::MAX),
-        target: (2, 3),
+        share: Share::Copy((1, u64::MAX), (2, 3)),
     };
 
     fn there_and_back(task: Task<'_>) {
@@ -254,7 +288,11 @@ mod tests {
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
-        there_and_back(Task::Range(INVITATION));
+        for share in
+            [INVITATION.share, Share::HashSource((1, u64::MAX)), Share::HashTarget((u64::MAX, 2))]
+        {
+            there_and_back(Task::Range(Invitation { share, ..INVITATION }));
+        }
     }
 
     #[test]

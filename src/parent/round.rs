@@ -4,6 +4,7 @@ use super::crew::{Crew, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
 use super::progress::weight;
 use crate::error::Unavailable;
+use crate::hash::Algorithm;
 use crate::ipc::abilities::Abilities;
 use crate::ipc::counters::{Count, Counters, Totals};
 use crate::ipc::firsts::Firsts;
@@ -114,8 +115,9 @@ impl Round {
         let crew = Crew::new(plan.jobs_at_first, plan.jobs);
         counters.set_active(crew.active());
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
-        let larges =
-            Larges::create(plan.jobs).map_err(out_of_memory("make the table of large files"))?;
+        let hashes_pieces = plan.wishes.hash.is_some_and(Algorithm::joins);
+        let larges = Larges::create(plan.jobs, hashes_pieces)
+            .map_err(out_of_memory("make the table of large files"))?;
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,

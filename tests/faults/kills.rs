@@ -121,8 +121,7 @@ fn strike(child: &mut Child, victim: Victim) -> bool {
 
 /// Does all of them; fails if anything is wrong after one, or if too few hit anybody.
 #[track_caller]
-pub(crate) fn all_survive(what: &str, kills: &[Kill], seconds: usize) {
-    let limit = Duration::from_secs(seconds as u64);
+pub(crate) fn all_survive(what: &str, kills: &[Kill], limit: Duration) {
     let (done, hit) = crowd::all(what, kills, limit, survives);
     assert!(done > 0 && hit * 10 > done, "only {hit} of {done} kills hit");
 }

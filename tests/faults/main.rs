@@ -52,6 +52,15 @@ fn short_or_long(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }
 
+/// For how long cases are tried in the short form, and without end in the long one; `PCOPY_FAULTS_MINUTES`
+/// ends each part of that early.
+fn seconds(short: u64) -> Duration {
+    let minutes =
+        std::env::var("PCOPY_FAULTS_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
+    let long = minutes.map_or(Duration::MAX, |minutes: u64| Duration::from_secs(60 * minutes));
+    if is_long() { long } else { Duration::from_secs(short) }
+}
+
 /// Whether faults of this call are wanted.
 fn is_wanted(call: &str) -> bool {
     std::env::var_os("PCOPY_FAULTS_CALL").is_none_or(|wanted| wanted == call)
@@ -116,9 +125,8 @@ const MACHINES: [&str; 10] = [
 
 /// Does all of these to a run each; fails if anything is wrong after one, or if they did not come.
 #[track_caller]
-fn survives(what: &str, cases: &[Fault], seconds: usize) {
+fn survives(what: &str, cases: &[Fault], limit: Duration) {
     let loaders = before_main();
-    let limit = Duration::from_secs(seconds as u64);
     let (done, hit) = crowd::all(what, cases, limit, |fault| {
         let world = World::new(fault.line);
         let damaged = fault.happen(&world, &loaders);
@@ -145,7 +153,7 @@ fn every_system_call_can_fail() {
     let all = faults(errors, None);
     let cases = sample(all, short_or_long(8, usize::MAX), &mut dice());
 
-    survives("calls that fail once", &cases, short_or_long(100, 86_400));
+    survives("calls that fail once", &cases, seconds(100));
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn every_system_call_can_fail_from_some_point_on() {
     let all = faults(errors, Some(1));
     let cases = sample(all, short_or_long(2, 40), &mut dice());
 
-    survives("calls that fail from some point on", &cases, short_or_long(60, 86_400));
+    survives("calls that fail from some point on", &cases, seconds(60));
 }
 
 #[test]
@@ -172,7 +180,7 @@ fn every_second_call_can_be_interrupted() {
     let all = faults(|_| vec!["error=EINTR".to_owned()], Some(2));
     let cases = sample(all, short_or_long(6, 60), &mut dice());
 
-    survives("calls that are interrupted again and again", &cases, short_or_long(60, 86_400));
+    survives("calls that are interrupted again and again", &cases, seconds(60));
 }
 
 #[test]
@@ -183,7 +191,7 @@ fn a_process_can_be_killed_at_every_call() {
     let all = faults(|_| vec!["signal=KILL".to_owned()], None);
     let cases = sample(all, short_or_long(12, usize::MAX), &mut dice());
 
-    survives("kills at a call", &cases, short_or_long(60, 86_400));
+    survives("kills at a call", &cases, seconds(60));
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn a_copier_can_be_killed_at_any_moment() {
     let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Halted];
     let kills = kills::by_chance(short_or_long(3500, 35_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("copiers killed", &kills, short_or_long(90, 86_400));
+    kills::all_survive("copiers killed", &kills, seconds(90));
 }
 
 #[test]
@@ -199,7 +207,7 @@ fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
     let victims = [Victim::Parent, Victim::Group];
     let kills = kills::by_chance(short_or_long(1000, 10_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("runs killed", &kills, short_or_long(60, 86_400));
+    kills::all_survive("runs killed", &kills, seconds(60));
 }
 
 #[test]
@@ -220,7 +228,7 @@ fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
     all.retain(|fault| fault.call != "read" || fault.scope == Scope::Trees && !fault.line.as_cp);
     let cases = sample(all, short_or_long(150, usize::MAX), &mut dice());
 
-    survives("calls that do nothing", &cases, short_or_long(60, 86_400));
+    survives("calls that do nothing", &cases, seconds(60));
 }
 
 #[test]
@@ -234,7 +242,7 @@ fn a_run_may_have_little_of_anything() {
         }
     }
     let cases = shuffled(cases, &mut dice());
-    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+    let limit = seconds(60);
 
     let (done, hit) =
         crowd::all("limits", &cases, limit, |&(line, jobs, limit)| under_limit(line, jobs, limit));
@@ -281,7 +289,7 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
         }
     }
     let cases = shuffled(cases, &mut dice());
-    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+    let limit = seconds(60);
 
     let (done, hit) = crowd::all("little room", &cases, limit, |&(line, jobs, room)| {
         in_little_room(line, jobs, room)
@@ -303,7 +311,7 @@ fn a_disk_may_break_while_it_is_read() {
     let mut case =
         |_| (LINES[dice.below(LINES.len())], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
     let cases: Vec<_> = (0..short_or_long(100, 5000)).map(&mut case).collect();
-    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+    let limit = seconds(40);
 
     let (done, hit) = crowd::all("broken disks", &cases, limit, |&(line, jobs, seed)| {
         damage::is_survived(line, jobs, seed as u64)
@@ -318,7 +326,7 @@ fn a_source_may_change_while_it_is_copied() {
     let options: [&[&str]; 3] = [&[], &["--reflink=never"], &["--preserve=none"]];
     let mut case = |_| (options[dice.below(3)], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
     let cases: Vec<_> = (0..short_or_long(150, 5000)).map(&mut case).collect();
-    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+    let limit = seconds(40);
 
     let (done, hit) = crowd::all("moving sources", &cases, limit, |&(options, jobs, seed)| {
         moving::is_copied_while_it_changes(options, jobs, seed as u64)
@@ -329,21 +337,22 @@ fn a_source_may_change_while_it_is_copied() {
 
 #[test]
 fn somebody_may_scribble_on_the_shared_memory() {
-    const MEMORIES: [&str; 6] = [
+    const MEMORIES: [&str; 7] = [
         "pcopy-ring",
         "pcopy-firsts",
         "pcopy-larges",
+        "pcopy-digests",
         "pcopy-abilities",
         "pcopy-outboxes",
         "pcopy-counters",
     ];
     let mut dice = dice();
     let mut case = |_| {
-        let (name, line) = (MEMORIES[dice.below(6)], LINES[dice.below(LINES.len())]);
+        let (name, line) = (MEMORIES[dice.below(7)], LINES[dice.below(LINES.len())]);
         (name, line, [1, 2, 8][dice.below(3)], dice.below(1 << 30))
     };
     let cases: Vec<_> = (0..short_or_long(400, 10_000)).map(&mut case).collect();
-    let limit = Duration::from_secs(short_or_long(60, 86_400) as u64);
+    let limit = seconds(60);
 
     let (done, hit) = crowd::all("scribbled memory", &cases, limit, |&(name, line, jobs, seed)| {
         scribble::is_survived(name, line, jobs, seed as u64)
@@ -378,7 +387,7 @@ fn each_old_file_is_in_its_backup_whichever_copier_is_killed() {
     let victims = [Victim::Copier, Victim::Stopped];
     let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut dice());
 
-    kills::all_survive("copiers killed while they back up", &kills, short_or_long(40, 86_400));
+    kills::all_survive("copiers killed while they back up", &kills, seconds(40));
 }
 
 #[test]
@@ -391,7 +400,7 @@ fn reads_and_writes_may_do_a_part_of_what_they_are_asked_for() {
     let mut case =
         |_| (LINES[dice.below(LINES.len())], [1, 2, 8][dice.below(3)], dice.below(1 << 30));
     let cases: Vec<_> = (0..short_or_long(500, 20_000)).map(&mut case).collect();
-    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+    let limit = seconds(40);
 
     let (done, hit) =
         crowd::all("reads and writes in parts", &cases, limit, |&(line, jobs, seed)| {
@@ -412,7 +421,7 @@ fn all_of_a_run_can_be_killed_at_every_call_that_changes_something() {
         }
     }
     let cases = shuffled(cases, &mut dice());
-    let limit = Duration::from_secs(short_or_long(90, 86_400) as u64);
+    let limit = seconds(90);
 
     let killed = AtomicUsize::new(0);
 
@@ -438,7 +447,7 @@ fn a_run_may_have_little_memory() {
         }
     }
     let cases = shuffled(cases, &mut dice());
-    let limit = Duration::from_secs(short_or_long(40, 86_400) as u64);
+    let limit = seconds(40);
 
     let (done, hit) = crowd::all("little memory", &cases, limit, |&(line, jobs, limit)| {
         memory::with_little_memory(line, jobs, limit)
@@ -457,5 +466,5 @@ fn a_copier_that_the_kernel_shoots_for_its_memory_costs_nothing_but_time() {
     let victims = [Victim::Starved];
     let kills = kills::by_chance(short_or_long(400, 10_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("copiers shot for their memory", &kills, short_or_long(40, 86_400));
+    kills::all_survive("copiers shot for their memory", &kills, seconds(40));
 }

@@ -44,7 +44,7 @@ pub(crate) const PLAIN: Line = Line {
     in_place: false,
 };
 
-pub(crate) const LINES: [Line; 11] = [
+pub(crate) const LINES: [Line; 12] = [
     PLAIN,
     Line { words: &["--fsync", "--verify"], ..PLAIN },
     Line { words: &["-a", "--fsync", "--verify"], keeps: Keeps::All, stands: true, ..PLAIN },
@@ -54,6 +54,7 @@ pub(crate) const LINES: [Line; 11] = [
     Line { words: &["-a", "--backup=simple"], keeps: Keeps::All, stands: true, ..PLAIN },
     Line { words: &["--preserve=none"], keeps: Keeps::Nothing, ..PLAIN },
     Line { large: true, ..PLAIN },
+    Line { words: &["--verify"], large: true, ..PLAIN },
     Line { as_cp: true, words: &["-a"], keeps: Keeps::All, in_place: true, ..PLAIN },
     Line {
         as_cp: true,

@@ -2,6 +2,7 @@
 
 use super::super::data::{self, Unfinished};
 use super::super::hashing::hash_rest;
+use super::super::meter::Tally;
 use super::Checker;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::counters::Count;
@@ -70,7 +71,7 @@ impl Checker<'_> {
         file: BorrowedFd<'_>,
         algorithm: Algorithm,
     ) -> Result<Digest, Unfinished> {
-        let desk = self.desk;
-        hash_rest(file, algorithm, &mut self.ours, desk, |read| desk.add(Count::Bytes, read))
+        let mut tally = Tally::new(self.desk, Some(Count::Bytes));
+        hash_rest(file, algorithm, &mut self.ours, &mut tally)
     }
 }
