@@ -1,15 +1,15 @@
-//! Large files that several copiers copy, hash or read back: whole, once told, counted once, whoever dies
-//! or fails.
+//! Large files that several copiers copy, hash, read back or compare: whole, once told, counted once,
+//! whoever dies or fails.
 
 mod common;
 use common::images::{BTRFS, XFS, mounted_or_skip};
-use common::live::Live;
+use common::live::{Live, send};
 use common::things::in_own_mounts;
 use common::*;
-use nix::sys::signal::Signal::SIGTERM;
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
 
 /// More than sixteen pieces of 4 MiB, the last of them a part.
@@ -464,4 +464,87 @@ fn a_hash_that_takes_bytes_in_their_order_is_one_copiers() {
 
     assert!(who_called(&env, READS).is_empty());
     env.assert_same("src", "dst");
+}
+
+/// What is compared with what, one a large file and the other a folder with it.
+const COMPARED: [[&str; 2]; 2] = [["src", "dst"], ["src/big", "dst/big"]];
+
+/// The words of a comparison with a manifest, and without.
+fn comparison<'a>(what: [&'a str; 2], manifest: &'a str) -> Vec<&'a str> {
+    if manifest.is_empty() {
+        [&["-j4", "--check", "-T"][..], &what].concat()
+    } else {
+        vec!["-j4", "--check-manifest", manifest, "dst"]
+    }
+}
+
+/// A large file, its copy, and manifests of it.
+fn copied() -> Sandbox {
+    let env = Sandbox::new();
+    env.tree("src", [LARGE]);
+    env.pcopy(["-q", "--hash=sha256", "--manifest=sha256", "src", "dst"]).exits(0);
+    env.pcopy(["-q", "--manifest=blake3", "-T", "src", "dst"]).exits(0);
+    env
+}
+
+#[test]
+fn a_large_file_is_compared_by_several_copiers() {
+    if !has_strace("a_large_file_is_compared_by_several_copiers") {
+        return;
+    }
+    let env = copied();
+    let slow = ["-e", "trace=pread64", "-e", "inject=pread64:delay_enter=3000"];
+    for manifest in ["", "blake3"] {
+        for what in COMPARED {
+            env.run(env.traced(&slow, comparison(what, manifest))).exits(0);
+            assert!(who_called(&env, READS).len() >= 2, "nobody helped with {what:?} {manifest}");
+        }
+    }
+}
+
+#[test]
+fn a_difference_in_any_piece_of_a_large_file_is_found() {
+    let env = copied();
+    let source = fs::File::open(env.path("src/big")).unwrap();
+    let copy = fs::OpenOptions::new().write(true).open(env.path("dst/big")).unwrap();
+    for at in [0, 4 << 20, 33_000_000, 71_681_023] {
+        let mut byte = [0];
+        source.read_exact_at(&mut byte, at).unwrap();
+        copy.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        for manifest in ["", "blake3", "sha256"] {
+            for what in COMPARED {
+                let run = env.pcopy(comparison(what, manifest));
+                let told = run.exits(6).stdout.starts_with("different: 'dst/big': contents");
+                assert!(told, "{}", run.story());
+            }
+        }
+        copy.write_all_at(&byte, at).unwrap();
+    }
+}
+
+#[test]
+fn whoever_fails_or_dies_while_a_large_file_is_compared_it_is_found_to_be_the_same() {
+    if !has_strace("whoever_fails_or_dies_while_a_large_file_is_compared") {
+        return;
+    }
+    let env = copied();
+    for manifest in ["", "blake3"] {
+        let line = comparison(COMPARED[0], manifest);
+        for fault in ["retval=0:when=5", "error=EIO:when=40"] {
+            let options = ["-e", "trace=pread64", "-e", &format!("inject=pread64:{fault}")];
+            env.run(env.traced(&options, &line)).exits(0);
+        }
+        for victim in 0..2 {
+            let slow = ["-e", "trace=pread64", "-e", "inject=pread64:delay_enter=5000"];
+            fs::remove_file(env.path("trace")).unwrap();
+            let mut run = env.launch(env.traced(&slow, &line));
+            wait_until("somebody helps", || {
+                env.path("trace").exists() && who_called(&env, READS).len() >= 2
+            });
+            send(run.wait_for_children(2)[victim], SIGKILL);
+            run.end().exits(0);
+            let log = fs::read_to_string(env.path("trace")).unwrap();
+            assert!(log.contains("killed by SIGKILL"), "nobody died");
+        }
+    }
 }

@@ -87,28 +87,30 @@ impl Walker<'_> {
         file: BorrowedFd<'_>,
         stat: &Stat,
         names: (&CStr, &CStr),
-        mut tally: Tally<'_>,
+        tally: Tally<'_>,
     ) -> Result<Digest, Unfinished> {
         let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
         let algorithm = algorithm.map_err(Step::ReadBack.fault())?;
         let (entry, staged) = (self.entry, self.staged);
         let place = Place { entry, source: &self.source, target: &self.target, staged };
-        let buffer = &mut self.files.buffer;
         let team = Team::to_hash(self.job, self.number, place, names, stat);
-        match team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far))) {
-            Some(digest) => Ok(digest),
-            None => hash_rest(file, algorithm, buffer, &mut tally),
-        }
+        hash_all((file, stat), algorithm, team, &mut self.files.buffer, tally)
     }
 }
 
-/// The digest of an open file of a target from where it is, read through `buffer`.
-pub(super) fn hash_rest(
-    file: BorrowedFd<'_>,
+/// The digest of a file of a target that was opened a moment ago, when it was `stat`, read through `buffer`.
+pub(super) fn hash_all(
+    (file, stat): (BorrowedFd<'_>, &Stat),
     algorithm: Algorithm,
+    team: Option<Team<'_>>,
     buffer: &mut [u8],
-    tally: &mut Tally<'_>,
+    mut tally: Tally<'_>,
 ) -> Result<Digest, Unfinished> {
+    let together =
+        team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far)));
+    if let Some(digest) = together {
+        return Ok(digest);
+    }
     let (mut hash, mut far) = (Hasher::new(algorithm), 0);
     loop {
         if tally.desk.is_abandoned() {

@@ -2,82 +2,38 @@
 //!
 //! Its owner takes pieces of it, one after the other, and invites others for as long as somebody is
 //! hungry; they do the same. So a file that is met last is not left to one, and one that is met
-//! while all have enough to do is copied by its owner alone.
-//!
-//! The reads overlap, though writes to one file follow one another in the kernel. Measured, one file
-//! of 1.2 GB, with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs
-//! (no clone) 0.31 s and 0.17 s. The kernel's own copying holds the lock of the target for its whole
-//! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
-//!
-//! Nor is a large file that is only hashed, because it was cloned or is read back, left to one.
+//! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
 
-use super::attrs::OWNER_WRITE;
-use super::data::{Transfer, Unfinished};
-use super::sink::Sink;
-use super::walk::Walker;
-use super::{Job, Worker};
-use crate::hash::{Algorithm, Digest, PieceHasher};
+use super::Job;
+use crate::hash::{Digest, PieceHasher};
 use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
 use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Invitation, Place, Share, Task};
-use crate::options::{Way, When};
-use crate::plan::Plan;
-use crate::sys::file::{self, Identity, Stat};
+use crate::sys::file::{self, Identity};
+use crate::sys::turns::Turn;
 use crate::sys::{Errno, bytes};
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// From which size on a file may be the work of several, in bytes.
-const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
+pub(super) const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
 
 /// What an owner needs to be helped.
 pub(super) struct Team<'a> {
     job: Job<'a>,
-    large: Large<'a>,
+    pub(super) large: Large<'a>,
     invitation: Invitation<'a>,
     message: Vec<u8>,
     invited: u64,
 }
 
 impl<'a> Team<'a> {
-    /// For a file of copier `owner` that may be copied in pieces.
-    pub(super) fn to_copy(
-        job: Job<'a>,
-        owner: u16,
-        place: Place<'a>,
-        source: &Stat,
-        sink: &Sink<'a>,
-    ) -> Option<Self> {
-        let (name, made) = sink.names().filter(|_| source.size() >= LARGE_BYTES)?;
-        let wishes = &job.plan.wishes;
-        // It is born with these bits, and others have to open it.
-        let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
-        let in_pieces = can_be_opened
-            && wishes.sparse == When::Auto
-            && wishes.way == Way::Copy
-            && wishes.hash.is_none_or(Algorithm::joins)
-            && !wishes.debug;
-        let target = file::stat_fd(sink.file()).ok().filter(|_| in_pieces)?;
-        let share = Share::Copy(source.identity(), target.identity());
-        Self::new(job, owner, place, (name, made), share)
-    }
-
-    /// For a file that copier `owner` hashes in the target, where it is as `target`.
-    pub(super) fn to_hash(
-        job: Job<'a>,
-        owner: u16,
-        place: Place<'a>,
-        names: (&'a CStr, &'a CStr),
-        target: &Stat,
-    ) -> Option<Self> {
-        let in_pieces = target.size() >= LARGE_BYTES;
-        Self::new(job, owner, place, names, Share::HashTarget(target.identity()))
-            .filter(|team| in_pieces && team.large.is_hashed())
-    }
-
-    fn new(
+    /// For a file of copier `owner` that is large, and where others find it.
+    ///
+    /// The names are those in the source and, at present, in the target.
+    pub(super) fn new(
         job: Job<'a>,
         owner: u16,
         place: Place<'a>,
@@ -90,19 +46,36 @@ impl<'a> Team<'a> {
         Some(Self { job, large, invitation, message: Vec::new(), invited: 0 })
     }
 
-    fn begin(&mut self, size: u64) {
+    /// Begins a file of that many bytes.
+    pub(super) fn begin(&mut self, size: u64) {
         self.invitation.generation = self.large.begin(size);
     }
 
-    /// Invites a copier if one is hungry, and there are pieces enough for all.
-    fn invite(&mut self) {
+    /// Ends it; says how many bytes are sure to be done, and the digest of all if all have one.
+    pub(super) fn end(&self, size: u64) -> (u64, Option<Digest>) {
+        let sure = self.large.end();
+        (sure, self.large.digest(self.invitation.generation, size).filter(|_| sure == size))
+    }
+
+    /// The next piece, and first an invitation if a copier is hungry and there are pieces enough for all.
+    pub(super) fn next_piece(&mut self) -> Option<Range<u64>> {
         while self.job.is_hungry() && self.large.pieces_left() > 2 * (self.invited + 1) {
             let desk = self.job.counters.desk(self.invitation.owner);
             if !self.job.give(desk, &Task::Range(self.invitation), &mut self.message) {
-                return;
+                break;
             }
             self.invited += 1;
         }
+        self.large.next_piece()
+    }
+
+    /// What the owner itself does with each piece.
+    pub(super) fn work<'w>(&self, from: BorrowedFd<'w>, act: Act<'w>) -> Work<'w>
+    where
+        'a: 'w,
+    {
+        let desk = self.job.counters.desk(self.invitation.owner);
+        Work { large: self.large, generation: self.invitation.generation, desk, from, act }
     }
 
     /// Hashes the source that was cloned, where the file was to be copied.
@@ -125,99 +98,69 @@ impl<'a> Team<'a> {
         file: BorrowedFd<'_>,
         size: u64,
         buffer: &mut [u8],
-        mut seen: impl FnMut(u64),
+        seen: impl FnMut(u64),
     ) -> Option<Digest> {
+        self.read((file, Act::Hash), size, (buffer, &mut []), seen).1
+    }
+
+    /// Compares two files of that many bytes in the same way; false if they differ, or must be compared by
+    /// this copier alone.
+    pub(super) fn compare(
+        mut self,
+        (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
+        size: u64,
+        buffers: Buffers<'_>,
+    ) -> bool {
+        self.read((source, Act::Compare(target)), size, buffers, |_| ()).0 == size
+    }
+
+    fn read(
+        &mut self,
+        (file, act): (BorrowedFd<'_>, Act<'_>),
+        size: u64,
+        (ours, theirs): Buffers<'_>,
+        mut seen: impl FnMut(u64),
+    ) -> (u64, Option<Digest>) {
         self.begin(size);
-        let work = self.work(file, None);
-        loop {
-            self.invite();
-            let Some(piece) = self.large.next_piece() else { break };
+        let work = self.work(file, act);
+        while let Some(piece) = self.next_piece() {
             let bytes = piece.end - piece.start;
-            match work.copy_piece(piece, buffer) {
+            match work.piece(piece, (ours, theirs)) {
                 Ok(true) => self.large.add_sure(bytes),
                 Ok(false) | Err(_) => self.large.give_up(),
             }
             seen(self.large.arrived());
         }
-        let sure = self.large.end();
+        let end = self.end(size);
         seen(self.large.arrived());
-        self.large.digest(self.invitation.generation, size).filter(|_| sure == size)
-    }
-
-    fn work<'w>(&self, from: BorrowedFd<'w>, to: Option<BorrowedFd<'w>>) -> Work<'w>
-    where
-        'a: 'w,
-    {
-        let desk = self.job.counters.desk(self.invitation.owner);
-        Work { large: self.large, generation: self.invitation.generation, from, to, desk }
+        end
     }
 }
 
-/// Whether the target has no room, which one copier alone would not change.
-fn is_full(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
-}
+/// One buffer for what is read, and one as large for what it is compared with.
+pub(super) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
 
-impl Transfer<'_> {
-    /// Copies all of a large file, with the help of whoever has nothing to do; false if it must be
-    /// copied by this copier alone, from the beginning.
-    pub(super) fn together(&mut self, size: u64) -> Result<bool, Unfinished> {
-        let Some(mut team) = self.team.take() else { return Ok(false) };
-        team.begin(size);
-        let copied = self.pieces(&mut team);
-        if copied.is_err() {
-            team.large.give_up();
-        }
-        let sure = team.large.end();
-        match copied {
-            // Some network disks take bytes in their order only.
-            Err(Unfinished::Fault(fault)) if team.large.is_helped() && !is_full(fault.errno) => {}
-            other => other?,
-        }
-        self.joined = team.large.digest(team.invitation.generation, size);
-        if sure == size && (self.joined.is_some() || self.hash.is_none()) {
-            self.count_up_to(size)?;
-            return Ok(true);
-        }
-        // The source has become shorter, or a helper has met with a failure or its death. What is
-        // the matter shows where one copier goes through it all.
-        self.start_over()?;
-        Ok(false)
-    }
-
-    fn pieces(&mut self, team: &mut Team<'_>) -> Result<(), Unfinished> {
-        let work = team.work(self.source, Some(self.target));
-        loop {
-            team.invite();
-            let Some(piece) = team.large.next_piece() else { return Ok(()) };
-            let bytes = piece.end - piece.start;
-            let offloads = !team.large.is_helped() && self.ways.may_offload(bytes);
-            let whole =
-                offloads && work.offload(piece.clone()) || work.copy_piece(piece, self.buffer)?;
-            if whole {
-                team.large.add_sure(bytes);
-            } else {
-                team.large.give_up();
-            }
-            self.count_up_to(team.large.arrived())?;
-        }
-    }
+/// What is done with what is read of a piece. It is hashed wherever [pieces are](Large::is_hashed).
+#[derive(Clone, Copy)]
+pub(super) enum Act<'a> {
+    Copy(BorrowedFd<'a>),
+    Compare(BorrowedFd<'a>),
+    Hash,
 }
 
 /// What one copier, owner or helper, has at hand for the pieces of a file.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     large: Large<'a>,
     generation: u64,
-    from: BorrowedFd<'a>,
-    /// Nothing where the file is only hashed.
-    to: Option<BorrowedFd<'a>>,
     desk: Desk<'a>,
+    from: BorrowedFd<'a>,
+    act: Act<'a>,
 }
 
 impl Work<'_> {
     /// Has the kernel copy a piece; false, and nothing counted, if it did not copy all of it.
-    fn offload(&self, piece: Range<u64>) -> bool {
-        let Some(to) = self.to else { return false };
+    pub(super) fn offload(&self, piece: Range<u64>) -> bool {
+        let Act::Copy(to) = self.act else { return false };
         let mut at = piece.start;
         while at < piece.end {
             let left = usize::try_from(piece.end - at).unwrap_or(usize::MAX);
@@ -230,9 +173,13 @@ impl Work<'_> {
         true
     }
 
-    /// Copies a piece through the buffer, or hashes it, or both; false if the file ends before it, or all
-    /// is to be dropped.
-    fn copy_piece(&self, piece: Range<u64>, buffer: &mut [u8]) -> Result<bool, Fault> {
+    /// Does a piece through the buffer; false if the file ends before it, it differs, or all is to be
+    /// dropped.
+    pub(super) fn piece(
+        &self,
+        piece: Range<u64>,
+        (buffer, other): Buffers<'_>,
+    ) -> Result<bool, Fault> {
         let mut hash = self.large.is_hashed().then(|| PieceHasher::new(piece.start));
         let mut at = piece.start;
         while at < piece.end {
@@ -250,8 +197,16 @@ impl Work<'_> {
             if let Some(hash) = &mut hash {
                 hash.update(bytes);
             }
-            if let Some(to) = self.to {
-                bytes::write_all_at(to, bytes, at).map_err(Step::Write.fault())?;
+            match self.act {
+                Act::Hash => {}
+                Act::Copy(to) => {
+                    bytes::write_all_at(to, bytes, at).map_err(Step::Write.fault())?;
+                }
+                Act::Compare(with) => {
+                    if !has_at(with, bytes, at, other).map_err(Step::ReadBack.fault())? {
+                        return Ok(false);
+                    }
+                }
             }
             at += read as u64;
             self.large.add_arrived(read as u64);
@@ -263,70 +218,74 @@ impl Work<'_> {
     }
 }
 
-impl Walker<'_> {
-    /// Helps with a large file of another copier. Whatever goes wrong is left to that one to find and
-    /// tell.
-    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
-        let Some(large) = self.job.larges.get(invitation.owner) else { return };
-        let generation = invitation.generation;
-        let Some(turn) = large.join(generation) else { return };
-        self.go_to(invitation.place);
-        self.desk.enter(self.entry, &self.source);
-        self.desk.at(invitation.name);
-        if let Ok((from, to)) = open_ends(self.job.plan, invitation) {
-            large.note_helper();
-            let (from, other) = (from.as_fd(), to.as_ref().map(AsFd::as_fd));
-            let work = Work { large, generation, from, to: other, desk: self.desk };
-            let copied = self.pieces(&work);
-            match to.map_or(Ok(()), file::close) {
-                Ok(()) => large.add_sure(copied),
-                Err(_) => large.give_up(),
-            }
+/// Whether a file has these bytes there, read through a buffer that is as large.
+fn has_at(
+    file: BorrowedFd<'_>,
+    mut bytes: &[u8],
+    mut at: u64,
+    buffer: &mut [u8],
+) -> Result<bool, Errno> {
+    while !bytes.is_empty() {
+        let read = bytes::read_at(file, &mut buffer[..bytes.len()], at)?;
+        if read == 0 || buffer[..read] != bytes[..read] {
+            return Ok(false);
         }
-        drop(turn);
+        bytes = &bytes[read..];
+        at += read as u64;
     }
-
-    /// Copies pieces until there are none left, or one has failed; says how many bytes that were.
-    fn pieces(&mut self, work: &Work<'_>) -> u64 {
-        let mut copied = 0;
-        while !self.is_stopped() {
-            let Some(piece) = work.large.next_piece() else { break };
-            let bytes = piece.end - piece.start;
-            if !work.copy_piece(piece, &mut self.files.buffer).unwrap_or(false) {
-                work.large.give_up();
-                break;
-            }
-            copied += bytes;
-        }
-        copied
-    }
+    Ok(true)
 }
 
-/// Opens what the owner has open. A file of those names that is another one is not touched.
-fn open_ends(
-    plan: &Plan,
-    invitation: &Invitation<'_>,
-) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
-    let place = invitation.place;
-    let entry = plan.entries.get(place.entry as usize).ok_or(Errno::EINVAL)?;
-    let follow = plan.follows(place.source.is_empty().then_some(entry));
-    let source =
-        || file::open_source(plan.open_source(entry, place.source)?, invitation.name, follow);
-    let target = || plan.reach_target(entry, place.target);
-    match invitation.share {
-        Share::Copy(from, to) => {
-            let source = ours(source()?, from)?;
-            let target = file::open_shared_target(target()?, invitation.made)?;
-            Ok((source, Some(ours(target, to)?)))
+/// A copier's turn at a large file of another. Whatever goes wrong is left to that one to find and tell.
+pub(super) struct Helper<'a> {
+    job: Job<'a>,
+    large: Large<'a>,
+    invitation: Invitation<'a>,
+    _turn: Turn<'a>,
+}
+
+impl<'a> Helper<'a> {
+    /// Becomes a helper; `None` if it is too late.
+    pub(super) fn join(job: Job<'a>, invitation: &Invitation<'a>) -> Option<Self> {
+        let large = job.larges.get(invitation.owner)?;
+        let turn = large.join(invitation.generation)?;
+        Some(Self { job, large, invitation: *invitation, _turn: turn })
+    }
+
+    /// Does pieces of what the owner has open, and was opened here, too, until there are none left or one
+    /// has failed.
+    pub(super) fn help(
+        self,
+        desk: Desk<'a>,
+        (from, other): (OwnedFd, Option<OwnedFd>),
+        (ours, theirs): Buffers<'_>,
+    ) {
+        let act = match (self.invitation.share, &other) {
+            (Share::Copy(..), Some(to)) => Act::Copy(to.as_fd()),
+            (Share::Compare(..), Some(with)) => Act::Compare(with.as_fd()),
+            _ => Act::Hash,
+        };
+        self.large.note_helper();
+        let (large, generation) = (self.large, self.invitation.generation);
+        let work = Work { large, generation, desk, from: from.as_fd(), act };
+        let mut done = 0;
+        while !self.job.ring.is_stopped() && !desk.is_asked_to_stop() {
+            let Some(piece) = large.next_piece() else { break };
+            let bytes = piece.end - piece.start;
+            if !work.piece(piece, (ours, theirs)).unwrap_or(false) {
+                large.give_up();
+                break;
+            }
+            done += bytes;
         }
-        Share::HashSource(from) => Ok((ours(source()?, from)?, None)),
-        Share::HashTarget(from) => {
-            Ok((ours(file::open_untouched(target()?, invitation.made)?, from)?, None))
+        match other.map_or(Ok(()), file::close) {
+            Ok(()) => large.add_sure(done),
+            Err(_) => large.give_up(),
         }
     }
 }
 
 /// An open file, if it is the one that is meant.
-fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
+pub(super) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     if file::stat_fd(&file)?.identity() == identity { Ok(file) } else { Err(Errno::ESTALE) }
 }

@@ -27,6 +27,7 @@ mod rest;
 mod share;
 mod sink;
 mod standing;
+mod together;
 mod verify;
 mod walk;
 

@@ -92,6 +92,8 @@ pub struct Invitation<'a> {
 pub enum Share {
     /// It is copied, from the first to the second, and hashed on the way if that is wanted.
     Copy(Identity, Identity),
+    /// It is compared, in the first and the second.
+    Compare(Identity, Identity),
     /// It is hashed in the source, which was cloned.
     HashSource(Identity),
     /// It is hashed in the target.
@@ -109,6 +111,7 @@ const VERIFY: u8 = 7;
 const COPY: u8 = 1;
 const HASH_SOURCE: u8 = 2;
 const HASH_TARGET: u8 = 3;
+const COMPARE: u8 = 4;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -202,6 +205,7 @@ fn get_invitation<'a>(from: &mut &'a [u8]) -> Option<Invitation<'a>> {
 fn put_share(into: &mut Vec<u8>, share: Share) {
     let (tag, identities) = match share {
         Share::Copy(source, target) => (COPY, &[source, target][..]),
+        Share::Compare(source, target) => (COMPARE, &[source, target][..]),
         Share::HashSource(source) => (HASH_SOURCE, &[source][..]),
         Share::HashTarget(target) => (HASH_TARGET, &[target][..]),
     };
@@ -217,6 +221,7 @@ fn get_share(from: &mut &[u8]) -> Option<Share> {
     let mut identity = || Some((get_u64(from)?, get_u64(from)?));
     match tag {
         COPY => Some(Share::Copy(identity()?, identity()?)),
+        COMPARE => Some(Share::Compare(identity()?, identity()?)),
         HASH_SOURCE => Some(Share::HashSource(identity()?)),
         HASH_TARGET => Some(Share::HashTarget(identity()?)),
         _ => None,
@@ -288,9 +293,13 @@ mod tests {
         there_and_back(Task::Directory { place: PLACE, existed: true });
         there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
-        for share in
-            [INVITATION.share, Share::HashSource((1, u64::MAX)), Share::HashTarget((u64::MAX, 2))]
-        {
+        let (one, two) = ((1, u64::MAX), (2, 3));
+        for share in [
+            Share::Copy(one, two),
+            Share::Compare(two, one),
+            Share::HashSource(one),
+            Share::HashTarget(two),
+        ] {
             there_and_back(Task::Range(Invitation { share, ..INVITATION }));
         }
     }

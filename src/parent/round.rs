@@ -15,7 +15,7 @@ use crate::ipc::ring::SharedRing;
 use crate::ipc::seal;
 use crate::ipc::task::Task;
 use crate::options::{Links, Way};
-use crate::plan::Plan;
+use crate::plan::{Check, Plan};
 use crate::sys::Errno;
 use crate::sys::turns::Turns;
 use std::collections::HashSet;
@@ -115,7 +115,8 @@ impl Round {
         let crew = Crew::new(plan.jobs_at_first, plan.jobs);
         counters.set_active(crew.active());
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
-        let hashes_pieces = plan.wishes.hash.is_some_and(Algorithm::joins);
+        let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
+        let hashes_pieces = plan.wishes.hash.map_or(may_guess, Algorithm::joins);
         let larges = Larges::create(plan.jobs, hashes_pieces)
             .map_err(out_of_memory("make the table of large files"))?;
         let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;

@@ -1,10 +1,7 @@
 //! In what two entries of one type differ, as far as a copy keeps it.
 
 use super::super::data::{self, Unfinished};
-use super::super::hashing::hash_rest;
-use super::super::meter::Tally;
 use super::Checker;
-use crate::hash::{Algorithm, Digest};
 use crate::ipc::counters::Count;
 use crate::ipc::difference::{Aspect, Aspects};
 use crate::ipc::report::{Fault, Step};
@@ -54,24 +51,15 @@ impl Checker<'_> {
         let source = file::open_untouched(from.0, from.1).map_err(Step::OpenSource.fault())?;
         let target = file::open_untouched(to.0, to.1).map_err(Step::ReadBack.fault())?;
         // Something else may have taken its place since it was looked at: a device must not be read.
-        let is_file = |file| file::stat_fd(file).is_ok_and(|stat| stat.kind() == Kind::File);
-        if !is_file(source.as_fd()) {
-            return Err(Step::Changed.fault()(Errno::ESTALE).into());
-        }
-        if !is_file(target.as_fd()) {
-            return Err(Step::ReadBack.fault()(Errno::ESTALE).into());
+        let file = |file| file::stat_fd(file).ok().filter(|stat| stat.kind() == Kind::File);
+        let stale = |step: Step| step.fault()(Errno::ESTALE);
+        let was = file(source.as_fd()).ok_or_else(|| stale(Step::Changed))?;
+        let is = file(target.as_fd()).ok_or_else(|| stale(Step::ReadBack))?;
+        let ends = (source.as_fd(), target.as_fd());
+        if self.are_same_for_all((from.1, to.1), ends, (&was, &is)) {
+            return Ok(true);
         }
         let buffers = (&mut self.theirs[..], &mut self.ours[..]);
         data::same(source.as_fd(), target.as_fd(), buffers, self.desk)
-    }
-
-    /// The digest of an open file.
-    pub(super) fn digest(
-        &mut self,
-        file: BorrowedFd<'_>,
-        algorithm: Algorithm,
-    ) -> Result<Digest, Unfinished> {
-        let mut tally = Tally::new(self.desk, Some(Count::Bytes));
-        hash_rest(file, algorithm, &mut self.ours, &mut tally)
     }
 }

@@ -53,10 +53,13 @@ impl Checker<'_> {
         let Some(opened) = opened else { return Ok((Aspect::Type.into(), stat.mode())) };
         let known = file.algorithm.or(self.job.plan.wishes.hash);
         let first = known.unwrap_or(self.guess);
-        let mut same = self.digest(opened.as_fd(), first)? == file.digest;
+        let (dir, leaf) = split_last(&file.name);
+        let place = (dir, &*c_name(leaf));
+        let mut same = self.digest(place, (opened.as_fd(), &stat), first)? == file.digest;
         if !same && known.is_none() {
             bytes::go_to(&opened, 0).map_err(Step::ReadBack.fault())?;
-            same = self.digest(opened.as_fd(), first.other())? == file.digest;
+            let other = self.digest(place, (opened.as_fd(), &stat), first.other())?;
+            same = other == file.digest;
             if same {
                 self.guess = first.other(); // as the others will be
             }

@@ -4,6 +4,7 @@
 //! those that copy. Files are opened without leaving a time of access, where we may.
 
 mod alike;
+mod large;
 mod listed;
 mod tree;
 
@@ -246,10 +247,12 @@ impl Worker for Checker<'_> {
                 self.compare_names(names)?;
                 self.descend()
             }
-            // These are for those who copy.
-            Task::Agreed { .. } | Task::Range(_) | Task::Links { .. } | Task::Verify { .. } => {
+            Task::Range(invitation) => {
+                self.help(&invitation);
                 Ok(())
             }
+            // These are for those who copy.
+            Task::Agreed { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
         }
     }
 

@@ -1,0 +1,90 @@
+//! Large files that several copiers compare, or hash for a manifest.
+
+use super::super::data::Unfinished;
+use super::super::hashing::hash_all;
+use super::super::large::{Buffers, Helper, LARGE_BYTES, Team, ours};
+use super::super::meter::Tally;
+use super::Checker;
+use crate::hash::{Algorithm, Digest};
+use crate::ipc::counters::Count;
+use crate::ipc::task::{Invitation, Place, Share};
+use crate::plan::{Check, Plan};
+use crate::sys::Errno;
+use crate::sys::file::{self, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+impl Checker<'_> {
+    /// Whether two large files of one size are the same, if there are others who help to find out; false
+    /// if that is still to be seen.
+    pub(super) fn are_same_for_all(
+        &mut self,
+        names: (&CStr, &CStr),
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        (source, target): (&Stat, &Stat),
+    ) -> bool {
+        let size = source.size();
+        if size < LARGE_BYTES || target.size() != size {
+            return false;
+        }
+        let share = Share::Compare(source.identity(), target.identity());
+        let place = Place { entry: self.entry, source: &self.path, target: b"", staged: false };
+        let team = Team::new(self.job, self.number, place, names, share);
+        team.is_some_and(|team| team.compare((from, to), size, (&mut self.theirs, &mut self.ours)))
+    }
+
+    /// The digest of a file of a manifest that was opened a moment ago, when it was `stat`; `dir` and
+    /// `name` say where.
+    pub(super) fn digest(
+        &mut self,
+        (dir, name): (&[u8], &CStr),
+        (file, stat): (BorrowedFd<'_>, &Stat),
+        algorithm: Algorithm,
+    ) -> Result<Digest, Unfinished> {
+        let tally = Tally::new(self.desk, Some(Count::Bytes));
+        let place = Place { entry: 0, source: dir, target: b"", staged: false };
+        let team = if algorithm.joins() {
+            Team::to_hash(self.job, self.number, place, (name, name), stat)
+        } else {
+            None
+        };
+        hash_all((file, stat), algorithm, team, &mut self.ours, tally)
+    }
+
+    /// Helps with a large file of another copier.
+    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
+        let Some(helper) = Helper::join(self.job, invitation) else { return };
+        let place = invitation.place;
+        self.desk.enter(place.entry, place.source);
+        self.desk.at(invitation.name);
+        if let Ok(ends) = open_ends(self.job.plan, invitation) {
+            let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
+            helper.help(self.desk, ends, buffers);
+        }
+    }
+}
+
+/// Opens what the owner has open. A file of those names that is another one is not read.
+fn open_ends(
+    plan: &Plan,
+    invitation: &Invitation<'_>,
+) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
+    let Place { entry, source: path, .. } = invitation.place;
+    let open = |root, path: &[u8], name, identity| {
+        ours(file::open_untouched(file::reach_dir_beneath(root, path)?, name)?, identity)
+    };
+    match (invitation.share, &plan.check) {
+        (Share::HashTarget(identity), Some(Check::Manifest(listed))) => {
+            Ok((open(listed.dir.as_fd(), path, invitation.name, identity)?, None))
+        }
+        (Share::Compare(source, target), _) => {
+            let entry = plan.entries.get(entry as usize).ok_or(Errno::EINVAL)?;
+            // The entry itself lies in none of its own folders.
+            let there = if path.is_empty() { Vec::new() } else { entry.target_of(path) };
+            let from = open(plan.source_dir(entry), path, invitation.name, source)?;
+            let to = open(plan.target_dir(entry), &there, invitation.made, target)?;
+            Ok((from, Some(to)))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}

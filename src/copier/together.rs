@@ -1,0 +1,146 @@
+//! Copying a large file together, and hashing what was copied.
+//!
+//! The reads overlap, though writes to one file follow one another in the kernel. Measured, one file
+//! of 1.2 GB, with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs
+//! (no clone) 0.31 s and 0.17 s. The kernel's own copying holds the lock of the target for its whole
+//! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
+
+use super::Job;
+use super::attrs::OWNER_WRITE;
+use super::data::{Transfer, Unfinished};
+use super::large::{Act, Helper, LARGE_BYTES, Team, ours};
+use super::sink::Sink;
+use super::walk::Walker;
+use crate::hash::Algorithm;
+use crate::ipc::task::{Invitation, Place, Share};
+use crate::options::{Way, When};
+use crate::plan::Plan;
+use crate::sys::Errno;
+use crate::sys::file::{self, Stat};
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+
+impl<'a> Team<'a> {
+    /// For a file of copier `owner` that may be copied in pieces.
+    pub(super) fn to_copy(
+        job: Job<'a>,
+        owner: u16,
+        place: Place<'a>,
+        source: &Stat,
+        sink: &Sink<'a>,
+    ) -> Option<Self> {
+        let names = sink.names().filter(|_| source.size() >= LARGE_BYTES)?;
+        let wishes = &job.plan.wishes;
+        // It is born with these bits, and others have to open it.
+        let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
+        let in_pieces = can_be_opened
+            && wishes.sparse == When::Auto
+            && wishes.way == Way::Copy
+            && wishes.hash.is_none_or(Algorithm::joins)
+            && !wishes.debug;
+        let target = file::stat_fd(sink.file()).ok().filter(|_| in_pieces)?;
+        let share = Share::Copy(source.identity(), target.identity());
+        Self::new(job, owner, place, names, share)
+    }
+
+    /// For a file that copier `owner` hashes in the target, where it is as `target`.
+    pub(super) fn to_hash(
+        job: Job<'a>,
+        owner: u16,
+        place: Place<'a>,
+        names: (&'a CStr, &'a CStr),
+        target: &Stat,
+    ) -> Option<Self> {
+        let share = Share::HashTarget(target.identity());
+        let team = Self::new(job, owner, place, names, share);
+        team.filter(|team| target.size() >= LARGE_BYTES && team.large.is_hashed())
+    }
+}
+
+/// Whether the target has no room, which one copier alone would not change.
+fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
+}
+
+impl Transfer<'_> {
+    /// Copies all of a large file, with the help of whoever has nothing to do; false if it must be
+    /// copied by this copier alone, from the beginning.
+    pub(super) fn together(&mut self, size: u64) -> Result<bool, Unfinished> {
+        let Some(mut team) = self.team.take() else { return Ok(false) };
+        team.begin(size);
+        let copied = self.pieces(&mut team);
+        if copied.is_err() {
+            team.large.give_up();
+        }
+        let (sure, digest) = team.end(size);
+        match copied {
+            // Some network disks take bytes in their order only.
+            Err(Unfinished::Fault(fault)) if team.large.is_helped() && !is_full(fault.errno) => {}
+            other => other?,
+        }
+        self.joined = digest;
+        if sure == size && (digest.is_some() || self.hash.is_none()) {
+            self.count_up_to(size)?;
+            return Ok(true);
+        }
+        // The source has become shorter, or a helper has met with a failure or its death. What is
+        // the matter shows where one copier goes through it all.
+        self.start_over()?;
+        Ok(false)
+    }
+
+    fn pieces(&mut self, team: &mut Team<'_>) -> Result<(), Unfinished> {
+        let work = team.work(self.source, Act::Copy(self.target));
+        while let Some(piece) = team.next_piece() {
+            let bytes = piece.end - piece.start;
+            let offloads = !team.large.is_helped() && self.ways.may_offload(bytes);
+            let whole = offloads && work.offload(piece.clone())
+                || work.piece(piece, (self.buffer, &mut []))?;
+            if whole {
+                team.large.add_sure(bytes);
+            } else {
+                team.large.give_up();
+            }
+            self.count_up_to(team.large.arrived())?;
+        }
+        Ok(())
+    }
+}
+
+impl Walker<'_> {
+    /// Helps with a large file of another copier.
+    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
+        let Some(helper) = Helper::join(self.job, invitation) else { return };
+        self.go_to(invitation.place);
+        self.desk.enter(self.entry, &self.source);
+        self.desk.at(invitation.name);
+        if let Ok(ends) = open_ends(self.job.plan, invitation) {
+            helper.help(self.desk, ends, (&mut self.files.buffer, &mut []));
+        }
+    }
+}
+
+/// Opens what the owner has open. A file of those names that is another one is not touched.
+fn open_ends(
+    plan: &Plan,
+    invitation: &Invitation<'_>,
+) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
+    let place = invitation.place;
+    let entry = plan.entries.get(place.entry as usize).ok_or(Errno::EINVAL)?;
+    let follow = plan.follows(place.source.is_empty().then_some(entry));
+    let source =
+        || file::open_source(plan.open_source(entry, place.source)?, invitation.name, follow);
+    let target = || plan.reach_target(entry, place.target);
+    match invitation.share {
+        Share::Copy(from, to) => {
+            let source = ours(source()?, from)?;
+            let target = file::open_shared_target(target()?, invitation.made)?;
+            Ok((source, Some(ours(target, to)?)))
+        }
+        Share::HashSource(from) => Ok((ours(source()?, from)?, None)),
+        Share::HashTarget(from) => {
+            Ok((ours(file::open_untouched(target()?, invitation.made)?, from)?, None))
+        }
+        Share::Compare(..) => Err(Errno::EINVAL), // that is for those who only compare
+    }
+}
