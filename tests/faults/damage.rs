@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// The disk: what the largest tree needs, and as much again.
 const DISK_BYTES: usize = 48 << 20;
+const SECTOR_BYTES: usize = 512;
 
 /// Files beside those that every world has, so that there is time for it.
 const MORE_FILES: usize = 300;
@@ -38,7 +39,8 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
 
     // Most of it lies at the beginning.
     let most = [DISK_BYTES, DISK_BYTES / 8][dice.below(2)];
-    let left = dice.below(most) as u64;
+    // A disk answers with whole sectors. Loop devices make of half a one what no reader could know.
+    let left = dice.below(most / SECTOR_BYTES) as u64 * SECTOR_BYTES as u64;
     let lose = || OpenOptions::new().write(true).open(&image).unwrap().set_len(left).unwrap();
     let before = dice.below(2) == 0;
     if before {
