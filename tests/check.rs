@@ -364,7 +364,7 @@ fn a_comparison_says_where_it_is_and_ends_when_it_is_told_to() {
     env.pcopy(["src", "dst", "--manifest=sums"]).exits(0);
     fs::write(env.path("dst/a"), "another").unwrap();
     let big = ["src/big", "dst/big"].map(|file| env.path(file).to_str().unwrap().to_owned());
-    let slow = ["-e", "trace=pread64", "-e", "inject=pread64:delay_exit=100000"]; // 80 of each file
+    let slow = ["-e", "trace=pread64", "-e", "inject=pread64:delay_exit=200000"]; // 80 of each file
     let slow = [&["-P", &big[0], "-P", &big[1]], &slow[..]].concat();
     for (line, at) in [
         (&["-j2", "--check", "-T", "src", "dst"][..], "src/big"),

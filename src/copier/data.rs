@@ -324,7 +324,9 @@ impl<'a> Transfer<'a> {
     fn hash_shared(&mut self, size: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         if let Some(team) = self.team.take() {
-            self.joined = team.hash_source(self.source, size, self.buffer);
+            let seen = |far| self.meter.up_to(far);
+            self.joined = team.hash_source(self.source, size, self.buffer, seen);
+            self.meter.start_over(); // `moved` counts what is left of it
             if self.joined.is_some() {
                 return Ok(());
             }
@@ -506,15 +508,10 @@ impl<'a> Transfer<'a> {
     }
 
     /// Notes that the next `bytes` bytes have arrived.
-    fn moved(&mut self, bytes: u64) -> Result<(), Unfinished> {
+    pub(super) fn moved(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.position += bytes;
         self.written = self.position;
         self.meter.add(bytes)
-    }
-
-    /// Notes that as many bytes as that have arrived in all.
-    pub(super) fn count_up_to(&mut self, bytes: u64) -> Result<(), Unfinished> {
-        self.moved(bytes.saturating_sub(self.position))
     }
 
     fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {

@@ -74,11 +74,12 @@ impl Walker<'_> {
         }
         let fault = Step::ReadBack.fault();
         let opened = file::open_untouched(&dirs.target, target_name).map_err(&fault)?;
-        if file::stat_fd(&opened).map_err(&fault)?.identity() != old.identity() {
+        let stat = file::stat_fd(&opened).map_err(&fault)?;
+        if stat.identity() != old.identity() {
             return Err(fault(Errno::ESTALE).into());
         }
         let tally = Tally::new(self.desk, None);
-        self.hash_open(opened.as_fd(), &old, (name, target_name), tally).map(Some)
+        self.hash_open(opened.as_fd(), &stat, (name, target_name), tally).map(Some)
     }
 
     /// The digest of a file in the target that was opened a moment ago, when it was `stat`.
@@ -106,8 +107,11 @@ pub(super) fn hash_all(
     buffer: &mut [u8],
     mut tally: Tally<'_>,
 ) -> Result<Digest, Unfinished> {
-    let together =
-        team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far)));
+    let seen = |far| {
+        tally.up_to(far);
+        Ok(())
+    };
+    let together = team.and_then(|team| team.hash(file, stat.size(), buffer, seen));
     if let Some(digest) = together {
         return Ok(digest);
     }

@@ -5,10 +5,11 @@
 //! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
 
 use super::Job;
+use super::data::Unfinished;
 use crate::hash::{Digest, PieceHasher};
 use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
-use crate::ipc::report::{Fault, Step};
+use crate::ipc::report::Step;
 use crate::ipc::task::{Invitation, Place, Share, Task};
 use crate::sys::file::{self, Identity};
 use crate::sys::turns::Turn;
@@ -48,7 +49,7 @@ impl<'a> Team<'a> {
 
     /// Begins a file of that many bytes.
     pub(super) fn begin(&mut self, size: u64) {
-        self.invitation.generation = self.large.begin(size);
+        self.invitation.generation = self.large.begin(size, self.invitation.share);
     }
 
     /// Ends it; says how many bytes are sure to be done, and the digest of all if all have one.
@@ -84,11 +85,12 @@ impl<'a> Team<'a> {
         source: BorrowedFd<'_>,
         size: u64,
         buffer: &mut [u8],
+        seen: impl FnMut(u64) -> Result<(), Unfinished>,
     ) -> Option<Digest> {
         if let Share::Copy(source, _) = self.invitation.share {
             self.invitation.share = Share::HashSource(source);
         }
-        self.hash(source, size, buffer, |_| ())
+        self.hash(source, size, buffer, seen)
     }
 
     /// Hashes a file of that many bytes with the help of whoever has nothing to do; `None` if it must be
@@ -98,43 +100,70 @@ impl<'a> Team<'a> {
         file: BorrowedFd<'_>,
         size: u64,
         buffer: &mut [u8],
-        seen: impl FnMut(u64),
+        mut seen: impl FnMut(u64) -> Result<(), Unfinished>,
     ) -> Option<Digest> {
-        self.read((file, Act::Hash), size, (buffer, &mut []), seen).1
+        self.begin(size);
+        let work = self.work(file, Act::Hash);
+        self.read(&work, (buffer, &mut []), &mut seen);
+        let (_, digest) = self.end(size);
+        digest.filter(|_| ends_at(file, size))
     }
 
-    /// Compares two files of that many bytes in the same way; false if they differ, or must be compared by
-    /// this copier alone.
+    /// Compares two files of that many bytes in the same way; `None` if it must be done by this copier alone.
     pub(super) fn compare(
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
         size: u64,
-        buffers: Buffers<'_>,
-    ) -> bool {
-        self.read((source, Act::Compare(target)), size, buffers, |_| ()).0 == size
+        (ours, theirs): Buffers<'_>,
+        mut seen: impl FnMut(u64) -> Result<(), Unfinished>,
+    ) -> Option<bool> {
+        self.begin(size);
+        let work = self.work(source, Act::Compare(target));
+        let differs = self.read(&work, (ours, theirs), &mut seen);
+        let (sure, _) = self.end(size);
+        if sure == size {
+            return (ends_at(source, size) && ends_at(target, size)).then_some(true);
+        }
+        // What a helper has seen is looked at first: all before it is the same.
+        let has_seen =
+            |piece| matches!(work.piece(piece, (ours, theirs), &mut seen), Ok(Piece::Differs));
+        (differs || self.large.different(size).is_some_and(has_seen)).then_some(false)
     }
 
-    fn read(
-        &mut self,
-        (file, act): (BorrowedFd<'_>, Act<'_>),
-        size: u64,
-        (ours, theirs): Buffers<'_>,
-        mut seen: impl FnMut(u64),
-    ) -> (u64, Option<Digest>) {
-        self.begin(size);
-        let work = self.work(file, act);
+    /// Does pieces until there are none left; says whether one of them differs.
+    fn read(&mut self, work: &Work<'_>, (ours, theirs): Buffers<'_>, seen: Seen<'_>) -> bool {
         while let Some(piece) = self.next_piece() {
             let bytes = piece.end - piece.start;
-            match work.piece(piece, (ours, theirs)) {
-                Ok(true) => self.large.add_sure(bytes),
-                Ok(false) | Err(_) => self.large.give_up(),
+            match work.piece(piece, (ours, theirs), seen) {
+                Ok(Piece::Done) => self.large.add_sure(bytes),
+                Ok(Piece::Differs) => {
+                    self.large.give_up();
+                    return true;
+                }
+                Ok(Piece::Short) | Err(_) => self.large.give_up(),
             }
-            seen(self.large.arrived());
         }
-        let end = self.end(size);
-        seen(self.large.arrived());
-        end
+        false
     }
+}
+
+/// Whether there is nothing behind that many bytes. Who goes through a file alone reads on, should it have
+/// grown.
+fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
+    bytes::read_at(file, &mut [0], size) == Ok(0)
+}
+
+/// Learns how many bytes of a file are done by all together; what it fails with ends that.
+pub(super) type Seen<'s> = &'s mut dyn FnMut(u64) -> Result<(), Unfinished>;
+
+/// What became of a piece.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    Done,
+    /// The file ends before it, or all is to be dropped.
+    Short,
+    /// It is not the same in both files.
+    Differs,
 }
 
 /// One buffer for what is read, and one as large for what it is compared with.
@@ -173,25 +202,25 @@ impl Work<'_> {
         true
     }
 
-    /// Does a piece through the buffer; false if the file ends before it, it differs, or all is to be
-    /// dropped.
+    /// Does a piece through the buffer.
     pub(super) fn piece(
         &self,
         piece: Range<u64>,
         (buffer, other): Buffers<'_>,
-    ) -> Result<bool, Fault> {
+        seen: Seen<'_>,
+    ) -> Result<Piece, Unfinished> {
         let mut hash = self.large.is_hashed().then(|| PieceHasher::new(piece.start));
         let mut at = piece.start;
         while at < piece.end {
             if self.desk.is_abandoned() {
-                return Ok(false);
+                return Ok(Piece::Short);
             }
             let length =
                 usize::try_from(piece.end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
             let read =
                 bytes::read_at(self.from, &mut buffer[..length], at).map_err(Step::Read.fault())?;
             if read == 0 {
-                return Ok(false);
+                return Ok(Piece::Short);
             }
             let bytes = &buffer[..read];
             if let Some(hash) = &mut hash {
@@ -204,17 +233,19 @@ impl Work<'_> {
                 }
                 Act::Compare(with) => {
                     if !has_at(with, bytes, at, other).map_err(Step::ReadBack.fault())? {
-                        return Ok(false);
+                        self.large.note_difference(&piece);
+                        return Ok(Piece::Differs);
                     }
                 }
             }
             at += read as u64;
             self.large.add_arrived(read as u64);
+            seen(self.large.arrived())?;
         }
         if let Some(digest) = hash.and_then(|hash| hash.finalize()) {
             self.large.put_digest(self.generation, &piece, digest);
         }
-        Ok(true)
+        Ok(Piece::Done)
     }
 }
 
@@ -248,7 +279,7 @@ impl<'a> Helper<'a> {
     /// Becomes a helper; `None` if it is too late.
     pub(super) fn join(job: Job<'a>, invitation: &Invitation<'a>) -> Option<Self> {
         let large = job.larges.get(invitation.owner)?;
-        let turn = large.join(invitation.generation)?;
+        let turn = large.join(invitation.generation, invitation.share)?;
         Some(Self { job, large, invitation: *invitation, _turn: turn })
     }
 
@@ -263,7 +294,8 @@ impl<'a> Helper<'a> {
         let act = match (self.invitation.share, &other) {
             (Share::Copy(..), Some(to)) => Act::Copy(to.as_fd()),
             (Share::Compare(..), Some(with)) => Act::Compare(with.as_fd()),
-            _ => Act::Hash,
+            (Share::HashSource(_) | Share::HashTarget(_), None) => Act::Hash,
+            _ => return self.large.give_up(), // whoever is helped would take it for done
         };
         self.large.note_helper();
         let (large, generation) = (self.large, self.invitation.generation);
@@ -272,7 +304,8 @@ impl<'a> Helper<'a> {
         while !self.job.ring.is_stopped() && !desk.is_asked_to_stop() {
             let Some(piece) = large.next_piece() else { break };
             let bytes = piece.end - piece.start;
-            if !work.piece(piece, (ours, theirs)).unwrap_or(false) {
+            let became = work.piece(piece, (ours, theirs), &mut |_| Ok(()));
+            if !matches!(became, Ok(Piece::Done)) {
                 large.give_up();
                 break;
             }

@@ -30,6 +30,11 @@ impl<'a> Meter<'a> {
         self.count(Count::Bytes, bytes)
     }
 
+    /// Counts what is new of so many bytes that have arrived in all; this may end the copying.
+    pub(super) fn up_to(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.add(bytes.saturating_sub(self.done))
+    }
+
     /// Counts bytes that need not be written; this may end the copying.
     pub(super) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::BytesSpared, bytes)

@@ -8,7 +8,7 @@
 use super::Job;
 use super::attrs::OWNER_WRITE;
 use super::data::{Transfer, Unfinished};
-use super::large::{Act, Helper, LARGE_BYTES, Team, ours};
+use super::large::{Act, Helper, LARGE_BYTES, Piece, Team, ours};
 use super::sink::Sink;
 use super::walk::Walker;
 use crate::hash::Algorithm;
@@ -29,16 +29,18 @@ impl<'a> Team<'a> {
         source: &Stat,
         sink: &Sink<'a>,
     ) -> Option<Self> {
-        let names = sink.names().filter(|_| source.size() >= LARGE_BYTES)?;
         let wishes = &job.plan.wishes;
         // It is born with these bits, and others have to open it.
         let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
-        let in_pieces = can_be_opened
+        let in_pieces = source.size() >= LARGE_BYTES
+            && job.plan.jobs > 1
+            && can_be_opened
             && wishes.sparse == When::Auto
             && wishes.way == Way::Copy
             && wishes.hash.is_none_or(Algorithm::joins)
             && !wishes.debug;
-        let target = file::stat_fd(sink.file()).ok().filter(|_| in_pieces)?;
+        let names = sink.names().filter(|_| in_pieces)?;
+        let target = file::stat_fd(sink.file()).ok()?;
         let share = Share::Copy(source.identity(), target.identity());
         Self::new(job, owner, place, names, share)
     }
@@ -78,9 +80,10 @@ impl Transfer<'_> {
             Err(Unfinished::Fault(fault)) if team.large.is_helped() && !is_full(fault.errno) => {}
             other => other?,
         }
+        self.meter.start_over(); // `moved` counts what is left of it
         self.joined = digest;
         if sure == size && (digest.is_some() || self.hash.is_none()) {
-            self.count_up_to(size)?;
+            self.moved(size)?;
             return Ok(true);
         }
         // The source has become shorter, or a helper has met with a failure or its death. What is
@@ -94,14 +97,16 @@ impl Transfer<'_> {
         while let Some(piece) = team.next_piece() {
             let bytes = piece.end - piece.start;
             let offloads = !team.large.is_helped() && self.ways.may_offload(bytes);
+            let meter = &mut self.meter;
             let whole = offloads && work.offload(piece.clone())
-                || work.piece(piece, (self.buffer, &mut []))?;
+                || work.piece(piece, (self.buffer, &mut []), &mut |far| meter.up_to(far))?
+                    == Piece::Done;
             if whole {
                 team.large.add_sure(bytes);
             } else {
                 team.large.give_up();
             }
-            self.count_up_to(team.large.arrived())?;
+            self.meter.up_to(team.large.arrived())?;
         }
         Ok(())
     }

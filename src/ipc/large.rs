@@ -1,9 +1,10 @@
-//! Large files that several copiers copy: which pieces are left, and how much has arrived.
+//! Large files that several copiers copy, hash or compare: which pieces are left, and how much is done.
 //!
 //! The copier that meets a large file stays its owner: it has made the target, gives it its
 //! attributes and says what became of it. Others are invited through the ring (`Task::Range`) and
 //! take pieces, like the owner, by moving one number. An invitation that comes too late is nothing:
-//! it names a generation, and the owner has ended that.
+//! it names a generation, and the owner has ended that; and it has the mark of what the owner does with
+//! which file, so that it stays nothing if somebody writes into this memory.
 //!
 //! The owner must know when the last helper has let go of the file, also if it died. Therefore a
 //! helper holds a record lock, shared, from before it looks at the generation until it has written
@@ -16,6 +17,7 @@
 //! is room for all, a file of more than 4 GiB has larger pieces.
 
 use super::mark::mark;
+use super::task::Share;
 use crate::hash::{self, DIGEST_BYTES, Digest};
 use crate::sys::turns::{Turn, Turns};
 use crate::sys::words::SharedWords;
@@ -32,6 +34,10 @@ const GENERATION: usize = 0;
 const SIZE: usize = 1;
 const NEXT: usize = 2;
 const HELPERS: usize = 3;
+/// What is done with which file.
+const MARK: usize = 4;
+/// Where a piece begins that a helper has found to differ, and 1 more; 0 if there is none.
+const DIFFERENT: usize = 5;
 const ARRIVED: usize = 16;
 const SURE: usize = 17;
 const WORDS: usize = 32;
@@ -75,7 +81,7 @@ impl Larges {
     }
 }
 
-/// A large file that is being copied.
+/// A large file that somebody has in hand.
 #[derive(Clone, Copy)]
 pub struct Large<'a> {
     words: &'a [AtomicU64],
@@ -86,12 +92,15 @@ pub struct Large<'a> {
 }
 
 impl<'a> Large<'a> {
-    /// Begins a file of that many bytes; the number is its generation. Only the owner calls this.
-    pub fn begin(&self, bytes: u64) -> u64 {
+    /// Begins a file of that many bytes, of which that is done; the number is its generation. Only the owner
+    /// calls this.
+    pub fn begin(&self, bytes: u64, share: Share) -> u64 {
         // Nobody else is at these words: the generation before was ended, and all have left it.
-        for (word, value) in [(SIZE, bytes), (NEXT, 0), (HELPERS, 0), (ARRIVED, 0), (SURE, 0)] {
-            self.words[word].store(value, Relaxed);
+        for word in [NEXT, HELPERS, DIFFERENT, ARRIVED, SURE] {
+            self.words[word].store(0, Relaxed);
         }
+        self.words[SIZE].store(bytes, Relaxed);
+        self.words[MARK].store(mark(share), Relaxed);
         self.words[GENERATION].fetch_add(1, SeqCst) + 1 // odd: it may be joined
     }
 
@@ -105,13 +114,15 @@ impl<'a> Large<'a> {
     }
 
     /// Becomes a helper of that generation, until the turn is dropped; `None` if it has ended.
-    pub fn join(&self, generation: u64) -> Option<Turn<'a>> {
+    pub fn join(&self, generation: u64, share: Share) -> Option<Turn<'a>> {
         let turn = self.helping.share(self.owner).ok()?;
         // Now the owner, should it end the generation, waits for us. If it has, we are not needed.
-        (self.words[GENERATION].load(SeqCst) == generation).then_some(turn)
+        let is_it = self.words[GENERATION].load(SeqCst) == generation
+            && self.words[MARK].load(Relaxed) == mark(share);
+        is_it.then_some(turn)
     }
 
-    /// Notes that a helper has both files open.
+    /// Notes that a helper has open what it needs.
     pub fn note_helper(&self) {
         self.words[HELPERS].fetch_add(1, Relaxed);
     }
@@ -138,6 +149,17 @@ impl<'a> Large<'a> {
     pub fn pieces_left(&self) -> u64 {
         let (size, next) = (self.words[SIZE].load(Relaxed), self.words[NEXT].load(Relaxed));
         size.saturating_sub(next).div_ceil(self.piece_bytes(size))
+    }
+
+    /// Notes that this piece is not the same in both files.
+    pub fn note_difference(&self, piece: &Range<u64>) {
+        self.words[DIFFERENT].store(piece.start.saturating_add(1), Relaxed);
+    }
+
+    /// Such a piece of two files of `size` bytes, if any was noted.
+    pub fn different(&self, size: u64) -> Option<Range<u64>> {
+        let start = self.words[DIFFERENT].load(Relaxed).checked_sub(1)?;
+        (start < size).then(|| start..start.saturating_add(self.piece_bytes(size)).min(size))
     }
 
     /// How much a piece has of a file of `size` bytes, but for the last one.
@@ -197,7 +219,7 @@ impl<'a> Large<'a> {
         self.words[NEXT].store(self.words[SIZE].load(Relaxed), Relaxed);
     }
 
-    /// Counts bytes that were written.
+    /// Counts bytes that were written, or read where nothing is written.
     pub fn add_arrived(&self, bytes: u64) {
         self.words[ARRIVED].fetch_add(bytes, Relaxed);
     }
@@ -207,7 +229,7 @@ impl<'a> Large<'a> {
         self.words[SURE].fetch_add(bytes, Relaxed);
     }
 
-    /// How many bytes have been written so far.
+    /// How many bytes have been counted so far.
     pub fn arrived(&self) -> u64 {
         self.words[ARRIVED].load(Relaxed)
     }
@@ -217,12 +239,14 @@ impl<'a> Large<'a> {
 mod tests {
     use super::*;
 
+    const SHARE: Share = Share::Copy((1, 2), (3, 4));
+
     #[test]
     fn pieces_are_the_file_once_over() {
         let larges = Larges::create(1, false).unwrap();
         let large = larges.get(0).unwrap();
         for bytes in [1, PIECE_BYTES, PIECE_BYTES + 1, 10 * PIECE_BYTES - 1] {
-            large.begin(bytes);
+            large.begin(bytes, SHARE);
             assert_eq!(large.pieces_left(), bytes.div_ceil(PIECE_BYTES));
             let mut end = 0;
             while let Some(piece) = large.next_piece() {
@@ -238,13 +262,14 @@ mod tests {
     fn who_comes_late_or_to_another_file_is_no_helper() {
         let larges = Larges::create(2, false).unwrap();
         let large = larges.get(1).unwrap();
-        let first = large.begin(10);
-        assert!(large.join(first).is_some());
+        let first = large.begin(10, SHARE);
+        assert!(large.join(first, SHARE).is_some());
         large.end();
-        assert!(large.join(first).is_none(), "ended");
-        let second = large.begin(10);
-        assert!(large.join(first).is_none(), "another file");
-        assert!(large.join(second).is_some());
+        assert!(large.join(first, SHARE).is_none(), "ended");
+        let second = large.begin(10, SHARE);
+        assert!(large.join(first, SHARE).is_none(), "another file");
+        assert!(large.join(second, SHARE).is_some());
+        assert!(large.join(second, Share::HashSource((1, 2))).is_none(), "something else");
         assert!(larges.get(2).is_none(), "no such copier");
     }
 
@@ -252,12 +277,12 @@ mod tests {
     fn what_a_helper_did_not_close_is_missing_in_the_end() {
         let larges = Larges::create(1, false).unwrap();
         let large = larges.get(0).unwrap();
-        large.begin(100);
+        large.begin(100, SHARE);
         large.add_arrived(60);
         large.add_arrived(40);
         large.add_sure(60);
         assert_eq!((large.arrived(), large.end()), (100, 60));
-        large.begin(100);
+        large.begin(100, SHARE);
         assert_eq!((large.arrived(), large.end()), (0, 0));
     }
 
@@ -278,7 +303,7 @@ mod tests {
         let larges = Larges::create(2, true).unwrap();
         let large = larges.get(1).unwrap();
         for bytes in [PIECE_BYTES + 1, 1 << 32, (1 << 32) + 1, 1 << 40, u64::MAX / 2] {
-            let generation = large.begin(bytes);
+            let generation = large.begin(bytes, SHARE);
             let pieces = put_all_but(&large, generation, u64::MAX);
             assert!(pieces <= HASHED_MAX && (pieces == 2 || pieces > HASHED_MAX / 2), "{pieces}");
             large.end();
@@ -287,7 +312,7 @@ mod tests {
             assert_eq!(digest, hash::join(&vec![Digest([7; DIGEST_BYTES]); pieces as usize]));
 
             for without in [0, 1, pieces - 1] {
-                let generation = large.begin(bytes);
+                let generation = large.begin(bytes, SHARE);
                 put_all_but(&large, generation, without);
                 large.end();
                 assert_eq!(large.digest(generation, bytes), None, "{without} of {bytes}");
@@ -300,7 +325,7 @@ mod tests {
         let larges = Larges::create(1, true).unwrap();
         let large = larges.get(0).unwrap();
         for word in 0..2 * SLOT_WORDS {
-            let generation = large.begin(2 * PIECE_BYTES);
+            let generation = large.begin(2 * PIECE_BYTES, SHARE);
             put_all_but(&large, generation, u64::MAX);
             large.end();
             assert!(large.digest(generation, 2 * PIECE_BYTES).is_some());
@@ -313,7 +338,7 @@ mod tests {
     fn what_begins_between_two_pieces_is_none() {
         let larges = Larges::create(1, true).unwrap();
         let large = larges.get(0).unwrap();
-        large.begin(10 * PIECE_BYTES);
+        large.begin(10 * PIECE_BYTES, SHARE);
         large.words[NEXT].store(PIECE_BYTES + 1, Relaxed);
         assert_eq!(large.next_piece(), None);
     }

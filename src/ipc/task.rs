@@ -88,7 +88,7 @@ pub struct Invitation<'a> {
 
 /// What is done with each piece of a large file, and with which: what the owner has open. Whatever else
 /// has the names now is not meant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Share {
     /// It is copied, from the first to the second, and hashed on the way if that is wanted.
     Copy(Identity, Identity),

@@ -143,7 +143,7 @@ impl Crew {
             State::Trying { from, work: before } => {
                 let more = self.active > from;
                 let enough = before * if more { MORE_PERCENT } else { FEWER_PERCENT };
-                let pays = work * 100 >= enough;
+                let pays = work > 0 && work * 100 >= enough;
                 if !(pays && more) {
                     let best = if pays { self.active } else { from };
                     self.turn_to(best, State::Proven { until: now.at + REST });

@@ -196,9 +196,10 @@ impl Round {
         }
         let totals = self.counters.totals();
         let before = self.crew.active();
+        let bytes = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesReadBack));
         self.crew.observe(Sample {
             at,
-            work: weight(totals.settled(), totals.get(Count::Bytes)),
+            work: weight(totals.settled(), bytes),
             used: self.pool.processor_time(),
             // Who rests holds work, too.
             waits: !self.ring.is_empty() || self.pool.len() > usize::from(before),

@@ -1,6 +1,7 @@
 //! In what two entries of one type differ, as far as a copy keeps it.
 
 use super::super::data::{self, Unfinished};
+use super::super::meter::Tally;
 use super::Checker;
 use crate::ipc::counters::Count;
 use crate::ipc::difference::{Aspect, Aspects};
@@ -22,11 +23,12 @@ impl Checker<'_> {
     ) -> Result<Aspects, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
         let mut aspects = self.attrs.differing(nodes, (source, target))?;
+        let mut tally = Tally::new(self.desk, Some(Count::Bytes));
         let differs = match source.kind() {
             // One file needs no reading.
             _ if source.identity() == target.identity() => false,
             Kind::File if source.size() != target.size() => true,
-            Kind::File => !self.has_same_bytes(from, to)?,
+            Kind::File => !self.has_same_bytes(from, to, &mut tally)?,
             Kind::Symlink => {
                 let text = file::read_symlink(from.0, from.1).map_err(Step::ReadSymlink.fault())?;
                 text != file::read_symlink(to.0, to.1).map_err(Step::ReadBack.fault())?
@@ -34,7 +36,7 @@ impl Checker<'_> {
             _ => source.device() != target.device(),
         };
         aspects.add_if(differs, Aspect::Contents);
-        self.desk.add(Count::Bytes, if source.kind() == Kind::File { source.size() } else { 0 });
+        tally.up_to(if source.kind() == Kind::File { source.size() } else { 0 });
         Ok(aspects)
     }
 
@@ -47,7 +49,12 @@ impl Checker<'_> {
         self.attrs.differing((Node::Open(from), Node::Open(to)), stats)
     }
 
-    fn has_same_bytes(&mut self, from: Name<'_>, to: Name<'_>) -> Result<bool, Unfinished> {
+    fn has_same_bytes(
+        &mut self,
+        from: Name<'_>,
+        to: Name<'_>,
+        tally: &mut Tally<'_>,
+    ) -> Result<bool, Unfinished> {
         let source = file::open_untouched(from.0, from.1).map_err(Step::OpenSource.fault())?;
         let target = file::open_untouched(to.0, to.1).map_err(Step::ReadBack.fault())?;
         // Something else may have taken its place since it was looked at: a device must not be read.
@@ -56,8 +63,8 @@ impl Checker<'_> {
         let was = file(source.as_fd()).ok_or_else(|| stale(Step::Changed))?;
         let is = file(target.as_fd()).ok_or_else(|| stale(Step::ReadBack))?;
         let ends = (source.as_fd(), target.as_fd());
-        if self.are_same_for_all((from.1, to.1), ends, (&was, &is)) {
-            return Ok(true);
+        if let Some(same) = self.same_together((from.1, to.1), ends, (&was, &is), tally) {
+            return Ok(same);
         }
         let buffers = (&mut self.theirs[..], &mut self.ours[..]);
         data::same(source.as_fd(), target.as_fd(), buffers, self.desk)

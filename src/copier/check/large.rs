@@ -15,22 +15,27 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Checker<'_> {
-    /// Whether two large files of one size are the same, if there are others who help to find out; false
+    /// Whether two large files of one size are the same, if there are others who help to find out; `None`
     /// if that is still to be seen.
-    pub(super) fn are_same_for_all(
+    pub(super) fn same_together(
         &mut self,
         names: (&CStr, &CStr),
-        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        ends: (BorrowedFd<'_>, BorrowedFd<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> bool {
+        tally: &mut Tally<'_>,
+    ) -> Option<bool> {
         let size = source.size();
         if size < LARGE_BYTES || target.size() != size {
-            return false;
+            return None;
         }
         let share = Share::Compare(source.identity(), target.identity());
         let place = Place { entry: self.entry, source: &self.path, target: b"", staged: false };
         let team = Team::new(self.job, self.number, place, names, share);
-        team.is_some_and(|team| team.compare((from, to), size, (&mut self.theirs, &mut self.ours)))
+        let seen = |far| {
+            tally.up_to(far);
+            Ok(())
+        };
+        team.and_then(|team| team.compare(ends, size, (&mut self.theirs, &mut self.ours), seen))
     }
 
     /// The digest of a file of a manifest that was opened a moment ago, when it was `stat`; `dir` and
