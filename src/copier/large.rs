@@ -124,7 +124,7 @@ impl<'a> Team<'a> {
         if sure == size {
             return (ends_at(source, size) && ends_at(target, size)).then_some(true);
         }
-        // What a helper has seen is looked at first: all before it is the same.
+        // What a helper has seen must be seen here: only its hint came through shared memory.
         let has_seen =
             |piece| matches!(work.piece(piece, (ours, theirs), &mut seen), Ok(Piece::Differs));
         (differs || self.large.different(size).is_some_and(has_seen)).then_some(false)
