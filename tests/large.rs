@@ -23,7 +23,7 @@ fn who_called(env: &Sandbox, call: &str) -> BTreeSet<String> {
 }
 
 /// What makes a file go through the buffer, and slowly enough that others can help.
-const SLOW: &str = "inject=pwrite64:delay_enter=3000";
+const SLOW: &str = "inject=pwrite64:delay_enter=10000";
 
 #[test]
 fn any_number_of_copiers_gives_the_same_file() {
@@ -219,7 +219,7 @@ fn a_target_that_takes_bytes_in_their_order_only_gets_them_so() {
         "-e",
         "trace=pwrite64",
         "-e",
-        "inject=pwrite64:delay_enter=20000:when=1..20",
+        "inject=pwrite64:delay_enter=100000:when=1..20",
         "-e",
         "inject=pwrite64:error=EINVAL:when=21+",
     ];
@@ -377,7 +377,7 @@ fn a_large_file_that_was_cloned_is_hashed_by_several_copiers() {
         let Some(_mounted) = mounted_or_skip(test, &env, disk, make) else { continue };
         let (source, target) = (format!("{disk}/src"), format!("{disk}/dst"));
         env.tree(&source, [LARGE]);
-        let options = ["-e", "trace=pread64", "-e", "inject=pread64:delay_enter=3000"];
+        let options = ["-e", "trace=pread64", "-e", "inject=pread64:delay_enter=10000"];
         let line = ["-j4", "--reflink=always", "--manifest=sums", &source, &target];
 
         env.run(env.traced(&options, line)).exits(0);
@@ -397,7 +397,7 @@ fn a_large_file_is_read_back_by_several_copiers() {
     }
     let env = Sandbox::new();
     env.tree("src", [LARGE]);
-    let slow = "inject=pread64:delay_enter=3000";
+    let slow = "inject=pread64:delay_enter=10000";
     let options = ["-e", "trace=pread64,pwrite64,read", "-e", slow];
 
     env.run(env.traced(&options, ["-j4", "--verify", "src", "dst"]))
@@ -500,7 +500,7 @@ fn a_large_file_is_compared_by_several_copiers() {
         return;
     }
     let env = copied();
-    let slow = ["-e", "trace=pread64,read", "-e", "inject=pread64:delay_enter=3000"];
+    let slow = ["-e", "trace=pread64,read", "-e", "inject=pread64:delay_enter=10000"];
     for line in COMPARISONS {
         env.run(env.traced(&slow, line)).exits(0);
         assert!(who_called(&env, READS).len() >= 2, "nobody helped with {line:?}");
