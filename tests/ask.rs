@@ -109,7 +109,9 @@ fn closed_input_is_a_no() {
 fn questions_come_when_all_else_is_copied() {
     for jobs in JOBS {
         let env = Sandbox::new();
-        env.many("src", 2000, 0).tree("src", ["text 0first new"]).tree("dst", ["text 0first old"]);
+        env.many("src", 2000, 0)
+            .tree("src", ["text 0first new"])
+            .tree("dst", ["text 0first older"]);
         let mut command = env.tame(["-i", "-j", jobs, "-T", "src", "dst"]);
         command.stdin(Stdio::piped());
         let live = env.launch(command);

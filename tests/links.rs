@@ -755,14 +755,14 @@ fn names_in_sources_that_are_copied_one_after_the_other_stay_one_file() {
 #[test]
 fn a_name_whose_place_another_source_has_taken_leads_nobody() {
     let env = Sandbox::new();
-    env.tree("a", ["text f one"]).tree("b", ["text f two", "dir deep"]);
+    env.tree("a", ["text f one"]).tree("b", ["text f second", "dir deep"]);
     fs::hard_link(env.path("a/f"), env.path("b/deep/g")).unwrap();
     fs::create_dir(env.path("dst")).unwrap();
 
     env.pcopy(["a/.", "b/.", "dst"]).exits(0);
 
     let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
-    assert_eq!((text("dst/f"), text("dst/deep/g")), ("two".to_owned(), "one".to_owned()));
+    assert_eq!((text("dst/f"), text("dst/deep/g")), ("second".to_owned(), "one".to_owned()));
 }
 
 #[test]

@@ -64,13 +64,13 @@ fn who_reads_the_old_file_goes_on_reading_it() {
 #[test]
 fn another_name_of_the_old_file_keeps_the_old_contents() {
     let env = Sandbox::new();
-    env.tree("src", ["text a new"]).tree("dst", ["text a old"]);
+    env.tree("src", ["text a new"]).tree("dst", ["text a older"]);
     fs::hard_link(env.path("dst/a"), env.path("dst/linked")).unwrap();
     let old = inode(env.path("dst/linked"));
 
     env.pcopy(["-T", "src", "dst"]).exits(0);
 
-    assert_eq!(fs::read(env.path("dst/linked")).unwrap(), b"old");
+    assert_eq!(fs::read(env.path("dst/linked")).unwrap(), b"older");
     assert_eq!(inode(env.path("dst/linked")), old);
     assert_ne!(inode(env.path("dst/a")), old);
     env.assert_same("src/a", "dst/a");
@@ -610,7 +610,7 @@ fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
     for jobs in ["-j1", "-j4"] {
         let env = Sandbox::new();
         env.tree("src", ["text d/f new", "text d/g new"]);
-        env.tree("dst", ["text d/f old", "text d/.f.pcopy-partial half"]);
+        env.tree("dst", ["text d/f old one", "text d/.f.pcopy-partial half"]);
         // It has come through a symlink or a mount, and has not met the lock of this run.
         let other = fs::File::open(env.path("dst/d/.f.pcopy-partial")).unwrap();
         other.lock().unwrap();
@@ -620,7 +620,7 @@ fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
         run.exits(1).stderr_has("cannot create 'dst/d/f': Device or resource busy");
         let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
         let texts = ["dst/d/f", "dst/d/.f.pcopy-partial", "dst/d/g"].map(text);
-        assert_eq!(texts, ["old", "half", "new"]);
+        assert_eq!(texts, ["old one", "half", "new"]);
         drop(other);
         env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
         env.assert_same("src", "dst");

@@ -199,12 +199,12 @@ fn a_name_too_long_for_a_backup_is_a_failure_and_stays() {
     let env = Sandbox::new();
     let name = "n".repeat(255);
     env.tree("src", [&*format!("text {name} new"), "file other 5"]);
-    env.tree("dst", [&*format!("text {name} old")]);
+    env.tree("dst", [&*format!("text {name} older")]);
 
     let run = env.pcopy(["-b", "-T", "src", "dst"]);
 
     run.exits(1).stderr_has("cannot back up 'dst/nnn").stderr_has("File name too long");
-    assert_eq!(texts(&env.path("dst"))[&name], "old");
+    assert_eq!(texts(&env.path("dst"))[&name], "older");
     env.assert_same("src/other", "dst/other");
     env.assert_nothing_staged();
 }
