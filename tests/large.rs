@@ -213,13 +213,13 @@ fn a_target_that_takes_bytes_in_their_order_only_gets_them_so() {
     }
     let env = Sandbox::new();
     env.tree("src", [LARGE]);
-    // Who writes somewhere in the middle is refused; the first of each copier's writes is delayed, so
-    // that there is a helper.
+    // Who writes somewhere in the middle is refused, but for the first of each copier's writes; reads are
+    // delayed, so that there is a helper.
     let options = [
         "-e",
-        "trace=pwrite64",
+        "trace=pread64,pwrite64",
         "-e",
-        "inject=pwrite64:delay_enter=100000:when=1..20",
+        "inject=pread64:delay_enter=50000",
         "-e",
         "inject=pwrite64:error=EINVAL:when=21+",
     ];
