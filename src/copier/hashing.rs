@@ -107,11 +107,8 @@ pub(super) fn hash_all(
     buffer: &mut [u8],
     mut tally: Tally<'_>,
 ) -> Result<Digest, Unfinished> {
-    let seen = |far| {
-        tally.up_to(far);
-        Ok(())
-    };
-    let together = team.and_then(|team| team.hash(file, stat.size(), buffer, seen));
+    let together =
+        team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far)));
     if let Some(digest) = together {
         return Ok(digest);
     }

@@ -5,11 +5,10 @@
 //! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
 
 use super::Job;
-use super::data::Unfinished;
 use crate::hash::{Digest, PieceHasher};
 use crate::ipc::counters::Desk;
 use crate::ipc::large::{Large, PIECE_BYTES};
-use crate::ipc::report::Step;
+use crate::ipc::report::{Fault, Step};
 use crate::ipc::task::{Invitation, Place, Share, Task};
 use crate::sys::file::{self, Identity};
 use crate::sys::turns::Turn;
@@ -85,7 +84,7 @@ impl<'a> Team<'a> {
         source: BorrowedFd<'_>,
         size: u64,
         buffer: &mut [u8],
-        seen: impl FnMut(u64) -> Result<(), Unfinished>,
+        seen: impl FnMut(u64),
     ) -> Option<Digest> {
         if let Share::Copy(source, _) = self.invitation.share {
             self.invitation.share = Share::HashSource(source);
@@ -100,7 +99,7 @@ impl<'a> Team<'a> {
         file: BorrowedFd<'_>,
         size: u64,
         buffer: &mut [u8],
-        mut seen: impl FnMut(u64) -> Result<(), Unfinished>,
+        mut seen: impl FnMut(u64),
     ) -> Option<Digest> {
         self.begin(size);
         let work = self.work(file, Act::Hash);
@@ -115,7 +114,7 @@ impl<'a> Team<'a> {
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
         size: u64,
         (ours, theirs): Buffers<'_>,
-        mut seen: impl FnMut(u64) -> Result<(), Unfinished>,
+        mut seen: impl FnMut(u64),
     ) -> Option<bool> {
         self.begin(size);
         let work = self.work(source, Act::Compare(target));
@@ -153,8 +152,8 @@ fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
     bytes::read_at(file, &mut [0], size) == Ok(0)
 }
 
-/// Learns how many bytes of a file are done by all together; what it fails with ends that.
-pub(super) type Seen<'s> = &'s mut dyn FnMut(u64) -> Result<(), Unfinished>;
+/// Learns how many bytes of a file are done by all together.
+pub(super) type Seen<'s> = &'s mut dyn FnMut(u64);
 
 /// What became of a piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -208,7 +207,7 @@ impl Work<'_> {
         piece: Range<u64>,
         (buffer, other): Buffers<'_>,
         seen: Seen<'_>,
-    ) -> Result<Piece, Unfinished> {
+    ) -> Result<Piece, Fault> {
         let mut hash = self.large.is_hashed().then(|| PieceHasher::new(piece.start));
         let mut at = piece.start;
         while at < piece.end {
@@ -240,7 +239,7 @@ impl Work<'_> {
             }
             at += read as u64;
             self.large.add_arrived(read as u64);
-            seen(self.large.arrived())?;
+            seen(self.large.arrived());
         }
         if let Some(digest) = hash.and_then(|hash| hash.finalize()) {
             self.large.put_digest(self.generation, &piece, digest);
@@ -304,7 +303,7 @@ impl<'a> Helper<'a> {
         while !self.job.ring.is_stopped() && !desk.is_asked_to_stop() {
             let Some(piece) = large.next_piece() else { break };
             let bytes = piece.end - piece.start;
-            let became = work.piece(piece, (ours, theirs), &mut |_| Ok(()));
+            let became = work.piece(piece, (ours, theirs), &mut |_| ());
             if !matches!(became, Ok(Piece::Done)) {
                 large.give_up();
                 break;

@@ -30,9 +30,9 @@ impl<'a> Meter<'a> {
         self.count(Count::Bytes, bytes)
     }
 
-    /// Counts what is new of so many bytes that have arrived in all; this may end the copying.
-    pub(super) fn up_to(&mut self, bytes: u64) -> Result<(), Unfinished> {
-        self.add(bytes.saturating_sub(self.done))
+    /// Counts what is new of so many bytes that have arrived in all.
+    pub(super) fn up_to(&mut self, bytes: u64) {
+        self.note(Count::Bytes, bytes.saturating_sub(self.done));
     }
 
     /// Counts bytes that need not be written; this may end the copying.
@@ -51,13 +51,17 @@ impl<'a> Meter<'a> {
     }
 
     fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
+        self.note(count, bytes);
+        if self.desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
+    }
+
+    fn note(&mut self, count: Count, bytes: u64) {
         self.done = self.done.saturating_add(bytes);
         let new = self.done.saturating_sub(self.counted);
         if new > 0 {
             self.desk.add(count, new);
             self.counted = self.done;
         }
-        if self.desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! After each fault an undisturbed run of the same line must complete the copy; `checker.rs` has what is
 //! always true. The short form takes a sample, chosen by a seed that is printed (`PCOPY_SEED`);
-//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all, `PCOPY_FAULTS_CALL` those of one call.
+//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all, `PCOPY_FAULTS_CALL` those of one call,
+//! and `PCOPY_FAULTS_MINUTES` as many of each part as there is time for.
 
 mod calls;
 mod checked;

@@ -31,11 +31,8 @@ impl Checker<'_> {
         let share = Share::Compare(source.identity(), target.identity());
         let place = Place { entry: self.entry, source: &self.path, target: b"", staged: false };
         let team = Team::new(self.job, self.number, place, names, share);
-        let seen = |far| {
-            tally.up_to(far);
-            Ok(())
-        };
-        team.and_then(|team| team.compare(ends, size, (&mut self.theirs, &mut self.ours), seen))
+        let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
+        team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
 
     /// The digest of a file of a manifest that was opened a moment ago, when it was `stat`; `dir` and
