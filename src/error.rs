@@ -1,11 +1,11 @@
 //! What can go wrong, sorted by what follows from it. How it is told stands in `words`.
 //!
 //! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
-//! [`Fault`], and the run goes on. [`Unavailable`] is the machine
+//! [`EntryError`], and the run goes on. [`Unavailable`] is the machine
 //! saying no to the run itself.
 
-use crate::ipc::report::{Fault, Step};
-use crate::quote::quote;
+use crate::ipc::event::{EntryError, Op};
+use crate::sanitize::quote;
 use crate::sys::{Errno, describe};
 use std::fmt;
 use std::path::Path;
@@ -70,8 +70,8 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 /// Whether the machine lacks what the user insisted on, and nothing else is wrong.
-pub fn lacks_capability(fault: Fault) -> bool {
-    fault.step == Step::Clone && means_unable(fault.errno)
+pub fn lacks_capability(error: EntryError) -> bool {
+    error.op == Op::Clone && means_unable(error.errno)
 }
 
 /// Whether the kernel says that two files cannot share their bytes, so that another way may do.
@@ -88,18 +88,18 @@ pub fn means_unable(errno: Errno) -> bool {
 }
 
 /// Whether the same may go well a little later: what disks and networks say on a bad day.
-pub fn may_pass(fault: Fault) -> bool {
-    let passing = matches!(fault.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
-    passing && !matches!(fault.step, Step::Changed | Step::KillsCopiers) // our own words
+pub fn may_pass(error: EntryError) -> bool {
+    let passing = matches!(error.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
+    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers) // our own words
 }
 
 /// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
-pub fn ends_the_run(fault: Fault) -> bool {
-    let lost = matches!(fault.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
+pub fn ends_the_run(error: EntryError) -> bool {
+    let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // An attribute that has no room has its own small store in mind, and a clone that cannot be read
     // says the same as one that cannot be written.
     // One file that cannot be read back says nothing of the others.
-    let own_matter = matches!(fault.step, Step::SetAttributes | Step::ReadBack)
-        || fault.step == Step::Clone && fault.errno == Errno::EIO;
-    lost && !fault.step.concerns_source() && !own_matter
+    let own_matter = matches!(error.op, Op::SetAttributes | Op::ReadBack)
+        || error.op == Op::Clone && error.errno == Errno::EIO;
+    lost && !error.op.concerns_source() && !own_matter
 }

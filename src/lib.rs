@@ -13,14 +13,16 @@ pub mod cli;
 pub mod copier;
 pub mod error;
 pub mod hash;
-pub mod human;
 pub mod ipc;
 pub mod manifest;
+pub mod messages;
+pub mod numbers;
 pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
-pub mod quote;
+pub mod sanitize;
 pub mod staging;
 pub mod sys;
-pub mod words;
+pub use numbers as human; // old path, removed with bench
+pub use sanitize as quote; // old path, removed with bench

@@ -4,9 +4,9 @@
 //! one, whoever is killed when. Where it cannot have two (a file system without hard links, a file
 //! of somebody else's), it is moved, and moved back if the new one cannot take its place.
 
-use super::dirs::Dirs;
+use super::dir_pair::DirPair;
 use super::file::discard;
-use crate::ipc::report::{Fault, Kept, Step};
+use crate::ipc::event::{BackupKind, EntryError, Op};
 use crate::options::{Backup, Control};
 use crate::plan::backup_name::{numbered_suffix, split_number};
 use crate::staging::staged_name;
@@ -31,52 +31,52 @@ impl Numbers {
     pub(super) fn keep(
         &mut self,
         backup: &Backup,
-        dirs: &Dirs,
+        dirs: &DirPair,
         (source, source_name): (&Stat, &CStr),
         name: &CStr,
-    ) -> Result<(Kept, Option<CString>), Fault> {
-        let fault = Step::Backup.fault();
+    ) -> Result<(BackupKind, Option<CString>), EntryError> {
+        let error = Op::Backup.error();
         let numbered = match backup.control {
             Control::Simple => false,
             Control::Numbered => true,
-            Control::Existing => self.highest(dirs, name).map_err(&fault)? > 0,
+            Control::Existing => self.highest(dirs, name).map_err(&error)? > 0,
         };
         if numbered {
             self.keep_numbered(dirs, name)
         } else {
             keep_simple(backup, dirs, (source, source_name), name)
-                .map(|moved| (Kept::Simple, moved))
+                .map(|moved| (BackupKind::Simple, moved))
         }
     }
 
     fn keep_numbered(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         name: &CStr,
-    ) -> Result<(Kept, Option<CString>), Fault> {
-        let fault = Step::Backup.fault();
-        let mut number = self.highest(dirs, name).map_err(&fault)?;
+    ) -> Result<(BackupKind, Option<CString>), EntryError> {
+        let error = Op::Backup.error();
+        let mut number = self.highest(dirs, name).map_err(&error)?;
         // A copier that has died since may have made it.
         if number > 0 && is_that_already(dirs, name, number) {
-            return Ok((Kept::Numbered(number), None));
+            return Ok((BackupKind::Numbered(number), None));
         }
         loop {
             number += 1;
             let suffix = numbered_suffix(number);
-            let second = with_suffix(name, suffix.as_bytes()).map_err(&fault)?;
+            let second = with_suffix(name, suffix.as_bytes()).map_err(&error)?;
             match second_name(dirs, name, &second) {
                 Err(Errno::EEXIST) => {} // somebody else was quicker
                 result => {
                     self.highest.insert(name.to_bytes().to_vec(), number);
-                    let moved = result.map_err(fault)?.then_some(second);
-                    return Ok((Kept::Numbered(number), moved));
+                    let moved = result.map_err(error)?.then_some(second);
+                    return Ok((BackupKind::Numbered(number), moved));
                 }
             }
         }
     }
 
     /// The highest number; the directory is listed once, not for each of its files.
-    fn highest(&mut self, dirs: &Dirs, name: &CStr) -> Result<u64, Errno> {
+    fn highest(&mut self, dirs: &DirPair, name: &CStr) -> Result<u64, Errno> {
         let identity = file::stat_fd(&dirs.target)?.identity();
         if self.of != Some(identity) {
             self.highest.clear();
@@ -97,7 +97,7 @@ impl Numbers {
 }
 
 /// Whether the backup with this number is a second name of what has the first one.
-fn is_that_already(dirs: &Dirs, name: &CStr, number: u64) -> bool {
+fn is_that_already(dirs: &DirPair, name: &CStr, number: u64) -> bool {
     let identity = |name: &CStr| file::stat_at(&dirs.target, name).map(|stat| stat.identity());
     let second = with_suffix(name, numbered_suffix(number).as_bytes());
     second.is_ok_and(|second| identity(&second).is_ok_and(|second| Ok(second) == identity(name)))
@@ -105,27 +105,27 @@ fn is_that_already(dirs: &Dirs, name: &CStr, number: u64) -> bool {
 
 fn keep_simple(
     backup: &Backup,
-    dirs: &Dirs,
+    dirs: &DirPair,
     (source, source_name): (&Stat, &CStr),
     name: &CStr,
-) -> Result<Option<CString>, Fault> {
-    let fault = Step::Backup.fault();
-    let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&fault)?;
+) -> Result<Option<CString>, EntryError> {
+    let error = Op::Backup.error();
+    let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&error)?;
     match file::stat_at(&dirs.target, &second) {
         // Under another name it is not lost.
         Ok(old) if old.identity() == source.identity() && second.as_c_str() == source_name => {
-            return Err(Step::BackupIsSource.fault()(Errno::EEXIST));
+            return Err(Op::BackupIsSource.error()(Errno::EEXIST));
         }
-        Ok(old) if old.kind() == Kind::Directory => return Err(fault(Errno::EISDIR)),
+        Ok(old) if old.kind() == Kind::Directory => return Err(error(Errno::EISDIR)),
         Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
             Err(Errno::EEXIST) => {} // it has come meanwhile, and goes as any older one
-            result => return result.map(|moved| moved.then_some(second)).map_err(fault),
+            result => return result.map(|moved| moved.then_some(second)).map_err(error),
         },
         Ok(_) => {}
-        Err(errno) => return Err(fault(errno)),
+        Err(errno) => return Err(error(errno)),
     }
-    let same = file::stat_at(&dirs.target, &second).map_err(&fault)?.identity()
-        == file::stat_at(&dirs.target, name).map_err(&fault)?.identity();
+    let same = file::stat_at(&dirs.target, &second).map_err(&error)?.identity()
+        == file::stat_at(&dirs.target, name).map_err(&error)?.identity();
     if same {
         return Ok(None); // they are one file already, and to rename one to the other does nothing
     }
@@ -134,7 +134,7 @@ fn keep_simple(
     let link = || file::link(dir, name, dir, &beside, false);
     let linked = match link() {
         Err(Errno::EEXIST) => {
-            file::unlink(dir, &beside).map_err(&fault)?; // a killed run has left it
+            file::unlink(dir, &beside).map_err(&error)?; // a killed run has left it
             link()
         }
         result => result,
@@ -149,11 +149,11 @@ fn keep_simple(
         }
         Err(errno) => Err(errno),
     }
-    .map_err(fault)
+    .map_err(error)
 }
 
 /// A second name for what `name` is; where there are no hard links, another name: then true.
-fn second_name(dirs: &Dirs, name: &CStr, second: &CStr) -> Result<bool, Errno> {
+fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
         Err(errno) if is_without_links(errno) => file::rename_new(dir, name, second).map(|()| true),

@@ -4,14 +4,14 @@
 //! them; they go through a buffer. Each goes on where the one before it ended, and only the last
 //! one says what went wrong, because it knows on which side. Holes stay holes.
 
-use super::large::Team;
+use super::chunks::Team;
 use super::meter::Meter;
 use crate::error::means_unable;
 use crate::hash::{Digest, Hasher};
-use crate::ipc::abilities::{Abilities, Ability, Pair};
-use crate::ipc::counters::Desk;
-use crate::ipc::report::{Fault, Step, Trail, Tried};
-use crate::options::{Manner, When};
+use crate::ipc::counters::StatusSlot;
+use crate::ipc::event::{Attempt, CopyMethod, EntryError, Op};
+use crate::ipc::fs_caps::{Capability, FsCaps, Pair};
+use crate::options::{Compat, When};
 use crate::plan::Plan;
 use crate::sys::file::{self, Stat};
 use crate::sys::{Errno, bytes};
@@ -34,7 +34,7 @@ const ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 /// Why the bytes did not arrive in full.
 pub(super) enum Unfinished {
     /// Something failed.
-    Fault(Fault),
+    Failed(EntryError),
     /// The run is ending: the file in hand is to be dropped.
     Dropped,
     /// Another name of the same file is copied; this one becomes a link to it at the end.
@@ -50,14 +50,14 @@ pub(super) enum Unfinished {
 
 impl Unfinished {
     /// What failed, if something did.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        if let Self::Fault(fault) = self { Some(*fault) } else { None }
+    pub(super) fn error(&self) -> Option<EntryError> {
+        if let Self::Failed(error) = self { Some(*error) } else { None }
     }
 }
 
-impl From<Fault> for Unfinished {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<EntryError> for Unfinished {
+    fn from(error: EntryError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -66,7 +66,7 @@ impl From<Fault> for Unfinished {
 #[derive(Clone, Copy)]
 pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) abilities: &'a Abilities,
+    pub(super) fs_caps: &'a FsCaps,
     pub(super) pair: Pair,
 }
 
@@ -79,15 +79,15 @@ impl Ways<'_> {
     /// files of 1 KB on xfs 0.10 s against 0.18 s, on btrfs 0.26 s against 0.29 s; 1,200 of 256 KiB
     /// 0.02 s against 0.14 s, and 0.03 s against 0.21 s.
     fn may_clone(self, source: &Stat) -> bool {
-        match self.plan.wishes.reflink {
+        match self.plan.options.reflink {
             When::Always => true,
             When::Never => false,
             When::Auto => {
                 self.may_share_holes()
                     && (source.size() > BUFFER_BYTES as u64
-                        || self.plan.wishes.debug
+                        || self.plan.options.debug
                         || source.size() > 0 && !self.may_offload(source.size()))
-                    && !self.abilities.lacks(self.pair, Ability::Clone)
+                    && !self.fs_caps.lacks(self.pair, Capability::Clone)
             }
         }
     }
@@ -95,9 +95,9 @@ impl Ways<'_> {
     /// Whether a clone, which has its source's holes and no others, is what the user wants. cp
     /// makes one even where holes are wanted wherever there are zeros.
     fn may_share_holes(self) -> bool {
-        match self.plan.wishes.sparse {
+        match self.plan.options.sparse {
             When::Auto => true,
-            When::Always => self.plan.wishes.manner == Manner::Cp,
+            When::Always => self.plan.options.compat == Compat::Gnu,
             When::Never => false,
         }
     }
@@ -111,26 +111,26 @@ impl Ways<'_> {
     /// either way). On network disks the bytes need not travel at all.
     pub(super) fn may_offload(self, bytes: u64) -> bool {
         // Who wants to know how files are copied wants to know what the kernel can do.
-        (bytes > 0 || self.plan.wishes.debug)
-            && self.plan.wishes.hash.is_none() // bytes that are hashed come by here anyhow
-            && self.plan.wishes.reflink == When::Auto
-            && self.plan.wishes.sparse == When::Auto
-            && !self.abilities.lacks(self.pair, Ability::CopyRange)
+        (bytes > 0 || self.plan.options.debug)
+            && self.plan.options.hash.is_none() // bytes that are hashed come by here anyhow
+            && self.plan.options.reflink == When::Auto
+            && self.plan.options.sparse == When::Auto
+            && !self.fs_caps.lacks(self.pair, Capability::CopyRange)
     }
 
     /// Why the kernel was not asked.
-    fn without_offload(self) -> Tried {
-        let wishes = &self.plan.wishes;
-        match (wishes.reflink, wishes.sparse) {
-            (When::Auto, When::Auto) => Tried::Unsupported, // an earlier file has shown it
-            _ => Tried::Avoided,
+    fn without_offload(self) -> Attempt {
+        let options = &self.plan.options;
+        match (options.reflink, options.sparse) {
+            (When::Auto, When::Auto) => Attempt::Unsupported, // an earlier file has shown it
+            _ => Attempt::Avoided,
         }
     }
 
     /// Keeps in mind what the pair cannot do, where that is what `errno` means.
-    fn note(self, ability: Ability, errno: Errno) {
+    fn note(self, ability: Capability, errno: Errno) {
         if is_of_the_pair(errno) {
-            self.abilities.note_lack(self.pair, ability);
+            self.fs_caps.note_lack(self.pair, ability);
         }
     }
 }
@@ -156,7 +156,7 @@ pub(super) struct Transfer<'a> {
     /// What it comes to, if several have hashed it in pieces.
     pub(super) joined: Option<Digest>,
     /// Which ways the bytes have gone.
-    pub(super) trail: Trail,
+    pub(super) method: CopyMethod,
     /// Where both files are.
     position: u64,
     /// Where the last byte was written; behind it there is only a hole.
@@ -170,16 +170,16 @@ impl<'a> Transfer<'a> {
         buffer: &'a mut [u8],
         meter: Meter<'a>,
     ) -> Self {
-        let wishes = &ways.plan.wishes;
-        let never = wishes.reflink == When::Never || wishes.sparse == When::Never;
-        let trail = Trail {
-            offload: Tried::Unknown,
-            reflink: if never { Tried::No } else { Tried::Unknown },
+        let options = &ways.plan.options;
+        let never = options.reflink == When::Never || options.sparse == When::Never;
+        let method = CopyMethod {
+            offload: Attempt::Unknown,
+            reflink: if never { Attempt::No } else { Attempt::Unknown },
             holes: false,
             zeros: false,
         };
-        let digs = wishes.sparse == When::Always;
-        let hash = wishes.hash.map(Hasher::new);
+        let digs = options.sparse == When::Always;
+        let hash = options.hash.map(Hasher::new);
         Self {
             source,
             target,
@@ -190,7 +190,7 @@ impl<'a> Transfer<'a> {
             digs,
             hash,
             joined: None,
-            trail,
+            method,
             position: 0,
             written: 0,
         }
@@ -210,10 +210,10 @@ impl<'a> Transfer<'a> {
     /// cp does not look again: files that grow (logs) are copied by scripts as far as they had come.
     pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Option<Stat>, Unfinished> {
         self.copy(stat)?;
-        if self.ways.plan.wishes.manner == Manner::Cp {
+        if self.ways.plan.options.compat == Compat::Gnu {
             return Ok(Some(*stat));
         }
-        let now = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
+        let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;
         if self.is_steady(stat, &now) {
             return Ok(Some(*stat)); // with the time of access before this one
         }
@@ -222,7 +222,7 @@ impl<'a> Transfer<'a> {
         }
         self.start_over()?;
         self.copy(&now)?;
-        let again = file::stat_fd(self.source).map_err(Step::Stat.fault())?;
+        let again = file::stat_fd(self.source).map_err(Op::Stat.error())?;
         Ok(self.is_steady(&now, &again).then_some(now))
     }
 
@@ -238,12 +238,12 @@ impl<'a> Transfer<'a> {
     /// Copies bytes until there are no more, where one of the two is no file: it has no size, and
     /// no position to go back to.
     pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
-        if self.ways.plan.wishes.reflink == When::Always {
-            bytes::clone_all(self.source, self.target).map_err(Step::Clone.fault())?;
+        if self.ways.plan.options.reflink == When::Always {
+            bytes::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
         }
         self.buffered(u64::MAX)?;
         if self.written < self.position {
-            bytes::set_size(self.target, self.position).map_err(Step::Write.fault())?;
+            bytes::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
         Ok(())
     }
@@ -255,8 +255,8 @@ impl<'a> Transfer<'a> {
             if self.share(stat)? {
                 return Ok(());
             }
-        } else if self.trail.reflink == Tried::Unknown {
-            self.trail.reflink = Tried::Unsupported; // an earlier file has shown it
+        } else if self.method.reflink == Attempt::Unknown {
+            self.method.reflink = Attempt::Unsupported; // an earlier file has shown it
         }
         match stat.size() {
             // Files in /proc have no size and yet contents.
@@ -269,21 +269,21 @@ impl<'a> Transfer<'a> {
                 self.buffered(u64::MAX)?;
             }
             size if stat.allocated() < size => {
-                self.trail.holes = true;
+                self.method.holes = true;
                 self.around_holes(size)?;
             }
             size if self.together(size)? => {}
             size => self.data(size)?,
         }
         if self.written < self.position {
-            bytes::set_size(self.target, self.position).map_err(Step::Write.fault())?;
+            bytes::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
         Ok(())
     }
 
     /// Goes back to the beginning, with nothing copied.
     pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
-        bytes::set_size(self.target, 0).map_err(Step::Write.fault())?;
+        bytes::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
         self.written = 0;
         self.joined = None;
@@ -297,21 +297,21 @@ impl<'a> Transfer<'a> {
     /// Makes the target share the source's bytes; false if another way must be gone.
     fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
         let shared = bytes::clone_all(self.source, self.target);
-        let must = self.ways.plan.wishes.reflink == When::Always;
+        let must = self.ways.plan.options.reflink == When::Always;
         match shared {
             Ok(()) if self.is_all_there(stat) => {
-                self.trail.reflink = Tried::Yes;
+                self.method.reflink = Attempt::Yes;
                 self.hash_shared(stat.size())?;
                 self.moved(stat.size())?;
                 Ok(true)
             }
             // The next way says what is wrong, if anything is.
             Ok(()) if !must => self.start_over().map(|()| false),
-            Ok(()) => Err(Step::Clone.fault()(Errno::EIO).into()),
-            Err(errno) if must || !means_unable(errno) => Err(Step::Clone.fault()(errno).into()),
+            Ok(()) => Err(Op::Clone.error()(Errno::EIO).into()),
+            Err(errno) if must || !means_unable(errno) => Err(Op::Clone.error()(errno).into()),
             Err(errno) => {
-                self.ways.note(Ability::Clone, errno);
-                self.trail.reflink = Tried::Unsupported;
+                self.ways.note(Capability::Clone, errno);
+                self.method.reflink = Attempt::Unsupported;
                 Ok(false)
             }
         }
@@ -333,10 +333,10 @@ impl<'a> Transfer<'a> {
         }
         let mut at = 0;
         loop {
-            if self.meter.desk().is_abandoned() {
+            if self.meter.status().is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
-            let read = bytes::read_at(self.source, self.buffer, at).map_err(Step::Read.fault())?;
+            let read = bytes::read_at(self.source, self.buffer, at).map_err(Op::Read.error())?;
             if read == 0 {
                 return Ok(());
             }
@@ -383,7 +383,7 @@ impl<'a> Transfer<'a> {
     /// Passes over a hole, or fills it with zeros if the user wants none; they need not be read.
     fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.hash_hole(bytes)?;
-        if self.ways.plan.wishes.sparse != When::Never {
+        if self.ways.plan.options.sparse != When::Never {
             return self.meter.spare(bytes);
         }
         let mut left = bytes;
@@ -391,7 +391,7 @@ impl<'a> Transfer<'a> {
         while left > 0 {
             let length =
                 usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
-            file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;
+            file::write_all(self.target, &self.buffer[..length]).map_err(Op::Write.error())?;
             left -= length as u64;
             self.moved(length as u64)?;
         }
@@ -403,7 +403,7 @@ impl<'a> Transfer<'a> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         let mut left = bytes;
         while left > 0 {
-            if self.meter.desk().is_abandoned() {
+            if self.meter.status().is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
             let piece = left.min(PIECE_BYTES);
@@ -426,10 +426,10 @@ impl<'a> Transfer<'a> {
 
     /// Notes that the kernel is not asked.
     fn go_by_hand(&mut self) {
-        if self.trail.offload == Tried::Unknown {
-            self.trail.offload = self.ways.without_offload();
+        if self.method.offload == Attempt::Unknown {
+            self.method.offload = self.ways.without_offload();
         }
-        self.trail.zeros |= self.ways.plan.wishes.sparse == When::Always;
+        self.method.zeros |= self.ways.plan.options.sparse == When::Always;
     }
 
     /// Has the kernel copy up to `end`. Where it stops earlier, for whatever reason, reading and
@@ -440,13 +440,13 @@ impl<'a> Transfer<'a> {
             match bytes::copy_range(self.source, self.target, piece) {
                 Ok(0) => break,
                 Ok(copied) => {
-                    self.trail.offload = Tried::Yes;
+                    self.method.offload = Attempt::Yes;
                     self.moved(copied.min(piece) as u64)?;
                 }
                 Err(errno) => {
-                    self.ways.note(Ability::CopyRange, errno);
-                    if self.trail.offload == Tried::Unknown {
-                        self.trail.offload = Tried::Unsupported;
+                    self.ways.note(Capability::CopyRange, errno);
+                    if self.method.offload == Attempt::Unknown {
+                        self.method.offload = Attempt::Unsupported;
                     }
                     break;
                 }
@@ -463,7 +463,7 @@ impl<'a> Transfer<'a> {
             let length =
                 usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
             let read =
-                file::read(self.source, &mut self.buffer[..length]).map_err(Step::Read.fault())?;
+                file::read(self.source, &mut self.buffer[..length]).map_err(Op::Read.error())?;
             if read == 0 {
                 break;
             }
@@ -481,7 +481,7 @@ impl<'a> Transfer<'a> {
         if self.digs {
             return self.dig(length);
         }
-        file::write_all(self.target, &self.buffer[..length]).map_err(Step::Write.fault())?;
+        file::write_all(self.target, &self.buffer[..length]).map_err(Op::Write.error())?;
         self.moved(length as u64)
     }
 
@@ -492,13 +492,12 @@ impl<'a> Transfer<'a> {
             let zeros = run(&self.buffer[at..length], true);
             if zeros > 0 {
                 self.position += zeros as u64;
-                bytes::go_to(self.target, self.position).map_err(Step::Write.fault())?;
+                bytes::go_to(self.target, self.position).map_err(Op::Write.error())?;
                 self.meter.spare(zeros as u64)?;
             }
             at += zeros;
             let data = run(&self.buffer[at..length], false);
-            file::write_all(self.target, &self.buffer[at..at + data])
-                .map_err(Step::Write.fault())?;
+            file::write_all(self.target, &self.buffer[at..at + data]).map_err(Op::Write.error())?;
             at += data;
             if data > 0 {
                 self.moved(data as u64)?;
@@ -515,8 +514,8 @@ impl<'a> Transfer<'a> {
     }
 
     fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {
-        bytes::go_to(self.source, position).map_err(Step::Read.fault())?;
-        bytes::go_to(self.target, position).map_err(Step::Write.fault())?;
+        bytes::go_to(self.source, position).map_err(Op::Read.error())?;
+        bytes::go_to(self.target, position).map_err(Op::Write.error())?;
         self.position = position;
         Ok(())
     }
@@ -541,20 +540,20 @@ fn run(bytes: &[u8], of_zeros: bool) -> usize {
 
 /// Whether two files have the same contents, read from where they are, through two buffers of one size.
 ///
-/// That the target cannot be read is a fault of [`Step::ReadBack`].
+/// That the target cannot be read is a fault of [`Op::ReadBack`].
 pub(super) fn same(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
     (theirs, ours): (&mut [u8], &mut [u8]),
-    desk: Desk<'_>,
+    status: StatusSlot<'_>,
 ) -> Result<bool, Unfinished> {
-    let read_ours = |ours: &mut [u8]| file::read(target, ours).map_err(Step::ReadBack.fault());
+    let read_ours = |ours: &mut [u8]| file::read(target, ours).map_err(Op::ReadBack.error());
     loop {
-        let length = file::read(source, theirs).map_err(Step::Read.fault())?;
+        let length = file::read(source, theirs).map_err(Op::Read.error())?;
         if length == 0 {
             return Ok(read_ours(ours)? == 0);
         }
-        if desk.is_abandoned() {
+        if status.is_abandoned() {
             return Err(Unfinished::Dropped);
         }
         let mut compared = 0;

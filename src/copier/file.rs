@@ -6,23 +6,23 @@
 //! old one or the new one, whole.
 
 use super::Job;
-use super::attrs::{Attrs, Born, Names};
+use super::attributes::{Attrs, DirDefaults, XattrNames};
 use super::backup::Numbers;
+use super::chunks::Team;
 use super::clean::{self, remove_leftover, still_named};
 use super::data::{BUFFER_BYTES, Transfer, Unfinished, Ways};
-use super::dirs::{Dirs, free_staged_name};
-use super::large::Team;
+use super::dir_pair::{DirPair, free_staged_name};
 use super::meter::Meter;
-use super::sink::{Filled, Sink};
+use super::target_file::{Filled, TargetFile};
 use crate::hash::Digest;
-use crate::ipc::abilities::Pair;
-use crate::ipc::counters::{Count, Desk};
-use crate::ipc::firsts::Firsts;
+use crate::ipc::counters::{Count, StatusSlot};
+use crate::ipc::event::{Attempt, Details, EntryError, Op};
+use crate::ipc::fs_caps::Pair;
+use crate::ipc::inode_set::InodeSet;
 use crate::ipc::outbox::Outbox;
-use crate::ipc::report::{Fault, How, Step, Tried};
-use crate::ipc::task::Place;
-use crate::options::{Backup, Dereference, Links, Way};
-use crate::plan::{Plan, step_to_make};
+use crate::ipc::task::EntryPath;
+use crate::options::{Backup, CopyMode, Dereference, Links};
+use crate::plan::{Plan, op_to_create};
 use crate::staging::staged_name;
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Node, Stat};
@@ -46,15 +46,15 @@ pub(super) enum Done {
 pub(super) struct Files<'a> {
     pub(super) job: Job<'a>,
     numbers: Numbers,
-    pub(super) desk: Desk<'a>,
+    pub(super) status: StatusSlot<'a>,
     pub(super) outbox: Outbox<'a>,
     pub(super) attrs: Attrs,
     /// Where copiers agree on which name of a file is copied; nothing where each is on its own.
-    firsts: Option<&'a Firsts>,
+    inodes: Option<&'a InodeSet>,
     /// The inode of the entry that was just looked at, if it has several names.
     pub(super) linked: Option<Identity>,
     /// How the entry in hand comes to be.
-    pub(super) how: How,
+    pub(super) how: Details,
     /// The digest of the file in hand, if it was read and that is wanted.
     pub(super) digest: Option<Digest>,
     /// Whether the entry in hand took much longer than it would take to hand one over.
@@ -66,33 +66,38 @@ pub(super) struct Files<'a> {
     pub(super) buffer: Vec<u8>,
 }
 
-/// A [`Place`] that is kept.
+/// A [`EntryPath`] that is kept.
 #[derive(Default)]
 pub(super) struct Here {
-    entry: u32,
+    operand: u32,
     source: Vec<u8>,
     target: Vec<u8>,
     staged: bool,
 }
 
 impl Here {
-    pub(super) fn go_to(&mut self, place: Place<'_>) {
-        (self.entry, self.staged) = (place.entry, place.staged);
+    pub(super) fn go_to(&mut self, place: EntryPath<'_>) {
+        (self.operand, self.staged) = (place.operand, place.staged);
         self.source.clear();
         self.source.extend_from_slice(place.source);
         self.target.clear();
         self.target.extend_from_slice(place.target);
     }
 
-    fn place(&self) -> Place<'_> {
-        Place { entry: self.entry, source: &self.source, target: &self.target, staged: self.staged }
+    fn place(&self) -> EntryPath<'_> {
+        EntryPath {
+            operand: self.operand,
+            source: &self.source,
+            target: &self.target,
+            staged: self.staged,
+        }
     }
 }
 
 impl<'a> Files<'a> {
     pub(super) fn new(
         (job, number): (Job<'a>, u16),
-        desk: Desk<'a>,
+        status: StatusSlot<'a>,
         outbox: Outbox<'a>,
         attrs: Attrs,
     ) -> Self {
@@ -102,12 +107,12 @@ impl<'a> Files<'a> {
             was_heavy: false,
             here: Here::default(),
             numbers: Numbers::default(),
-            desk,
+            status,
             outbox,
             attrs,
-            firsts: job.firsts,
+            inodes: job.inodes,
             linked: None,
-            how: How::default(),
+            how: Details::default(),
             digest: None,
             buffer: vec![0; BUFFER_BYTES],
         }
@@ -116,7 +121,7 @@ impl<'a> Files<'a> {
     /// Copies `name` of `dirs.source` to `target_name` in `dirs.target`.
     pub(super) fn copy(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         kind: Kind,
         name: &CStr,
         target_name: &CStr,
@@ -125,16 +130,16 @@ impl<'a> Files<'a> {
         if dirs.staged && self.reads_kind(kind) {
             return self.staged_file(dirs, name, target_name);
         }
-        let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
+        let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
         if source.kind() != kind {
             return Err(changed());
         }
         if !dirs.staged && self.was_done(name) {
             self.come_first(dirs, &source)?;
-            self.desk.add(Count::BytesSpared, data_bytes(&source));
+            self.status.add(Count::BytesSpared, data_bytes(&source));
             return Ok(Done::Skipped);
         }
-        if !dirs.staged && self.job.plan.wishes.in_place {
+        if !dirs.staged && self.job.plan.options.in_place {
             return self.in_place(dirs, &source, name, target_name);
         }
         self.ask_first(dirs, &source, name, target_name)?;
@@ -149,7 +154,7 @@ impl<'a> Files<'a> {
     /// Turns to another entry.
     pub(super) fn begin(&mut self) {
         self.linked = None;
-        self.how = How::default();
+        self.how = Details::default();
         self.digest = None;
         self.was_heavy = false;
     }
@@ -160,13 +165,13 @@ impl<'a> Files<'a> {
     }
 
     fn reads_kind(&self, kind: Kind) -> bool {
-        kind == Kind::File || kind == Kind::Special && self.job.plan.wishes.copy_contents
+        kind == Kind::File || kind == Kind::Special && self.job.plan.options.copy_contents
     }
 
     /// The common case, in the fewest calls: open, stat, create, read, write, times, two closes.
     fn staged_file(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
@@ -175,31 +180,31 @@ impl<'a> Files<'a> {
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
         let bits = self.attrs.birth_permissions(&source, &names, dirs.traits.born);
         let create = |name: &CStr| file::create_file(&dirs.target, name, bits);
-        let made = self.make(dirs, &source, name, target_name, Step::Create, create)?;
+        let made = self.make(dirs, &source, name, target_name, Op::Create, create)?;
         let Some(to) = made else {
-            self.desk.add(Count::BytesSpared, source.size());
+            self.status.add(Count::BytesSpared, source.size());
             return Ok(Done::Skipped);
         };
-        let sink = Sink::New(to, Some((name, target_name)));
+        let sink = TargetFile::New(to, Some((name, target_name)));
         let filled = self.fill(dirs, from, &source, &names, sink);
         filled.inspect_err(|_| discard(dirs, target_name))?.into_done()
     }
 
     /// Notes a file that has several names; goes on with the one that comes first, in the round.
-    pub(super) fn come_first(&mut self, dirs: &Dirs, source: &Stat) -> Result<(), Unfinished> {
+    pub(super) fn come_first(&mut self, dirs: &DirPair, source: &Stat) -> Result<(), Unfinished> {
         let may_come_again = source.links() > 1 || self.may_be_met_again(dirs);
-        let Some(firsts) = self.firsts.filter(|_| may_come_again) else { return Ok(()) };
+        let Some(inodes) = self.inodes.filter(|_| may_come_again) else { return Ok(()) };
         self.linked = Some(source.identity());
         // What the user was asked for comes after the others, which are known no more.
-        let is_first = !self.job.asked && firsts.is_first(source.identity());
+        let is_first = !self.job.asked && inodes.is_first(source.identity());
         if is_first { Ok(()) } else { Err(Unfinished::Deferred) }
     }
 
     /// Whether a symlink that is followed may lead to what is met here under its only name.
-    fn may_be_met_again(&self, dirs: &Dirs) -> bool {
-        let wishes = &self.job.plan.wishes;
-        wishes.preserve.links == Links::Ends
-            && match wishes.dereference {
+    fn may_be_met_again(&self, dirs: &DirPair) -> bool {
+        let options = &self.job.plan.options;
+        options.preserve.links == Links::Ends
+            && match options.dereference {
                 Dereference::Always => true,
                 Dereference::Named => dirs.contended, // the named ones
                 Dereference::Never => false,
@@ -207,7 +212,7 @@ impl<'a> Files<'a> {
     }
 
     /// Removes what an earlier round or run has left half done of an entry that has failed.
-    pub(super) fn give_up(&self, dirs: &Dirs, name: &CStr, target_name: &CStr) {
+    pub(super) fn give_up(&self, dirs: &DirPair, name: &CStr, target_name: &CStr) {
         if !dirs.staged {
             if self.was_begun_new(name) {
                 discard(dirs, target_name);
@@ -228,7 +233,7 @@ impl<'a> Files<'a> {
 
     fn staged_other(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         target_name: &CStr,
@@ -238,7 +243,7 @@ impl<'a> Files<'a> {
             self.outbox.begin();
             self.make_other(dirs, source, &text, name)
         };
-        let made = self.make(dirs, source, name, target_name, self.step_of(source), make)?;
+        let made = self.make(dirs, source, name, target_name, self.op_of(source), make)?;
         if made.is_none() {
             self.outbox.settle();
             return Ok(Done::Skipped);
@@ -248,11 +253,11 @@ impl<'a> Files<'a> {
 
     pub(super) fn finish_other(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         made: &CStr,
-    ) -> Result<Filled, Fault> {
+    ) -> Result<Filled, EntryError> {
         self.outbox.begin();
         let from = Node::Named(dirs.source.as_fd(), name);
         let finished = self.attrs.finish_other(
@@ -265,13 +270,13 @@ impl<'a> Files<'a> {
     }
 
     /// What it is called to make one like `source`.
-    pub(super) fn step_of(&self, source: &Stat) -> Step {
-        step_to_make(&self.job.plan.wishes, source)
+    pub(super) fn op_of(&self, source: &Stat) -> Op {
+        op_to_create(&self.job.plan.options, source)
     }
 
     pub(super) fn make_other(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         text: &CStr,
         name: &CStr,
@@ -286,7 +291,7 @@ impl<'a> Files<'a> {
     /// In a directory that stood there before: beside the old one, then over it.
     fn replace(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         target_name: &CStr,
@@ -294,7 +299,7 @@ impl<'a> Files<'a> {
         match self.replaced(dirs, source, name, target_name)? {
             Some(old) => self.make_over(dirs, source, name, target_name, old.as_ref()),
             None => {
-                self.desk.add(Count::BytesSpared, data_bytes(source));
+                self.status.add(Count::BytesSpared, data_bytes(source));
                 Ok(Done::Skipped)
             }
         }
@@ -303,7 +308,7 @@ impl<'a> Files<'a> {
     /// Makes an entry beside what has its name, and renames it over that.
     pub(super) fn make_over(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         target_name: &CStr,
@@ -316,10 +321,10 @@ impl<'a> Files<'a> {
             guard.as_ref().map_or(Ok(true), |ours| still_named(target, &staged, ours.as_fd()));
         match named {
             Ok(true) => {}
-            Ok(false) => return Err(Step::Publish.fault()(Errno::EBUSY).into()),
+            Ok(false) => return Err(Op::Publish.error()(Errno::EBUSY).into()),
             Err(errno) => {
                 discard(dirs, &staged); // while we have its lock nobody puts another there
-                return Err(Step::Publish.fault()(errno).into());
+                return Err(Op::Publish.error()(errno).into());
             }
         }
         match old {
@@ -332,13 +337,13 @@ impl<'a> Files<'a> {
     /// Gives what is staged its final name, over the old entry, which is kept if the user wants that.
     pub(super) fn publish_over(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: (&Stat, &CStr),
         old: Option<&Stat>,
         staged: &CStr,
         name: &CStr,
-    ) -> Result<(), Fault> {
-        let kept = match (&self.job.plan.wishes.backup, old) {
+    ) -> Result<(), EntryError> {
+        let kept = match (&self.job.plan.options.backup, old) {
             (Some(backup), Some(_)) if !dirs.staged => {
                 self.numbers.keep(backup, dirs, source, name).map(Some)
             }
@@ -346,7 +351,7 @@ impl<'a> Files<'a> {
         };
         let (kept, moved) = kept.inspect_err(|_| discard(dirs, staged))?.unwrap_or_default();
         self.how.kept = kept;
-        let published = file::replace(&dirs.target, staged, name).map_err(Step::Publish.fault());
+        let published = file::replace(&dirs.target, staged, name).map_err(Op::Publish.error());
         if published.is_err() {
             discard(dirs, staged);
             let back = moved.map(|moved| file::rename_new(dirs.target.as_fd(), &moved, name));
@@ -360,16 +365,16 @@ impl<'a> Files<'a> {
     /// Gives what has a directory's name another one, as a backup; the name is free then.
     pub(super) fn move_away(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         backup: &Backup,
         name: &CStr,
         target_name: &CStr,
-    ) -> Result<(), Fault> {
-        let source = dirs.stat_source(name).map_err(Step::Stat.fault())?;
+    ) -> Result<(), EntryError> {
+        let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
         let (_, moved) = self.numbers.keep(backup, dirs, (&source, name), target_name)?;
         match moved {
             Some(_) => Ok(()),
-            None => file::unlink(&dirs.target, target_name).map_err(Step::Backup.fault()),
+            None => file::unlink(&dirs.target, target_name).map_err(Op::Backup.error()),
         }
     }
 
@@ -377,26 +382,26 @@ impl<'a> Files<'a> {
     /// open, because its lock must last until it has its final name.
     fn build(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         staged: &CStr,
     ) -> Result<(Filled, Option<OwnedFd>), Unfinished> {
         if !self.reads(source) {
-            let (text, step) = (link_text(dirs, source, name)?, self.step_of(source));
-            make_fresh(dirs, staged, step, |name| self.make_other(dirs, source, &text, name))?;
+            let (text, op) = (link_text(dirs, source, name)?, self.op_of(source));
+            make_fresh(dirs, staged, op, |name| self.make_other(dirs, source, &text, name))?;
             return Ok((self.finish_other(dirs, source, name, staged)?, None));
         }
         let (from, source) = open_source(self.job.plan, dirs, name)?;
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
         let bits = self.attrs.birth_permissions(&source, &names, dirs.traits.born);
         let create = |name: &CStr| file::create_file(&dirs.target, name, bits);
-        let to = make_fresh(dirs, staged, Step::Create, create)?;
+        let to = make_fresh(dirs, staged, Op::Create, create)?;
         if dirs.is_shared() && !is_ours(&to) {
-            return Err(Step::Create.fault()(Errno::EBUSY).into());
+            return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         let guard = if dirs.is_shared() { to.try_clone().ok() } else { None };
-        let sink = Sink::New(to, Some((name, staged)));
+        let sink = TargetFile::New(to, Some((name, staged)));
         let filled = self.fill(dirs, from, &source, &names, sink);
         Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
     }
@@ -407,22 +412,22 @@ impl<'a> Files<'a> {
     /// so that the next run copies it again.
     pub(super) fn fill(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         from: OwnedFd,
         source: &Stat,
-        names: &Names,
-        sink: Sink<'_>,
+        names: &XattrNames,
+        sink: TargetFile<'_>,
     ) -> Result<Filled, Unfinished> {
         self.outbox.begin();
-        if self.job.plan.wishes.way == Way::AttributesOnly {
-            self.desk.add(Count::BytesSpared, source.size());
+        if self.job.plan.options.copy_mode == CopyMode::AttributesOnly {
+            self.status.add(Count::BytesSpared, source.size());
             return self.finish_file(dirs, &from, source, names, sink, dirs.traits.born);
         }
         let pair = Pair::of(source.identity().0, sink.device(dirs));
-        let ways = Ways { plan: self.job.plan, abilities: self.job.abilities, pair };
+        let ways = Ways { plan: self.job.plan, fs_caps: self.job.fs_caps, pair };
         let ends = (from.as_fd(), sink.file());
         let team = Team::to_copy(self.job, self.number, self.here.place(), source, &sink);
-        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.desk));
+        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(self.status));
         let result = if sink.is_stream() || source.kind() != Kind::File {
             transfer.digs &= !sink.is_stream();
             transfer.copy_stream().map(|()| Some(*source))
@@ -430,9 +435,9 @@ impl<'a> Files<'a> {
             transfer.team = team;
             transfer.copy_steady(source)
         };
-        self.was_heavy = source.size() >= HEAVY_BYTES && transfer.trail.reflink != Tried::Yes;
-        if self.job.plan.wishes.debug {
-            self.how.trail = Some(transfer.trail);
+        self.was_heavy = source.size() >= HEAVY_BYTES && transfer.method.reflink != Attempt::Yes;
+        if self.job.plan.options.debug {
+            self.how.method = Some(transfer.method);
         }
         let digest = transfer.digest();
         transfer.meter.end(source.size());
@@ -443,30 +448,32 @@ impl<'a> Files<'a> {
         self.digest = digest;
         // If it changed and was read again, the bits it was born with may be old ones.
         let masked = dirs.traits.born.masked || read.permissions() != source.permissions();
-        let born = Born { masked, ..dirs.traits.born };
+        let born = DirDefaults { masked, ..dirs.traits.born };
         self.finish_file(dirs, &from, &read, names, sink, born)
     }
 
     fn finish_file(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         from: &OwnedFd,
         source: &Stat,
-        names: &Names,
-        sink: Sink<'_>,
-        born: Born,
+        names: &XattrNames,
+        sink: TargetFile<'_>,
+        born: DirDefaults,
     ) -> Result<Filled, Unfinished> {
         let from = from.as_fd();
         let lacking = match &sink {
-            Sink::New(to, _) => {
+            TargetFile::New(to, _) => {
                 let made = (to.as_fd(), dirs.known_hands(self.job.plan));
                 self.attrs.finish_file(from, made, source, names, born)?
             }
-            Sink::Old(to, old, _) => self.attrs.finish_old(from, to.as_fd(), source, names, old)?,
+            TargetFile::Old(to, old, _) => {
+                self.attrs.finish_old(from, to.as_fd(), source, names, old)?
+            }
         };
         // What is staged is written out all at once, before it is published.
-        if self.job.plan.wishes.fsync && !dirs.staged {
-            file::sync(sink.file()).map_err(Step::Sync.fault())?;
+        if self.job.plan.options.fsync && !dirs.staged {
+            file::sync(sink.file()).map_err(Op::Sync.error())?;
         }
         sink.close()?;
         Ok(Filled::Whole(lacking))
@@ -475,24 +482,24 @@ impl<'a> Files<'a> {
     /// Makes a name in a staged directory; `None` if an earlier run has made it and it is complete.
     fn make<T>(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         source_name: &CStr,
         name: &CStr,
-        step: Step,
+        op: Op,
         mut create: impl FnMut(&CStr) -> Result<T, Errno>,
     ) -> Result<Option<T>, Unfinished> {
         match create(name) {
             Ok(made) => return Ok(Some(made)),
             Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(step.fault()(errno).into()),
+            Err(errno) => return Err(op.error()(errno).into()),
         }
-        if !dirs.existed || !dirs.is_written(name).map_err(step.fault())? {
+        if !dirs.existed || !dirs.is_written(name).map_err(op.error())? {
             // Nobody has been here before us: two names of the source are one in the target, as 'A' and
             // 'a' are where case is ignored. What was made under the other one must stay.
-            return Err(step.fault()(Errno::EEXIST).into());
+            return Err(op.error()(Errno::EEXIST).into());
         }
-        let old = file::stat_at(&dirs.target, name).map_err(step.fault())?;
+        let old = file::stat_at(&dirs.target, name).map_err(op.error())?;
         // What `-l` has left of an interrupted run is the source itself, and no copy of it.
         let is_copy = old.identity() != source.identity();
         if is_copy && self.is_same(dirs, source, &old, source_name, name)? {
@@ -500,20 +507,20 @@ impl<'a> Files<'a> {
             return Ok(None);
         }
         if old.kind() == Kind::Directory && dirs.is_seen(self.job.plan) {
-            return Err(Step::FileOverDirectory.fault()(Errno::EISDIR).into()); // a stranger's
+            return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // a stranger's
         }
-        clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(step.fault())?;
-        Ok(Some(create(name).map_err(step.fault())?))
+        clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
+        Ok(Some(create(name).map_err(op.error())?))
     }
 }
 
 /// Opens the source and looks at it; another kind of thing than the listing said is a change.
 pub(super) fn open_source(
     plan: &Plan,
-    dirs: &Dirs,
+    dirs: &DirPair,
     name: &CStr,
 ) -> Result<(OwnedFd, Stat), Unfinished> {
-    let special = plan.wishes.copy_contents;
+    let special = plan.options.copy_contents;
     let opened = if special {
         file::open_stream(&dirs.source, name, dirs.follow)
     } else {
@@ -523,31 +530,31 @@ pub(super) fn open_source(
         Ok(from) => from,
         Err(Errno::ELOOP) if !dirs.follow => return Err(changed()), // a symlink now
         Err(Errno::ENXIO) if !special => return Err(changed()),     // a socket now
-        Err(errno) => return Err(Step::OpenSource.fault()(errno).into()),
+        Err(errno) => return Err(Op::OpenSource.error()(errno).into()),
     };
-    let source = file::stat_fd(&from).map_err(Step::Stat.fault())?;
+    let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
     let is_kind = source.kind() == Kind::File || special && source.kind() == Kind::Special;
     if is_kind { Ok((from, source)) } else { Err(changed()) }
 }
 
 /// Makes a staged name; what a killed run left under it goes first.
 pub(super) fn make_fresh<T>(
-    dirs: &Dirs,
+    dirs: &DirPair,
     staged: &CStr,
-    step: Step,
+    op: Op,
     mut create: impl FnMut(&CStr) -> Result<T, Errno>,
 ) -> Result<T, Unfinished> {
     match create(staged) {
         Err(Errno::EEXIST) => {
-            remove_leftover(dirs.target.as_fd(), staged, dirs.is_shared()).map_err(step.fault())?;
-            Ok(create(staged).map_err(step.fault())?)
+            remove_leftover(dirs.target.as_fd(), staged, dirs.is_shared()).map_err(op.error())?;
+            Ok(create(staged).map_err(op.error())?)
         }
-        result => Ok(result.map_err(step.fault())?),
+        result => Ok(result.map_err(op.error())?),
     }
 }
 
 /// Removes what a killed run, or a copier, has left under the staged name of `name`.
-pub(super) fn drop_leftover(dirs: &Dirs, name: &CStr) {
+pub(super) fn drop_leftover(dirs: &DirPair, name: &CStr) {
     let staged = staged_name_for(dirs, name);
     if remove_leftover(dirs.target.as_fd(), &staged, dirs.is_shared()).is_err() {
         // Nearly always there is none, or else another run is building it.
@@ -555,7 +562,7 @@ pub(super) fn drop_leftover(dirs: &Dirs, name: &CStr) {
 }
 
 /// The name under which `name` is built where others look.
-pub(super) fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
+pub(super) fn staged_name_for(dirs: &DirPair, name: &CStr) -> CString {
     if dirs.contended {
         staged_name(name, 0) // what else is beside the source does not come along
     } else {
@@ -564,9 +571,9 @@ pub(super) fn staged_name_for(dirs: &Dirs, name: &CStr) -> CString {
 }
 
 /// Gives what is staged its final name, which was free: what has taken it meanwhile is another's.
-fn publish_new(dirs: &Dirs, staged: &CStr, name: &CStr) -> Result<(), Fault> {
+fn publish_new(dirs: &DirPair, staged: &CStr, name: &CStr) -> Result<(), EntryError> {
     let published = file::rename_new(dirs.target.as_fd(), staged, name);
-    published.inspect_err(|_| discard(dirs, staged)).map_err(Step::Publish.fault())
+    published.inspect_err(|_| discard(dirs, staged)).map_err(Op::Publish.error())
 }
 
 /// Whether a staged file is ours to build, when two runs may meet on one name.
@@ -579,23 +586,23 @@ pub(super) fn is_ours(to: &OwnedFd) -> bool {
 }
 
 /// Whether the source is a symlink to the very thing that it would replace, and then to itself.
-pub(super) fn leads_to(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> bool {
+pub(super) fn leads_to(dirs: &DirPair, source: &Stat, name: &CStr, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_end(&dirs.source, name).is_ok_and(|end| end.identity() == old.identity())
 }
 
 /// What a symlink says; nothing for the others.
-pub(super) fn link_text(dirs: &Dirs, source: &Stat, name: &CStr) -> Result<CString, Unfinished> {
+pub(super) fn link_text(dirs: &DirPair, source: &Stat, name: &CStr) -> Result<CString, Unfinished> {
     if source.kind() != Kind::Symlink {
         return Ok(CString::default());
     }
-    let text = file::read_symlink(&dirs.source, name).map_err(Step::ReadSymlink.fault())?;
-    CString::new(text.into_vec()).map_err(|_| Step::Read.fault()(Errno::EINVAL).into())
+    let text = file::read_symlink(&dirs.source, name).map_err(Op::ReadSymlink.error())?;
+    CString::new(text.into_vec()).map_err(|_| Op::Read.error()(Errno::EINVAL).into())
 }
 
 /// Removes what was begun. If that fails, the next run finds it incomplete and does it again.
-pub(super) fn discard(dirs: &Dirs, name: &CStr) {
+pub(super) fn discard(dirs: &DirPair, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to tell; see above for why this one may be silent.
     }
@@ -606,5 +613,5 @@ pub(super) fn data_bytes(stat: &Stat) -> u64 {
 }
 
 pub(super) fn changed() -> Unfinished {
-    Step::Changed.fault()(Errno::ESTALE).into()
+    Op::Changed.error()(Errno::ESTALE).into()
 }

@@ -12,15 +12,15 @@
 use super::Worker;
 use super::clean::{remove, remove_leftover};
 use super::data::Unfinished;
-use super::dirs::{Dirs, push_component};
+use super::dir_pair::{DirPair, push_component};
 use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
-use super::reports::ParentGone;
-use super::walk::{Visit, Walker};
+use super::report_writer::ParentGone;
+use super::walk::{DirProgress, Walker};
 use crate::hash::Digest;
 use crate::ipc::counters::Count;
-use crate::ipc::groups::{Member, Role};
-use crate::ipc::report::{Fault, How, News, Step};
-use crate::options::{Manner, Update, Way};
+use crate::ipc::event::{Details, EntryError, Event, Op};
+use crate::ipc::link_groups::{Member, Role};
+use crate::options::{Compat, CopyMode, Update};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock, Stat};
 use std::ffi::{CStr, CString};
@@ -40,7 +40,7 @@ struct Leader {
 #[derive(Default)]
 struct Open {
     leader: Option<(u32, Rc<OwnedFd>)>,
-    follower: Option<(u32, Result<Dirs, Fault>)>,
+    follower: Option<(u32, Result<DirPair, EntryError>)>,
 }
 
 /// Why there is no link to a leader, if that is not the entry's failure.
@@ -53,9 +53,9 @@ enum NoLink {
     Unfinished(Unfinished),
 }
 
-impl From<Fault> for NoLink {
-    fn from(fault: Fault) -> Self {
-        Self::Unfinished(fault.into())
+impl From<EntryError> for NoLink {
+    fn from(error: EntryError) -> Self {
+        Self::Unfinished(error.into())
     }
 }
 
@@ -65,20 +65,20 @@ impl Walker<'_> {
     /// Its directory is changed once more then, and must not be finished before.
     pub(super) fn defer(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
-        visit: &mut Visit,
+        progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let Some(identity) = self.files.linked else { return Ok(()) };
-        self.put_off(visit);
-        self.tell_of(name, target_name, News::Link { identity, existed: dirs.existed }, || ())
+        self.defer_prompt(progress);
+        self.tell_of(name, target_name, Event::Link { identity, existed: dirs.existed }, || ())
     }
 
     /// Notes that something in the directory that the walk is at is left for the end.
-    pub(super) fn put_off(&mut self, visit: &mut Visit) {
-        visit.given = true;
-        visit.shared = true;
+    pub(super) fn defer_prompt(&mut self, progress: &mut DirProgress) {
+        progress.given = true;
+        progress.shared = true;
         self.note_shared(self.source.len(), true);
     }
 
@@ -91,15 +91,17 @@ impl Walker<'_> {
         name: &CStr,
         target_name: &CStr,
         done: Done,
-        visit: &mut Visit,
+        progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let Some(identity) = self.files.linked else { return Ok(()) };
-        visit.given = true;
+        progress.given = true;
         self.note_shared(self.source.len(), false);
         let new = done != Done::Skipped || self.files.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let (desk, how) = (self.desk, self.files.how);
-        self.tell_of(name, target_name, News::Leader { identity, new, how }, || desk.add(count, 1))
+        let (status, how) = (self.status, self.files.how);
+        self.tell_of(name, target_name, Event::Leader { identity, new, how }, || {
+            status.add(count, 1)
+        })
     }
 
     /// Tells of an entry that lacks something and is whole otherwise: so will its other names be.
@@ -107,15 +109,15 @@ impl Walker<'_> {
         &mut self,
         name: &CStr,
         target_name: &CStr,
-        visit: &mut Visit,
+        progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let Some(identity) = self.files.linked else { return Ok(()) };
-        visit.given = true;
+        progress.given = true;
         self.note_shared(self.source.len(), false);
         self.tell_of(
             name,
             target_name,
-            News::Leader { identity, new: false, how: How::default() },
+            Event::Leader { identity, new: false, how: Details::default() },
             || (),
         )
     }
@@ -159,18 +161,18 @@ impl Walker<'_> {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
                 let (place, _) = self.job.groups.dir(member.dir);
-                let entry = self.job.plan.entries.get(place.entry as usize)?;
-                let dir = Rc::new(self.job.plan.reach_target(entry, place.target).ok()?);
+                let operand = self.job.plan.operands.get(place.operand as usize)?;
+                let dir = Rc::new(self.job.plan.reach_target(operand, place.target).ok()?);
                 open.leader = Some((member.dir, dir.clone()));
                 dir
             }
         };
         let mut leader = leader_at(dir, self.target_name(member))?;
-        if self.job.plan.wishes.hash.is_some() {
+        if self.job.plan.options.hash.is_some() {
             let (place, _) = self.job.groups.dir(member.dir);
             let mut path = place.source.to_vec();
             push_component(&mut path, member.name.to_bytes());
-            leader.digest = self.job.hashed.get(place.entry, &path);
+            leader.digest = self.job.hashed.get(place.operand, &path);
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
@@ -179,10 +181,10 @@ impl Walker<'_> {
     /// What a member is called in the target: at the top as the user wants it.
     fn target_name(&self, member: &Member) -> CString {
         let (place, _) = self.job.groups.dir(member.dir);
-        let entry = self.job.plan.entries.get(place.entry as usize);
-        entry
+        let operand = self.job.plan.operands.get(place.operand as usize);
+        operand
             .filter(|_| place.source.is_empty())
-            .map_or_else(|| member.name.clone(), |entry| entry.target_name.clone())
+            .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
     }
 
     /// Brings one name that was put off to its end.
@@ -196,14 +198,14 @@ impl Walker<'_> {
         let (name, target_name) = (&*member.name, &*self.target_name(member));
         let dirs = match self.enter_follower(member.dir, open) {
             Ok(dirs) => dirs,
-            Err(fault) => return self.settle_failed(Some(name), fault),
+            Err(error) => return self.settle_failed(Some(name), error),
         };
         self.files.begin();
-        self.desk.at(name);
+        self.status.at(name);
         if self.is_passed_over(name) {
             self.files.give_up(dirs, name, target_name);
             discard(dirs, &staged_name_for(dirs, target_name));
-            return self.settle_failed(Some(name), Step::KillsCopiers.fault()(Errno::EIO));
+            return self.settle_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let result = self.link_or_copy(dirs, identity, name, target_name, leaders)?;
         let result = self.tell_hash(dirs, name, target_name, result)?;
@@ -211,11 +213,15 @@ impl Walker<'_> {
     }
 
     /// Goes to the directory with this number.
-    fn enter_follower<'o>(&mut self, number: u32, open: &'o mut Open) -> Result<&'o Dirs, Fault> {
+    fn enter_follower<'o>(
+        &mut self,
+        number: u32,
+        open: &'o mut Open,
+    ) -> Result<&'o DirPair, EntryError> {
         if open.follower.as_ref().is_none_or(|(last, _)| *last != number) {
             let (place, existed) = self.job.groups.dir(number);
             self.go_to(place);
-            self.desk.enter(place.entry, place.source);
+            self.status.enter(place.operand, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
             let existed = existed || !self.job.is_first;
             let dirs = self.dirs_of(place, existed);
@@ -223,15 +229,15 @@ impl Walker<'_> {
         }
         match &open.follower {
             Some((_, Ok(dirs))) => Ok(dirs),
-            Some((_, Err(fault))) => Err(*fault),
-            None => Err(Step::OpenTarget.fault()(Errno::EINVAL)), // it was just put there
+            Some((_, Err(error))) => Err(*error),
+            None => Err(Op::OpenTarget.error()(Errno::EINVAL)), // it was just put there
         }
     }
 
     /// Makes the name a link to one of `leaders`, or else a file of its own, which then leads, too.
     fn link_or_copy(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         identity: Identity,
         name: &CStr,
         target_name: &CStr,
@@ -239,7 +245,7 @@ impl Walker<'_> {
     ) -> Result<Result<Done, Unfinished>, ParentGone> {
         let source = match dirs.stat_source(name) {
             Ok(source) => source,
-            Err(errno) => return Ok(Err(Step::Stat.fault()(errno).into())),
+            Err(errno) => return Ok(Err(Op::Stat.error()(errno).into())),
         };
         if source.kind() == Kind::Directory {
             return Ok(Err(changed()));
@@ -255,10 +261,10 @@ impl Walker<'_> {
         } // else the name means another file by now
         let copied = self.files.copy(dirs, source.kind(), name, target_name);
         if let (Some(errno), Ok(Done::Copied)) = (refused, &copied) {
-            self.tell_of(name, target_name, News::Unlinked(errno), || ())?;
+            self.tell_of(name, target_name, Event::Unlinked(errno), || ())?;
         }
         let is_whole = match &copied {
-            Err(Unfinished::Fault(fault)) => fault.step.leaves_it_whole(),
+            Err(Unfinished::Failed(error)) => error.op.leaves_it_whole(),
             copied => copied.is_ok(),
         };
         let own = self.files.keeps_contents() && matches!(copied, Ok(Done::Skipped));
@@ -274,13 +280,13 @@ impl Walker<'_> {
     /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
     fn link(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         name: &CStr,
         target_name: &CStr,
         leaders: &[Leader],
     ) -> Result<Done, NoLink> {
-        let old = dirs.find(self.job.plan, target_name, Step::Link)?;
+        let old = dirs.find(self.job.plan, target_name, Op::Link)?;
         if let Some(old) = &old {
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
@@ -288,9 +294,9 @@ impl Walker<'_> {
                 return self.found(dirs, source, name);
             }
             // cp makes links of all names then, newer ones, too.
-            let as_cp = self.job.plan.wishes.manner == Manner::Cp;
+            let as_cp = self.job.plan.options.compat == Compat::Gnu;
             if !as_cp && self.files.is_wanted_as_it_is(source, old)? {
-                self.desk.add(Count::BytesSpared, data_bytes(source));
+                self.status.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Skipped);
             }
             self.files.check_again(dirs)?;
@@ -309,18 +315,18 @@ impl Walker<'_> {
         };
         let to_keep = old.as_ref().filter(|_| !is_copy);
         let mut why = NoLink::Gone;
-        let empty = self.job.plan.wishes.way == Way::AttributesOnly;
+        let empty = self.job.plan.options.copy_mode == CopyMode::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
         for leader in leaders.iter().rev().filter(likely) {
             self.reports.outbox.begin();
             let publish = |staged: &CStr| {
                 self.files.publish_over(dirs, (source, name), to_keep, staged, target_name)
             };
-            let direct = dirs.staged || self.job.plan.wishes.in_place && old.is_none();
+            let direct = dirs.staged || self.job.plan.options.in_place && old.is_none();
             let linked = make_link(leader, dirs, target_name, (direct, old.as_ref()), publish);
             if linked.is_ok() {
                 self.files.digest = leader.digest;
-                self.desk.add(Count::BytesSpared, data_bytes(source));
+                self.status.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Linked);
             }
             self.reports.outbox.settle();
@@ -338,7 +344,7 @@ impl Walker<'_> {
     /// first, and this one been copied.
     fn is_copy(
         &self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
         old: &Stat,
         (name, target_name): (&CStr, &CStr),
@@ -349,19 +355,19 @@ impl Walker<'_> {
             return Ok(true);
         }
         // What is complete is left alone, and so it is nothing to be kept. cp keeps it.
-        let wishes = &self.job.plan.wishes;
-        let leaves_alone = wishes.manner == Manner::Pcopy && wishes.update != Update::All;
-        let is_copy = leaves_alone && wishes.way == Way::Copy;
+        let options = &self.job.plan.options;
+        let leaves_alone = options.compat == Compat::Native && options.update != Update::All;
+        let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
         Ok(is_copy && self.files.is_same(dirs, source, old, name, target_name)?)
     }
 
     /// A name that is a link already: it stood there, or a copier has died right after making it.
-    fn found(&self, dirs: &Dirs, source: &Stat, name: &CStr) -> Result<Done, NoLink> {
+    fn found(&self, dirs: &DirPair, source: &Stat, name: &CStr) -> Result<Done, NoLink> {
         if dirs.staged && !dirs.existed {
             // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
-            return Err(Step::Link.fault()(Errno::EEXIST).into());
+            return Err(Op::Link.error()(Errno::EEXIST).into());
         }
-        self.desk.add(Count::BytesSpared, data_bytes(source));
+        self.status.add(Count::BytesSpared, data_bytes(source));
         Ok(if self.files.was_begun(name) { Done::Linked } else { Done::Skipped })
     }
 }
@@ -379,15 +385,15 @@ fn is_like(source: &Stat, leader: &Stat) -> bool {
 }
 
 /// Whether what has the name may be replaced, by the rules for any entry.
-fn check_old(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> Result<(), Fault> {
+fn check_old(dirs: &DirPair, source: &Stat, name: &CStr, old: &Stat) -> Result<(), EntryError> {
     if dirs.staged && !dirs.existed {
-        return Err(Step::Link.fault()(Errno::EEXIST)); // see `Walker::found`
+        return Err(Op::Link.error()(Errno::EEXIST)); // see `Walker::found`
     }
     if !dirs.staged && old.kind() == Kind::Directory {
-        return Err(Step::Link.fault()(Errno::EISDIR));
+        return Err(Op::Link.error()(Errno::EISDIR));
     }
     if leads_to(dirs, source, name, old) {
-        return Err(Step::SameFile.fault()(Errno::EEXIST));
+        return Err(Op::SameFile.error()(Errno::EEXIST));
     }
     Ok(())
 }
@@ -395,10 +401,10 @@ fn check_old(dirs: &Dirs, source: &Stat, name: &CStr, old: &Stat) -> Result<(), 
 /// Makes a link: at once, if it may be `direct` and the name is free, else over what has the name.
 fn make_link(
     leader: &Leader,
-    dirs: &Dirs,
+    dirs: &DirPair,
     target_name: &CStr,
     (direct, old): (bool, Option<&Stat>),
-    publish: impl FnOnce(&CStr) -> Result<(), Fault>,
+    publish: impl FnOnce(&CStr) -> Result<(), EntryError>,
 ) -> Result<(), NoLink> {
     if !direct {
         return link_over(leader, dirs, target_name, publish);
@@ -406,7 +412,7 @@ fn make_link(
     match old.map(Stat::kind) {
         None => {}
         Some(kind @ Kind::Directory) => {
-            remove(dirs.target.as_fd(), kind, target_name).map_err(Step::Link.fault())?;
+            remove(dirs.target.as_fd(), kind, target_name).map_err(Op::Link.error())?;
         }
         Some(_) => return link_over(leader, dirs, target_name, publish),
     }
@@ -419,9 +425,9 @@ fn make_link(
 /// `publish` does that, and with the old entry what the user wants done with it.
 fn link_over(
     leader: &Leader,
-    dirs: &Dirs,
+    dirs: &DirPair,
     target_name: &CStr,
-    publish: impl FnOnce(&CStr) -> Result<(), Fault>,
+    publish: impl FnOnce(&CStr) -> Result<(), EntryError>,
 ) -> Result<(), NoLink> {
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
@@ -440,13 +446,13 @@ fn link_over(
     match link() {
         Err(Errno::EEXIST) if is_leader() => {} // a copier died right after making it
         Err(Errno::EEXIST) => {
-            remove_leftover(target, &staged, dirs.is_shared()).map_err(Step::Link.fault())?;
+            remove_leftover(target, &staged, dirs.is_shared()).map_err(Op::Link.error())?;
             link().map_err(no_link)?;
         }
         result => result.map_err(no_link)?,
     }
     if !is_leader() {
-        return Err(Step::Publish.fault()(Errno::EBUSY).into());
+        return Err(Op::Publish.error()(Errno::EBUSY).into());
     }
     publish(&staged)?;
     drop(guard);
@@ -455,13 +461,13 @@ fn link_over(
 
 /// Locks a leader, if that can be: one without read permission cannot be opened, and what is no
 /// file has no lock.
-fn hold(leader: &Leader) -> Result<Option<OwnedFd>, Fault> {
+fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
     if leader.stat.kind() != Kind::File {
         return Ok(None);
     }
     let Ok(opened) = file::open_source(&leader.dir, &leader.name, false) else { return Ok(None) };
     if file::lock(opened.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
-        return Err(Step::Link.fault()(Errno::EBUSY));
+        return Err(Op::Link.error()(Errno::EBUSY));
     }
     Ok(Some(opened))
 }
@@ -473,6 +479,6 @@ fn no_link(errno: Errno) -> NoLink {
         Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
             NoLink::Refused(errno)
         }
-        _ => Step::Link.fault()(errno).into(),
+        _ => Op::Link.error()(errno).into(),
     }
 }

@@ -1,14 +1,14 @@
 //! What one file adds to the numbers while it is copied.
 
 use super::data::Unfinished;
-use crate::ipc::counters::{Count, Desk};
+use crate::ipc::counters::{Count, StatusSlot};
 
 /// Counts the bytes of one file as they arrive or turn out to be holes.
 ///
 /// A file that is copied twice, because it changed meanwhile, is counted once: the second time
 /// nothing is added until it comes farther than the first.
 pub(super) struct Meter<'a> {
-    desk: Desk<'a>,
+    status: StatusSlot<'a>,
     /// How far the present attempt has come.
     done: u64,
     /// What was counted.
@@ -16,13 +16,13 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(desk: Desk<'a>) -> Self {
-        Self { desk, done: 0, counted: 0 }
+    pub(super) fn new(status: StatusSlot<'a>) -> Self {
+        Self { status, done: 0, counted: 0 }
     }
 
     /// Whose numbers they are.
-    pub(super) fn desk(&self) -> Desk<'a> {
-        self.desk
+    pub(super) fn status(&self) -> StatusSlot<'a> {
+        self.status
     }
 
     /// Counts bytes that were written; this may end the copying.
@@ -47,19 +47,19 @@ impl<'a> Meter<'a> {
 
     /// Counts, of a file of that many bytes, what will not be written any more.
     pub(super) fn end(self, size: u64) {
-        self.desk.add(Count::BytesSpared, size.saturating_sub(self.counted));
+        self.status.add(Count::BytesSpared, size.saturating_sub(self.counted));
     }
 
     fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
         self.note(count, bytes);
-        if self.desk.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
+        if self.status.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
     }
 
     fn note(&mut self, count: Count, bytes: u64) {
         self.done = self.done.saturating_add(bytes);
         let new = self.done.saturating_sub(self.counted);
         if new > 0 {
-            self.desk.add(count, new);
+            self.status.add(count, new);
             self.counted = self.done;
         }
     }
@@ -67,21 +67,21 @@ impl<'a> Meter<'a> {
 
 /// Counts the bytes of one file as they are read, once, even if it is read by several and then alone.
 pub(super) struct Tally<'a> {
-    pub(super) desk: Desk<'a>,
-    /// As what; nothing where reading is no news.
+    pub(super) status: StatusSlot<'a>,
+    /// As what; nothing where reading is no event.
     count: Option<Count>,
     counted: u64,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(desk: Desk<'a>, count: Option<Count>) -> Self {
-        Self { desk, count, counted: 0 }
+    pub(super) fn new(status: StatusSlot<'a>, count: Option<Count>) -> Self {
+        Self { status, count, counted: 0 }
     }
 
     /// Notes that so many bytes have been read in all.
     pub(super) fn up_to(&mut self, bytes: u64) {
         if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
-            self.desk.add(count, new);
+            self.status.add(count, new);
             self.counted = bytes;
         }
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_file_that_is_copied_twice_is_counted_once() {
         let counters = Counters::create(1).unwrap();
-        let mut meter = Meter::new(counters.desk(0));
+        let mut meter = Meter::new(counters.status(0));
         assert!(meter.add(100).is_ok() && meter.spare(50).is_ok());
         meter.start_over();
         assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_file_that_is_read_twice_is_counted_once() {
         let counters = Counters::create(1).unwrap();
-        let mut tally = Tally::new(counters.desk(0), Some(Count::BytesReadBack));
+        let mut tally = Tally::new(counters.status(0), Some(Count::BytesReadBack));
         for far in [10, 40, 5, 30, 50] {
             tally.up_to(far);
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn an_order_to_drop_the_file_is_heard_with_every_piece() {
         let counters = Counters::create(1).unwrap();
-        let mut meter = Meter::new(counters.desk(0));
+        let mut meter = Meter::new(counters.status(0));
         assert!(meter.add(1).is_ok());
         counters.abandon();
         assert!(matches!(meter.add(1), Err(Unfinished::Dropped)));

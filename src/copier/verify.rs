@@ -8,18 +8,18 @@
 //! by now. If it differs again, it is removed: nobody must find it under its final name.
 
 use super::data::{Unfinished, is_unchanged};
-use super::dirs::c_name;
+use super::dir_pair::c_name;
 use super::file::changed;
 use super::meter::Tally;
-use super::reports::ParentGone;
+use super::report_writer::ParentGone;
 use super::walk::Walker;
-use super::{Worker, attrs::OWNER_WRITE};
+use super::{Worker, attributes::OWNER_WRITE};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::counters::Count;
-use crate::ipc::hashed::Written;
-use crate::ipc::report::{News, Step};
-use crate::ipc::task::{Place, split_last};
-use crate::plan::Entry;
+use crate::ipc::digests::Written;
+use crate::ipc::event::{Event, Op};
+use crate::ipc::task::{EntryPath, split_last};
+use crate::plan::Operand;
 use crate::sys::file::{self, Kind};
 use crate::sys::{Errno, bytes};
 use std::ffi::CStr;
@@ -42,31 +42,33 @@ impl Walker<'_> {
     }
 
     fn one_written(&mut self, file: Written<'_>) -> Result<(), ParentGone> {
-        let Some(entry) = self.job.plan.entries.get(file.entry as usize) else { return Ok(()) };
+        let Some(operand) = self.job.plan.operands.get(file.operand as usize) else {
+            return Ok(());
+        };
         let ((dir, name), (target, made)) = (split_last(file.source), split_last(file.target));
-        self.go_to(Place { entry: file.entry, source: dir, target, staged: false });
+        self.go_to(EntryPath { operand: file.operand, source: dir, target, staged: false });
         self.enter();
         let (name, made) = (c_name(name), c_name(made));
-        self.desk.at(&name);
+        self.status.at(&name);
         if self.is_passed_over(&name) {
-            let fault = Step::KillsCopiers.fault()(Errno::EIO);
-            return self.tell_of(&name, &made, News::Unproven(fault), || ());
+            let error = Op::KillsCopiers.error()(Errno::EIO);
+            return self.tell_of(&name, &made, Event::Unproven(error), || ());
         }
-        match self.prove(entry, &name, &made, file.digest) {
+        match self.prove(operand, &name, &made, file.digest) {
             Ok(digest) => {
-                self.desk.add(Count::Verified, 1);
+                self.status.add(Count::Verified, 1);
                 if digest == file.digest {
                     return Ok(());
                 }
                 // The source has changed since, and it is the new one that is there.
-                self.tell_of(&name, &made, News::Hashed(digest), || ())
+                self.tell_of(&name, &made, Event::Hashed(digest), || ())
             }
-            Err(Unfinished::Fault(fault)) => {
-                let dir = self.job.plan.reach_target(entry, &self.target);
+            Err(Unfinished::Failed(error)) => {
+                let dir = self.job.plan.reach_target(operand, &self.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // It is gone already, or the failure that is told names it.
                 }
-                self.tell_of(&name, &made, News::Unproven(fault), || ())
+                self.tell_of(&name, &made, Event::Unproven(error), || ())
             }
             Err(_) => Ok(()), // the run ends
         }
@@ -75,21 +77,21 @@ impl Walker<'_> {
     /// The digest of what is on the disk, as it should be, once the file was written again if need be.
     fn prove(
         &mut self,
-        entry: &Entry,
+        operand: &Operand,
         name: &CStr,
         made: &CStr,
         wanted: Digest,
     ) -> Result<Digest, Unfinished> {
-        let opened = self.job.plan.open_target(entry, &self.target);
-        let dir = opened.map_err(Step::ReadBack.fault())?;
+        let opened = self.job.plan.open_target(operand, &self.target);
+        let dir = opened.map_err(Op::ReadBack.error())?;
         match self.read_back(dir.as_fd(), name, made) {
             Ok(digest) if digest == wanted => return Ok(digest),
             Err(Unfinished::Dropped) => return Err(Unfinished::Dropped),
             Ok(_) | Err(_) => {}
         }
-        let wanted = self.write_again(entry, dir.as_fd(), name, made)?;
+        let wanted = self.write_again(operand, dir.as_fd(), name, made)?;
         let digest = self.read_back(dir.as_fd(), name, made)?;
-        if digest == wanted { Ok(digest) } else { Err(Step::Verify.fault()(Errno::EBADMSG).into()) }
+        if digest == wanted { Ok(digest) } else { Err(Op::Verify.error()(Errno::EBADMSG).into()) }
     }
 
     fn read_back(
@@ -98,52 +100,51 @@ impl Walker<'_> {
         name: &CStr,
         made: &CStr,
     ) -> Result<Digest, Unfinished> {
-        let fault = Step::ReadBack.fault();
-        let file = file::open_untouched(dir, made).map_err(&fault)?;
-        let stat = file::stat_fd(&file).map_err(&fault)?;
+        let error = Op::ReadBack.error();
+        let file = file::open_untouched(dir, made).map_err(&error)?;
+        let stat = file::stat_fd(&file).map_err(&error)?;
         if stat.kind() != Kind::File {
-            return Err(fault(Errno::ESTALE).into());
+            return Err(error(Errno::ESTALE).into());
         }
-        bytes::forget(&file).map_err(&fault)?;
-        let tally = Tally::new(self.desk, Some(Count::BytesReadBack));
+        bytes::forget(&file).map_err(&error)?;
+        let tally = Tally::new(self.status, Some(Count::BytesReadBack));
         self.hash_open(file.as_fd(), &stat, (name, made), tally)
     }
 
     /// Copies the bytes of a file once more, over those that are there, and waits for the disk.
     fn write_again(
         &mut self,
-        entry: &Entry,
+        operand: &Operand,
         dir: BorrowedFd<'_>,
         name: &CStr,
         made: &CStr,
     ) -> Result<Digest, Unfinished> {
         let plan = self.job.plan;
-        let follow = plan.follows(self.source.is_empty().then_some(entry));
-        let opened = plan.open_source(entry, &self.source);
+        let follow = plan.follows(self.source.is_empty().then_some(operand));
+        let opened = plan.open_source(operand, &self.source);
         let opened = opened.and_then(|dir| file::open_source(dir, name, follow));
-        let from = opened.map_err(Step::OpenSource.fault())?;
-        let source = file::stat_fd(&from).map_err(Step::Stat.fault())?;
-        let old = file::stat_at(dir, made).map_err(Step::ReadBack.fault())?;
+        let from = opened.map_err(Op::OpenSource.error())?;
+        let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
+        let old = file::stat_at(dir, made).map_err(Op::ReadBack.error())?;
         let closed = !self.job.root && old.permissions() & OWNER_WRITE == 0;
         if closed {
             let bits = old.permissions() | OWNER_WRITE;
-            file::set_permissions_at(dir, made, bits).map_err(Step::SetPermissions.fault())?;
+            file::set_permissions_at(dir, made, bits).map_err(Op::SetPermissions.error())?;
         }
-        let to = file::open_shared_target(dir, made).map_err(Step::Write.fault())?;
+        let to = file::open_shared_target(dir, made).map_err(Op::Write.error())?;
         let digest = self.write_over((from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
-        let read = file::stat_fd(&from).map_err(Step::Stat.fault())?;
+        let read = file::stat_fd(&from).map_err(Op::Stat.error())?;
         if !is_unchanged(&source, &read) {
             return Err(changed());
         }
-        if plan.wishes.preserve.timestamps {
-            file::set_times(&to, read.accessed(), read.modified())
-                .map_err(Step::SetTimes.fault())?;
+        if plan.options.preserve.timestamps {
+            file::set_times(&to, read.accessed(), read.modified()).map_err(Op::SetTimes.error())?;
         }
         if closed {
-            file::set_permissions(&to, old.permissions()).map_err(Step::SetPermissions.fault())?;
+            file::set_permissions(&to, old.permissions()).map_err(Op::SetPermissions.error())?;
         }
-        file::sync(&to).map_err(Step::Sync.fault())?;
-        file::close(to).map_err(Step::Close.fault())?;
+        file::sync(&to).map_err(Op::Sync.error())?;
+        file::close(to).map_err(Op::Close.error())?;
         Ok(digest)
     }
 
@@ -156,27 +157,27 @@ impl Walker<'_> {
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         (bytes, old_bytes): (u64, u64),
     ) -> Result<Digest, Unfinished> {
-        let algorithm = self.job.plan.wishes.hash.ok_or(Errno::EINVAL);
-        let mut hash = Hasher::new(algorithm.map_err(Step::ReadBack.fault())?);
+        let algorithm = self.job.plan.options.hash.ok_or(Errno::EINVAL);
+        let mut hash = Hasher::new(algorithm.map_err(Op::ReadBack.error())?);
         let mut at = 0;
         loop {
-            if self.desk.is_abandoned() {
+            if self.status.is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
-            let read = file::read(from, &mut self.files.buffer).map_err(Step::Read.fault())?;
+            let read = file::read(from, &mut self.files.buffer).map_err(Op::Read.error())?;
             let piece = &self.files.buffer[..read];
             if piece.is_empty() {
                 break;
             }
             hash.update(piece);
-            bytes::write_all_at(to, piece, at).map_err(Step::Write.fault())?;
+            bytes::write_all_at(to, piece, at).map_err(Op::Write.error())?;
             at += read as u64;
         }
         if at != bytes {
             return Err(changed()); // it ended before its size, and nothing is cut off
         }
         if at < old_bytes {
-            bytes::set_size(to, at).map_err(Step::Write.fault())?;
+            bytes::set_size(to, at).map_err(Op::Write.error())?;
         }
         Ok(hash.finalize())
     }

@@ -6,21 +6,21 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
-use super::attrs::Attrs;
+use super::attributes::Attrs;
 use super::clean::{remove, remove_strangers};
-use super::dirs::{
-    Child, Dirs, c_name, entry_dirs, make_late, open_by_path, open_child, push_component,
+use super::deferred_dirs::{Pending, Waits, publish};
+use super::dir_pair::{
+    Child, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs, push_component,
 };
 use super::file::{Done, Files};
-use super::pending::{Pending, Waits, publish};
-use super::reports::{ParentGone, Reports};
-use super::share::Source;
+use super::offer::Source;
+use super::report_writer::{ParentGone, Reports};
 use super::{Job, Worker};
-use crate::ipc::counters::{Count, Desk};
-use crate::ipc::names::Names;
-use crate::ipc::report::{Fault, News, Step};
-use crate::ipc::task::{Place, Task, split_last};
-use crate::plan::Entry;
+use crate::ipc::counters::{Count, StatusSlot};
+use crate::ipc::event::{EntryError, Event, Op};
+use crate::ipc::name_queue::NameQueue;
+use crate::ipc::task::{EntryPath, Task, split_last};
+use crate::plan::Operand;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::listing::Listing;
@@ -36,20 +36,20 @@ const OPEN_LEVELS: usize = 4;
 pub(super) struct Walker<'a> {
     pub(super) job: Job<'a>,
     pub(super) number: u16,
-    pub(super) desk: Desk<'a>,
+    pub(super) status: StatusSlot<'a>,
     pub(super) files: Files<'a>,
     pub(super) attrs: Attrs,
     pub(super) reports: Reports<'a>,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
     /// Where the walk is: the entry, and the directory on both sides.
-    pub(super) entry: u32,
+    pub(super) operand: u32,
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
     /// What is left to do: further entries, groups, agreed names or written files, then a list of child
     /// directories per level.
-    pub(super) entries: Range<u32>,
+    pub(super) operands: Range<u32>,
     pub(super) groups: Range<u32>,
     pub(super) agreed: Range<u32>,
     pub(super) written: Range<u32>,
@@ -67,14 +67,14 @@ pub(super) struct Level {
     pub(super) source_bytes: usize,
     pub(super) target_bytes: usize,
     pub(super) staged: bool,
-    pub(super) children: Names,
-    pub(super) dirs: Option<Dirs>,
+    pub(super) children: NameQueue,
+    pub(super) dirs: Option<DirPair>,
 }
 
 /// What happened in a directory while its names were gone through.
 #[derive(Default)]
-pub(super) struct Visit {
-    pub(super) children: Names,
+pub(super) struct DirProgress {
+    pub(super) children: NameQueue,
     /// Directories were made in it under staged names, which will become their own.
     pub(super) renames: bool,
     /// Directories in it are still to be made.
@@ -86,12 +86,12 @@ pub(super) struct Visit {
 }
 
 impl Worker for Walker<'_> {
-    fn carry_out(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
+    fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
         match task {
-            Task::Entries { first, end } => {
-                let known = u32::try_from(self.job.plan.entries.len()).unwrap_or(u32::MAX);
-                self.entries = first..end.min(known);
-                self.entries()
+            Task::Operands { first, end } => {
+                let known = u32::try_from(self.job.plan.operands.len()).unwrap_or(u32::MAX);
+                self.operands = first..end.min(known);
+                self.operands()
             }
             Task::Directory { place, existed } => {
                 self.go_to(place);
@@ -126,28 +126,28 @@ impl Worker for Walker<'_> {
         &self.job
     }
 
-    fn desk(&self) -> Desk<'_> {
-        self.desk
+    fn status(&self) -> StatusSlot<'_> {
+        self.status
     }
 }
 
 impl<'a> Walker<'a> {
     pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
-        let desk = job.counters.desk(number);
+        let status = job.counters.status(number);
         let attrs = Attrs::new(job.plan);
         Self {
             job,
             number,
-            desk,
-            files: Files::new((job, number), desk, reports.outbox, attrs),
+            status,
+            files: Files::new((job, number), status, reports.outbox, attrs),
             attrs,
             reports,
             listing: Some(Listing::new()),
-            entry: 0,
+            operand: 0,
             source: Vec::new(),
             target: Vec::new(),
             staged: false,
-            entries: 0..0,
+            operands: 0..0,
             groups: 0..0,
             agreed: 0..0,
             written: 0..0,
@@ -159,8 +159,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    pub(super) fn go_to(&mut self, place: Place<'_>) {
-        self.entry = place.entry;
+    pub(super) fn go_to(&mut self, place: EntryPath<'_>) {
+        self.operand = place.operand;
         self.staged = place.staged;
         self.source.clear();
         self.source.extend_from_slice(place.source);
@@ -170,51 +170,56 @@ impl<'a> Walker<'a> {
 
     /// Notes where the walk is, for whoever asks what this copier does and for who may help it.
     pub(super) fn enter(&mut self) {
-        self.desk.enter(self.entry, &self.source);
-        let (entry, staged) = (self.entry, self.staged);
-        let place = Place { entry, source: &self.source, target: &self.target, staged };
+        self.status.enter(self.operand, &self.source);
+        let (operand, staged) = (self.operand, self.staged);
+        let place = EntryPath { operand, source: &self.source, target: &self.target, staged };
         self.files.here.go_to(place);
     }
 
-    pub(super) fn place(&self) -> Place<'_> {
-        Place { entry: self.entry, source: &self.source, target: &self.target, staged: self.staged }
+    pub(super) fn place(&self) -> EntryPath<'_> {
+        EntryPath {
+            operand: self.operand,
+            source: &self.source,
+            target: &self.target,
+            staged: self.staged,
+        }
     }
 
-    pub(super) fn plan_entry(&self) -> Option<&'a Entry> {
-        self.job.plan.entries.get(self.entry as usize)
+    pub(super) fn operand(&self) -> Option<&'a Operand> {
+        self.job.plan.operands.get(self.operand as usize)
     }
 
     /// Does the things that the user named, one after the other.
-    fn entries(&mut self) -> Result<(), ParentGone> {
-        while let Some(number) = self.entries.next() {
+    fn operands(&mut self) -> Result<(), ParentGone> {
+        while let Some(number) = self.operands.next() {
             if self.is_stopped() {
                 break;
             }
-            self.go_to(Place { entry: number, source: b"", target: b"", staged: false });
+            self.go_to(EntryPath { operand: number, source: b"", target: b"", staged: false });
             self.hand_over(None)?;
-            self.one_entry()?;
+            self.one_operand()?;
             self.descend()?;
         }
         Ok(())
     }
 
-    fn one_entry(&mut self) -> Result<(), ParentGone> {
-        let Some(entry) = self.plan_entry() else { return Ok(()) };
+    fn one_operand(&mut self) -> Result<(), ParentGone> {
+        let Some(operand) = self.operand() else { return Ok(()) };
         self.enter();
-        self.desk.add(Count::Found, 1);
-        let mut visit = Visit::default();
-        match entry_dirs(self.job.plan, entry, self.job.failed) {
+        self.status.add(Count::Found, 1);
+        let mut progress = DirProgress::default();
+        match operand_dirs(self.job.plan, operand, self.job.failed) {
             Ok(dirs) => {
                 self.one_name(
                     &dirs,
                     Kind::Unknown,
-                    &entry.source_name,
-                    &entry.target_name,
-                    &mut visit,
+                    &operand.source_name,
+                    &operand.target_name,
+                    &mut progress,
                 )?;
-                self.leave(visit, dirs, false);
+                self.leave(progress, dirs, false);
             }
-            Err(fault) => self.settle_failed(Some(&entry.source_name), fault)?,
+            Err(error) => self.settle_failed(Some(&operand.source_name), error)?,
         }
         Ok(())
     }
@@ -223,9 +228,9 @@ impl<'a> Walker<'a> {
     fn descend(&mut self) -> Result<(), ParentGone> {
         while !self.is_stopped() {
             self.come_back()?;
-            let Some(step) = self.next_child() else { break };
+            let Some(op) = self.next_child() else { break };
             self.hand_over(None)?; // one directory is in hand, so all that waits may go
-            self.directory(step.opened, step.staged, step.existed)?;
+            self.directory(op.opened, op.staged, op.existed)?;
         }
         self.levels.clear();
         self.pending.clear();
@@ -246,16 +251,19 @@ impl<'a> Walker<'a> {
             let staged = level.staged || child.staged.is_some();
             let name = c_name(&self.name);
             let target_name =
-                child.target_name(self.job.plan, self.entry, self.source.is_empty(), &name);
+                child.target_name(self.job.plan, self.operand, self.source.is_empty(), &name);
             let plan = self.job.plan;
             let open =
-                |dirs: &Dirs| open_child(plan, dirs, &name, &target_name, staged, child.existed);
+                |dirs: &DirPair| open_child(plan, dirs, &name, &target_name, staged, child.existed);
             let late = (level.dirs.as_ref(), &self.target[..]);
-            let made =
-                if child.unmade { make_late(plan, self.entry, late, &target_name) } else { Ok(()) };
+            let made = if child.unmade {
+                make_late(plan, self.operand, late, &target_name)
+            } else {
+                Ok(())
+            };
             let opened = match made {
                 Ok(()) => level.dirs.as_ref().map(open),
-                Err(fault) => Some(Err(fault)),
+                Err(error) => Some(Err(error)),
             };
             if level.children.is_empty() {
                 self.levels.pop_back(); // so that a chain of single directories takes no memory
@@ -263,7 +271,7 @@ impl<'a> Walker<'a> {
             push_component(&mut self.source, name.to_bytes());
             push_component(&mut self.target, target_name.to_bytes());
             let opened = opened.unwrap_or_else(|| {
-                let place = Place { staged, ..self.place() };
+                let place = EntryPath { staged, ..self.place() };
                 open_by_path(self.job.plan, place, child.existed)
             });
             return Some(Opened { opened, staged, existed: child.existed });
@@ -273,7 +281,7 @@ impl<'a> Walker<'a> {
     /// Lists the directory that the walk is at, copies what is in it, and gives it its attributes.
     fn directory(
         &mut self,
-        opened: Result<Dirs, Fault>,
+        opened: Result<DirPair, EntryError>,
         staged: bool,
         existed: bool,
     ) -> Result<(), ParentGone> {
@@ -281,7 +289,7 @@ impl<'a> Walker<'a> {
         self.enter();
         let mut opened = Some(opened);
         let looked = self.tries(
-            |fault| Some(*fault),
+            |error| Some(*error),
             |walker| {
                 let anew = || open_by_path(walker.job.plan, walker.place(), existed);
                 walker.look_at(opened.take().unwrap_or_else(anew)?)
@@ -289,56 +297,56 @@ impl<'a> Walker<'a> {
         );
         let (dirs, stat) = match looked {
             Ok(both) => both,
-            Err(fault) => {
-                if staged && existed && !self.job.plan.wishes.in_place {
+            Err(error) => {
+                if staged && existed && !self.job.plan.options.in_place {
                     self.drop_leftovers();
                 }
-                return self.fail_directory(fault, false);
+                return self.fail_directory(error, false);
             }
         };
         // One that is staged and not finished was left by an earlier round or run, which did not
         // count it.
         let skipped = existed && (!staged || self.attrs.is_finished_dir(&stat, &dirs.target));
-        let mut visit = Visit::default();
-        let listed = if self.job.is_left_out(self.entry, &stat) {
+        let mut progress = DirProgress::default();
+        let listed = if self.job.is_left_out(self.operand, &stat) {
             Ok(())
         } else {
-            self.list(&dirs, &mut visit)?
+            self.list(&dirs, &mut progress)?
         };
         if self.is_stopped() {
             return Ok(());
         }
-        self.desk.at_none();
+        self.status.at_none();
         self.note_volume(&dirs)?;
         // What an earlier run left there may be of another source, or of one that has changed.
         let cleans = staged && existed && !dirs.is_seen(self.job.plan);
         let cleaned = if cleans { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
-        if let Err(fault) = cleaned {
-            self.fail_directory(fault, visit.given)?;
+        if let Err(error) = cleaned {
+            self.fail_directory(error, progress.given)?;
         } else {
             let done = if skipped { Done::Skipped } else { Done::Copied };
-            self.finish(&dirs, &stat, &visit, done)?;
+            self.finish(&dirs, &stat, &progress, done)?;
         }
-        self.leave(visit, dirs, staged);
+        self.leave(progress, dirs, staged);
         Ok(())
     }
 
     /// Tells of a directory on another file system than its entry, which has to be written out, too.
-    fn note_volume(&mut self, dirs: &Dirs) -> Result<(), ParentGone> {
+    fn note_volume(&mut self, dirs: &DirPair) -> Result<(), ParentGone> {
         let device = dirs.traits.device;
-        if !self.job.plan.wishes.waits_for_disk() || self.volumes.contains(&device) {
+        if !self.job.plan.options.waits_for_disk() || self.volumes.contains(&device) {
             return Ok(());
         }
         self.volumes.push(device);
-        self.tell(None, News::Volume)
+        self.tell(None, Event::Volume)
     }
 
     /// Removes what an earlier run left in a staged directory that cannot be copied any more: some
     /// of it may be half done. If that cannot be, the failure that is told names the place.
     fn drop_leftovers(&self) {
-        let Some(entry) = self.plan_entry() else { return };
+        let Some(operand) = self.operand() else { return };
         let (parent, name) = split_last(&self.target);
-        let emptied = self.job.plan.open_target(entry, parent).and_then(|parent| {
+        let emptied = self.job.plan.open_target(operand, parent).and_then(|parent| {
             remove(parent.as_fd(), Kind::Directory, &c_name(name))?;
             file::make_dir(&parent, &c_name(name), 0o700)
         });
@@ -348,35 +356,39 @@ impl<'a> Walker<'a> {
     }
 
     /// Refuses a directory that copiers died on, or that is our own target met from above.
-    fn look_at(&self, dirs: Dirs) -> Result<(Dirs, Stat), Fault> {
+    fn look_at(&self, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
         if self.is_passed_over(c"") {
-            return Err(Step::KillsCopiers.fault()(Errno::EIO));
+            return Err(Op::KillsCopiers.error()(Errno::EIO));
         }
-        let stat = file::stat_fd(&dirs.source).map_err(Step::Stat.fault())?;
+        let stat = file::stat_fd(&dirs.source).map_err(Op::Stat.error())?;
         if self.job.targets.contains(&stat.identity()) {
-            return Err(Step::IntoItself.fault()(Errno::ELOOP));
+            return Err(Op::IntoItself.error()(Errno::ELOOP));
         }
         // The target, which was made in it, has changed its time.
         let at_top = split_last(&self.source).0.is_empty();
-        let before = self.plan_entry().filter(|_| at_top).and_then(|entry| entry.into_itself);
+        let before = self.operand().filter(|_| at_top).and_then(|operand| operand.into_itself);
         Ok((dirs, before.unwrap_or(stat)))
     }
 
     /// Goes through all names of a directory, a chunk at a time.
-    fn list(&mut self, dirs: &Dirs, visit: &mut Visit) -> Result<Result<(), Fault>, ParentGone> {
+    fn list(
+        &mut self,
+        dirs: &DirPair,
+        progress: &mut DirProgress,
+    ) -> Result<Result<(), EntryError>, ParentGone> {
         let mut listing = self.listing.take().unwrap_or_default();
         let result = loop {
             // After a failure the kernel's place in the directory is the same, and no name is lost.
             let filled = self.tries(
-                |fault| Some(*fault),
-                |_| listing.fill(dirs.source.as_fd()).map_err(Step::ReadDirectory.fault()),
+                |error| Some(*error),
+                |_| listing.fill(dirs.source.as_fd()).map_err(Op::ReadDirectory.error()),
             );
             match filled {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
-                Err(fault) => break Err(fault),
+                Err(error) => break Err(error),
             }
-            self.names(dirs, &mut Source::Listed(&mut listing), visit)?;
+            self.names(dirs, &mut Source::Listed(&mut listing), progress)?;
             if self.is_stopped() {
                 break Ok(());
             }
@@ -388,21 +400,23 @@ impl<'a> Walker<'a> {
     /// Gives a directory its times, bits and name, or notes what of that must wait.
     fn finish(
         &mut self,
-        dirs: &Dirs,
+        dirs: &DirPair,
         source: &Stat,
-        visit: &Visit,
+        progress: &DirProgress,
         done: Done,
     ) -> Result<(), ParentGone> {
-        let has_children = visit.given || !visit.children.is_empty();
+        let has_children = progress.given || !progress.children.is_empty();
         let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
         let unpublished = self.is_unpublished();
-        let waits_for_disk = unpublished && self.job.plan.wishes.waits_for_disk();
+        let waits_for_disk = unpublished && self.job.plan.options.waits_for_disk();
         let unfinished = if has_children && (locks_us_out || unpublished) || waits_for_disk {
             Some(Waits::All)
         } else {
-            match visit {
-                Visit { renames, shared, .. } if *renames || *shared => Some(Waits::Renames),
-                Visit { unmade: true, .. } if !visit.children.is_empty() => Some(Waits::Children),
+            match progress {
+                DirProgress { renames, shared, .. } if *renames || *shared => Some(Waits::Renames),
+                DirProgress { unmade: true, .. } if !progress.children.is_empty() => {
+                    Some(Waits::Children)
+                }
                 _ => None,
             }
         };
@@ -421,24 +435,24 @@ impl<'a> Walker<'a> {
             let published = if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
             return match finished.and(published) {
                 Ok(()) => self.settle(None, done),
-                Err(fault) => self.settle_failed(None, fault),
+                Err(error) => self.settle_failed(None, error),
             };
         }
-        let shared = visit.shared || visit.given && unfinished == Some(Waits::All);
+        let shared = progress.shared || progress.given && unfinished == Some(Waits::All);
         self.come_back_later(Some(source), Some(done), unfinished, shared);
         Ok(())
     }
 
     /// Keeps what waits in the directory that was just gone through.
-    pub(super) fn leave(&mut self, visit: Visit, dirs: Dirs, staged: bool) {
-        if visit.children.is_empty() {
+    pub(super) fn leave(&mut self, progress: DirProgress, dirs: DirPair, staged: bool) {
+        if progress.children.is_empty() {
             return;
         }
         self.levels.push_back(Level {
             source_bytes: self.source.len(),
             target_bytes: self.target.len(),
             staged,
-            children: visit.children,
+            children: progress.children,
             dirs: Some(dirs),
         });
         if let Some(above) = self.levels.len().checked_sub(OPEN_LEVELS + 1) {
@@ -449,7 +463,7 @@ impl<'a> Walker<'a> {
 
 /// A directory to go through, as [`Walker::next_child`] found it.
 struct Opened {
-    opened: Result<Dirs, Fault>,
+    opened: Result<DirPair, EntryError>,
     staged: bool,
     existed: bool,
 }

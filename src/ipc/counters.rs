@@ -4,7 +4,7 @@
 //! nothing back that it had counted. Each copier writes only its own lines, so no count is ever
 //! contended; the supervisor and the progress line read them while they move.
 
-use super::mark::mark;
+use super::fingerprint::mark;
 use crate::sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 use crate::sys::words::SharedWords;
 use std::ffi::CStr;
@@ -98,7 +98,7 @@ impl Totals {
 const LINE_WORDS: usize = 16;
 const ASKED: usize = COUNTS;
 
-/// A copier's desk: the directory it is in and the name it is at, for the supervisor to read
+/// A copier's status: the directory it is in and the name it is at, for the supervisor to read
 /// when it died there.
 const DIR_HASH: usize = LINE_WORDS;
 const DIR_BYTES: usize = DIR_HASH + 1;
@@ -133,9 +133,9 @@ impl Counters {
     }
 
     /// The lines of copier `number`, from 0.
-    pub fn desk(&self, number: u16) -> Desk<'_> {
+    pub fn status(&self, number: u16) -> StatusSlot<'_> {
         let start = COMMON_WORDS + usize::from(number) * COPIER_WORDS;
-        Desk {
+        StatusSlot {
             words: &self.words[start..start + COPIER_WORDS],
             common: &self.words[..COMMON_WORDS],
         }
@@ -144,7 +144,7 @@ impl Counters {
     /// What all copiers together have counted so far.
     pub fn totals(&self) -> Totals {
         (0..self.copiers())
-            .fold(Totals::default(), |sum, number| sum.plus(&self.desk(number).totals()))
+            .fold(Totals::default(), |sum, number| sum.plus(&self.status(number).totals()))
     }
 
     /// How many copiers there are lines for.
@@ -172,7 +172,7 @@ impl Counters {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Whereabouts {
     /// The plan's entry that it was below.
-    pub entry: u32,
+    pub operand: u32,
     /// The source directory, from the entry's source directory; cut if longer than `PATH_MAX`.
     pub dir: Vec<u8>,
     /// The name in it; empty if it was at the directory itself.
@@ -183,12 +183,12 @@ pub struct Whereabouts {
 
 /// One copier's lines. Only that copier writes them, but for the wish that it stops.
 #[derive(Clone, Copy)]
-pub struct Desk<'a> {
+pub struct StatusSlot<'a> {
     words: &'a [AtomicU64],
     common: &'a [AtomicU64],
 }
 
-impl Desk<'_> {
+impl StatusSlot<'_> {
     /// Counts `number` more.
     pub fn add(&self, count: Count, number: u64) {
         let word = &self.words[count as usize];
@@ -226,11 +226,11 @@ impl Desk<'_> {
     }
 
     /// Notes which directory the copier is in.
-    pub fn enter(&self, entry: u32, dir: &[u8]) {
+    pub fn enter(&self, operand: u32, dir: &[u8]) {
         self.words[NAME_BYTES].store(0, Relaxed);
         self.words[DIR_BYTES].store(0, Release); // a reader that comes now sees no half path
-        self.words[DIR_ENTRY].store(u64::from(entry), Relaxed);
-        self.words[DIR_HASH].store(mark((u64::from(entry), dir)), Relaxed);
+        self.words[DIR_ENTRY].store(u64::from(operand), Relaxed);
+        self.words[DIR_HASH].store(mark((u64::from(operand), dir)), Relaxed);
         let shown = &dir[..dir.len().min(DIR_WORDS * 8)];
         self.write(DIR_TEXT, shown);
         self.words[DIR_BYTES].store(shown.len() as u64, Release); // WRITTEN
@@ -267,9 +267,9 @@ impl Desk<'_> {
         }
         let dir = self.read(DIR_TEXT, dir_bytes.min(DIR_WORDS * 8));
         let name = self.read(NAME_TEXT, name_bytes.min(NAME_WORDS * 8));
-        let entry = u32::try_from(self.words[DIR_ENTRY].load(Relaxed)).ok()?;
+        let operand = u32::try_from(self.words[DIR_ENTRY].load(Relaxed)).ok()?;
         let mark = mark((self.words[DIR_HASH].load(Relaxed), &name[..]));
-        Some(Whereabouts { entry, dir, name, mark })
+        Some(Whereabouts { operand, dir, name, mark })
     }
 
     /// The mark that [`whereabouts`](Self::whereabouts) would give for `name` here.
@@ -294,8 +294,8 @@ impl Desk<'_> {
 }
 
 /// The mark of `name` in the source directory `dir` below `entry`; see [`Whereabouts`].
-pub fn place_mark(entry: u32, dir: &[u8], name: &[u8]) -> u64 {
-    mark((mark((u64::from(entry), dir)), name))
+pub fn place_mark(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
+    mark((mark((u64::from(operand), dir)), name))
 }
 
 #[cfg(test)]
@@ -306,34 +306,34 @@ mod tests {
     fn the_totals_are_the_sum_of_the_desks() {
         let counters = Counters::create(3).unwrap();
         for number in 0..3 {
-            counters.desk(number).add(Count::Found, 10);
-            counters.desk(number).add(Count::Copied, u64::from(number));
+            counters.status(number).add(Count::Found, 10);
+            counters.status(number).add(Count::Copied, u64::from(number));
         }
         assert_eq!(counters.totals().get(Count::Found), 30);
         assert_eq!(counters.totals().get(Count::Copied), 3);
         assert!(!counters.totals().balance());
-        counters.desk(1).add(Count::Failed, 27);
+        counters.status(1).add(Count::Failed, 27);
         assert!(counters.totals().balance());
     }
 
     #[test]
     fn a_dead_copier_left_its_place_behind() {
         let counters = Counters::create(2).unwrap();
-        let desk = counters.desk(1);
-        assert_eq!(desk.whereabouts(), None);
+        let status = counters.status(1);
+        assert_eq!(status.whereabouts(), None);
         let deep = vec![b'd'; 3 * PATH_BYTES_MAX];
         for (dir, name) in [(&b"src/a"[..], c"file"), (&deep, c"\xff")] {
-            desk.enter(4, dir);
-            desk.at(name);
-            let seen = desk.whereabouts().unwrap();
-            assert_eq!(seen.entry, 4);
+            status.enter(4, dir);
+            status.at(name);
+            let seen = status.whereabouts().unwrap();
+            assert_eq!(seen.operand, 4);
             assert_eq!(seen.dir, dir[..dir.len().min(PATH_BYTES_MAX)]);
             assert_eq!(seen.name, name.to_bytes());
-            assert_eq!(seen.mark, desk.mark_of(name));
+            assert_eq!(seen.mark, status.mark_of(name));
             assert_eq!(seen.mark, place_mark(4, dir, name.to_bytes()));
         }
-        assert_eq!(counters.desk(0).whereabouts(), None, "desks do not overlap");
-        desk.leave();
-        assert_eq!(desk.whereabouts(), None);
+        assert_eq!(counters.status(0).whereabouts(), None, "desks do not overlap");
+        status.leave();
+        assert_eq!(status.whereabouts(), None);
     }
 }

@@ -1,19 +1,19 @@
 //! What the processes of a run share: the ring of tasks, the counters, the reports.
 
-pub mod abilities;
 pub mod counters;
 pub mod difference;
-pub mod firsts;
+pub mod digests;
+pub mod event;
+pub mod fingerprint;
 pub mod forecast;
-pub mod groups;
-pub mod hashed;
-pub mod large;
-pub mod mark;
-pub mod names;
+pub mod frame_check;
+pub mod fs_caps;
+pub mod inode_set;
+pub mod large_files;
+pub mod link_groups;
+pub mod name_queue;
 pub mod outbox;
-pub mod putoff;
-pub mod report;
+pub mod prompt;
 pub mod ring;
-pub mod seal;
 pub mod task;
 pub mod wire;

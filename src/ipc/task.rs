@@ -6,9 +6,9 @@ use std::ffi::CStr;
 
 /// A directory below one of the things that the user named, on both sides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place<'a> {
+pub struct EntryPath<'a> {
     /// Which of the plan's entries it lies below, from 0.
-    pub entry: u32,
+    pub operand: u32,
     /// From the entry's source directory; begins with the entry's own name.
     pub source: &'a [u8],
     /// From the entry's target directory; may have staged names in it.
@@ -21,7 +21,7 @@ pub struct Place<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Task<'a> {
     /// Some of what the user named: the plan's entries `first..end`.
-    Entries {
+    Operands {
         /// Index of the first.
         first: u32,
         /// Index after the last.
@@ -30,14 +30,14 @@ pub enum Task<'a> {
     /// List this directory and copy what is in it. Its target exists.
     Directory {
         /// Where it is.
-        place: Place<'a>,
+        place: EntryPath<'a>,
         /// Whether its target stood there before this run touched it.
         existed: bool,
     },
     /// Copy these names, out of a directory too wide for one copier.
     Names {
         /// Where they are.
-        place: Place<'a>,
+        place: EntryPath<'a>,
         /// Whether their target directory stood there before this round.
         existed: bool,
         /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
@@ -73,7 +73,7 @@ pub enum Task<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Invitation<'a> {
     /// The directories that it is in.
-    pub place: Place<'a>,
+    pub place: EntryPath<'a>,
     /// Its name in the source.
     pub name: &'a CStr,
     /// Its name in the target at present, which may be a staged one.
@@ -121,7 +121,7 @@ impl<'a> Task<'a> {
     pub fn encode(&self, into: &mut Vec<u8>) {
         into.clear();
         match *self {
-            Task::Entries { first, end } => put_range(into, ENTRIES, first, end),
+            Task::Operands { first, end } => put_range(into, ENTRIES, first, end),
             Task::Agreed { first, end } => put_range(into, AGREED, first, end),
             Task::Links { first, end } => put_range(into, LINKS, first, end),
             Task::Verify { first, end } => put_range(into, VERIFY, first, end),
@@ -144,7 +144,9 @@ impl<'a> Task<'a> {
     /// Reads a task; `None` if the bytes are not one.
     pub fn decode(mut from: &'a [u8]) -> Option<Self> {
         match get_u8(&mut from)? {
-            ENTRIES => Some(Task::Entries { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
+            ENTRIES => {
+                Some(Task::Operands { first: get_u32(&mut from)?, end: get_u32(&mut from)? })
+            }
             DIRECTORY => {
                 let (place, flags) = get_place(&mut from)?;
                 Some(Task::Directory { place, existed: flags & EXISTED != 0 })
@@ -168,19 +170,19 @@ fn put_range(into: &mut Vec<u8>, tag: u8, first: u32, end: u32) {
     put_u32(into, end);
 }
 
-fn put_place(into: &mut Vec<u8>, place: &Place<'_>, flags: u8) {
+fn put_place(into: &mut Vec<u8>, place: &EntryPath<'_>, flags: u8) {
     into.push(flags | if place.staged { STAGED } else { 0 });
-    put_u32(into, place.entry);
+    put_u32(into, place.operand);
     put_bytes(into, place.source);
     put_bytes(into, place.target);
 }
 
-fn get_place<'a>(from: &mut &'a [u8]) -> Option<(Place<'a>, u8)> {
+fn get_place<'a>(from: &mut &'a [u8]) -> Option<(EntryPath<'a>, u8)> {
     let flags = get_u8(from)?;
-    let entry = get_u32(from)?;
+    let operand = get_u32(from)?;
     let source = get_bytes(from)?;
     let target = get_bytes(from)?;
-    Some((Place { entry, source, target, staged: flags & STAGED != 0 }, flags))
+    Some((EntryPath { operand, source, target, staged: flags & STAGED != 0 }, flags))
 }
 
 fn put_invitation(into: &mut Vec<u8>, invitation: &Invitation<'_>) {
@@ -267,8 +269,12 @@ pub fn next_name<'a>(names: &mut &'a [u8]) -> Option<(Kind, &'a CStr)> {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'_> =
-        Place { entry: 7, source: b"src/a\xff", target: b".dst.pcopy-partial/a\xff", staged: true };
+    const PLACE: EntryPath<'_> = EntryPath {
+        operand: 7,
+        source: b"src/a\xff",
+        target: b".dst.pcopy-partial/a\xff",
+        staged: true,
+    };
 
     const INVITATION: Invitation<'_> = Invitation {
         place: PLACE,
@@ -287,11 +293,14 @@ mod tests {
 
     #[test]
     fn every_kind_of_task_survives_the_slot() {
-        there_and_back(Task::Entries { first: 0, end: u32::MAX });
+        there_and_back(Task::Operands { first: 0, end: u32::MAX });
         there_and_back(Task::Links { first: 3, end: u32::MAX });
         there_and_back(Task::Verify { first: 3, end: u32::MAX });
         there_and_back(Task::Directory { place: PLACE, existed: true });
-        there_and_back(Task::Directory { place: Place { staged: false, ..PLACE }, existed: false });
+        there_and_back(Task::Directory {
+            place: EntryPath { staged: false, ..PLACE },
+            existed: false,
+        });
         there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
         let (one, two) = ((1, u64::MAX), (2, 3));
         for share in [

@@ -134,7 +134,7 @@ impl Copier {
 
     /// Asks it to end after the file in hand.
     pub(super) fn ask_to_stop(&self, counters: &Counters) {
-        counters.desk(self.number).ask_to_stop();
+        counters.status(self.number).ask_to_stop();
     }
 
     /// Ends it at once.
@@ -215,7 +215,7 @@ mod tests {
         let counters = Counters::create(1).unwrap();
         let mut pool = Pool::default();
         pool.start(|number, _pipe| {
-            while !counters.desk(number).is_asked_to_stop() {
+            while !counters.status(number).is_asked_to_stop() {
                 std::thread::yield_now();
             }
             0

@@ -340,10 +340,10 @@ fn a_source_may_change_while_it_is_copied() {
 fn somebody_may_scribble_on_the_shared_memory() {
     const MEMORIES: [&str; 7] = [
         "pcopy-ring",
-        "pcopy-firsts",
+        "pcopy-inodes",
         "pcopy-larges",
         "pcopy-digests",
-        "pcopy-abilities",
+        "pcopy-fs-caps",
         "pcopy-outboxes",
         "pcopy-counters",
     ];

@@ -1,0 +1,460 @@
+//! The names of a directory, one after the other: what becomes of each, and how it is told.
+
+use super::Worker;
+use super::data::Unfinished;
+use super::dir_pair::{
+    Child, DirPair, c_name, make_child, make_child_in_place, open_by_path, push_component,
+};
+use super::file::{Done, HEAVY_BYTES};
+use super::link_mode::LinkMode;
+use super::offer::Source;
+use super::park::rest_if_superfluous;
+use super::report_writer::ParentGone;
+use super::walk::{DirProgress, Walker};
+use crate::error::may_pass;
+use crate::ipc::counters::Count;
+use crate::ipc::event::{Details, EntryError, Event, Op, Report};
+use crate::ipc::task::{self, EntryPath};
+use crate::options::{Compat, CopyMode};
+use crate::staging::staged_name;
+use crate::sys::Errno;
+use crate::sys::file::{self, Identity, Kind};
+use std::ffi::{CStr, CString};
+use std::time::Duration;
+
+/// Directories with longer paths than this have their children made at once.
+const LATE_PATH_BYTES: usize = 1024;
+
+/// How long the first pause is before something is tried again; the next ones are longer.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether it takes longer to copy a file than to hand one over.
+fn is_heavy(dirs: &DirPair, name: &CStr) -> bool {
+    dirs.stat_source(name).is_ok_and(|stat| stat.size() >= HEAVY_BYTES)
+}
+
+impl Walker<'_> {
+    /// Copies names that another copier found in a directory too wide for it alone.
+    pub(super) fn names_task(
+        &mut self,
+        staged: bool,
+        existed: bool,
+        names: &[u8],
+    ) -> Result<(), ParentGone> {
+        self.enter();
+        match open_by_path(self.job.plan, self.place(), existed) {
+            Ok(dirs) => {
+                let mut progress = DirProgress::default();
+                self.names(&dirs, &mut Source::Handed(names), &mut progress)?;
+                self.leave(progress, dirs, staged);
+            }
+            Err(error) => {
+                let mut left = names;
+                while let Some((_, name)) = task::next_name(&mut left) {
+                    self.settle_failed(Some(name), error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through `names` of `dirs`: what is a directory is made and kept, the rest is copied.
+    pub(super) fn names(
+        &mut self,
+        dirs: &DirPair,
+        names: &mut Source<'_>,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        let mut is_first = true;
+        while !self.is_stopped() {
+            let listed = matches!(names, Source::Listed(_));
+            let Some((kind, name)) = names.next() else { break };
+            if listed {
+                self.status.add(Count::Found, 1);
+            }
+            let may_hold_up = is_first && kind == Kind::File && self.job.is_hungry();
+            if may_hold_up && is_heavy(dirs, name) {
+                // Of those that come after a large file the next may well be large, too.
+                let name = name.to_owned();
+                self.files.was_heavy = true;
+                self.hand_over(Some((dirs, names, progress)))?;
+                self.one_name(dirs, kind, &name, &name, progress)?;
+            } else {
+                self.one_name(dirs, kind, name, name, progress)?;
+            }
+            is_first = false;
+            if self.job.is_hungry() {
+                self.hand_over(Some((dirs, names, progress)))?;
+            }
+            self.reports.flush_if_old()?;
+            rest_if_superfluous(self)?;
+        }
+        Ok(())
+    }
+
+    /// Does one entry that has been found.
+    pub(super) fn one_name(
+        &mut self,
+        dirs: &DirPair,
+        kind: Kind,
+        name: &CStr,
+        target_name: &CStr,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        self.status.at(name);
+        if self.is_passed_over(name) {
+            self.files.give_up(dirs, name, target_name);
+            return self.settle_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
+        }
+        let kind = match self.kind_of(dirs, kind, name) {
+            Ok(Kind::Directory) => return self.child(dirs, name, target_name, progress),
+            Ok(kind) => kind,
+            Err(error) => return self.settle_failed(Some(name), error),
+        };
+        let result = self
+            .tries(Unfinished::error, |walker| walker.copy_or_link(dirs, kind, name, target_name));
+        match self.tell_hash(dirs, name, target_name, result)? {
+            Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, progress),
+            Err(Unfinished::Ask { bits, writable }) => {
+                self.defer_prompt(progress);
+                let event = Event::Ask { existed: dirs.existed, bits, writable };
+                self.tell_of(name, target_name, event, || ())
+            }
+            Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, progress),
+            Err(Unfinished::Failed(error))
+                if self.files.linked.is_some() && error.op.leaves_it_whole() =>
+            {
+                self.lead_lacking(name, target_name, progress)?;
+                self.settle_failed(Some(name), error)
+            }
+            result => self.settle_copy(dirs, name, target_name, result),
+        }
+    }
+
+    /// Does something once more after a failure that may pass, as often as the user wants it; `fault` is
+    /// what an error of it says.
+    pub(super) fn tries<T, E>(
+        &mut self,
+        error: fn(&E) -> Option<EntryError>,
+        mut act: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut result = act(self);
+        for attempt in 1..=u32::from(self.job.plan.retries) {
+            let passes = result.as_ref().err().and_then(error).is_some_and(may_pass);
+            if !passes || self.is_stopped() {
+                break;
+            }
+            std::thread::sleep((RETRY_PAUSE * attempt).min(RETRY_PAUSE * 10));
+            result = act(self);
+        }
+        result
+    }
+
+    /// Makes of an entry that is not a directory what the user wants made of it.
+    fn copy_or_link(
+        &mut self,
+        dirs: &DirPair,
+        kind: Kind,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Done, Unfinished> {
+        match self.job.plan.options.copy_mode {
+            CopyMode::Copy | CopyMode::AttributesOnly => {
+                self.files.copy(dirs, kind, name, target_name)
+            }
+            CopyMode::HardLink => self.files.link(dirs, LinkMode::HardLink, name, target_name),
+            CopyMode::Symlink => {
+                let text = self.shown_source(name);
+                self.files.link(dirs, LinkMode::Symlink(&text), name, target_name)
+            }
+        }
+    }
+
+    /// What the listing did not say, and what a symlink leads to if it is followed.
+    fn kind_of(&self, dirs: &DirPair, kind: Kind, name: &CStr) -> Result<Kind, EntryError> {
+        match kind {
+            Kind::Unknown | Kind::Symlink | Kind::Directory if dirs.follow => {
+                self.kind_at_end(dirs, name)
+            }
+            Kind::Unknown => {
+                file::stat_at(&dirs.source, name).map(|stat| stat.kind()).map_err(Op::Stat.error())
+            }
+            known => Ok(known),
+        }
+    }
+
+    /// Counts and tells what became of an entry that is not a directory.
+    pub(super) fn settle_copy(
+        &mut self,
+        dirs: &DirPair,
+        name: &CStr,
+        target_name: &CStr,
+        result: Result<Done, Unfinished>,
+    ) -> Result<(), ParentGone> {
+        match result {
+            Ok(done) => self.settle(Some(name), done),
+            Err(Unfinished::Failed(error)) => {
+                // What is published must not hold the half that an earlier run left of it. A source
+                // that changed keeps what was read of it, and where nobody has been before us there
+                // is no half: what has the name then came from another name, where case is ignored.
+                let stays = error.op == Op::Changed || error.op.leaves_it_whole();
+                if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.job.plan) {
+                    self.files.give_up(dirs, name, target_name);
+                }
+                self.settle_failed(Some(name), error)
+            }
+            // The run ends and nothing is counted any more, or it is told already.
+            Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => Ok(()),
+        }
+    }
+
+    /// The path of `name`, as the user would write it.
+    fn shown_source(&self, name: &CStr) -> CString {
+        let mut path = self.source.clone();
+        push_component(&mut path, name.to_bytes());
+        c_name(&self.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())
+    }
+
+    /// What `name` is, or what it leads to; a symlink that leads nowhere is a failure, and so is a
+    /// directory that we are in already: a symlink may have led above what the user named.
+    fn kind_at_end(&self, dirs: &DirPair, name: &CStr) -> Result<Kind, EntryError> {
+        let itself = file::stat_at(&dirs.source, name).map_err(Op::Stat.error())?;
+        let end = match itself.kind() {
+            Kind::Symlink => dirs.stat_source(name).map_err(Op::Follow.error())?,
+            _ => itself,
+        };
+        if end.kind() == Kind::Directory && self.is_above(end.identity()) {
+            return Err(Op::Cycle.error()(Errno::ELOOP));
+        }
+        Ok(end.kind())
+    }
+
+    /// Whether the directory that the walk is at, or one that it came through, is this one.
+    ///
+    /// Costs a walk from the top; only directories ask, and only where symlinks are followed.
+    fn is_above(&self, identity: Identity) -> bool {
+        let Some(operand) = self.operand() else { return false };
+        let slashes = self.source.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes.map(|(at, _)| at).chain([self.source.len()]);
+        ends.filter(|&end| end > 0).any(|end| {
+            let dir = self.job.plan.open_source(operand, &self.source[..end]);
+            dir.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == identity)
+        })
+    }
+
+    /// Makes a child directory and keeps it for later.
+    pub(super) fn child(
+        &mut self,
+        dirs: &DirPair,
+        name: &CStr,
+        target_name: &CStr,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        if self.is_apart(name) {
+            self.status.take_back(Count::Found, 1); // it is found again, where its turn comes
+            return Ok(());
+        }
+        if self.may_be_made_late(dirs) {
+            progress.unmade = true;
+            return match progress.children.push(Child::UNMADE.mark(), name) {
+                Ok(()) => Ok(()),
+                Err(_) => {
+                    self.settle_failed(Some(name), Op::CreateDirectory.error()(Errno::ENOMEM))
+                }
+            };
+        }
+        let mut made = self.make_child(dirs, name, target_name);
+        // cp lets a directory take the place of something else where that is kept.
+        if let (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup), Compat::Gnu) =
+            (&made, &self.job.plan.options.backup, self.job.plan.options.compat)
+        {
+            made = match self.files.check_again(dirs) {
+                Ok(()) => self
+                    .files
+                    .move_away(dirs, backup, name, target_name)
+                    .and_then(|()| self.make_child(dirs, name, target_name)),
+                Err(error) => Err(error),
+            };
+        }
+        let made = made.and_then(|child| {
+            let kept = progress.children.push(child.mark(), name);
+            kept.map(|()| child).map_err(|_| Op::CreateDirectory.error()(Errno::ENOMEM))
+        });
+        let child = match made {
+            Ok(child) => child,
+            Err(error) => return self.settle_failed(Some(name), error),
+        };
+        if let Some(variant) = child.renamed() {
+            progress.renames = true;
+            if dirs.contended {
+                let staged = staged_name(target_name, variant.into());
+                return self.tell_of(name, &staged, Event::Built, || ());
+            }
+        } else if self.job.plan.options.in_place
+            && (!child.existed || self.files.was_begun_new(name))
+        {
+            // The next round, should there be one, must know it from those that stood there.
+            return self.tell_of(name, target_name, Event::Made, || ());
+        }
+        self.reports.outbox.settle();
+        Ok(())
+    }
+
+    /// Whether a child directory is an entry of its own.
+    fn is_apart(&self, name: &CStr) -> bool {
+        self.job.plan.has_apart() && {
+            let mut path = self.source.clone();
+            push_component(&mut path, name.to_bytes());
+            self.job.plan.is_apart(self.operand, &path)
+        }
+    }
+
+    /// Whether a child directory need not be made before somebody begins with it: nobody but this
+    /// round knows its parent, and it must be looked at in no other way.
+    ///
+    /// File systems put a new directory where there is room for what will be in it: xfs goes through
+    /// its allocation groups in turn, and files go where their directory is. If those that are filled
+    /// at the same time are made one after the other, they are in different groups, and nobody waits
+    /// for a group's lock.
+    fn may_be_made_late(&self, dirs: &DirPair) -> bool {
+        let plain = dirs.staged && !dirs.existed && !dirs.contended;
+        // The parent is finished when all of them have begun, and reached by its path for that: in a
+        // chain of directories without end that would take ever longer.
+        plain
+            && self.target.len() < LATE_PATH_BYTES
+            && !self.job.plan.options.in_place
+            && !self.job.plan.has_earlier_dirs()
+            && self.operand().is_some_and(|operand| operand.into_itself.is_none())
+    }
+
+    fn make_child(
+        &self,
+        dirs: &DirPair,
+        name: &CStr,
+        target_name: &CStr,
+    ) -> Result<Child, EntryError> {
+        let plan = self.job.plan;
+        let fresh = self.job.fresh.get(self.operand as usize).is_some_and(|&fresh| fresh);
+        if !dirs.contended && self.is_into_itself(dirs, name) {
+            return Err(Op::IntoItself.error()(Errno::ELOOP));
+        }
+        if plan.has_earlier_dirs() && !dirs.contended {
+            let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
+            if plan.earlier_dir(self.operand, source.identity()).is_some() {
+                return Err(Op::DirectoryAgain.error()(Errno::EEXIST));
+            }
+        }
+        if plan.options.in_place && !dirs.staged {
+            let made = self.job.made.contains(&self.status.mark_of(name))
+                || self.files.was_begun_new(name);
+            let begin = || self.reports.outbox.begin_new();
+            let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
+            child.existed &= !(fresh && dirs.contended); // the supervisor has made it
+            return Ok(child);
+        }
+        if plan.options.in_place {
+            self.reports.outbox.begin_new();
+        }
+        let mut child = make_child(plan, dirs, (name, target_name))?;
+        if dirs.contended && child.staged.is_some() {
+            child.existed = !fresh; // the supervisor has made it, to lock it
+        }
+        Ok(child)
+    }
+
+    /// Whether the target is met from above: cp makes a copy of all that is beside it.
+    fn is_into_itself(&self, dirs: &DirPair, name: &CStr) -> bool {
+        self.operand().is_some_and(|operand| operand.into_itself.is_some())
+            && dirs.stat_source(name).is_ok_and(|stat| self.job.targets.contains(&stat.identity()))
+    }
+
+    /// Counts an entry that ended well; without a name it is the directory that the walk is at.
+    pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
+        if done == Done::Skipped && !self.files.was_begun(name.unwrap_or(c"")) {
+            self.status.add(Count::Skipped, 1);
+            if self.job.plan.options.debug && name.is_some() {
+                return self.tell(name, Event::Skipped);
+            }
+            return Ok(());
+        }
+        let status = self.status;
+        let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
+        let options = &self.job.plan.options;
+        let remembers = options.must_remember() && name.is_some() && !self.staged;
+        if options.verbose || remembers {
+            let how = match name {
+                Some(_) => self.files.how,
+                None => Details { directory: true, ..Details::default() },
+            };
+            return self.tell_and(name, Event::Done(how), || status.add(count, 1));
+        }
+        self.reports.outbox.settle();
+        status.add(count, 1);
+        Ok(())
+    }
+
+    /// Counts a directory whose times and bits are left to the supervisor, and tells it so.
+    pub(super) fn settle_late(&mut self, done: Done) -> Result<(), ParentGone> {
+        let new = done == Done::Copied;
+        let status = self.status;
+        let count = if new { Count::Copied } else { Count::Skipped };
+        self.tell_and(None, Event::Late { new }, || status.add(count, 1))
+    }
+
+    /// Counts and tells an entry that was not copied.
+    pub(super) fn settle_failed(
+        &mut self,
+        name: Option<&CStr>,
+        error: EntryError,
+    ) -> Result<(), ParentGone> {
+        self.reports.outbox.settle();
+        if error.op.means_vanished(error.errno) {
+            self.status.add(Count::Vanished, 1);
+            self.tell(name, Event::Vanished(error))
+        } else {
+            self.status.add(Count::Failed, 1);
+            self.tell(name, Event::Failed(error))?;
+            if self.job.plan.ends_with(error) {
+                // Until the supervisor has heard of it, folders that lack this would get their names.
+                self.job.ring.stop();
+            }
+            Ok(())
+        }
+    }
+
+    pub(super) fn tell(&mut self, name: Option<&CStr>, event: Event) -> Result<(), ParentGone> {
+        self.tell_and(name, event, || ())
+    }
+
+    fn tell_and(
+        &mut self,
+        name: Option<&CStr>,
+        event: Event,
+        told: impl FnOnce(),
+    ) -> Result<(), ParentGone> {
+        match name {
+            Some(name) => self.tell_of(name, name, event, told),
+            None => {
+                let Self { operand, ref source, ref target, staged, .. } = *self;
+                let place = EntryPath { operand, source, target, staged };
+                self.reports.send(&Report { place, event }, told)
+            }
+        }
+    }
+
+    pub(super) fn tell_of(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        event: Event,
+        told: impl FnOnce(),
+    ) -> Result<(), ParentGone> {
+        let (source_bytes, target_bytes) = (self.source.len(), self.target.len());
+        push_component(&mut self.source, name.to_bytes());
+        push_component(&mut self.target, target_name.to_bytes());
+        let sent = self.tell_and(None, event, told);
+        self.source.truncate(source_bytes);
+        self.target.truncate(target_bytes);
+        sent
+    }
+}
