@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             None => signals::die_by(outcome.signal()),
         },
         Err(error) => {
-            tell(&program(&arguments, compat), &error);
+            report(&program(&arguments, compat), &error);
             ExitCode::from(match compat {
                 Compat::Native => code::REFUSED,
                 Compat::Gnu => code::SOME_FAILED,
@@ -58,14 +58,14 @@ fn measure(arguments: &[OsString]) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Stop::Signal(signal)) => signals::die_by(signal),
         Err(Stop::Refused(refusal)) => {
-            tell("pcopy", &refusal);
+            report("pcopy", &refusal);
             ExitCode::from(code::REFUSED)
         }
     }
 }
 
 /// Not `eprintln!`, which panics where nothing can be written.
-fn tell(program: &str, message: &dyn std::fmt::Display) {
+fn report(program: &str, message: &dyn std::fmt::Display) {
     if writeln!(std::io::stderr(), "{program}: {message}").is_err() {
         // Then the exit code has to say it alone.
     }

@@ -100,7 +100,7 @@ pub struct CopyOptions {
 
 impl CopyOptions {
     /// Whether what is staged is written out before it is published.
-    pub fn waits_for_disk(&self) -> bool {
+    pub fn writes_back_before_publish(&self) -> bool {
         self.fsync || self.verify
     }
 

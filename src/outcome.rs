@@ -1,8 +1,7 @@
 //! How a run ended: its numbers, its last line, its exit code.
 
-use crate::error::lacks_capability;
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op, lacks_capability};
+use crate::ipc::memory::counters::{Count, Totals};
 use crate::messages::native::describe_kind;
 use crate::numbers;
 use crate::options::Compat;
@@ -245,7 +244,6 @@ fn entries(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::event::Op;
     use crate::sys::Errno;
 
     fn outcome(end: End, counts: &[(Count, u64)]) -> Outcome {

@@ -9,8 +9,8 @@
 //! fewer rights rather than more, and is named.
 
 use super::dir_pair::Owners;
-use crate::ipc::difference::{Aspect, Aspects};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::difference::{Aspect, Aspects};
 use crate::options::{Compat, Permissions, Preservation, Preserve};
 use crate::plan::Plan;
 use crate::sys::Errno;
@@ -222,7 +222,7 @@ impl Attrs {
             let given = if self.as_cp {
                 self.give_attributes(Node::Open(from), node, names, true)
             } else {
-                self.mend_attributes(Node::Open(from), node) // what the source has not goes
+                self.repair_attributes(Node::Open(from), node) // what the source has not goes
             };
             lacking = lacking.or(given.err());
         }
@@ -376,7 +376,7 @@ impl Attrs {
     }
 
     /// Sets right what a complete entry lacks: other runs may have kept less.
-    pub(super) fn mend(
+    pub(super) fn repair(
         &self,
         from: Node<'_>,
         (to, target_name): (BorrowedFd<'_>, &CStr),
@@ -397,7 +397,7 @@ impl Attrs {
                 let bits = target.permissions() | OWNER_WRITE;
                 opened = file::set_permissions_at(to, target_name, bits).is_ok();
             }
-            lacking = lacking.or(self.mend_attributes(from, node).err());
+            lacking = lacking.or(self.repair_attributes(from, node).err());
         }
         let is_symlink = source.kind() == Kind::Symlink; // its bits mean nothing and cannot be set
         if self.keep.permissions == Permissions::Exact && !is_symlink {
@@ -416,7 +416,7 @@ impl Attrs {
 
     /// Whether [`mend`](Self::mend) would change bits or owner, as far as that shows without a look at
     /// attributes.
-    pub(super) fn would_mend(&self, source: &Stat, target: &Stat) -> bool {
+    pub(super) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let bits = self.keep.permissions == Permissions::Exact
             && source.kind() != Kind::Symlink
@@ -586,7 +586,7 @@ impl Attrs {
     }
 
     /// Makes the wanted attributes of a complete entry those of its source.
-    fn mend_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
+    fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
         let (theirs, ours) = (self.look(from)?, self.look(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
         let mut lacking = None;

@@ -6,7 +6,8 @@
 
 use super::dir_pair::DirPair;
 use super::file::discard;
-use crate::ipc::event::{BackupKind, EntryError, Op};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::BackupKind;
 use crate::options::{Backup, Control};
 use crate::plan::backup_name::{numbered_suffix, split_number};
 use crate::staging::staged_name;

@@ -5,11 +5,11 @@
 //! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
 
 use super::Job;
+use crate::error::{EntryError, Op};
 use crate::hash::{Digest, PieceHasher};
-use crate::ipc::counters::StatusSlot;
-use crate::ipc::event::{EntryError, Op};
-use crate::ipc::large_files::{Large, PIECE_BYTES};
-use crate::ipc::task::{EntryPath, Invitation, Share, Task};
+use crate::ipc::memory::counters::StatusSlot;
+use crate::ipc::memory::large_files::{Large, PIECE_BYTES};
+use crate::ipc::wire::task::{EntryPath, Invitation, Share, Task};
 use crate::sys::file::{self, Identity};
 use crate::sys::turns::Turn;
 use crate::sys::{Errno, bytes};

@@ -4,7 +4,7 @@
 //! source and nothing else. Nothing here is ever called for a directory that others can see.
 
 use super::dir_pair::DirPair;
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::staging::staged_name;
 use crate::sys::file::{self, Kind};
 use crate::sys::listing::Listing;

@@ -6,11 +6,11 @@
 
 use super::chunks::Team;
 use super::meter::Meter;
-use crate::error::means_unable;
+use crate::error::{EntryError, Op, means_unable};
 use crate::hash::{Digest, Hasher};
-use crate::ipc::counters::StatusSlot;
-use crate::ipc::event::{Attempt, CopyMethod, EntryError, Op};
-use crate::ipc::fs_caps::{Capability, FsCaps, Pair};
+use crate::ipc::memory::counters::StatusSlot;
+use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
+use crate::ipc::wire::event::{Attempt, CopyMethod};
 use crate::options::{Compat, When};
 use crate::plan::Plan;
 use crate::sys::file::{self, Stat};

@@ -6,7 +6,7 @@
 use super::data::Unfinished;
 use super::dir_pair::DirPair;
 use super::file::{Files, discard};
-use crate::ipc::event::Op;
+use crate::error::Op;
 use crate::options::{Control, CopyMode, Dereference, Links, Update};
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -50,7 +50,7 @@ enum SameFile {
 
 impl Files<'_> {
     /// Decides, in cp's order, what is to become of `name` under `target_name`.
-    pub(super) fn room_as_cp(
+    pub(super) fn decide_as_gnu(
         &self,
         dirs: &DirPair,
         source: &Stat,

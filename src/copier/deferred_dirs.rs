@@ -11,8 +11,9 @@ use super::dir_pair::c_name;
 use super::file::Done;
 use super::report_writer::ParentGone;
 use super::walk::Walker;
-use crate::ipc::event::{EntryError, Event, Op};
-use crate::ipc::task::{EntryPath, split_last};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::{Operand, Parent, Plan};
 use crate::sys::Errno;
 use crate::sys::file::{self, Stat};
@@ -81,7 +82,7 @@ impl Walker<'_> {
         error: EntryError,
         given: bool,
     ) -> Result<(), ParentGone> {
-        self.settle_failed(None, error)?;
+        self.record_failed(None, error)?;
         if self.is_unpublished() {
             self.come_back_later(None, None, None, given);
         }
@@ -118,13 +119,15 @@ impl Walker<'_> {
     /// Finishes the directory that the walk is at, or leaves it to the supervisor.
     fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
         self.status.enter(self.operand, &self.source);
-        let publishes_later = dir.shared || self.job.plan.options.waits_for_disk();
+        let publishes_later = dir.shared || self.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
-            self.tell(None, Event::Built)?;
+            self.report(None, Event::Built)?;
             self.note_shared(split_last(&self.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {
-            Some(done) if dir.shared && dir.unfinished.is_some() => return self.settle_late(done),
+            Some(done) if dir.shared && dir.unfinished.is_some() => {
+                return self.record_deferred(done);
+            }
             Some(Done::Copied) => self.reports.outbox.begin(),
             _ => {}
         }
@@ -133,8 +136,8 @@ impl Walker<'_> {
         match (finished, dir.done) {
             (Ok(()), Some(done)) => self.settle(None, done),
             (Ok(()), None) => Ok(()),
-            (Err(error), Some(_)) => self.settle_failed(None, error),
-            (Err(error), None) => self.tell(None, Event::Failed(error)),
+            (Err(error), Some(_)) => self.record_failed(None, error),
+            (Err(error), None) => self.report(None, Event::Failed(error)),
         }
     }
 

@@ -8,9 +8,10 @@ use super::file::Done;
 use super::meter::Tally;
 use super::report_writer::ParentGone;
 use super::walk::Walker;
+use crate::error::Op;
 use crate::hash::{Algorithm, Digest, Hasher};
-use crate::ipc::event::{Event, Op};
-use crate::ipc::task::EntryPath;
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::EntryPath;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
@@ -19,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 impl Walker<'_> {
     /// Tells the digest of an entry that is in the copy, if it is a file and that is wanted;
     /// gives back what became of the entry, which is a failure if it cannot be hashed.
-    pub(super) fn tell_hash(
+    pub(super) fn report_digest(
         &mut self,
         dirs: &DirPair,
         name: &CStr,
@@ -40,7 +41,7 @@ impl Walker<'_> {
         };
         self.files.digest = digest; // other names of the file want it, too
         if let Some(digest) = digest {
-            self.tell_of(name, target_name, Event::Hashed(digest), || ())?;
+            self.report_name(name, target_name, Event::Hashed(digest), || ())?;
         }
         Ok(result)
     }

@@ -3,8 +3,8 @@
 use super::attributes::DirDefaults;
 use super::clean::remove;
 use super::folding::Folding;
-use crate::ipc::event::{EntryError, Op};
-use crate::ipc::task::{EntryPath, split_last};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::options::{Compat, CopyMode, Permissions};
 use crate::plan::{Operand, Plan};
 use crate::staging::staged_name;

@@ -8,13 +8,13 @@ use super::dir_pair::{
 use super::file::{Done, HEAVY_BYTES};
 use super::link_mode::LinkMode;
 use super::offer::Source;
-use super::park::rest_if_superfluous;
+use super::park::park_if_superfluous;
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
-use crate::error::may_pass;
-use crate::ipc::counters::Count;
-use crate::ipc::event::{Details, EntryError, Event, Op, Report};
-use crate::ipc::task::{self, EntryPath};
+use crate::error::{EntryError, Op, may_pass};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::{Details, Event, Report};
+use crate::ipc::wire::task::{self, EntryPath};
 use crate::options::{Compat, CopyMode};
 use crate::staging::staged_name;
 use crate::sys::Errno;
@@ -23,7 +23,7 @@ use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 /// Directories with longer paths than this have their children made at once.
-const LATE_PATH_BYTES: usize = 1024;
+const DEFERRED_PATH_BYTES: usize = 1024;
 
 /// How long the first pause is before something is tried again; the next ones are longer.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl Walker<'_> {
             Err(error) => {
                 let mut left = names;
                 while let Some((_, name)) = task::next_name(&mut left) {
-                    self.settle_failed(Some(name), error)?;
+                    self.record_failed(Some(name), error)?;
                 }
             }
         }
@@ -87,7 +87,7 @@ impl Walker<'_> {
                 self.hand_over(Some((dirs, names, progress)))?;
             }
             self.reports.flush_if_old()?;
-            rest_if_superfluous(self)?;
+            park_if_superfluous(self)?;
         }
         Ok(())
     }
@@ -104,30 +104,30 @@ impl Walker<'_> {
         self.status.at(name);
         if self.is_passed_over(name) {
             self.files.give_up(dirs, name, target_name);
-            return self.settle_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
+            return self.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let kind = match self.kind_of(dirs, kind, name) {
             Ok(Kind::Directory) => return self.child(dirs, name, target_name, progress),
             Ok(kind) => kind,
-            Err(error) => return self.settle_failed(Some(name), error),
+            Err(error) => return self.record_failed(Some(name), error),
         };
         let result = self
             .tries(Unfinished::error, |walker| walker.copy_or_link(dirs, kind, name, target_name));
-        match self.tell_hash(dirs, name, target_name, result)? {
+        match self.report_digest(dirs, name, target_name, result)? {
             Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, progress),
             Err(Unfinished::Ask { bits, writable }) => {
                 self.defer_prompt(progress);
                 let event = Event::Ask { existed: dirs.existed, bits, writable };
-                self.tell_of(name, target_name, event, || ())
+                self.report_name(name, target_name, event, || ())
             }
             Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, progress),
             Err(Unfinished::Failed(error))
                 if self.files.linked.is_some() && error.op.leaves_it_whole() =>
             {
                 self.lead_lacking(name, target_name, progress)?;
-                self.settle_failed(Some(name), error)
+                self.record_failed(Some(name), error)
             }
-            result => self.settle_copy(dirs, name, target_name, result),
+            result => self.record_copy(dirs, name, target_name, result),
         }
     }
 
@@ -184,7 +184,7 @@ impl Walker<'_> {
     }
 
     /// Counts and tells what became of an entry that is not a directory.
-    pub(super) fn settle_copy(
+    pub(super) fn record_copy(
         &mut self,
         dirs: &DirPair,
         name: &CStr,
@@ -201,7 +201,7 @@ impl Walker<'_> {
                 if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.job.plan) {
                     self.files.give_up(dirs, name, target_name);
                 }
-                self.settle_failed(Some(name), error)
+                self.record_failed(Some(name), error)
             }
             // The run ends and nothing is counted any more, or it is told already.
             Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => Ok(()),
@@ -259,7 +259,7 @@ impl Walker<'_> {
             return match progress.children.push(Child::UNMADE.mark(), name) {
                 Ok(()) => Ok(()),
                 Err(_) => {
-                    self.settle_failed(Some(name), Op::CreateDirectory.error()(Errno::ENOMEM))
+                    self.record_failed(Some(name), Op::CreateDirectory.error()(Errno::ENOMEM))
                 }
             };
         }
@@ -282,19 +282,19 @@ impl Walker<'_> {
         });
         let child = match made {
             Ok(child) => child,
-            Err(error) => return self.settle_failed(Some(name), error),
+            Err(error) => return self.record_failed(Some(name), error),
         };
         if let Some(variant) = child.renamed() {
             progress.renames = true;
             if dirs.contended {
                 let staged = staged_name(target_name, variant.into());
-                return self.tell_of(name, &staged, Event::Built, || ());
+                return self.report_name(name, &staged, Event::Built, || ());
             }
         } else if self.job.plan.options.in_place
             && (!child.existed || self.files.was_begun_new(name))
         {
             // The next round, should there be one, must know it from those that stood there.
-            return self.tell_of(name, target_name, Event::Made, || ());
+            return self.report_name(name, target_name, Event::Made, || ());
         }
         self.reports.outbox.settle();
         Ok(())
@@ -321,7 +321,7 @@ impl Walker<'_> {
         // The parent is finished when all of them have begun, and reached by its path for that: in a
         // chain of directories without end that would take ever longer.
         plain
-            && self.target.len() < LATE_PATH_BYTES
+            && self.target.len() < DEFERRED_PATH_BYTES
             && !self.job.plan.options.in_place
             && !self.job.plan.has_earlier_dirs()
             && self.operand().is_some_and(|operand| operand.into_itself.is_none())
@@ -345,7 +345,7 @@ impl Walker<'_> {
             }
         }
         if plan.options.in_place && !dirs.staged {
-            let made = self.job.made.contains(&self.status.mark_of(name))
+            let made = self.job.made.contains(&self.status.fingerprint_of(name))
                 || self.files.was_begun_new(name);
             let begin = || self.reports.outbox.begin_new();
             let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
@@ -373,7 +373,7 @@ impl Walker<'_> {
         if done == Done::Skipped && !self.files.was_begun(name.unwrap_or(c"")) {
             self.status.add(Count::Skipped, 1);
             if self.job.plan.options.debug && name.is_some() {
-                return self.tell(name, Event::Skipped);
+                return self.report(name, Event::Skipped);
             }
             return Ok(());
         }
@@ -386,7 +386,7 @@ impl Walker<'_> {
                 Some(_) => self.files.how,
                 None => Details { directory: true, ..Details::default() },
             };
-            return self.tell_and(name, Event::Done(how), || status.add(count, 1));
+            return self.report_then(name, Event::Done(how), || status.add(count, 1));
         }
         self.reports.outbox.settle();
         status.add(count, 1);
@@ -394,15 +394,15 @@ impl Walker<'_> {
     }
 
     /// Counts a directory whose times and bits are left to the supervisor, and tells it so.
-    pub(super) fn settle_late(&mut self, done: Done) -> Result<(), ParentGone> {
+    pub(super) fn record_deferred(&mut self, done: Done) -> Result<(), ParentGone> {
         let new = done == Done::Copied;
         let status = self.status;
         let count = if new { Count::Copied } else { Count::Skipped };
-        self.tell_and(None, Event::Late { new }, || status.add(count, 1))
+        self.report_then(None, Event::Late { new }, || status.add(count, 1))
     }
 
     /// Counts and tells an entry that was not copied.
-    pub(super) fn settle_failed(
+    pub(super) fn record_failed(
         &mut self,
         name: Option<&CStr>,
         error: EntryError,
@@ -410,10 +410,10 @@ impl Walker<'_> {
         self.reports.outbox.settle();
         if error.op.means_vanished(error.errno) {
             self.status.add(Count::Vanished, 1);
-            self.tell(name, Event::Vanished(error))
+            self.report(name, Event::Vanished(error))
         } else {
             self.status.add(Count::Failed, 1);
-            self.tell(name, Event::Failed(error))?;
+            self.report(name, Event::Failed(error))?;
             if self.job.plan.ends_with(error) {
                 // Until the supervisor has heard of it, folders that lack this would get their names.
                 self.job.ring.stop();
@@ -422,18 +422,18 @@ impl Walker<'_> {
         }
     }
 
-    pub(super) fn tell(&mut self, name: Option<&CStr>, event: Event) -> Result<(), ParentGone> {
-        self.tell_and(name, event, || ())
+    pub(super) fn report(&mut self, name: Option<&CStr>, event: Event) -> Result<(), ParentGone> {
+        self.report_then(name, event, || ())
     }
 
-    fn tell_and(
+    fn report_then(
         &mut self,
         name: Option<&CStr>,
         event: Event,
         told: impl FnOnce(),
     ) -> Result<(), ParentGone> {
         match name {
-            Some(name) => self.tell_of(name, name, event, told),
+            Some(name) => self.report_name(name, name, event, told),
             None => {
                 let Self { operand, ref source, ref target, staged, .. } = *self;
                 let place = EntryPath { operand, source, target, staged };
@@ -442,7 +442,7 @@ impl Walker<'_> {
         }
     }
 
-    pub(super) fn tell_of(
+    pub(super) fn report_name(
         &mut self,
         name: &CStr,
         target_name: &CStr,
@@ -452,7 +452,7 @@ impl Walker<'_> {
         let (source_bytes, target_bytes) = (self.source.len(), self.target.len());
         push_component(&mut self.source, name.to_bytes());
         push_component(&mut self.target, target_name.to_bytes());
-        let sent = self.tell_and(None, event, told);
+        let sent = self.report_then(None, event, told);
         self.source.truncate(source_bytes);
         self.target.truncate(target_bytes);
         sent

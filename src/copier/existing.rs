@@ -5,7 +5,7 @@ use super::attributes;
 use super::data::{self, BUFFER_BYTES, Unfinished};
 use super::dir_pair::DirPair;
 use super::file::{Files, data_bytes, drop_leftover, leads_to, open_source};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::options::{Control, CopyMode, Update};
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
@@ -47,7 +47,7 @@ impl Files<'_> {
 
     /// Whether an earlier round of this run has done this entry.
     pub(super) fn was_done(&self, name: &CStr) -> bool {
-        !self.job.done.is_empty() && self.job.done.contains(&self.status.mark_of(name))
+        !self.job.done.is_empty() && self.job.done.contains(&self.status.fingerprint_of(name))
     }
 
     /// Whether a copier has died that had just given this entry its name, and did not come to tell.
@@ -106,7 +106,7 @@ impl Files<'_> {
             return Err(same_file.into());
         }
         if self.keeps_contents() && source.type_bits() == old.type_bits() {
-            self.mend(dirs, source, old, name, target_name)?;
+            self.repair(dirs, source, old, name, target_name)?;
             self.attrs.set_times_of((dirs.target.as_fd(), target_name), source)?;
             return Ok(true);
         }
@@ -126,12 +126,12 @@ impl Files<'_> {
             return Ok(false);
         }
         // What else its other names are is not known, and it would change with them.
-        let is_other = self.attrs.would_mend(source, old)
+        let is_other = self.attrs.would_repair(source, old)
             || self.job.plan.options.checksum && source.modified() != old.modified();
         if is_other && old.links() > source.links() {
             return Ok(false);
         }
-        self.mend(dirs, source, old, name, target_name)?;
+        self.repair(dirs, source, old, name, target_name)?;
         Ok(true)
     }
 
@@ -206,8 +206,9 @@ impl Files<'_> {
             return Ok(false);
         }
         // What is staged may have its time and not its bytes, if a power cut has ended the run before.
-        let must_read =
-            checksum || !self.attrs.times_tell() || options.waits_for_disk() && dirs.staged;
+        let must_read = checksum
+            || !self.attrs.times_tell()
+            || options.writes_back_before_publish() && dirs.staged;
         match source.kind() {
             Kind::Symlink => {
                 let text = file::read_symlink(&dirs.source, name).map_err(Op::Read.error())?;
@@ -231,7 +232,7 @@ impl Files<'_> {
     }
 
     /// Sets right what a complete entry lacks.
-    pub(super) fn mend(
+    pub(super) fn repair(
         &self,
         dirs: &DirPair,
         source: &Stat,
@@ -247,28 +248,28 @@ impl Files<'_> {
             // By its name it would be the symlink that leads to it.
             let from =
                 file::open_source(&dirs.source, name, true).map_err(Op::OpenSource.error())?;
-            return self.attrs.mend(Node::Open(from.as_fd()), to, source, old);
+            return self.attrs.repair(Node::Open(from.as_fd()), to, source, old);
         }
-        self.attrs.mend(Node::Named(dirs.source.as_fd(), name), to, source, old)
+        self.attrs.repair(Node::Named(dirs.source.as_fd(), name), to, source, old)
     }
 
     /// Whether a copier died when it had begun this entry and did not come to count and tell it.
     pub(super) fn was_begun(&self, name: &CStr) -> bool {
         let begun = self.job.begun;
-        !begun.is_empty() && begun.contains(&self.status.mark_of(name))
+        !begun.is_empty() && begun.contains(&self.status.fingerprint_of(name))
     }
 
     /// Whether that was under its final name, which was free, so that what stands there is this run's
     /// and half done.
     pub(super) fn was_begun_new(&self, name: &CStr) -> bool {
         let begun = self.job.begun_new;
-        !begun.is_empty() && begun.contains(&self.status.mark_of(name))
+        !begun.is_empty() && begun.contains(&self.status.fingerprint_of(name))
     }
 
     /// Whether what stood there was written into, and is half done.
     pub(super) fn was_begun_over(&self, name: &CStr) -> bool {
         let begun = self.job.begun_over;
-        !begun.is_empty() && begun.contains(&self.status.mark_of(name))
+        !begun.is_empty() && begun.contains(&self.status.fingerprint_of(name))
     }
 }
 

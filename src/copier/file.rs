@@ -14,13 +14,14 @@ use super::data::{BUFFER_BYTES, Transfer, Unfinished, Ways};
 use super::dir_pair::{DirPair, free_staged_name};
 use super::meter::Meter;
 use super::target_file::{Filled, TargetFile};
+use crate::error::{EntryError, Op};
 use crate::hash::Digest;
-use crate::ipc::counters::{Count, StatusSlot};
-use crate::ipc::event::{Attempt, Details, EntryError, Op};
-use crate::ipc::fs_caps::Pair;
-use crate::ipc::inode_set::InodeSet;
-use crate::ipc::outbox::Outbox;
-use crate::ipc::task::EntryPath;
+use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::memory::fs_caps::Pair;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::outbox::Outbox;
+use crate::ipc::wire::event::{Attempt, Details};
+use crate::ipc::wire::task::EntryPath;
 use crate::options::{Backup, CopyMode, Dereference, Links};
 use crate::plan::{Plan, op_to_create};
 use crate::staging::staged_name;
@@ -503,7 +504,7 @@ impl<'a> Files<'a> {
         // What `-l` has left of an interrupted run is the source itself, and no copy of it.
         let is_copy = old.identity() != source.identity();
         if is_copy && self.is_same(dirs, source, &old, source_name, name)? {
-            self.mend(dirs, source, &old, source_name, name)?;
+            self.repair(dirs, source, &old, source_name, name)?;
             return Ok(None);
         }
         if old.kind() == Kind::Directory && dirs.is_seen(self.job.plan) {

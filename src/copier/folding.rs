@@ -5,7 +5,7 @@
 //! what stood there it is asked what the target calls the thing that it has found under the name.
 
 use super::dir_pair::DirPair;
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::plan::{Plan, fold};
 use crate::sys::Errno;
 use crate::sys::file::{self, Stat};

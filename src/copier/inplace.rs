@@ -10,8 +10,8 @@ use super::file::{
     Done, Files, data_bytes, discard, drop_leftover, is_ours, link_text, open_source,
 };
 use super::target_file::TargetFile;
-use crate::ipc::counters::Count;
-use crate::ipc::event::Op;
+use crate::error::Op;
+use crate::ipc::memory::counters::Count;
 use crate::options::{Compat, CopyMode, Links, Update};
 use crate::sys::file::{self, Kind, Lock, Node, Stat};
 use crate::sys::{Errno, bytes};
@@ -29,7 +29,7 @@ impl Files<'_> {
     ) -> Result<Done, Unfinished> {
         let room = match self.job.plan.options.compat {
             Compat::Gnu => {
-                let room = self.room_as_cp(dirs, source, name, target_name)?;
+                let room = self.decide_as_gnu(dirs, source, name, target_name)?;
                 if !matches!(room, Action::Leave { leads: false }) {
                     self.come_first(dirs, source)?;
                 }

@@ -12,7 +12,7 @@ use super::data::{Transfer, Unfinished};
 use super::target_file::TargetFile;
 use super::walk::Walker;
 use crate::hash::Algorithm;
-use crate::ipc::task::{EntryPath, Invitation, Share};
+use crate::ipc::wire::task::{EntryPath, Invitation, Share};
 use crate::options::{CopyMode, When};
 use crate::plan::Plan;
 use crate::sys::Errno;

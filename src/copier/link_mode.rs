@@ -7,7 +7,7 @@ use super::data::Unfinished;
 use super::decide_gnu::Action;
 use super::dir_pair::DirPair;
 use super::file::{Done, Files, make_fresh, staged_name_for};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::options::Compat;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -93,7 +93,7 @@ impl Files<'_> {
         if is_made && self.was_begun(name) {
             return self.finish_link(dirs, instead, source, target_name); // a copier died with it
         }
-        let room = self.room_as_cp(dirs, source, name, target_name)?;
+        let room = self.decide_as_gnu(dirs, source, name, target_name)?;
         let astray = instead.check(dirs);
         match room {
             Action::Leave { .. } => return Ok(Done::Skipped),

@@ -16,10 +16,11 @@ use super::dir_pair::{DirPair, push_component};
 use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
+use crate::error::{EntryError, Op};
 use crate::hash::Digest;
-use crate::ipc::counters::Count;
-use crate::ipc::event::{Details, EntryError, Event, Op};
-use crate::ipc::link_groups::{Member, Role};
+use crate::ipc::inherited::link_groups::{Member, Role};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::{Details, Event};
 use crate::options::{Compat, CopyMode, Update};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Lock, Stat};
@@ -72,7 +73,7 @@ impl Walker<'_> {
     ) -> Result<(), ParentGone> {
         let Some(identity) = self.files.linked else { return Ok(()) };
         self.defer_prompt(progress);
-        self.tell_of(name, target_name, Event::Link { identity, existed: dirs.existed }, || ())
+        self.report_name(name, target_name, Event::Link { identity, existed: dirs.existed }, || ())
     }
 
     /// Notes that something in the directory that the walk is at is left for the end.
@@ -99,7 +100,7 @@ impl Walker<'_> {
         let new = done != Done::Skipped || self.files.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
         let (status, how) = (self.status, self.files.how);
-        self.tell_of(name, target_name, Event::Leader { identity, new, how }, || {
+        self.report_name(name, target_name, Event::Leader { identity, new, how }, || {
             status.add(count, 1)
         })
     }
@@ -114,7 +115,7 @@ impl Walker<'_> {
         let Some(identity) = self.files.linked else { return Ok(()) };
         progress.given = true;
         self.note_shared(self.source.len(), false);
-        self.tell_of(
+        self.report_name(
             name,
             target_name,
             Event::Leader { identity, new: false, how: Details::default() },
@@ -198,18 +199,18 @@ impl Walker<'_> {
         let (name, target_name) = (&*member.name, &*self.target_name(member));
         let dirs = match self.enter_follower(member.dir, open) {
             Ok(dirs) => dirs,
-            Err(error) => return self.settle_failed(Some(name), error),
+            Err(error) => return self.record_failed(Some(name), error),
         };
         self.files.begin();
         self.status.at(name);
         if self.is_passed_over(name) {
             self.files.give_up(dirs, name, target_name);
             discard(dirs, &staged_name_for(dirs, target_name));
-            return self.settle_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
+            return self.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let result = self.link_or_copy(dirs, identity, name, target_name, leaders)?;
-        let result = self.tell_hash(dirs, name, target_name, result)?;
-        self.settle_copy(dirs, name, target_name, result)
+        let result = self.report_digest(dirs, name, target_name, result)?;
+        self.record_copy(dirs, name, target_name, result)
     }
 
     /// Goes to the directory with this number.
@@ -261,7 +262,7 @@ impl Walker<'_> {
         } // else the name means another file by now
         let copied = self.files.copy(dirs, source.kind(), name, target_name);
         if let (Some(errno), Ok(Done::Copied)) = (refused, &copied) {
-            self.tell_of(name, target_name, Event::Unlinked(errno), || ())?;
+            self.report_name(name, target_name, Event::Unlinked(errno), || ())?;
         }
         let is_whole = match &copied {
             Err(Unfinished::Failed(error)) => error.op.leaves_it_whole(),

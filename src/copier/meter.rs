@@ -1,7 +1,7 @@
 //! What one file adds to the numbers while it is copied.
 
 use super::data::Unfinished;
-use crate::ipc::counters::{Count, StatusSlot};
+use crate::ipc::memory::counters::{Count, StatusSlot};
 
 /// Counts the bytes of one file as they arrive or turn out to be holes.
 ///
@@ -90,7 +90,7 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::counters::Counters;
+    use crate::ipc::memory::counters::Counters;
 
     #[test]
     fn a_file_that_is_copied_twice_is_counted_once() {

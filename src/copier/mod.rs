@@ -23,6 +23,7 @@ mod large_copy;
 mod link_mode;
 mod links;
 mod meter;
+mod name_queue;
 mod offer;
 mod park;
 mod prompted;
@@ -31,17 +32,17 @@ mod target_file;
 mod verify;
 mod walk;
 
-use crate::ipc::counters::{Count, Counters, StatusSlot};
-use crate::ipc::digests::Hashed;
-use crate::ipc::frame_check::{self, unseal};
-use crate::ipc::fs_caps::FsCaps;
-use crate::ipc::inode_set::InodeSet;
-use crate::ipc::large_files::Larges;
-use crate::ipc::link_groups::Groups;
-use crate::ipc::outbox::Outboxes;
-use crate::ipc::prompt::PendingPrompt;
+use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
+use crate::ipc::memory::fs_caps::FsCaps;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::ring::{SharedRing, TakeError};
-use crate::ipc::task::Task;
+use crate::ipc::wire::frame_check::{self, unseal};
+use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use crate::sys::file::{Identity, Stat};
 use crate::sys::turns::Turns;
@@ -162,7 +163,7 @@ trait Worker {
     /// Whether copiers died too often on this name in the directory that it is at.
     fn is_passed_over(&self, name: &CStr) -> bool {
         let marks = self.job().passed_over;
-        !marks.is_empty() && marks.contains(&self.status().mark_of(name))
+        !marks.is_empty() && marks.contains(&self.status().fingerprint_of(name))
     }
 }
 

@@ -6,11 +6,11 @@
 use super::dir_pair::{Child, DirPair, c_name, make_late, push_component};
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
-use crate::ipc::counters::{Count, StatusSlot};
-use crate::ipc::frame_check::SEAL_BYTES;
-use crate::ipc::name_queue::NameQueue;
+use crate::copier::name_queue::NameQueue;
+use crate::ipc::memory::counters::{Count, StatusSlot};
 use crate::ipc::ring::MESSAGE_BYTES_MAX;
-use crate::ipc::task::{self, EntryPath, Task};
+use crate::ipc::wire::frame_check::SEAL_BYTES;
+use crate::ipc::wire::task::{self, EntryPath, Task};
 use crate::sys::file::{Kind, NAME_BYTES_MAX};
 use crate::sys::listing::Listing;
 use std::ffi::CStr;

@@ -10,7 +10,7 @@ const NAP: Duration = Duration::from_millis(10);
 
 /// Rests for as long as fewer copiers are wanted than would include this one, and none of them lacks
 /// work.
-pub(super) fn rest_if_superfluous(worker: &mut impl Worker) -> Result<(), ParentGone> {
+pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), ParentGone> {
     if !is_superfluous(worker) {
         return Ok(());
     }

@@ -4,9 +4,9 @@ use super::Worker;
 use super::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
-use crate::ipc::event::EntryError;
-use crate::ipc::prompt::PendingPrompt;
-use crate::ipc::task::{EntryPath, split_last};
+use crate::error::EntryError;
+use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::sys::file::Kind;
 
 impl Walker<'_> {
@@ -44,7 +44,7 @@ impl Walker<'_> {
                 )?;
                 self.reports.flush_if_old()
             }
-            Err(error) => self.settle_failed(Some(&name), error),
+            Err(error) => self.record_failed(Some(&name), error),
         }
     }
 

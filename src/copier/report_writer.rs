@@ -1,7 +1,7 @@
 //! The copier's end of its pipe.
 
-use crate::ipc::event::{Event, Report};
-use crate::ipc::outbox::{OUTBOX_BYTES, Outbox};
+use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
+use crate::ipc::wire::event::{Event, Report};
 use crate::sys::file;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use super::data::Unfinished;
 use super::dir_pair::DirPair;
 use super::file::{Done, changed};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -14,11 +14,12 @@ use super::meter::Tally;
 use super::report_writer::ParentGone;
 use super::walk::Walker;
 use super::{Worker, attributes::OWNER_WRITE};
+use crate::error::Op;
 use crate::hash::{Digest, Hasher};
-use crate::ipc::counters::Count;
-use crate::ipc::digests::Written;
-use crate::ipc::event::{Event, Op};
-use crate::ipc::task::{EntryPath, split_last};
+use crate::ipc::inherited::digests::Written;
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::Operand;
 use crate::sys::file::{self, Kind};
 use crate::sys::{Errno, bytes};
@@ -52,7 +53,7 @@ impl Walker<'_> {
         self.status.at(&name);
         if self.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
-            return self.tell_of(&name, &made, Event::Unproven(error), || ());
+            return self.report_name(&name, &made, Event::Unproven(error), || ());
         }
         match self.prove(operand, &name, &made, file.digest) {
             Ok(digest) => {
@@ -61,14 +62,14 @@ impl Walker<'_> {
                     return Ok(());
                 }
                 // The source has changed since, and it is the new one that is there.
-                self.tell_of(&name, &made, Event::Hashed(digest), || ())
+                self.report_name(&name, &made, Event::Hashed(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
                 let dir = self.job.plan.reach_target(operand, &self.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // It is gone already, or the failure that is told names it.
                 }
-                self.tell_of(&name, &made, Event::Unproven(error), || ())
+                self.report_name(&name, &made, Event::Unproven(error), || ())
             }
             Err(_) => Ok(()), // the run ends
         }

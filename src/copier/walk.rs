@@ -16,10 +16,11 @@ use super::file::{Done, Files};
 use super::offer::Source;
 use super::report_writer::{ParentGone, Reports};
 use super::{Job, Worker};
-use crate::ipc::counters::{Count, StatusSlot};
-use crate::ipc::event::{EntryError, Event, Op};
-use crate::ipc::name_queue::NameQueue;
-use crate::ipc::task::{EntryPath, Task, split_last};
+use crate::copier::name_queue::NameQueue;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{EntryPath, Task, split_last};
 use crate::plan::Operand;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -219,7 +220,7 @@ impl<'a> Walker<'a> {
                 )?;
                 self.leave(progress, dirs, false);
             }
-            Err(error) => self.settle_failed(Some(&operand.source_name), error)?,
+            Err(error) => self.record_failed(Some(&operand.source_name), error)?,
         }
         Ok(())
     }
@@ -334,11 +335,11 @@ impl<'a> Walker<'a> {
     /// Tells of a directory on another file system than its entry, which has to be written out, too.
     fn note_volume(&mut self, dirs: &DirPair) -> Result<(), ParentGone> {
         let device = dirs.traits.device;
-        if !self.job.plan.options.waits_for_disk() || self.volumes.contains(&device) {
+        if !self.job.plan.options.writes_back_before_publish() || self.volumes.contains(&device) {
             return Ok(());
         }
         self.volumes.push(device);
-        self.tell(None, Event::Volume)
+        self.report(None, Event::Volume)
     }
 
     /// Removes what an earlier run left in a staged directory that cannot be copied any more: some
@@ -408,8 +409,11 @@ impl<'a> Walker<'a> {
         let has_children = progress.given || !progress.children.is_empty();
         let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
         let unpublished = self.is_unpublished();
-        let waits_for_disk = unpublished && self.job.plan.options.waits_for_disk();
-        let unfinished = if has_children && (locks_us_out || unpublished) || waits_for_disk {
+        let writes_back_before_publish =
+            unpublished && self.job.plan.options.writes_back_before_publish();
+        let unfinished = if has_children && (locks_us_out || unpublished)
+            || writes_back_before_publish
+        {
             Some(Waits::All)
         } else {
             match progress {
@@ -435,7 +439,7 @@ impl<'a> Walker<'a> {
             let published = if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
             return match finished.and(published) {
                 Ok(()) => self.settle(None, done),
-                Err(error) => self.settle_failed(None, error),
+                Err(error) => self.record_failed(None, error),
             };
         }
         let shared = progress.shared || progress.given && unfinished == Some(Waits::All);

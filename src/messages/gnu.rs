@@ -1,7 +1,8 @@
 //! The words of GNU cp: what scripts and tests that were written for it look for.
 
 use super::Names;
-use crate::ipc::event::{BackupKind, CopyMethod, Details, EntryError, Op};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::{BackupKind, CopyMethod, Details};
 use crate::numbers;
 use crate::plan::backup_name::numbered_suffix;
 use crate::sys::describe;

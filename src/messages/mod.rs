@@ -3,7 +3,8 @@
 pub mod gnu;
 pub mod native;
 
-use crate::ipc::event::{Details, EntryError};
+use crate::error::EntryError;
+use crate::ipc::wire::event::Details;
 use crate::options::Compat;
 use crate::sanitize;
 

@@ -1,7 +1,7 @@
 //! The program's own words: lower case, the act, the thing quoted, the cause, no full stop.
 
-use crate::ipc::difference::{Aspect, Difference};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::difference::{Aspect, Difference};
 use crate::sanitize::quote;
 use crate::sys::{Errno, describe};
 

@@ -1,8 +1,8 @@
 //! A run that compares only: what differs is told when all is known, in the order of the names.
 
 use super::supervisor::Supervisor;
-use crate::ipc::difference::Difference;
-use crate::ipc::task::Task;
+use crate::ipc::wire::difference::Difference;
+use crate::ipc::wire::task::Task;
 use crate::messages::native::{describe_difference, describe_twins};
 use crate::outcome::{Compared, End};
 use crate::plan::Check;
@@ -21,7 +21,7 @@ impl Supervisor<'_> {
     /// Compares all, and tells what differs.
     pub(super) fn compare(&mut self) -> End {
         let plan = self.plan;
-        plan.notes.iter().for_each(|note| self.tell_note(note));
+        plan.notes.iter().for_each(|note| self.report_note(note));
         let all = match &plan.check {
             Some(Check::Manifest(listed)) => listed.files.len() + 1, // and what else is there
             _ => plan.operands.len(),
@@ -32,11 +32,11 @@ impl Supervisor<'_> {
             End::Unavailable
         });
         self.screen.end_line();
-        self.compared = Some(self.tell_differences());
+        self.compared = Some(self.report_differences());
         end
     }
 
-    fn tell_differences(&mut self) -> Compared {
+    fn report_differences(&mut self) -> Compared {
         let mut compared = Compared::default();
         let mut lines = Vec::new();
         let mut misplaced = false;

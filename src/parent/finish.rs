@@ -3,8 +3,8 @@
 use super::run_state::DeferredDir;
 use super::supervisor::Supervisor;
 use crate::copier::deferred_dirs;
-use crate::ipc::event::EntryError;
-use crate::ipc::task::EntryPath;
+use crate::error::EntryError;
+use crate::ipc::wire::task::EntryPath;
 use crate::messages::{self, Names};
 use crate::outcome::End;
 use crate::plan::Plan;
@@ -58,7 +58,7 @@ impl Supervisor<'_> {
                 return Some(End::Signal(number));
             }
             let Err(error) = act(self.plan, dir.place()) else { continue };
-            self.tell_late(error, dir.operand, &dir.source);
+            self.report_late_error(error, dir.operand, &dir.source);
             if self.plan.ends_with(error) {
                 return Some(End::TargetLost);
             }
@@ -77,7 +77,7 @@ impl Supervisor<'_> {
                         return None;
                     }
                 }
-                Wish::Status => self.tell_finishing(),
+                Wish::Status => self.report_finishing(),
                 Wish::Proceed | Wish::Resize | Wish::Child => {}
             }
         }

@@ -6,8 +6,8 @@
 
 use super::progress::Position;
 use super::supervisor::Supervisor;
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::forecast::{Forecast, Work};
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::memory::forecast::{Forecast, Work};
 use crate::numbers;
 use crate::options::When;
 use crate::outcome::{End, Left};

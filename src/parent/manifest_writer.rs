@@ -3,7 +3,7 @@
 use super::supervisor::Supervisor;
 use crate::copier::clean::remove_leftover;
 use crate::hash::Digest;
-use crate::ipc::task::split_last;
+use crate::ipc::wire::task::split_last;
 use crate::manifest::put_line;
 use crate::outcome::End;
 use crate::plan::{Plan, To};

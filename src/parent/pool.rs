@@ -1,7 +1,7 @@
 //! The copiers as processes: start, watch, end.
 
-use crate::ipc::counters::Counters;
-use crate::ipc::outbox::Outbox;
+use crate::ipc::memory::counters::Counters;
+use crate::ipc::memory::outbox::Outbox;
 use crate::sys::file;
 use crate::sys::process::{self, Death, Pid, Side};
 use crate::sys::{Errno, Result, signals};
@@ -194,7 +194,7 @@ impl Copier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::outbox::Outboxes;
+    use crate::ipc::memory::outbox::Outboxes;
 
     #[test]
     fn a_copier_is_alive_until_it_ends_and_then_says_how() {

@@ -3,7 +3,7 @@
 //! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names
 //! through `walkdir`, sizes through `lstat`.
 
-use crate::ipc::forecast::{Forecast, Work};
+use crate::ipc::memory::forecast::{Forecast, Work};
 use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sys::file;

@@ -1,7 +1,7 @@
 //! The progress line.
 
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::forecast::Work;
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::memory::forecast::Work;
 use crate::numbers;
 use crate::sys::terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};

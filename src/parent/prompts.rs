@@ -5,7 +5,7 @@
 
 use super::round::TICK;
 use super::supervisor::Supervisor;
-use crate::ipc::counters::Count;
+use crate::ipc::memory::counters::Count;
 use crate::messages;
 use crate::options::Compat;
 use crate::outcome::End;

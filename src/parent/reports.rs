@@ -4,11 +4,12 @@ use super::compare_report::LinkedPair;
 use super::round::{Round, Stop};
 use super::run_state::DeferredDir;
 use super::supervisor::Supervisor;
-use crate::ipc::counters::place_mark;
-use crate::ipc::event::{Details, EntryError, Event, Op, Report};
-use crate::ipc::link_groups::Role;
-use crate::ipc::prompt::PendingPrompt;
-use crate::ipc::task::{EntryPath, split_last};
+use crate::error::{EntryError, Op};
+use crate::ipc::inherited::link_groups::Role;
+use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::memory::counters::place_fingerprint;
+use crate::ipc::wire::event::{Details, Event, Report};
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::messages::native::{describe_unlinked, describe_vanished_unseen};
 use crate::messages::{self, Names};
 use crate::options::Compat;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 impl Supervisor<'_> {
     /// Reads what copiers have said.
-    pub(super) fn listen(&mut self, round: &mut Round) {
+    pub(super) fn read_reports(&mut self, round: &mut Round) {
         if self.screen.is_full() {
             return;
         }
@@ -34,7 +35,7 @@ impl Supervisor<'_> {
                 let mut rest = inbox;
                 loop {
                     match Report::decode(&mut rest) {
-                        Ok(Some(report)) => stop = stop.or(self.take_in(&report)),
+                        Ok(Some(report)) => stop = stop.or(self.apply_report(&report)),
                         Ok(None) => break inbox.len() - rest.len(),
                         Err(_) => {
                             garbled = true;
@@ -53,19 +54,19 @@ impl Supervisor<'_> {
     }
 
     /// Takes one report in; why the round is to end, if it says that.
-    fn take_in(&mut self, report: &Report<'_>) -> Option<Stop> {
+    fn apply_report(&mut self, report: &Report<'_>) -> Option<Stop> {
         let (place, compat) = (report.place, self.plan.options.compat);
         match report.event {
             Event::Done(how) => {
                 self.note_done(place);
-                self.tell_done(place, how);
+                self.report_done(place, how);
             }
-            Event::Skipped => self.tell_skipped(place),
+            Event::Skipped => self.report_skipped(place),
             Event::Made => {
                 let (dir, name) = split_last(place.source);
-                self.state.made.insert(place_mark(place.operand, dir, name));
+                self.state.made.insert(place_fingerprint(place.operand, dir, name));
                 if compat == Compat::Gnu && self.plan.options.verbose {
-                    self.tell_name(place, Details::default());
+                    self.report_name(place, Details::default());
                 }
             }
             Event::Volume => self.note_volume(place),
@@ -78,28 +79,28 @@ impl Supervisor<'_> {
             }
             Event::Unproven(error) => {
                 if self.state.is_news(error, place) {
-                    self.tell_late(error, place.operand, place.source);
+                    self.report_late_error(error, place.operand, place.source);
                 }
             }
             Event::Failed(error) => {
                 self.note_failed(error, place);
                 if self.state.is_news(error, place) {
                     if compat == Compat::Gnu && self.plan.options.verbose && is_announced(error) {
-                        self.tell_name(place, Details::default());
+                        self.report_name(place, Details::default());
                     }
-                    self.tell_failure(error, place.operand, place.source);
+                    self.report_failure(error, place.operand, place.source);
                 }
                 return self.plan.ends_with(error).then_some(Stop::TargetLost);
             }
             Event::Vanished(error) => {
                 self.note_failed(error, place);
                 if self.state.is_news(error, place) {
-                    self.tell_vanished(error, place.operand, place.source);
+                    self.report_vanished(error, place.operand, place.source);
                 }
             }
             Event::Late { new } => {
                 if new {
-                    self.tell_done(place, Details { directory: true, ..Details::default() });
+                    self.report_done(place, Details { directory: true, ..Details::default() });
                 }
                 self.state.late.push(DeferredDir::at(place, new));
             }
@@ -107,7 +108,7 @@ impl Supervisor<'_> {
             Event::Leader { identity, new, how } => {
                 if new {
                     self.note_done(place);
-                    self.tell_done(place, how);
+                    self.report_done(place, how);
                 }
                 if !self.state.note_leader(identity, place, new) {
                     // Each believes that nobody came before him: somebody has scribbled on `InodeSet`, and
@@ -118,7 +119,7 @@ impl Supervisor<'_> {
             Event::Link { identity, existed } => {
                 self.state.groups.add(identity, place, existed, Role::Follower);
             }
-            Event::Unlinked(errno) => self.tell_unlinked(errno, place),
+            Event::Unlinked(errno) => self.report_unlinked(errno, place),
             Event::Differs(difference) => {
                 let path = place.source.to_vec();
                 self.state.differences.push((place.operand, path, difference));
@@ -145,19 +146,19 @@ impl Supervisor<'_> {
     fn note_done(&mut self, place: EntryPath<'_>) {
         if self.plan.options.must_remember() && !place.staged {
             let (dir, name) = split_last(place.source);
-            self.state.done.insert(place_mark(place.operand, dir, name));
+            self.state.done.insert(place_fingerprint(place.operand, dir, name));
         }
     }
 
-    fn tell_done(&mut self, place: EntryPath<'_>, how: Details) {
+    fn report_done(&mut self, place: EntryPath<'_>, how: Details) {
         // cp tells of directories when they are made.
         if self.plan.options.verbose && !(how.directory && self.plan.options.compat == Compat::Gnu)
         {
-            self.tell_name(place, how);
+            self.report_name(place, how);
         }
     }
 
-    fn tell_name(&mut self, place: EntryPath<'_>, how: Details) {
+    fn report_name(&mut self, place: EntryPath<'_>, how: Details) {
         let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
         if self.state.is_untold(place) {
             let (source, target) =
@@ -169,14 +170,14 @@ impl Supervisor<'_> {
         }
     }
 
-    fn tell_skipped(&mut self, place: EntryPath<'_>) {
+    fn report_skipped(&mut self, place: EntryPath<'_>) {
         let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
         let target = operand.show_target(place.source);
         self.screen.name(&messages::skipped(self.plan.options.compat, &target));
     }
 
     /// Too many links concern one file; where there can be none, saying it once will do.
-    fn tell_unlinked(&mut self, errno: Errno, place: EntryPath<'_>) {
+    fn report_unlinked(&mut self, errno: Errno, place: EntryPath<'_>) {
         let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
         let others = errno != Errno::EMLINK;
         if self.state.is_news_of_links(errno, place, others) {
@@ -186,33 +187,33 @@ impl Supervisor<'_> {
     }
 
     /// Counts and tells what went wrong with an entry that was counted as done.
-    pub(super) fn tell_late(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+    pub(super) fn report_late_error(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         if error.op.means_vanished(error.errno) {
             self.vanished_late += 1;
-            self.tell_vanished(error, operand, source);
+            self.report_vanished(error, operand, source);
         } else {
             self.failed_late += 1;
-            self.tell_failure(error, operand, source);
+            self.report_failure(error, operand, source);
         }
     }
 
-    pub(super) fn tell_failure(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+    pub(super) fn report_failure(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         *self.state.kinds.entry(error).or_default() += 1;
-        self.tell_fault(error, operand, source, messages::error);
+        self.report_error(error, operand, source, messages::error);
     }
 
-    pub(super) fn tell_vanished(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+    pub(super) fn report_vanished(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         match error.op {
-            Op::Changed => self.tell_fault(error, operand, source, messages::error),
+            Op::Changed => self.report_error(error, operand, source, messages::error),
             _ if self.plan.check.is_some() => {
                 let describe = |_, _, names: Names<'_>| describe_vanished_unseen(names.source);
-                self.tell_fault(error, operand, source, describe);
+                self.report_error(error, operand, source, describe);
             }
-            _ => self.tell_fault(error, operand, source, messages::vanished),
+            _ => self.report_error(error, operand, source, messages::vanished),
         }
     }
 
-    fn tell_fault(
+    fn report_error(
         &mut self,
         error: EntryError,
         operand: u32,

@@ -5,15 +5,15 @@ use super::pool::{Copier, Pool, READ_BYTES};
 use super::progress::weight;
 use crate::error::Unavailable;
 use crate::hash::Algorithm;
-use crate::ipc::counters::{Count, Counters, Totals};
-use crate::ipc::frame_check;
-use crate::ipc::fs_caps::FsCaps;
-use crate::ipc::inode_set::InodeSet;
-use crate::ipc::large_files::Larges;
-use crate::ipc::link_groups::Groups;
-use crate::ipc::outbox::Outboxes;
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::memory::counters::{Count, Counters, Totals};
+use crate::ipc::memory::fs_caps::FsCaps;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::ring::SharedRing;
-use crate::ipc::task::Task;
+use crate::ipc::wire::frame_check;
+use crate::ipc::wire::task::Task;
 use crate::options::{CopyMode, Links};
 use crate::plan::{Check, Plan};
 use crate::sys::Errno;
@@ -250,7 +250,7 @@ impl Round {
     }
 
     /// After a signal, first asks for the file in hand, then takes the copiers' lives.
-    pub(super) fn press(&mut self) {
+    pub(super) fn escalate(&mut self) {
         let Some(Stop::Signal { since, .. }) = self.stop else { return };
         if since.elapsed() >= FINISH_WITHIN && !self.abandoned {
             self.abandoned = true;

@@ -1,14 +1,14 @@
 //! What the supervisor remembers of a run: failures by kind, and what is left for the end.
 
 use super::compare_report::LinkedPair;
-use crate::ipc::counters::{Count, Totals, place_mark};
-use crate::ipc::difference::Difference;
-use crate::ipc::digests::Hashed;
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
 use crate::ipc::fingerprint::mark;
-use crate::ipc::link_groups::{Groups, Role};
-use crate::ipc::prompt::PendingPrompt;
-use crate::ipc::task::{EntryPath, split_last};
+use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::link_groups::{Groups, Role};
+use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
+use crate::ipc::wire::difference::Difference;
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::sys::Errno;
 use crate::sys::file::Identity;
 use std::collections::{HashMap, HashSet};
@@ -110,8 +110,8 @@ impl RunState {
             // What was begun is settled now. Its round may yet end early, and then it is skipped.
             let (dir, name) = split_last(place.source);
             let marks = [
-                place_mark(place.operand, place.source, b""),
-                place_mark(place.operand, dir, name),
+                place_fingerprint(place.operand, place.source, b""),
+                place_fingerprint(place.operand, dir, name),
             ];
             for begun in [&mut self.begun, &mut self.begun_new, &mut self.begun_over] {
                 begun.retain(|mark| !marks.contains(mark));
@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn what_was_begun_is_told_once() {
-        let begun = vec![place_mark(2, b"s", b"d"), place_mark(2, b"s", b"other")];
+        let begun = vec![place_fingerprint(2, b"s", b"d"), place_fingerprint(2, b"s", b"other")];
         let mut state = RunState { begun, ..RunState::default() };
         assert!(state.is_untold(PLACE));
-        assert_eq!(state.begun, [place_mark(2, b"s", b"other")]);
+        assert_eq!(state.begun, [place_fingerprint(2, b"s", b"other")]);
     }
 
     #[test]

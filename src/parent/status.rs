@@ -4,8 +4,8 @@ use super::precount;
 use super::progress::Position;
 use super::round::Round;
 use super::supervisor::Supervisor;
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::forecast::Forecast;
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::memory::forecast::Forecast;
 use crate::numbers;
 use crate::plan::Check;
 use crate::sanitize::{escape, quote};
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
     }
 
     /// What USR1 asks for.
-    pub(super) fn tell_status(&mut self, round: &Round) {
+    pub(super) fn report_status(&mut self, round: &Round) {
         let position = self.position(&round.counters.totals());
         let of = if position.work.complete {
             format!(" of {}", numbers::count(position.work.entries))
@@ -106,17 +106,17 @@ impl Supervisor<'_> {
         let copiers = round.pool.copiers().iter().filter(|copier| copier.is_alive()).count();
         let name = quote(&self.name_in_hand(round));
         let totals = self.state.sum_up(round.counters.totals());
-        self.tell_position(&totals, &of, &format!("{copiers} copiers, at {name}"));
+        self.report_position(&totals, &of, &format!("{copiers} copiers, at {name}"));
     }
 
     /// The same when all copiers have ended.
-    pub(super) fn tell_finishing(&mut self) {
+    pub(super) fn report_finishing(&mut self) {
         let totals = self.totals;
-        self.tell_position(&totals, "", "finishing");
+        self.report_position(&totals, "", "finishing");
         self.screen.flush();
     }
 
-    fn tell_position(&mut self, totals: &Totals, of: &str, at: &str) {
+    fn report_position(&mut self, totals: &Totals, of: &str, at: &str) {
         self.screen.error(&format!(
             "{}{of} entries, {}, {}, {at}",
             numbers::count(totals.settled()),

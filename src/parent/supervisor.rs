@@ -14,10 +14,10 @@ use super::target_lock::TargetLock;
 use super::write_back::Volumes;
 use crate::copier::{self, Job};
 use crate::error::Unavailable;
-use crate::ipc::counters::Totals;
-use crate::ipc::forecast::Forecast;
-use crate::ipc::link_groups::Groups;
-use crate::ipc::task::{EntryPath, Task, split_last};
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::memory::counters::Totals;
+use crate::ipc::memory::forecast::Forecast;
+use crate::ipc::wire::task::{EntryPath, Task, split_last};
 use crate::options::{Compat, CopyMode, Update};
 use crate::outcome::{Compared, End, Outcome};
 use crate::plan::{Note, NoteKind, Plan};
@@ -91,7 +91,7 @@ impl<'a> Supervisor<'a> {
         let mut notes = self.plan.notes.iter().peekable();
         for wave in &self.plan.waves {
             while let Some(note) = notes.next_if(|note| note.before <= wave.start) {
-                self.tell_note(note);
+                self.report_note(note);
             }
             self.state.begin_wave();
             let end =
@@ -107,14 +107,14 @@ impl<'a> Supervisor<'a> {
             if let Some(end) = self.finish() {
                 return end;
             }
-            self.keep_in_mind(&names);
+            self.remember_leaders(&names);
         }
-        notes.for_each(|note| self.tell_note(note));
+        notes.for_each(|note| self.report_note(note));
         self.finish_parents();
         self.write_out().unwrap_or(End::Finished)
     }
 
-    pub(super) fn tell_note(&mut self, note: &Note) {
+    pub(super) fn report_note(&mut self, note: &Note) {
         match note.kind {
             NoteKind::Warning => self.screen.notice(&note.text),
             NoteKind::Failure => {
@@ -128,7 +128,7 @@ impl<'a> Supervisor<'a> {
 
     /// Keeps what the names of a wave that has ended are now, for further names of their files in
     /// the waves that follow. They have their final places by now.
-    fn keep_in_mind(&mut self, names: &Groups) {
+    fn remember_leaders(&mut self, names: &Groups) {
         let plan = self.plan;
         if plan.waves.len() < 2 {
             return;
@@ -302,11 +302,11 @@ impl<'a> Supervisor<'a> {
                 return Ok(());
             }
             self.wait(round)?;
-            self.obey(round)?;
-            self.listen(round);
-            self.bury(round);
+            self.handle_signals(round)?;
+            self.read_reports(round);
+            self.reap_copiers(round);
             round.end_standstill(self.screen.is_full()); // its reader may take his time
-            round.press();
+            round.escalate();
             round.adapt();
             self.draw(round);
             self.screen.flush();
@@ -371,7 +371,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Does what signals ask for.
-    fn obey(&mut self, round: &mut Round) -> Result<(), Unavailable> {
+    fn handle_signals(&mut self, round: &mut Round) -> Result<(), Unavailable> {
         let unreadable = Unavailable::because("read signals");
         let mut options = Vec::new();
         loop {
@@ -385,7 +385,7 @@ impl<'a> Supervisor<'a> {
             match wish {
                 Wish::End(number) => self.interrupt(round, number),
                 Wish::Halt => self.halt(round),
-                Wish::Status => self.tell_status(round),
+                Wish::Status => self.report_status(round),
                 Wish::Proceed | Wish::Resize => {
                     if let Some(line) = self.screen.line() {
                         line.redraw();
@@ -404,7 +404,7 @@ impl<'a> Supervisor<'a> {
             self.screen.end_line();
             signals::die_by(number); // the scout dies with its parent
         }
-        self.screen.hurry();
+        self.screen.stop_waiting_for_reader();
         round.stop(Stop::Signal { number, since: Instant::now() });
     }
 
@@ -424,7 +424,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Reaps copiers that have ended; one that ended before its work was done ends the round.
-    fn bury(&mut self, round: &mut Round) {
+    fn reap_copiers(&mut self, round: &mut Round) {
         if !std::mem::take(&mut round.child_ended) {
             return; // 512 copiers would be 512 calls for each event
         }

@@ -8,7 +8,7 @@
 use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::dir_pair::{has_begun, may_be_ours};
 use crate::error::Refusal;
-use crate::ipc::counters::place_mark;
+use crate::ipc::memory::counters::place_fingerprint;
 use crate::options::Compat;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
@@ -186,7 +186,9 @@ impl TargetLock {
         let operands = (0..).zip(&plan.operands).zip(&self.fresh);
         operands
             .filter(|(_, fresh)| **fresh && plan.options.in_place)
-            .map(|((number, operand), _)| place_mark(number, b"", operand.source_name.to_bytes()))
+            .map(|((number, operand), _)| {
+                place_fingerprint(number, b"", operand.source_name.to_bytes())
+            })
             .collect()
     }
 

@@ -9,9 +9,8 @@
 
 use super::supervisor::Supervisor;
 use crate::copier::clean;
-use crate::error::Unavailable;
-use crate::ipc::event::{EntryError, Op};
-use crate::ipc::task::{EntryPath, Task, split_last};
+use crate::error::{EntryError, Op, Unavailable};
+use crate::ipc::wire::task::{EntryPath, Task, split_last};
 use crate::outcome::End;
 use crate::plan::Plan;
 use crate::sys::file::{self, Kind};
@@ -51,7 +50,8 @@ impl Volumes {
     pub(super) fn of(plan: &Plan) -> Self {
         let mut volumes = Self::default();
         let mut known = Vec::new();
-        let operands = if plan.options.waits_for_disk() { &plan.operands[..] } else { &[] };
+        let operands =
+            if plan.options.writes_back_before_publish() { &plan.operands[..] } else { &[] };
         for (number, operand) in (0..).zip(operands) {
             let dir = plan.target_dir(operand);
             let Ok(identity) = file::stat_fd(dir).map(|stat| stat.identity()) else { continue };
@@ -144,7 +144,7 @@ impl Supervisor<'_> {
                 Ok(()) => {}
                 Err(NotTaken::Refused(errno)) => {
                     let error = EntryError { op: Op::Sync, errno };
-                    self.tell_late(error, volume.operand, &volume.source);
+                    self.report_late_error(error, volume.operand, &volume.source);
                     end = Some(End::TargetLost);
                 }
                 Err(NotTaken::Ended(early)) => {
@@ -200,7 +200,7 @@ impl Supervisor<'_> {
             });
             if let Err(errno) = removed {
                 let error = EntryError { op: Op::Remove, errno };
-                self.tell_failure(error, place.operand, place.source);
+                self.report_failure(error, place.operand, place.source);
             }
         }
     }

@@ -17,8 +17,7 @@ pub use comparisons::{Check, Listed, ListedFile};
 pub use manifest_place::{Listing, To};
 pub(crate) use split_path::trim;
 
-use crate::error::{Refusal, ends_the_run};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op, Refusal, ends_the_run};
 use crate::options::{Command, Compat, CopyMode, CopyOptions, Dereference, Options};
 use crate::sys::Errno;
 use crate::sys::file::{self, Identity, Kind, Stat};

@@ -3,9 +3,9 @@
 use super::super::data::{self, Unfinished};
 use super::super::meter::Tally;
 use super::Checker;
-use crate::ipc::counters::Count;
-use crate::ipc::difference::{Aspect, Aspects};
-use crate::ipc::event::{EntryError, Op};
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects};
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;

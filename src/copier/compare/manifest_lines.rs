@@ -4,11 +4,12 @@ use super::super::data::Unfinished;
 use super::super::dir_pair::c_name;
 use super::super::report_writer::ParentGone;
 use super::{Checker, Worker};
-use crate::ipc::counters::Count;
-use crate::ipc::difference::{Aspect, Aspects, Difference};
-use crate::ipc::event::{EntryError, Event, Op};
-use crate::ipc::name_queue::NameQueue;
-use crate::ipc::task::split_last;
+use crate::copier::name_queue::NameQueue;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::split_last;
 use crate::plan::{Listed, ListedFile};
 use crate::sys::file::{self, Kind, Stat};
 use crate::sys::{Errno, bytes};
@@ -32,14 +33,14 @@ impl Checker<'_> {
         self.status.add(Count::Found, 1);
         let name = Some(&file.name[..]);
         if self.is_passed_over(&leaf) {
-            return self.settle_failed(name, Op::KillsCopiers.error()(Errno::EIO));
+            return self.record_failed(name, Op::KillsCopiers.error()(Errno::EIO));
         }
         match self.aspects_of(listed, file) {
             Ok((aspects, found)) => self.settle(name, aspects, (FILE, found)),
             Err(Unfinished::Failed(EntryError { op: Op::ReadBack, errno: Errno::ENOENT })) => {
-                self.settle_missing(&file.name, FILE)
+                self.record_missing(&file.name, FILE)
             }
-            Err(Unfinished::Failed(error)) => self.settle_failed(name, error),
+            Err(Unfinished::Failed(error)) => self.record_failed(name, error),
             Err(_) => Ok(()), // the run ends
         }
     }
@@ -160,7 +161,7 @@ impl Checker<'_> {
                 if itself.is_some() && itself == listed.own {
                     return Ok(()); // the manifest
                 }
-                self.tell(Some(bytes), Event::Differs(Difference::Extra(FILE)))
+                self.report(Some(bytes), Event::Differs(Difference::Extra(FILE)))
             }
             _ => Ok(()),
         }

@@ -12,15 +12,16 @@ use super::attributes::Attrs;
 use super::data::BUFFER_BYTES;
 use super::dir_pair::push_component;
 use super::offer::halves;
-use super::park::rest_if_superfluous;
+use super::park::park_if_superfluous;
 use super::report_writer::{ParentGone, Reports};
 use super::{Job, Worker};
+use crate::copier::name_queue::NameQueue;
+use crate::error::EntryError;
 use crate::hash::Algorithm;
-use crate::ipc::counters::{Count, StatusSlot};
-use crate::ipc::difference::{Aspects, Difference};
-use crate::ipc::event::{EntryError, Event, Report};
-use crate::ipc::name_queue::NameQueue;
-use crate::ipc::task::{EntryPath, Task};
+use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::wire::difference::{Aspects, Difference};
+use crate::ipc::wire::event::{Event, Report};
+use crate::ipc::wire::task::{EntryPath, Task};
 use crate::plan::Check;
 use crate::sys::listing::Listing;
 use std::collections::VecDeque;
@@ -142,7 +143,7 @@ impl<'a> Checker<'a> {
     fn pause(&mut self) -> Result<(), ParentGone> {
         self.hand_over();
         self.reports.flush_if_old()?;
-        rest_if_superfluous(self)
+        park_if_superfluous(self)
     }
 
     /// OwnerResult over the oldest that waits, for as long as somebody is hungry.
@@ -195,33 +196,33 @@ impl<'a> Checker<'a> {
             return Ok(());
         }
         self.status.add(Count::Different, 1);
-        self.tell(name, Event::Differs(Difference::Other { aspects, wanted, found }))
+        self.report(name, Event::Differs(Difference::Other { aspects, wanted, found }))
     }
 
-    fn settle_missing(&mut self, name: &[u8], wanted: u32) -> Result<(), ParentGone> {
+    fn record_missing(&mut self, name: &[u8], wanted: u32) -> Result<(), ParentGone> {
         self.status.add(Count::Different, 1);
-        self.tell(Some(name), Event::Differs(Difference::Missing(wanted)))
+        self.report(Some(name), Event::Differs(Difference::Missing(wanted)))
     }
 
     /// Counts and tells an entry that could not be compared.
-    fn settle_failed(&mut self, name: Option<&[u8]>, error: EntryError) -> Result<(), ParentGone> {
+    fn record_failed(&mut self, name: Option<&[u8]>, error: EntryError) -> Result<(), ParentGone> {
         if error.op.means_vanished(error.errno) {
             self.status.add(Count::Vanished, 1);
-            return self.tell(name, Event::Vanished(error));
+            return self.report(name, Event::Vanished(error));
         }
         self.status.add(Count::Failed, 1);
-        self.tell(name, Event::Failed(error))
+        self.report(name, Event::Failed(error))
     }
 
     /// Counts and tells what went wrong with a folder that is counted already.
     fn fail_beside(&mut self, error: EntryError) -> Result<(), ParentGone> {
         self.status.add(Count::Found, 1);
         self.status.add(Count::Failed, 1);
-        self.tell(None, Event::Failed(error))
+        self.report(None, Event::Failed(error))
     }
 
     /// Tells of `name` in the folder that the walk is at, or of that.
-    fn tell(&mut self, name: Option<&[u8]>, event: Event) -> Result<(), ParentGone> {
+    fn report(&mut self, name: Option<&[u8]>, event: Event) -> Result<(), ParentGone> {
         let bytes = self.path.len();
         if let Some(name) = name {
             push_component(&mut self.path, name);

@@ -5,11 +5,12 @@ use super::super::dir_pair::c_name;
 use super::super::offer::{Source, put_half};
 use super::super::report_writer::ParentGone;
 use super::{Checker, Worker};
-use crate::ipc::counters::Count;
-use crate::ipc::difference::{Aspect, Aspects, Difference};
-use crate::ipc::event::{EntryError, Event, Op};
-use crate::ipc::name_queue::NameQueue;
-use crate::ipc::task::{self, EntryPath, Task};
+use crate::copier::name_queue::NameQueue;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{self, EntryPath, Task};
 use crate::options::Links;
 use crate::sys::Errno;
 use crate::sys::file::{self, Kind, Stat};
@@ -40,16 +41,16 @@ impl Checker<'_> {
     pub(super) fn compare_folder(&mut self) -> Result<(), ParentGone> {
         let (from, to) = match self.open_both() {
             Ok(both) => both,
-            Err(error) => return self.settle_failed(None, error),
+            Err(error) => return self.record_failed(None, error),
         };
         let stats = (file::stat_fd(&from), file::stat_fd(&to));
         let (Ok(source), Ok(target)) = stats else {
-            return self.settle_failed(None, Op::Stat.error()(Errno::EIO));
+            return self.record_failed(None, Op::Stat.error()(Errno::EIO));
         };
         let aspects = self.differing_folders((from.as_fd(), to.as_fd()), (&source, &target));
         match aspects {
             Ok(aspects) => self.settle(None, aspects, (source.mode(), target.mode()))?,
-            Err(error) => return self.settle_failed(None, error),
+            Err(error) => return self.record_failed(None, error),
         }
         if self.job.is_left_out(self.operand, &source) {
             return Ok(());
@@ -85,7 +86,7 @@ impl Checker<'_> {
             Err(error) => {
                 let mut left = names;
                 while let Some((_, name)) = task::next_name(&mut left) {
-                    self.settle_failed(Some(name.to_bytes()), error)?;
+                    self.record_failed(Some(name.to_bytes()), error)?;
                 }
                 return Ok(());
             }
@@ -161,16 +162,16 @@ impl Checker<'_> {
         self.status.at(name);
         let shown = Some(name.to_bytes());
         if self.is_passed_over(name) {
-            return self.settle_failed(shown, Op::KillsCopiers.error()(Errno::EIO));
+            return self.record_failed(shown, Op::KillsCopiers.error()(Errno::EIO));
         }
         let source = match file::stat_at(from, name) {
             Ok(source) => source,
-            Err(errno) => return self.settle_failed(shown, Op::Stat.error()(errno)),
+            Err(errno) => return self.record_failed(shown, Op::Stat.error()(errno)),
         };
         let target = match file::stat_at(to, target_name) {
             Ok(target) => target,
-            Err(Errno::ENOENT) => return self.settle_missing(name.to_bytes(), source.mode()),
-            Err(errno) => return self.settle_failed(shown, Op::LookAtTarget.error()(errno)),
+            Err(Errno::ENOENT) => return self.record_missing(name.to_bytes(), source.mode()),
+            Err(errno) => return self.record_failed(shown, Op::LookAtTarget.error()(errno)),
         };
         let modes = (source.mode(), target.mode());
         if source.type_bits() != target.type_bits() {
@@ -179,26 +180,31 @@ impl Checker<'_> {
         if source.kind() == Kind::Directory {
             return match children.push(1, name) {
                 Ok(()) => Ok(()),
-                Err(_) => self.settle_failed(shown, Op::ReadDirectory.error()(Errno::ENOMEM)),
+                Err(_) => self.record_failed(shown, Op::ReadDirectory.error()(Errno::ENOMEM)),
             };
         }
-        self.tell_twins(name, &source, &target)?;
+        self.report_twins(name, &source, &target)?;
         match self.differing(((from, name), (to, target_name)), (&source, &target)) {
             Ok(aspects) => self.settle(shown, aspects, modes),
-            Err(Unfinished::Failed(error)) => self.settle_failed(shown, error),
+            Err(Unfinished::Failed(error)) => self.record_failed(shown, error),
             Err(_) => Ok(()), // the run ends
         }
     }
 
     /// Tells what has several names, on either side: whether those are the same ones is seen in the
     /// end.
-    fn tell_twins(&mut self, name: &CStr, source: &Stat, target: &Stat) -> Result<(), ParentGone> {
+    fn report_twins(
+        &mut self,
+        name: &CStr,
+        source: &Stat,
+        target: &Stat,
+    ) -> Result<(), ParentGone> {
         let wanted = self.job.plan.options.preserve.links != Links::No;
         if !wanted || source.links() < 2 && target.links() < 2 {
             return Ok(());
         }
         let event = Event::Twins { source: source.identity(), target: target.identity() };
-        self.tell(Some(name.to_bytes()), event)
+        self.report(Some(name.to_bytes()), event)
     }
 
     /// Tells of all in the target folder that the source does not have.
@@ -221,7 +227,7 @@ impl Checker<'_> {
                 }
                 let mode = file::stat_at(to, name).map_or(0, |stat| stat.mode());
                 let name: CString = c_name(name.to_bytes());
-                self.tell(Some(name.to_bytes()), Event::Differs(Difference::Extra(mode)))?;
+                self.report(Some(name.to_bytes()), Event::Differs(Difference::Extra(mode)))?;
                 if self.is_stopped() {
                     return Ok(());
                 }

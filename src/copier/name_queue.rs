@@ -8,19 +8,19 @@ use std::ffi::CStr;
 /// A directory of a million others costs its names' length and two bytes each, not a million
 /// allocations. Packed as `mark name NUL mark name NUL …`.
 #[derive(Default)]
-pub struct NameQueue {
+pub(super) struct NameQueue {
     packed: Vec<u8>,
     start: usize,
 }
 
 impl NameQueue {
     /// No names yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::default()
     }
 
     /// Adds a name at the back; `mark` must not be 0.
-    pub fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
+    pub(super) fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
         debug_assert_ne!(mark, 0, "0 ends a name");
         if self.start > self.packed.len() / 2 {
             self.packed.drain(..self.start); // names taken from the front
@@ -33,12 +33,12 @@ impl NameQueue {
     }
 
     /// Whether there is none left.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.start >= self.packed.len()
     }
 
     /// The oldest name, which is handed to `into` without its NUL, and its mark.
-    pub fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
+    pub(super) fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
         let live = self.packed.get(self.start..)?;
         let (&mark, rest) = live.split_first()?;
         let length = rest.iter().position(|&byte| byte == 0)?;

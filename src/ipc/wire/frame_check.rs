@@ -4,9 +4,9 @@
 //! missing from the copy while all numbers add up: so no task is carried out that is not, to the byte,
 //! what somebody handed over.
 
-use super::counters::{Count, StatusSlot};
-use super::fingerprint::mark;
-use super::ring::{PushError, SharedRing};
+use crate::ipc::fingerprint::mark;
+use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::ring::{PushError, SharedRing};
 
 /// What a seal adds to a message.
 pub const SEAL_BYTES: usize = 8;

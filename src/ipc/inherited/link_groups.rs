@@ -5,7 +5,7 @@
 //! own memory. A name costs its length and 25 bytes; what it has in common with the one before (its
 //! directory) is kept once.
 
-use super::task::{EntryPath, split_last};
+use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::sys::file::Identity;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};

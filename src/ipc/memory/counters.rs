@@ -4,7 +4,7 @@
 //! nothing back that it had counted. Each copier writes only its own lines, so no count is ever
 //! contended; the supervisor and the progress line read them while they move.
 
-use super::fingerprint::mark;
+use crate::ipc::fingerprint::mark;
 use crate::sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 use crate::sys::words::SharedWords;
 use std::ffi::CStr;
@@ -273,7 +273,7 @@ impl StatusSlot<'_> {
     }
 
     /// The mark that [`whereabouts`](Self::whereabouts) would give for `name` here.
-    pub fn mark_of(&self, name: &CStr) -> u64 {
+    pub fn fingerprint_of(&self, name: &CStr) -> u64 {
         mark((self.words[DIR_HASH].load(Relaxed), name.to_bytes()))
     }
 
@@ -294,7 +294,7 @@ impl StatusSlot<'_> {
 }
 
 /// The mark of `name` in the source directory `dir` below `entry`; see [`Whereabouts`].
-pub fn place_mark(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
+pub fn place_fingerprint(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
     mark((mark((u64::from(operand), dir)), name))
 }
 
@@ -329,8 +329,8 @@ mod tests {
             assert_eq!(seen.operand, 4);
             assert_eq!(seen.dir, dir[..dir.len().min(PATH_BYTES_MAX)]);
             assert_eq!(seen.name, name.to_bytes());
-            assert_eq!(seen.mark, status.mark_of(name));
-            assert_eq!(seen.mark, place_mark(4, dir, name.to_bytes()));
+            assert_eq!(seen.mark, status.fingerprint_of(name));
+            assert_eq!(seen.mark, place_fingerprint(4, dir, name.to_bytes()));
         }
         assert_eq!(counters.status(0).whereabouts(), None, "desks do not overlap");
         status.leave();

@@ -16,9 +16,9 @@
 //! If the file is hashed, too, each leaves the hash of its pieces, and the owner joins them. So that there
 //! is room for all, a file of more than 4 GiB has larger pieces.
 
-use super::fingerprint::mark;
-use super::task::Share;
 use crate::hash::{self, DIGEST_BYTES, Digest};
+use crate::ipc::fingerprint::mark;
+use crate::ipc::wire::task::Share;
 use crate::sys::turns::{Turn, Turns};
 use crate::sys::words::SharedWords;
 use std::io;

@@ -1,6 +1,6 @@
 //! How a copy differs from what it should be, for those who compare only.
 
-use super::wire::{get_u8, get_u32, put_u32};
+use super::fields::{get_u8, get_u32, put_u32};
 
 /// What is wrong with an entry of a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

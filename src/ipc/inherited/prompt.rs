@@ -1,6 +1,6 @@
 //! Names that wait for the user's answer.
 
-use super::task::EntryPath;
+use crate::ipc::wire::task::EntryPath;
 
 /// A name that was put off, as the copier that met it has reported it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! What stands in a slot of the ring: one piece of work, with all that a copier needs to begin it.
 
-use super::wire::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
+use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use crate::sys::file::{Identity, Kind};
 use std::ffi::CStr;
 

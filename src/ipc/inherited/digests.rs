@@ -5,8 +5,8 @@
 //! of the wave has told is only looked up: then a file that is complete need not be read for its
 //! digest once more.
 
-use super::wire::{get_bytes, get_u32, put_bytes, put_u32};
 use crate::hash::{DIGEST_BYTES, Digest};
+use crate::ipc::wire::fields::{get_bytes, get_u32, put_bytes, put_u32};
 use std::ops::Range;
 
 /// A file: the plan's entry that it lies below, and its path from the entry's source directory.

@@ -9,7 +9,7 @@
 //! finds itself late, and so does everybody when the set is full: such a name waits for a first
 //! one that nobody is, and is then copied at the end (see `groups`). That is slow, not wrong.
 
-use super::fingerprint::mark;
+use crate::ipc::fingerprint::mark;
 use crate::sys::file::Identity;
 use crate::sys::words::SharedWords;
 use std::io;
