@@ -6,6 +6,7 @@
 
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -22,5 +23,6 @@ pub mod parent;
 pub mod plan;
 pub mod quote;
 pub mod staging;
-pub mod sys;
 pub mod words;
+
+pub use pcopy_sys as sys;

@@ -1,4 +1,5 @@
 //! The program `pcopy`: arguments in, exit code out.
+#![forbid(unsafe_code)]
 
 use anyhow::Error;
 #[cfg(feature = "bench")]

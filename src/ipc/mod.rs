@@ -13,7 +13,8 @@ pub mod names;
 pub mod outbox;
 pub mod putoff;
 pub mod report;
-pub mod ring;
 pub mod seal;
 pub mod task;
 pub mod wire;
+
+pub use pcopy_ring as ring;
