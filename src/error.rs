@@ -5,7 +5,7 @@
 //! saying no to the run itself.
 
 use crate::sanitize::quote;
-use crate::sys::{Errno, describe};
+use pcopy_sys::{Errno, describe};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;

@@ -6,6 +6,7 @@
 
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -23,6 +24,7 @@ pub mod parent;
 pub mod plan;
 pub mod sanitize;
 pub mod staging;
-pub mod sys;
+
 pub use numbers as human; // old path, removed with bench
+pub use pcopy_sys as sys; // old path, removed with bench
 pub use sanitize as quote; // old path, removed with bench

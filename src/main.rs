@@ -1,4 +1,5 @@
 //! The program `pcopy`: arguments in, exit code out.
+#![forbid(unsafe_code)]
 
 use anyhow::Error;
 #[cfg(feature = "bench")]
@@ -8,7 +9,7 @@ use pcopy::options::{Command, Compat, When};
 use pcopy::outcome::{Outcome, code};
 use pcopy::parent::{self, Show};
 use pcopy::plan::Plan;
-use pcopy::sys::{process, signals};
+use pcopy_sys::{process, signals};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;

@@ -244,7 +244,7 @@ fn entries(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::Errno;
+    use pcopy_sys::Errno;
 
     fn outcome(end: End, counts: &[(Count, u64)]) -> Outcome {
         let mut totals = Totals::default();

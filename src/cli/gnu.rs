@@ -11,8 +11,8 @@ use crate::options::{
 };
 use crate::outcome::code;
 use crate::plan::{JOBS_MAX, trim};
-use crate::sys::getopt::{self, Known, Takes};
-use crate::sys::{Errno, context, describe, signals};
+use pcopy_sys::getopt::{self, Known, Takes};
+use pcopy_sys::{Errno, context, describe, signals};
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;

@@ -6,9 +6,9 @@
 use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::staging::staged_name;
-use crate::sys::file::{self, Kind};
-use crate::sys::listing::Listing;
-use crate::sys::{Errno, process};
+use pcopy_sys::file::{self, Kind};
+use pcopy_sys::listing::Listing;
+use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -13,8 +13,8 @@ use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
 use crate::ipc::wire::event::{Attempt, CopyMethod};
 use crate::options::{Compat, When};
 use crate::plan::Plan;
-use crate::sys::file::{self, Stat};
-use crate::sys::{Errno, bytes};
+use pcopy_sys::file::{self, Stat};
+use pcopy_sys::{Errno, bytes};
 use std::os::fd::BorrowedFd;
 
 /// How much is read and written at a time.

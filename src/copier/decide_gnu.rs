@@ -8,8 +8,8 @@ use super::dir_pair::DirPair;
 use super::file::{Files, discard};
 use crate::error::Op;
 use crate::options::{Control, CopyMode, Dereference, Links, Update};
-use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 

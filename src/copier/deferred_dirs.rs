@@ -15,8 +15,8 @@ use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::{Operand, Parent, Plan};
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A directory that the walk will come back to.

@@ -12,8 +12,8 @@ use crate::error::Op;
 use crate::hash::{Algorithm, Digest, Hasher};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::EntryPath;
-use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -17,8 +17,8 @@ use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{self, EntryPath};
 use crate::options::{Compat, CopyMode};
 use crate::staging::staged_name;
-use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Kind};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use super::dir_pair::DirPair;
 use super::file::{Files, data_bytes, drop_leftover, leads_to, open_source};
 use crate::error::{EntryError, Op};
 use crate::options::{Control, CopyMode, Update};
-use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Node, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 

@@ -7,9 +7,9 @@
 use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::plan::{Plan, fold};
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
-use crate::sys::listing::Listing;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
+use pcopy_sys::listing::Listing;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};

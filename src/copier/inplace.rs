@@ -13,8 +13,8 @@ use super::target_file::TargetFile;
 use crate::error::Op;
 use crate::ipc::memory::counters::Count;
 use crate::options::{Compat, CopyMode, Links, Update};
-use crate::sys::file::{self, Kind, Lock, Node, Stat};
-use crate::sys::{Errno, bytes};
+use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
+use pcopy_sys::{Errno, bytes};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -15,8 +15,8 @@ use crate::hash::Algorithm;
 use crate::ipc::wire::task::{EntryPath, Invitation, Share};
 use crate::options::{CopyMode, When};
 use crate::plan::Plan;
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 

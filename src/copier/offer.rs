@@ -8,11 +8,11 @@ use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
 use crate::copier::name_queue::NameQueue;
 use crate::ipc::memory::counters::{Count, StatusSlot};
-use crate::ipc::ring::MESSAGE_BYTES_MAX;
 use crate::ipc::wire::frame_check::SEAL_BYTES;
 use crate::ipc::wire::task::{self, EntryPath, Task};
-use crate::sys::file::{Kind, NAME_BYTES_MAX};
-use crate::sys::listing::Listing;
+use pcopy_ring::MESSAGE_BYTES_MAX;
+use pcopy_sys::file::{Kind, NAME_BYTES_MAX};
+use pcopy_sys::listing::Listing;
 use std::ffi::CStr;
 use std::ops::Range;
 

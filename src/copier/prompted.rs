@@ -7,7 +7,7 @@ use super::walk::{DirProgress, Walker};
 use crate::error::EntryError;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::sys::file::Kind;
+use pcopy_sys::file::Kind;
 
 impl Walker<'_> {
     /// Copies the names `first..end`, and hands over what somebody hungry can do.

@@ -2,7 +2,7 @@
 
 use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
 use crate::ipc::wire::event::{Event, Report};
-use crate::sys::file;
+use pcopy_sys::file;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 

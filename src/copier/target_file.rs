@@ -4,7 +4,7 @@ use super::data::Unfinished;
 use super::dir_pair::DirPair;
 use super::file::{Done, changed};
 use crate::error::{EntryError, Op};
-use crate::sys::file::{self, Kind, Stat};
+use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

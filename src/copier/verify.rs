@@ -21,8 +21,8 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::Operand;
-use crate::sys::file::{self, Kind};
-use crate::sys::{Errno, bytes};
+use pcopy_sys::file::{self, Kind};
+use pcopy_sys::{Errno, bytes};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 

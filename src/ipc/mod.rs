@@ -3,5 +3,4 @@
 pub mod fingerprint;
 pub mod inherited;
 pub mod memory;
-pub mod ring;
 pub mod wire;

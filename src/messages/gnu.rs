@@ -5,7 +5,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::{BackupKind, CopyMethod, Details};
 use crate::numbers;
 use crate::plan::backup_name::numbered_suffix;
-use crate::sys::describe;
+use pcopy_sys::describe;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::sync::OnceLock;

@@ -3,7 +3,7 @@
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::difference::{Aspect, Difference};
 use crate::sanitize::quote;
-use crate::sys::{Errno, describe};
+use pcopy_sys::{Errno, describe};
 
 /// One entry's failure in words, after `pcopy: `; `source` and `target` as the user would name them.
 pub fn describe_fault(error: EntryError, source: &[u8], target: &[u8]) -> String {

@@ -6,7 +6,7 @@ use crate::ipc::wire::task::Task;
 use crate::messages::native::{describe_difference, describe_twins};
 use crate::outcome::{Compared, End};
 use crate::plan::Check;
-use crate::sys::file::Identity;
+use pcopy_sys::file::Identity;
 use std::collections::HashMap;
 
 /// A name of something that has several, in the source or in the target.

@@ -8,7 +8,7 @@ use crate::ipc::wire::task::EntryPath;
 use crate::messages::{self, Names};
 use crate::outcome::End;
 use crate::plan::Plan;
-use crate::sys::signals::{self, Wish};
+use pcopy_sys::signals::{self, Wish};
 use std::os::unix::ffi::OsStrExt;
 
 impl Supervisor<'_> {

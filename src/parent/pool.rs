@@ -2,9 +2,9 @@
 
 use crate::ipc::memory::counters::Counters;
 use crate::ipc::memory::outbox::Outbox;
-use crate::sys::file;
-use crate::sys::process::{self, Death, Pid, Side};
-use crate::sys::{Errno, Result, signals};
+use pcopy_sys::file;
+use pcopy_sys::process::{self, Death, Pid, Side};
+use pcopy_sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 

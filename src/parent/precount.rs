@@ -6,9 +6,9 @@
 use crate::ipc::memory::forecast::{Forecast, Work};
 use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
-use crate::sys::file;
-use crate::sys::process::{self, Pid};
-use crate::sys::{Errno, Result};
+use pcopy_sys::file;
+use pcopy_sys::process::{self, Pid};
+use pcopy_sys::{Errno, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;

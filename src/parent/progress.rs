@@ -3,8 +3,8 @@
 use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::memory::forecast::Work;
 use crate::numbers;
-use crate::sys::terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use pcopy_sys::terminal;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 

@@ -11,13 +11,13 @@ use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
 use crate::ipc::memory::large_files::Larges;
 use crate::ipc::memory::outbox::Outboxes;
-use crate::ipc::ring::SharedRing;
 use crate::ipc::wire::frame_check;
 use crate::ipc::wire::task::Task;
 use crate::options::{CopyMode, Links};
 use crate::plan::{Check, Plan};
-use crate::sys::Errno;
-use crate::sys::turns::Turns;
+use pcopy_ring::SharedRing;
+use pcopy_sys::Errno;
+use pcopy_sys::turns::Turns;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 

@@ -9,8 +9,8 @@ use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::sys::Errno;
-use crate::sys::file::Identity;
+use pcopy_sys::Errno;
+use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
 
 /// How often copiers may die on a file before it is passed over.

@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::progress::Line;
 use crate::options::When;
-use crate::sys::{Errno, stdio};
+use pcopy_sys::{Errno, stdio};
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
 use std::os::fd::BorrowedFd;
 

@@ -9,7 +9,7 @@ use crate::ipc::memory::forecast::Forecast;
 use crate::numbers;
 use crate::plan::Check;
 use crate::sanitize::{escape, quote};
-use crate::sys::process;
+use pcopy_sys::process;
 use std::time::Duration;
 
 /// A run that is over before this needs no progress line.

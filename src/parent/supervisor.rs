@@ -21,11 +21,11 @@ use crate::ipc::wire::task::{EntryPath, Task, split_last};
 use crate::options::{Compat, CopyMode, Update};
 use crate::outcome::{Compared, End, Outcome};
 use crate::plan::{Note, NoteKind, Plan};
-use crate::sys::file;
-use crate::sys::poll::{self, Event};
-use crate::sys::process::{self, Death, Pid};
-use crate::sys::signals::{self, Signals, Wish};
-use crate::sys::{Errno, describe};
+use pcopy_sys::file;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::process::{self, Death, Pid};
+use pcopy_sys::signals::{self, Signals, Wish};
+use pcopy_sys::{Errno, describe};
 use std::ffi::CString;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -413,7 +413,7 @@ impl<'a> Supervisor<'a> {
         self.screen.end_line();
         let alive = || round.pool.copiers().iter().filter(|copier| copier.is_alive());
         // A copier that has just died needs no halting: whoever reaps it says so.
-        let reach_all = |act: fn(Pid) -> crate::sys::Result<()>| {
+        let reach_all = |act: fn(Pid) -> pcopy_sys::Result<()>| {
             alive().map(|copier| act(copier.pid())).filter(Result::is_err).count()
         };
         reach_all(process::halt);

@@ -19,9 +19,9 @@ pub(crate) use split_path::trim;
 
 use crate::error::{EntryError, Op, Refusal, ends_the_run};
 use crate::options::{Command, Compat, CopyMode, CopyOptions, Dereference, Options};
-use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Kind, Stat};
-use crate::sys::volume;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind, Stat};
+use pcopy_sys::volume;
 use placement_native::Planner;
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -162,7 +162,7 @@ impl Plan {
             options: options.copy.clone(),
             manifest,
             check,
-            umask: crate::sys::process::umask(),
+            umask: pcopy_sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: options.jobs.unwrap_or_else(default_jobs),
             retries: options.retries.unwrap_or_else(|| default_retries(&planner.dirs)),

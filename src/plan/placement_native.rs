@@ -10,9 +10,9 @@ use crate::options::{
 };
 use crate::sanitize::quote;
 use crate::staging::staged_name;
-use crate::sys::Errno;
-use crate::sys::context;
-use crate::sys::file::{self, Identity, Kind, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::context;
+use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -479,7 +479,7 @@ impl<'a> Planner<'a> {
             Err(Errno::EACCES)
                 if merges
                     && target
-                        .is_some_and(|target| target.owner() == crate::sys::process::user()) =>
+                        .is_some_and(|target| target.owner() == pcopy_sys::process::user()) =>
             {
                 Ok(())
             }

@@ -1,7 +1,7 @@
 //! A path of the command line, taken apart.
 
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -8,7 +8,7 @@
 use super::placement_native::Planner;
 use super::{Operand, Plan};
 use crate::options::Dereference;
-use crate::sys::file::{self, Kind};
+use pcopy_sys::file::{self, Kind};
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;

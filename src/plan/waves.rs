@@ -4,7 +4,7 @@
 
 use super::{Note, Operand, ancestors, backup_name};
 use crate::options::{Compat, CopyOptions};
-use crate::sys::file::{self, Identity};
+use pcopy_sys::file::{self, Identity};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::ops::Range;

@@ -6,8 +6,8 @@ use super::Checker;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Aspect, Aspects};
-use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Node, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -9,8 +9,8 @@ use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{EntryPath, Invitation, Share};
 use crate::plan::{Check, Plan};
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -11,8 +11,8 @@ use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::split_last;
 use crate::plan::{Listed, ListedFile};
-use crate::sys::file::{self, Kind, Stat};
-use crate::sys::{Errno, bytes};
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::{Errno, bytes};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 

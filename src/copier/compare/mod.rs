@@ -23,7 +23,7 @@ use crate::ipc::wire::difference::{Aspects, Difference};
 use crate::ipc::wire::event::{Event, Report};
 use crate::ipc::wire::task::{EntryPath, Task};
 use crate::plan::Check;
-use crate::sys::listing::Listing;
+use pcopy_sys::listing::Listing;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::OwnedFd;

@@ -12,9 +12,9 @@ use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{self, EntryPath, Task};
 use crate::options::Links;
-use crate::sys::Errno;
-use crate::sys::file::{self, Kind, Stat};
-use crate::sys::listing::Listing;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::listing::Listing;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -6,7 +6,7 @@
 //! directory) is kept once.
 
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::sys::file::Identity;
+use pcopy_sys::file::Identity;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;

@@ -5,8 +5,8 @@
 //! contended; the supervisor and the progress line read them while they move.
 
 use crate::ipc::fingerprint::mark;
-use crate::sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
-use crate::sys::words::SharedWords;
+use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+use pcopy_sys::words::SharedWords;
 use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::AtomicU64;

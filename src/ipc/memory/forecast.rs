@@ -1,6 +1,6 @@
 //! What the scout has counted ahead, for the progress line.
 
-use crate::sys::words::SharedWords;
+use pcopy_sys::words::SharedWords;
 use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

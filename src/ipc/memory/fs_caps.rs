@@ -10,7 +10,7 @@
 //! it may have died, and no order between the two words matters: a bit that is seen late costs a
 //! try.
 
-use crate::sys::words::SharedWords;
+use pcopy_sys::words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

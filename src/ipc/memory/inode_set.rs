@@ -10,8 +10,8 @@
 //! one that nobody is, and is then copied at the end (see `groups`). That is slow, not wrong.
 
 use crate::ipc::fingerprint::mark;
-use crate::sys::file::Identity;
-use crate::sys::words::SharedWords;
+use pcopy_sys::file::Identity;
+use pcopy_sys::words::SharedWords;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 

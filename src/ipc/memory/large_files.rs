@@ -19,8 +19,8 @@
 use crate::hash::{self, DIGEST_BYTES, Digest};
 use crate::ipc::fingerprint::mark;
 use crate::ipc::wire::task::Share;
-use crate::sys::turns::{Turn, Turns};
-use crate::sys::words::SharedWords;
+use pcopy_sys::turns::{Turn, Turns};
+use pcopy_sys::words::SharedWords;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;

@@ -10,7 +10,7 @@
 //! once when an entry is settled, so there is no moment at which a death would leave the entry
 //! neither told nor begun, or both.
 
-use crate::sys::words::SharedWords;
+use pcopy_sys::words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -9,8 +9,8 @@ use super::task::EntryPath;
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::memory::outbox::WORD_BYTES;
-use crate::sys::Errno;
-use crate::sys::file::Identity;
+use pcopy_sys::Errno;
+use pcopy_sys::file::Identity;
 
 /// How an entry came to be, for those who want it told (`-v`, `--debug`).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

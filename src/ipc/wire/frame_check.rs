@@ -6,7 +6,7 @@
 
 use crate::ipc::fingerprint::mark;
 use crate::ipc::memory::counters::{Count, StatusSlot};
-use crate::ipc::ring::{PushError, SharedRing};
+use pcopy_ring::{PushError, SharedRing};
 
 /// What a seal adds to a message.
 pub const SEAL_BYTES: usize = 8;

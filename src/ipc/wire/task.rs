@@ -1,7 +1,7 @@
 //! What stands in a slot of the ring: one piece of work, with all that a copier needs to begin it.
 
 use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
-use crate::sys::file::{Identity, Kind};
+use pcopy_sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
 /// A directory below one of the things that the user named, on both sides.

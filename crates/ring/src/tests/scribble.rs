@@ -1,7 +1,7 @@
 //! Whatever stands in the memory: no panic, no look outside a slot, no loop without an end.
 
 use super::model::Dice;
-use crate::ipc::ring::{HeapRing, TakeError};
+use crate::{HeapRing, TakeError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 

@@ -2,7 +2,10 @@
 //!
 //! `nix`, `libc` and `memmap2` are used here and nowhere else. Errors are the kernel's own
 //! numbers ([`Errno`]); what they mean for a run is decided above.
-#![allow(unsafe_code)] // system calls that nix lacks, and memory shared with other processes
+// System calls that nix lacks, and memory shared with other processes.
+#![allow(unsafe_code)]
+// In the data path no result may be dropped unseen; tests may.
+#![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
 pub mod bytes;
 pub mod context;

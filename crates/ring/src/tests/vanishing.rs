@@ -5,8 +5,8 @@
 //! The others must end (else loom finds a deadlock), and nothing may be taken twice.
 
 use super::weaving::{EVER, Ring, Taken, message, push, ring, take_all, weave};
-use crate::ipc::ring::weave::woven::vanish_after;
-use crate::ipc::ring::{PushError, TakeError};
+use crate::weave::woven::vanish_after;
+use crate::{PushError, TakeError};
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,7 +1,7 @@
 //! Real threads, on the heap: what loom cannot reach because it is too long, and what Miri and
 //! the real futex have to say.
 
-use crate::ipc::ring::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, PushError, TakeError};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! One thread against a `VecDeque`, which everybody trusts.
 
-use crate::ipc::ring::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, PushError, TakeError};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The real ones.
 
-use crate::sys::futex;
+use pcopy_sys::futex;
 use std::time::Duration;
 
 pub(in super::super) use std::sync::atomic::{AtomicU32, AtomicU64, fence};

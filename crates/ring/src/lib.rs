@@ -9,8 +9,8 @@
 //! steps of small scenarios:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib ring
-//! cargo +nightly miri test --lib ring
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib
+//! cargo +nightly miri test -p pcopy-ring --lib
 //! ```
 //!
 //! # Who may touch a slot
@@ -103,7 +103,10 @@
 //! | LAST    | `tail`, in `ended_at`, `is_closed`   | what was done before the close              |
 //! | STOPPED | `stopped`, in `is_stopped`           | what was done before the stop               |
 //! | PUBLISHED, ANNOUNCED | each other (`SeqCst`)   | see above                                   |
-#![allow(unsafe_code)] // slots are memory that several processes write; `turn` says who may
+// Slots are memory that several processes write; `turn` says who may.
+#![allow(unsafe_code)]
+// In the data path no result may be dropped unseen; tests may.
+#![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
 mod bell;
 mod ending;

@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};
-use crate::sys::memory::SharedMemory;
+use pcopy_sys::memory::SharedMemory;
 use std::io;
 
 /// What one slot of a [`SharedRing`](super::SharedRing) can carry, in bytes: a slot of 16 KiB

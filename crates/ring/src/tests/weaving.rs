@@ -1,13 +1,13 @@
 //! The ring under loom: every order of steps, up to a number of preemptions.
 //!
-//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib ring`
+//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib`
 //!
 //! Waits have no time limit here, so whoever sleeps and is not woken is a deadlock, and loom says
 //! so. The bounds were chosen so that all of it takes about two minutes on one core. Where sleepers
 //! matter, the first thread only joins: loom starts the others when it blocks, and so needs no
 //! preemption to bring them to sleep in every order.
 
-use crate::ipc::ring::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, PushError, TakeError};
 use loom::model::Builder;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
