@@ -5,7 +5,7 @@
 
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
-use pcopy::ipc::ring::SharedRing;
+use pcopy_ring::SharedRing;
 use std::time::{Duration, Instant};
 
 const RUNS: usize = 7;
