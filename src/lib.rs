@@ -22,6 +22,7 @@ pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
+pub mod policy;
 pub mod sanitize;
 pub mod staging;
 

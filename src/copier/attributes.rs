@@ -11,8 +11,9 @@
 use super::dir_pair::Owners;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::difference::{Aspect, Aspects};
-use crate::options::{Compat, Permissions, Preservation, Preserve};
+use crate::options::{Permissions, Preservation, Preserve};
 use crate::plan::Plan;
+use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use pcopy_sys::process;
@@ -36,8 +37,7 @@ const OTHERS_WRITE: u32 = 0o022;
 pub(crate) struct Attrs {
     keep: Preserve,
     umask: u32,
-    /// Whether it is done as cp does it, whatever we think of it.
-    as_cp: bool,
+    policy: Policy,
     root: bool,
     user: u32,
     group: u32,
@@ -72,7 +72,7 @@ impl Attrs {
         Self {
             keep: plan.options.preserve,
             umask: plan.umask,
-            as_cp: plan.options.compat == Compat::Gnu,
+            policy: plan.policy,
             root: process::is_root(),
             user: process::user(),
             group: process::group(),
@@ -136,7 +136,7 @@ impl Attrs {
         let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
         let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
         // cp does not look first whether the owner changes.
-        let might_change = self.as_cp && self.keep.ownership;
+        let might_change = self.policy.private_until_owned && self.keep.ownership;
         might_change || changes_hands || loses_list || gets_list
     }
 
@@ -219,10 +219,10 @@ impl Attrs {
         let node = Node::Open(to);
         let (hands, mut lacking) = self.hand_over(node, source);
         if self.keep.looks_at_attributes() {
-            let given = if self.as_cp {
-                self.give_attributes(Node::Open(from), node, names, true)
+            let given = if self.policy.removes_extra_attributes {
+                self.repair_attributes(Node::Open(from), node)
             } else {
-                self.repair_attributes(Node::Open(from), node) // what the source has not goes
+                self.give_attributes(Node::Open(from), node, names, true)
             };
             lacking = lacking.or(given.err());
         }
@@ -496,7 +496,7 @@ impl Attrs {
         }
         match hands {
             OwnerResult::Right { .. } => {}
-            OwnerResult::Ours if self.as_cp => {}
+            OwnerResult::Ours if self.policy.keeps_set_id => {}
             OwnerResult::Refused => bits &= !ALL_SPECIAL,
             OwnerResult::Ours => {
                 if source.owner() != made.owner() {

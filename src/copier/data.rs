@@ -11,7 +11,7 @@ use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
 use crate::ipc::wire::event::{Attempt, CopyMethod};
-use crate::options::{Compat, When};
+use crate::options::When;
 use crate::plan::Plan;
 use pcopy_sys::file::{self, Stat};
 use pcopy_sys::{Errno, bytes};
@@ -97,7 +97,7 @@ impl Ways<'_> {
     fn may_share_holes(self) -> bool {
         match self.plan.options.sparse {
             When::Auto => true,
-            When::Always => self.plan.options.compat == Compat::Gnu,
+            When::Always => self.plan.policy.clones_under_sparse_always,
             When::Never => false,
         }
     }
@@ -210,7 +210,7 @@ impl<'a> Transfer<'a> {
     /// cp does not look again: files that grow (logs) are copied by scripts as far as they had come.
     pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Option<Stat>, Unfinished> {
         self.copy(stat)?;
-        if self.ways.plan.options.compat == Compat::Gnu {
+        if !self.ways.plan.policy.rereads_changed {
             return Ok(Some(*stat));
         }
         let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;

@@ -5,7 +5,7 @@ use super::clean::remove;
 use super::folding::Folding;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::options::{Compat, CopyMode, Permissions};
+use crate::options::{CopyMode, Permissions};
 use crate::plan::{Operand, Plan};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -211,7 +211,7 @@ pub(super) fn make_child_in_place(
         Err(Errno::ENOENT) => {
             let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
             begin();
-            if plan.options.compat == Compat::Native && take_over(plan, dirs, &source, name) {
+            if plan.policy.resumes_leftovers && take_over(plan, dirs, &source, name) {
                 return Ok(Child { existed: true, staged, unmade: false });
             }
             let bits = plan.options.preserve.bits_from_birth(source.permissions());
@@ -402,7 +402,7 @@ pub(super) fn open_child(
 /// that will come again: others may be set meanwhile.
 fn is_ours(plan: &Plan, staged: bool) -> bool {
     let exact = plan.options.preserve.permissions == Permissions::Exact;
-    staged || exact && plan.options.compat == Compat::Native
+    staged || exact && plan.policy.resumes_leftovers
 }
 
 /// Opens a directory that its own bits keep us out of; the right ones come back when it is done.

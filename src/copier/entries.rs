@@ -15,7 +15,7 @@ use crate::error::{EntryError, Op, may_pass};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{self, EntryPath};
-use crate::options::{Compat, CopyMode};
+use crate::options::CopyMode;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind};
@@ -265,8 +265,8 @@ impl Walker<'_> {
         }
         let mut made = self.make_child(dirs, name, target_name);
         // cp lets a directory take the place of something else where that is kept.
-        if let (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup), Compat::Gnu) =
-            (&made, &self.job.plan.options.backup, self.job.plan.options.compat)
+        if let (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup), true) =
+            (&made, &self.job.plan.options.backup, self.job.plan.policy.dir_over_file_with_backup)
         {
             made = match self.files.check_again(dirs) {
                 Ok(()) => self

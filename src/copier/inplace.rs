@@ -12,7 +12,8 @@ use super::file::{
 use super::target_file::TargetFile;
 use crate::error::Op;
 use crate::ipc::memory::counters::Count;
-use crate::options::{Compat, CopyMode, Links, Update};
+use crate::options::{CopyMode, Links, Update};
+use crate::policy::ExistingRules;
 use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
 use pcopy_sys::{Errno, bytes};
 use std::ffi::CStr;
@@ -27,15 +28,15 @@ impl Files<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Done, Unfinished> {
-        let room = match self.job.plan.options.compat {
-            Compat::Gnu => {
+        let room = match self.job.plan.policy.existing {
+            ExistingRules::Gnu => {
                 let room = self.decide_as_gnu(dirs, source, name, target_name)?;
                 if !matches!(room, Action::Leave { leads: false }) {
                     self.come_first(dirs, source)?;
                 }
                 room
             }
-            Compat::Native => {
+            ExistingRules::Native => {
                 self.ask_first(dirs, source, name, target_name)?;
                 self.come_first(dirs, source)?;
                 self.room(dirs, source, name, target_name)?
@@ -67,7 +68,7 @@ impl Files<'_> {
     fn drop_staged(&self, dirs: &DirPair, source: &Stat, target_name: &CStr) {
         let options = &self.job.plan.options;
         let may_be_link = source.links() > 1 && options.preserve.links != Links::No;
-        if options.compat == Compat::Native || may_be_link {
+        if self.job.plan.policy.resumes_leftovers || may_be_link {
             drop_leftover(dirs, target_name);
         }
     }
@@ -118,7 +119,7 @@ impl Files<'_> {
     ) -> Result<Done, Unfinished> {
         let options = &self.job.plan.options;
         let looks_done = matches!(options.update, Update::Older | Update::None | Update::NoneFail);
-        if looks_done && options.compat == Compat::Native {
+        if looks_done && self.job.plan.policy.resumes_leftovers {
             return self.make_over(dirs, source, name, target_name, None);
         }
         if !self.reads(source) {
@@ -134,7 +135,7 @@ impl Files<'_> {
         self.outbox.begin_new();
         let made = file::create_file(&dirs.target, target_name, bits);
         let to = made.inspect_err(|_| self.outbox.settle()).map_err(Op::Create.error())?;
-        let others = self.job.plan.options.compat == Compat::Native && dirs.contended;
+        let others = self.job.plan.policy.locks_target && dirs.contended;
         if others && !is_ours(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
@@ -169,7 +170,7 @@ impl Files<'_> {
         target_name: &CStr,
         through: bool,
     ) -> Result<Done, Unfinished> {
-        let options = &self.job.plan.options;
+        let (options, policy) = (&self.job.plan.options, self.job.plan.policy);
         let (from, read) = open_source(self.job.plan, dirs, name)?;
         let to = match file::open_target(&dirs.target, target_name, through) {
             Ok(to) => to,
@@ -179,7 +180,7 @@ impl Files<'_> {
             }
             // A new file can take its place even where it cannot be written: `cp -f`, and what
             // pcopy does anyhow.
-            Err(errno) if options.force || options.compat == Compat::Native => {
+            Err(errno) if options.force || policy.replaces_unwritable => {
                 drop(from);
                 let old = file::stat_at(&dirs.target, target_name)
                     .map_err(|_| Op::Create.error()(errno))?;
@@ -192,11 +193,11 @@ impl Files<'_> {
         if old.identity() == read.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
-        if options.compat == Compat::Native && dirs.contended && is_taken(&to) {
+        if policy.locks_target && dirs.contended && is_taken(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         // Another name of the file, or a symlink to it, may be another copier's at this moment.
-        let meets = options.compat == Compat::Gnu || old.links() > 1;
+        let meets = policy.writes_through_symlinks || old.links() > 1;
         let turn = self.job.turns.filter(|_| meets).map(|turns| turns.wait_for(old.identity()));
         let names = self.attrs.look(Node::Open(from.as_fd()))?;
         self.outbox.begin_over();

@@ -8,7 +8,7 @@ use super::decide_gnu::Action;
 use super::dir_pair::DirPair;
 use super::file::{Done, Files, make_fresh, staged_name_for};
 use crate::error::{EntryError, Op};
-use crate::options::Compat;
+use crate::policy::ExistingRules;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
@@ -40,7 +40,7 @@ impl Files<'_> {
         if !dirs.staged && self.was_done(name) {
             return Ok(Done::Skipped);
         }
-        if self.job.plan.options.compat == Compat::Gnu && !dirs.staged {
+        if self.job.plan.policy.existing == ExistingRules::Gnu && !dirs.staged {
             return self.link_as_cp(dirs, instead, &source, name, target_name);
         }
         instead.check(dirs)?;

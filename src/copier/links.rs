@@ -21,7 +21,7 @@ use crate::hash::Digest;
 use crate::ipc::inherited::link_groups::{Member, Role};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
-use crate::options::{Compat, CopyMode, Update};
+use crate::options::{CopyMode, Update};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
 use std::ffi::{CStr, CString};
@@ -295,7 +295,7 @@ impl Walker<'_> {
                 return self.found(dirs, source, name);
             }
             // cp makes links of all names then, newer ones, too.
-            let as_cp = self.job.plan.options.compat == Compat::Gnu;
+            let as_cp = self.job.plan.policy.links_newer_names;
             if !as_cp && self.files.is_wanted_as_it_is(source, old)? {
                 self.status.add(Count::BytesSpared, data_bytes(source));
                 return Ok(Done::Skipped);
@@ -357,7 +357,7 @@ impl Walker<'_> {
         }
         // What is complete is left alone, and so it is nothing to be kept. cp keeps it.
         let options = &self.job.plan.options;
-        let leaves_alone = options.compat == Compat::Native && options.update != Update::All;
+        let leaves_alone = !self.job.plan.policy.backs_up_complete && options.update != Update::All;
         let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
         Ok(is_copy && self.files.is_same(dirs, source, old, name, target_name)?)
     }

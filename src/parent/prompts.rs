@@ -7,7 +7,6 @@ use super::round::TICK;
 use super::supervisor::Supervisor;
 use crate::ipc::memory::counters::Count;
 use crate::messages;
-use crate::options::Compat;
 use crate::outcome::End;
 use pcopy_sys::file;
 use pcopy_sys::poll::{self, Event};
@@ -51,7 +50,7 @@ impl Supervisor<'_> {
                 Err(signal) => return Some(End::Signal(signal)),
             }
         }
-        if wants_failure(self.plan.options.compat) {
+        if self.plan.policy.declined_is_failure {
             self.failed_late += declined;
         }
         let excluded = self.totals.get(Count::Excluded);
@@ -104,9 +103,4 @@ impl Supervisor<'_> {
 
 fn is_yes(line: &[u8]) -> bool {
     matches!(line.first(), Some(b'y' | b'Y'))
-}
-
-/// POSIX wants it so of cp: what the user did not want is missing from the copy.
-fn wants_failure(compat: Compat) -> bool {
-    compat == Compat::Gnu
 }

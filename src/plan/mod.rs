@@ -19,6 +19,7 @@ pub(crate) use split_path::trim;
 
 use crate::error::{EntryError, Op, Refusal, ends_the_run};
 use crate::options::{Command, Compat, CopyMode, CopyOptions, Dereference, Options};
+use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::volume;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub waves: Vec<Range<u32>>,
     /// How it will be done.
     pub options: CopyOptions,
+    /// What the program that the user has started wants where the options do not say it.
+    pub policy: Policy,
     /// The permission bits that are taken away from what has none of its own to keep.
     pub umask: u32,
     /// Folders above sources that `--parents` is about, the upper ones first.
@@ -160,6 +163,7 @@ impl Plan {
         Ok(Self {
             waves: waves(&planner.operands, &planner.dirs, &planner.notes, &options.copy),
             options: options.copy.clone(),
+            policy: Policy::of(options.copy.compat),
             manifest,
             check,
             umask: pcopy_sys::process::umask(),
@@ -177,7 +181,7 @@ impl Plan {
 
     /// Whether nothing more can be copied after this. cp goes on nevertheless.
     pub fn ends_with(&self, error: EntryError) -> bool {
-        self.options.compat == Compat::Native && self.check.is_none() && ends_the_run(error)
+        self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
     }
 
     /// The entry before `entry` that is this directory, which must not be copied again below it.
