@@ -6,14 +6,14 @@
 //! was handed over, only the supervisor knows when it is done, and is told to see to it at the
 //! end. So what the supervisor must remember does not grow with the tree.
 
-use super::attributes::Attrs;
 use super::dir_pair::c_name;
-use super::file::Done;
+use super::entry::attributes::Attrs;
+use super::entry::result::Done;
 use super::report_writer::ParentGone;
 use super::walk::Walker;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{EntryPath, split_last};
+use crate::ipc::wire::task::{Depth, EntryPath, split_last};
 use crate::plan::{Operand, Parent, Plan};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
@@ -21,8 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// A directory that the walk will come back to.
 pub(super) struct Pending {
-    source_bytes: usize,
-    target_bytes: usize,
+    depth: Depth,
     staged: bool,
     /// Its source as it was before it was listed, which changes its time of access.
     source: Option<Stat>,
@@ -51,8 +50,8 @@ impl Walker<'_> {
     /// Whether the directory that the walk is at was made under a staged name by a copier. What
     /// the user named is made, locked and published by the supervisor.
     pub(super) fn is_unpublished(&self) -> bool {
-        let (above, name) = split_last(&self.source);
-        !above.is_empty() && split_last(&self.target).1 != name
+        let (above, name) = split_last(&self.at.source);
+        !above.is_empty() && split_last(&self.at.target).1 != name
     }
 
     /// Has the walk come back to the directory that it is at.
@@ -64,9 +63,8 @@ impl Walker<'_> {
         shared: bool,
     ) {
         self.pending.push(Pending {
-            source_bytes: self.source.len(),
-            target_bytes: self.target.len(),
-            staged: self.staged,
+            depth: self.at.depth(),
+            staged: self.at.staged,
             source: source.copied(),
             done,
             unfinished,
@@ -92,9 +90,11 @@ impl Walker<'_> {
     /// Notes that what is in the directory with a path of that many bytes is handed over in part:
     /// a child directory, `renamed` if it was made under a staged name, or any of its names.
     pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
-        for pending in self.pending.iter_mut().filter(|dir| dir.source_bytes <= source_bytes) {
+        for pending in self.pending.iter_mut().filter(|dir| dir.depth.source_bytes <= source_bytes)
+        {
             let waits_for_all = pending.unpublished || pending.unfinished == Some(Waits::All);
-            pending.shared |= waits_for_all || renamed && pending.source_bytes == source_bytes;
+            pending.shared |=
+                waits_for_all || renamed && pending.depth.source_bytes == source_bytes;
         }
     }
 
@@ -104,13 +104,13 @@ impl Walker<'_> {
             self.levels.pop_back();
         }
         // All levels lie on one path, so its length says which of them are below a directory.
-        let deepest = self.levels.back().map(|level| level.source_bytes);
-        let is_done = |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.source_bytes);
+        let deepest = self.levels.back().map(|level| level.depth.source_bytes);
+        let is_done =
+            |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.depth.source_bytes);
         while self.pending.last().is_some_and(is_done) {
             let Some(dir) = self.pending.pop() else { break };
-            self.source.truncate(dir.source_bytes);
-            self.target.truncate(dir.target_bytes);
-            self.staged = dir.staged;
+            self.at.truncate(dir.depth);
+            self.at.staged = dir.staged;
             self.complete(&dir)?;
         }
         Ok(())
@@ -118,23 +118,23 @@ impl Walker<'_> {
 
     /// Finishes the directory that the walk is at, or leaves it to the supervisor.
     fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
-        self.status.enter(self.operand, &self.source);
-        let publishes_later = dir.shared || self.job.plan.options.writes_back_before_publish();
+        self.cx.status.enter(self.at.operand, &self.at.source);
+        let publishes_later = dir.shared || self.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
             self.report(None, Event::Built)?;
-            self.note_shared(split_last(&self.source).0.len(), true); // it is renamed at the end
+            self.note_shared(split_last(&self.at.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {
             Some(done) if dir.shared && dir.unfinished.is_some() => {
                 return self.record_deferred(done);
             }
-            Some(Done::Copied) => self.reports.outbox.begin(),
+            Some(Done::Copied) => self.cx.outbox.begin(),
             _ => {}
         }
         let finished =
             if dir.shared { Ok(()) } else { self.finish_and_publish(dir, !publishes_later) };
         match (finished, dir.done) {
-            (Ok(()), Some(done)) => self.settle(None, done),
+            (Ok(()), Some(done)) => self.record_dir(done),
             (Ok(()), None) => Ok(()),
             (Err(error), Some(_)) => self.record_failed(None, error),
             (Err(error), None) => self.report(None, Event::Failed(error)),
@@ -142,7 +142,7 @@ impl Walker<'_> {
     }
 
     fn finish_and_publish(&self, dir: &Pending, publishes: bool) -> Result<(), EntryError> {
-        let (plan, place) = (self.job.plan, self.place());
+        let (plan, place) = (self.cx.job.plan, self.at.as_path());
         let finished =
             if dir.unfinished.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
         // What is in it is there for all to see, even if something could not be set.

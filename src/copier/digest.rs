@@ -1,77 +1,78 @@
 //! The digests of files, for the manifest and for who reads them back: told as soon as a file is known to
 //! be in the copy.
 
-use super::chunks::Team;
-use super::data::Unfinished;
-use super::dir_pair::{DirPair, push_component};
-use super::file::Done;
-use super::meter::Tally;
+use super::dir_pair::DirPair;
+use super::entry::Tally;
+use super::entry::chunks::Team;
+use super::entry::decide::is_up_to_date;
+use super::entry::result::{Applied, Unfinished};
+use super::entry::{Entry, reads};
 use super::report_writer::ParentGone;
 use super::walk::Walker;
 use crate::error::Op;
 use crate::hash::{Algorithm, Digest, Hasher};
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::EntryPath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Walker<'_> {
-    /// Tells the digest of an entry that is in the copy, if it is a file and that is wanted;
-    /// gives back what became of the entry, which is a failure if it cannot be hashed.
-    pub(super) fn report_digest(
+    /// The result with the digest of the entry, if that is a file and its digest is wanted; a failure if
+    /// it cannot be hashed.
+    pub(super) fn with_digest(
         &mut self,
         dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
-        result: Result<Done, Unfinished>,
-    ) -> Result<Result<Done, Unfinished>, ParentGone> {
-        if self.job.plan.options.hash.is_none() {
-            return Ok(result);
+        result: Result<Applied, Unfinished>,
+    ) -> Result<Applied, Unfinished> {
+        let applied = result?;
+        let is_known = applied.digest.is_some() || applied.lacking.is_some();
+        if self.cx.options().hash.is_none() || is_known {
+            return Ok(applied);
         }
-        let digest = match (&result, self.files.digest) {
-            (Ok(_), Some(digest)) => Some(digest),
-            (Err(Unfinished::Failed(error)), digest) if error.op.leaves_it_whole() => digest,
-            (Err(_), _) => None,
-            (Ok(_), None) => match self.digest_of_standing(dirs, name, target_name) {
-                Ok(digest) => digest,
-                Err(unfinished) => return Ok(Err(unfinished)),
-            },
-        };
-        self.files.digest = digest; // other names of the file want it, too
-        if let Some(digest) = digest {
-            self.report_name(name, target_name, Event::Hashed(digest), || ())?;
-        }
-        Ok(result)
+        let digest = self.digest_of_existing(dirs, name, target_name)?;
+        Ok(Applied { digest, ..applied })
     }
 
-    /// The digest of what stands in the target and was not read; `None` if that is no file, or not
-    /// what the source is (it stays there because the user wants it to).
-    fn digest_of_standing(
+    /// Reports the digest of an entry that is in the copy.
+    pub(super) fn report_digest(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        applied: &Applied,
+    ) -> Result<(), ParentGone> {
+        match applied.digest {
+            Some(digest) => self.report_name(name, target_name, Event::Hashed(digest), || ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The digest of an existing file that was not read; `None` if it is no file, or not what the source
+    /// is (it stays because the user wants it to).
+    fn digest_of_existing(
         &mut self,
         dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Option<Digest>, Unfinished> {
-        let mut path = self.source.clone();
-        push_component(&mut path, name.to_bytes());
-        let known = self.job.hashed.get(self.operand, &path);
-        if known.is_none() && self.job.plan.manifest.is_none() {
+        let known = self.cx.job.hashed.get(self.at.operand, &self.at.source_of(name.to_bytes()));
+        if known.is_none() && self.cx.plan().manifest.is_none() {
             return Ok(None); // only what this run has written is read back
         }
         let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
-        if !self.files.reads(&source) {
+        if !reads(&self.cx, source.kind()) {
             return Ok(None);
         }
         let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;
-        let is_copy = old.kind() == Kind::File
-            && self.files.is_same(dirs, &source, &old, name, target_name)?;
+        let entry = Entry::new(&self.at, dirs, name, target_name);
+        let is_copy = old.kind() == Kind::File && is_up_to_date(&self.cx, entry, &source, &old)?;
         if !is_copy {
             return Ok(None);
         }
         if known.is_some() {
-            return Ok(known); // it was made by an earlier round of this run
+            return Ok(known); // an earlier round of this run has made it
         }
         let error = Op::ReadBack.error();
         let opened = file::open_untouched(&dirs.target, target_name).map_err(&error)?;
@@ -79,7 +80,7 @@ impl Walker<'_> {
         if stat.identity() != old.identity() {
             return Err(error(Errno::ESTALE).into());
         }
-        let tally = Tally::new(self.status, None);
+        let tally = Tally::new(self.cx.status, None);
         self.hash_open(opened.as_fd(), &stat, (name, target_name), tally).map(Some)
     }
 
@@ -91,12 +92,10 @@ impl Walker<'_> {
         names: (&CStr, &CStr),
         tally: Tally<'_>,
     ) -> Result<Digest, Unfinished> {
-        let algorithm = self.job.plan.options.hash.ok_or(Errno::EINVAL);
+        let algorithm = self.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
         let algorithm = algorithm.map_err(Op::ReadBack.error())?;
-        let (operand, staged) = (self.operand, self.staged);
-        let place = EntryPath { operand, source: &self.source, target: &self.target, staged };
-        let team = Team::to_hash(self.job, self.number, place, names, stat);
-        hash_all((file, stat), algorithm, team, &mut self.files.buffer, tally)
+        let team = Team::to_hash(self.cx, self.at.as_path(), names, stat);
+        hash_all((file, stat), algorithm, team, &mut self.entry_copier.buffer, tally)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A directory on both sides: how its target comes to be, and how the two are opened.
 
-use super::attributes::DirDefaults;
 use super::clean::remove;
+use super::entry::attributes::DirDefaults;
 use super::folding::Folding;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::task::{EntryPath, split_last};
@@ -493,14 +493,6 @@ pub(super) fn open_by_path(
         hands,
         folding,
     })
-}
-
-/// Appends a name to a path.
-pub(super) fn push_component(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
 }
 
 /// XattrNames come from listings and operands, where a NUL ends them.

@@ -1,12 +1,11 @@
 //! The names of a directory, one after the other: what becomes of each, and how it is told.
 
 use super::Worker;
-use super::data::Unfinished;
-use super::dir_pair::{
-    Child, DirPair, c_name, make_child, make_child_in_place, open_by_path, push_component,
-};
-use super::file::{Done, HEAVY_BYTES};
-use super::link_mode::LinkMode;
+use super::dir_pair::{Child, DirPair, c_name, make_child, make_child_in_place, open_by_path};
+use super::entry::decide::check_just_created;
+use super::entry::link::LinkMode;
+use super::entry::result::{Applied, Done, Unfinished};
+use super::entry::{Entry, HEAVY_BYTES};
 use super::offer::Source;
 use super::park::park_if_superfluous;
 use super::report_writer::ParentGone;
@@ -14,7 +13,7 @@ use super::walk::{DirProgress, Walker};
 use crate::error::{EntryError, Op, may_pass};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event, Report};
-use crate::ipc::wire::task::{self, EntryPath};
+use crate::ipc::wire::task::{self, push_component};
 use crate::options::CopyMode;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -42,7 +41,7 @@ impl Walker<'_> {
         names: &[u8],
     ) -> Result<(), ParentGone> {
         self.enter();
-        match open_by_path(self.job.plan, self.place(), existed) {
+        match open_by_path(self.cx.job.plan, self.at.as_path(), existed) {
             Ok(dirs) => {
                 let mut progress = DirProgress::default();
                 self.names(&dirs, &mut Source::Handed(names), &mut progress)?;
@@ -70,20 +69,20 @@ impl Walker<'_> {
             let listed = matches!(names, Source::Listed(_));
             let Some((kind, name)) = names.next() else { break };
             if listed {
-                self.status.add(Count::Found, 1);
+                self.cx.status.add(Count::Found, 1);
             }
-            let may_hold_up = is_first && kind == Kind::File && self.job.is_hungry();
+            let may_hold_up = is_first && kind == Kind::File && self.cx.job.is_hungry();
             if may_hold_up && is_heavy(dirs, name) {
                 // Of those that come after a large file the next may well be large, too.
                 let name = name.to_owned();
-                self.files.was_heavy = true;
+                self.last_was_heavy = true;
                 self.hand_over(Some((dirs, names, progress)))?;
                 self.one_name(dirs, kind, &name, &name, progress)?;
             } else {
                 self.one_name(dirs, kind, name, name, progress)?;
             }
             is_first = false;
-            if self.job.is_hungry() {
+            if self.cx.job.is_hungry() {
                 self.hand_over(Some((dirs, names, progress)))?;
             }
             self.reports.flush_if_old()?;
@@ -101,9 +100,9 @@ impl Walker<'_> {
         target_name: &CStr,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.status.at(name);
-        if self.is_passed_over(name) {
-            self.files.give_up(dirs, name, target_name);
+        self.cx.status.at(name);
+        if self.cx.is_passed_over(name) {
+            self.entry_copier.give_up(Entry::new(&self.at, dirs, name, target_name));
             return self.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let kind = match self.kind_of(dirs, kind, name) {
@@ -113,21 +112,38 @@ impl Walker<'_> {
         };
         let result = self
             .tries(Unfinished::error, |walker| walker.copy_or_link(dirs, kind, name, target_name));
-        match self.report_digest(dirs, name, target_name, result)? {
-            Err(Unfinished::Deferred) => self.defer(dirs, name, target_name, progress),
-            Err(Unfinished::Ask { bits, writable }) => {
+        self.last_was_heavy = matches!(&result, Ok(applied) if applied.heavy);
+        match self.with_digest(dirs, name, target_name, result) {
+            Ok(applied) => self.record_applied(name, target_name, &applied, progress),
+            Err(Unfinished::Deferred(inode)) => {
+                self.defer(name, target_name, (inode, dirs.existed), progress)
+            }
+            Err(Unfinished::Ask { mode, writable }) => {
                 self.defer_prompt(progress);
-                let event = Event::Ask { existed: dirs.existed, bits, writable };
+                let event = Event::Ask { existed: dirs.existed, bits: mode, writable };
                 self.report_name(name, target_name, event, || ())
             }
-            Ok(done) if self.files.linked.is_some() => self.lead(name, target_name, done, progress),
-            Err(Unfinished::Failed(error))
-                if self.files.linked.is_some() && error.op.leaves_it_whole() =>
-            {
-                self.lead_lacking(name, target_name, progress)?;
+            Err(unfinished) => self.record_unfinished(dirs, name, target_name, &unfinished),
+        }
+    }
+
+    /// Records an entry that is in the copy.
+    fn record_applied(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        applied: &Applied,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        self.report_digest(name, target_name, applied)?;
+        match (applied.leads, applied.lacking) {
+            (Some(inode), None) => self.lead(name, target_name, (inode, applied), progress),
+            (Some(inode), Some(error)) => {
+                self.lead_lacking(name, target_name, inode, progress)?;
                 self.record_failed(Some(name), error)
             }
-            result => self.record_copy(dirs, name, target_name, result),
+            (None, None) => self.record(Some(name), applied.done, applied.details),
+            (None, Some(error)) => self.record_failed(Some(name), error),
         }
     }
 
@@ -139,7 +155,7 @@ impl Walker<'_> {
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut result = act(self);
-        for attempt in 1..=u32::from(self.job.plan.retries) {
+        for attempt in 1..=u32::from(self.cx.job.plan.retries) {
             let passes = result.as_ref().err().and_then(error).is_some_and(may_pass);
             if !passes || self.is_stopped() {
                 break;
@@ -150,23 +166,23 @@ impl Walker<'_> {
         result
     }
 
-    /// Makes of an entry that is not a directory what the user wants made of it.
+    /// Copies an entry that is not a directory, or makes the link to it that the user wants.
     fn copy_or_link(
         &mut self,
         dirs: &DirPair,
         kind: Kind,
         name: &CStr,
         target_name: &CStr,
-    ) -> Result<Done, Unfinished> {
-        match self.job.plan.options.copy_mode {
-            CopyMode::Copy | CopyMode::AttributesOnly => {
-                self.files.copy(dirs, kind, name, target_name)
-            }
-            CopyMode::HardLink => self.files.link(dirs, LinkMode::HardLink, name, target_name),
-            CopyMode::Symlink => {
-                let text = self.shown_source(name);
-                self.files.link(dirs, LinkMode::Symlink(&text), name, target_name)
-            }
+    ) -> Result<Applied, Unfinished> {
+        let text = match self.cx.options().copy_mode {
+            CopyMode::Symlink => self.shown_source(name),
+            _ => CString::default(),
+        };
+        let entry = Entry::new(&self.at, dirs, name, target_name);
+        match self.cx.options().copy_mode {
+            CopyMode::Copy | CopyMode::AttributesOnly => self.entry_copier.copy(entry, kind),
+            CopyMode::HardLink => self.entry_copier.link(entry, LinkMode::HardLink),
+            CopyMode::Symlink => self.entry_copier.link(entry, LinkMode::Symlink(&text)),
         }
     }
 
@@ -183,34 +199,29 @@ impl Walker<'_> {
         }
     }
 
-    /// Counts and tells what became of an entry that is not a directory.
-    pub(super) fn record_copy(
+    /// Records an entry that did not come to its end.
+    pub(super) fn record_unfinished(
         &mut self,
         dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
-        result: Result<Done, Unfinished>,
+        unfinished: &Unfinished,
     ) -> Result<(), ParentGone> {
-        match result {
-            Ok(done) => self.settle(Some(name), done),
-            Err(Unfinished::Failed(error)) => {
-                // What is published must not hold the half that an earlier run left of it. A source
-                // that changed keeps what was read of it, and where nobody has been before us there
-                // is no half: what has the name then came from another name, where case is ignored.
-                let stays = error.op == Op::Changed || error.op.leaves_it_whole();
-                if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.job.plan) {
-                    self.files.give_up(dirs, name, target_name);
-                }
-                self.record_failed(Some(name), error)
-            }
-            // The run ends and nothing is counted any more, or it is told already.
-            Err(Unfinished::Dropped | Unfinished::Deferred | Unfinished::Ask { .. }) => Ok(()),
+        // The run ends and nothing is counted any more, or the entry waits for the end.
+        let Some(error) = unfinished.error() else { return Ok(()) };
+        // What is published must not hold the half that an earlier run left of the entry. A source that
+        // changed keeps what was read of it. Where no run has been before there is no half: what has
+        // the name then came from another name, where case is ignored.
+        let stays = error.op == Op::Changed || error.op.leaves_it_whole();
+        if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.cx.plan()) {
+            self.entry_copier.give_up(Entry::new(&self.at, dirs, name, target_name));
         }
+        self.record_failed(Some(name), error)
     }
 
     /// The path of `name`, as the user would write it.
     fn shown_source(&self, name: &CStr) -> CString {
-        let mut path = self.source.clone();
+        let mut path = self.at.source.clone();
         push_component(&mut path, name.to_bytes());
         c_name(&self.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())
     }
@@ -234,10 +245,10 @@ impl Walker<'_> {
     /// Costs a walk from the top; only directories ask, and only where symlinks are followed.
     fn is_above(&self, identity: Identity) -> bool {
         let Some(operand) = self.operand() else { return false };
-        let slashes = self.source.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let ends = slashes.map(|(at, _)| at).chain([self.source.len()]);
+        let slashes = self.at.source.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes.map(|(at, _)| at).chain([self.at.source.len()]);
         ends.filter(|&end| end > 0).any(|end| {
-            let dir = self.job.plan.open_source(operand, &self.source[..end]);
+            let dir = self.cx.job.plan.open_source(operand, &self.at.source[..end]);
             dir.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == identity)
         })
     }
@@ -251,7 +262,7 @@ impl Walker<'_> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         if self.is_apart(name) {
-            self.status.take_back(Count::Found, 1); // it is found again, where its turn comes
+            self.cx.status.take_back(Count::Found, 1); // it is found again, where its turn comes
             return Ok(());
         }
         if self.may_be_made_late(dirs) {
@@ -265,13 +276,16 @@ impl Walker<'_> {
         }
         let mut made = self.make_child(dirs, name, target_name);
         // cp lets a directory take the place of something else where that is kept.
-        if let (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup), true) =
-            (&made, &self.job.plan.options.backup, self.job.plan.policy.dir_over_file_with_backup)
-        {
-            made = match self.files.check_again(dirs) {
+        if let (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup), true) = (
+            &made,
+            &self.cx.job.plan.options.backup,
+            self.cx.job.plan.policy.dir_over_file_with_backup,
+        ) {
+            let entry = Entry::new(&self.at, dirs, name, target_name);
+            made = match check_just_created(&self.cx, dirs.again) {
                 Ok(()) => self
-                    .files
-                    .move_away(dirs, backup, name, target_name)
+                    .entry_copier
+                    .move_away(backup, entry)
                     .and_then(|()| self.make_child(dirs, name, target_name)),
                 Err(error) => Err(error),
             };
@@ -290,22 +304,22 @@ impl Walker<'_> {
                 let staged = staged_name(target_name, variant.into());
                 return self.report_name(name, &staged, Event::Built, || ());
             }
-        } else if self.job.plan.options.in_place
-            && (!child.existed || self.files.was_begun_new(name))
+        } else if self.cx.job.plan.options.in_place
+            && (!child.existed || self.cx.was_begun_new(name))
         {
             // The next round, should there be one, must know it from those that stood there.
             return self.report_name(name, target_name, Event::Made, || ());
         }
-        self.reports.outbox.settle();
+        self.cx.outbox.settle();
         Ok(())
     }
 
     /// Whether a child directory is an entry of its own.
     fn is_apart(&self, name: &CStr) -> bool {
-        self.job.plan.has_apart() && {
-            let mut path = self.source.clone();
+        self.cx.job.plan.has_apart() && {
+            let mut path = self.at.source.clone();
             push_component(&mut path, name.to_bytes());
-            self.job.plan.is_apart(self.operand, &path)
+            self.cx.job.plan.is_apart(self.at.operand, &path)
         }
     }
 
@@ -321,9 +335,9 @@ impl Walker<'_> {
         // The parent is finished when all of them have begun, and reached by its path for that: in a
         // chain of directories without end that would take ever longer.
         plain
-            && self.target.len() < DEFERRED_PATH_BYTES
-            && !self.job.plan.options.in_place
-            && !self.job.plan.has_earlier_dirs()
+            && self.at.target.len() < DEFERRED_PATH_BYTES
+            && !self.cx.job.plan.options.in_place
+            && !self.cx.job.plan.has_earlier_dirs()
             && self.operand().is_some_and(|operand| operand.into_itself.is_none())
     }
 
@@ -333,27 +347,26 @@ impl Walker<'_> {
         name: &CStr,
         target_name: &CStr,
     ) -> Result<Child, EntryError> {
-        let plan = self.job.plan;
-        let fresh = self.job.fresh.get(self.operand as usize).is_some_and(|&fresh| fresh);
+        let plan = self.cx.job.plan;
+        let fresh = self.cx.job.fresh.get(self.at.operand as usize).is_some_and(|&fresh| fresh);
         if !dirs.contended && self.is_into_itself(dirs, name) {
             return Err(Op::IntoItself.error()(Errno::ELOOP));
         }
         if plan.has_earlier_dirs() && !dirs.contended {
             let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
-            if plan.earlier_dir(self.operand, source.identity()).is_some() {
+            if plan.earlier_dir(self.at.operand, source.identity()).is_some() {
                 return Err(Op::DirectoryAgain.error()(Errno::EEXIST));
             }
         }
         if plan.options.in_place && !dirs.staged {
-            let made = self.job.made.contains(&self.status.fingerprint_of(name))
-                || self.files.was_begun_new(name);
-            let begin = || self.reports.outbox.begin_new();
+            let made = self.cx.was_made(name);
+            let begin = || self.cx.outbox.begin_new();
             let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
             child.existed &= !(fresh && dirs.contended); // the supervisor has made it
             return Ok(child);
         }
         if plan.options.in_place {
-            self.reports.outbox.begin_new();
+            self.cx.outbox.begin_new();
         }
         let mut child = make_child(plan, dirs, (name, target_name))?;
         if dirs.contended && child.staged.is_some() {
@@ -365,38 +378,47 @@ impl Walker<'_> {
     /// Whether the target is met from above: cp makes a copy of all that is beside it.
     fn is_into_itself(&self, dirs: &DirPair, name: &CStr) -> bool {
         self.operand().is_some_and(|operand| operand.into_itself.is_some())
-            && dirs.stat_source(name).is_ok_and(|stat| self.job.targets.contains(&stat.identity()))
+            && dirs
+                .stat_source(name)
+                .is_ok_and(|stat| self.cx.job.targets.contains(&stat.identity()))
     }
 
-    /// Counts an entry that ended well; without a name it is the directory that the walk is at.
-    pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
-        if done == Done::Skipped && !self.files.was_begun(name.unwrap_or(c"")) {
-            self.status.add(Count::Skipped, 1);
-            if self.job.plan.options.debug && name.is_some() {
+    /// Counts an entry that ended well, and reports it if that is wanted; without a name it is the directory
+    /// that the walk is in.
+    pub(super) fn record(
+        &mut self,
+        name: Option<&CStr>,
+        done: Done,
+        details: Details,
+    ) -> Result<(), ParentGone> {
+        if done == Done::Skipped && !self.cx.was_begun(name.unwrap_or(c"")) {
+            self.cx.status.add(Count::Skipped, 1);
+            if self.cx.options().debug && name.is_some() {
                 return self.report(name, Event::Skipped);
             }
             return Ok(());
         }
-        let status = self.status;
+        let status = self.cx.status;
         let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
-        let options = &self.job.plan.options;
-        let remembers = options.must_remember() && name.is_some() && !self.staged;
+        let options = self.cx.options();
+        let remembers = options.must_remember() && name.is_some() && !self.at.staged;
         if options.verbose || remembers {
-            let how = match name {
-                Some(_) => self.files.how,
-                None => Details { directory: true, ..Details::default() },
-            };
-            return self.report_then(name, Event::Done(how), || status.add(count, 1));
+            return self.report_then(name, Event::Done(details), || status.add(count, 1));
         }
-        self.reports.outbox.settle();
+        self.cx.outbox.settle();
         status.add(count, 1);
         Ok(())
+    }
+
+    /// The same for the directory that the walk is in.
+    pub(super) fn record_dir(&mut self, done: Done) -> Result<(), ParentGone> {
+        self.record(None, done, Details { directory: true, ..Details::default() })
     }
 
     /// Counts a directory whose times and bits are left to the supervisor, and tells it so.
     pub(super) fn record_deferred(&mut self, done: Done) -> Result<(), ParentGone> {
         let new = done == Done::Copied;
-        let status = self.status;
+        let status = self.cx.status;
         let count = if new { Count::Copied } else { Count::Skipped };
         self.report_then(None, Event::Late { new }, || status.add(count, 1))
     }
@@ -407,16 +429,16 @@ impl Walker<'_> {
         name: Option<&CStr>,
         error: EntryError,
     ) -> Result<(), ParentGone> {
-        self.reports.outbox.settle();
+        self.cx.outbox.settle();
         if error.op.means_vanished(error.errno) {
-            self.status.add(Count::Vanished, 1);
+            self.cx.status.add(Count::Vanished, 1);
             self.report(name, Event::Vanished(error))
         } else {
-            self.status.add(Count::Failed, 1);
+            self.cx.status.add(Count::Failed, 1);
             self.report(name, Event::Failed(error))?;
-            if self.job.plan.ends_with(error) {
+            if self.cx.job.plan.ends_with(error) {
                 // Until the supervisor has heard of it, folders that lack this would get their names.
-                self.job.ring.stop();
+                self.cx.job.ring.stop();
             }
             Ok(())
         }
@@ -430,15 +452,11 @@ impl Walker<'_> {
         &mut self,
         name: Option<&CStr>,
         event: Event,
-        told: impl FnOnce(),
+        reported: impl FnOnce(),
     ) -> Result<(), ParentGone> {
         match name {
-            Some(name) => self.report_name(name, name, event, told),
-            None => {
-                let Self { operand, ref source, ref target, staged, .. } = *self;
-                let place = EntryPath { operand, source, target, staged };
-                self.reports.send(&Report { place, event }, told)
-            }
+            Some(name) => self.report_name(name, name, event, reported),
+            None => self.reports.send(&Report { place: self.at.as_path(), event }, reported),
         }
     }
 
@@ -447,14 +465,12 @@ impl Walker<'_> {
         name: &CStr,
         target_name: &CStr,
         event: Event,
-        told: impl FnOnce(),
+        reported: impl FnOnce(),
     ) -> Result<(), ParentGone> {
-        let (source_bytes, target_bytes) = (self.source.len(), self.target.len());
-        push_component(&mut self.source, name.to_bytes());
-        push_component(&mut self.target, target_name.to_bytes());
-        let sent = self.report_then(None, event, told);
-        self.source.truncate(source_bytes);
-        self.target.truncate(target_bytes);
+        let depth = self.at.depth();
+        self.at.push(name.to_bytes(), target_name.to_bytes());
+        let sent = self.report_then(None, event, reported);
+        self.at.truncate(depth);
         sent
     }
 }

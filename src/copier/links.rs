@@ -11,16 +11,21 @@
 
 use super::Worker;
 use super::clean::{remove, remove_leftover};
-use super::data::Unfinished;
-use super::dir_pair::{DirPair, push_component};
-use super::file::{Done, changed, data_bytes, discard, leads_to, staged_name_for};
+use super::context::Context;
+use super::dir_pair::DirPair;
+use super::entry::decide::{
+    check_just_created, is_up_to_date, keeps_contents, update_rule, was_published,
+};
+use super::entry::result::{Applied, Done, Unfinished, changed};
+use super::entry::{Entry, data_bytes, discard, leads_to, remove_leftover_of, staged_name_for};
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::inherited::link_groups::{Member, Role};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::event::{Details, Event};
+use crate::ipc::wire::event::{BackupKind, Details, Event};
+use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{CopyMode, Update};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
@@ -60,75 +65,76 @@ impl From<EntryError> for NoLink {
     }
 }
 
+/// How one name of a group came to its end.
+struct Ended {
+    result: Result<Applied, Unfinished>,
+    /// Why it was copied and is no link, if the kernel refused one.
+    refused: Option<Errno>,
+}
+
 impl Walker<'_> {
-    /// Leaves an entry for the end, because another name of its file is copied.
+    /// Leaves an entry for the end, because another name of its inode is copied; `existed` says whether its
+    /// target directory existed before this round.
     ///
     /// Its directory is changed once more then, and must not be finished before.
     pub(super) fn defer(
         &mut self,
-        dirs: &DirPair,
         name: &CStr,
         target_name: &CStr,
+        (identity, existed): (Identity, bool),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        let Some(identity) = self.files.linked else { return Ok(()) };
         self.defer_prompt(progress);
-        self.report_name(name, target_name, Event::Link { identity, existed: dirs.existed }, || ())
+        self.report_name(name, target_name, Event::Link { identity, existed }, || ())
     }
 
     /// Notes that something in the directory that the walk is at is left for the end.
     pub(super) fn defer_prompt(&mut self, progress: &mut DirProgress) {
         progress.given = true;
         progress.shared = true;
-        self.note_shared(self.source.len(), true);
+        self.note_shared(self.at.source.len(), true);
     }
 
-    /// Counts and tells an entry whose other names become links to it at the end.
+    /// Counts and reports an entry whose other names become links to it at the end.
     ///
-    /// Until then its directory must be reachable: under the name that it has now, with bits that
-    /// let us in.
+    /// Until then its directory must be reachable: under the name that it has now, and with a mode that lets
+    /// us in.
     pub(super) fn lead(
         &mut self,
         name: &CStr,
         target_name: &CStr,
-        done: Done,
+        (identity, applied): (Identity, &Applied),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        let Some(identity) = self.files.linked else { return Ok(()) };
         progress.given = true;
-        self.note_shared(self.source.len(), false);
-        let new = done != Done::Skipped || self.files.was_begun(name);
+        self.note_shared(self.at.source.len(), false);
+        let new = applied.done != Done::Skipped || self.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let (status, how) = (self.status, self.files.how);
-        self.report_name(name, target_name, Event::Leader { identity, new, how }, || {
-            status.add(count, 1)
-        })
+        let (status, how) = (self.cx.status, applied.details);
+        let event = Event::Leader { identity, new, how };
+        self.report_name(name, target_name, event, || status.add(count, 1))
     }
 
-    /// Tells of an entry that lacks something and is whole otherwise: so will its other names be.
+    /// Reports an entry that lacks an attribute and is whole otherwise: so will its other names be.
     pub(super) fn lead_lacking(
         &mut self,
         name: &CStr,
         target_name: &CStr,
+        identity: Identity,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        let Some(identity) = self.files.linked else { return Ok(()) };
         progress.given = true;
-        self.note_shared(self.source.len(), false);
-        self.report_name(
-            name,
-            target_name,
-            Event::Leader { identity, new: false, how: Details::default() },
-            || (),
-        )
+        self.note_shared(self.at.source.len(), false);
+        let event = Event::Leader { identity, new: false, how: Details::default() };
+        self.report_name(name, target_name, event, || ())
     }
 
     /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
     pub(super) fn link_groups(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        let known = u32::try_from(self.job.groups.len()).unwrap_or(u32::MAX);
-        self.groups = first..end.min(known);
+        let known = u32::try_from(self.cx.job.groups.len()).unwrap_or(u32::MAX);
+        self.ranges.groups = first..end.min(known);
         let mut open = Open::default();
-        while let Some(group) = self.groups.next() {
+        while let Some(group) = self.ranges.groups.next() {
             self.hand_over(None)?;
             self.one_group(group as usize, &mut open)?;
             if self.is_stopped() {
@@ -139,7 +145,7 @@ impl Walker<'_> {
     }
 
     fn one_group(&mut self, group: usize, open: &mut Open) -> Result<(), ParentGone> {
-        let groups = self.job.groups;
+        let groups = self.cx.job.groups;
         let identity = groups.identity(group);
         let mut leaders = Vec::new();
         for member in groups.members(group) {
@@ -161,19 +167,18 @@ impl Walker<'_> {
         let dir = match &open.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
-                let (place, _) = self.job.groups.dir(member.dir);
-                let operand = self.job.plan.operands.get(place.operand as usize)?;
-                let dir = Rc::new(self.job.plan.reach_target(operand, place.target).ok()?);
+                let (place, _) = self.cx.job.groups.dir(member.dir);
+                let operand = self.cx.job.plan.operands.get(place.operand as usize)?;
+                let dir = Rc::new(self.cx.job.plan.reach_target(operand, place.target).ok()?);
                 open.leader = Some((member.dir, dir.clone()));
                 dir
             }
         };
         let mut leader = leader_at(dir, self.target_name(member))?;
-        if self.job.plan.options.hash.is_some() {
-            let (place, _) = self.job.groups.dir(member.dir);
-            let mut path = place.source.to_vec();
-            push_component(&mut path, member.name.to_bytes());
-            leader.digest = self.job.hashed.get(place.operand, &path);
+        if self.cx.job.plan.options.hash.is_some() {
+            let (place, _) = self.cx.job.groups.dir(member.dir);
+            let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
+            leader.digest = self.cx.job.hashed.get(place.operand, &path);
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
@@ -181,8 +186,8 @@ impl Walker<'_> {
 
     /// What a member is called in the target: at the top as the user wants it.
     fn target_name(&self, member: &Member) -> CString {
-        let (place, _) = self.job.groups.dir(member.dir);
-        let operand = self.job.plan.operands.get(place.operand as usize);
+        let (place, _) = self.cx.job.groups.dir(member.dir);
+        let operand = self.cx.job.plan.operands.get(place.operand as usize);
         operand
             .filter(|_| place.source.is_empty())
             .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
@@ -201,16 +206,28 @@ impl Walker<'_> {
             Ok(dirs) => dirs,
             Err(error) => return self.record_failed(Some(name), error),
         };
-        self.files.begin();
-        self.status.at(name);
-        if self.is_passed_over(name) {
-            self.files.give_up(dirs, name, target_name);
+        self.cx.status.at(name);
+        if self.cx.is_passed_over(name) {
+            self.entry_copier.give_up(Entry::new(&self.at, dirs, name, target_name));
             discard(dirs, &staged_name_for(dirs, target_name));
             return self.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let result = self.link_or_copy(dirs, identity, name, target_name, leaders)?;
-        let result = self.report_digest(dirs, name, target_name, result)?;
-        self.record_copy(dirs, name, target_name, result)
+        let ended = self.link_or_copy(dirs, identity, (name, target_name), leaders);
+        if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
+            (ended.refused, &ended.result)
+        {
+            self.report_name(name, target_name, Event::Unlinked(errno), || ())?;
+        }
+        match self.with_digest(dirs, name, target_name, ended.result) {
+            Ok(applied) => {
+                self.report_digest(name, target_name, &applied)?;
+                match applied.lacking {
+                    None => self.record(Some(name), applied.done, applied.details),
+                    Some(error) => self.record_failed(Some(name), error),
+                }
+            }
+            Err(unfinished) => self.record_unfinished(dirs, name, target_name, &unfinished),
+        }
     }
 
     /// Goes to the directory with this number.
@@ -220,11 +237,11 @@ impl Walker<'_> {
         open: &'o mut Open,
     ) -> Result<&'o DirPair, EntryError> {
         if open.follower.as_ref().is_none_or(|(last, _)| *last != number) {
-            let (place, existed) = self.job.groups.dir(number);
-            self.go_to(place);
-            self.status.enter(place.operand, place.source);
+            let (place, existed) = self.cx.job.groups.dir(number);
+            self.at.go_to(place);
+            self.cx.status.enter(place.operand, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
-            let existed = existed || !self.job.is_first;
+            let existed = existed || !self.cx.job.is_first;
             let dirs = self.dirs_of(place, existed);
             open.follower = Some((number, dirs));
         }
@@ -240,42 +257,38 @@ impl Walker<'_> {
         &mut self,
         dirs: &DirPair,
         identity: Identity,
-        name: &CStr,
-        target_name: &CStr,
+        (name, target_name): (&CStr, &CStr),
         leaders: &mut Vec<Leader>,
-    ) -> Result<Result<Done, Unfinished>, ParentGone> {
+    ) -> Ended {
+        let ended = |result| Ended { result, refused: None };
         let source = match dirs.stat_source(name) {
             Ok(source) => source,
-            Err(errno) => return Ok(Err(Op::Stat.error()(errno).into())),
+            Err(errno) => return ended(Err(Op::Stat.error()(errno).into())),
         };
         if source.kind() == Kind::Directory {
-            return Ok(Err(changed()));
+            return ended(Err(changed()));
         }
+        let is_of_group = source.identity() == identity; // else the name means another file by now
         let mut refused = None;
-        if source.identity() == identity {
-            match self.link(dirs, &source, name, target_name, leaders) {
-                Ok(done) => return Ok(Ok(done)),
-                Err(NoLink::Unfinished(unfinished)) => return Ok(Err(unfinished)),
+        if is_of_group {
+            match self.link(dirs, &source, (name, target_name), leaders) {
+                Ok(applied) => return ended(Ok(applied)),
+                Err(NoLink::Unfinished(unfinished)) => return ended(Err(unfinished)),
                 Err(NoLink::Refused(errno)) => refused = Some(errno),
                 Err(NoLink::Gone) => {}
             }
-        } // else the name means another file by now
-        let copied = self.files.copy(dirs, source.kind(), name, target_name);
-        if let (Some(errno), Ok(Done::Copied)) = (refused, &copied) {
-            self.report_name(name, target_name, Event::Unlinked(errno), || ())?;
         }
-        let is_whole = match &copied {
-            Err(Unfinished::Failed(error)) => error.op.leaves_it_whole(),
-            copied => copied.is_ok(),
-        };
-        let own = self.files.keeps_contents() && matches!(copied, Ok(Done::Skipped));
-        if is_whole && !own && source.identity() == identity {
-            let dir = dirs.target.try_clone().ok();
-            let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
-            let digest = self.files.digest;
-            leaders.extend(leader.map(|leader| Leader { digest, ..leader }));
+        let entry = Entry::new(&self.at, dirs, name, target_name);
+        let result = self.entry_copier.copy(entry, source.kind());
+        if let (Ok(applied), true) = (&result, is_of_group) {
+            let own = keeps_contents(&self.cx) && applied.done == Done::Skipped;
+            if !own {
+                let dir = dirs.target.try_clone().ok();
+                let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
+                leaders.extend(leader.map(|leader| Leader { digest: applied.digest, ..leader }));
+            }
         }
-        Ok(copied)
+        Ended { result, refused }
     }
 
     /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
@@ -283,94 +296,99 @@ impl Walker<'_> {
         &mut self,
         dirs: &DirPair,
         source: &Stat,
-        name: &CStr,
-        target_name: &CStr,
+        (name, target_name): (&CStr, &CStr),
         leaders: &[Leader],
-    ) -> Result<Done, NoLink> {
-        let old = dirs.find(self.job.plan, target_name, Op::Link)?;
+    ) -> Result<Applied, NoLink> {
+        let entry = Entry::new(&self.at, dirs, name, target_name);
+        let cx = &self.cx;
+        let old = dirs.find(cx.plan(), target_name, Op::Link)?;
         if let Some(old) = &old {
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
-                self.files.digest = leader.digest;
-                return self.found(dirs, source, name);
+                let digest = leader.digest;
+                return Ok(Applied { digest, ..Applied::plain(found(cx, entry, source)?) });
             }
-            // cp makes links of all names then, newer ones, too.
-            let as_cp = self.job.plan.policy.links_newer_names;
-            if !as_cp && self.files.is_wanted_as_it_is(source, old)? {
-                self.status.add(Count::BytesSpared, data_bytes(source));
-                return Ok(Done::Skipped);
+            // With `links_newer_names` links are made of all names, newer ones, too.
+            let links_all = cx.policy().links_newer_names;
+            if !links_all && update_rule(cx, source, old)?.is_some() {
+                cx.status.add(Count::BytesSpared, data_bytes(source));
+                return Ok(Applied::plain(Done::Skipped));
             }
-            self.files.check_again(dirs)?;
-            check_old(dirs, source, name, old)?;
-            let stays = self.files.keeps_contents() && source.type_bits() == old.type_bits();
-            if !as_cp && stays && !dirs.staged {
-                return Err(NoLink::Gone); // a link would be another's contents
+            check_just_created(cx, dirs.again)?;
+            check_old(entry, source, old)?;
+            let stays = keeps_contents(cx) && source.type_bits() == old.type_bits();
+            if !links_all && stays && !dirs.staged {
+                return Err(NoLink::Gone); // a link would have another file's contents
             }
         }
         let is_copy = match &old {
             Some(old) if !dirs.staged => {
-                let names = (name, target_name);
-                self.is_copy(dirs, source, old, names).map_err(NoLink::Unfinished)?
+                is_copy(cx, entry, source, old).map_err(NoLink::Unfinished)?
             }
             _ => false,
         };
         let to_keep = old.as_ref().filter(|_| !is_copy);
         let mut why = NoLink::Gone;
-        let empty = self.job.plan.options.copy_mode == CopyMode::AttributesOnly;
+        let empty = cx.options().copy_mode == CopyMode::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
         for leader in leaders.iter().rev().filter(likely) {
-            self.reports.outbox.begin();
-            let publish = |staged: &CStr| {
-                self.files.publish_over(dirs, (source, name), to_keep, staged, target_name)
-            };
-            let direct = dirs.staged || self.job.plan.options.in_place && old.is_none();
-            let linked = make_link(leader, dirs, target_name, (direct, old.as_ref()), publish);
-            if linked.is_ok() {
-                self.files.digest = leader.digest;
-                self.status.add(Count::BytesSpared, data_bytes(source));
-                return Ok(Done::Linked);
-            }
-            self.reports.outbox.settle();
-            match linked {
-                Err(NoLink::Gone) | Ok(()) => {}
-                Err(refused @ NoLink::Refused(_)) => why = refused,
-                Err(unfinished) => return Err(unfinished),
+            self.cx.outbox.begin();
+            let copier = &mut self.entry_copier;
+            let publish = |staged: &CStr| copier.publish_over(entry, source, to_keep, staged);
+            let direct = dirs.staged || self.cx.options().in_place && old.is_none();
+            match make_link(leader, entry, (direct, old.as_ref()), publish) {
+                Ok(kept) => {
+                    self.cx.status.add(Count::BytesSpared, data_bytes(source));
+                    let mut applied =
+                        Applied { digest: leader.digest, ..Applied::plain(Done::Linked) };
+                    applied.details.kept = kept;
+                    return Ok(applied);
+                }
+                Err(no_link) => {
+                    self.cx.outbox.settle();
+                    match no_link {
+                        NoLink::Gone => {}
+                        NoLink::Refused(_) => why = no_link,
+                        NoLink::Unfinished(_) => return Err(no_link),
+                    }
+                }
             }
         }
         Err(why)
     }
+}
 
-    /// Whether what stands there is a copy already, and not the user's old file, which has its backup by
-    /// now: in an earlier round, or in a run that did not come to its end, another name may have come
-    /// first, and this one been copied.
-    fn is_copy(
-        &self,
-        dirs: &DirPair,
-        source: &Stat,
-        old: &Stat,
-        (name, target_name): (&CStr, &CStr),
-    ) -> Result<bool, Unfinished> {
-        if self.files.was_done(name)
-            || self.files.was_published(dirs, source, old, name, target_name)?
-        {
-            return Ok(true);
-        }
-        // What is complete is left alone, and so it is nothing to be kept. cp keeps it.
-        let options = &self.job.plan.options;
-        let leaves_alone = !self.job.plan.policy.backs_up_complete && options.update != Update::All;
-        let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
-        Ok(is_copy && self.files.is_same(dirs, source, old, name, target_name)?)
+/// Whether the existing entry is a copy already, and not the user's old file, which has its backup by now:
+/// in an earlier round, or in an interrupted run, another name may have come first, and this one been
+/// copied.
+fn is_copy(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Result<bool, Unfinished> {
+    if cx.was_done(entry.name) {
+        return Ok(true);
     }
+    if was_published(cx, entry, source, old)? {
+        remove_leftover_of(entry.dirs, entry.target_name);
+        return Ok(true);
+    }
+    // What is up to date is not replaced, and so no backup is made of it.
+    let options = cx.options();
+    let leaves_alone = !cx.policy().backs_up_complete && options.update != Update::All;
+    let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
+    Ok(is_copy && is_up_to_date(cx, entry, source, old)?)
+}
 
-    /// A name that is a link already: it stood there, or a copier has died right after making it.
-    fn found(&self, dirs: &DirPair, source: &Stat, name: &CStr) -> Result<Done, NoLink> {
-        if dirs.staged && !dirs.existed {
-            // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
-            return Err(Op::Link.error()(Errno::EEXIST).into());
-        }
-        self.status.add(Count::BytesSpared, data_bytes(source));
-        Ok(if self.files.was_begun(name) { Done::Linked } else { Done::Skipped })
+/// A name that is a link already: from before, or a copier has died right after making it.
+fn found(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
+    if entry.dirs.staged && !entry.dirs.existed {
+        // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
+        return Err(Op::Link.error()(Errno::EEXIST).into());
     }
+    cx.status.add(Count::BytesSpared, data_bytes(source));
+    Ok(if cx.was_begun(entry.name) { Done::Linked } else { Done::Skipped })
 }
 
 fn leader_at(dir: Rc<OwnedFd>, name: CString) -> Option<Leader> {
@@ -386,14 +404,15 @@ fn is_like(source: &Stat, leader: &Stat) -> bool {
 }
 
 /// Whether what has the name may be replaced, by the rules for any entry.
-fn check_old(dirs: &DirPair, source: &Stat, name: &CStr, old: &Stat) -> Result<(), EntryError> {
+fn check_old(entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
+    let dirs = entry.dirs;
     if dirs.staged && !dirs.existed {
-        return Err(Op::Link.error()(Errno::EEXIST)); // see `Walker::found`
+        return Err(Op::Link.error()(Errno::EEXIST)); // see `found`
     }
     if !dirs.staged && old.kind() == Kind::Directory {
         return Err(Op::Link.error()(Errno::EISDIR));
     }
-    if leads_to(dirs, source, name, old) {
+    if leads_to(entry, source, old) {
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
     Ok(())
@@ -402,23 +421,24 @@ fn check_old(dirs: &DirPair, source: &Stat, name: &CStr, old: &Stat) -> Result<(
 /// Makes a link: at once, if it may be `direct` and the name is free, else over what has the name.
 fn make_link(
     leader: &Leader,
-    dirs: &DirPair,
-    target_name: &CStr,
+    entry: Entry<'_>,
     (direct, old): (bool, Option<&Stat>),
-    publish: impl FnOnce(&CStr) -> Result<(), EntryError>,
-) -> Result<(), NoLink> {
+    publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
+) -> Result<BackupKind, NoLink> {
+    let (dirs, target_name) = (entry.dirs, entry.target_name);
     if !direct {
-        return link_over(leader, dirs, target_name, publish);
+        return link_over(leader, entry, publish);
     }
     match old.map(Stat::kind) {
         None => {}
         Some(kind @ Kind::Directory) => {
             remove(dirs.target.as_fd(), kind, target_name).map_err(Op::Link.error())?;
         }
-        Some(_) => return link_over(leader, dirs, target_name, publish),
+        Some(_) => return link_over(leader, entry, publish),
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
-    file::link(from, &leader.name, to, target_name, false).map_err(no_link)
+    file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
+    Ok(BackupKind::Not)
 }
 
 /// Makes a link beside what has the name, and renames it over that.
@@ -426,10 +446,10 @@ fn make_link(
 /// `publish` does that, and with the old entry what the user wants done with it.
 fn link_over(
     leader: &Leader,
-    dirs: &DirPair,
-    target_name: &CStr,
-    publish: impl FnOnce(&CStr) -> Result<(), EntryError>,
-) -> Result<(), NoLink> {
+    entry: Entry<'_>,
+    publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
+) -> Result<BackupKind, NoLink> {
+    let (dirs, target_name) = (entry.dirs, entry.target_name);
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
     // While we have the lock, another run does not take what is staged for a leftover.
@@ -455,9 +475,9 @@ fn link_over(
     if !is_leader() {
         return Err(Op::Publish.error()(Errno::EBUSY).into());
     }
-    publish(&staged)?;
+    let kept = publish(&staged)?;
     drop(guard);
-    Ok(())
+    Ok(kept)
 }
 
 /// Locks a leader, if that can be: one without read permission cannot be opened, and what is no

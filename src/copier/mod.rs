@@ -4,31 +4,21 @@
 //! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
-mod attributes;
-mod backup;
-mod chunks;
 pub(crate) mod clean;
 mod compare;
-mod data;
-mod decide_gnu;
+mod context;
 pub(crate) mod deferred_dirs;
 mod digest;
 pub(crate) mod dir_pair;
 mod entries;
-mod existing;
-mod file;
+mod entry;
 mod folding;
-mod inplace;
-mod large_copy;
-mod link_mode;
 mod links;
-mod meter;
 mod name_queue;
 mod offer;
 mod park;
 mod prompted;
 mod report_writer;
-mod target_file;
 mod verify;
 mod walk;
 
@@ -44,12 +34,13 @@ use crate::ipc::wire::frame_check::{self, unseal};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use compare::Checker;
+use context::Context;
+use entry::attributes::Attrs;
 use pcopy_ring::{SharedRing, TakeError};
 use pcopy_sys::file::{Identity, Stat};
 use pcopy_sys::turns::Turns;
 use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use walk::Walker;
 
@@ -146,34 +137,30 @@ trait Worker {
     /// Sends all that was reported.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
 
-    /// Which of the copiers it is, from 0.
-    fn number(&self) -> u16;
+    /// What it knows of the run.
+    fn context(&self) -> &Context<'_>;
 
-    /// What it shares with the others.
-    fn job(&self) -> &Job<'_>;
-
-    /// Its own lines in shared memory.
-    fn status(&self) -> StatusSlot<'_>;
-
-    /// Whether the supervisor wants no more of this.
+    /// Whether the parent wants no more of this.
     fn is_stopped(&self) -> bool {
-        self.job().ring.is_stopped() || self.status().is_asked_to_stop()
-    }
-
-    /// Whether copiers died too often on this name in the directory that it is at.
-    fn is_passed_over(&self, name: &CStr) -> bool {
-        let marks = self.job().passed_over;
-        !marks.is_empty() && marks.contains(&self.status().fingerprint_of(name))
+        let cx = self.context();
+        cx.job.ring.is_stopped() || cx.status.is_asked_to_stop()
     }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let reports = Reports::new(pipe, job.outboxes.get(number));
+    let cx = Context {
+        job: &job,
+        number,
+        status: job.counters.status(number),
+        outbox: job.outboxes.get(number),
+        attrs: Attrs::new(job.plan),
+    };
+    let reports = Reports::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
-        work(&job, number, &mut Checker::new(job, number, reports))
+        work(cx, &mut Checker::new(cx, reports))
     } else {
-        work(&job, number, &mut Walker::new(job, number, reports))
+        work(cx, &mut Walker::new(cx, reports))
     };
     match done {
         Ok(()) => 0,
@@ -185,8 +172,8 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// An entry that cannot be copied is a report, not an error. The only error is a parent that no
 /// longer listens.
-fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), ParentGone> {
-    let status = job.counters.status(number);
+fn work(cx: Context<'_>, worker: &mut impl Worker) -> Result<(), ParentGone> {
+    let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring

@@ -3,13 +3,13 @@
 //! It gives the oldest of what waits, which is what takes longest and is farthest from where it
 //! works, and only while somebody is hungry. What it has in hand it keeps.
 
-use super::dir_pair::{Child, DirPair, c_name, make_late, push_component};
+use super::dir_pair::{Child, DirPair, c_name, make_late};
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
 use crate::copier::name_queue::NameQueue;
 use crate::ipc::memory::counters::{Count, StatusSlot};
 use crate::ipc::wire::frame_check::SEAL_BYTES;
-use crate::ipc::wire::task::{self, EntryPath, Task};
+use crate::ipc::wire::task::{self, Depth, EntryPath, Task, push_component};
 use pcopy_ring::MESSAGE_BYTES_MAX;
 use pcopy_sys::file::{Kind, NAME_BYTES_MAX};
 use pcopy_sys::listing::Listing;
@@ -72,12 +72,12 @@ impl Walker<'_> {
         &mut self,
         mut here: Option<(&DirPair, &mut Source<'_>, &mut DirProgress)>,
     ) -> Result<(), ParentGone> {
-        while self.job.is_hungry() {
+        while self.cx.job.is_hungry() {
             if self.give_ranges() || self.give_oldest_child() {
                 continue;
             }
             let Some((dirs, names, progress)) = &mut here else { break };
-            if !(names.is_wide() || self.files.was_heavy && names.has_more()) {
+            if !(names.is_wide() || self.last_was_heavy && names.has_more()) {
                 break;
             }
             if let Some(renamed) =
@@ -89,7 +89,7 @@ impl Walker<'_> {
             }
             progress.given = true;
             progress.shared = true;
-            self.note_shared(self.source.len(), true);
+            self.note_shared(self.at.source.len(), true);
             if !self.give_names(dirs, names, progress)? {
                 break;
             }
@@ -100,11 +100,18 @@ impl Walker<'_> {
     /// OwnerResult over the later half of the things that the user named or agreed to, or of the groups of
     /// names that are to become links.
     fn give_ranges(&mut self) -> bool {
-        self.give_half(|walker| &mut walker.operands, |first, end| Task::Operands { first, end })
-            || self.give_half(|walker| &mut walker.agreed, |first, end| Task::Agreed { first, end })
-            || self.give_half(|walker| &mut walker.groups, |first, end| Task::Links { first, end })
-            || self
-                .give_half(|walker| &mut walker.written, |first, end| Task::Verify { first, end })
+        self.give_half(
+            |walker| &mut walker.ranges.operands,
+            |first, end| Task::Operands { first, end },
+        ) || self.give_half(
+            |walker| &mut walker.ranges.prompted,
+            |first, end| Task::Agreed { first, end },
+        ) || self
+            .give_half(|walker| &mut walker.ranges.groups, |first, end| Task::Links { first, end })
+            || self.give_half(
+                |walker| &mut walker.ranges.written,
+                |first, end| Task::Verify { first, end },
+            )
     }
 
     fn give_half(
@@ -114,7 +121,8 @@ impl Walker<'_> {
     ) -> bool {
         let (mine, theirs) = halves(range(self));
         let task = task(theirs.start, theirs.end);
-        let given = !theirs.is_empty() && self.job.give(self.status, &task, &mut self.message);
+        let given =
+            !theirs.is_empty() && self.cx.job.give(self.cx.status, &task, &mut self.message);
         if given {
             *range(self) = mine;
         }
@@ -127,9 +135,8 @@ impl Walker<'_> {
             self.levels.pop_front();
         }
         let Some(mut level) = self.levels.pop_front() else { return false };
-        let lengths = Some((level.source_bytes, level.target_bytes));
-        let given =
-            self.give_child(lengths, &mut level.children, level.dirs.as_ref(), level.staged);
+        let depth = Some(level.depth);
+        let given = self.give_child(depth, &mut level.children, level.dirs.as_ref(), level.staged);
         self.levels.push_front(level);
         given.is_some()
     }
@@ -139,13 +146,12 @@ impl Walker<'_> {
     /// as the last.
     fn give_child(
         &mut self,
-        lengths: Option<(usize, usize)>,
+        depth: Option<Depth>,
         children: &mut NameQueue,
         parent: Option<&DirPair>,
         staged: bool,
     ) -> Option<bool> {
-        let (source_bytes, target_bytes) =
-            lengths.unwrap_or((self.source.len(), self.target.len()));
+        let Depth { source_bytes, target_bytes } = depth.unwrap_or_else(|| self.at.depth());
         // Paths that fill a slot never go; to take a child out and put it back each time that
         // somebody is hungry would cost time and memory without end.
         if source_bytes + target_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
@@ -154,20 +160,23 @@ impl Walker<'_> {
         let mark = children.pop_front(&mut self.name)?;
         let mut child = Child::from_mark(mark);
         let name = c_name(&self.name);
-        let target_name = child.target_name(self.job.plan, self.operand, source_bytes == 0, &name);
+        let target_name =
+            child.target_name(self.cx.job.plan, self.at.operand, source_bytes == 0, &name);
         if child.unmade {
-            let parent = (parent, &self.target[..target_bytes]);
+            let parent = (parent, &self.at.target[..target_bytes]);
             // If that fails, it stays, and whoever comes to it here tells why.
-            child.unmade = make_late(self.job.plan, self.operand, parent, &target_name).is_err();
+            child.unmade =
+                make_late(self.cx.job.plan, self.at.operand, parent, &target_name).is_err();
         }
-        let mut source = self.source[..source_bytes].to_vec();
-        let mut target = self.target[..target_bytes].to_vec();
+        let mut source = self.at.source[..source_bytes].to_vec();
+        let mut target = self.at.target[..target_bytes].to_vec();
         push_component(&mut source, name.to_bytes());
         push_component(&mut target, target_name.to_bytes());
         let staged = staged || child.staged.is_some();
-        let place = EntryPath { operand: self.operand, source: &source, target: &target, staged };
+        let place =
+            EntryPath { operand: self.at.operand, source: &source, target: &target, staged };
         let task = Task::Directory { place, existed: child.existed };
-        if !child.unmade && self.job.give(self.status, &task, &mut self.message) {
+        if !child.unmade && self.cx.job.give(self.cx.status, &task, &mut self.message) {
             let renamed = child.renamed().is_some();
             self.note_shared(source_bytes, renamed);
             return Some(renamed);
@@ -187,14 +196,15 @@ impl Walker<'_> {
         progress: &mut DirProgress,
     ) -> Result<bool, ParentGone> {
         let mut message = std::mem::take(&mut self.message);
-        Task::Names { place: self.place(), existed: dirs.existed, names: b"" }.encode(&mut message);
+        Task::Names { place: self.at.as_path(), existed: dirs.existed, names: b"" }
+            .encode(&mut message);
         let start = message.len();
         if start + WIDE_BYTES / 4 > MESSAGE_BYTES_MAX {
             self.message = message;
             return Ok(false); // the path alone fills the slot
         }
-        put_half(&mut message, names, self.status);
-        let given = self.job.push(self.status, &mut message);
+        put_half(&mut message, names, self.cx.status);
+        let given = self.cx.job.push(self.cx.status, &mut message);
         if !given {
             self.names(dirs, &mut Source::Handed(&message[start..]), progress)?;
         }

@@ -16,7 +16,7 @@ pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), Parent
     }
     worker.flush_reports()?;
     while is_superfluous(worker) && !worker.is_stopped() {
-        let ring = worker.job().ring;
+        let ring = worker.context().job.ring;
         if ring.is_empty() && ring.sleepers() > 0 {
             return Ok(()); // what waits here is what somebody could do
         }
@@ -26,5 +26,6 @@ pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), Parent
 }
 
 fn is_superfluous(worker: &impl Worker) -> bool {
-    worker.number() >= worker.job().counters.active()
+    let cx = worker.context();
+    cx.number >= cx.job.counters.active()
 }

@@ -12,10 +12,10 @@ use pcopy_sys::file::Kind;
 impl Walker<'_> {
     /// Copies the names `first..end`, and hands over what somebody hungry can do.
     pub(super) fn agreed(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        let all = self.job.agreed;
+        let all = self.cx.job.agreed;
         let known = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        self.agreed = first..end.min(known);
-        while let Some(number) = self.agreed.next() {
+        self.ranges.prompted = first..end.min(known);
+        while let Some(number) = self.ranges.prompted.next() {
             self.hand_over(None)?;
             self.one_agreed(&all[number as usize])?;
             if self.is_stopped() {
@@ -29,7 +29,7 @@ impl Walker<'_> {
         let (dir, name) = split_last(&agreed.source);
         let (target_dir, target_name) = split_last(&agreed.target);
         let place = EntryPath { source: dir, target: target_dir, ..agreed.place() };
-        self.go_to(place);
+        self.at.go_to(place);
         self.enter();
         let (name, target_name) = (c_name(name), c_name(target_name));
         match self.dirs_of(place, agreed.existed) {
@@ -54,11 +54,11 @@ impl Walker<'_> {
         place: EntryPath<'_>,
         existed: bool,
     ) -> Result<DirPair, EntryError> {
-        match self.job.plan.operands.get(place.operand as usize) {
+        match self.cx.job.plan.operands.get(place.operand as usize) {
             Some(operand) if place.source.is_empty() => {
-                operand_dirs(self.job.plan, operand, self.job.failed)
+                operand_dirs(self.cx.job.plan, operand, self.cx.job.failed)
             }
-            _ => open_by_path(self.job.plan, place, existed),
+            _ => open_by_path(self.cx.job.plan, place, existed),
         }
     }
 }

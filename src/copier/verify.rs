@@ -7,13 +7,14 @@
 //! A file that differs is written once more, into the same inode, because it may have other names
 //! by now. If it differs again, it is removed: nobody must find it under its final name.
 
-use super::data::{Unfinished, is_unchanged};
+use super::Worker;
 use super::dir_pair::c_name;
-use super::file::changed;
-use super::meter::Tally;
+use super::entry::Tally;
+use super::entry::attributes::OWNER_WRITE;
+use super::entry::data::is_unchanged;
+use super::entry::result::{Unfinished, changed};
 use super::report_writer::ParentGone;
 use super::walk::Walker;
-use super::{Worker, attributes::OWNER_WRITE};
 use crate::error::Op;
 use crate::hash::{Digest, Hasher};
 use crate::ipc::inherited::digests::Written;
@@ -29,13 +30,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 impl Walker<'_> {
     /// Reads back the files `first..end`.
     pub(super) fn verify(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        self.written = first..end;
-        while let Some(number) = self.written.next() {
+        self.ranges.written = first..end;
+        while let Some(number) = self.ranges.written.next() {
             if self.is_stopped() {
                 break;
             }
             self.hand_over(None)?;
-            let Some(file) = self.job.hashed.written(number) else { break };
+            let Some(file) = self.cx.job.hashed.written(number) else { break };
             self.one_written(file)?;
             self.reports.flush_if_old()?;
         }
@@ -43,21 +44,21 @@ impl Walker<'_> {
     }
 
     fn one_written(&mut self, file: Written<'_>) -> Result<(), ParentGone> {
-        let Some(operand) = self.job.plan.operands.get(file.operand as usize) else {
+        let Some(operand) = self.cx.job.plan.operands.get(file.operand as usize) else {
             return Ok(());
         };
         let ((dir, name), (target, made)) = (split_last(file.source), split_last(file.target));
-        self.go_to(EntryPath { operand: file.operand, source: dir, target, staged: false });
+        self.at.go_to(EntryPath { operand: file.operand, source: dir, target, staged: false });
         self.enter();
         let (name, made) = (c_name(name), c_name(made));
-        self.status.at(&name);
-        if self.is_passed_over(&name) {
+        self.cx.status.at(&name);
+        if self.cx.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
             return self.report_name(&name, &made, Event::Unproven(error), || ());
         }
         match self.prove(operand, &name, &made, file.digest) {
             Ok(digest) => {
-                self.status.add(Count::Verified, 1);
+                self.cx.status.add(Count::Verified, 1);
                 if digest == file.digest {
                     return Ok(());
                 }
@@ -65,7 +66,7 @@ impl Walker<'_> {
                 self.report_name(&name, &made, Event::Hashed(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
-                let dir = self.job.plan.reach_target(operand, &self.target);
+                let dir = self.cx.job.plan.reach_target(operand, &self.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // It is gone already, or the failure that is told names it.
                 }
@@ -83,7 +84,7 @@ impl Walker<'_> {
         made: &CStr,
         wanted: Digest,
     ) -> Result<Digest, Unfinished> {
-        let opened = self.job.plan.open_target(operand, &self.target);
+        let opened = self.cx.job.plan.open_target(operand, &self.at.target);
         let dir = opened.map_err(Op::ReadBack.error())?;
         match self.read_back(dir.as_fd(), name, made) {
             Ok(digest) if digest == wanted => return Ok(digest),
@@ -108,7 +109,7 @@ impl Walker<'_> {
             return Err(error(Errno::ESTALE).into());
         }
         bytes::forget(&file).map_err(&error)?;
-        let tally = Tally::new(self.status, Some(Count::BytesReadBack));
+        let tally = Tally::new(self.cx.status, Some(Count::BytesReadBack));
         self.hash_open(file.as_fd(), &stat, (name, made), tally)
     }
 
@@ -120,14 +121,14 @@ impl Walker<'_> {
         name: &CStr,
         made: &CStr,
     ) -> Result<Digest, Unfinished> {
-        let plan = self.job.plan;
-        let follow = plan.follows(self.source.is_empty().then_some(operand));
-        let opened = plan.open_source(operand, &self.source);
+        let plan = self.cx.job.plan;
+        let follow = plan.follows(self.at.source.is_empty().then_some(operand));
+        let opened = plan.open_source(operand, &self.at.source);
         let opened = opened.and_then(|dir| file::open_source(dir, name, follow));
         let from = opened.map_err(Op::OpenSource.error())?;
         let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
         let old = file::stat_at(dir, made).map_err(Op::ReadBack.error())?;
-        let closed = !self.job.root && old.permissions() & OWNER_WRITE == 0;
+        let closed = !self.cx.job.root && old.permissions() & OWNER_WRITE == 0;
         if closed {
             let bits = old.permissions() | OWNER_WRITE;
             file::set_permissions_at(dir, made, bits).map_err(Op::SetPermissions.error())?;
@@ -158,15 +159,15 @@ impl Walker<'_> {
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         (bytes, old_bytes): (u64, u64),
     ) -> Result<Digest, Unfinished> {
-        let algorithm = self.job.plan.options.hash.ok_or(Errno::EINVAL);
+        let algorithm = self.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
         let mut hash = Hasher::new(algorithm.map_err(Op::ReadBack.error())?);
         let mut at = 0;
         loop {
-            if self.status.is_abandoned() {
+            if self.cx.status.is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
-            let read = file::read(from, &mut self.files.buffer).map_err(Op::Read.error())?;
-            let piece = &self.files.buffer[..read];
+            let read = file::read(from, &mut self.entry_copier.buffer).map_err(Op::Read.error())?;
+            let piece = &self.entry_copier.buffer[..read];
             if piece.is_empty() {
                 break;
             }

@@ -6,21 +6,20 @@
 //! lone copier never pays for the others. Nothing recurses, and only the deepest few levels keep
 //! descriptors open; a level above them is reached again from the top, by path.
 
-use super::attributes::Attrs;
+use super::Worker;
 use super::clean::{remove, remove_strangers};
+use super::context::Context;
 use super::deferred_dirs::{Pending, Waits, publish};
-use super::dir_pair::{
-    Child, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs, push_component,
-};
-use super::file::{Done, Files};
+use super::dir_pair::{Child, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs};
+use super::entry::result::Done;
+use super::entry::{EntryCopier, help};
 use super::offer::Source;
 use super::report_writer::{ParentGone, Reports};
-use super::{Job, Worker};
 use crate::copier::name_queue::NameQueue;
 use crate::error::{EntryError, Op};
-use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{EntryPath, Task, split_last};
+use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, Task, split_last};
 use crate::plan::Operand;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
@@ -35,38 +34,39 @@ const OPEN_LEVELS: usize = 4;
 
 /// One copier's walk.
 pub(super) struct Walker<'a> {
-    pub(super) job: Job<'a>,
-    pub(super) number: u16,
-    pub(super) status: StatusSlot<'a>,
-    pub(super) files: Files<'a>,
-    pub(super) attrs: Attrs,
+    pub(super) cx: Context<'a>,
+    pub(super) entry_copier: EntryCopier<'a>,
     pub(super) reports: Reports<'a>,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
-    /// Where the walk is: the entry, and the directory on both sides.
-    pub(super) operand: u32,
-    pub(super) source: Vec<u8>,
-    pub(super) target: Vec<u8>,
-    pub(super) staged: bool,
-    /// What is left to do: further entries, groups, agreed names or written files, then a list of child
-    /// directories per level.
-    pub(super) operands: Range<u32>,
-    pub(super) groups: Range<u32>,
-    pub(super) agreed: Range<u32>,
-    pub(super) written: Range<u32>,
+    /// The directory that the walk is in.
+    pub(super) at: EntryPathBuf,
+    /// What is left of the task, if that is a range; some of it may be handed over.
+    pub(super) ranges: Ranges,
+    /// The child directories that wait, a level for each directory on the path.
     pub(super) levels: VecDeque<Level>,
-    /// Directories above, or where the walk is, to be finished on the way back.
+    /// The directories above, and this one, that are to be finished on the way back.
     pub(super) pending: Vec<Pending>,
-    /// The devices that were told of.
+    /// The devices that were reported.
     volumes: Vec<u64>,
+    /// Whether the last entry took much longer than it takes to hand one over.
+    pub(super) last_was_heavy: bool,
     pub(super) message: Vec<u8>,
     pub(super) name: Vec<u8>,
 }
 
+/// What is left of a task that is a range of numbers.
+#[derive(Default)]
+pub(super) struct Ranges {
+    pub(super) operands: Range<u32>,
+    pub(super) groups: Range<u32>,
+    pub(super) prompted: Range<u32>,
+    pub(super) written: Range<u32>,
+}
+
 /// The child directories of one directory on the path, which exist in the target and wait.
 pub(super) struct Level {
-    pub(super) source_bytes: usize,
-    pub(super) target_bytes: usize,
+    pub(super) depth: Depth,
     pub(super) staged: bool,
     pub(super) children: NameQueue,
     pub(super) dirs: Option<DirPair>,
@@ -90,23 +90,23 @@ impl Worker for Walker<'_> {
     fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
         match task {
             Task::Operands { first, end } => {
-                let known = u32::try_from(self.job.plan.operands.len()).unwrap_or(u32::MAX);
-                self.operands = first..end.min(known);
+                let known = u32::try_from(self.cx.job.plan.operands.len()).unwrap_or(u32::MAX);
+                self.ranges.operands = first..end.min(known);
                 self.operands()
             }
             Task::Directory { place, existed } => {
-                self.go_to(place);
-                let opened = open_by_path(self.job.plan, place, existed);
+                self.at.go_to(place);
+                let opened = open_by_path(self.cx.job.plan, place, existed);
                 self.directory(opened, place.staged, existed)?;
                 self.descend()
             }
             Task::Names { place, existed, names } => {
-                self.go_to(place);
+                self.at.go_to(place);
                 self.names_task(place.staged, existed, names)?;
                 self.descend()
             }
             Task::Range(invitation) => {
-                self.help(&invitation);
+                help(self.cx, &invitation, &mut self.entry_copier.buffer);
                 Ok(())
             }
             Task::Links { first, end } => self.link_groups(first, end),
@@ -119,84 +119,45 @@ impl Worker for Walker<'_> {
         self.reports.flush()
     }
 
-    fn number(&self) -> u16 {
-        self.number
-    }
-
-    fn job(&self) -> &Job<'_> {
-        &self.job
-    }
-
-    fn status(&self) -> StatusSlot<'_> {
-        self.status
+    fn context(&self) -> &Context<'_> {
+        &self.cx
     }
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
-        let status = job.counters.status(number);
-        let attrs = Attrs::new(job.plan);
+    pub(super) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
         Self {
-            job,
-            number,
-            status,
-            files: Files::new((job, number), status, reports.outbox, attrs),
-            attrs,
+            cx,
+            entry_copier: EntryCopier::new(cx),
             reports,
             listing: Some(Listing::new()),
-            operand: 0,
-            source: Vec::new(),
-            target: Vec::new(),
-            staged: false,
-            operands: 0..0,
-            groups: 0..0,
-            agreed: 0..0,
-            written: 0..0,
+            at: EntryPathBuf::default(),
+            ranges: Ranges::default(),
             levels: VecDeque::new(),
             pending: Vec::new(),
             volumes: Vec::new(),
+            last_was_heavy: false,
             message: Vec::new(),
             name: Vec::new(),
         }
     }
 
-    pub(super) fn go_to(&mut self, place: EntryPath<'_>) {
-        self.operand = place.operand;
-        self.staged = place.staged;
-        self.source.clear();
-        self.source.extend_from_slice(place.source);
-        self.target.clear();
-        self.target.extend_from_slice(place.target);
-    }
-
-    /// Notes where the walk is, for whoever asks what this copier does and for who may help it.
+    /// Publishes where the walk is, for the progress line and for reports of a death.
     pub(super) fn enter(&mut self) {
-        self.status.enter(self.operand, &self.source);
-        let (operand, staged) = (self.operand, self.staged);
-        let place = EntryPath { operand, source: &self.source, target: &self.target, staged };
-        self.files.here.go_to(place);
-    }
-
-    pub(super) fn place(&self) -> EntryPath<'_> {
-        EntryPath {
-            operand: self.operand,
-            source: &self.source,
-            target: &self.target,
-            staged: self.staged,
-        }
+        self.cx.status.enter(self.at.operand, &self.at.source);
     }
 
     pub(super) fn operand(&self) -> Option<&'a Operand> {
-        self.job.plan.operands.get(self.operand as usize)
+        self.cx.plan().operands.get(self.at.operand as usize)
     }
 
     /// Does the things that the user named, one after the other.
     fn operands(&mut self) -> Result<(), ParentGone> {
-        while let Some(number) = self.operands.next() {
+        while let Some(number) = self.ranges.operands.next() {
             if self.is_stopped() {
                 break;
             }
-            self.go_to(EntryPath { operand: number, source: b"", target: b"", staged: false });
+            self.at.go_to(EntryPath { operand: number, source: b"", target: b"", staged: false });
             self.hand_over(None)?;
             self.one_operand()?;
             self.descend()?;
@@ -207,9 +168,9 @@ impl<'a> Walker<'a> {
     fn one_operand(&mut self) -> Result<(), ParentGone> {
         let Some(operand) = self.operand() else { return Ok(()) };
         self.enter();
-        self.status.add(Count::Found, 1);
+        self.cx.status.add(Count::Found, 1);
         let mut progress = DirProgress::default();
-        match operand_dirs(self.job.plan, operand, self.job.failed) {
+        match operand_dirs(self.cx.job.plan, operand, self.cx.job.failed) {
             Ok(dirs) => {
                 self.one_name(
                     &dirs,
@@ -242,8 +203,7 @@ impl<'a> Walker<'a> {
     fn next_child(&mut self) -> Option<Opened> {
         loop {
             let level = self.levels.back_mut()?;
-            self.source.truncate(level.source_bytes);
-            self.target.truncate(level.target_bytes);
+            self.at.truncate(level.depth);
             let Some(mark) = level.children.pop_front(&mut self.name) else {
                 self.levels.pop_back();
                 continue;
@@ -251,14 +211,18 @@ impl<'a> Walker<'a> {
             let child = Child::from_mark(mark);
             let staged = level.staged || child.staged.is_some();
             let name = c_name(&self.name);
-            let target_name =
-                child.target_name(self.job.plan, self.operand, self.source.is_empty(), &name);
-            let plan = self.job.plan;
+            let target_name = child.target_name(
+                self.cx.job.plan,
+                self.at.operand,
+                self.at.source.is_empty(),
+                &name,
+            );
+            let plan = self.cx.job.plan;
             let open =
                 |dirs: &DirPair| open_child(plan, dirs, &name, &target_name, staged, child.existed);
-            let late = (level.dirs.as_ref(), &self.target[..]);
+            let late = (level.dirs.as_ref(), &self.at.target[..]);
             let made = if child.unmade {
-                make_late(plan, self.operand, late, &target_name)
+                make_late(plan, self.at.operand, late, &target_name)
             } else {
                 Ok(())
             };
@@ -269,11 +233,10 @@ impl<'a> Walker<'a> {
             if level.children.is_empty() {
                 self.levels.pop_back(); // so that a chain of single directories takes no memory
             }
-            push_component(&mut self.source, name.to_bytes());
-            push_component(&mut self.target, target_name.to_bytes());
+            self.at.push(name.to_bytes(), target_name.to_bytes());
             let opened = opened.unwrap_or_else(|| {
-                let place = EntryPath { staged, ..self.place() };
-                open_by_path(self.job.plan, place, child.existed)
+                let place = EntryPath { staged, ..self.at.as_path() };
+                open_by_path(self.cx.job.plan, place, child.existed)
             });
             return Some(Opened { opened, staged, existed: child.existed });
         }
@@ -286,20 +249,20 @@ impl<'a> Walker<'a> {
         staged: bool,
         existed: bool,
     ) -> Result<(), ParentGone> {
-        self.staged = staged;
+        self.at.staged = staged;
         self.enter();
         let mut opened = Some(opened);
         let looked = self.tries(
             |error| Some(*error),
             |walker| {
-                let anew = || open_by_path(walker.job.plan, walker.place(), existed);
+                let anew = || open_by_path(walker.cx.job.plan, walker.at.as_path(), existed);
                 walker.look_at(opened.take().unwrap_or_else(anew)?)
             },
         );
         let (dirs, stat) = match looked {
             Ok(both) => both,
             Err(error) => {
-                if staged && existed && !self.job.plan.options.in_place {
+                if staged && existed && !self.cx.job.plan.options.in_place {
                     self.drop_leftovers();
                 }
                 return self.fail_directory(error, false);
@@ -307,9 +270,9 @@ impl<'a> Walker<'a> {
         };
         // One that is staged and not finished was left by an earlier round or run, which did not
         // count it.
-        let skipped = existed && (!staged || self.attrs.is_finished_dir(&stat, &dirs.target));
+        let skipped = existed && (!staged || self.cx.attrs.is_finished_dir(&stat, &dirs.target));
         let mut progress = DirProgress::default();
-        let listed = if self.job.is_left_out(self.operand, &stat) {
+        let listed = if self.cx.job.is_left_out(self.at.operand, &stat) {
             Ok(())
         } else {
             self.list(&dirs, &mut progress)?
@@ -317,10 +280,10 @@ impl<'a> Walker<'a> {
         if self.is_stopped() {
             return Ok(());
         }
-        self.status.at_none();
+        self.cx.status.at_none();
         self.note_volume(&dirs)?;
         // What an earlier run left there may be of another source, or of one that has changed.
-        let cleans = staged && existed && !dirs.is_seen(self.job.plan);
+        let cleans = staged && existed && !dirs.is_seen(self.cx.job.plan);
         let cleaned = if cleans { listed.and_then(|()| remove_strangers(&dirs)) } else { listed };
         if let Err(error) = cleaned {
             self.fail_directory(error, progress.given)?;
@@ -335,7 +298,8 @@ impl<'a> Walker<'a> {
     /// Tells of a directory on another file system than its entry, which has to be written out, too.
     fn note_volume(&mut self, dirs: &DirPair) -> Result<(), ParentGone> {
         let device = dirs.traits.device;
-        if !self.job.plan.options.writes_back_before_publish() || self.volumes.contains(&device) {
+        if !self.cx.job.plan.options.writes_back_before_publish() || self.volumes.contains(&device)
+        {
             return Ok(());
         }
         self.volumes.push(device);
@@ -346,8 +310,8 @@ impl<'a> Walker<'a> {
     /// of it may be half done. If that cannot be, the failure that is told names the place.
     fn drop_leftovers(&self) {
         let Some(operand) = self.operand() else { return };
-        let (parent, name) = split_last(&self.target);
-        let emptied = self.job.plan.open_target(operand, parent).and_then(|parent| {
+        let (parent, name) = split_last(&self.at.target);
+        let emptied = self.cx.job.plan.open_target(operand, parent).and_then(|parent| {
             remove(parent.as_fd(), Kind::Directory, &c_name(name))?;
             file::make_dir(&parent, &c_name(name), 0o700)
         });
@@ -358,15 +322,15 @@ impl<'a> Walker<'a> {
 
     /// Refuses a directory that copiers died on, or that is our own target met from above.
     fn look_at(&self, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
-        if self.is_passed_over(c"") {
+        if self.cx.is_passed_over(c"") {
             return Err(Op::KillsCopiers.error()(Errno::EIO));
         }
         let stat = file::stat_fd(&dirs.source).map_err(Op::Stat.error())?;
-        if self.job.targets.contains(&stat.identity()) {
+        if self.cx.job.targets.contains(&stat.identity()) {
             return Err(Op::IntoItself.error()(Errno::ELOOP));
         }
         // The target, which was made in it, has changed its time.
-        let at_top = split_last(&self.source).0.is_empty();
+        let at_top = split_last(&self.at.source).0.is_empty();
         let before = self.operand().filter(|_| at_top).and_then(|operand| operand.into_itself);
         Ok((dirs, before.unwrap_or(stat)))
     }
@@ -407,10 +371,10 @@ impl<'a> Walker<'a> {
         done: Done,
     ) -> Result<(), ParentGone> {
         let has_children = progress.given || !progress.children.is_empty();
-        let locks_us_out = !self.job.root && source.permissions() & 0o100 == 0;
+        let locks_us_out = !self.cx.job.root && source.permissions() & 0o100 == 0;
         let unpublished = self.is_unpublished();
         let writes_back_before_publish =
-            unpublished && self.job.plan.options.writes_back_before_publish();
+            unpublished && self.cx.job.plan.options.writes_back_before_publish();
         let unfinished = if has_children && (locks_us_out || unpublished)
             || writes_back_before_publish
         {
@@ -426,19 +390,20 @@ impl<'a> Walker<'a> {
         };
         if unfinished.is_none() {
             if done == Done::Copied {
-                self.reports.outbox.begin();
+                self.cx.outbox.begin();
             }
             let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
             let as_it_was = dirs.existed && !dirs.staged;
-            let finished = if as_it_was && self.attrs.needs_nothing(source, to) {
+            let finished = if as_it_was && self.cx.attrs.needs_nothing(source, to) {
                 Ok(())
             } else {
-                self.attrs.finish_dir(from, to, source, dirs.staged)
+                self.cx.attrs.finish_dir(from, to, source, dirs.staged)
             };
             // What is in it is there for all to see, even if something could not be set.
-            let published = if unpublished { publish(self.job.plan, self.place()) } else { Ok(()) };
+            let published =
+                if unpublished { publish(self.cx.job.plan, self.at.as_path()) } else { Ok(()) };
             return match finished.and(published) {
-                Ok(()) => self.settle(None, done),
+                Ok(()) => self.record_dir(done),
                 Err(error) => self.record_failed(None, error),
             };
         }
@@ -453,8 +418,7 @@ impl<'a> Walker<'a> {
             return;
         }
         self.levels.push_back(Level {
-            source_bytes: self.source.len(),
-            target_bytes: self.target.len(),
+            depth: self.at.depth(),
             staged,
             children: progress.children,
             dirs: Some(dirs),

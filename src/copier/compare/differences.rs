@@ -1,7 +1,8 @@
 //! In what two entries of one type differ, as far as a copy keeps it.
 
-use super::super::data::{self, Unfinished};
-use super::super::meter::Tally;
+use super::super::entry::Tally;
+use super::super::entry::data;
+use super::super::entry::result::Unfinished;
 use super::Checker;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
@@ -22,8 +23,8 @@ impl Checker<'_> {
         (source, target): (&Stat, &Stat),
     ) -> Result<Aspects, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
-        let mut aspects = self.attrs.differing(nodes, (source, target))?;
-        let mut tally = Tally::new(self.status, Some(Count::Bytes));
+        let mut aspects = self.cx.attrs.differing(nodes, (source, target))?;
+        let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // One file needs no reading.
             _ if source.identity() == target.identity() => false,
@@ -46,7 +47,7 @@ impl Checker<'_> {
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),
     ) -> Result<Aspects, EntryError> {
-        self.attrs.differing((Node::Open(from), Node::Open(to)), stats)
+        self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats)
     }
 
     fn has_same_bytes(
@@ -67,6 +68,6 @@ impl Checker<'_> {
             return Ok(same);
         }
         let buffers = (&mut self.theirs[..], &mut self.ours[..]);
-        data::same(source.as_fd(), target.as_fd(), buffers, self.status)
+        data::same(source.as_fd(), target.as_fd(), buffers, self.cx.status)
     }
 }

@@ -1,9 +1,9 @@
 //! Large files that several copiers compare, or hash for a manifest.
 
-use super::super::chunks::{Buffers, Helper, LARGE_BYTES, Team, ours};
-use super::super::data::Unfinished;
 use super::super::digest::hash_all;
-use super::super::meter::Tally;
+use super::super::entry::Tally;
+use super::super::entry::chunks::{Buffers, Helper, LARGE_BYTES, Team, ours};
+use super::super::entry::result::Unfinished;
 use super::Checker;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
@@ -31,7 +31,7 @@ impl Checker<'_> {
         let share = Share::Compare(source.identity(), target.identity());
         let place =
             EntryPath { operand: self.operand, source: &self.path, target: b"", staged: false };
-        let team = Team::new(self.job, self.number, place, names, share);
+        let team = Team::new(self.cx, place, names, share);
         let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
         team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
@@ -44,10 +44,10 @@ impl Checker<'_> {
         (file, stat): (BorrowedFd<'_>, &Stat),
         algorithm: Algorithm,
     ) -> Result<Digest, Unfinished> {
-        let tally = Tally::new(self.status, Some(Count::Bytes));
+        let tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let place = EntryPath { operand: 0, source: dir, target: b"", staged: false };
         let team = if algorithm.joins() {
-            Team::to_hash(self.job, self.number, place, (name, name), stat)
+            Team::to_hash(self.cx, place, (name, name), stat)
         } else {
             None
         };
@@ -56,13 +56,13 @@ impl Checker<'_> {
 
     /// Helps with a large file of another copier.
     pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
-        let Some(helper) = Helper::join(self.job, invitation) else { return };
+        let Some(helper) = Helper::join(self.cx.job, invitation) else { return };
         let place = invitation.place;
-        self.status.enter(place.operand, place.source);
-        self.status.at(invitation.name);
-        if let Ok(ends) = open_ends(self.job.plan, invitation) {
+        self.cx.status.enter(place.operand, place.source);
+        self.cx.status.at(invitation.name);
+        if let Ok(ends) = open_ends(self.cx.job.plan, invitation) {
             let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
-            helper.help(self.status, ends, buffers);
+            helper.help(self.cx.status, ends, buffers);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The files of a manifest, and those that it does not have.
 
-use super::super::data::Unfinished;
 use super::super::dir_pair::c_name;
+use super::super::entry::result::Unfinished;
 use super::super::report_writer::ParentGone;
 use super::{Checker, Worker};
 use crate::copier::name_queue::NameQueue;
@@ -28,11 +28,11 @@ impl Checker<'_> {
         };
         let (dir, leaf) = split_last(&file.name);
         let leaf = c_name(leaf);
-        self.status.enter(0, dir);
-        self.status.at(&leaf);
-        self.status.add(Count::Found, 1);
+        self.cx.status.enter(0, dir);
+        self.cx.status.at(&leaf);
+        self.cx.status.add(Count::Found, 1);
         let name = Some(&file.name[..]);
-        if self.is_passed_over(&leaf) {
+        if self.cx.is_passed_over(&leaf) {
             return self.record_failed(name, Op::KillsCopiers.error()(Errno::EIO));
         }
         match self.aspects_of(listed, file) {
@@ -52,7 +52,7 @@ impl Checker<'_> {
     ) -> Result<(Aspects, u32), Unfinished> {
         let (opened, stat) = self.open_listed(listed, &file.name)?;
         let Some(opened) = opened else { return Ok((Aspect::Type.into(), stat.mode())) };
-        let known = file.algorithm.or(self.job.plan.options.hash);
+        let known = file.algorithm.or(self.cx.job.plan.options.hash);
         let first = known.unwrap_or(self.guess);
         let (dir, leaf) = split_last(&file.name);
         let place = (dir, &*c_name(leaf));
@@ -107,7 +107,7 @@ impl Checker<'_> {
 
     /// Tells of the files in the folder that the walk is at that the manifest does not have.
     pub(super) fn look_for_extra_files(&mut self, listed: &Listed) -> Result<(), ParentGone> {
-        if self.is_passed_over(c"") {
+        if self.cx.is_passed_over(c"") {
             return self.fail_beside(Op::KillsCopiers.error()(Errno::EIO));
         }
         let dir = match file::open_dir_untouched(listed.dir.as_fd(), &self.path) {

@@ -8,19 +8,19 @@ mod large_compare;
 mod manifest_lines;
 mod tree;
 
-use super::attributes::Attrs;
-use super::data::BUFFER_BYTES;
-use super::dir_pair::push_component;
+use super::Worker;
+use super::context::Context;
+use super::entry::data::BUFFER_BYTES;
 use super::offer::halves;
 use super::park::park_if_superfluous;
 use super::report_writer::{ParentGone, Reports};
-use super::{Job, Worker};
 use crate::copier::name_queue::NameQueue;
 use crate::error::EntryError;
 use crate::hash::Algorithm;
-use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Aspects, Difference};
 use crate::ipc::wire::event::{Event, Report};
+use crate::ipc::wire::task::push_component;
 use crate::ipc::wire::task::{EntryPath, Task};
 use crate::plan::Check;
 use pcopy_sys::listing::Listing;
@@ -30,10 +30,8 @@ use std::os::fd::OwnedFd;
 
 /// One copier that compares.
 pub(super) struct Checker<'a> {
-    job: Job<'a>,
-    status: StatusSlot<'a>,
+    cx: Context<'a>,
     reports: Reports<'a>,
-    attrs: Attrs,
     /// Things that the user named, or files of a manifest, that are left to do.
     operands: Range<u32>,
     /// Folders that are left to do, a list for each level of the path that the walk is on.
@@ -48,7 +46,6 @@ pub(super) struct Checker<'a> {
     theirs: Vec<u8>,
     /// The buffer of listings; taken out while it is in use.
     listing: Option<Listing>,
-    number: u16,
     /// Which hash a manifest seems to have that does not say it.
     guess: Algorithm,
     /// The folder in which a file of a manifest was looked for last.
@@ -62,12 +59,10 @@ struct Level {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(job: Job<'a>, number: u16, reports: Reports<'a>) -> Self {
+    pub(super) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
         Self {
-            job,
-            status: job.counters.status(number),
+            cx,
             reports,
-            attrs: Attrs::new(job.plan),
             operands: 0..0,
             levels: VecDeque::new(),
             operand: 0,
@@ -77,7 +72,6 @@ impl<'a> Checker<'a> {
             ours: vec![0; BUFFER_BYTES],
             theirs: vec![0; BUFFER_BYTES],
             listing: Some(Listing::new()),
-            number,
             guess: Algorithm::Blake3,
             last_dir: None,
         }
@@ -97,7 +91,7 @@ impl<'a> Checker<'a> {
                 break;
             }
             self.hand_over();
-            match &self.job.plan.check {
+            match &self.cx.job.plan.check {
                 Some(Check::Manifest(listed)) => self.listed(listed, number)?,
                 _ => self.named(number)?,
             }
@@ -126,8 +120,8 @@ impl<'a> Checker<'a> {
 
     /// Looks at the folder that the walk is at.
     fn folder(&mut self) -> Result<(), ParentGone> {
-        self.status.enter(self.operand, &self.path);
-        match &self.job.plan.check {
+        self.cx.status.enter(self.operand, &self.path);
+        match &self.cx.job.plan.check {
             Some(Check::Manifest(listed)) => self.look_for_extra_files(listed),
             _ => self.compare_folder(),
         }
@@ -148,13 +142,14 @@ impl<'a> Checker<'a> {
 
     /// OwnerResult over the oldest that waits, for as long as somebody is hungry.
     fn hand_over(&mut self) {
-        while self.job.is_hungry() && (self.give_entries() || self.give_folder()) {}
+        while self.cx.job.is_hungry() && (self.give_entries() || self.give_folder()) {}
     }
 
     fn give_entries(&mut self) -> bool {
         let (mine, theirs) = halves(&self.operands);
         let task = Task::Operands { first: theirs.start, end: theirs.end };
-        let given = !theirs.is_empty() && self.job.give(self.status, &task, &mut self.message);
+        let given =
+            !theirs.is_empty() && self.cx.job.give(self.cx.status, &task, &mut self.message);
         if given {
             self.operands = mine;
         }
@@ -171,7 +166,7 @@ impl<'a> Checker<'a> {
         push_component(&mut path, &self.name);
         let place = EntryPath { operand: self.operand, source: &path, target: b"", staged: false };
         let task = Task::Directory { place, existed: true };
-        if self.job.give(self.status, &task, &mut self.message) {
+        if self.cx.job.give(self.cx.status, &task, &mut self.message) {
             return true;
         }
         // No room in the ring, or the path is longer than a slot.
@@ -192,32 +187,32 @@ impl<'a> Checker<'a> {
         (wanted, found): (u32, u32),
     ) -> Result<(), ParentGone> {
         if aspects.is_empty() {
-            self.status.add(Count::Skipped, 1);
+            self.cx.status.add(Count::Skipped, 1);
             return Ok(());
         }
-        self.status.add(Count::Different, 1);
+        self.cx.status.add(Count::Different, 1);
         self.report(name, Event::Differs(Difference::Other { aspects, wanted, found }))
     }
 
     fn record_missing(&mut self, name: &[u8], wanted: u32) -> Result<(), ParentGone> {
-        self.status.add(Count::Different, 1);
+        self.cx.status.add(Count::Different, 1);
         self.report(Some(name), Event::Differs(Difference::Missing(wanted)))
     }
 
     /// Counts and tells an entry that could not be compared.
     fn record_failed(&mut self, name: Option<&[u8]>, error: EntryError) -> Result<(), ParentGone> {
         if error.op.means_vanished(error.errno) {
-            self.status.add(Count::Vanished, 1);
+            self.cx.status.add(Count::Vanished, 1);
             return self.report(name, Event::Vanished(error));
         }
-        self.status.add(Count::Failed, 1);
+        self.cx.status.add(Count::Failed, 1);
         self.report(name, Event::Failed(error))
     }
 
     /// Counts and tells what went wrong with a folder that is counted already.
     fn fail_beside(&mut self, error: EntryError) -> Result<(), ParentGone> {
-        self.status.add(Count::Found, 1);
-        self.status.add(Count::Failed, 1);
+        self.cx.status.add(Count::Found, 1);
+        self.cx.status.add(Count::Failed, 1);
         self.report(None, Event::Failed(error))
     }
 
@@ -262,15 +257,7 @@ impl Worker for Checker<'_> {
         self.reports.flush()
     }
 
-    fn number(&self) -> u16 {
-        self.number
-    }
-
-    fn job(&self) -> &Job<'_> {
-        &self.job
-    }
-
-    fn status(&self) -> StatusSlot<'_> {
-        self.status
+    fn context(&self) -> &Context<'_> {
+        &self.cx
     }
 }

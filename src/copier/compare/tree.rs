@@ -1,7 +1,7 @@
 //! Two trees side by side: what is missing, what is extra, and what is compared.
 
-use super::super::data::Unfinished;
 use super::super::dir_pair::c_name;
+use super::super::entry::result::Unfinished;
 use super::super::offer::{Source, put_half};
 use super::super::report_writer::ParentGone;
 use super::{Checker, Worker};
@@ -24,11 +24,11 @@ pub(super) type Both = (OwnedFd, OwnedFd);
 impl Checker<'_> {
     /// Compares one thing that the user named.
     pub(super) fn named(&mut self, number: u32) -> Result<(), ParentGone> {
-        let plan = self.job.plan;
+        let plan = self.cx.job.plan;
         let Some(operand) = plan.operands.get(number as usize) else { return Ok(()) };
         self.go_to(number, b"");
-        self.status.enter(number, b"");
-        self.status.add(Count::Found, 1);
+        self.cx.status.enter(number, b"");
+        self.cx.status.add(Count::Found, 1);
         let dirs = (plan.source_dir(operand), plan.target_dir(operand));
         let mut children = NameQueue::new();
         let names = (&*operand.source_name, &*operand.target_name);
@@ -52,7 +52,7 @@ impl Checker<'_> {
             Ok(aspects) => self.settle(None, aspects, (source.mode(), target.mode()))?,
             Err(error) => return self.record_failed(None, error),
         }
-        if self.job.is_left_out(self.operand, &source) {
+        if self.cx.job.is_left_out(self.operand, &source) {
             return Ok(());
         }
         let mut children = NameQueue::new();
@@ -80,7 +80,7 @@ impl Checker<'_> {
 
     /// Compares names that another copier found in a folder too wide for it alone.
     pub(super) fn compare_names(&mut self, names: &[u8]) -> Result<(), ParentGone> {
-        self.status.enter(self.operand, &self.path);
+        self.cx.status.enter(self.operand, &self.path);
         let (from, to) = match self.open_both() {
             Ok(both) => both,
             Err(error) => {
@@ -98,10 +98,10 @@ impl Checker<'_> {
     }
 
     fn open_both(&self) -> Result<Both, EntryError> {
-        if self.is_passed_over(c"") {
+        if self.cx.is_passed_over(c"") {
             return Err(Op::KillsCopiers.error()(Errno::EIO));
         }
-        let plan = self.job.plan;
+        let plan = self.cx.job.plan;
         let operand = plan.operands.get(self.operand as usize);
         let operand = operand.ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
         let from = file::open_dir_untouched(plan.source_dir(operand), &self.path);
@@ -120,11 +120,11 @@ impl Checker<'_> {
         while !self.is_stopped() {
             let Some((_, name)) = names.next() else { break };
             if listed {
-                self.status.add(Count::Found, 1);
+                self.cx.status.add(Count::Found, 1);
             }
             self.one_name(dirs, (name, name), children)?;
             self.pause()?;
-            if self.job.is_hungry() && names.is_wide() {
+            if self.cx.job.is_hungry() && names.is_wide() {
                 self.give_names(dirs, names, children)?;
             }
         }
@@ -144,8 +144,8 @@ impl Checker<'_> {
             EntryPath { operand: self.operand, source: &self.path, target: b"", staged: false };
         Task::Names { place, existed: true, names: b"" }.encode(&mut message);
         let start = message.len();
-        put_half(&mut message, names, self.status);
-        if message.len() > start && !self.job.push(self.status, &mut message) {
+        put_half(&mut message, names, self.cx.status);
+        if message.len() > start && !self.cx.job.push(self.cx.status, &mut message) {
             self.names(dirs, &mut Source::Handed(&message[start..]), children)?;
         }
         self.message = message;
@@ -159,9 +159,9 @@ impl Checker<'_> {
         (name, target_name): (&CStr, &CStr),
         children: &mut NameQueue,
     ) -> Result<(), ParentGone> {
-        self.status.at(name);
+        self.cx.status.at(name);
         let shown = Some(name.to_bytes());
-        if self.is_passed_over(name) {
+        if self.cx.is_passed_over(name) {
             return self.record_failed(shown, Op::KillsCopiers.error()(Errno::EIO));
         }
         let source = match file::stat_at(from, name) {
@@ -199,7 +199,7 @@ impl Checker<'_> {
         source: &Stat,
         target: &Stat,
     ) -> Result<(), ParentGone> {
-        let wanted = self.job.plan.options.preserve.links != Links::No;
+        let wanted = self.cx.job.plan.options.preserve.links != Links::No;
         if !wanted || source.links() < 2 && target.links() < 2 {
             return Ok(());
         }

@@ -8,7 +8,7 @@
 //! An owner or an attribute that cannot be given is a failure of its own: the copy stays, with
 //! fewer rights rather than more, and is named.
 
-use super::dir_pair::Owners;
+use crate::copier::dir_pair::Owners;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::difference::{Aspect, Aspects};
 use crate::options::{Permissions, Preservation, Preserve};
@@ -27,7 +27,7 @@ const SET_GROUP_ID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
 const OWNER_BITS: u32 = 0o700;
-pub(super) const OWNER_WRITE: u32 = 0o200;
+pub(in crate::copier) const OWNER_WRITE: u32 = 0o200;
 const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
@@ -45,15 +45,15 @@ pub(crate) struct Attrs {
 
 /// The names of a source's attributes; empty unless some of them are wanted.
 #[derive(Default)]
-pub(super) struct XattrNames(Vec<u8>);
+pub(in crate::copier) struct XattrNames(Vec<u8>);
 
 /// What a directory does to what is made in it.
 #[derive(Clone, Copy)]
-pub(super) struct DirDefaults {
+pub(in crate::copier) struct DirDefaults {
     /// Its default access list gives it one.
-    pub(super) masked: bool,
+    pub(in crate::copier) masked: bool,
     /// Its set-group-id bit gives it the directory's group.
-    pub(super) in_group: bool,
+    pub(in crate::copier) in_group: bool,
 }
 
 /// Whose a copy is.
@@ -80,7 +80,7 @@ impl Attrs {
     }
 
     /// The names of the source's attributes, if any are to be kept.
-    pub(super) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
+    pub(in crate::copier) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
         let mut names = XattrNames::default();
         if self.keep.looks_at_attributes() {
             xattr::list(source, &mut names.0).map_err(Op::ReadAttributes.error())?;
@@ -90,7 +90,7 @@ impl Attrs {
 
     /// The bits that a file is created with: all but those that the kernel clears when it is
     /// written, and none for others while it is not in the right hands.
-    pub(super) fn birth_permissions(
+    pub(in crate::copier) fn birth_permissions(
         &self,
         source: &Stat,
         names: &XattrNames,
@@ -104,7 +104,7 @@ impl Attrs {
     }
 
     /// The bits that a FIFO, socket or device is made with.
-    pub(super) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
+    pub(in crate::copier) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
         self.plain_bits(source, masked)
     }
 
@@ -144,7 +144,7 @@ impl Attrs {
     ///
     /// The first thing that could not be given is returned; the file is whole without it. Whose it was
     /// when it was made is looked up in `known`, or noted there.
-    pub(super) fn finish_file(
+    pub(in crate::copier) fn finish_file(
         &self,
         from: BorrowedFd<'_>,
         (to, known): (BorrowedFd<'_>, Option<&Cell<Option<Owners>>>),
@@ -192,7 +192,12 @@ impl Attrs {
     /// the end; from all but its owner, if that changes.
     ///
     /// Where that is refused the file is somebody else's, and so will its bits be in the end.
-    pub(super) fn close_before_writing(&self, to: BorrowedFd<'_>, source: &Stat, old: &Stat) {
+    pub(in crate::copier) fn close_before_writing(
+        &self,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        old: &Stat,
+    ) {
         let mut bits = old.permissions();
         if self.keep.permissions == Permissions::Exact {
             bits &= source.permissions() | OWNER_BITS;
@@ -208,7 +213,7 @@ impl Attrs {
     }
 
     /// Gives a file that stood there, was `old` and has been written into, what it is to keep.
-    pub(super) fn finish_old(
+    pub(in crate::copier) fn finish_old(
         &self,
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
@@ -245,7 +250,7 @@ impl Attrs {
     }
 
     /// Gives a symlink, FIFO, socket or device what it is to keep; otherwise as `finish_file`.
-    pub(super) fn finish_other(
+    pub(in crate::copier) fn finish_other(
         &self,
         from: Node<'_>,
         (dir, name): (BorrowedFd<'_>, &CStr),
@@ -275,7 +280,7 @@ impl Attrs {
 
     /// Gives a directory, in which nothing will be changed any more, what it is to keep. `new` says
     /// that this run has made it.
-    pub(super) fn finish_dir(
+    pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
@@ -344,7 +349,7 @@ impl Attrs {
 
     /// Whether a directory that stood there had its source's times, bits and owner before we opened
     /// it, for which a plain user may have had to give himself rights.
-    pub(super) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
+    pub(in crate::copier) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
         let opened = if self.root { 0 } else { OWNER_BITS };
         file::stat_fd(target).is_ok_and(|target| {
             let bits = target.permissions();
@@ -354,7 +359,7 @@ impl Attrs {
     }
 
     /// Whether such a directory needs nothing at all; attributes are not compared but given again.
-    pub(super) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
+    pub(in crate::copier) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
         !self.keep.looks_at_attributes()
             && file::stat_fd(target).is_ok_and(|target| {
                 self.is_like(source, &target, source.permissions() == target.permissions())
@@ -371,12 +376,12 @@ impl Attrs {
     }
 
     /// Whether the times tell that a file is complete, as they are set last.
-    pub(super) fn times_tell(&self) -> bool {
+    pub(in crate::copier) fn times_tell(&self) -> bool {
         self.keep.timestamps
     }
 
     /// Sets right what a complete entry lacks: other runs may have kept less.
-    pub(super) fn repair(
+    pub(in crate::copier) fn repair(
         &self,
         from: Node<'_>,
         (to, target_name): (BorrowedFd<'_>, &CStr),
@@ -416,7 +421,7 @@ impl Attrs {
 
     /// Whether [`mend`](Self::mend) would change bits or owner, as far as that shows without a look at
     /// attributes.
-    pub(super) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
+    pub(in crate::copier) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let bits = self.keep.permissions == Permissions::Exact
             && source.kind() != Kind::Symlink
@@ -425,7 +430,7 @@ impl Attrs {
     }
 
     /// Gives an entry that keeps its contents its source's times, if that is wanted.
-    pub(super) fn set_times_of(
+    pub(in crate::copier) fn set_times_of(
         &self,
         (dir, name): (BorrowedFd<'_>, &CStr),
         source: &Stat,
@@ -438,7 +443,7 @@ impl Attrs {
     }
 
     /// Whether a symlink to a file has that file's time, if it is wanted.
-    pub(super) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
+    pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
         !self.keep.timestamps || source.modified() == target.modified()
     }
 
@@ -564,7 +569,7 @@ impl Attrs {
     }
 
     /// In what of all that is kept beside contents two entries of one type differ.
-    pub(super) fn differing(
+    pub(in crate::copier) fn differing(
         &self,
         (from, to): (Node<'_>, Node<'_>),
         (source, target): (&Stat, &Stat),
@@ -667,7 +672,7 @@ fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
 
 /// Whether a file in the target may need no copying: its source's type, size and, unless they are
 /// not kept, modification time.
-pub(super) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
+pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
         && (source.modified() == target.modified() || !times_tell)

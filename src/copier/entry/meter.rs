@@ -1,13 +1,13 @@
 //! What one file adds to the numbers while it is copied.
 
-use super::data::Unfinished;
+use super::result::Unfinished;
 use crate::ipc::memory::counters::{Count, StatusSlot};
 
 /// Counts the bytes of one file as they arrive or turn out to be holes.
 ///
 /// A file that is copied twice, because it changed meanwhile, is counted once: the second time
 /// nothing is added until it comes farther than the first.
-pub(super) struct Meter<'a> {
+pub(in crate::copier) struct Meter<'a> {
     status: StatusSlot<'a>,
     /// How far the present attempt has come.
     done: u64,
@@ -16,37 +16,37 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(status: StatusSlot<'a>) -> Self {
+    pub(in crate::copier) fn new(status: StatusSlot<'a>) -> Self {
         Self { status, done: 0, counted: 0 }
     }
 
     /// Whose numbers they are.
-    pub(super) fn status(&self) -> StatusSlot<'a> {
+    pub(in crate::copier) fn status(&self) -> StatusSlot<'a> {
         self.status
     }
 
     /// Counts bytes that were written; this may end the copying.
-    pub(super) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
+    pub(in crate::copier) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::Bytes, bytes)
     }
 
     /// Counts what is new of so many bytes that have arrived in all.
-    pub(super) fn up_to(&mut self, bytes: u64) {
+    pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         self.note(Count::Bytes, bytes.saturating_sub(self.done));
     }
 
     /// Counts bytes that need not be written; this may end the copying.
-    pub(super) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
+    pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::BytesSpared, bytes)
     }
 
     /// Begins with the first byte again.
-    pub(super) fn start_over(&mut self) {
+    pub(in crate::copier) fn start_over(&mut self) {
         self.done = 0;
     }
 
     /// Counts, of a file of that many bytes, what will not be written any more.
-    pub(super) fn end(self, size: u64) {
+    pub(in crate::copier) fn end(self, size: u64) {
         self.status.add(Count::BytesSpared, size.saturating_sub(self.counted));
     }
 
@@ -66,20 +66,20 @@ impl<'a> Meter<'a> {
 }
 
 /// Counts the bytes of one file as they are read, once, even if it is read by several and then alone.
-pub(super) struct Tally<'a> {
-    pub(super) status: StatusSlot<'a>,
+pub(in crate::copier) struct Tally<'a> {
+    pub(in crate::copier) status: StatusSlot<'a>,
     /// As what; nothing where reading is no event.
     count: Option<Count>,
     counted: u64,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(status: StatusSlot<'a>, count: Option<Count>) -> Self {
+    pub(in crate::copier) fn new(status: StatusSlot<'a>, count: Option<Count>) -> Self {
         Self { status, count, counted: 0 }
     }
 
     /// Notes that so many bytes have been read in all.
-    pub(super) fn up_to(&mut self, bytes: u64) {
+    pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
             self.status.add(count, new);
             self.counted = bytes;

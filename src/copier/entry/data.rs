@@ -6,7 +6,8 @@
 
 use super::chunks::Team;
 use super::meter::Meter;
-use crate::error::{EntryError, Op, means_unable};
+use super::result::Unfinished;
+use crate::error::{Op, means_unable};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
@@ -21,7 +22,7 @@ use std::os::fd::BorrowedFd;
 ///
 /// The whole of a small file, so that it takes one read and one write; of a large one as much as
 /// stays in the processor's cache between the two.
-pub(super) const BUFFER_BYTES: usize = 256 * 1024;
+pub(in crate::copier) const BUFFER_BYTES: usize = 256 * 1024;
 
 /// How much the kernel copies at a time: a slow disk must be done with it before a signal's patience
 /// ends, and on a fast one a call costs nothing beside it.
@@ -30,36 +31,6 @@ const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 /// What is all zeros becomes a hole in pieces of this size: the block of nearly all file systems.
 const HOLE_BYTES: usize = 4096;
 const ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
-
-/// Why the bytes did not arrive in full.
-pub(super) enum Unfinished {
-    /// Something failed.
-    Failed(EntryError),
-    /// The run is ending: the file in hand is to be dropped.
-    Dropped,
-    /// Another name of the same file is copied; this one becomes a link to it at the end.
-    Deferred,
-    /// The user is to be asked whether what stands there may be replaced.
-    Ask {
-        /// Its permission bits.
-        bits: u32,
-        /// Whether it could be written.
-        writable: bool,
-    },
-}
-
-impl Unfinished {
-    /// What failed, if something did.
-    pub(super) fn error(&self) -> Option<EntryError> {
-        if let Self::Failed(error) = self { Some(*error) } else { None }
-    }
-}
-
-impl From<EntryError> for Unfinished {
-    fn from(error: EntryError) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// The ways that a file may go: those that the user allows, without those that are known to end
 /// nowhere between its two devices.
@@ -524,7 +495,7 @@ impl<'a> Transfer<'a> {
 /// Whether nobody touched the source between two looks at it.
 ///
 /// The time of the last change cannot be set back, as that of the last write can.
-pub(super) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
+pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
     now.size() == before.size()
         && now.modified() == before.modified()
         && now.changed() == before.changed()
@@ -541,7 +512,7 @@ fn run(bytes: &[u8], of_zeros: bool) -> usize {
 /// Whether two files have the same contents, read from where they are, through two buffers of one size.
 ///
 /// That the target cannot be read is a fault of [`Op::ReadBack`].
-pub(super) fn same(
+pub(in crate::copier) fn same(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
     (theirs, ours): (&mut [u8], &mut [u8]),

@@ -4,8 +4,8 @@
 //! one, whoever is killed when. Where it cannot have two (a file system without hard links, a file
 //! of somebody else's), it is moved, and moved back if the new one cannot take its place.
 
-use super::dir_pair::DirPair;
-use super::file::discard;
+use super::discard;
+use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::BackupKind;
 use crate::options::{Backup, Control};
@@ -21,12 +21,12 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The highest number of a backup of each name in one directory.
 #[derive(Default)]
-pub(super) struct Numbers {
+pub(super) struct BackupNumbers {
     of: Option<Identity>,
     highest: HashMap<Vec<u8>, u64>,
 }
 
-impl Numbers {
+impl BackupNumbers {
     /// Gives what `name` in the target is now a name more, as `backup` wants it. Where it can have
     /// only one, it is moved there; the new name is returned then, beside what kind of name it is.
     pub(super) fn keep(

@@ -4,7 +4,8 @@
 //! hungry; they do the same. So a file that is met last is not left to one, and one that is met
 //! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
 
-use super::Job;
+use crate::copier::Job;
+use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::hash::{Digest, PieceHasher};
 use crate::ipc::memory::counters::StatusSlot;
@@ -18,12 +19,12 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// From which size on a file may be the work of several, in bytes.
-pub(super) const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
+pub(in crate::copier) const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
 
 /// What an owner needs to be helped.
-pub(super) struct Team<'a> {
-    job: Job<'a>,
-    pub(super) large: Large<'a>,
+pub(in crate::copier) struct Team<'a> {
+    job: &'a Job<'a>,
+    pub(in crate::copier) large: Large<'a>,
     invitation: Invitation<'a>,
     message: Vec<u8>,
     invited: u64,
@@ -33,13 +34,13 @@ impl<'a> Team<'a> {
     /// For a file of copier `owner` that is large, and where others find it.
     ///
     /// The names are those in the source and, at present, in the target.
-    pub(super) fn new(
-        job: Job<'a>,
-        owner: u16,
+    pub(in crate::copier) fn new(
+        cx: Context<'a>,
         place: EntryPath<'a>,
         (name, made): (&'a CStr, &'a CStr),
         share: Share,
     ) -> Option<Self> {
+        let (job, owner) = (cx.job, cx.number);
         let large = job.larges.get(owner).filter(|_| job.plan.jobs > 1)?;
         let generation = 0; // not begun
         let invitation = Invitation { place, name, made, owner, generation, share };
@@ -47,18 +48,18 @@ impl<'a> Team<'a> {
     }
 
     /// Begins a file of that many bytes.
-    pub(super) fn begin(&mut self, size: u64) {
+    pub(in crate::copier) fn begin(&mut self, size: u64) {
         self.invitation.generation = self.large.begin(size, self.invitation.share);
     }
 
     /// Ends it; says how many bytes are sure to be done, and the digest of all if all have one.
-    pub(super) fn end(&self, size: u64) -> (u64, Option<Digest>) {
+    pub(in crate::copier) fn end(&self, size: u64) -> (u64, Option<Digest>) {
         let sure = self.large.end();
         (sure, self.large.digest(self.invitation.generation, size).filter(|_| sure == size))
     }
 
     /// The next piece, and first an invitation if a copier is hungry and there are pieces enough for all.
-    pub(super) fn next_piece(&mut self) -> Option<Range<u64>> {
+    pub(in crate::copier) fn next_piece(&mut self) -> Option<Range<u64>> {
         while self.job.is_hungry() && self.large.pieces_left() > 2 * (self.invited + 1) {
             let status = self.job.counters.status(self.invitation.owner);
             if !self.job.give(status, &Task::Range(self.invitation), &mut self.message) {
@@ -70,7 +71,7 @@ impl<'a> Team<'a> {
     }
 
     /// What the owner itself does with each piece.
-    pub(super) fn work<'w>(&self, from: BorrowedFd<'w>, act: ChunkAction<'w>) -> Work<'w>
+    pub(in crate::copier) fn work<'w>(&self, from: BorrowedFd<'w>, act: ChunkAction<'w>) -> Work<'w>
     where
         'a: 'w,
     {
@@ -79,7 +80,7 @@ impl<'a> Team<'a> {
     }
 
     /// Hashes the source that was cloned, where the file was to be copied.
-    pub(super) fn hash_source(
+    pub(in crate::copier) fn hash_source(
         mut self,
         source: BorrowedFd<'_>,
         size: u64,
@@ -94,7 +95,7 @@ impl<'a> Team<'a> {
 
     /// Hashes a file of that many bytes with the help of whoever has nothing to do; `None` if it must be
     /// hashed by this copier alone. `seen` learns how much has been read of it by all.
-    pub(super) fn hash(
+    pub(in crate::copier) fn hash(
         mut self,
         file: BorrowedFd<'_>,
         size: u64,
@@ -109,7 +110,7 @@ impl<'a> Team<'a> {
     }
 
     /// Compares two files of that many bytes in the same way; `None` if it must be done by this copier alone.
-    pub(super) fn compare(
+    pub(in crate::copier) fn compare(
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
         size: u64,
@@ -153,11 +154,11 @@ fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
 }
 
 /// Learns how many bytes of a file are done by all together.
-pub(super) type Seen<'s> = &'s mut dyn FnMut(u64);
+pub(in crate::copier) type Seen<'s> = &'s mut dyn FnMut(u64);
 
 /// What became of a piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(in crate::copier) enum Piece {
     Done,
     /// The file ends before it, or all is to be dropped.
     Short,
@@ -166,18 +167,18 @@ pub(super) enum Piece {
 }
 
 /// One buffer for what is read, and one as large for what it is compared with.
-pub(super) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
+pub(in crate::copier) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
 
 /// What is done with what is read of a piece. It is hashed wherever [pieces are](Large::is_hashed).
 #[derive(Clone, Copy)]
-pub(super) enum ChunkAction<'a> {
+pub(in crate::copier) enum ChunkAction<'a> {
     Copy(BorrowedFd<'a>),
     Compare(BorrowedFd<'a>),
     Hash,
 }
 
 /// What one copier, owner or helper, has at hand for the pieces of a file.
-pub(super) struct Work<'a> {
+pub(in crate::copier) struct Work<'a> {
     large: Large<'a>,
     generation: u64,
     status: StatusSlot<'a>,
@@ -187,7 +188,7 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     /// Has the kernel copy a piece; false, and nothing counted, if it did not copy all of it.
-    pub(super) fn offload(&self, piece: Range<u64>) -> bool {
+    pub(in crate::copier) fn offload(&self, piece: Range<u64>) -> bool {
         let ChunkAction::Copy(to) = self.act else { return false };
         let mut at = piece.start;
         while at < piece.end {
@@ -202,7 +203,7 @@ impl Work<'_> {
     }
 
     /// Does a piece through the buffer.
-    pub(super) fn piece(
+    pub(in crate::copier) fn piece(
         &self,
         piece: Range<u64>,
         (buffer, other): Buffers<'_>,
@@ -267,8 +268,8 @@ fn has_at(
 }
 
 /// A copier's turn at a large file of another. Whatever goes wrong is left to that one to find and tell.
-pub(super) struct Helper<'a> {
-    job: Job<'a>,
+pub(in crate::copier) struct Helper<'a> {
+    job: &'a Job<'a>,
     large: Large<'a>,
     invitation: Invitation<'a>,
     _turn: Turn<'a>,
@@ -276,7 +277,7 @@ pub(super) struct Helper<'a> {
 
 impl<'a> Helper<'a> {
     /// Becomes a helper; `None` if it is too late.
-    pub(super) fn join(job: Job<'a>, invitation: &Invitation<'a>) -> Option<Self> {
+    pub(in crate::copier) fn join(job: &'a Job<'a>, invitation: &Invitation<'a>) -> Option<Self> {
         let large = job.larges.get(invitation.owner)?;
         let turn = large.join(invitation.generation, invitation.share)?;
         Some(Self { job, large, invitation: *invitation, _turn: turn })
@@ -284,7 +285,7 @@ impl<'a> Helper<'a> {
 
     /// Does pieces of what the owner has open, and was opened here, too, until there are none left or one
     /// has failed.
-    pub(super) fn help(
+    pub(in crate::copier) fn help(
         self,
         status: StatusSlot<'a>,
         (from, other): (OwnedFd, Option<OwnedFd>),
@@ -318,6 +319,6 @@ impl<'a> Helper<'a> {
 }
 
 /// An open file, if it is the one that is meant.
-pub(super) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
+pub(in crate::copier) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     if file::stat_fd(&file)?.identity() == identity { Ok(file) } else { Err(Errno::ESTALE) }
 }

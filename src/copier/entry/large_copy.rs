@@ -5,12 +5,12 @@
 //! (no clone) 0.31 s and 0.17 s. The kernel's own copying holds the lock of the target for its whole
 //! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
 
-use super::Job;
 use super::attributes::OWNER_WRITE;
 use super::chunks::{ChunkAction, Helper, LARGE_BYTES, Piece, Team, ours};
-use super::data::{Transfer, Unfinished};
+use super::data::Transfer;
+use super::result::Unfinished;
 use super::target_file::TargetFile;
-use super::walk::Walker;
+use crate::copier::context::Context;
 use crate::hash::Algorithm;
 use crate::ipc::wire::task::{EntryPath, Invitation, Share};
 use crate::options::{CopyMode, When};
@@ -23,13 +23,12 @@ use std::os::fd::OwnedFd;
 impl<'a> Team<'a> {
     /// For a file of copier `owner` that may be copied in pieces.
     pub(super) fn to_copy(
-        job: Job<'a>,
-        owner: u16,
+        cx: Context<'a>,
         place: EntryPath<'a>,
         source: &Stat,
         sink: &TargetFile<'a>,
     ) -> Option<Self> {
-        let options = &job.plan.options;
+        let (job, options) = (cx.job, cx.options());
         // It is born with these bits, and others have to open it.
         let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
         let in_pieces = source.size() >= LARGE_BYTES
@@ -42,19 +41,18 @@ impl<'a> Team<'a> {
         let names = sink.names().filter(|_| in_pieces)?;
         let target = file::stat_fd(sink.file()).ok()?;
         let share = Share::Copy(source.identity(), target.identity());
-        Self::new(job, owner, place, names, share)
+        Self::new(cx, place, names, share)
     }
 
     /// For a file that copier `owner` hashes in the target, where it is as `target`.
-    pub(super) fn to_hash(
-        job: Job<'a>,
-        owner: u16,
+    pub(in crate::copier) fn to_hash(
+        cx: Context<'a>,
         place: EntryPath<'a>,
         names: (&'a CStr, &'a CStr),
         target: &Stat,
     ) -> Option<Self> {
         let share = Share::HashTarget(target.identity());
-        let team = Self::new(job, owner, place, names, share);
+        let team = Self::new(cx, place, names, share);
         team.filter(|team| target.size() >= LARGE_BYTES && team.large.is_hashed())
     }
 }
@@ -113,16 +111,13 @@ impl Transfer<'_> {
     }
 }
 
-impl Walker<'_> {
-    /// Helps with a large file of another copier.
-    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
-        let Some(helper) = Helper::join(self.job, invitation) else { return };
-        self.go_to(invitation.place);
-        self.status.enter(self.operand, &self.source);
-        self.status.at(invitation.name);
-        if let Ok(ends) = open_ends(self.job.plan, invitation) {
-            helper.help(self.status, ends, (&mut self.files.buffer, &mut []));
-        }
+/// Helps with a large file of another copier, through `buffer`.
+pub(in crate::copier) fn help(cx: Context<'_>, invitation: &Invitation<'_>, buffer: &mut [u8]) {
+    let Some(helper) = Helper::join(cx.job, invitation) else { return };
+    cx.status.enter(invitation.place.operand, invitation.place.source);
+    cx.status.at(invitation.name);
+    if let Ok(ends) = open_ends(cx.plan(), invitation) {
+        helper.help(cx.status, ends, (buffer, &mut []));
     }
 }
 
