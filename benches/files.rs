@@ -4,8 +4,8 @@
 //! has room there. Medians of several runs, which take turns, every second time backwards. Of a
 //! complete copy each file is looked at and left alone; where no times are kept, it is read, too.
 
-use pcopy::bench::grow;
-use pcopy::bench::trees::{Name, Tree};
+use pcopy::bench::generate;
+use pcopy::bench::trees::{TreeKind, TreeSpec};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ fn main() {
     let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("pcopy-files-").tempdir_in(base).expect("a folder");
     let (source, target) = (dir.path().join("source"), dir.path().join("target"));
-    let tree = Tree { name: Name::Small, seed: 1, scale: 0.2 };
-    grow(&tree, &source, &|| Ok(())).expect("a tree");
+    let tree = TreeSpec { kind: TreeKind::Small, seed: 1, scale: 0.2 };
+    generate(&tree, &source, &|| Ok(())).expect("a tree");
 
     let mut ways: [Way; 3] = [
         ("nothing else kept", &["--preserve=none"], Vec::new(), Vec::new()),
