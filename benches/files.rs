@@ -2,8 +2,8 @@
 //!
 //! Runs the program with one copier, so that nothing is waited for, on a file system in memory if
 //! there is one. Prints the medians of several runs; the options take turns, in every second run in
-//! reverse order. The second column is a second copy over the complete first one: each file is found
-//! to be up to date by its attributes, or, where times are not preserved, by its contents.
+//! reverse order. The second column is a second copy over the complete first one: each file is
+//! found to be up to date by its attributes, or, where times are not preserved, by its contents.
 
 use pcopy::bench::generate;
 use pcopy::bench::trees::{TreeKind, TreeSpec};

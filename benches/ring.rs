@@ -41,8 +41,8 @@ fn in_one_process(bytes: usize) -> Duration {
     start.elapsed()
 }
 
-/// As many processes push as take, all at once: includes sleeping, waking, and cache lines that move
-/// between CPUs.
+/// As many processes push as take, all at once: includes sleeping, waking, and cache lines that
+/// move between CPUs.
 fn between_processes(pairs: u32, bytes: usize) -> Duration {
     let [ring, gate] = [(); 2].map(|()| SharedRing::create().expect("cannot create a ring"));
     let (each, message) = (MESSAGES / pairs, vec![1; bytes]);

@@ -9,7 +9,7 @@
 //!   unless given `--xattrs-include`.
 //! * rsync takes modification times within one second of each other for equal, so generated trees
 //!   have times in the past.
-//! * rsync and tar look for holes only if told to, and are told to where the tree has holes.
+//! * rsync and tar preserve holes only with `--sparse`, which they get where the tree has holes.
 //!
 //! A program that cannot do what a race asks for is left out of it.
 
@@ -18,7 +18,8 @@ use super::copy_command::{CopyCommand, Requirements};
 use super::tools::{InstalledTool, Tool};
 use std::path::{Path, PathBuf};
 
-/// This program. Unlike its path, the link still leads to it after the file has been rebuilt.
+/// This program. The link refers to the running one even after its file has been replaced by a new
+/// build.
 pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What one program is run with.
@@ -219,7 +220,7 @@ fn xcp(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     }
 }
 
-/// For rsync and tar, which look for holes only if told to.
+/// For rsync and tar, which fill holes without it.
 fn sparse_option(has_holes: bool) -> &'static str {
     if has_holes { " --sparse" } else { "" }
 }

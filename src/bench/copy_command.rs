@@ -81,8 +81,8 @@ impl Requirements {
     }
 }
 
-/// Appends a number to each label that is that of an earlier command, as when two programs of one
-/// name are compared.
+/// Appends a number to the label of each command that equals an earlier one, as when two programs
+/// of the same name are compared.
 pub(super) fn number_duplicate_labels(commands: &mut [CopyCommand]) {
     for at in 1..commands.len() {
         let (before, rest) = commands.split_at_mut(at);

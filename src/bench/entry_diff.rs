@@ -199,8 +199,9 @@ fn inode_id(of: &Metadata) -> InodeId {
     (of.dev(), of.ino())
 }
 
-/// Whether the copy has so much more space allocated than the source that over half of the holes must
-/// have been filled. A smaller excess says nothing: file systems allocate in units of their own.
+/// Whether the copy has so much more space allocated than the source that over half of the holes
+/// must have been filled. A smaller excess says nothing: file systems allocate in units of their
+/// own.
 fn are_holes_filled(source: &Metadata, copy: &Metadata) -> bool {
     let allocated = |of: &Metadata| of.blocks() * 512;
     let holes = source.len().saturating_sub(allocated(source));
@@ -219,8 +220,8 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The extended attributes that any program can be expected to preserve: `user.*`, ACLs, and as root
-/// the capabilities.
+/// The extended attributes that any program can be expected to preserve: `user.*`, ACLs, and as
+/// root the capabilities.
 fn attributes(file: &File, is_root: bool) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let node = Node::Open(file.as_fd());
     let (mut names, mut found) = (Vec::new(), BTreeMap::new());

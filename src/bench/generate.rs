@@ -60,13 +60,14 @@ impl Generator<'_> {
                 let file = file.map_err(cannot)?;
                 let offsets = (0..bytes).step_by(CHUNK_BYTES);
                 let chunks = offsets.map(|offset| (offset, chunk_length(bytes - offset)));
-                self.write(path, &file, stream, chunks)
+                self.fill(&NewFile { path, file, stream }, chunks)
             }
             TreeEntry::SparseFile { bytes, stream, chunk, offsets } => {
                 let length = chunk_length(*chunk);
                 let file = File::create_new(path).map_err(cannot)?;
                 file.set_len(*bytes).map_err(cannot)?;
-                self.write(path, &file, *stream, offsets.iter().map(|&offset| (offset, length)))
+                let chunks = offsets.iter().map(|&offset| (offset, length));
+                self.fill(&NewFile { path, file, stream: *stream }, chunks)
             }
             TreeEntry::Symlink(target) => {
                 symlink(target, path).and_then(|()| set_symlink_time(path)).map_err(cannot)
@@ -77,24 +78,29 @@ impl Generator<'_> {
         }
     }
 
-    /// Writes random bytes to these chunks (offset and length) of a file, and sets its modification time.
-    fn write(
+    /// Writes random bytes to these chunks (offset and length) of a file, and sets its time.
+    fn fill(
         &mut self,
-        path: &Path,
-        file: &File,
-        stream: u64,
+        new: &NewFile<'_>,
         chunks: impl Iterator<Item = (u64, usize)>,
     ) -> Result<(), Abort> {
-        let cannot = |error: io::Error| Abort::cannot("create", path, &error);
-        let mut random = Random::new(stream, 0);
+        let cannot = |error: io::Error| Abort::cannot("create", new.path, &error);
+        let mut random = Random::new(new.stream, 0);
         for (offset, length) in chunks {
             (self.check)()?;
             let bytes = &mut self.buffer[..length];
             random.fill(bytes);
-            file.write_all_at(bytes, offset).map_err(cannot)?;
+            new.file.write_all_at(bytes, offset).map_err(cannot)?;
         }
-        file.set_modified(past_time(stream)).map_err(cannot)
+        new.file.set_modified(past_time(new.stream)).map_err(cannot)
     }
+}
+
+/// A file without contents, and the number of the random stream for them.
+struct NewFile<'a> {
+    path: &'a Path,
+    file: File,
+    stream: u64,
 }
 
 /// How many of these bytes are written at once.
@@ -104,9 +110,9 @@ fn chunk_length(bytes: u64) -> usize {
 
 /// A modification time in the year 2020, with nanoseconds.
 ///
-/// In the past, so that the current time of a copy cannot be mistaken for it (to rsync, times within
-/// one second of each other are equal). With nanoseconds, so that a copy that has only the seconds
-/// is found to differ.
+/// In the past, so that the current time of a copy cannot be mistaken for it (to rsync, times
+/// within one second of each other are equal). With nanoseconds, so that a copy that has only the
+/// seconds is found to differ.
 fn past_time(stream: u64) -> SystemTime {
     const FIRST: u64 = 1_577_836_800; // 2020-01-01
     const YEAR: u64 = 365 * 86_400;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a program has to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Environment variables that would add options to a program; those of rsync have a common prefix.
+/// Environment variables that would add options to a program; rsync's have a common prefix.
 const REMOVED_VARIABLES: [&str; 4] = ["TAR_OPTIONS", "POSIXLY_CORRECT", "PCOPY_JOBS", "TAPE"];
 const REMOVED_PREFIX: &[u8] = b"RSYNC_";
 
@@ -34,7 +34,8 @@ pub(super) struct Measurement {
 
 /// How programs are started.
 pub(super) struct Launcher<'a> {
-    /// The file for what a program prints.
+    /// The file that receives the standard error of a copy, or the output of `--version`. It is
+    /// created anew each time.
     pub(super) output: PathBuf,
     /// The signals that end the wait for a program.
     pub(super) signals: &'a SignalWatch,
@@ -57,7 +58,7 @@ impl Launcher<'_> {
         let wall = started.elapsed();
         kill_stragglers(&running);
 
-        if let Some(death) = first_failure(exited.iter().map(|&(death, _)| death)) {
+        if let Some(death) = cause_of_failure(exited.iter().map(|&(death, _)| death)) {
             return Ok(Err(self.describe_failure(death)));
         }
         let mut used = Usage::default();
@@ -118,8 +119,8 @@ fn start_pipeline(processes: Vec<Command>) -> io::Result<Vec<Pid>> {
     let last = processes.len() - 1;
     let mut running = Vec::new();
     let mut input = None;
-    // Each `Command` is dropped after its start, because it holds an end of the pipe open: the first
-    // process would not notice that the second has exited.
+    // Each `Command` is dropped after its start, because it holds an end of the pipe open: the
+    // first process would not notice that the second has exited.
     for (number, mut process) in processes.into_iter().enumerate() {
         if let Some(input) = input.take() {
             process.stdin(input);
@@ -141,7 +142,7 @@ fn start_pipeline(processes: Vec<Command>) -> io::Result<Vec<Pid>> {
     Ok(running)
 }
 
-/// A program with no standard input, and no environment variables that would change what it does.
+/// A program without standard input and without the environment variables that would add options.
 fn base_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
@@ -155,8 +156,8 @@ fn base_command(program: &Path) -> Command {
     command
 }
 
-/// Creates a file in place of any that exists: a program may have left a link there, through which
-/// another file would be overwritten.
+/// Creates a file, after removing any that exists: a program may have left a symbolic link there,
+/// and to write through it would overwrite another file.
 fn create_new_file(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -174,10 +175,10 @@ fn operand(word: &str, source: &Path, target: &Path) -> OsString {
     }
 }
 
-/// The failure that the others followed from; `None` if all processes succeeded.
+/// The failure that caused the others; `None` if all processes succeeded.
 ///
-/// A process that was killed by SIGPIPE is the cause only if nothing else has failed.
-fn first_failure(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
+/// A process that was killed by SIGPIPE is the cause only if no other one has failed.
+fn cause_of_failure(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
     let mut failures = deaths.filter(|&death| death != Death::Exited(0));
     let cause = failures.clone().find(|death| !death.is_by_pipe());
     cause.or_else(|| failures.next())
@@ -211,7 +212,7 @@ mod tests {
             (&[failure, pipe], Some(failure)),
             (&[pipe, success], Some(pipe)),
         ] {
-            assert_eq!(first_failure(deaths.iter().copied()), expected, "{deaths:?}");
+            assert_eq!(cause_of_failure(deaths.iter().copied()), expected, "{deaths:?}");
         }
     }
 }

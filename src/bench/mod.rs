@@ -8,14 +8,15 @@
 //! Nothing here uses the code that it measures (`parent`, `copier`, `plan`, `ipc`): a verification
 //! that listed directories with the copier's code would share the copier's bugs.
 //!
-//! | part | modules |
-//! |---|---|
-//! | what to measure | `bench_options`, `tools` (which programs), `copy_command`, `command_lines` (how each is called), `trees` |
-//! | before the first run | `preflight`, `space_needed`, `workdir`, `generate`, `random`, `tree_stats` |
-//! | the runs | `runner` (the whole benchmark), `race`, `launcher`, `process_groups`, `outdate`, `abort`, `status_line` |
-//! | verification of copies | `tree_diff`, `entry_diff` |
-//! | the results | `results`, `statistics`, `machine` |
-//! | their output | `table`, `verdict`, `describe`, `json_report`, `chart`, `output_files` |
+//! * What to measure: `bench_options`, `trees`, `tools` (the other programs), `command_lines` (how
+//!   each program is called), `copy_command`.
+//! * Before the first run: `preflight`, `space_needed`, `workdir`, `generate`, `random`,
+//!   `tree_stats`.
+//! * The runs: `runner` (the whole benchmark), `race`, `launcher`, `process_groups`, `outdate`,
+//!   `abort`, `status_line`.
+//! * Verification of the copies: `tree_diff`, `entry_diff`.
+//! * The results: `results`, `statistics`, `machine`.
+//! * Their output: `table`, `verdict`, `describe`, `json_report`, `chart`, `output_files`.
 
 pub mod abort;
 pub mod bench_options;
@@ -68,7 +69,8 @@ pub fn refuse_namesake() -> Result<(), Refusal> {
     Err(Refusal { message, hint: Some(hint) })
 }
 
-/// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit code.
+/// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit
+/// code.
 ///
 /// An error that is returned came before anything was measured: the caller exits as for a command
 /// that was refused. A later error is printed here and makes the exit code 1; the tables that were

@@ -9,8 +9,8 @@ use crate::sys::{Errno, process, volume};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Fails if a directory is missing, `--dir` is inside SRC, `--cold` is impossible, or an output file
-/// cannot be written.
+/// Fails if a directory is missing, `--dir` is inside SRC, `--cold` is impossible, or an output
+/// file cannot be written.
 pub(super) fn check_options(options: &BenchOptions) -> Result<(), Abort> {
     check_is_dir(&options.dir)?;
     options.source_dir.as_deref().map_or(Ok(()), check_is_dir)?;

@@ -10,13 +10,14 @@ use crate::sys::process::{self, Death, Pid, Usage};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How long processes have to exit after SIGTERM, and how long a group that was killed is waited for.
+/// How long processes have to exit after SIGTERM, and how long a group that was killed is waited
+/// for.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Waits until all `programs` have exited, and returns how each ended and what it used.
 ///
-/// When `timeout` has passed it terminates them, and returns the results of those that exited before.
-/// When a signal to end arrives it terminates them and fails.
+/// When `timeout` has passed it terminates them, and returns the results of those that exited
+/// before. When a signal to end arrives it terminates them and fails.
 pub(super) fn wait_for_all(
     programs: &[Pid],
     timeout: Option<Duration>,
@@ -70,8 +71,8 @@ fn reap_exited(running: &mut Vec<Pid>) -> Result<Vec<(Death, Usage)>, Errno> {
     failure.map_or(Ok(exited), Err)
 }
 
-/// Ends the process groups of `leaders` with SIGTERM, so that they can clean up, and after the grace
-/// period with SIGKILL.
+/// Ends the process groups of `leaders` with SIGTERM, so that they can clean up, and after the
+/// grace period with SIGKILL.
 pub(super) fn terminate(leaders: &[Pid]) {
     let started = Instant::now();
     let mut running = leaders.to_vec();

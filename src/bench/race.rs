@@ -85,7 +85,8 @@ impl RaceRunner<'_> {
         Ok((Some(measurement), differences.map(Problem::WrongCopy)))
     }
 
-    /// Brings the target into the state that `--onto` asks for, and the caches into that of `--cold`.
+    /// Brings the target into the state that `--onto` asks for, and the caches into that of
+    /// `--cold`.
     fn prepare(&self, command: &CopyCommand) -> Result<(), Abort> {
         let target = self.dirs.target();
         match self.options.onto {
@@ -108,9 +109,9 @@ impl RaceRunner<'_> {
         self.dirs.sync_copies()?;
         if self.options.cold {
             drop_caches()?;
-            // A file that is being executed stays cached, and that is pcopy's: it would be the only
-            // program that need not be read from disk. So every program is started once; only the
-            // source is cold.
+            // The kernel does not drop the pages of a running program, and the benchmark is pcopy
+            // itself: of all programs, only pcopy would start from memory. So each program is
+            // started once before its run, and only the source is cold.
             self.launcher().version(&command.program)?;
         }
         Ok(())
@@ -124,8 +125,9 @@ impl RaceRunner<'_> {
 /// The order in which the rows run in a round.
 ///
 /// A run is affected by what the one before it has left (dirty pages, warm caches). So every second
-/// round is shuffled anew and the round after it is its reverse: no row always follows the same one,
-/// as it would if the order were rotated, and the first row of a round is the last of the next.
+/// round is shuffled anew and the round after it is its reverse: no row always follows the same
+/// one, as it would if the order were rotated, and the first row of a round is the last of the
+/// next.
 fn order(rows: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     Random::new(1, (round / 2) as u64).shuffle(&mut order);

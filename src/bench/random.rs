@@ -32,8 +32,8 @@ impl Random {
         }
     }
 
-    /// A file size from a log-normal distribution with this median, whose logarithm has the standard
-    /// deviation `spread`.
+    /// A file size from a log-normal distribution with this median, whose logarithm has the
+    /// standard deviation `spread`.
     pub(super) fn size(&mut self, median: f64, spread: f64) -> u64 {
         // The sum of twelve uniform numbers approximates a normal distribution without a logarithm.
         let uniform = |number: u64| number as f64 / u64::MAX as f64;

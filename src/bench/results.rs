@@ -96,8 +96,8 @@ impl Race {
 
     /// A row's time divided by that of the baseline: the median of the ratios of all rounds.
     ///
-    /// The ratios are made within a round because the speed of a machine that has other users drifts
-    /// by more than the programs differ.
+    /// The ratios are made within a round because the speed of a machine that has other users
+    /// drifts by more than the programs differ.
     pub(super) fn ratio(&self, row: &Row) -> Option<f64> {
         median(&self.ratios(row))
     }

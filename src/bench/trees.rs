@@ -102,8 +102,8 @@ pub(super) enum TreeEntry {
 }
 
 impl TreeSpec {
-    /// Calls `visit` with the path and description of each entry, directories before their contents.
-    /// Returns the first error that `visit` returns.
+    /// Calls `visit` with the path and description of each entry, directories before their
+    /// contents. Returns the first error that `visit` returns.
     pub(super) fn for_each_entry<E>(
         &self,
         mut visit: impl FnMut(&str, TreeEntry) -> Result<(), E>,
@@ -250,8 +250,8 @@ impl TreeSpec {
     }
 }
 
-/// Creates up to 17 files in a directory of the tree `source`; one in 40 is a symbolic link to the
-/// file before it.
+/// Creates up to 17 files in a directory of the tree `source`. About one in 40 is a symbolic link
+/// to the file before it.
 fn source_files<E>(
     directory: &str,
     random: &mut Random,

@@ -96,8 +96,8 @@ impl WorkDirs {
         Ok(fidelity)
     }
 
-    /// Removes both directories. If one cannot be removed, the other one is removed nevertheless, and
-    /// the first error is returned.
+    /// Removes both directories. If one cannot be removed, the other one is removed nevertheless,
+    /// and the first error is returned.
     pub(super) fn remove(mut self) -> Result<(), Abort> {
         let created = std::mem::take(&mut self.created);
         let results: Vec<_> = created.iter().map(|dir| remove_dir(dir)).collect();
@@ -163,7 +163,8 @@ pub(super) fn remove_dir(dir: &Path) -> Result<(), Abort> {
     }
 }
 
-/// Gives the owner all permissions on each directory: a copy may have preserved a mode without them.
+/// Gives the owner all permissions on each directory: a copy may have preserved a mode without
+/// them.
 fn make_removable(dir: &Path) {
     for entry in WalkDir::new(dir).into_iter().flatten() {
         let is_dir = entry.file_type().is_dir();

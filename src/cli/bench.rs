@@ -39,14 +39,15 @@ Exit codes: 0 done; 1 a program failed, a copy by another program was wrong, or
 the benchmark ended early; 2 usage error; 3 refused before anything was
 measured; 6 a copy by pcopy was wrong.";
 
+// One field per option: clap derives the command line from a single struct.
 /// Compare the speed of pcopy with that of other copy programs
 ///
-/// Generates a tree, or takes SRC. pcopy and each other installed copy program copy it in turn,
-/// several times. Each copy is compared with its source. Prints the median and the minimum of the
-/// times, their spread, and their ratio to pcopy's.
+/// Generates a tree, or uses SRC, and has it copied by pcopy and by each other installed copy
+/// program, in turn and several times. Compares each copy with its source. Prints the median and
+/// the minimum of the times, their spread, and their ratio to pcopy's.
 ///
-/// A program is compared only with a pcopy that preserves the same: `cp -r` with `pcopy
-/// --preserve=none`, `cp -a` with `pcopy -a`. A program that preserves less is marked.
+/// Programs are compared only where they preserve the same: `cp -r` with `pcopy --preserve=none`,
+/// `cp -a` with `pcopy -a`. A program that preserves less is marked.
 #[derive(Parser, Debug)]
 #[command(
     name = "pcopy bench",
@@ -167,8 +168,8 @@ pub(super) fn is_wanted(arguments: &[OsString]) -> bool {
     arguments.get(1).is_some_and(|first| first == OsStr::new("bench"))
 }
 
-/// Parses the arguments, the second of which is `bench`. For `--help`, `--version` and usage errors,
-/// prints the text and exits.
+/// Parses the arguments, the second of which is `bench`. For `--help`, `--version` and usage
+/// errors, prints the text and exits.
 pub(super) fn parse(arguments: &[OsString]) -> BenchOptions {
     super::or_leave(&[&arguments[..1], &arguments[2..]].concat(), read)
 }

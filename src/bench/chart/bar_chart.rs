@@ -18,8 +18,8 @@ const BAR_HEIGHT: i32 = 30;
 const LEFT: i32 = MARGIN + 190;
 const RIGHT: i32 = PANEL_WIDTH - 100;
 
-/// A panel with a bar for each row, as long as its median time, and a whisker from the fastest to the
-/// slowest run.
+/// A panel with a bar for each row, as long as its median time, and a whisker from the fastest to
+/// the slowest run.
 pub(super) fn bar_chart(results: &Results<'_>, case: &Case, race: &Race) -> Panel {
     let plot_height = BAR_HEIGHT * race.rows.len() as i32;
     let mut panel = Panel::for_race(results, case, race, plot_height);

@@ -22,8 +22,8 @@ pub use render::ImageFormat;
 /// The height of the title above all panels.
 const HEAD: i32 = 76;
 
-/// Draws all charts into one picture, and returns the contents of the file `path`, whose name decides
-/// the format.
+/// Draws all charts into one picture, and returns the contents of the file `path`, whose name
+/// decides the format.
 pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Abort> {
     let cannot = |cause: &str| {
         let name = quote(path.as_os_str().as_encoded_bytes());
