@@ -25,7 +25,3 @@ pub mod plan;
 pub mod policy;
 pub mod sanitize;
 pub mod staging;
-
-pub use numbers as human; // old path, removed with bench
-pub use pcopy_sys as sys; // old path, removed with bench
-pub use sanitize as quote; // old path, removed with bench

@@ -1,8 +1,6 @@
-//! Medians, and how far apart measurements are.
+//! The median and the range of measurements.
 
-use std::time::Duration;
-
-/// The one in the middle, or between the two in the middle; `None` of nothing.
+/// The median; `None` if there are no values.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -14,12 +12,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// Times as seconds.
-pub(super) fn seconds(times: impl Iterator<Item = Duration>) -> Vec<f64> {
-    times.map(|time| time.as_secs_f64()).collect()
-}
-
-/// The least and the greatest; `None` of nothing.
+/// The least and the greatest value; `None` if there are no values.
 pub(super) fn range(values: &[f64]) -> Option<(f64, f64)> {
     let least = values.iter().copied().reduce(f64::min)?;
     Some((least, values.iter().copied().fold(least, f64::max)))
@@ -30,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn the_median_is_the_middle_value_or_the_mean_of_the_two_in_the_middle() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
