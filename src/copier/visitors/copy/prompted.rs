@@ -1,64 +1,76 @@
 //! Names that the user was asked for and has agreed to: they are copied when all else is.
 
-use super::Worker;
-use super::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
-use super::report_writer::ParentGone;
-use super::walk::{DirProgress, Walker};
+use super::{CopyVisitor, CopyWalk};
+use crate::copier::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::DirProgress;
+use crate::copier::traverse::offer::hand_over;
 use crate::error::EntryError;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Kind;
 
-impl Walker<'_> {
+impl<'a> CopyVisitor<'a> {
     /// Copies the names `first..end`, and hands over what somebody hungry can do.
-    pub(super) fn agreed(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        let all = self.cx.job.agreed;
+    pub(super) fn agreed(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        first: u32,
+        end: u32,
+    ) -> Result<(), ParentGone> {
+        let all = walk.cx.job.agreed;
         let known = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        self.ranges.prompted = first..end.min(known);
-        while let Some(number) = self.ranges.prompted.next() {
-            self.hand_over(None)?;
-            self.one_agreed(&all[number as usize])?;
-            if self.is_stopped() {
+        walk.ranges.prompted = first..end.min(known);
+        while let Some(number) = walk.ranges.prompted.next() {
+            hand_over(walk, self, None)?;
+            self.one_agreed(walk, &all[number as usize])?;
+            if walk.is_stopped() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn one_agreed(&mut self, agreed: &PendingPrompt) -> Result<(), ParentGone> {
+    fn one_agreed(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        agreed: &PendingPrompt,
+    ) -> Result<(), ParentGone> {
         let (dir, name) = split_last(&agreed.source);
         let (target_dir, target_name) = split_last(&agreed.target);
         let place = EntryPath { source: dir, target: target_dir, ..agreed.place() };
-        self.at.go_to(place);
-        self.enter();
+        walk.at.go_to(place);
+        walk.publish_place();
         let (name, target_name) = (c_name(name), c_name(target_name));
-        match self.dirs_of(place, agreed.existed) {
+        match self.dirs_of(walk, place, agreed.existed) {
             // Its directory waits for it, so nothing that happens there need be noted.
             Ok(dirs) => {
                 self.one_name(
+                    walk,
                     &dirs,
                     Kind::Unknown,
                     &name,
                     &target_name,
                     &mut DirProgress::default(),
                 )?;
-                self.reports.flush_if_old()
+                walk.reports.flush_if_old()
             }
-            Err(error) => self.record_failed(Some(&name), error),
+            Err(error) => walk.record_failed(Some(&name), error),
         }
     }
 
     /// The directories at a place, which is an entry's own if the path is empty.
     pub(super) fn dirs_of(
         &self,
+        walk: &CopyWalk<'a>,
         place: EntryPath<'_>,
         existed: bool,
     ) -> Result<DirPair, EntryError> {
-        match self.cx.job.plan.operands.get(place.operand as usize) {
+        match walk.cx.job.plan.operands.get(place.operand as usize) {
             Some(operand) if place.source.is_empty() => {
-                operand_dirs(self.cx.job.plan, operand, self.cx.job.failed)
+                operand_dirs(walk.cx.job.plan, operand, walk.cx.job.failed)
             }
-            _ => open_by_path(self.cx.job.plan, place, existed),
+            _ => open_by_path(walk.cx.job.plan, place, existed),
         }
     }
 }
