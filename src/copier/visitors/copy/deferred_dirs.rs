@@ -6,6 +6,7 @@
 //! was handed over, only the supervisor knows when it is done, and is told to see to it at the
 //! end. So what the supervisor must remember does not grow with the tree.
 
+use super::record::{record_deferred, record_dir};
 use super::{CopyVisitor, CopyWalk, is_unpublished};
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::attributes::Attrs;
@@ -119,7 +120,7 @@ impl<'a> CopyVisitor<'a> {
         }
         match dir.done {
             Some(done) if dir.shared && dir.unfinished.is_some() => {
-                return self.record_deferred(walk, done);
+                return record_deferred(walk, done);
             }
             Some(Done::Copied) => walk.cx.outbox.begin(),
             _ => {}
@@ -127,7 +128,7 @@ impl<'a> CopyVisitor<'a> {
         let finished =
             if dir.shared { Ok(()) } else { self.finish_and_publish(walk, dir, !publishes_later) };
         match (finished, dir.done) {
-            (Ok(()), Some(done)) => self.record_dir(walk, done),
+            (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
             (Err(error), Some(_)) => walk.record_failed(None, error),
             (Err(error), None) => walk.report(None, Event::Failed(error)),

@@ -1,14 +1,13 @@
-//! The digests of files, for the manifest and for who reads them back: told as soon as a file is known to
-//! be in the copy.
+//! The digests of files, for the manifest and for `--verify`: reported as soon as a file is known to be in the
+//! copy.
 
-use super::{CopyVisitor, CopyWalk};
-use crate::copier::dir_pair::DirPair;
+use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::entry::Tally;
 use crate::copier::entry::chunks::Team;
 use crate::copier::entry::decide::is_up_to_date;
 use crate::copier::entry::hash_file;
+use crate::copier::entry::reads;
 use crate::copier::entry::result::{Applied, Unfinished};
-use crate::copier::entry::{Entry, reads};
 use crate::copier::report_writer::ParentGone;
 use crate::error::Op;
 use crate::hash::Digest;
@@ -18,15 +17,29 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+impl Found<'_> {
+    /// Reports the digest of the entry, if it is known.
+    pub(super) fn report_digest(
+        self,
+        walk: &mut CopyWalk<'_>,
+        digest: Option<Digest>,
+    ) -> Result<(), ParentGone> {
+        match digest {
+            Some(digest) => {
+                walk.report_names(self.name, self.target_name, Event::Hashed(digest), || ())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl<'a> CopyVisitor<'a> {
-    /// The result with the digest of the entry, if that is a file and its digest is wanted; a failure if
-    /// it cannot be hashed.
+    /// The result with the digest of the entry, if that is a file and its digest is wanted; a failure if it
+    /// cannot be hashed.
     pub(super) fn with_digest(
         &mut self,
-        walk: &mut CopyWalk<'a>,
-        dirs: &DirPair,
-        name: &CStr,
-        target_name: &CStr,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
         result: Result<Applied, Unfinished>,
     ) -> Result<Applied, Unfinished> {
         let applied = result?;
@@ -34,33 +47,18 @@ impl<'a> CopyVisitor<'a> {
         if walk.cx.options().hash.is_none() || is_known {
             return Ok(applied);
         }
-        let digest = self.digest_of_existing(walk, dirs, name, target_name)?;
+        let digest = self.digest_of_existing(walk, found)?;
         Ok(Applied { digest, ..applied })
-    }
-
-    /// Reports the digest of an entry that is in the copy.
-    pub(super) fn report_digest(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        name: &CStr,
-        target_name: &CStr,
-        applied: &Applied,
-    ) -> Result<(), ParentGone> {
-        match applied.digest {
-            Some(digest) => walk.report_names(name, target_name, Event::Hashed(digest), || ()),
-            None => Ok(()),
-        }
     }
 
     /// The digest of an existing file that was not read; `None` if it is no file, or not what the source
     /// is (it stays because the user wants it to).
     fn digest_of_existing(
         &mut self,
-        walk: &mut CopyWalk<'a>,
-        dirs: &DirPair,
-        name: &CStr,
-        target_name: &CStr,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
     ) -> Result<Option<Digest>, Unfinished> {
+        let Found { dirs, name, target_name } = found;
         let known = walk.cx.job.hashed.get(walk.at.operand, &walk.at.source_of(name.to_bytes()));
         if known.is_none() && walk.cx.plan().manifest.is_none() {
             return Ok(None); // only what this run has written is read back
@@ -70,8 +68,8 @@ impl<'a> CopyVisitor<'a> {
             return Ok(None);
         }
         let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;
-        let entry = Entry::new(&walk.at, dirs, name, target_name);
-        let is_copy = old.kind() == Kind::File && is_up_to_date(&walk.cx, entry, &source, &old)?;
+        let is_copy =
+            old.kind() == Kind::File && is_up_to_date(&walk.cx, found.at(&walk.at), &source, &old)?;
         if !is_copy {
             return Ok(None);
         }
@@ -91,7 +89,7 @@ impl<'a> CopyVisitor<'a> {
     /// The digest of a file in the target that was opened a moment ago, when it was `stat`.
     pub(super) fn hash_open(
         &mut self,
-        walk: &mut CopyWalk<'a>,
+        walk: &CopyWalk<'a>,
         file: BorrowedFd<'_>,
         stat: &Stat,
         names: (&CStr, &CStr),

@@ -9,7 +9,9 @@
 //! and leads the rest. So it is where the kernel refuses a link, because the file has too many
 //! (65,000 on ext4) or lies on another file system.
 
-use super::{CopyVisitor, CopyWalk};
+use super::prompted::open_dirs;
+use super::record::record;
+use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
@@ -77,63 +79,51 @@ struct Ended {
 }
 
 impl<'a> CopyVisitor<'a> {
-    /// Leaves an entry for the end, because another name of its inode is copied; `existed` says whether its
-    /// target directory existed before this round.
-    ///
-    /// Its directory is changed once more then, and must not be finished before.
+    /// Leaves an entry for the end, because another name of its inode is copied.
     pub(super) fn defer(
         &mut self,
         walk: &mut CopyWalk<'a>,
-        name: &CStr,
-        target_name: &CStr,
-        (identity, existed): (Identity, bool),
+        found: Found<'_>,
+        identity: Identity,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.defer_prompt(walk, progress);
-        walk.report_names(name, target_name, Event::Link { identity, existed }, || ())
+        self.wait_for_end(walk, progress);
+        let event = Event::Link { identity, existed: found.dirs.existed };
+        walk.report_names(found.name, found.target_name, event, || ())
     }
 
-    /// Notes that something in the directory that the walk is at is left for the end.
-    pub(super) fn defer_prompt(&mut self, walk: &mut CopyWalk<'a>, progress: &mut DirProgress) {
+    /// Notes that something in the directory that the walk is in is left for the end. The directory is
+    /// changed once more then, and must not be finished before.
+    pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'a>, progress: &mut DirProgress) {
         progress.given = true;
         progress.shared = true;
         self.note_shared(walk.at.source.len(), true);
     }
 
-    /// Counts and reports an entry whose other names become links to it at the end.
+    /// Reports an entry whose other names become links to it at the end, and counts it unless it lacks an
+    /// attribute, which is a failure of its own; the other names will lack it, too.
     ///
     /// Until then its directory must be reachable: under the name that it has now, and with a mode that lets
     /// us in.
     pub(super) fn lead(
         &mut self,
         walk: &mut CopyWalk<'a>,
-        name: &CStr,
-        target_name: &CStr,
+        found: Found<'_>,
         (identity, applied): (Identity, &Applied),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         progress.given = true;
         self.note_shared(walk.at.source.len(), false);
+        let Found { name, target_name, .. } = found;
+        if applied.lacking.is_some() {
+            let event = Event::Leader { identity, new: false, how: Details::default() };
+            return walk.report_names(name, target_name, event, || ());
+        }
         let new = applied.done != Done::Skipped || walk.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
         let (status, how) = (walk.cx.status, applied.details);
         let event = Event::Leader { identity, new, how };
         walk.report_names(name, target_name, event, || status.add(count, 1))
-    }
-
-    /// Reports an entry that lacks an attribute and is whole otherwise: so will its other names be.
-    pub(super) fn lead_lacking(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        name: &CStr,
-        target_name: &CStr,
-        identity: Identity,
-        progress: &mut DirProgress,
-    ) -> Result<(), ParentGone> {
-        progress.given = true;
-        self.note_shared(walk.at.source.len(), false);
-        let event = Event::Leader { identity, new: false, how: Details::default() };
-        walk.report_names(name, target_name, event, || ())
     }
 
     /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
@@ -191,7 +181,7 @@ impl<'a> CopyVisitor<'a> {
                 dir
             }
         };
-        let mut leader = leader_at(dir, self.target_name(walk, member))?;
+        let mut leader = leader_at(dir, target_name_of(walk, member))?;
         if walk.cx.job.plan.options.hash.is_some() {
             let (place, _) = walk.cx.job.groups.dir(member.dir);
             let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
@@ -199,15 +189,6 @@ impl<'a> CopyVisitor<'a> {
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
-    }
-
-    /// What a member is called in the target: at the top as the user wants it.
-    fn target_name(&self, walk: &CopyWalk<'a>, member: &Member) -> CString {
-        let (place, _) = walk.cx.job.groups.dir(member.dir);
-        let operand = walk.cx.job.plan.operands.get(place.operand as usize);
-        operand
-            .filter(|_| place.source.is_empty())
-            .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
     }
 
     /// Brings one name that was put off to its end.
@@ -219,32 +200,33 @@ impl<'a> CopyVisitor<'a> {
         leaders: &mut Vec<Leader>,
         open: &mut Open,
     ) -> Result<(), ParentGone> {
-        let (name, target_name) = (&*member.name, &*self.target_name(walk, member));
+        let (name, target_name) = (&*member.name, &*target_name_of(walk, member));
         let dirs = match self.enter_follower(walk, member.dir, open) {
             Ok(dirs) => dirs,
             Err(error) => return walk.record_failed(Some(name), error),
         };
+        let found = Found { dirs, name, target_name };
         walk.cx.status.at(name);
         if walk.cx.is_passed_over(name) {
-            self.entry_copier.give_up(Entry::new(&walk.at, dirs, name, target_name));
+            self.entry_copier.give_up(found.at(&walk.at));
             discard(dirs, &staged_name_for(dirs, target_name));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let ended = self.link_or_copy(walk, dirs, identity, (name, target_name), leaders);
+        let ended = self.link_or_copy(walk, found, identity, leaders);
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
             walk.report_names(name, target_name, Event::Unlinked(errno), || ())?;
         }
-        match self.with_digest(walk, dirs, name, target_name, ended.result) {
+        match self.with_digest(walk, found, ended.result) {
             Ok(applied) => {
-                self.report_digest(walk, name, target_name, &applied)?;
+                found.report_digest(walk, applied.digest)?;
                 match applied.lacking {
-                    None => self.record(walk, Some(name), applied.done, applied.details),
+                    None => record(walk, Some(name), applied.done, applied.details),
                     Some(error) => walk.record_failed(Some(name), error),
                 }
             }
-            Err(unfinished) => self.record_unfinished(walk, dirs, name, target_name, &unfinished),
+            Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
         }
     }
 
@@ -261,7 +243,7 @@ impl<'a> CopyVisitor<'a> {
             walk.cx.status.enter(place.operand, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
             let existed = existed || !walk.cx.job.is_first;
-            let dirs = self.dirs_of(walk, place, existed);
+            let dirs = open_dirs(walk, place, existed);
             open.follower = Some((number, dirs));
         }
         match &open.follower {
@@ -274,12 +256,12 @@ impl<'a> CopyVisitor<'a> {
     /// Makes the name a link to one of `leaders`, or else a file of its own, which then leads, too.
     fn link_or_copy(
         &mut self,
-        walk: &mut CopyWalk<'a>,
-        dirs: &DirPair,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
         identity: Identity,
-        (name, target_name): (&CStr, &CStr),
         leaders: &mut Vec<Leader>,
     ) -> Ended {
+        let Found { dirs, name, target_name } = found;
         let ended = |result| Ended { result, refused: None };
         let source = match dirs.stat_source(name) {
             Ok(source) => source,
@@ -291,15 +273,14 @@ impl<'a> CopyVisitor<'a> {
         let is_of_group = source.identity() == identity; // else the name means another file by now
         let mut refused = None;
         if is_of_group {
-            match self.link(walk, dirs, &source, (name, target_name), leaders) {
+            match self.link(walk, found, &source, leaders) {
                 Ok(applied) => return ended(Ok(applied)),
                 Err(NoLink::Unfinished(unfinished)) => return ended(Err(unfinished)),
                 Err(NoLink::Refused(errno)) => refused = Some(errno),
                 Err(NoLink::Gone) => {}
             }
         }
-        let entry = Entry::new(&walk.at, dirs, name, target_name);
-        let result = self.entry_copier.copy(entry, source.kind());
+        let result = self.entry_copier.copy(found.at(&walk.at), source.kind());
         if let (Ok(applied), true) = (&result, is_of_group) {
             let own = keeps_contents(&walk.cx) && applied.done == Done::Skipped;
             if !own {
@@ -314,20 +295,22 @@ impl<'a> CopyVisitor<'a> {
     /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
     fn link(
         &mut self,
-        walk: &mut CopyWalk<'a>,
-        dirs: &DirPair,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
         source: &Stat,
-        (name, target_name): (&CStr, &CStr),
         leaders: &[Leader],
     ) -> Result<Applied, NoLink> {
-        let entry = Entry::new(&walk.at, dirs, name, target_name);
-        let cx = &walk.cx;
+        let (entry, cx) = (found.at(&walk.at), &walk.cx);
+        let Found { dirs, target_name, .. } = found;
         let old = dirs.find(cx.plan(), target_name, Op::Link)?;
         if let Some(old) = &old {
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
                 let digest = leader.digest;
-                return Ok(Applied { digest, ..Applied::plain(found(cx, entry, source)?) });
+                return Ok(Applied {
+                    digest,
+                    ..Applied::plain(already_linked(cx, entry, source)?)
+                });
             }
             // With `links_newer_names` links are made of all names, newer ones, too.
             let links_all = cx.policy().links_newer_names;
@@ -379,6 +362,15 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
+/// What a member is called in the target: an operand as the user wants it.
+fn target_name_of(walk: &CopyWalk<'_>, member: &Member) -> CString {
+    let (place, _) = walk.cx.job.groups.dir(member.dir);
+    let operand = walk.cx.plan().operands.get(place.operand as usize);
+    operand
+        .filter(|_| place.source.is_empty())
+        .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
+}
+
 /// Whether the existing entry is a copy already, and not the user's old file, which has its backup by now:
 /// in an earlier round, or in an interrupted run, another name may have come first, and this one been
 /// copied.
@@ -403,7 +395,7 @@ fn is_copy(
 }
 
 /// A name that is a link already: from before, or a copier has died right after making it.
-fn found(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
+fn already_linked(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
     if entry.dirs.staged && !entry.dirs.existed {
         // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
@@ -428,7 +420,7 @@ fn is_like(source: &Stat, leader: &Stat) -> bool {
 fn check_old(entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
     let dirs = entry.dirs;
     if dirs.staged && !dirs.existed {
-        return Err(Op::Link.error()(Errno::EEXIST)); // see `found`
+        return Err(Op::Link.error()(Errno::EEXIST)); // see `already_linked`
     }
     if !dirs.staged && old.kind() == Kind::Directory {
         return Err(Op::Link.error()(Errno::EISDIR));

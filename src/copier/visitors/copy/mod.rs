@@ -6,6 +6,7 @@ mod digest;
 mod entries;
 mod links;
 mod prompted;
+mod record;
 mod verify;
 
 pub(crate) use deferred_dirs::{finish, finish_parent, publish};
@@ -17,16 +18,17 @@ use crate::copier::dir_pair::{
     ChildMark, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs,
 };
 use crate::copier::entry::result::Done;
-use crate::copier::entry::{EntryCopier, HEAVY_BYTES, help};
+use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
 use crate::copier::report_writer::{ParentGone, Reports};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{EntryPath, Task, split_last};
+use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
 use deferred_dirs::{Pending, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
+use record::record_dir;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -46,6 +48,22 @@ pub(super) struct CopyVisitor<'a> {
     pending: Vec<Pending>,
     /// The devices that were reported.
     volumes: Vec<u64>,
+}
+
+/// An entry as the walk has found it: its directories, and its names in them.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'e> {
+    dirs: &'e DirPair,
+    name: &'e CStr,
+    target_name: &'e CStr,
+}
+
+impl<'e> Found<'e> {
+    /// The same with its place.
+    fn at(self, at: &'e EntryPathBuf) -> Entry<'e> {
+        let Self { dirs, name, target_name } = self;
+        Entry { at: at.as_path(), dirs, name, target_name }
+    }
 }
 
 /// What is known of a directory that was entered.
@@ -82,7 +100,7 @@ impl Worker for Copier<'_> {
             }
             Task::Links { first, end } => visitor.link_groups(walk, first, end),
             Task::Verify { first, end } => visitor.verify(walk, first, end),
-            Task::Agreed { first, end } => visitor.agreed(walk, first, end),
+            Task::Agreed { first, end } => visitor.copy_prompted(walk, first, end),
         }
     }
 
@@ -114,8 +132,9 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
                 return Ok(None);
             }
         };
-        let names = (Kind::Unknown, &*operand.source_name, &*operand.target_name);
-        self.entry(walk, &dirs, names, progress)?;
+        let (name, target_name) = (&*operand.source_name, &*operand.target_name);
+        let found = Found { dirs: &dirs, name, target_name };
+        self.copy_entry(walk, found, Kind::Unknown, progress)?;
         Ok(Some(dirs))
     }
 
@@ -130,7 +149,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         (kind, name, target_name): (Kind, &CStr, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.one_name(walk, dirs, kind, name, target_name, progress)
+        self.copy_entry(walk, Found { dirs, name, target_name }, kind, progress)
     }
 
     fn child(
@@ -304,7 +323,7 @@ impl<'a> CopyVisitor<'a> {
         let published =
             if unpublished { publish(walk.cx.plan(), walk.at.as_path()) } else { Ok(()) };
         match finished.and(published) {
-            Ok(()) => self.record_dir(walk, *done),
+            Ok(()) => record_dir(walk, *done),
             Err(error) => walk.record_failed(None, error),
         }
     }
@@ -330,7 +349,7 @@ impl<'a> CopyVisitor<'a> {
 
 /// Whether a directory was made under a staged name by a copier. What the user named is made, locked and
 /// published by the parent.
-fn is_unpublished(at: &crate::ipc::wire::task::EntryPathBuf) -> bool {
+fn is_unpublished(at: &EntryPathBuf) -> bool {
     let (above, name) = split_last(&at.source);
     !above.is_empty() && split_last(&at.target).1 != name
 }

@@ -1,6 +1,6 @@
 //! Names that the user was asked for and has agreed to: they are copied when all else is.
 
-use super::{CopyVisitor, CopyWalk};
+use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
@@ -12,7 +12,7 @@ use pcopy_sys::file::Kind;
 
 impl<'a> CopyVisitor<'a> {
     /// Copies the names `first..end`, and hands over what somebody hungry can do.
-    pub(super) fn agreed(
+    pub(super) fn copy_prompted(
         &mut self,
         walk: &mut CopyWalk<'a>,
         first: u32,
@@ -23,7 +23,7 @@ impl<'a> CopyVisitor<'a> {
         walk.ranges.prompted = first..end.min(known);
         while let Some(number) = walk.ranges.prompted.next() {
             hand_over(walk, self, None)?;
-            self.one_agreed(walk, &all[number as usize])?;
+            self.copy_agreed(walk, &all[number as usize])?;
             if walk.is_stopped() {
                 break;
             }
@@ -31,7 +31,7 @@ impl<'a> CopyVisitor<'a> {
         Ok(())
     }
 
-    fn one_agreed(
+    fn copy_agreed(
         &mut self,
         walk: &mut CopyWalk<'a>,
         agreed: &PendingPrompt,
@@ -42,35 +42,28 @@ impl<'a> CopyVisitor<'a> {
         walk.at.go_to(place);
         walk.publish_place();
         let (name, target_name) = (c_name(name), c_name(target_name));
-        match self.dirs_of(walk, place, agreed.existed) {
+        match open_dirs(walk, place, agreed.existed) {
             // Its directory waits for it, so nothing that happens there need be noted.
             Ok(dirs) => {
-                self.one_name(
-                    walk,
-                    &dirs,
-                    Kind::Unknown,
-                    &name,
-                    &target_name,
-                    &mut DirProgress::default(),
-                )?;
+                let found = Found { dirs: &dirs, name: &name, target_name: &target_name };
+                self.copy_entry(walk, found, Kind::Unknown, &mut DirProgress::default())?;
                 walk.reports.flush_if_old()
             }
             Err(error) => walk.record_failed(Some(&name), error),
         }
     }
+}
 
-    /// The directories at a place, which is an entry's own if the path is empty.
-    pub(super) fn dirs_of(
-        &self,
-        walk: &CopyWalk<'a>,
-        place: EntryPath<'_>,
-        existed: bool,
-    ) -> Result<DirPair, EntryError> {
-        match walk.cx.job.plan.operands.get(place.operand as usize) {
-            Some(operand) if place.source.is_empty() => {
-                operand_dirs(walk.cx.job.plan, operand, walk.cx.job.failed)
-            }
-            _ => open_by_path(walk.cx.job.plan, place, existed),
+/// The directories at a place, which are an operand's own if the path is empty.
+pub(super) fn open_dirs(
+    walk: &CopyWalk<'_>,
+    place: EntryPath<'_>,
+    existed: bool,
+) -> Result<DirPair, EntryError> {
+    match walk.cx.plan().operands.get(place.operand as usize) {
+        Some(operand) if place.source.is_empty() => {
+            operand_dirs(walk.cx.plan(), operand, walk.cx.job.failed)
         }
+        _ => open_by_path(walk.cx.plan(), place, existed),
     }
 }
