@@ -99,7 +99,7 @@
 //! |---------|--------------------------------------|---------------------------------------------|
 //! | READY   | the turn, in `win_take`              | the message                                 |
 //! | TAKEN   | the turn, in `win_push`              | that its bytes may be overwritten           |
-//! | RUNG    | `rung`, in `Bell::sleep`             | what the bell rang for                      |
+//! | RUNG    | `rung`, in `EventCount::sleep`             | what the bell rang for                      |
 //! | LAST    | `tail`, in `ended_at`, `is_closed`   | what was done before the close              |
 //! | STOPPED | `stopped`, in `is_stopped`           | what was done before the stop               |
 //! | PUBLISHED, ANNOUNCED | each other (`SeqCst`)   | see above                                   |
@@ -108,20 +108,20 @@
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
-mod bell;
-mod ending;
-#[cfg_attr(loom, path = "unmapped.rs")]
+mod blocking;
+mod event_count;
+#[cfg_attr(loom, path = "mapped_under_loom.rs")]
 mod mapped;
 mod queue;
+mod shutdown;
 mod slot;
 mod storage;
+mod sync;
 #[cfg(test)]
 mod tests;
-mod waiting;
-mod weave;
 
 pub use mapped::{MESSAGE_BYTES_MAX, Mapped};
-pub use slot::{Room, Slot};
+pub use slot::{Payload, Slot};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 pub use storage::{Header, Heap, Storage};

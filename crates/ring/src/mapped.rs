@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};
-use pcopy_sys::memory::SharedMemory;
+use pcopy_sys::shared_memory::SharedMemory;
 use std::io;
 
 /// What one slot of a [`SharedRing`](super::SharedRing) can carry, in bytes: a slot of 16 KiB
@@ -15,7 +15,7 @@ const SLOT_BYTES: usize = 16 * 1024;
 const HEADER_BYTES: usize = 4096;
 const BYTES: usize = HEADER_BYTES + CAPACITY * SLOT_BYTES;
 
-type Room = [u8; MESSAGE_BYTES_MAX];
+type Bytes = [u8; MESSAGE_BYTES_MAX];
 
 // A lap is a mask, and a slot with its turn is not its own predecessor.
 const _: () = assert!(CAPACITY >= 2 && CAPACITY.is_power_of_two());
@@ -23,8 +23,8 @@ const _: () = assert!(CAPACITY >= 2 && CAPACITY.is_power_of_two());
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 6 * 128 && size_of::<Header>() <= HEADER_BYTES);
-    assert!(size_of::<Slot<Room>>() == SLOT_BYTES);
-    assert!(HEADER_BYTES.is_multiple_of(align_of::<Slot<Room>>()) && align_of::<Header>() <= 4096);
+    assert!(size_of::<Slot<Bytes>>() == SLOT_BYTES);
+    assert!(HEADER_BYTES.is_multiple_of(align_of::<Slot<Bytes>>()) && align_of::<Header>() <= 4096);
 };
 
 /// Memory shared with the processes that are forked after it was made.
@@ -44,17 +44,17 @@ impl Mapped {
 // by the kernel, and known to nobody but this and the forked copies of it. Both types are atomics
 // and cells, for which any bits will do; what they mean is checked wherever it matters.
 unsafe impl Storage for Mapped {
-    type Room = Room;
+    type Payload = Bytes;
 
     fn header(&self) -> &Header {
         // SAFETY: see above; the mapping begins at a page, so it is aligned.
         unsafe { &*self.memory.as_ptr().cast::<Header>() }
     }
 
-    fn slots(&self) -> &[Slot<Room>] {
+    fn slots(&self) -> &[Slot<Bytes>] {
         // SAFETY: see above; `BYTES` has room for `CAPACITY` slots behind the header's page.
         unsafe {
-            let first = self.memory.as_ptr().add(HEADER_BYTES).cast::<Slot<Room>>();
+            let first = self.memory.as_ptr().add(HEADER_BYTES).cast::<Slot<Bytes>>();
             std::slice::from_raw_parts(first, CAPACITY)
         }
     }

@@ -1,8 +1,8 @@
 //! The queue itself: tickets, turns, and the two ways through a slot. Nothing here waits.
 
-use super::slot::{Room, Slot};
+use super::slot::{Payload, Slot};
 use super::storage::Storage;
-use super::weave::AtomicU64;
+use super::sync::AtomicU64;
 use super::{PushError, Ring, TakeError};
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -18,7 +18,7 @@ impl<S: Storage> Ring<S> {
     /// and [`TooLong`](PushError::TooLong) as they say. After any error nothing has changed; the
     /// count of unfinished tasks has not moved even for a moment.
     pub fn try_push(&self, message: &[u8]) -> Result<(), PushError> {
-        if message.len() > S::Room::BYTES {
+        if message.len() > S::Payload::BYTES {
             return Err(PushError::TooLong);
         }
         let ticket = self.win_push()?;
@@ -29,10 +29,10 @@ impl<S: Storage> Ring<S> {
         // before is done (TAKEN). Nobody comes near until READY. The length was checked.
         unsafe { slot.write(message) };
         slot.turn.store(self.full_in(ticket), Release); // READY
-        self.header().takers.ring(1);
+        self.header().takers.notify(1);
         if self.is_closed() {
             // Closed over our heads. This may have been the last message that others waited for.
-            self.header().takers.ring_anyway(super::bell::ALL);
+            self.header().takers.notify_always(super::event_count::ALL);
         }
         Ok(())
     }
@@ -52,7 +52,7 @@ impl<S: Storage> Ring<S> {
         // `turn`. No pusher comes near until TAKEN.
         unsafe { slot.read(into) };
         slot.turn.store(self.free_in(ticket.wrapping_add(self.capacity() as u64)), Release); // TAKEN
-        self.header().pushers.ring(1);
+        self.header().pushers.notify(1);
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl<S: Storage> Ring<S> {
         self.slot(tail).turn.load(Relaxed) >= self.free_in(tail)
     }
 
-    pub(super) fn slot(&self, ticket: u64) -> &Slot<S::Room> {
+    pub(super) fn slot(&self, ticket: u64) -> &Slot<S::Payload> {
         let slots = self.storage.slots();
         &slots[ticket as usize & (slots.len() - 1)]
     }

@@ -1,6 +1,6 @@
 //! A place in the ring: one message, and the turn that says whose it is.
 
-use super::weave::{AtomicU64, UnsafeCell};
+use super::sync::{AtomicU64, UnsafeCell};
 use std::ptr;
 
 /// One message and who may touch it; the table stands in the [module](super).
@@ -22,7 +22,7 @@ struct Message<R> {
 ///
 /// # Safety
 /// The type is exactly `BYTES` bytes, without padding; any bytes will do.
-pub unsafe trait Room {
+pub unsafe trait Payload {
     /// The longest message, in bytes.
     const BYTES: usize;
     /// An empty room.
@@ -30,7 +30,7 @@ pub unsafe trait Room {
 }
 
 // SAFETY: an array of N bytes is N bytes.
-unsafe impl<const N: usize> Room for [u8; N] {
+unsafe impl<const N: usize> Payload for [u8; N] {
     const BYTES: usize = N;
     const ZEROS: Self = [0; N];
 }
@@ -38,7 +38,7 @@ unsafe impl<const N: usize> Room for [u8; N] {
 // SAFETY: `turn` lets one party at a time touch the message, as `write` and `read` demand.
 unsafe impl<R: Send> Sync for Slot<R> {}
 
-impl<R: Room> Slot<R> {
+impl<R: Payload> Slot<R> {
     /// A slot that is free in lap 0: all zeros, like fresh shared memory.
     pub(super) fn new() -> Self {
         let message = Message { len: 0, room: R::ZEROS };

@@ -1,8 +1,8 @@
 //! Where a ring's memory comes from: a heap slice, or a mapping that processes share.
 
-use super::bell::Bell;
-use super::slot::{Room, Slot};
-use super::weave::{AtomicU32, AtomicU64};
+use super::event_count::EventCount;
+use super::slot::{Payload, Slot};
+use super::sync::{AtomicU32, AtomicU64};
 use std::ops::Deref;
 
 /// The memory of a ring.
@@ -13,36 +13,36 @@ use std::ops::Deref;
 /// is a power of two, and at least two.
 pub unsafe trait Storage {
     /// The room that a slot has for a message.
-    type Room: Room;
+    type Payload: Payload;
     /// The words that all peers share.
     fn header(&self) -> &Header;
     /// The places for messages.
-    fn slots(&self) -> &[Slot<Self::Room>];
+    fn slots(&self) -> &[Slot<Self::Payload>];
 }
 
 /// The words that all peers share. Zeros mean: empty, open, nobody asleep.
 #[repr(C)]
 pub struct Header {
     /// The ticket of the next take.
-    pub(super) head: Line<AtomicU64>,
+    pub(super) head: CacheLine<AtomicU64>,
     /// The ticket of the next push, and `CLOSED`.
-    pub(super) tail: Line<AtomicU64>,
+    pub(super) tail: CacheLine<AtomicU64>,
     /// Tasks that were pushed or begun and are not done.
-    pub(super) unfinished: Line<AtomicU64>,
+    pub(super) unfinished: CacheLine<AtomicU64>,
     /// Not zero: everybody out.
-    pub(super) stopped: Line<AtomicU32>,
+    pub(super) stopped: CacheLine<AtomicU32>,
     /// Where takers wait for a message.
-    pub(super) takers: Line<Bell>,
+    pub(super) takers: CacheLine<EventCount>,
     /// Where pushers wait for room.
-    pub(super) pushers: Line<Bell>,
+    pub(super) pushers: CacheLine<EventCount>,
 }
 
 /// Something that many write, away from what others read: two cache lines of 64 bytes, because
 /// processors fetch the neighbour along.
 #[repr(C, align(128))]
-pub(super) struct Line<T>(T);
+pub(super) struct CacheLine<T>(T);
 
-impl<T> Deref for Line<T> {
+impl<T> Deref for CacheLine<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -53,12 +53,12 @@ impl<T> Deref for Line<T> {
 impl Header {
     fn new() -> Self {
         Self {
-            head: Line(AtomicU64::new(0)),
-            tail: Line(AtomicU64::new(0)),
-            unfinished: Line(AtomicU64::new(0)),
-            stopped: Line(AtomicU32::new(0)),
-            takers: Line(Bell::new()),
-            pushers: Line(Bell::new()),
+            head: CacheLine(AtomicU64::new(0)),
+            tail: CacheLine(AtomicU64::new(0)),
+            unfinished: CacheLine(AtomicU64::new(0)),
+            stopped: CacheLine(AtomicU32::new(0)),
+            takers: CacheLine(EventCount::new()),
+            pushers: CacheLine(EventCount::new()),
         }
     }
 }
@@ -69,7 +69,7 @@ pub struct Heap<R> {
     slots: Box<[Slot<R>]>,
 }
 
-impl<R: Room> Heap<R> {
+impl<R: Payload> Heap<R> {
     /// Panics unless `capacity` is a power of two and at least two.
     pub(super) fn new(capacity: usize) -> Self {
         assert!(capacity >= 2 && capacity.is_power_of_two(), "not a capacity: {capacity}");
@@ -79,8 +79,8 @@ impl<R: Room> Heap<R> {
 }
 
 // SAFETY: both boxes are ours and never replaced; `new` has checked the capacity.
-unsafe impl<R: Room> Storage for Heap<R> {
-    type Room = R;
+unsafe impl<R: Payload> Storage for Heap<R> {
+    type Payload = R;
 
     fn header(&self) -> &Header {
         &self.header

@@ -7,23 +7,33 @@
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
-pub mod bytes;
-pub mod context;
+pub mod dir_reader;
+mod exit;
 pub mod file;
+pub mod file_data;
 pub mod futex;
 pub mod getopt;
-pub mod listing;
-pub mod memory;
 pub mod poll;
 pub mod process;
+pub mod record_lock;
+pub mod selinux;
+pub mod shared_memory;
+pub mod shared_words;
 pub mod signals;
+pub mod statfs;
 pub mod stdio;
-pub mod terminal;
-pub mod turns;
-pub mod volume;
-pub mod words;
+pub mod terminal_size;
 pub mod xattr;
 
+pub use dir_reader as listing; // old path, removed with the renaming
+pub use file_data as bytes; // old path, removed with the renaming
+pub use record_lock as turns; // old path, removed with the renaming
+pub use selinux as context; // old path, removed with the renaming
+pub use shared_words as words; // old path, removed with the renaming
+pub use statfs as volume; // old path, removed with the renaming
+pub use terminal_size as terminal; // old path, removed with the renaming
+
+pub use exit::exit;
 pub use nix::errno::Errno;
 
 /// What a system call returns.

@@ -33,8 +33,13 @@ pub enum Death {
 
 impl Death {
     /// Whether it wrote to a pipe that nobody read any more: what somebody else's end led to.
-    pub fn is_by_pipe(self) -> bool {
+    pub fn is_by_sigpipe(self) -> bool {
         self == Self::Killed(libc::SIGPIPE)
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn is_by_pipe(self) -> bool {
+        self.is_by_sigpipe()
     }
 }
 
@@ -78,7 +83,7 @@ pub fn own_pid() -> Pid {
 }
 
 /// The processor time that a process has used so far.
-pub fn processor_time(pid: Pid) -> Result<Duration> {
+pub fn cpu_time(pid: Pid) -> Result<Duration> {
     let now = time::clock_gettime(time::clock_getcpuclockid(pid)?)?;
     let nanoseconds = u32::try_from(now.tv_nsec()).unwrap_or(0);
     Ok(Duration::new(u64::try_from(now.tv_sec()).unwrap_or(0), nanoseconds))
@@ -113,12 +118,6 @@ pub fn die_with_parent(parent: Pid) {
     if result != 0 || unistd::getppid() != parent {
         exit(1);
     }
-}
-
-/// Leaves at once: no destructors, no exit handlers, no buffers of the parent written twice.
-pub fn exit(status: i32) -> ! {
-    // SAFETY: _exit(2) takes a number and does not return.
-    unsafe { libc::_exit(status) }
 }
 
 /// How `pid`, a child, ended, if it has; never waits.
@@ -220,13 +219,13 @@ pub fn kill(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGKILL)
 }
 
-/// Halts `pid` until [`proceed`].
-pub fn halt(pid: Pid) -> Result<()> {
+/// Halts `pid` until [`resume`].
+pub fn suspend(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGSTOP)
 }
 
 /// Lets a halted `pid` go on.
-pub fn proceed(pid: Pid) -> Result<()> {
+pub fn resume(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGCONT)
 }
 
@@ -265,7 +264,7 @@ pub fn group() -> u32 {
 }
 
 /// Takes a smaller share of a busy processor than the others: `nice` 1 to 19.
-pub fn be_nice(nice: i32) {
+pub fn set_nice(nice: i32) {
     // SAFETY: setpriority takes numbers only; if it is refused, nothing is lost but politeness.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
 }
@@ -282,6 +281,13 @@ pub fn raise_file_limit() {
 }
 
 /// Makes `dir` the current directory.
-pub fn enter(dir: impl std::os::fd::AsFd) -> Result<()> {
+pub fn change_dir(dir: impl std::os::fd::AsFd) -> Result<()> {
     unistd::fchdir(dir)
 }
+
+pub use self::change_dir as enter; // old path, removed with the renaming
+pub use self::cpu_time as processor_time; // old path, removed with the renaming
+pub use self::resume as proceed; // old path, removed with the renaming
+pub use self::set_nice as be_nice; // old path, removed with the renaming
+pub use self::suspend as halt; // old path, removed with the renaming
+pub use super::exit; // old path, removed with the renaming

@@ -9,19 +9,27 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// What somebody wants of the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
+pub enum Request {
     /// INT, TERM, HUP: end, by this signal.
     End(i32),
     /// TSTP: halt until CONT.
-    Halt,
+    Suspend,
     /// CONT: go on.
-    Proceed,
+    Resume,
     /// USR1: say how far it came.
     Status,
     /// CHLD: a child ended.
     Child,
     /// WINCH: the terminal has another size.
     Resize,
+}
+
+#[allow(non_upper_case_globals, reason = "the old names of two variants")]
+impl Request {
+    /// Old name, removed with the renaming.
+    pub const Halt: Self = Self::Suspend;
+    /// Old name, removed with the renaming.
+    pub const Proceed: Self = Self::Resume;
 }
 
 const WATCHED: [Signal; 8] = [
@@ -63,17 +71,22 @@ impl Signals {
     }
 
     /// The next wish, if there is one; never waits.
-    pub fn next_wish(&self) -> Result<Option<Wish>> {
+    pub fn next_request(&self) -> Result<Option<Request>> {
         let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
         Ok(match Signal::try_from(number)? {
-            Signal::SIGTSTP => Some(Wish::Halt),
-            Signal::SIGCONT => Some(Wish::Proceed),
-            Signal::SIGUSR1 => Some(Wish::Status),
-            Signal::SIGCHLD => Some(Wish::Child),
-            Signal::SIGWINCH => Some(Wish::Resize),
-            _ => Some(Wish::End(number)),
+            Signal::SIGTSTP => Some(Request::Suspend),
+            Signal::SIGCONT => Some(Request::Resume),
+            Signal::SIGUSR1 => Some(Request::Status),
+            Signal::SIGCHLD => Some(Request::Child),
+            Signal::SIGWINCH => Some(Request::Resize),
+            _ => Some(Request::End(number)),
         })
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn next_wish(&self) -> Result<Option<Request>> {
+        self.next_request()
     }
 }
 
@@ -115,7 +128,7 @@ pub fn leave_to_parent() -> Result<()> {
 }
 
 /// Halts this process as TSTP does by itself; returns when it goes on.
-pub fn halt_self() -> Result<()> {
+pub fn suspend_self() -> Result<()> {
     let set = SigSet::from(Signal::SIGTSTP);
     raise(Signal::SIGTSTP)?;
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // it halts here
@@ -138,5 +151,8 @@ pub fn die_by(signal: i32) -> ! {
             // The raise above is the last thing that a process with this default does.
         }
     }
-    super::process::exit(128 + signal)
+    super::exit(128 + signal)
 }
+
+pub use self::Request as Wish; // old path, removed with the renaming
+pub use self::suspend_self as halt_self; // old path, removed with the renaming

@@ -8,10 +8,10 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The name under which the kernel gives an access list.
-pub const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+pub const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 
 /// The name of the access list that a directory gives to what is made in it.
-pub const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
+pub const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
 /// The names of all attributes that we may see, each with its NUL; empty if the file system has
 /// none.
@@ -83,16 +83,16 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
 }
 
 /// Whether the directory gives an access list of its own to what is created in it.
-pub fn has_default_list(dir: BorrowedFd<'_>) -> bool {
+pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
     // SAFETY: with length 0 the kernel writes nothing and only returns the size.
     let size = || unsafe {
-        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_LIST.as_ptr(), std::ptr::null_mut(), 0)
+        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_ACL.as_ptr(), std::ptr::null_mut(), 0)
     };
     retry(|| Errno::result(size())).is_ok_and(|size| size > 0)
 }
 
 /// The permission bits that the directory's default access list leaves to what is created in it.
-pub fn default_list_bits(dir: BorrowedFd<'_>) -> Result<u32> {
+pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
     /// After a version, entries of a tag, the permissions and an id, all little-endian.
     const HEADER_BYTES: usize = 4;
     const ENTRY_BYTES: usize = 8;
@@ -101,7 +101,7 @@ pub fn default_list_bits(dir: BorrowedFd<'_>) -> Result<u32> {
     const MASK: u16 = 0x10;
     const OTHER: u16 = 0x20;
     let mut list = Vec::new();
-    get(Node::Open(dir), DEFAULT_LIST, &mut list)?;
+    get(Node::Open(dir), DEFAULT_ACL, &mut list)?;
     let entries = list.get(HEADER_BYTES..).ok_or(Errno::EINVAL)?;
     let of = |wanted: u16| {
         let mut found = entries.chunks_exact(ENTRY_BYTES);
@@ -155,3 +155,8 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
         }
     }
 }
+
+pub use self::ACCESS_ACL as ACCESS_LIST; // old path, removed with the renaming
+pub use self::DEFAULT_ACL as DEFAULT_LIST; // old path, removed with the renaming
+pub use self::default_acl_permissions as default_list_bits; // old path, removed with the renaming
+pub use self::has_default_acl as has_default_list; // old path, removed with the renaming

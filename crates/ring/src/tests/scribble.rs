@@ -1,6 +1,6 @@
 //! Whatever stands in the memory: no panic, no look outside a slot, no loop without an end.
 
-use super::model::Dice;
+use super::queue_model::Dice;
 use crate::{HeapRing, TakeError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

@@ -19,13 +19,13 @@ impl Mapped {
 
 // SAFETY: there is never a value to call these on.
 unsafe impl Storage for Mapped {
-    type Room = [u8; MESSAGE_BYTES_MAX];
+    type Payload = [u8; MESSAGE_BYTES_MAX];
 
     fn header(&self) -> &Header {
         match *self {}
     }
 
-    fn slots(&self) -> &[Slot<Self::Room>] {
+    fn slots(&self) -> &[Slot<Self::Payload>] {
         match *self {}
     }
 }

@@ -5,7 +5,7 @@
 //! thing itself keeps nobody waiting.
 
 use super::file::Identity;
-use super::memory::unnamed_file;
+use super::shared_memory::memfd;
 use super::{Result, retry};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,54 +17,69 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where turns are taken. Must be made before the first fork.
 #[derive(Debug)]
-pub struct Turns {
+pub struct RecordLocks {
     file: OwnedFd,
 }
 
 /// The turn of this process; it ends when this is dropped. Of one kind a process takes one at a time.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
+pub struct RecordLock<'a> {
+    locks: &'a RecordLocks,
     byte: libc::off_t,
 }
 
-impl Turns {
+impl RecordLocks {
     /// Nobody's turn yet.
     pub fn create() -> Result<Self> {
-        Ok(Self { file: unnamed_file("pcopy-turns")? })
+        Ok(Self { file: memfd("pcopy-turns")? })
     }
 
     /// Waits until no other process has the turn for this thing.
     ///
     /// Two things may share a byte: then one waits without need. If the kernel has no lock to give,
     /// nobody waits.
-    pub fn wait_for(&self, thing: Identity) -> Turn<'_> {
+    pub fn lock_inode(&self, thing: Identity) -> RecordLock<'_> {
         let mut hasher = DefaultHasher::new();
         thing.hash(&mut hasher);
         let byte = libc::off_t::try_from(hasher.finish() >> 2).unwrap_or(0);
         if retry(|| self.set(byte, libc::F_WRLCK)).is_err() {
             // ENOLCK: as if there were no other.
         }
-        Turn { turns: self, byte }
+        RecordLock { locks: self, byte }
     }
 
     /// Takes a turn that others may have at the same time; `EAGAIN` while somebody has it alone.
     ///
     /// `number` is the thing: no two share one.
-    pub fn share(&self, number: u16) -> Result<Turn<'_>> {
+    pub fn try_lock_shared(&self, number: u16) -> Result<RecordLock<'_>> {
         let byte = libc::off_t::from(number);
         fcntl(&self.file, FcntlArg::F_SETLK(&lock(byte, libc::F_RDLCK)))?;
-        Ok(Turn { turns: self, byte })
+        Ok(RecordLock { locks: self, byte })
     }
 
     /// Waits until nobody else has a turn that was shared.
-    pub fn wait_for_all(&self, number: u16) {
+    pub fn wait_until_unlocked(&self, number: u16) {
         let byte = libc::off_t::from(number);
         while self.set(byte, libc::F_WRLCK).is_err() {
             // A handled signal, or ENOLCK, which passes: others may still be at it.
             std::thread::sleep(PAUSE);
         }
-        drop(Turn { turns: self, byte });
+        drop(RecordLock { locks: self, byte });
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn wait_for(&self, thing: Identity) -> RecordLock<'_> {
+        self.lock_inode(thing)
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn share(&self, number: u16) -> Result<RecordLock<'_>> {
+        self.try_lock_shared(number)
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn wait_for_all(&self, number: u16) {
+        self.wait_until_unlocked(number);
     }
 
     fn set(&self, byte: libc::off_t, kind: libc::c_int) -> Result<()> {
@@ -82,10 +97,13 @@ fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
     lock
 }
 
-impl Drop for Turn<'_> {
+impl Drop for RecordLock<'_> {
     fn drop(&mut self) {
-        if self.turns.set(self.byte, libc::F_UNLCK).is_err() {
+        if self.locks.set(self.byte, libc::F_UNLCK).is_err() {
             // Then it ends with the process.
         }
     }
 }
+
+pub use self::RecordLock as Turn; // old path, removed with the renaming
+pub use self::RecordLocks as Turns; // old path, removed with the renaming

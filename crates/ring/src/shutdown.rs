@@ -1,7 +1,7 @@
 //! How a ring ends: the last task is done, somebody closes it, or everybody must leave.
 
 use super::Ring;
-use super::bell::ALL;
+use super::event_count::ALL;
 use super::queue::CLOSED;
 use super::storage::Storage;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -60,7 +60,7 @@ impl<S: Storage> Ring<S> {
     }
 
     fn wake_everybody(&self) {
-        self.header().takers.ring_anyway(ALL);
-        self.header().pushers.ring_anyway(ALL);
+        self.header().takers.notify_always(ALL);
+        self.header().pushers.notify_always(ALL);
     }
 }

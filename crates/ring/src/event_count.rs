@@ -1,6 +1,6 @@
 //! Sleep: how one who found nothing waits for one who brings something.
 
-use super::weave::{AtomicU32, Word, fence};
+use super::sync::{AtomicU32, Word, fence};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
@@ -15,16 +15,16 @@ pub(super) const ALL: u32 = u32::MAX;
 /// An event count: whoever brings something rings, and pays for a system call only if somebody
 /// sleeps. Why no ring is missed stands in the [module](super).
 #[repr(C)]
-pub(super) struct Bell {
+pub(super) struct EventCount {
     /// How often it rang; the word to sleep on.
-    rung: Word,
+    notified: Word,
     /// How many sleep, or are about to. One that was killed in its sleep is counted for ever.
     sleepers: AtomicU32,
 }
 
-impl Bell {
+impl EventCount {
     pub(super) fn new() -> Self {
-        Self { rung: Word::new(0), sleepers: AtomicU32::new(0) }
+        Self { notified: Word::new(0), sleepers: AtomicU32::new(0) }
     }
 
     /// Waits until `look` finds something, for at most `limit`; `None` when it did not.
@@ -51,7 +51,7 @@ impl Bell {
             }
             if let Some(found) = self.sleep(nap, &mut look).or_else(&mut look) {
                 if more() {
-                    self.ring(1);
+                    self.notify(1);
                 }
                 return Some(found);
             }
@@ -60,29 +60,29 @@ impl Bell {
 
     /// Announces a sleeper, looks once more, and sleeps if there is still nothing.
     fn sleep<T>(&self, nap: Duration, look: &mut impl FnMut() -> Option<T>) -> Option<T> {
-        let rung = self.rung.value.load(Acquire); // pairs with RUNG
+        let notified = self.notified.value.load(Acquire); // pairs with RUNG
         self.sleepers.fetch_add(1, Relaxed);
         fence(SeqCst); // ANNOUNCED: pairs with PUBLISHED; one of us two sees the other
         let found = look();
         if found.is_none() {
-            self.rung.wait(rung, nap);
+            self.notified.wait(notified, nap);
         }
         self.sleepers.fetch_sub(1, Relaxed);
         found
     }
 
     /// Wakes up to `count` of those who sleep, if any do. What they should find is there already.
-    pub(super) fn ring(&self, count: u32) {
+    pub(super) fn notify(&self, count: u32) {
         fence(SeqCst); // PUBLISHED: pairs with ANNOUNCED
         if self.sleepers() > 0 {
-            self.ring_anyway(count);
+            self.notify_always(count);
         }
     }
 
     /// Rings without asking whether somebody sleeps.
-    pub(super) fn ring_anyway(&self, count: u32) {
-        self.rung.value.fetch_add(1, Release); // RUNG
-        self.rung.wake(count);
+    pub(super) fn notify_always(&self, count: u32) {
+        self.notified.value.fetch_add(1, Release); // RUNG
+        self.notified.wake(count);
     }
 
     pub(super) fn sleepers(&self) -> u32 {

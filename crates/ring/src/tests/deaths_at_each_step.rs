@@ -4,8 +4,8 @@
 //! gets through all of them. Somebody notices the death and sets stop, as the supervisor does.
 //! The others must end (else loom finds a deadlock), and nothing may be taken twice.
 
-use super::weaving::{EVER, Ring, Taken, message, push, ring, take_all, weave};
-use crate::weave::woven::vanish_after;
+use super::interleavings::{EVER, Ring, Taken, message, push, ring, take_all, weave};
+use crate::sync::loom::vanish_after;
 use crate::{PushError, TakeError};
 use loom::thread;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ pub fn clone_all(source: impl AsFd, target: impl AsFd) -> Result<()> {
 }
 
 /// Has the memory forget what it holds of a file and the disk has, too: the next read asks the disk.
-pub fn forget(file: impl AsFd) -> Result<()> {
+pub fn drop_from_cache(file: impl AsFd) -> Result<()> {
     retry(|| fcntl::posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED))
 }
 
@@ -82,7 +82,7 @@ pub fn next_hole(file: impl AsFd, from: u64) -> Result<u64> {
 }
 
 /// Goes to a position, which may lie behind the end.
-pub fn go_to(file: impl AsFd, position: u64) -> Result<()> {
+pub fn seek_to(file: impl AsFd, position: u64) -> Result<()> {
     seek(file, position, Whence::SeekSet).map(drop)
 }
 
@@ -97,3 +97,6 @@ fn seek(file: impl AsFd, position: u64, whence: Whence) -> Result<u64> {
     let found = retry(|| unistd::lseek(&file, position, whence))?;
     u64::try_from(found).map_err(|_| Errno::EOVERFLOW)
 }
+
+pub use self::drop_from_cache as forget; // old path, removed with the renaming
+pub use self::seek_to as go_to; // old path, removed with the renaming

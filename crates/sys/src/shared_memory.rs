@@ -66,7 +66,7 @@ fn files_are_limited() -> bool {
 
 fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
     let size = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
-    let file = unnamed_file(name)?;
+    let file = memfd(name)?;
     retry(|| ftruncate(&file, size))?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
@@ -75,7 +75,7 @@ fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
 
 /// Says that it will never be a program: kernels since 6.3 can be told to insist on that, and
 /// those before do not know the flag.
-pub(super) fn unnamed_file(name: &str) -> super::Result<OwnedFd> {
+pub(super) fn memfd(name: &str) -> super::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let not_a_program = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     match memfd_create(name, flags | not_a_program) {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// What is left on a file system for this user.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct FreeSpace {
     /// Bytes.
     pub bytes: u64,
     /// Entries; `None` where the file system makes room for them as they come.
@@ -58,18 +58,18 @@ pub fn is_in_memory(kind: &str) -> bool {
 }
 
 /// Those of them in which no two files share their bytes.
-const WITHOUT_CLONES: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
+const WITHOUT_REFLINK: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
 
 /// Whether files on the file system of an open directory may share their bytes, as far as is known.
-pub fn may_share_bytes(dir: impl AsFd) -> bool {
-    !is_one_of(dir, &WITHOUT_CLONES)
+pub fn may_reflink(dir: impl AsFd) -> bool {
+    !is_one_of(dir, &WITHOUT_REFLINK)
 }
 
 /// Those of them that lie elsewhere.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 
 /// Whether an open directory lies on another machine, as far as is known.
-pub fn is_on_network(dir: impl AsFd) -> bool {
+pub fn is_network(dir: impl AsFd) -> bool {
     is_one_of(dir, &NETWORKS)
 }
 
@@ -79,19 +79,19 @@ fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {
 }
 
 /// How much room is left where `path` lies.
-pub fn room(path: &Path) -> Result<Room> {
-    statvfs(path).map(|said| room_of(&said))
+pub fn free_space(path: &Path) -> Result<FreeSpace> {
+    statvfs(path).map(|said| free_space_of(&said))
 }
 
 /// How much room is left where an open directory lies.
-pub fn room_at(dir: impl AsFd) -> Result<Room> {
-    fstatvfs(dir).map(|said| room_of(&said))
+pub fn free_space_at(dir: impl AsFd) -> Result<FreeSpace> {
+    fstatvfs(dir).map(|said| free_space_of(&said))
 }
 
-fn room_of(said: &Statvfs) -> Room {
+fn free_space_of(said: &Statvfs) -> FreeSpace {
     let bytes = said.blocks_available().saturating_mul(said.fragment_size());
     let entries = (said.files() > 0).then(|| said.files_available());
-    Room { bytes, entries }
+    FreeSpace { bytes, entries }
 }
 
 /// Writes all that waits in memory for the file system of `file` to its disk.
@@ -103,3 +103,9 @@ pub fn sync(file: impl AsFd) -> Result<()> {
 pub fn sync_all() {
     nix::unistd::sync();
 }
+
+pub use self::FreeSpace as Room; // old path, removed with the renaming
+pub use self::free_space as room; // old path, removed with the renaming
+pub use self::free_space_at as room_at; // old path, removed with the renaming
+pub use self::is_network as is_on_network; // old path, removed with the renaming
+pub use self::may_reflink as may_share_bytes; // old path, removed with the renaming

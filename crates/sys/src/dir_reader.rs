@@ -15,13 +15,13 @@ const KIND_AT: usize = 18;
 const NAME_AT: usize = 19;
 
 /// A buffer for directory records, and how far it was read.
-pub struct Listing {
+pub struct DirReader {
     buffer: Box<[u8]>,
     filled: usize,
     at: usize,
 }
 
-impl Listing {
+impl DirReader {
     /// An empty buffer of [`CHUNK_BYTES`].
     pub fn new() -> Self {
         Self { buffer: vec![0; CHUNK_BYTES].into_boxed_slice(), filled: 0, at: 0 }
@@ -80,7 +80,7 @@ impl Listing {
     }
 }
 
-impl Default for Listing {
+impl Default for DirReader {
     fn default() -> Self {
         Self::new()
     }
@@ -95,3 +95,5 @@ fn kind_of(d_type: u8) -> Kind {
         _ => Kind::Unknown,
     }
 }
+
+pub use self::DirReader as Listing; // old path, removed with the renaming

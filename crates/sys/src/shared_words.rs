@@ -1,6 +1,6 @@
 //! Numbers in memory that several processes share.
 
-use super::memory::SharedMemory;
+use super::shared_memory::SharedMemory;
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
