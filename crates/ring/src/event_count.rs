@@ -1,24 +1,24 @@
-//! Sleep: how one who found nothing waits for one who brings something.
+//! Sleep and wake-up: how a peer that found nothing waits for a peer that publishes something.
 
 use super::sync::{AtomicU32, Word, fence};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
-/// How long a sleeper sleeps before it looks again by itself, should nobody ring.
+/// How long a peer sleeps at most before it looks again, even without a notification.
 ///
-/// A peer may die between bringing something and ringing; this is all that it costs.
+/// A peer may die after it has published something and before it notifies; this is the only cost.
 pub(super) const NAP: Duration = Duration::from_millis(100);
 
-/// Wake everybody.
+/// Wake all sleepers.
 pub(super) const ALL: u32 = u32::MAX;
 
-/// An event count: whoever brings something rings, and pays for a system call only if somebody
-/// sleeps. Why no ring is missed stands in the [module](super).
+/// An event count: a peer that publishes something notifies, and makes a system call only if another
+/// peer sleeps. Why no wake-up is lost is argued in the [crate](super).
 #[repr(C)]
 pub(super) struct EventCount {
-    /// How often it rang; the word to sleep on.
+    /// The number of notifications; the word to sleep on.
     notified: Word,
-    /// How many sleep, or are about to. One that was killed in its sleep is counted for ever.
+    /// How many peers sleep or are about to. One that was killed in its sleep is counted for ever.
     sleepers: AtomicU32,
 }
 
@@ -27,11 +27,10 @@ impl EventCount {
         Self { notified: Word::new(0), sleepers: AtomicU32::new(0) }
     }
 
-    /// Waits until `look` finds something, for at most `limit`; `None` when it did not.
+    /// Waits until `look` finds something, for at most `limit`; `None` if it did not.
     ///
-    /// One ring wakes one sleeper, and that one may have been woken for something that it could
-    /// not reach yet, because a slower peer was before it. So a sleeper that finds something rings
-    /// for the next one if there is `more`.
+    /// One notification wakes one sleeper, which may find nothing yet, because a slower peer holds
+    /// the slot before. So a sleeper that found something notifies the next one if there is `more`.
     pub(super) fn wait<T>(
         &self,
         limit: Option<Duration>,
@@ -41,7 +40,7 @@ impl EventCount {
         if let Some(found) = look() {
             return Some(found);
         }
-        // A limit beyond what the clock can say is none.
+        // A limit beyond the range of the clock is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let nap =
@@ -60,9 +59,9 @@ impl EventCount {
 
     /// Announces a sleeper, looks once more, and sleeps if there is still nothing.
     fn sleep<T>(&self, nap: Duration, look: &mut impl FnMut() -> Option<T>) -> Option<T> {
-        let notified = self.notified.value.load(Acquire); // pairs with RUNG
+        let notified = self.notified.value.load(Acquire); // pairs with NOTIFIED
         self.sleepers.fetch_add(1, Relaxed);
-        fence(SeqCst); // ANNOUNCED: pairs with PUBLISHED; one of us two sees the other
+        fence(SeqCst); // ANNOUNCED: pairs with PUBLISHED; one of the two peers sees the other
         let found = look();
         if found.is_none() {
             self.notified.wait(notified, nap);
@@ -71,7 +70,7 @@ impl EventCount {
         found
     }
 
-    /// Wakes up to `count` of those who sleep, if any do. What they should find is there already.
+    /// Wakes up to `count` sleepers, if there are any. The caller has published what they wait for.
     pub(super) fn notify(&self, count: u32) {
         fence(SeqCst); // PUBLISHED: pairs with ANNOUNCED
         if self.sleepers() > 0 {
@@ -79,9 +78,9 @@ impl EventCount {
         }
     }
 
-    /// Rings without asking whether somebody sleeps.
+    /// Notifies without a look at the number of sleepers.
     pub(super) fn notify_always(&self, count: u32) {
-        self.notified.value.fetch_add(1, Release); // RUNG
+        self.notified.value.fetch_add(1, Release); // NOTIFIED
         self.notified.wake(count);
     }
 

@@ -1,5 +1,5 @@
-//! The one door to atomics, cells and sleep: the real ones, or loom's, which weaves the steps of
-//! several threads in every order.
+//! The only source of atomics, cells and sleep: the standard library with the kernel's futex, or
+//! loom, which runs the steps of several threads in every order.
 
 #[cfg(loom)]
 pub(crate) mod loom;

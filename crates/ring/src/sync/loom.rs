@@ -1,4 +1,4 @@
-//! Loom's ones, in which every touch of shared memory is a step, and a peer may stop at any step.
+//! Loom's primitives. Every access to shared memory is a step, and a peer may die before any step.
 
 use loom::sync::{Condvar, Mutex};
 use std::cell::Cell;
@@ -7,36 +7,35 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 loom::thread_local! {
-    /// How many steps this thread may still take; `None`: any number.
+    /// How many steps this thread may still take; `None` is no limit.
     static STEPS_LEFT: Cell<Option<usize>> = Cell::new(None);
 }
 
-/// What a peer that stopped for ever unwinds with. The ring has no destructor that would tidy up
-/// on the way, so all that it shares stays as it was: just as after a SIGKILL.
-struct Vanished;
+/// What a dying peer unwinds with. The ring has no destructors that would tidy up on the way, so
+/// all shared memory stays as it is: just as after SIGKILL.
+struct Died;
 
-/// Does `work`, but stops for ever before its step number `steps`, counted from 0. Says whether it
-/// came to that.
-#[cfg_attr(not(test), allow(dead_code))] // only the tests let peers vanish
-pub(crate) fn vanish_after(steps: usize, work: impl FnOnce()) -> bool {
-    STEPS_LEFT.with(|left| left.set(Some(steps)));
+/// Does `work`, but dies before step number `step`, counted from 0. Returns whether it died.
+#[cfg_attr(not(test), allow(dead_code))] // only the tests let peers die
+pub(crate) fn die_before_step(step: usize, work: impl FnOnce()) -> bool {
+    STEPS_LEFT.with(|left| left.set(Some(step)));
     let end = catch_unwind(AssertUnwindSafe(work));
     STEPS_LEFT.with(|left| left.set(None));
     match end {
         Ok(()) => false,
-        Err(cause) if cause.is::<Vanished>() => true,
+        Err(cause) if cause.is::<Died>() => true,
         Err(cause) => resume_unwind(cause),
     }
 }
 
 fn step() {
-    let vanish = STEPS_LEFT.with(|left| {
+    let dies = STEPS_LEFT.with(|left| {
         let now = left.get();
         left.set(now.map(|steps| steps.saturating_sub(1)));
         now == Some(0)
     });
-    if vanish {
-        resume_unwind(Box::new(Vanished));
+    if dies {
+        resume_unwind(Box::new(Died));
     }
 }
 
@@ -44,7 +43,7 @@ macro_rules! stepping {
     ($name:ident, $number:ty) => {
         pub(crate) struct $name(loom::sync::atomic::$name);
 
-        #[allow(dead_code)] // one width needs what the other does not
+        #[allow(dead_code)] // each width needs other methods
         impl $name {
             pub(crate) fn new(value: $number) -> Self {
                 Self(loom::sync::atomic::$name::new(value))
@@ -125,10 +124,10 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A futex, modelled: the lock stands for the kernel's, under which it compares and falls asleep.
+/// A model of a futex: `lock` is the kernel's lock, under which it compares and puts to sleep.
 ///
-/// It knows no limit and wakes nobody without a reason, so that a lost wake-up is a deadlock, and
-/// loom finds it.
+/// It ignores time limits and has no spurious wake-ups, so that a lost wake-up is a deadlock, which
+/// loom reports.
 pub(crate) struct Word {
     pub(crate) value: AtomicU32,
     lock: Mutex<()>,

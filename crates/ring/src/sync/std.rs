@@ -1,11 +1,11 @@
-//! The real ones.
+//! The primitives of the standard library and the kernel.
 
 use pcopy_sys::futex;
 use std::time::Duration;
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
-/// `std::cell::UnsafeCell` with the face of loom's, which notices two who touch it at once.
+/// `std::cell::UnsafeCell` with the interface of loom's, which detects concurrent access.
 #[repr(transparent)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -23,7 +23,7 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A word to sleep on.
+/// A word to sleep on: a futex.
 #[repr(transparent)]
 pub(crate) struct Word {
     pub(crate) value: AtomicU32,
@@ -34,7 +34,8 @@ impl Word {
         Self { value: AtomicU32::new(value) }
     }
 
-    /// Sleeps while the word is `expected`, for at most `limit`. Whatever ends it: look again.
+    /// Sleeps while the word is `expected`, for at most `limit`. The caller looks again, whatever
+    /// ended the sleep.
     pub(crate) fn wait(&self, expected: u32, limit: Duration) {
         futex::wait(&self.value, expected, Some(limit));
     }
