@@ -1,4 +1,4 @@
-//! File systems as a whole: what they are, how much room they have, and to the disk with them.
+//! Whole file systems: their type, their free space, and flushing them to stable storage.
 
 use super::{Result, retry};
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
@@ -6,18 +6,18 @@ use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// What is left on a file system for this user.
+/// The free space of a file system that this user may use.
 #[derive(Clone, Copy, Debug)]
 pub struct FreeSpace {
     /// Bytes.
     pub bytes: u64,
-    /// Entries; `None` where the file system makes room for them as they come.
+    /// Inodes; `None` if the file system has no fixed number of them.
     pub entries: Option<u64>,
 }
 
-/// The kinds that people copy between, by their numbers (statfs(2) and `linux/magic.h`).
-const KINDS: [(i64, &str); 18] = [
-    (0xef53, "ext4"), // ext2 and ext3 have the same number
+/// Common types of file systems by their magic numbers: statfs(2) and `linux/magic.h`.
+const TYPES: [(u32, &str); 18] = [
+    (0xef53, "ext4"), // ext2 and ext3, too
     (0x5846_5342, "xfs"),
     (0x9123_683e, "btrfs"),
     (0x0102_1994, "tmpfs"),
@@ -37,69 +37,69 @@ const KINDS: [(i64, &str); 18] = [
     (0x00c3_6400, "ceph"),
 ];
 
-/// The kind of file system that `path` lies on, or its number where it is not known here.
+/// The type of the file system of `path`, or its magic number if the type is not known here.
 pub fn kind(path: &Path) -> Result<String> {
-    let number = number_of(&statfs(path)?);
-    Ok(name_of(number).map_or_else(|| format!("{number:#x}"), str::to_owned))
+    let magic = magic_of(&statfs(path)?);
+    Ok(name_of(magic).map_or_else(|| format!("{magic:#x}"), str::to_owned))
 }
 
-fn number_of(found: &Statfs) -> i64 {
-    #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
-    i64::from(found.filesystem_type().0)
+/// Magic numbers have 32 bits; the width and the sign of the field depend on the C library.
+fn magic_of(found: &Statfs) -> u32 {
+    found.filesystem_type().0 as u32
 }
 
-fn name_of(number: i64) -> Option<&'static str> {
-    KINDS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+fn name_of(magic: u32) -> Option<&'static str> {
+    TYPES.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Whether a file system of this kind has no disk to write to.
+/// Whether a file system of this type has no disk to write to.
 pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")
 }
 
-/// Those of them in which no two files share their bytes.
+/// The types that have no reflinks.
 const WITHOUT_REFLINK: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
 
-/// Whether files on the file system of an open directory may share their bytes, as far as is known.
+/// Whether the file system of an open directory may support reflinks: true for unknown types.
 pub fn may_reflink(dir: impl AsFd) -> bool {
     !is_one_of(dir, &WITHOUT_REFLINK)
 }
 
-/// Those of them that lie elsewhere.
+/// The types of network file systems.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 
-/// Whether an open directory lies on another machine, as far as is known.
+/// Whether an open directory is on a network file system: false for unknown types.
 pub fn is_network(dir: impl AsFd) -> bool {
     is_one_of(dir, &NETWORKS)
 }
 
 fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {
-    let name = fstatfs(dir).ok().and_then(|found| name_of(number_of(&found)));
+    let name = fstatfs(dir).ok().and_then(|found| name_of(magic_of(&found)));
     name.is_some_and(|name| names.contains(&name))
 }
 
-/// How much room is left where `path` lies.
+/// The free space of the file system of `path`.
 pub fn free_space(path: &Path) -> Result<FreeSpace> {
-    statvfs(path).map(|said| free_space_of(&said))
+    statvfs(path).map(|found| free_space_of(&found))
 }
 
-/// How much room is left where an open directory lies.
+/// The free space of the file system of an open directory.
 pub fn free_space_at(dir: impl AsFd) -> Result<FreeSpace> {
-    fstatvfs(dir).map(|said| free_space_of(&said))
+    fstatvfs(dir).map(|found| free_space_of(&found))
 }
 
-fn free_space_of(said: &Statvfs) -> FreeSpace {
-    let bytes = said.blocks_available().saturating_mul(said.fragment_size());
-    let entries = (said.files() > 0).then(|| said.files_available());
+fn free_space_of(found: &Statvfs) -> FreeSpace {
+    let bytes = found.blocks_available().saturating_mul(found.fragment_size());
+    let entries = (found.files() > 0).then(|| found.files_available());
     FreeSpace { bytes, entries }
 }
 
-/// Writes all that waits in memory for the file system of `file` to its disk.
+/// Flushes the file system of `file` to stable storage.
 pub fn sync(file: impl AsFd) -> Result<()> {
     retry(|| nix::unistd::syncfs(&file))
 }
 
-/// Writes all that waits in memory for any disk.
+/// Flushes all file systems to stable storage: sync(2), which waits on Linux.
 pub fn sync_all() {
     nix::unistd::sync();
 }
