@@ -1,10 +1,10 @@
-//! The kernel in our words: one call each, no policy.
+//! The kernel's interface as pcopy uses it: one function per system call, no policy.
 //!
 //! `nix`, `libc` and `memmap2` are used here and nowhere else. Errors are the kernel's own
-//! numbers ([`Errno`]); what they mean for a run is decided above.
+//! numbers ([`Errno`]); the callers decide what they mean for a run.
 // System calls that nix lacks, and memory shared with other processes.
 #![allow(unsafe_code)]
-// In the data path no result may be dropped unseen; tests may.
+// In the data path no result may be ignored; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
 pub mod dir_reader;
@@ -39,15 +39,15 @@ pub use nix::errno::Errno;
 /// What a system call returns.
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// Says why, as the C library does: `Permission denied`.
+/// The message of the C library for an error: `Permission denied`.
 pub fn describe(errno: Errno) -> String {
     let error = std::io::Error::from(errno).to_string();
     // The standard library adds the number: "Permission denied (os error 13)".
     error.split(" (os error").next().unwrap_or(&error).to_owned()
 }
 
-/// Does `call` again for as long as a signal gets in its way: on FUSE and network disks that may be any
-/// call, also when a run is halted and goes on.
+/// Repeats `call` while it fails with `EINTR`. On FUSE and network file systems any call may be
+/// interrupted, also by suspending and resuming the run.
 fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match call() {

@@ -1,8 +1,8 @@
-//! Taking turns: of several processes, one at a time does something with a thing.
+//! Mutual exclusion between the processes of a run: POSIX record locks, fcntl(2).
 //!
-//! Record locks on a file that nobody else knows, one byte for each thing. They belong to the
-//! process, so they go with it whenever it dies, and a lock that some other program holds on the
-//! thing itself keeps nobody waiting.
+//! The locks are on bytes of a memfd, which only these processes have open, one byte for each thing.
+//! They belong to the process, so they end when it dies. A lock that another program holds on the
+//! thing itself does not matter.
 
 use super::file::Identity;
 use super::shared_memory::memfd;
@@ -12,16 +12,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// How long it is waited for the kernel to have a lock to give.
+/// How long to sleep before a failed lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where turns are taken. Must be made before the first fork.
+/// The file whose bytes are locked. Must be created before the first fork.
 #[derive(Debug)]
 pub struct RecordLocks {
     file: OwnedFd,
 }
 
-/// The turn of this process; it ends when this is dropped. Of one kind a process takes one at a time.
+/// A lock of this process, released when dropped. A process holds at most one of each kind.
 #[derive(Debug)]
 pub struct RecordLock<'a> {
     locks: &'a RecordLocks,
@@ -29,39 +29,39 @@ pub struct RecordLock<'a> {
 }
 
 impl RecordLocks {
-    /// Nobody's turn yet.
+    /// Creates the file, without locks.
     pub fn create() -> Result<Self> {
         Ok(Self { file: memfd("pcopy-turns")? })
     }
 
-    /// Waits until no other process has the turn for this thing.
+    /// Waits until no other process has the lock on this inode, and takes it.
     ///
-    /// Two things may share a byte: then one waits without need. If the kernel has no lock to give,
-    /// nobody waits.
-    pub fn lock_inode(&self, thing: Identity) -> RecordLock<'_> {
+    /// Two inodes may share a byte: then one process waits without need. If the kernel is out of
+    /// locks, no process waits.
+    pub fn lock_inode(&self, inode: Identity) -> RecordLock<'_> {
         let mut hasher = DefaultHasher::new();
-        thing.hash(&mut hasher);
+        inode.hash(&mut hasher);
         let byte = libc::off_t::try_from(hasher.finish() >> 2).unwrap_or(0);
         if retry(|| self.set(byte, libc::F_WRLCK)).is_err() {
-            // ENOLCK: as if there were no other.
+            // ENOLCK: continue as if no other process had it.
         }
         RecordLock { locks: self, byte }
     }
 
-    /// Takes a turn that others may have at the same time; `EAGAIN` while somebody has it alone.
+    /// Takes a shared lock on `number`; `EAGAIN` while another process has an exclusive one.
     ///
-    /// `number` is the thing: no two share one.
+    /// Unlike inodes, no two numbers share a byte.
     pub fn try_lock_shared(&self, number: u16) -> Result<RecordLock<'_>> {
         let byte = libc::off_t::from(number);
         fcntl(&self.file, FcntlArg::F_SETLK(&lock(byte, libc::F_RDLCK)))?;
         Ok(RecordLock { locks: self, byte })
     }
 
-    /// Waits until nobody else has a turn that was shared.
+    /// Waits until no other process has a shared lock on `number`.
     pub fn wait_until_unlocked(&self, number: u16) {
         let byte = libc::off_t::from(number);
         while self.set(byte, libc::F_WRLCK).is_err() {
-            // A handled signal, or ENOLCK, which passes: others may still be at it.
+            // A handled signal, or ENOLCK, which passes: other processes may still have the lock.
             std::thread::sleep(PAUSE);
         }
         drop(RecordLock { locks: self, byte });
@@ -88,7 +88,7 @@ impl RecordLocks {
 }
 
 fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
-    // SAFETY: all fields are numbers, for which zero bits are a value.
+    // SAFETY: all fields are numbers, for which zeros are a valid value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
@@ -100,7 +100,7 @@ fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
 impl Drop for RecordLock<'_> {
     fn drop(&mut self) {
         if self.locks.set(self.byte, libc::F_UNLCK).is_err() {
-            // Then it ends with the process.
+            // Then it is released when the process ends.
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Names in a directory: made, linked, renamed and removed.
+//! Directory entries: create, link, rename and remove.
 
 use super::stat::{Stat, stat_at};
 use crate::{Errno, Result, retry};
@@ -9,33 +9,33 @@ use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
-/// Makes a directory.
+/// Creates a directory.
 pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
     retry(|| stat::mkdirat(&dir, name, Mode::from_bits_truncate(permissions)))
 }
 
-/// Makes a directory at the user's `path`, the part before the last component of which is followed.
+/// Creates a directory at the user's `path`; symlinks before its last component are followed.
 pub fn make_dir_at_path(path: &Path, permissions: u32) -> Result<()> {
     retry(|| stat::mkdirat(fcntl::AT_FDCWD, path, Mode::from_bits_truncate(permissions)))
 }
 
-/// Makes a FIFO, a socket or a device, as `like` is one.
+/// Creates a FIFO, a socket or a device file of the type and device of `like`.
 pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat, permissions: u32) -> Result<()> {
     let kind = SFlag::from_bits_truncate(like.type_bits());
     retry(|| stat::mknodat(&dir, name, kind, Mode::from_bits_truncate(permissions), like.device()))
 }
 
-/// Makes a symlink that says `text`.
+/// Creates a symlink with the target `text`.
 pub fn make_symlink(text: &CStr, dir: impl AsFd, name: &CStr) -> Result<()> {
     retry(|| unistd::symlinkat(text, &dir, name))
 }
 
-/// The text of a symlink.
+/// The target of a symlink.
 pub fn read_symlink(dir: impl AsFd, name: &CStr) -> Result<OsString> {
     retry(|| fcntl::readlinkat(&dir, name))
 }
 
-/// Removes a name that is not a directory.
+/// Removes an entry that is not a directory.
 pub fn unlink(dir: impl AsFd, name: &CStr) -> Result<()> {
     retry(|| unistd::unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir))
 }
@@ -45,8 +45,8 @@ pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
     retry(|| unistd::unlinkat(&dir, name, UnlinkatFlags::RemoveDir))
 }
 
-/// Gives an entry that is not a directory a second name; `EEXIST` if it is taken. A symlink is itself
-/// unless `follow`.
+/// Creates a hard link to a file that is not a directory; `EEXIST` if the name `second` exists. Of a
+/// symlink, to itself unless `follow`.
 pub fn link(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -58,17 +58,17 @@ pub fn link(
     retry(|| unistd::linkat(from, name, to, second, flags))
 }
 
-/// Renames within one directory, in place of whatever file has the new name.
+/// Renames within one directory; replaces a file that has the new name.
 pub fn rename(dir: impl AsFd, from: &CStr, to: &CStr) -> Result<()> {
     retry(|| fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to))
 }
 
-/// Renames within one directory; `EEXIST` if the new name is taken.
+/// Renames within one directory; `EEXIST` if the new name exists.
 pub fn rename_noreplace(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
     move_noreplace(dir, from, dir, to)
 }
 
-/// Moves `name` to another directory of the file system; `EEXIST` if the new name is taken.
+/// Moves `name` to another directory of the file system; `EEXIST` if the new name exists.
 pub fn move_noreplace(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -87,7 +87,7 @@ pub fn move_noreplace(
         )
     };
     match retry(|| Errno::result(rename())) {
-        // A file system without the flag (some FUSE and network ones): look, then rename.
+        // A file system without the flag, as some FUSE and network ones: look, then rename.
         Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(to, new) {
             Err(Errno::ENOENT) => retry(|| fcntl::renameat(from, name, to, new)),
             Ok(_) => Err(Errno::EEXIST),

@@ -1,8 +1,11 @@
 //! Files, directories and names: one system call each, no policy.
 //!
-//! Everything that is created, changed or removed is named by a directory that is already open
-//! and one component below it; a path of several components is only ever opened through
-//! [`open_dir_beneath`], which follows no symlink. All descriptors are close-on-exec.
+//! A file that is created, changed or removed is given by an open directory and a name in it. A path
+//! of several components is only opened with [`open_dir_beneath`] and its variants, which follow no
+//! symlink, or with [`open_dir_following`], which says so. Functions that take a [`Path`] are for paths that
+//! the user gave. All descriptors are close-on-exec.
+//!
+//! [`Path`]: std::path::Path
 
 mod beneath;
 mod dir_entry;
@@ -20,10 +23,10 @@ pub use open::*;
 pub use read_write::*;
 pub use stat::*;
 
-/// The longest path that the kernel takes in one call, with its final NUL: `PATH_MAX`.
+/// The longest path that the kernel accepts in one call, with the final NUL: `PATH_MAX`.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// The longest single name that any common file system takes: `NAME_MAX`.
+/// The longest name that common file systems accept: `NAME_MAX`.
 pub const NAME_BYTES_MAX: usize = 255;
 
 pub use beneath::open_dir_beneath_noatime as open_dir_untouched; // old path, removed with the renaming

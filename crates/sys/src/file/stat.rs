@@ -1,4 +1,4 @@
-//! What a file is, from `stat` or from a directory listing.
+//! Type, size, owner, times and identity of a file: stat(2).
 
 use crate::{Result, retry};
 use nix::fcntl::AtFlags;
@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// What an entry is, from a directory listing or from its mode.
+/// The type of a file, from a directory listing or from its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A regular file.
@@ -19,15 +19,15 @@ pub enum Kind {
     Symlink,
     /// A FIFO, a socket, or a block or character device.
     Special,
-    /// The listing did not say; ask [`stat_at`].
+    /// Not given by the directory listing; [`stat_at`] returns it.
     Unknown,
 }
 
-/// What `stat` says of an entry.
+/// The result of stat(2).
 #[derive(Clone, Copy)]
 pub struct Stat(libc::stat);
 
-/// A time stamp, in seconds since the epoch and nanoseconds.
+/// A timestamp: seconds since the epoch, and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
     /// Whole seconds; negative before 1970.
@@ -36,11 +36,11 @@ pub struct Stamp {
     pub nanoseconds: i64,
 }
 
-/// The two numbers that make an inode unique on this machine.
+/// Device and inode number, which together identify an inode on this machine.
 pub type Identity = (u64, u64);
 
 impl Stat {
-    /// What the entry is; never [`Kind::Unknown`].
+    /// The type of the file; never [`Kind::Unknown`].
     pub fn kind(&self) -> Kind {
         match self.type_bits() {
             libc::S_IFREG => Kind::File,
@@ -50,17 +50,17 @@ impl Stat {
         }
     }
 
-    /// Permission bits with set-user-id, set-group-id and sticky: `mode & 07777`.
+    /// Permission bits with set-user-ID, set-group-ID and sticky bit: `mode & 07777`.
     pub fn permissions(&self) -> u32 {
         self.0.st_mode & 0o7777
     }
 
-    /// Type and permission bits.
+    /// File type and permission bits.
     pub fn mode(&self) -> u32 {
         self.0.st_mode
     }
 
-    /// The bits of the mode that say what the entry is; they tell a FIFO from a socket.
+    /// The file type bits of the mode, which distinguish a FIFO from a socket.
     pub fn type_bits(&self) -> u32 {
         self.0.st_mode & libc::S_IFMT
     }
@@ -70,7 +70,7 @@ impl Stat {
         self.type_bits() == libc::S_IFIFO
     }
 
-    /// Length in bytes; of a symlink, that of its text.
+    /// Size in bytes; of a symlink, the length of its target.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)
     }
@@ -80,48 +80,48 @@ impl Stat {
         (self.0.st_dev, self.0.st_ino)
     }
 
-    /// How many names it has.
+    /// The number of hard links.
     pub fn links(&self) -> u64 {
         self.0.st_nlink
     }
 
-    /// Which device a device file stands for.
+    /// The device that a device file represents.
     pub fn device(&self) -> u64 {
         self.0.st_rdev
     }
 
-    /// The user who owns it.
+    /// User ID of the owner.
     pub fn owner(&self) -> u32 {
         self.0.st_uid
     }
 
-    /// The group that owns it.
+    /// Group ID of the owner.
     pub fn group(&self) -> u32 {
         self.0.st_gid
     }
 
-    /// Last access.
+    /// Time of last access.
     pub fn accessed(&self) -> Stamp {
         Stamp { seconds: self.0.st_atime, nanoseconds: self.0.st_atime_nsec }
     }
 
-    /// Whether its contents were changed later than the other's.
+    /// Whether its data was modified later than the data of `other`.
     pub fn is_newer_than(&self, other: &Stat) -> bool {
         let when = |stat: &Stat| (stat.0.st_mtime, stat.0.st_mtime_nsec);
         when(self) > when(other)
     }
 
-    /// Last change of the contents.
+    /// Time of last data modification.
     pub fn modified(&self) -> Stamp {
         Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
     }
 
-    /// Last change of anything, which nobody can set.
+    /// Time of last status change, which no program can set.
     pub fn changed(&self) -> Stamp {
         Stamp { seconds: self.0.st_ctime, nanoseconds: self.0.st_ctime_nsec }
     }
 
-    /// Bytes that take room; less than the size if there are holes.
+    /// Allocated bytes; fewer than the size if the file has holes.
     pub fn allocated(&self) -> u64 {
         u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
     }
@@ -133,22 +133,22 @@ impl From<Stamp> for TimeSpec {
     }
 }
 
-/// What an open file is.
+/// The status of an open file.
 pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
     retry(|| stat::fstat(&file)).map(Stat)
 }
 
-/// What `name` in `dir` is; a symlink is itself.
+/// The status of `name` in `dir`; of a symlink, its own.
 pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     retry(|| stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(Stat)
 }
 
-/// What `name` in `dir` leads to, if it is a symlink.
+/// The status of `name` in `dir`; of a symlink, that of the file it points to.
 pub fn stat_at_following(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     retry(|| stat::fstatat(&dir, name, AtFlags::empty())).map(Stat)
 }
 
-/// What the user's `path` is; symlinks are followed only if `follow`.
+/// The status of the user's `path`; a symlink in its last component is followed only if `follow`.
 pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
     retry(|| if follow { stat::stat(path) } else { stat::lstat(path) }).map(Stat)
 }
