@@ -19,7 +19,7 @@ const PRODUCERS: u64 = 3;
 const CONSUMERS: u64 = 3;
 /// How many messages each producer pushes.
 const EACH: u64 = 20_000;
-/// How long a producer waits for room before it reports that nobody takes any more.
+/// How long a producer waits for room before it reports that there is none.
 const LIMIT: Duration = Duration::from_secs(1);
 /// The exit status of a producer that waited for that long.
 const NO_ROOM: i32 = 2;
@@ -65,7 +65,7 @@ fn produce_and_consume(kill_one: bool) -> io::Result<()> {
     for producer in producers {
         match process::join(producer)? {
             Death::Exited(0) => {}
-            // The victim died while it read a slot, which is never repaired: everybody leaves.
+            // The victim died while it read a slot, which is never repaired: all leave.
             Death::Exited(NO_ROOM) if kill_one => queue.stop(),
             death => panic!("a producer ended with {death:?}"),
         }

@@ -96,7 +96,7 @@
 //! The same argument, with the roles exchanged, holds for pushers that find the ring full: they
 //! sleep on an event count of their own, and a take publishes the free slot (TAKEN), then looks for a
 //! pusher to wake. Only a ring whose pushers may wait ([`MayWait`]) does that. In a ring whose pushers
-//! never wait ([`NeverWait`]) no pusher can be asleep, so a take has nobody to wake: it needs neither
+//! never wait ([`NeverWait`]) no pusher can be asleep, so a take has no peer to wake: it needs neither
 //! the fence nor the load. Nothing else on this page relies on that fence: what takers wait for is
 //! published by pushers, by `close` and by `stop`, and a taker that wakes the next one does so with a
 //! fence of its own. The two types cannot meet in one ring, because a ring is reached only through

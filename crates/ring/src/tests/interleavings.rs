@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Waits have no time limit here, so a sleeper that is never woken is a deadlock, which loom
-//! reports. The bounds are chosen so that all tests together take about two minutes on one CPU.
+//! reports. The bounds are chosen so that all tests together take about three minutes on one CPU.
 //! Where sleepers matter, the first thread only joins the others: loom switches to them when it
 //! blocks, so no preemption is spent on bringing them to sleep in every order.
 //!
