@@ -1,6 +1,6 @@
-//! One thread against a `VecDeque`, which everybody trusts.
+//! A ring used by one thread, compared with a `VecDeque`.
 
-use crate::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ const SEEDS: u64 = if cfg!(miri) { 20 } else { 20_000 };
 const STEPS: u32 = 100;
 const BYTES: usize = 24;
 
-/// A small generator: the same seed gives the same run.
+/// A small random number generator: the same seed gives the same run.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -16,7 +16,7 @@ impl Dice {
         self.mix() % sides
     }
 
-    /// Any number, but more often one near 0, near 2^63 or near 2^64 than a die would give.
+    /// Any number; numbers near 0, 2^63 and 2^64 come more often than the rest.
     pub(super) fn word(&mut self) -> u64 {
         let base = [0, 1 << 63, u64::MAX, self.mix()][self.roll(4) as usize];
         base.wrapping_add(self.roll(9)).wrapping_sub(4)
@@ -31,12 +31,12 @@ impl Dice {
     }
 
     fn message(&mut self) -> Vec<u8> {
-        let length = self.roll(BYTES as u64 + 2); // one of them is too long
+        let length = self.roll(BYTES as u64 + 2); // the longest does not fit into a slot
         (0..length).map(|_| self.roll(256) as u8).collect()
     }
 }
 
-/// What a ring should do, said without tickets.
+/// What a ring must do, written without tickets.
 #[derive(Default)]
 struct Model {
     queue: VecDeque<Vec<u8>>,
@@ -79,9 +79,18 @@ impl Model {
 
 #[test]
 fn a_ring_does_what_a_queue_does() {
+    compare_with_the_model::<MayWait>();
+}
+
+#[test]
+fn a_ring_whose_pushers_never_wait_does_what_a_queue_does() {
+    compare_with_the_model::<NeverWait>();
+}
+
+fn compare_with_the_model<P: Pushers>() {
     for seed in 0..SEEDS {
         let capacity = [2, 4, 8][seed as usize % 3];
-        let ring = HeapRing::<BYTES>::on_heap(capacity);
+        let ring = HeapRing::<BYTES, P>::on_heap(capacity);
         let mut model = Model { capacity, ..Model::default() };
         let mut dice = Dice(seed);
         let mut into = b"left over".to_vec();
@@ -129,8 +138,8 @@ fn a_ring_does_what_a_queue_does() {
 }
 
 #[test]
-fn with_patience_it_does_the_same_but_runs_out_of_time() {
-    let (ring, soon) = (HeapRing::<BYTES>::on_heap(2), Duration::from_millis(2));
+fn calls_with_a_limit_do_the_same_and_time_out() {
+    let (ring, soon) = (HeapRing::<BYTES, MayWait>::on_heap(2), Duration::from_millis(2));
     let mut into = Vec::new();
     assert_eq!(ring.take_within(&mut into, soon), Err(TakeError::TimedOut));
     assert_eq!(ring.push_within(b"one", Duration::ZERO), Ok(()));
@@ -149,7 +158,7 @@ fn with_patience_it_does_the_same_but_runs_out_of_time() {
 
 #[test]
 fn the_last_task_to_finish_closes_the_ring() {
-    let ring = HeapRing::<BYTES>::on_heap(2);
+    let ring = HeapRing::<BYTES, NeverWait>::on_heap(2);
     ring.task_begun();
     ring.try_push(b"task").expect("room");
     ring.task_done();

@@ -1,4 +1,4 @@
-//! The names in a directory, a large chunk at a time.
+//! Reading the entries of a directory in large chunks: getdents64(2).
 
 use super::file::Kind;
 use super::{Result, retry};
@@ -6,22 +6,22 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// How much of a directory is read in one call, in bytes: about 1,500 names of usual length.
+/// How much of a directory is read in one call, in bytes: about 1,500 entries with names of usual length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Where a record keeps its own length, the type of the entry, and the name (`getdents64(2)`).
+/// The offsets in a record of its length, of the file type, and of the name: getdents64(2).
 const LENGTH_AT: usize = 16;
 const KIND_AT: usize = 18;
 const NAME_AT: usize = 19;
 
-/// A buffer for directory records, and how far it was read.
-pub struct Listing {
+/// A buffer for directory entries, and how far it has been read.
+pub struct DirReader {
     buffer: Box<[u8]>,
     filled: usize,
     at: usize,
 }
 
-impl Listing {
+impl DirReader {
     /// An empty buffer of [`CHUNK_BYTES`].
     pub fn new() -> Self {
         Self { buffer: vec![0; CHUNK_BYTES].into_boxed_slice(), filled: 0, at: 0 }
@@ -52,7 +52,7 @@ impl Listing {
         Some((kind, name))
     }
 
-    /// How many bytes of records are left in the chunk; tells a wide directory from a small one.
+    /// How many bytes of the chunk are not read yet, which distinguishes a wide directory from a small one.
     pub fn bytes_left(&self) -> usize {
         self.filled - self.at
     }
@@ -80,7 +80,7 @@ impl Listing {
     }
 }
 
-impl Default for Listing {
+impl Default for DirReader {
     fn default() -> Self {
         Self::new()
     }
@@ -95,3 +95,5 @@ fn kind_of(d_type: u8) -> Kind {
         _ => Kind::Unknown,
     }
 }
+
+pub use self::DirReader as Listing; // old path, removed with the renaming

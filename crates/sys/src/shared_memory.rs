@@ -1,8 +1,7 @@
 //! Memory that a process shares with the children it forks.
 //!
-//! An anonymous map of `memmap2` is private and copied at the fork, so the memory is a file that
-//! has no place in any folder: a memfd. It is sealed, so nobody can shorten it under a peer.
-#![allow(unsafe_code)] // a mapping is memory that the compiler knows nothing about
+//! An anonymous mapping of `memmap2` is private, and copied by a fork, so the memory is a memfd: a file
+//! without a name in any directory. It is sealed, so no process can shorten it under another.
 
 use super::{Errno, retry};
 use memmap2::{MmapOptions, MmapRaw};
@@ -14,18 +13,18 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// A mapping that is shared by everybody forked after it was made.
+/// A mapping that is shared with all processes forked after its creation.
 ///
-/// It begins at a page, is filled with zeros at first, and has its size for good.
+/// It begins at a page boundary, is filled with zeros at first, and keeps its size.
 #[derive(Debug)]
 pub struct SharedMemory {
     map: MmapRaw,
 }
 
 impl SharedMemory {
-    /// Maps `bytes` bytes under a name that shows in `/proc/PID/maps`.
+    /// Maps `bytes` bytes as `name`, which is shown in `/proc/PID/maps`.
     ///
-    /// Pages cost memory only when they are touched. The error says what was tried.
+    /// A page takes up memory only after it has been touched. The error says what failed.
     pub fn create(name: &str, bytes: usize) -> io::Result<Self> {
         let failed = |cause: io::Error| {
             let message = format!("cannot create {bytes} bytes of shared memory '{name}': {cause}");
@@ -42,49 +41,49 @@ impl SharedMemory {
     }
 
     /// The first byte. Valid for reads and writes of [`len`](Self::len) bytes as long as `self`
-    /// lives; other processes write there too.
+    /// lives; other processes write there, too.
     pub fn as_ptr(&self) -> *mut u8 {
         self.map.as_mut_ptr()
     }
 
-    /// Its size in bytes.
+    /// The size in bytes.
     pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// Whether there is not one byte in it.
+    /// Whether the size is 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Whether files may not become as large as they like (`ulimit -f`), which would concern ours, too.
-/// Then a mapping of `/dev/zero` has to do, which is shared memory without a size or a name.
+/// Whether the size of files is limited (`ulimit -f`), which applies to a memfd, too. Then a mapping of
+/// `/dev/zero` is used, which is shared memory without a size and a name.
 fn files_are_limited() -> bool {
     getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
     let size = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
-    let file = unnamed_file(name)?;
+    let file = memfd(name)?;
     retry(|| ftruncate(&file, size))?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file)
 }
 
-/// Says that it will never be a program: kernels since 6.3 can be told to insist on that, and
-/// those before do not know the flag.
-pub(super) fn unnamed_file(name: &str) -> super::Result<OwnedFd> {
+/// Creates a memfd that can never be executed: Linux 6.3 and later can require that of every memfd,
+/// earlier kernels do not know the flag.
+pub(super) fn memfd(name: &str) -> super::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let not_a_program = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
-    match memfd_create(name, flags | not_a_program) {
+    let not_executable = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    match memfd_create(name, flags | not_executable) {
         Err(Errno::EINVAL) => memfd_create(name, flags),
         made => made,
     }
 }
 
-#[cfg(all(test, not(miri)))] // miri knows no memfd
+#[cfg(all(test, not(miri)))] // Miri has no memfd
 mod tests {
     use super::*;
 
@@ -92,7 +91,7 @@ mod tests {
     fn it_is_filled_with_zeros_and_can_be_written() {
         let memory = SharedMemory::create("test", 10_000).expect("memory");
         assert_eq!(memory.len(), 10_000);
-        // SAFETY: 10,000 bytes are mapped, and nobody else knows of them.
+        // SAFETY: 10,000 bytes are mapped, and no other reference to them exists.
         let bytes = unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.len()) };
         assert!(bytes.iter().all(|&byte| byte == 0));
         bytes.fill(7);
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_what_was_tried() {
+    fn an_error_says_what_failed() {
         let error = SharedMemory::create("test", usize::MAX).expect_err("too large");
         assert!(
             error

@@ -1,4 +1,4 @@
-//! SELinux, as far as files get their contexts from it.
+//! SELinux: whether it is active, and the context of new files.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ pub fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-/// Gives `context` to all that this process and those that it forks create from now on.
+/// Sets the context of all files that this process and its later children create.
 pub fn set_for_new_files(context: &[u8]) -> io::Result<()> {
     std::fs::write("/proc/thread-self/attr/fscreate", context)
 }

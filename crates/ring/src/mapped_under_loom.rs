@@ -1,14 +1,14 @@
-//! What stands in for `mapped.rs` under loom, whose atomics cannot lie in a mapping: it lets the
-//! rest of the crate compile, and nobody can have one.
+//! The substitute for `mapped.rs` under loom, whose atomics cannot lie in a mapping: the rest of the
+//! crate compiles with it, and no value of it can exist.
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};
 use std::io;
 
-/// As in the program.
+/// As in `mapped.rs`.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 - 16;
 
-/// Does not exist.
+/// A type without values.
 pub enum Mapped {}
 
 impl Mapped {
@@ -17,15 +17,15 @@ impl Mapped {
     }
 }
 
-// SAFETY: there is never a value to call these on.
+// SAFETY: there is no value to call these on.
 unsafe impl Storage for Mapped {
-    type Room = [u8; MESSAGE_BYTES_MAX];
+    type Payload = [u8; MESSAGE_BYTES_MAX];
 
     fn header(&self) -> &Header {
         match *self {}
     }
 
-    fn slots(&self) -> &[Slot<Self::Room>] {
+    fn slots(&self) -> &[Slot<Self::Payload>] {
         match *self {}
     }
 }

@@ -1,35 +1,41 @@
 //! The ring under loom: every order of steps, up to a number of preemptions.
 //!
-//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib`
+//! ```text
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib
+//! ```
 //!
-//! Waits have no time limit here, so whoever sleeps and is not woken is a deadlock, and loom says
-//! so. The bounds were chosen so that all of it takes about two minutes on one core. Where sleepers
-//! matter, the first thread only joins: loom starts the others when it blocks, and so needs no
-//! preemption to bring them to sleep in every order.
+//! Waits have no time limit here, so a sleeper that is never woken is a deadlock, which loom
+//! reports. The bounds are chosen so that all tests together take about three minutes on one CPU.
+//! Where sleepers matter, the first thread only joins the others: loom switches to them when it
+//! blocks, so no preemption is spent on bringing them to sleep in every order.
+//!
+//! Scenarios that push with `try_push` alone run twice: with pushers that may wait, and with
+//! pushers that never wait, where a take has no fence that could hide a missing one.
 
-use crate::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use loom::model::Builder;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use std::time::Duration;
 
-pub(super) type Ring = HeapRing<8>;
+pub(super) type Ring<P> = HeapRing<8, P>;
 
+/// No limit.
 pub(super) const EVER: Duration = Duration::MAX;
 
 /// Runs `scenario` in every order in which threads are preempted at most `preemptions` times.
-pub(super) fn weave(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
+pub(super) fn explore(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(scenario);
 }
 
-pub(super) fn ring() -> Arc<Ring> {
+pub(super) fn ring<P: Pushers>() -> Arc<Ring<P>> {
     Arc::new(Ring::on_heap(2))
 }
 
-/// The numbers that were taken, by all takers together.
+/// The numbers that all takers together have taken.
 #[derive(Clone)]
 pub(super) struct Taken(Arc<Mutex<Vec<u8>>>);
 
@@ -55,7 +61,7 @@ pub(super) fn message(number: u8) -> [u8; 2] {
     [number, !number]
 }
 
-pub(super) fn push(ring: &Ring, number: u8) {
+pub(super) fn push(ring: &Ring<MayWait>, number: u8) {
     ring.push_within(&message(number), EVER).expect("room, in the end");
 }
 
@@ -65,8 +71,8 @@ fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
     }
 }
 
-/// Takes until there is nothing more, and says why.
-pub(super) fn take_all(ring: &Ring, taken: &Taken) -> TakeError {
+/// Takes until there is nothing more, and returns the reason.
+pub(super) fn take_all<P: Pushers>(ring: &Ring<P>, taken: &Taken) -> TakeError {
     let mut into = Vec::new();
     loop {
         match ring.take(&mut into) {
@@ -79,7 +85,7 @@ pub(super) fn take_all(ring: &Ring, taken: &Taken) -> TakeError {
 /// Two pushers, two takers, two slots, three messages: everything at once.
 #[test]
 fn loom_each_message_is_taken_once() {
-    weave(2, || {
+    explore(2, || {
         let (ring, taken) = (ring(), Taken::none());
         push(&ring, 0);
         let pusher = |number| {
@@ -103,10 +109,10 @@ fn loom_each_message_is_taken_once() {
     });
 }
 
-/// A pusher, a taker, two slots, five messages: both meet full and empty, and laps go round.
+/// A pusher, a taker, two slots, five messages: both find the ring full and empty, over three laps.
 #[test]
 fn loom_laps_keep_the_order() {
-    weave(3, || {
+    explore(3, || {
         let ring = ring();
         let pusher = thread::spawn({
             let ring = ring.clone();
@@ -125,14 +131,23 @@ fn loom_laps_keep_the_order() {
     });
 }
 
-/// Nobody looks again after its one take, so each of two sleepers needs a wake-up of its own, even
-/// when the second message was there first.
+/// Each taker takes once and never looks again, so each of two sleepers needs a wake-up of its
+/// own, even when the second message was ready first.
 #[test]
 fn loom_two_sleepers_are_woken_for_two_messages() {
-    weave(1, || {
-        let ring = ring();
-        let taker = |ring: Arc<Ring>| move || assert_eq!(ring.take(&mut Vec::new()), Ok(()));
-        let pusher = |ring: Arc<Ring>| move || assert_eq!(ring.try_push(&message(0)), Ok(()));
+    two_sleepers_are_woken_for_two_messages::<MayWait>();
+}
+
+#[test]
+fn loom_two_sleepers_are_woken_for_two_messages_of_pushers_that_never_wait() {
+    two_sleepers_are_woken_for_two_messages::<NeverWait>();
+}
+
+fn two_sleepers_are_woken_for_two_messages<P: Pushers>() {
+    explore(1, || {
+        let ring = ring::<P>();
+        let taker = |ring: Arc<Ring<P>>| move || assert_eq!(ring.take(&mut Vec::new()), Ok(()));
+        let pusher = |ring: Arc<Ring<P>>| move || assert_eq!(ring.try_push(&message(0)), Ok(()));
         join([
             thread::spawn(taker(ring.clone())),
             thread::spawn(taker(ring.clone())),
@@ -144,13 +159,14 @@ fn loom_two_sleepers_are_woken_for_two_messages() {
 
 /// The same for pushers that wait for room.
 #[test]
-fn loom_two_sleepers_are_woken_for_two_rooms() {
-    weave(1, || {
+fn loom_two_sleepers_are_woken_for_two_free_slots() {
+    explore(1, || {
         let ring = ring();
         push(&ring, 0);
         push(&ring, 1);
-        let pusher = |ring: Arc<Ring>| move || push(&ring, 2);
-        let taker = |ring: Arc<Ring>| move || assert_eq!(ring.try_take(&mut Vec::new()), Ok(()));
+        let pusher = |ring: Arc<Ring<MayWait>>| move || push(&ring, 2);
+        let taker =
+            |ring: Arc<Ring<MayWait>>| move || assert_eq!(ring.try_take(&mut Vec::new()), Ok(()));
         join([
             thread::spawn(pusher(ring.clone())),
             thread::spawn(pusher(ring.clone())),
@@ -160,12 +176,21 @@ fn loom_two_sleepers_are_woken_for_two_rooms() {
     });
 }
 
-/// What was pushed before the close is taken, and what came later was refused; both takers leave,
-/// even if the close came while the pusher was writing.
+/// A message pushed before the close is taken, a later one is refused; both takers leave, even if
+/// the close came while the pusher was writing.
 #[test]
 fn loom_a_closed_ring_is_drained() {
-    weave(1, || {
-        let (ring, taken) = (ring(), Taken::none());
+    a_closed_ring_is_drained::<MayWait>();
+}
+
+#[test]
+fn loom_a_closed_ring_is_drained_where_pushers_never_wait() {
+    a_closed_ring_is_drained::<NeverWait>();
+}
+
+fn a_closed_ring_is_drained<P: Pushers>() {
+    explore(1, || {
+        let (ring, taken) = (ring::<P>(), Taken::none());
         let taker = || {
             let (ring, taken) = (ring.clone(), taken.clone());
             thread::spawn(move || assert_eq!(take_all(&ring, &taken), TakeError::Closed))
@@ -189,12 +214,22 @@ fn loom_a_closed_ring_is_drained() {
     });
 }
 
-/// A task pushes two others and is done; copiers finish them; then, and not before, all leave.
+/// A copier takes a task, pushes the task that follows from it, and is done; when both tasks are
+/// done, and not before, both copiers leave.
 #[test]
-fn loom_the_last_one_to_finish_closes() {
-    weave(3, || {
-        let (ring, taken) = (ring(), Taken::none());
-        let copier = |ring: Arc<Ring>, taken: Taken| {
+fn loom_the_last_task_to_finish_closes_the_ring() {
+    the_last_task_to_finish_closes_the_ring::<MayWait>();
+}
+
+#[test]
+fn loom_the_last_task_to_finish_closes_the_ring_where_pushers_never_wait() {
+    the_last_task_to_finish_closes_the_ring::<NeverWait>();
+}
+
+fn the_last_task_to_finish_closes_the_ring<P: Pushers>() {
+    explore(3, || {
+        let (ring, taken) = (ring::<P>(), Taken::none());
+        let copier = |ring: Arc<Ring<P>>, taken: Taken| {
             move || {
                 let mut into = Vec::new();
                 while ring.take(&mut into).is_ok() {
@@ -202,7 +237,7 @@ fn loom_the_last_one_to_finish_closes() {
                     if into == message(0) {
                         ring.try_push(&message(1)).expect("room, and not closed");
                     }
-                    assert!(!ring.is_closed(), "closed over an unfinished task");
+                    assert!(!ring.is_closed(), "closed while a task is unfinished");
                     ring.task_done();
                 }
             }
@@ -216,11 +251,11 @@ fn loom_the_last_one_to_finish_closes() {
     });
 }
 
-/// One sleeps for a message, one for room; both leave at once.
+/// A taker sleeps for a message, a pusher for room; both leave when their ring is stopped.
 #[test]
 fn loom_stop_ends_every_wait() {
-    weave(3, || {
-        let (empty, full) = (ring(), ring());
+    explore(3, || {
+        let (empty, full) = (ring::<NeverWait>(), ring());
         push(&full, 0);
         push(&full, 1);
         let taker = thread::spawn({
