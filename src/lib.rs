@@ -16,16 +16,16 @@ pub mod error;
 pub mod hash;
 pub mod ipc;
 pub mod manifest;
-pub mod messages;
-pub mod numbers;
 pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
 pub mod policy;
 pub mod sanitize;
+pub mod shell_quote;
 pub mod staging;
+pub mod ui;
 
-pub use numbers as human; // old path, removed with bench
 pub use pcopy_sys as sys; // old path, removed with bench
-pub use sanitize as quote; // old path, removed with bench
+pub use sanitize as quote;
+pub use ui::numbers as human; // old path, removed with bench // old path, removed with bench

@@ -116,14 +116,14 @@ impl Autoscale {
     }
 
     /// After which time another sample is wanted; `None` if the number was named by the user.
-    pub(super) fn beat(&self) -> Option<Duration> {
-        let beat = if matches!(self.state, State::Beginning) { START } else { TRIAL };
-        (self.most > self.first).then_some(beat)
+    pub(super) fn interval(&self) -> Option<Duration> {
+        let interval = if matches!(self.state, State::Beginning) { START } else { TRIAL };
+        (self.most > self.first).then_some(interval)
     }
 
     /// Whether it is time for another sample.
-    pub(super) fn is_curious(&self, at: Duration) -> bool {
-        self.beat().is_some_and(|beat| at.saturating_sub(self.last.at) >= beat)
+    pub(super) fn wants_sample(&self, at: Duration) -> bool {
+        self.interval().is_some_and(|interval| at.saturating_sub(self.last.at) >= interval)
     }
 
     /// Draws its conclusions.
