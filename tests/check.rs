@@ -596,7 +596,7 @@ fn a_file_on_which_copiers_die_is_named_and_the_rest_compared() {
     for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
         for jobs in ["-j1", "-j8"] {
             let run = env.run(env.traced(&options, [&[jobs], line].concat()));
-            run.exits(1).stderr_has("pcopy: passed over '").stderr_has("1 different, 1 failed\n");
+            run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
             assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
             assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
         }

@@ -324,6 +324,16 @@ fn nobody_prints_but_main_and_the_screen() {
 }
 
 #[test]
+fn only_cli_plan_and_ui_know_which_program_was_started() {
+    // Everything else reads a field of the policy, which says what is wanted.
+    let places_allowed = ["main.rs", "cli/", "plan/", "ui/", "options.rs", "policy.rs"];
+    let used = places(&sources(), |line| has_word(line, "Compat"));
+    assert!(!used.is_empty(), "the test does not look right");
+    let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, &places_allowed)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn no_process_starts_a_thread() {
     let mut sources = sources_of_all();
     for code in sources.values_mut() {

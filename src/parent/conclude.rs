@@ -33,7 +33,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         }
     };
     run.reporter.sink.clear_progress();
-    manifest::write(&mut run, end);
+    manifest::write(run.plan, &run.state.hashed, end, &mut run.reporter);
     flush_output(run.reporter.sink, run.signals, output_limit);
     let needs_output =
         run.plan.options.verbose || manifest::goes_to_stdout(run.plan) || compared.is_some();
@@ -72,5 +72,5 @@ fn left_to_copy(run: &mut Run<'_>) -> Option<Left> {
             return None;
         }
     };
-    free_space::compare(run.plan, &work, &run.totals).map(|(_, left)| left)
+    free_space::measure(run.plan, &work, &run.totals).map(|(_, left)| left)
 }

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Warns if what is left does not fit.
 pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sink) {
-    let Some((room, left)) = compare(plan, &position.work, &position.totals) else { return };
+    let Some((room, left)) = measure(plan, &position.work, &position.totals) else { return };
     let free = if left.bytes > room.bytes {
         Free::Bytes(room.bytes)
     } else if let Some(free) = room.entries.filter(|&free| left.entries > free) {
@@ -31,7 +31,7 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
 }
 
 /// The free space of the target, and what is left to copy into it; `None` if that cannot be known.
-pub(super) fn compare(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room, Left)> {
+pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room, Left)> {
     let mut dirs = plan.operands.iter().map(|operand| plan.target_dir(operand));
     let first = dirs.next()?;
     let device = file::stat_fd(first).ok()?.identity().0;

@@ -20,7 +20,9 @@ pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
                     return None;
                 }
             }
-            Wish::Status => status::report_finishing(run),
+            Wish::Status => {
+                status::report_finishing(run.reporter.sink, run.totals, run.begun.elapsed());
+            }
             Wish::Proceed | Wish::Resize | Wish::Child => {}
         }
     }

@@ -1,11 +1,12 @@
 //! A run, as its parent process sees it: lock the target, copy in phases, conclude.
 //!
 //! ```text
-//! run_event, position                        what is reported, to which sink
-//! pool, autoscale, precount, target_lock     processes and locks
-//! run_state, reporter, volumes, answers      what the phases share, gathered in run
-//! round, reports, poll_loop, rounds          one round; rounds until nothing is left to do
-//! phases                                     what the rounds are for, and what the parent does itself
+//! position, run_event                                     what is reported, and to which sink
+//! pool, autoscale, precount, target_lock, shared, round   processes, locks, one round
+//! run_state, reporter, volumes, answers, run              what the phases share
+//! free_space, status, idle                                progress line; signals while no copier runs
+//! reports, poll_loop, rounds                              rounds until nothing is left to do
+//! phases, conclude                                        what the rounds are for; the end
 //! ```
 //!
 //! Each line uses only itself and those above it.
@@ -27,6 +28,7 @@ mod rounds;
 mod run;
 pub mod run_event;
 mod run_state;
+mod shared;
 mod status;
 mod target_lock;
 mod volumes;
@@ -77,7 +79,7 @@ pub fn run(plan: &Plan, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         Err(Stopped::Early(end)) => end,
         Err(Stopped::Unavailable(unavailable)) => {
             run.reporter.unavailable(&unavailable);
-            lock.give_back(plan);
+            lock.remove_unused(plan);
             End::Unavailable
         }
     };
@@ -95,7 +97,7 @@ fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
         copy_wave(run, wave)?;
     }
     notes.for_each(|note| run.reporter.note(note));
-    publish::finish_parents(run);
+    publish::finish_parents(plan, &mut run.reporter);
     write_back::flush(run)
 }
 

@@ -4,6 +4,7 @@ use super::reporter::Reporter;
 use super::round::{Round, Stop};
 use super::run::Run;
 use super::run_state::{DeferredDir, LinkedPair, RunState};
+use super::volumes::Volumes;
 use crate::error::{EntryError, Op};
 use crate::ipc::inherited::link_groups::Role;
 use crate::ipc::inherited::prompt::PendingPrompt;
@@ -17,6 +18,8 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
     if run.reporter.sink.is_full() {
         return;
     }
+    let Run { plan, state, reporter, volumes, .. } = run;
+    let mut intake = Intake { plan, state, reporter, volumes };
     let Round { pool, shared, buffer, .. } = round;
     let mut stop = None;
     for copier in pool.copiers_mut() {
@@ -26,7 +29,7 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
             let mut rest = inbox;
             loop {
                 match Report::decode(&mut rest) {
-                    Ok(Some(report)) => stop = stop.or(apply(run, &report)),
+                    Ok(Some(report)) => stop = stop.or(intake.apply(&report)),
                     Ok(None) => break inbox.len() - rest.len(),
                     Err(_) => {
                         malformed = true;
@@ -44,128 +47,133 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
     }
 }
 
-/// Applies one report; why the round is to end, if it is.
-fn apply(run: &mut Run<'_>, report: &Report<'_>) -> Option<Stop> {
-    let Run { plan, state, reporter, volumes, .. } = run;
-    let (plan, place) = (*plan, report.place);
-    match report.event {
-        Event::Done(details) => apply_done(plan, state, reporter, place, details),
-        Event::Skipped => reporter.skipped(place),
-        Event::Made => {
-            let (dir, name) = split_last(place.source);
-            state.made.insert(place_fingerprint(place.operand, dir, name));
-            if announces(plan) && state.is_newly_done(place) {
-                reporter.announced(place);
+/// What reports change in a run.
+struct Intake<'r, 'a> {
+    plan: &'a Plan,
+    state: &'r mut RunState,
+    reporter: &'r mut Reporter<'a>,
+    volumes: &'r mut Volumes,
+}
+
+impl Intake<'_, '_> {
+    /// Applies one report; why the round is to end, if it is.
+    fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
+        let place = report.place;
+        match report.event {
+            Event::Done(details) => self.apply_done(place, details),
+            Event::Skipped => self.reporter.skipped(place),
+            Event::Made => {
+                let (dir, name) = split_last(place.source);
+                self.state.made.insert(place_fingerprint(place.operand, dir, name));
+                self.announce(place);
             }
-        }
-        Event::Volume => volumes.note(plan, place),
-        Event::Ask { existed, bits, writable } => {
-            let EntryPath { operand, source, target, staged } = place;
-            let (source, target) = (source.to_vec(), target.to_vec());
-            let pending =
-                PendingPrompt { operand, source, target, staged, existed, bits, writable };
-            state.prompts.pending.push(pending);
-        }
-        Event::Unproven(error) => {
-            if state.is_new_failure(error, place) {
-                reporter.failed_late(error, place.operand, place.source);
+            Event::Volume => self.volumes.note(self.plan, place),
+            Event::Ask { existed, bits, writable } => {
+                let EntryPath { operand, source, target, staged } = place;
+                let (source, target) = (source.to_vec(), target.to_vec());
+                let pending =
+                    PendingPrompt { operand, source, target, staged, existed, bits, writable };
+                self.state.prompts.pending.push(pending);
             }
-        }
-        Event::Failed(error) => {
-            note_failed(state, error, place);
-            if state.is_new_failure(error, place) {
-                if announces(plan) && fails_after_announcement(error) && state.is_newly_done(place)
-                {
-                    reporter.announced(place);
+            Event::Unproven(error) => {
+                if self.state.is_new_failure(error, place) {
+                    self.reporter.failed_late(error, place.operand, place.source);
                 }
-                reporter.failed(error, place.operand, place.source);
             }
-            return plan.ends_with(error).then_some(Stop::TargetLost);
-        }
-        Event::Vanished(error) => {
-            note_failed(state, error, place);
-            if state.is_new_failure(error, place) {
-                reporter.vanished(error, place.operand, place.source);
+            Event::Failed(error) => {
+                self.apply_failed(place, error);
+                return self.plan.ends_with(error).then_some(Stop::TargetLost);
+            }
+            Event::Vanished(error) => {
+                self.note_failed(place, error);
+                if self.state.is_new_failure(error, place) {
+                    self.reporter.vanished(error, place.operand, place.source);
+                }
+            }
+            Event::Late { new: true } => {
+                self.report_done(place, Details { directory: true, ..Details::default() });
+                self.state.dirs.late.push(DeferredDir::new(place));
+            }
+            Event::Late { new: false } => {
+                self.state.dirs.late.push(DeferredDir::existing(place));
+            }
+            Event::Built => self.state.dirs.built.push(DeferredDir::new(place)),
+            Event::Leader { identity, new, how } => {
+                if new {
+                    self.apply_done(place, how);
+                }
+                let role = if new { Role::Made } else { Role::Found };
+                if !self.state.note_leader(identity, place, role) {
+                    // Two copiers believe that they met the file first: the memory of `InodeSet` was damaged, and
+                    // one file would become two.
+                    return Some(Stop::CopierLost);
+                }
+            }
+            Event::Link { identity, existed } => {
+                self.state.links.groups.add(identity, place, existed, Role::Follower);
+            }
+            Event::Unlinked(errno) => {
+                if let Some(and_others) = self.state.new_link_failure(errno, place) {
+                    self.reporter.link_failed(errno, place, and_others);
+                }
+            }
+            Event::Differs(difference) => {
+                let path = place.source.to_vec();
+                self.state.findings.differences.push((place.operand, path, difference));
+            }
+            Event::Twins { source, target } => {
+                let (operand, path) = (place.operand, place.source.to_vec());
+                self.state.findings.linked.push(LinkedPair { operand, path, source, target });
+            }
+            Event::Hashed(digest) => {
+                let target = if self.plan.options.verify { place.target } else { b"" };
+                self.state.hashed.add(place.operand, place.source, target, digest);
             }
         }
-        Event::Late { new: true } => {
-            let details = Details { directory: true, ..Details::default() };
-            report_done(plan, state, reporter, place, details);
-            state.dirs.late.push(DeferredDir::new(place));
+        None
+    }
+
+    fn apply_done(&mut self, place: EntryPath<'_>, details: Details) {
+        if self.plan.options.must_remember() && !place.staged {
+            let (dir, name) = split_last(place.source);
+            self.state.done.insert(place_fingerprint(place.operand, dir, name));
         }
-        Event::Late { new: false } => state.dirs.late.push(DeferredDir::existing(place)),
-        Event::Built => state.dirs.built.push(DeferredDir::new(place)),
-        Event::Leader { identity, new, how } => {
-            if new {
-                apply_done(plan, state, reporter, place, how);
-            }
-            let role = if new { Role::Made } else { Role::Found };
-            if !state.note_leader(identity, place, role) {
-                // Two copiers believe that they met the file first: the memory of `InodeSet` was damaged, and
-                // one file would become two.
-                return Some(Stop::CopierLost);
-            }
-        }
-        Event::Link { identity, existed } => {
-            state.links.groups.add(identity, place, existed, Role::Follower);
-        }
-        Event::Unlinked(errno) => {
-            if let Some(and_others) = state.new_link_failure(errno, place) {
-                reporter.link_failed(errno, place, and_others);
-            }
-        }
-        Event::Differs(difference) => {
-            let path = place.source.to_vec();
-            state.findings.differences.push((place.operand, path, difference));
-        }
-        Event::Twins { source, target } => {
-            let (operand, path) = (place.operand, place.source.to_vec());
-            state.findings.linked.push(LinkedPair { operand, path, source, target });
-        }
-        Event::Hashed(digest) => {
-            let target = if plan.options.verify { place.target } else { b"" };
-            state.hashed.add(place.operand, place.source, target, digest);
+        self.report_done(place, details);
+    }
+
+    fn report_done(&mut self, place: EntryPath<'_>, details: Details) {
+        let was_announced = details.directory && self.plan.policy.announces_early;
+        let wanted = self.plan.options.verbose && !was_announced;
+        if wanted && self.state.is_newly_done(place) {
+            self.reporter.done(place, details);
         }
     }
-    None
-}
 
-fn apply_done(
-    plan: &Plan,
-    state: &mut RunState,
-    reporter: &mut Reporter<'_>,
-    place: EntryPath<'_>,
-    details: Details,
-) {
-    if plan.options.must_remember() && !place.staged {
-        let (dir, name) = split_last(place.source);
-        state.done.insert(place_fingerprint(place.operand, dir, name));
+    fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
+        self.note_failed(place, error);
+        if !self.state.is_new_failure(error, place) {
+            return;
+        }
+        if fails_after_announcement(error) {
+            self.announce(place);
+        }
+        self.reporter.failed(error, place.operand, place.source);
     }
-    report_done(plan, state, reporter, place, details);
-}
 
-fn report_done(
-    plan: &Plan,
-    state: &mut RunState,
-    reporter: &mut Reporter<'_>,
-    place: EntryPath<'_>,
-    details: Details,
-) {
-    let was_announced = details.directory && plan.policy.announces_early;
-    if plan.options.verbose && !was_announced && state.is_newly_done(place) {
-        reporter.done(place, details);
+    /// Reports an entry as being copied, where that is wanted and was not done before.
+    fn announce(&mut self, place: EntryPath<'_>) {
+        let wanted = self.plan.policy.announces_early && self.plan.options.verbose;
+        if wanted && self.state.is_newly_done(place) {
+            self.reporter.announced(place);
+        }
     }
-}
 
-/// If nothing of an operand was copied, a second source may take its place.
-fn note_failed(state: &mut RunState, error: EntryError, place: EntryPath<'_>) {
-    if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
-        state.failed.insert(place.operand);
+    /// If nothing of an operand was copied, a second source may take its place.
+    fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
+        if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
+            self.state.failed.insert(place.operand);
+        }
     }
-}
-
-fn announces(plan: &Plan) -> bool {
-    plan.policy.announces_early && plan.options.verbose
 }
 
 /// Whether an operation fails when the entry was announced already.

@@ -3,21 +3,14 @@
 use super::autoscale::{Autoscale, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
 use super::position::weight;
+use super::shared::Shared;
 use crate::error::Unavailable;
-use crate::hash::Algorithm;
 use crate::ipc::inherited::link_groups::Groups;
-use crate::ipc::memory::counters::{Count, Counters, Totals};
-use crate::ipc::memory::fs_caps::FsCaps;
-use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
-use crate::ipc::memory::outbox::Outboxes;
+use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::wire::frame_check;
 use crate::ipc::wire::task::Task;
-use crate::options::{CopyMode, Links};
-use crate::plan::{Check, Plan};
-use pcopy_ring::SharedRing;
+use crate::plan::Plan;
 use pcopy_sys::Errno;
-use pcopy_sys::turns::Turns;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -87,18 +80,6 @@ pub(super) struct Round {
     moved: (Totals, Instant),
 }
 
-/// What the copiers of a round share with the parent; made before the first fork.
-pub(super) struct Shared {
-    pub(super) ring: SharedRing,
-    pub(super) counters: Counters,
-    pub(super) outboxes: Outboxes,
-    pub(super) larges: Larges,
-    pub(super) fs_caps: FsCaps,
-    /// Which files with several names were met already; `None` where that does not matter.
-    pub(super) inodes: Option<InodeSet>,
-    pub(super) turns: Option<Turns>,
-}
-
 /// How many copiers there are to be, and when the next one starts.
 struct Pace {
     autoscale: Autoscale,
@@ -116,40 +97,8 @@ pub(super) struct Casualties {
     pub(super) passed_over: bool,
 }
 
-impl Shared {
-    fn create(plan: &Plan, part: Part, earlier: &Groups) -> Result<Self, Unavailable> {
-        let out_of_memory = |what| move |source| Unavailable { what, source };
-        let ring = SharedRing::create().map_err(out_of_memory("create the ring"))?;
-        let counters = Counters::create(plan.jobs).map_err(out_of_memory("create the counters"))?;
-        let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("create the outboxes"))?;
-        let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
-        let hashes_chunks = plan.options.hash.map_or(may_guess, Algorithm::joins);
-        let larges = Larges::create(plan.jobs, hashes_chunks)
-            .map_err(out_of_memory("create the table of large files"))?;
-        let fs_caps =
-            FsCaps::create().map_err(out_of_memory("create the table of file systems"))?;
-        let makes_files =
-            matches!(plan.options.copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
-        let keeps_links = plan.options.preserve.links != Links::No && makes_files;
-        let inodes = (keeps_links && !matches!(part, Part::Links | Part::ReadBack))
-            .then(InodeSet::create)
-            .transpose();
-        let turns = plan.options.in_place.then(Turns::create).transpose();
-        let turns = turns.map_err(Unavailable::because("create the record locks"))?;
-        let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
-        if let Some(inodes) = &inodes {
-            for identity in earlier.identities() {
-                inodes.is_first(identity); // from now on no other name is
-            }
-        }
-        Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })
-    }
-}
-
 impl Round {
-    /// A ring with its first task in it, and no copier yet.
-    ///
-    /// Names of the files of `earlier` are deferred, to become links to what these have become.
+    /// A ring with its first task in it, and no copier yet; for `earlier` see [`Shared::create`].
     pub(super) fn begin(
         plan: &Plan,
         first: Task<'_>,
@@ -161,7 +110,7 @@ impl Round {
             Task::Agreed { .. } => Part::Prompted,
             _ => Part::Copies,
         };
-        let shared = Shared::create(plan, part, earlier)?;
+        let shared = Shared::create(plan, &first, earlier)?;
         let pace = Pace::begin(plan);
         shared.counters.set_active(pace.autoscale.active());
         let mut root = Vec::new();
@@ -227,7 +176,7 @@ impl Round {
         autoscale.observe(Sample {
             at,
             work: weight(totals.settled(), bytes),
-            used: self.pool.processor_time(),
+            used: self.pool.cpu_time(),
             // A copier that rests may hold work, too.
             waits: !self.shared.ring.is_empty() || self.pool.len() > usize::from(before),
         });

@@ -2,7 +2,7 @@
 //! the run.
 
 use super::poll_loop::run_round;
-use super::round::{Part, Round, Stop};
+use super::round::{Casualties, Part, Round, Stop};
 use super::run::{Run, Stopped};
 use crate::ipc::memory::counters::Totals;
 use crate::ipc::wire::task::Task;
@@ -16,7 +16,7 @@ const FRUITLESS_ROUNDS_MAX: u32 = 16;
 /// Rounds in a row that may make entries and yet come no further than one before them. Copiers may take
 /// another order each time; but a directory that was removed with what failed in it is also made again each
 /// time, and that must not go on for ever.
-const STANDING_ROUNDS_MAX: u32 = 256;
+const STALLED_ROUNDS_MAX: u32 = 256;
 
 /// Works in rounds; each begins with the whole task and skips what is complete.
 pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopped> {
@@ -48,7 +48,7 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
             Part::Prompted => run.state.end_prompted_round(&counted),
             Part::Links | Part::ReadBack => run.state.end_later_round(&counted),
         };
-        gains.note(run.plan, &counted, made, round.casualties.passed_over);
+        gains.note(run.plan, &counted, made, &round.casualties);
         if gains.are_exhausted() {
             return Err(Stopped::Early(End::CopiersDied));
         }
@@ -59,15 +59,16 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
 #[derive(Default)]
 struct Gains {
     fruitless: u32,
-    standing: u32,
+    stalled: u32,
     /// The most entries that a round has settled.
     furthest: u64,
 }
 
 impl Gains {
-    /// Notes a round that has `made` entries that no round before it had, and after which copiers skip a file
-    /// that killed them (`passed_over`).
-    fn note(&mut self, plan: &Plan, counted: &Totals, made: u64, passed_over: bool) {
+    /// Notes a round that has `made` so many entries that no round before it had. If copiers skip a file from
+    /// now on because it killed them, the next round comes further.
+    fn note(&mut self, plan: &Plan, counted: &Totals, made: u64, casualties: &Casualties) {
+        let passed_over = casualties.passed_over;
         let further = counted.settled() > self.furthest;
         self.furthest = self.furthest.max(counted.settled());
         // Where copies do not count as complete, each round makes all of them again, and only to come further
@@ -77,10 +78,10 @@ impl Gains {
             && plan.check.is_none();
         let gained = if copies_last { made > 0 } else { further } || passed_over;
         self.fruitless = if gained { 0 } else { self.fruitless + 1 };
-        self.standing = if further || passed_over { 0 } else { self.standing + 1 };
+        self.stalled = if further || passed_over { 0 } else { self.stalled + 1 };
     }
 
     fn are_exhausted(&self) -> bool {
-        self.fruitless >= FRUITLESS_ROUNDS_MAX || self.standing >= STANDING_ROUNDS_MAX
+        self.fruitless >= FRUITLESS_ROUNDS_MAX || self.stalled >= STALLED_ROUNDS_MAX
     }
 }

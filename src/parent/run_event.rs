@@ -1,6 +1,6 @@
 //! What a run reports, as data, and the sink that takes it.
 //!
-//! The parent and its phases say what happened; `ui` decides on which stream and in which words it is
+//! The parent and its phases report what happened; `ui` decides on which stream and in which words it is
 //! shown, and whether at all. Nothing here is text but file names and the texts of refusals.
 
 use super::position::Position;
@@ -62,7 +62,7 @@ pub enum RunEvent<'a> {
     },
     /// A name could not become a hard link and was copied as a file of its own.
     LinkFailed {
-        /// What the kernel said.
+        /// The error of the system call.
         errno: Errno,
         /// The name.
         target: &'a [u8],
@@ -123,7 +123,7 @@ pub enum RunEvent<'a> {
         op: ManifestOp,
         /// The manifest, as the user named it.
         path: &'a Path,
-        /// What the kernel said.
+        /// The error of the system call.
         errno: Errno,
     },
     /// The machine has denied something that the run cannot do without.

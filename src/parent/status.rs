@@ -4,7 +4,7 @@ use super::free_space;
 use super::position::Position;
 use super::round::Round;
 use super::run::Run;
-use super::run_event::{At, RunEvent};
+use super::run_event::{At, RunEvent, Sink};
 use crate::ipc::memory::counters::Totals;
 use crate::plan::{Check, Plan};
 use std::time::Duration;
@@ -52,9 +52,7 @@ pub(super) fn report(run: &mut Run<'_>, round: &Round) {
 }
 
 /// Answers `SIGUSR1` when all copiers have exited.
-pub(super) fn report_finishing(run: &mut Run<'_>) {
-    let (totals, elapsed) = (run.totals, run.begun.elapsed());
-    let sink = &mut *run.reporter.sink;
+pub(super) fn report_finishing(sink: &mut dyn Sink, totals: Totals, elapsed: Duration) {
     sink.emit(&RunEvent::Status { totals, entries: None, elapsed, at: At::Finishing });
     sink.flush();
 }

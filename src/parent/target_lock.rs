@@ -41,7 +41,7 @@ impl TargetLock {
         let mut lock = Self::none();
         let taken = lock.take_all(plan);
         if taken.is_err() {
-            lock.give_back(plan);
+            lock.remove_unused(plan);
         }
         taken.map(|()| lock)
     }
@@ -188,8 +188,8 @@ impl TargetLock {
             .collect()
     }
 
-    /// Removes the staging directories that this run has made and not used.
-    pub(super) fn give_back(&self, plan: &Plan) {
+    /// Removes the staging directories that this run has made and nothing was copied into.
+    pub(super) fn remove_unused(&self, plan: &Plan) {
         for (operand, _) in plan.operands.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
             let staged: CString = if plan.options.in_place {
                 operand.target_name.clone()

@@ -3,6 +3,7 @@
 //! What cp has no message for is reported in pcopy's words.
 
 use super::screen::Screen;
+use super::summary::summary;
 use super::{human, numbers};
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::{BackupKind, Details};
@@ -16,7 +17,7 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Shows an event in cp's words.
+/// Shows an event in cp's messages.
 pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
     match *event {
         RunEvent::Note(note) => render_note(note, screen),
@@ -85,7 +86,7 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
         End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
         End::Finished | End::Signal(_) => {}
         End::TargetLost | End::CopiersDied | End::Unavailable => {
-            screen.error(&human::summary(outcome));
+            screen.error(&summary(outcome));
         }
     }
 }

@@ -1,22 +1,23 @@
 //! pcopy's own messages: lower case, the action, the thing quoted, the cause, no full stop.
 
+use super::failure_text::describe_failure;
 use super::numbers;
 use super::screen::Screen;
-use crate::error::{EntryError, Op};
+use super::summary::{entries, failures_by_kind, summary};
+use crate::error::Op;
 use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::wire::difference::{Aspect, Difference};
 use crate::ipc::wire::event::{CopyMethod, Details};
-use crate::outcome::{Compared, End, Left, Outcome};
+use crate::outcome::{End, Left, Outcome};
 use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
 use crate::plan::{Note, NoteKind};
 use crate::sanitize::{escape, quote};
 use pcopy_sys::{Errno, describe};
-use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Shows an event in pcopy's words.
+/// Shows an event in pcopy's own messages.
 pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
     match *event {
         RunEvent::Note(note) => render_note(note, screen),
@@ -127,67 +128,6 @@ fn done(names: Names<'_>, details: Details) -> String {
     }
 }
 
-/// Why one entry failed, after `pcopy: `.
-fn describe_failure(error: EntryError, names: Names<'_>) -> String {
-    let (source, target) = (quote(names.source), quote(names.target));
-    let thing = if error.op.concerns_source() { &source } else { &target };
-    let cause = describe(error.errno);
-    match error.op {
-        Op::OpenSource => format!("cannot open {thing} for reading: {cause}"),
-        Op::Changed => format!("{thing} changed while it was read"),
-        Op::IntoItself => format!("cannot copy {thing} into itself, {target}"),
-        Op::SameFile => format!("{source} and {target} are the same file"),
-        Op::BackupIsSource => {
-            format!("backing up {target} would destroy the source; {source} not copied")
-        }
-        Op::JustCreated => format!("will not overwrite just-created {target} with {source}"),
-        Op::DirectoryAgain => format!("{source} has already been copied"),
-        Op::Cycle => format!("cannot copy cyclic symbolic link {source}"),
-        Op::NotReplaced => format!("not replacing {target}"),
-        Op::ThroughJustCreated => {
-            format!("will not copy {source} through just-created symlink {target}")
-        }
-        Op::Dangling => format!("not writing through dangling symlink {target}"),
-        Op::Elsewhere => {
-            format!("{target}: can make relative symbolic links only in current directory")
-        }
-        Op::ThroughSymlink => format!("not reading {target}: its path contains a symbolic link"),
-        Op::Clone => format!("cannot clone {source} to {target}: {cause}"),
-        Op::Verify => {
-            format!("{target} differed twice from what was read from {source}; removed")
-        }
-        Op::Sync => format!("cannot flush {thing} to stable storage: {cause}"),
-        Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
-        Op::Publish => format!("cannot rename {thing} into place: {cause}"),
-        op => format!("cannot {} {thing}: {cause}", act(op)),
-    }
-}
-
-/// A kind of failure, without the name, for the summary of many.
-fn describe_kind(error: EntryError) -> String {
-    let cause = describe(error.errno);
-    match error.op {
-        Op::OpenSource => format!("cannot open for reading: {cause}"),
-        Op::Changed => "changed while read".to_owned(),
-        Op::IntoItself => "cannot copy into itself".to_owned(),
-        Op::SameFile => "source and target are the same file".to_owned(),
-        Op::BackupIsSource => "backing up would destroy the source".to_owned(),
-        Op::JustCreated => "will not overwrite what was just created".to_owned(),
-        Op::DirectoryAgain => "already copied".to_owned(),
-        Op::Cycle => "cyclic symbolic link".to_owned(),
-        Op::NotReplaced => "not replaced".to_owned(),
-        Op::Verify => "differs from what was read".to_owned(),
-        Op::Sync => format!("cannot flush to stable storage: {cause}"),
-        Op::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
-        Op::Dangling => "not written through a dangling symlink".to_owned(),
-        Op::Elsewhere => "a relative symbolic link would be dangling".to_owned(),
-        Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
-        Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
-        Op::Publish => format!("cannot rename into place: {cause}"),
-        op => format!("cannot {}: {cause}", act(op)),
-    }
-}
-
 /// A name that could not become a hard link and was copied as a file of its own.
 fn describe_link_failure(errno: Errno, target: &[u8], and_others: bool) -> String {
     let (target, cause) = (quote(target), describe(errno));
@@ -246,55 +186,6 @@ fn kind(mode: u32) -> &'static str {
     }
 }
 
-/// The verb of `cannot VERB 'NAME'`; those that make a sentence of their own come last.
-fn act(op: Op) -> &'static str {
-    match op {
-        Op::OpenSource => "open for reading",
-        Op::ReadDirectory => "read directory",
-        Op::Stat => "stat",
-        Op::Read | Op::ReadSymlink | Op::ReadBack => "read",
-        Op::Create
-        | Op::CreateSymlink
-        | Op::CreateFifo
-        | Op::CreateNode
-        | Op::SymlinkTo
-        | Op::HardLinkTo
-        | Op::FileOverDirectory => "create",
-        Op::CreateDirectory | Op::DirectoryOverFile => "create directory",
-        Op::LookAtTarget => "stat",
-        Op::Remove => "remove",
-        Op::OpenTarget => "open directory",
-        Op::Write => "write",
-        Op::SetTimes => "set times of",
-        Op::SetPermissions => "set permissions of",
-        Op::SetOwner => "set owner of",
-        Op::SetAccessList => "set ACL of",
-        Op::ReadAttributes => "read extended attributes of",
-        Op::SetAttributes => "set extended attributes of",
-        Op::Close => "close",
-        Op::Sync => "flush",
-        Op::Link => "link",
-        Op::Clone => "clone",
-        Op::Backup => "back up",
-        Op::Follow => "follow",
-        Op::Changed
-        | Op::IntoItself
-        | Op::SameFile
-        | Op::BackupIsSource
-        | Op::JustCreated
-        | Op::Cycle
-        | Op::NotReplaced
-        | Op::ThroughJustCreated
-        | Op::Dangling
-        | Op::Elsewhere
-        | Op::DirectoryAgain
-        | Op::ThroughSymlink
-        | Op::Verify
-        | Op::Publish
-        | Op::KillsCopiers => "copy",
-    }
-}
-
 /// Why the manifest was not written.
 fn describe_manifest_failure(op: ManifestOp, path: &Path, errno: Errno) -> String {
     let (path, cause) = (quote(path.as_os_str().as_bytes()), describe(errno));
@@ -312,7 +203,10 @@ fn describe_shortage(left: Left, free: Free, target: &[u8]) -> String {
     let shown = quote(target);
     let (left, free) = match free {
         Free::Bytes(free) => (numbers::bytes(left.bytes), numbers::bytes(free)),
-        Free::Entries(free) => (entries(left.entries), format!("{} inodes", numbers::count(free))),
+        Free::Entries(free) => {
+            let inodes = if free == 1 { "inode" } else { "inodes" };
+            (entries(left.entries), format!("{} {inodes}", numbers::count(free)))
+        }
     };
     format!("warning: {left} left to copy, but only {free} free on the file system of {shown}")
 }
@@ -332,137 +226,31 @@ fn describe_status(totals: &Totals, all: Option<u64>, elapsed: Duration, at: At<
     )
 }
 
-/// The last line of a run.
-pub(super) fn summary(outcome: &Outcome) -> String {
-    if let Some(compared) = outcome.compared {
-        return comparison(outcome, compared);
-    }
-    let done = format!(
-        "{} ({})",
-        entries(outcome.totals.get(Count::Copied)),
-        numbers::bytes(outcome.totals.get(Count::Bytes))
-    );
-    let time = numbers::duration(outcome.elapsed);
-    let others = other_counts(outcome);
-    match outcome.end {
-        End::Finished => {
-            let bytes = outcome.totals.get(Count::Bytes);
-            let rate = numbers::rate(outcome.totals.settled(), bytes, outcome.elapsed);
-            format!("copied {done} in {time}, {rate}{others}")
-        }
-        End::Signal(_) => {
-            format!("interrupted after {done} in {time}; rerun the command to resume")
-        }
-        End::TargetLost => format!(
-            "stopped after {done} in {time}{others}{}\nhint: when the target can be written again, rerun the command to resume",
-            outcome.left.map(left_to_copy).unwrap_or_default()
-        ),
-        End::CopiersDied => format!(
-            "stopped after {done} in {time}: copiers kept dying{others}\nhint: find out what kills them (memory limits?), then rerun the command to resume",
-        ),
-        End::Unavailable => {
-            format!("stopped after {done} in {time}{others}\nhint: rerun the command to resume",)
-        }
-    }
-}
-
-fn comparison(outcome: &Outcome, compared: Compared) -> String {
-    let totals = &outcome.totals;
-    let done = format!(
-        "compared {} ({}) in {}",
-        entries(totals.get(Count::Found)),
-        numbers::bytes(totals.get(Count::Bytes)),
-        numbers::duration(outcome.elapsed)
-    );
-    let numbers = [
-        (compared.missing, "missing"),
-        (compared.extra, "extraneous"),
-        (compared.different, "different"),
-        (totals.get(Count::Vanished), "vanished"),
-        (totals.get(Count::Failed) + outcome.late_failures, "failed"),
-    ];
-    let found = numbers.iter().filter(|(number, _)| *number > 0);
-    let found: Vec<_> =
-        found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
-    match outcome.end {
-        End::Finished if found.is_empty() => format!("{done}: identical"),
-        End::Finished => format!("{done}: {}", found.join(", ")),
-        End::Signal(_) => format!("interrupted: {done}"),
-        End::TargetLost | End::CopiersDied | End::Unavailable => format!("stopped: {done}"),
-    }
-}
-
-/// One line for each kind of failure that several entries share.
-fn failures_by_kind(outcome: &Outcome) -> Vec<String> {
-    let mut kinds: Vec<_> = outcome.kinds.iter().filter(|(_, number)| *number > 1).collect();
-    kinds.sort_by_key(|(error, number)| (Reverse(*number), error.errno as i32));
-    kinds
-        .iter()
-        .map(|(error, number)| format!("{} failed: {}", entries(*number), describe_kind(*error)))
-        .collect()
-}
-
-fn other_counts(outcome: &Outcome) -> String {
-    let others = [
-        (Count::Verified, "verified"),
-        (Count::Linked, "linked"),
-        (Count::Skipped, "skipped"),
-        (Count::Declined, "left as they were"),
-        (Count::Vanished, "vanished"),
-        (Count::Failed, "failed"),
-    ];
-    others
-        .iter()
-        .map(|&(count, word)| (outcome.totals.get(count), word))
-        .filter(|&(number, _)| number > 0)
-        .map(|(number, word)| format!("; {} {word}", numbers::count(number)))
-        .collect()
-}
-
-fn left_to_copy(left: Left) -> String {
-    format!("; {} ({}) left to copy", entries(left.entries), numbers::bytes(left.bytes))
-}
-
-fn entries(number: u64) -> String {
-    format!("{} {}", numbers::count(number), if number == 1 { "entry" } else { "entries" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_counts_what_was_copied() {
-        let counts = [(Count::Found, 50_806), (Count::Copied, 50_806), (Count::Bytes, 572_000_000)];
-        let outcome = Outcome::sample(End::Finished, &counts);
-        assert_eq!(summary(&outcome), "copied 50,806 entries (572 MB) in 1.8 s, 28,225/s");
-    }
-
-    #[test]
-    fn the_last_line_of_a_comparison_counts_the_differences() {
-        use Count::{Bytes, Different, Failed, Found, Skipped};
-        let compared = |compared, counts: &[(Count, u64)]| Outcome {
-            compared: Some(compared),
-            ..Outcome::sample(End::Finished, counts)
-        };
-        let same = compared(Compared::default(), &[(Found, 2), (Skipped, 2), (Bytes, 3000)]);
-        assert_eq!(summary(&same), "compared 2 entries (3.0 kB) in 1.8 s: identical");
-        let found = Compared { missing: 1, extra: 2000, different: 0 };
-        let other = compared(found, &[(Found, 1), (Different, 1)]);
-        let end = "compared 1 entry (0 bytes) in 1.8 s: 1 missing, 2,000 extraneous";
-        assert_eq!(summary(&other), end);
-        let failed = compared(found, &[(Found, 2), (Different, 1), (Failed, 1)]);
-        assert_eq!(summary(&failed), format!("{}, 1 failed", end.replace("1 entry", "2 entries")));
-    }
-
-    #[test]
-    fn failures_of_one_kind_are_one_line() {
-        let mut outcome = Outcome::sample(End::Finished, &[]);
-        let error = |errno| EntryError { op: Op::OpenSource, errno };
-        outcome.kinds = vec![(error(Errno::EACCES), 10_000), (error(Errno::EIO), 1)];
+    fn a_shortage_names_what_is_left_and_what_is_free() {
+        let left = Left { bytes: 2_000_000, entries: 3000 };
         assert_eq!(
-            failures_by_kind(&outcome),
-            ["10,000 entries failed: cannot open for reading: Permission denied"]
+            describe_shortage(left, Free::Bytes(1_000_000), b"dst"),
+            "warning: 2.0 MB left to copy, but only 1.0 MB free on the file system of 'dst'"
         );
+        assert_eq!(
+            describe_shortage(left, Free::Entries(1), b"dst"),
+            "warning: 3,000 entries left to copy, but only 1 inode free on the file system of 'dst'"
+        );
+    }
+
+    #[test]
+    fn a_directory_is_reported_with_its_contents() {
+        let missing = Difference::Missing(0o040_755);
+        let extraneous = Difference::Extra(0o100_644);
+        assert_eq!(
+            describe_difference(missing, b"dst/d"),
+            "missing: 'dst/d', a directory, with its contents"
+        );
+        assert_eq!(describe_difference(extraneous, b"dst/f"), "extraneous: 'dst/f'");
     }
 }

@@ -4,12 +4,14 @@
 //! line; a *renderer* turns one event into lines of it. There are two renderers, one for pcopy's own
 //! messages and one for GNU cp's. Another form of output is one more of them, in a file of its own.
 
+mod failure_text;
 mod gnu;
 mod human;
 pub mod numbers;
 mod output;
 mod progress;
 mod screen;
+mod summary;
 
 use crate::options::Compat;
 use crate::outcome::{Exit, Outcome, code};

@@ -2,10 +2,11 @@
 
 use crate::copier::clean::remove_leftover;
 use crate::hash::Digest;
+use crate::ipc::inherited::digests::Hashed;
 use crate::ipc::wire::task::split_last;
 use crate::manifest::put_line;
 use crate::outcome::End;
-use crate::parent::run::Run;
+use crate::parent::reporter::Reporter;
 use crate::parent::run_event::{ManifestOp, RunEvent};
 use crate::plan::{Plan, To};
 use crate::sanitize::sanitize;
@@ -26,15 +27,19 @@ const CHUNK_BYTES: usize = 256 * 1024;
 type ManifestError = (ManifestOp, Errno);
 
 /// Lists the files that are in the copy, if that is wanted.
-pub(in crate::parent) fn write(run: &mut Run<'_>, end: End) {
-    let plan = run.plan;
+pub(in crate::parent) fn write(
+    plan: &Plan,
+    hashed: &Hashed,
+    end: End,
+    reporter: &mut Reporter<'_>,
+) {
     let Some(listing) = &plan.manifest else { return };
-    let mut files: Vec<_> = run.state.hashed.all(end != End::Finished).collect();
+    let mut files: Vec<_> = hashed.all(end != End::Finished).collect();
     sort(plan, &mut files);
     if plan.operands.len() > 1 && end == End::Finished {
         files.retain(|file| is_still_file(plan, file));
     }
-    let sink = &mut *run.reporter.sink;
+    let sink = &mut *reporter.sink;
     let written = match &listing.to {
         To::Stdout => put_all(plan, &files, |lines| {
             sink.emit(&RunEvent::ManifestLines(lines));
@@ -45,7 +50,7 @@ pub(in crate::parent) fn write(run: &mut Run<'_>, end: End) {
     };
     if let Err((op, errno)) = written {
         sink.emit(&RunEvent::ManifestFailed { op, path: &listing.shown, errno });
-        run.reporter.late.failed += 1;
+        reporter.late.failed += 1;
     }
 }
 

@@ -3,17 +3,17 @@
 //! No copier waits for an answer. What needs one is deferred, and what the user agrees to is copied by
 //! rounds of its own.
 
-use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::Task;
 use crate::outcome::End;
+use crate::parent::answers::Answers;
 use crate::parent::idle::flush_output;
 use crate::parent::round::TICK;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
-use crate::parent::run_event::{Prompt, RunEvent};
+use crate::parent::run_event::{Prompt, RunEvent, Sink};
 use pcopy_sys::poll::{self, Event};
-use pcopy_sys::signals::{self, Wish};
+use pcopy_sys::signals::{self, Signals, Wish};
 use std::io::stdin;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -41,12 +41,20 @@ fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
         return Ok(());
     }
     pending.sort_by(|one, other| (one.operand, &one.source).cmp(&(other.operand, &other.source)));
-    run.reporter.sink.clear_progress();
+    let sink = &mut *run.reporter.sink;
+    sink.clear_progress();
+    let mut dialog = Dialog { sink, signals: run.signals, answers: &mut run.answers };
+    let options = &run.plan.options;
     let mut declined = 0;
     for file in pending {
         let Some(operand) = run.plan.operands.get(file.operand as usize) else { continue };
-        let target = operand.show_target(&file.source);
-        if ask(run, &file, &target)? {
+        let agreed = dialog.ask(Prompt {
+            target: &operand.show_target(&file.source),
+            mode: file.bits,
+            writable: file.writable,
+            removes: options.force || options.remove_destination,
+        })?;
+        if agreed {
             run.state.prompts.agreed.push(file);
         } else {
             declined += 1;
@@ -61,38 +69,41 @@ fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
     Ok(())
 }
 
-/// Whether the user agrees that a file is replaced; the error is a signal that ends the run.
-fn ask(run: &mut Run<'_>, file: &PendingPrompt, target: &[u8]) -> Result<bool, i32> {
-    let options = &run.plan.options;
-    let prompt = Prompt {
-        target,
-        mode: file.bits,
-        writable: file.writable,
-        removes: options.force || options.remove_destination,
-    };
-    show(run, prompt);
-    loop {
-        if let Some(yes) = run.answers.take() {
-            return Ok(yes);
-        }
-        let stdin = stdin();
-        let watched = [(run.signals.as_fd(), Event::Readable), (stdin.as_fd(), Event::Readable)];
-        let Ok(ready) = poll::wait(&watched, ANSWER_WAIT) else { return Ok(false) };
-        while let Ok(Some(request)) = run.signals.next_wish() {
-            match request {
-                Wish::End(number) => return Err(number),
-                Wish::Halt if signals::halt_self().is_err() => return Ok(false),
-                Wish::Proceed => show(run, prompt), // the shell has written below it
-                _ => {}
-            }
-        }
-        if ready.get(1) == Some(&true) {
-            run.answers.read();
-        }
-    }
+/// Prompts on standard error, answers on standard input.
+struct Dialog<'r> {
+    sink: &'r mut dyn Sink,
+    signals: &'r Signals,
+    answers: &'r mut Answers,
 }
 
-fn show(run: &mut Run<'_>, prompt: Prompt<'_>) {
-    run.reporter.sink.emit(&RunEvent::Prompt(prompt));
-    flush_output(run.reporter.sink, run.signals, Duration::MAX);
+impl Dialog<'_> {
+    /// Whether the user agrees that a file is replaced; the error is a signal that ends the run.
+    fn ask(&mut self, prompt: Prompt<'_>) -> Result<bool, i32> {
+        self.show(prompt);
+        loop {
+            if let Some(yes) = self.answers.take() {
+                return Ok(yes);
+            }
+            let stdin = stdin();
+            let watched =
+                [(self.signals.as_fd(), Event::Readable), (stdin.as_fd(), Event::Readable)];
+            let Ok(ready) = poll::wait(&watched, ANSWER_WAIT) else { return Ok(false) };
+            while let Ok(Some(request)) = self.signals.next_wish() {
+                match request {
+                    Wish::End(number) => return Err(number),
+                    Wish::Halt if signals::halt_self().is_err() => return Ok(false),
+                    Wish::Proceed => self.show(prompt), // the shell has written below it
+                    _ => {}
+                }
+            }
+            if ready.get(1) == Some(&true) {
+                self.answers.read();
+            }
+        }
+    }
+
+    fn show(&mut self, prompt: Prompt<'_>) {
+        self.sink.emit(&RunEvent::Prompt(prompt));
+        flush_output(self.sink, self.signals, Duration::MAX);
+    }
 }

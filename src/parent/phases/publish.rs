@@ -6,6 +6,7 @@ use crate::error::EntryError;
 use crate::ipc::wire::task::EntryPath;
 use crate::outcome::End;
 use crate::parent::idle::ending_signal;
+use crate::parent::reporter::Reporter;
 use crate::parent::run::{Run, Stopped};
 use crate::parent::run_event::{Names, RunEvent};
 use crate::parent::run_state::DeferredDir;
@@ -30,13 +31,13 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
 }
 
 /// Sets the attributes of the directories made for `--parents`, the innermost first.
-pub(in crate::parent) fn finish_parents(run: &mut Run<'_>) {
-    for parent in run.plan.parents.iter().rev() {
-        if let Err(error) = deferred_dirs::finish_parent(run.plan, parent) {
+pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>) {
+    for parent in plan.parents.iter().rev() {
+        if let Err(error) = deferred_dirs::finish_parent(plan, parent) {
             let [source, target] =
                 [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
-            run.reporter.late.failed += 1;
-            run.reporter.sink.emit(&RunEvent::Failed { error, names: Names { source, target } });
+            reporter.late.failed += 1;
+            reporter.sink.emit(&RunEvent::Failed { error, names: Names { source, target } });
         }
     }
 }

@@ -8,9 +8,12 @@ use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::task::split_last;
 use crate::outcome::End;
 use crate::parent::idle::ending_signal;
+use crate::parent::reporter::Reporter;
 use crate::parent::run::{Run, Stopped};
+use crate::parent::run_state::DeferredDir;
 use crate::parent::status;
 use crate::parent::volumes::Volume;
+use crate::plan::Plan;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Kind;
 use pcopy_sys::poll::{self, Event};
@@ -40,7 +43,8 @@ pub(in crate::parent) fn flush_before_publishing(run: &mut Run<'_>) -> Result<()
 pub(super) fn flush_or_remove_built(run: &mut Run<'_>) -> Result<(), Stopped> {
     let flushed = flush(run);
     if let Err(Stopped::Early(End::TargetLost)) = flushed {
-        remove_built(run);
+        let built = std::mem::take(&mut run.state.dirs.built);
+        remove_all(run.plan, &built, &mut run.reporter);
     }
     flushed
 }
@@ -94,18 +98,17 @@ fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> 
     }
 }
 
-fn remove_built(run: &mut Run<'_>) {
-    for dir in std::mem::take(&mut run.state.dirs.built) {
-        let place = dir.place();
-        let Some(operand) = run.plan.operands.get(place.operand as usize) else { continue };
+fn remove_all(plan: &Plan, dirs: &[DeferredDir], reporter: &mut Reporter<'_>) {
+    for place in dirs.iter().map(DeferredDir::place) {
+        let Some(operand) = plan.operands.get(place.operand as usize) else { continue };
         let (above, name) = split_last(place.target);
         let removed = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
-            let above = run.plan.open_target(operand, above)?;
+            let above = plan.open_target(operand, above)?;
             clean::remove(above.as_fd(), Kind::Directory, &name)
         });
         if let Err(errno) = removed {
             let error = EntryError { op: Op::Remove, errno };
-            run.reporter.failed(error, place.operand, place.source);
+            reporter.failed(error, place.operand, place.source);
         }
     }
 }
