@@ -70,8 +70,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// Failures that were reported, by kind.
     pub kinds: Vec<(EntryError, u64)>,
-    /// Failures after the copying: directories that could not be finished, a manifest or names (`-v`) that
-    /// could not be written.
+    /// Failures after the copying: directories that could not be finished, a manifest or names (`-v`)
+    /// that could not be written.
     pub late_failures: u64,
     /// Directories whose source was gone when they were to be finished.
     pub late_vanished: u64,

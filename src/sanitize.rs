@@ -1,9 +1,9 @@
 //! File names that are safe to print.
 //!
-//! A file name is any bytes but NUL and slash. Printed raw, it could move the cursor, recolour the terminal, or
-//! reverse the rest of a line. So control characters, bytes that are not UTF-8, and the characters that change
-//! the direction of text are always escaped. The escapes are those of C and Rust strings, and the backslash is
-//! one of them, so no two names look the same.
+//! A file name is any bytes but NUL and slash. Printed raw, it could move the cursor, recolour the
+//! terminal, or reverse the rest of a line. So control characters, bytes that are not UTF-8, and the
+//! characters that change the direction of text are always escaped. The escapes are those of C and Rust
+//! strings, and the backslash is one of them, so no two names look the same.
 //!
 //! Refusals in `error` quote names, too, so this module lies below `ui` and not in it.
 
@@ -55,8 +55,8 @@ fn push(shown: &mut String, character: char) {
     }
 }
 
-/// Whether a character is a bidirectional control (UAX #9), a line separator outside ASCII, or of no width, so
-/// that two names could look the same.
+/// Whether a character is a bidirectional control (UAX #9), a line separator outside ASCII, or of no
+/// width, so that two names could look the same.
 pub(crate) fn turns_text(character: char) -> bool {
     matches!(
         character,

@@ -1,20 +1,21 @@
 //! How many copiers are at work, where `-j` does not set it.
 //!
-//! At first as many as there are CPUs: while everything is in memory, more copiers only contend for the same
-//! locks. Measured on two CPUs, 100,000 small files, two copiers and eight: tmpfs 0.36 s and 0.37 s, xfs 1.4 s
-//! and 1.8 s. On a cold disk copiers sleep most of the time, and more of them keep its queue full. The run
-//! itself shows which it is, because a sleeping copier uses no CPU time. So the number is quadrupled as long as
-//! copiers sleep, tasks wait, and the last step has made the run faster. Where copiers sleep a little, they may
-//! be waiting for one another, as on btrfs, whose trees have few locks (100,000 small files, one copier 1.5 s,
-//! two 1.8 s): then half of them are tried, and that number stays if it does as much.
+//! At first as many as there are CPUs: while everything is in memory, more copiers only contend for the
+//! same locks. Measured on two CPUs, 100,000 small files, two copiers and eight: tmpfs 0.36 s and 0.37
+//! s, xfs 1.4 s and 1.8 s. On a cold disk copiers sleep most of the time, and more of them keep its
+//! queue full. The run itself shows which it is, because a sleeping copier uses no CPU time. So the
+//! number is quadrupled as long as copiers sleep, tasks wait, and the last step has made the run
+//! faster. Where copiers sleep a little, they may be waiting for one another, as on btrfs, whose trees
+//! have few locks (100,000 small files, one copier 1.5 s, two 1.8 s): then half of them are tried, and
+//! that number stays if it does as much.
 //!
-//! One moment says little: two copiers on xfs wait for one another while their directories happen to lie in one
-//! allocation group, and then one copier does as much (with one moment as the measure: 1.3 s, as with one
-//! copier; two take 1.0 s). So a trial is compared with the mean of what a number has done, and the first
-//! moments, in which copiers are still being forked, are not counted.
+//! One moment says little: two copiers on xfs wait for one another while their directories happen to
+//! lie in one allocation group, and then one copier does as much (with one moment as the measure: 1.3
+//! s, as with one copier; two take 1.0 s). So a trial is compared with the mean of what a number has
+//! done, and the first moments, in which copiers are still being forked, are not counted.
 //!
-//! A copier that is not wanted any more is not ended, because it may hold tasks. It sleeps, and wakes when the
-//! other copiers have too few tasks.
+//! A copier that is not wanted any more is not ended, because it may hold tasks. It sleeps, and wakes
+//! when the other copiers have too few tasks.
 
 use std::time::Duration;
 
@@ -33,8 +34,9 @@ const SLEEPY_PERCENT: u128 = 40;
 /// Copiers that use more than this, in percent, do not wait for one another.
 const BUSY_PERCENT: u128 = 70;
 
-/// By which factor the number grows where copiers sleep: a cold run of half a second has no time for small steps
-/// (18,000 files: factor two 0.50 s, factor four 0.40 s, 32 copiers from the beginning 0.26 s).
+/// By which factor the number grows where copiers sleep: a cold run of half a second has no time for
+/// small steps (18,000 files: factor two 0.50 s, factor four 0.40 s, 32 copiers from the beginning 0.26
+/// s).
 const GROWTH: u16 = 4;
 
 /// How many samples of a number are taken before fewer copiers are tried.
@@ -189,8 +191,8 @@ fn per_second(work: u128, elapsed: Duration) -> u128 {
 mod tests {
     use super::*;
 
-    /// A run in which a number of copiers does what `done` says during each trial: bytes, and the share of CPU
-    /// time in percent.
+    /// A run in which a number of copiers does what `done` says during each trial: bytes, and the share
+    /// of CPU time in percent.
     fn run(autoscale: &mut Autoscale, turns: u32, waits: bool, done: impl Fn(u16) -> (u128, u32)) {
         for _ in 0..turns {
             let (work, percent) = done(autoscale.active());

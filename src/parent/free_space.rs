@@ -1,8 +1,9 @@
 //! Whether what is left to copy fits into the target.
 //!
-//! What is needed is known when all entries have been counted ahead. Holes are not counted, and files with
-//! several names are counted once, so the result is rather too small than too large, and no warning is
-//! wrong. Where files can share their data with their sources (reflink), the need cannot be known.
+//! What is needed is known when all entries have been counted ahead. Holes are not counted, and files
+//! with several names are counted once, so the result is rather too small than too large, and no
+//! warning is wrong. Where files can share their data with their sources (reflink), the need cannot be
+//! known.
 
 use super::position::Position;
 use super::run_event::{Free, RunEvent, Sink};

@@ -86,7 +86,8 @@ pub fn run(plan: &Plan, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     Ok(conclude(run, end, None))
 }
 
-/// Copies wave after wave. If the run ends early, everything stays as it is, for the next run to resume.
+/// Copies wave after wave. If the run ends early, everything stays as it is, for the next run to
+/// resume.
 fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     let plan = run.plan;
     let mut notes = plan.notes.iter().peekable();
@@ -114,8 +115,8 @@ fn copy_wave(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Remembers what the names of a wave that has ended are now, so that further names of their files in later
-/// waves become links to them. They have their final places by now.
+/// Remembers what the names of a wave that has ended are now, so that further names of their files in
+/// later waves become links to them. They have their final places by now.
 fn remember_leaders(plan: &Plan, earlier: &mut Groups, names: &Groups) {
     if plan.waves.len() < 2 {
         return;

@@ -1,7 +1,7 @@
 //! The parent's poll loop over one round: pipes, signals, deaths and a clock.
 //!
-//! The parent copies nothing and waits for one thing only, poll(2): a stuck reader of its output, a stuck
-//! copier and an impatient user are all events of the same loop.
+//! The parent copies nothing and waits for one thing only, poll(2): a stuck reader of its output, a
+//! stuck copier and an impatient user are all events of the same loop.
 
 use super::pool::Copier;
 use super::reports;

@@ -32,8 +32,8 @@ pub(super) struct Copier {
 }
 
 impl Pool {
-    /// Forks one more copier, which runs `work` with its number and the write end of a pipe, and exits with the
-    /// status that `work` returns.
+    /// Forks one more copier, which runs `work` with its number and the write end of a pipe, and exits
+    /// with the status that `work` returns.
     pub(super) fn start(&mut self, work: impl FnOnce(u16, OwnedFd) -> i32) -> Result<()> {
         let number = u16::try_from(self.copiers.len()).map_err(|_| Errno::EAGAIN)?;
         let (reader, writer) = process::pipe()?;
@@ -142,8 +142,8 @@ impl Copier {
         if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
     }
 
-    /// Reaps it if it has exited; true the one time that it does. One that the kernel no longer knows as a child
-    /// counts as exited, too, or the run would wait for it for ever.
+    /// Reaps it if it has exited; true the one time that it does. One that the kernel no longer knows
+    /// as a child counts as exited, too, or the run would wait for it for ever.
     pub(super) fn reap(&mut self) -> Result<bool> {
         if !self.is_alive() {
             return Ok(false);
@@ -166,8 +166,8 @@ impl Copier {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what has arrived, through `buffer`. At the end of the file the pipe is closed, and what the copier
-    /// could not send any more is taken from its `outbox`.
+    /// Reads what has arrived, through `buffer`. At the end of the file the pipe is closed, and what
+    /// the copier could not send any more is taken from its `outbox`.
     pub(super) fn receive(&mut self, outbox: Outbox<'_>, buffer: &mut [u8]) {
         let Some(pipe) = self.pipe.as_ref().filter(|_| self.ready) else { return };
         self.ready = false; // of 512 copiers one or two have sent something

@@ -1,7 +1,7 @@
 //! Counting ahead, in a process of its own, so that the progress line can show a percentage.
 //!
-//! The process is forked only when a progress line is drawn, and with a low priority where counting would
-//! take much of the CPU. It reads nothing but names (through `walkdir`) and sizes (lstat(2)).
+//! The process is forked only when a progress line is drawn, and with a low priority where counting
+//! would take much of the CPU. It reads nothing but names (through `walkdir`) and sizes (lstat(2)).
 
 use crate::ipc::memory::forecast::{Forecast, Work};
 use crate::options::Dereference;
@@ -24,9 +24,9 @@ const SHARE: u32 = 33;
 
 /// The niceness of counting where at full speed it would take more than its share.
 ///
-/// A small file in memory takes 20 µs to copy, so counting such a tree would take an eighth of the copy.
-/// Beside two copiers on two CPUs the progress line costs 3 % at this niceness, and 5 % at 7 (170,000 files in
-/// memory: 1.09 s without); at 19 the copy ends before the counting.
+/// A small file in memory takes 20 µs to copy, so counting such a tree would take an eighth of the
+/// copy. Beside two copiers on two CPUs the progress line costs 3 % at this niceness, and 5 % at 7
+/// (170,000 files in memory: 1.09 s without); at 19 the copy ends before the counting.
 const NICE: i32 = 12;
 
 /// After how many entries the counts are published: the progress line needs numbers that grow.
@@ -40,8 +40,8 @@ pub(super) struct Precount {
 }
 
 impl Precount {
-    /// Begins to count, if that has not begun. `per_entry` is how much CPU time an entry has taken so far; it
-    /// decides about the priority.
+    /// Begins to count, if that has not begun. `per_entry` is how much CPU time an entry has taken so
+    /// far; it decides about the priority.
     pub(super) fn begin(&mut self, plan: &Plan, per_entry: impl FnOnce() -> Duration) {
         if self.forecast.is_some() {
             return;
@@ -112,8 +112,8 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
 
 /// Counts what is below an operand.
 ///
-/// `walkdir` opens what it finds by path, and the kernel takes no path longer than `PATH_MAX`. Where one
-/// becomes too long, that directory becomes the working directory, and the walk starts again there.
+/// `walkdir` opens what it finds by path, and the kernel takes no path longer than `PATH_MAX`. Where
+/// one becomes too long, that directory becomes the working directory, and the walk starts again there.
 fn count_below(
     plan: &Plan,
     (number, operand): (u32, &Operand),

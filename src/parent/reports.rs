@@ -104,8 +104,8 @@ impl Intake<'_, '_> {
                 }
                 let role = if new { Role::Made } else { Role::Found };
                 if !self.state.note_leader(identity, place, role) {
-                    // Two copiers believe that they met the file first: the memory of `InodeSet` was damaged, and
-                    // one file would become two.
+                    // Two copiers believe that they met the file first: the memory of `InodeSet` was
+                    // damaged, and one file would become two.
                     return Some(Stop::CopierLost);
                 }
             }

@@ -20,20 +20,20 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The pause before another copier is started, at first; it doubles while the others suffice.
 const START_PAUSE: Duration = Duration::from_micros(500);
 
-/// The pause after the first copier: it copies ten files in less, and a second copier would only add its
-/// start and its end (13 entries: 2.0 ms with one copier, 3.1 ms with two).
+/// The pause after the first copier: it copies ten files in less, and a second copier would only add
+/// its start and its end (13 entries: 2.0 ms with one copier, 3.1 ms with two).
 const SECOND_PAUSE: Duration = Duration::from_millis(2);
 
 /// After a signal: how long a copier may finish its file, and when it is killed in any case.
 const FINISH_WITHIN: Duration = Duration::from_millis(1000);
 const KILL_AFTER: Duration = Duration::from_millis(1800);
 
-/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the kernel (a
-/// network file system that does not answer) dies when it wakes, and can do no harm then.
+/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the kernel
+/// (a network file system that does not answer) dies when it wakes, and can do no harm then.
 const LEAVE_AFTER: Duration = Duration::from_millis(1900);
 
-/// For how long all copiers may wait for work. They never do, unless the ring's memory was damaged; if the
-/// machine was asleep instead, the false alarm costs a round.
+/// For how long all copiers may wait for work. They never do, unless the ring's memory was damaged; if
+/// the machine was asleep instead, the false alarm costs a round.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// How often that is checked: the counts of 512 copiers are not added up for each event.
@@ -133,7 +133,8 @@ impl Round {
         })
     }
 
-    /// Whether it is time to start a copier, and work waits for it: ten files do not pay for eight forks.
+    /// Whether it is time to start a copier, and work waits for it: ten files do not pay for eight
+    /// forks.
     pub(super) fn wants_copier(&mut self) -> bool {
         if self.pool.len() == 0 {
             return true;

@@ -1,5 +1,5 @@
-//! Rounds follow one another until one ends with nothing left to do: a copier that dies costs a round, not
-//! the run.
+//! Rounds follow one another until one ends with nothing left to do: a copier that dies costs a round,
+//! not the run.
 
 use super::poll_loop::run_round;
 use super::round::{Casualties, Part, Round, Stop};
@@ -14,8 +14,8 @@ use crate::plan::Plan;
 const FRUITLESS_ROUNDS_MAX: u32 = 16;
 
 /// Rounds in a row that may make entries and yet come no further than one before them. Copiers may take
-/// another order each time; but a directory that was removed with what failed in it is also made again each
-/// time, and that must not go on for ever.
+/// another order each time; but a directory that was removed with what failed in it is also made again
+/// each time, and that must not go on for ever.
 const STALLED_ROUNDS_MAX: u32 = 256;
 
 /// Works in rounds; each begins with the whole task and skips what is complete.
@@ -35,8 +35,8 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
         ran?;
         let ring = &round.shared.ring;
         match round.stop {
-            // All copiers have left a ring that is not closed, or a task was lost in it or done twice: its
-            // memory was damaged.
+            // All copiers have left a ring that is not closed, or a task was lost in it or done twice:
+            // its memory was damaged.
             None if !ring.is_closed() || !counted.all_done() => {}
             None => return Ok(()),
             Some(Stop::Signal { number, .. }) => return Err(Stopped::Early(End::Signal(number))),
@@ -65,14 +65,14 @@ struct Gains {
 }
 
 impl Gains {
-    /// Notes a round that has `made` so many entries that no round before it had. If copiers skip a file from
-    /// now on because it killed them, the next round comes further.
+    /// Notes a round that has `made` so many entries that no round before it had. If copiers skip a
+    /// file from now on because it killed them, the next round comes further.
     fn note(&mut self, plan: &Plan, counted: &Totals, made: u64, casualties: &Casualties) {
         let passed_over = casualties.passed_over;
         let further = counted.settled() > self.furthest;
         self.furthest = self.furthest.max(counted.settled());
-        // Where copies do not count as complete, each round makes all of them again, and only to come further
-        // than before is a gain.
+        // Where copies do not count as complete, each round makes all of them again, and only to come
+        // further than before is a gain.
         let copies_last = plan.options.copy_mode != CopyMode::AttributesOnly
             && plan.options.update != Update::All
             && plan.check.is_none();

@@ -1,7 +1,7 @@
 //! What a run reports, as data, and the sink that takes it.
 //!
-//! The parent and its phases report what happened; `ui` decides on which stream and in which words it is
-//! shown, and whether at all. Nothing here is text but file names and the texts of refusals.
+//! The parent and its phases report what happened; `ui` decides on which stream and in which words it
+//! is shown, and whether at all. Nothing here is text but file names and the texts of refusals.
 
 use super::position::Position;
 use crate::error::{EntryError, Unavailable};

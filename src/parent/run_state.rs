@@ -215,8 +215,8 @@ impl RunState {
         self.reported.failures.insert(mark((error, place.operand, place.source)))
     }
 
-    /// Whether a name that could not become a link is to be reported, and then whether that stands for all
-    /// that follow: only `EMLINK` concerns one file alone.
+    /// Whether a name that could not become a link is to be reported, and then whether that stands for
+    /// all that follow: only `EMLINK` concerns one file alone.
     pub(super) fn new_link_failure(&mut self, errno: Errno, place: EntryPath<'_>) -> Option<bool> {
         let stands_for_all = errno != Errno::EMLINK;
         let is_new = if stands_for_all {
@@ -234,8 +234,8 @@ impl RunState {
         !self.reported.early.contains(&mark((place.operand, place.source)))
     }
 
-    /// Notes a name that is complete, made or found, and that others may become links to; false if another
-    /// name of its file was so before in this round.
+    /// Notes a name that is complete, made or found, and that others may become links to; false if
+    /// another name of its file was so before in this round.
     pub(super) fn note_leader(
         &mut self,
         identity: Identity,
@@ -282,8 +282,8 @@ impl RunState {
         self.end_later_round(totals)
     }
 
-    /// Ends a round of links, or of reading back, that will be followed by another. What the copying has
-    /// left for the end stays, and what was made is found as it is. Returns as
+    /// Ends a round of links, or of reading back, that will be followed by another. What the copying
+    /// has left for the end stays, and what was made is found as it is. Returns as
     /// [`end_round`](Self::end_round).
     pub(super) fn end_later_round(&mut self, totals: &Totals) -> u64 {
         let (copied, linked) = (totals.get(Count::Copied), totals.get(Count::Linked));
@@ -310,8 +310,8 @@ impl RunState {
         std::mem::take(&mut self.links.groups)
     }
 
-    /// The counts of the whole run, given those of its last round. What an earlier round has made, the last
-    /// one has found complete and counted as skipped.
+    /// The counts of the whole run, given those of its last round. What an earlier round has made, the
+    /// last one has found complete and counted as skipped.
     pub(super) fn sum_up(&self, last: Totals) -> Totals {
         self.tally.sum_up(last)
     }

@@ -1,9 +1,9 @@
 //! Keeping other runs out of the target while this one works.
 //!
-//! Each directory that the run builds or merges into is locked exclusively, and every directory above it is
-//! locked shared: so two runs may copy into one directory side by side, and none may work inside what another
-//! is building. (These are the intention locks of databases, with flock(2).) The locks end with the last
-//! process of the run, whatever ends it.
+//! Each directory that the run builds or merges into is locked exclusively, and every directory above
+//! it is locked shared: so two runs may copy into one directory side by side, and none may work inside
+//! what another is building. (These are the intention locks of databases, with flock(2).) The locks end
+//! with the last process of the run, whatever ends it.
 
 use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::dir_pair::{has_begun, may_be_ours};
@@ -36,7 +36,8 @@ pub(super) struct TargetLock {
 impl TargetLock {
     /// Makes the staging directory of each operand that needs one, and locks what will be written.
     ///
-    /// If another run has a conflicting lock, what was made here is removed again and the run is refused.
+    /// If another run has a conflicting lock, what was made here is removed again and the run is
+    /// refused.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
         let mut lock = Self::none();
         let taken = lock.take_all(plan);
@@ -83,8 +84,8 @@ impl TargetLock {
                 (operand.target_name.clone(), false)
             }
             Ok(_) => return Ok(()), // no directory: that is this operand's failure, later
-            // A target that cannot be examined may exist, and then staging it would leave a directory that no
-            // run takes up.
+            // A target that cannot be examined may exist, and then staging it would leave a directory
+            // that no run takes up.
             Err(errno) if errno != Errno::ENOENT => {
                 return if plan.policy.locks_target { Err(cannot(errno)) } else { Ok(()) };
             }
@@ -197,14 +198,15 @@ impl TargetLock {
                 staged_name(&operand.target_name, 0)
             };
             if file::remove_dir(plan.target_dir(operand), &staged).is_err() {
-                // Not empty, or no longer this run's: then it must stay, and the next run resumes in it.
+                // Not empty, or no longer this run's: then it must stay, and the next run resumes in
+                // it.
             }
         }
     }
 }
 
-/// Locks, and waits a moment for a process that holds the lock: copiers whose parent was killed live on for as
-/// long as they are in a system call, and a user who reruns the command at once wants to resume.
+/// Locks, and waits a moment for a process that holds the lock: copiers whose parent was killed live on
+/// for as long as they are in a system call, and a user who reruns the command at once wants to resume.
 fn lock_soon(dir: BorrowedFd<'_>, lock: Lock) -> Result<(), Errno> {
     let begun = Instant::now();
     loop {
@@ -233,7 +235,8 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
     file::make_dir(parent, staged, 0o700).map(|()| true)
 }
 
-/// Removes the staging directory that a killed run has left for an operand that has its final name by now.
+/// Removes the staging directory that a killed run has left for an operand that has its final name by
+/// now.
 fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);

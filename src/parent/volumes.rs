@@ -74,7 +74,8 @@ impl Volume {
     pub(super) fn flush(&self) -> Result<()> {
         for dir in &self.dirs {
             volume::sync(dir)?;
-            // Some file systems ignore syncfs(2) and obey fsync(2) on a directory; some support neither.
+            // Some file systems ignore syncfs(2) and obey fsync(2) on a directory; some support
+            // neither.
             match file::sync(dir) {
                 Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {}
                 result => result?,

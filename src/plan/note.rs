@@ -1,5 +1,5 @@
-//! What planning has found that does not end the run: warnings, operands that cannot be copied, and what
-//! cp's `-v` reports before the copying begins.
+//! What planning has found that does not end the run: warnings, operands that cannot be copied, and
+//! what cp's `-v` reports before the copying begins.
 
 use crate::error::EntryError;
 use pcopy_sys::Errno;

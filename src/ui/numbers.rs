@@ -70,7 +70,8 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// With more bytes than this for each entry, their data takes most of the time: as long as four small files.
+/// With more bytes than this for each entry, their data takes most of the time: as long as four small
+/// files.
 const BYTES_PER_ENTRY: u64 = 80_000;
 
 /// Entries a second, as in `28,200/s`, or bytes a second where data takes most of the time: `1.0 GB/s`.

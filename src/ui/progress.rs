@@ -130,7 +130,8 @@ fn bar(steps: u64) -> String {
     format!("[{:<BAR_COLUMNS$}] ", "=".repeat(filled) + head)
 }
 
-/// The end of `name`, which identifies the file better than its beginning, in at most `columns` characters.
+/// The end of `name`, which identifies the file better than its beginning, in at most `columns`
+/// characters.
 fn shorten(name: &str, columns: usize) -> String {
     let length = name.chars().count();
     if length <= columns {

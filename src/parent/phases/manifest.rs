@@ -111,7 +111,8 @@ fn put_all(
     put(&lines)
 }
 
-/// Writes all lines to a file. A checker reads names as they are; a terminal device must not get them raw.
+/// Writes all lines to a file. A checker reads names as they are; a terminal device must not get them
+/// raw.
 fn put_to(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), ManifestError> {
     let is_terminal = file.is_terminal();
     put_all(plan, files, |lines| match is_terminal {

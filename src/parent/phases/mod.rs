@@ -1,4 +1,5 @@
-//! The phases of a run, each a function over what it needs of the run, in the order in which they follow.
+//! The phases of a run, each a function over what it needs of the run, in the order in which they
+//! follow.
 
 pub(super) mod compare;
 pub(super) mod copy;

@@ -1,4 +1,5 @@
-//! What can only be done when all copiers have exited: finishing directories and renaming them into place.
+//! What can only be done when all copiers have exited: finishing directories and renaming them into
+//! place.
 
 use super::write_back;
 use crate::copier::deferred_dirs;

@@ -38,8 +38,8 @@ pub(in crate::parent) fn flush_before_publishing(run: &mut Run<'_>) -> Result<()
     if run.state.dirs.built.is_empty() { Ok(()) } else { flush_or_remove_built(run) }
 }
 
-/// Flushes everything; if that fails, removes the directories that are not published yet. They may not be
-/// on stable storage though they look complete, and the next run would take them for that.
+/// Flushes everything; if that fails, removes the directories that are not published yet. They may not
+/// be on stable storage though they look complete, and the next run would take them for that.
 pub(super) fn flush_or_remove_built(run: &mut Run<'_>) -> Result<(), Stopped> {
     let flushed = flush(run);
     if let Err(Stopped::Early(End::TargetLost)) = flushed {
