@@ -25,7 +25,3 @@ pub mod sanitize;
 pub mod shell_quote;
 pub mod staging;
 pub mod ui;
-
-pub use pcopy_sys as sys; // old path, removed with bench
-pub use sanitize as quote;
-pub use ui::numbers as human; // old path, removed with bench // old path, removed with bench

@@ -3,7 +3,7 @@
 
 use anyhow::Error;
 #[cfg(feature = "bench")]
-use pcopy::bench::{self, stop::Stop};
+use pcopy::bench::{self, abort::Abort};
 use pcopy::cli;
 use pcopy::options::{Command, Compat, When};
 use pcopy::outcome::{Exit, Outcome};
@@ -51,12 +51,12 @@ fn run(arguments: &[OsString], compat: Compat) -> Result<Outcome, Error> {
 #[cfg(feature = "bench")]
 fn measure(arguments: &[OsString]) -> ExitCode {
     let measured = bench::refuse_namesake()
-        .map_err(Stop::from)
+        .map_err(Abort::from)
         .and_then(|()| bench::run(&cli::parse_benchmark(arguments), &mut std::io::stdout()));
     match measured {
         Ok(code) => ExitCode::from(code),
-        Err(Stop::Signal(signal)) => signals::die_by(signal),
-        Err(Stop::Refused(refusal)) => {
+        Err(Abort::Signal(signal)) => signals::die_by(signal),
+        Err(Abort::Error(refusal)) => {
             report("pcopy", &refusal);
             ExitCode::from(ui::refused_code(Compat::Native))
         }

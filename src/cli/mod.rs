@@ -43,7 +43,7 @@ pub fn wants_benchmark(arguments: &[OsString]) -> bool {
 
 /// Reads the arguments of the benchmark. Leaves as [`parse`] does.
 #[cfg(feature = "bench")]
-pub fn parse_benchmark(arguments: &[OsString]) -> crate::bench::options::Options {
+pub fn parse_benchmark(arguments: &[OsString]) -> crate::bench::bench_options::BenchOptions {
     bench::parse(arguments)
 }
 

@@ -4,33 +4,16 @@
 //! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
-mod attributes;
-mod backup;
-mod chunks;
 pub(crate) mod clean;
-mod compare;
-mod data;
-mod decide_gnu;
-pub(crate) mod deferred_dirs;
-mod digest;
+mod context;
 pub(crate) mod dir_pair;
-mod entries;
-mod existing;
-mod file;
+mod entry;
 mod folding;
-mod inplace;
-mod large_copy;
-mod link_mode;
-mod links;
-mod meter;
 mod name_queue;
-mod offer;
 mod park;
-mod prompted;
 mod report_writer;
-mod target_file;
-mod verify;
-mod walk;
+mod traverse;
+pub(crate) mod visitors;
 
 use crate::ipc::inherited::digests::Hashed;
 use crate::ipc::inherited::link_groups::Groups;
@@ -43,15 +26,16 @@ use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::wire::frame_check::{self, unseal};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
-use compare::Checker;
+use context::Context;
+use entry::attributes::Attrs;
 use pcopy_ring::{SharedRing, TakeError};
-use pcopy_sys::file::{Identity, Stat};
+use pcopy_sys::file::Identity;
 use pcopy_sys::turns::Turns;
 use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use walk::Walker;
+use visitors::compare;
+use visitors::copy::Copier;
 
 /// What all copiers of a round share; made before the first fork.
 #[derive(Clone, Copy)]
@@ -125,17 +109,6 @@ impl Job<'_> {
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
         frame_check::push(self.ring, status, message).is_ok()
     }
-
-    /// Whether a directory below an entry is on another file system, and only wanted as the place for
-    /// that.
-    fn is_left_out(&self, operand: u32, dir: &Stat) -> bool {
-        self.plan.options.one_file_system
-            && self
-                .plan
-                .operands
-                .get(operand as usize)
-                .is_some_and(|operand| operand.device != dir.identity().0)
-    }
 }
 
 /// What a copier is made for: to copy, or to compare only.
@@ -145,35 +118,22 @@ trait Worker {
 
     /// Sends all that was reported.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
-
-    /// Which of the copiers it is, from 0.
-    fn number(&self) -> u16;
-
-    /// What it shares with the others.
-    fn job(&self) -> &Job<'_>;
-
-    /// Its own lines in shared memory.
-    fn status(&self) -> StatusSlot<'_>;
-
-    /// Whether the supervisor wants no more of this.
-    fn is_stopped(&self) -> bool {
-        self.job().ring.is_stopped() || self.status().is_asked_to_stop()
-    }
-
-    /// Whether copiers died too often on this name in the directory that it is at.
-    fn is_passed_over(&self, name: &CStr) -> bool {
-        let marks = self.job().passed_over;
-        !marks.is_empty() && marks.contains(&self.status().fingerprint_of(name))
-    }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let reports = Reports::new(pipe, job.outboxes.get(number));
+    let cx = Context {
+        job: &job,
+        number,
+        status: job.counters.status(number),
+        outbox: job.outboxes.get(number),
+        attrs: Attrs::new(job.plan),
+    };
+    let reports = Reports::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
-        work(&job, number, &mut Checker::new(job, number, reports))
+        work(cx, &mut *compare::worker(cx, reports))
     } else {
-        work(&job, number, &mut Walker::new(job, number, reports))
+        work(cx, &mut Copier::new(cx, reports))
     };
     match done {
         Ok(()) => 0,
@@ -185,8 +145,8 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// An entry that cannot be copied is a report, not an error. The only error is a parent that no
 /// longer listens.
-fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), ParentGone> {
-    let status = job.counters.status(number);
+fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
+    let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
@@ -194,7 +154,7 @@ fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), Pare
         let Some(task) = unseal(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();
-        if worker.is_stopped() {
+        if cx.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
         status.add(Count::Done, 1);
@@ -204,11 +164,7 @@ fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), Pare
 }
 
 /// The next task; false if there will be none. Reports are sent before the copier sleeps.
-fn take(
-    job: &Job<'_>,
-    worker: &mut impl Worker,
-    message: &mut Vec<u8>,
-) -> Result<bool, ParentGone> {
+fn take(job: &Job<'_>, worker: &mut dyn Worker, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
     match job.ring.try_take(message) {
         Ok(()) => Ok(true),
         Err(TakeError::Empty) => {

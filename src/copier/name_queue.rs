@@ -14,11 +14,6 @@ pub(super) struct NameQueue {
 }
 
 impl NameQueue {
-    /// No names yet.
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a name at the back; `mark` must not be 0.
     pub(super) fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
         debug_assert_ne!(mark, 0, "0 ends a name");
@@ -58,7 +53,7 @@ mod tests {
     #[test]
     fn names_come_out_as_from_a_deque() {
         let mut dice: u64 = 1;
-        let (mut names, mut model) = (NameQueue::new(), VecDeque::new());
+        let (mut names, mut model) = (NameQueue::default(), VecDeque::new());
         let mut name = Vec::new();
         for op in 0..20_000u32 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

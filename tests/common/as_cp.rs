@@ -27,17 +27,20 @@ enum User {
 
 impl Sandbox {
     /// The program under the name of cp, in the sandbox, not yet started.
-    pub fn cp_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn cp_command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         self.named_cp(Path::new(PCOPY), arguments)
     }
 
     /// Runs the program under the name of cp to its end.
-    pub fn cp<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
+    pub(crate) fn cp<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
         self.run(self.cp_command(arguments))
     }
 
     /// The same, with answers to its questions.
-    pub fn cp_told<A: AsRef<OsStr>>(
+    pub(crate) fn cp_told<A: AsRef<OsStr>>(
         &self,
         answers: &str,
         arguments: impl IntoIterator<Item = A>,
@@ -48,7 +51,7 @@ impl Sandbox {
     }
 
     /// Runs the program under the name of cp as a user without any rights, who owns the sandbox.
-    pub fn plain_cp<A: AsRef<OsStr>>(
+    pub(crate) fn plain_cp<A: AsRef<OsStr>>(
         &self,
         answers: &str,
         arguments: impl IntoIterator<Item = A>,
@@ -77,7 +80,7 @@ impl Sandbox {
 }
 
 /// Standard input with a text in it.
-pub fn input(text: &str) -> Stdio {
+pub(crate) fn input(text: &str) -> Stdio {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     file.rewind().unwrap();
@@ -92,22 +95,22 @@ fn become_plain(command: &mut Command) {
 
 /// A command line for both, and what it runs among.
 #[derive(Default)]
-pub struct Line<'a> {
-    pub words: Vec<&'a OsStr>,
-    pub answers: &'a str,
-    pub variables: Vec<(&'a str, &'a str)>,
+pub(crate) struct Line<'a> {
+    pub(crate) words: Vec<&'a OsStr>,
+    pub(crate) answers: &'a str,
+    pub(crate) variables: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Line<'a> {
     /// From words with spaces between; `''` is an empty one.
-    pub fn of(line: &'a str) -> Self {
+    pub(crate) fn of(line: &'a str) -> Self {
         let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
         Self { words: words.map(OsStr::new).collect(), ..Self::default() }
     }
 }
 
 /// Each of the options with each of the operands.
-pub fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
+pub(crate) fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
     let with = |option: &&str| operands.iter().map(|names| format!("{option} {names}")).collect();
     options.iter().map(with).collect::<Vec<Vec<_>>>().concat()
 }
@@ -115,7 +118,10 @@ pub fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
 /// Fails unless pcopy does and says what cp does and says in each of these lines, for everybody and
 /// any number of copiers.
 #[track_caller]
-pub fn same_as_cp<L: AsRef<str>>(plant: impl Fn(&Sandbox), lines: impl IntoIterator<Item = L>) {
+pub(crate) fn same_as_cp<L: AsRef<str>>(
+    plant: impl Fn(&Sandbox),
+    lines: impl IntoIterator<Item = L>,
+) {
     let lines: Vec<L> = lines.into_iter().collect();
     let wrong: Vec<_> =
         lines.iter().filter_map(|line| compare(&plant, &Line::of(line.as_ref())).err()).collect();
@@ -124,7 +130,7 @@ pub fn same_as_cp<L: AsRef<str>>(plant: impl Fn(&Sandbox), lines: impl IntoItera
 
 /// The same for one line of any kind; returns what cp made of it.
 #[track_caller]
-pub fn line_same_as_cp(plant: impl Fn(&Sandbox), line: &Line<'_>) -> End {
+pub(crate) fn line_same_as_cp(plant: impl Fn(&Sandbox), line: &Line<'_>) -> End {
     compare(&plant, line).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
@@ -156,7 +162,7 @@ fn reference() -> PathBuf {
 }
 
 /// Whether it is from before 9.2, which said some things in other words.
-pub fn reference_is_old() -> bool {
+pub(crate) fn reference_is_old() -> bool {
     static OLD: OnceLock<bool> = OnceLock::new();
     *OLD.get_or_init(|| {
         let asked = Command::new(reference()).args(["--debug", "--version"]).output().unwrap();
@@ -166,11 +172,11 @@ pub fn reference_is_old() -> bool {
 
 /// What a run did and said; the lines sorted, for with several copiers they come in any order.
 #[derive(PartialEq, Debug)]
-pub struct End {
-    pub code: Option<i32>,
-    pub stdout: Vec<String>,
-    pub stderr: Vec<String>,
-    pub tree: BTreeMap<PathBuf, State>,
+pub(crate) struct End {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+    pub(crate) tree: BTreeMap<PathBuf, State>,
 }
 
 impl End {
@@ -195,14 +201,14 @@ impl End {
 
 /// An entry as it stands in the end.
 #[derive(PartialEq, Debug)]
-pub struct State {
-    pub entry: Entry,
+pub(crate) struct State {
+    pub(crate) entry: Entry,
     /// User and group.
-    pub owner: (u32, u32),
+    pub(crate) owner: (u32, u32),
     /// The first name of the same inode.
-    pub one_with: PathBuf,
+    pub(crate) one_with: PathBuf,
     /// Whether what had the name before is still that inode.
-    pub stayed: bool,
+    pub(crate) stayed: bool,
 }
 
 fn end(

@@ -14,10 +14,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What is in every file outside of what is copied, and in none that is.
-pub const MARK: &str = "THIS-WAS-NEVER-TO-BE-COPIED";
+pub(crate) const MARK: &str = "THIS-WAS-NEVER-TO-BE-COPIED";
 
 /// Somebody who exchanges entries with symlinks, as fast as possible.
-pub struct Attacker {
+pub(crate) struct Attacker {
     wishes: Arc<Wishes>,
     thread: JoinHandle<Swaps>,
 }
@@ -32,24 +32,24 @@ struct Wishes {
 
 /// What an attacker has done.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Swaps {
+pub(crate) struct Swaps {
     /// Exchanges that succeeded.
-    pub made: u64,
+    pub(crate) made: u64,
     /// Symlinks that were no longer there, because the copier had put something in their place.
-    pub lost: u64,
+    pub(crate) lost: u64,
 }
 
 /// An entry that is attacked: where it is, and where the symlink is kept and what that says.
 #[derive(Clone, Debug)]
-pub struct Victim {
-    pub place: PathBuf,
-    pub spare: PathBuf,
-    pub leads_to: PathBuf,
+pub(crate) struct Victim {
+    pub(crate) place: PathBuf,
+    pub(crate) spare: PathBuf,
+    pub(crate) leads_to: PathBuf,
 }
 
 impl Attacker {
     /// Begins, and goes through the victims again and again.
-    pub fn begin(victims: Vec<Victim>) -> Self {
+    pub(crate) fn begin(victims: Vec<Victim>) -> Self {
         victims.iter().for_each(plant);
         let wishes = Arc::new(Wishes::default());
         let told = Arc::clone(&wishes);
@@ -71,7 +71,7 @@ impl Attacker {
     }
 
     /// Looks at what is there while nothing is swapped, or the one who looks would be led outside.
-    pub fn at_rest<T>(&self, look: impl FnOnce() -> T) -> T {
+    pub(crate) fn at_rest<T>(&self, look: impl FnOnce() -> T) -> T {
         self.wishes.rest.store(true, SeqCst);
         wait_until("the attacker rests", || {
             assert!(!self.thread.is_finished(), "the attacker has failed");
@@ -84,7 +84,7 @@ impl Attacker {
     }
 
     /// Ends it.
-    pub fn end(self) -> Swaps {
+    pub(crate) fn end(self) -> Swaps {
         self.wishes.stop.store(true, SeqCst);
         self.thread.join().unwrap()
     }
@@ -120,7 +120,7 @@ fn plant(victim: &Victim) {
 }
 
 /// Makes a file that is none of the copier's business.
-pub fn plant_marked(path: &Path, bytes: usize) {
+pub(crate) fn plant_marked(path: &Path, bytes: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut text = format!("{MARK} {}\n", path.display()).into_bytes();
     text.extend(contents(b"outside", bytes));
@@ -128,13 +128,13 @@ pub fn plant_marked(path: &Path, bytes: usize) {
 }
 
 /// What is below these folders and has the mark in it; no symlink is followed.
-pub fn marked(roots: &[PathBuf]) -> Vec<String> {
+pub(crate) fn marked(roots: &[PathBuf]) -> Vec<String> {
     let grep = Command::new("grep").args(["-rslaF", MARK]).args(roots).output().unwrap();
     String::from_utf8_lossy(&grep.stdout).lines().map(str::to_owned).collect()
 }
 
 /// All that can be told of each entry below `root` but the time when it was read.
-pub fn portrait(root: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn portrait(root: &Path) -> BTreeMap<PathBuf, String> {
     let describe = |(path, entry): (PathBuf, super::Entry)| {
         let metadata = fs::symlink_metadata(root.join(&path)).unwrap();
         let owner = (metadata.uid(), metadata.gid(), metadata.ino(), metadata.nlink());

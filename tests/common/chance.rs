@@ -4,42 +4,42 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::time::Duration;
 
 /// Chance, the same for the same seed.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::from("PCOPY_SEED")
     }
 
     /// The same with a variable of one's own.
-    pub fn from(variable: &str) -> Self {
+    pub(crate) fn from(variable: &str) -> Self {
         let given = std::env::var(variable).ok().map(|seed| seed.parse().unwrap());
         let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = given.unwrap_or(clock) | 1;
-        eprintln!("{variable}={seed}");
-        Self(seed)
+        let dice = Self::seeded(given.unwrap_or(clock));
+        eprintln!("{variable}={}", dice.0);
+        dice
     }
 
     /// Chance that this seed chooses.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed | 1)
     }
 
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % end as u64) as usize
     }
 
-    pub fn moment(&mut self, whole: Duration) -> Duration {
+    pub(crate) fn moment(&mut self, whole: Duration) -> Duration {
         Duration::from_micros(self.below(whole.as_micros().max(1) as usize) as u64)
     }
 }
 
 /// A runner of as many cases, the same every time, and its seed; the variables choose others.
-pub fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
+pub(crate) fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
     let seed = number_from("PCOPY_SEED", 1);
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

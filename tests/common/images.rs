@@ -8,20 +8,23 @@ use std::path::Path;
 use std::process::Command;
 
 /// How to make a file system in an image: the program and its arguments.
-pub type Make = &'static [&'static str];
+pub(crate) type Make = &'static [&'static str];
 
-pub const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
-/// For a small image: nothing is kept for root, and times have nanoseconds.
-pub const EXT4_SMALL: Make = &["mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256"];
+pub(crate) const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
 /// Its listings do not say what an entry is.
-pub const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
-pub const XFS: Make = &["mkfs.xfs", "-q"];
-pub const BTRFS: Make = &["mkfs.btrfs", "-q"];
-pub const TMPFS: Make = &["tmpfs"];
+pub(crate) const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
+pub(crate) const XFS: Make = &["mkfs.xfs", "-q"];
+pub(crate) const BTRFS: Make = &["mkfs.btrfs", "-q"];
+pub(crate) const TMPFS: Make = &["tmpfs"];
 
 /// Mounts a new file system on `name`; tells that `test` is skipped, and why, if that cannot be.
 #[track_caller]
-pub fn mounted_or_skip(test: &str, env: &Sandbox, name: &str, make: Make) -> Option<Mounted> {
+pub(crate) fn mounted_or_skip(
+    test: &str,
+    env: &Sandbox,
+    name: &str,
+    make: Make,
+) -> Option<Mounted> {
     mounted(env, name, make).inspect_err(|why| skip(test, why)).ok()
 }
 
@@ -30,7 +33,12 @@ fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
 }
 
 /// Mounts a new file system of so many bytes on `name`; says why if that cannot be.
-pub fn mounted_of(env: &Sandbox, name: &str, make: Make, bytes: u64) -> Result<Mounted, String> {
+pub(crate) fn mounted_of(
+    env: &Sandbox,
+    name: &str,
+    make: Make,
+    bytes: u64,
+) -> Result<Mounted, String> {
     let place = env.path(name);
     fs::create_dir(&place).unwrap();
     let kind = make[0].trim_start_matches("mkfs.");
@@ -51,7 +59,7 @@ pub fn mounted_of(env: &Sandbox, name: &str, make: Make, bytes: u64) -> Result<M
 }
 
 /// Makes an image of so many bytes with a new file system in it.
-pub fn make_image(image: &Path, make: Make, bytes: u64) {
+pub(crate) fn make_image(image: &Path, make: Make, bytes: u64) {
     fs::File::create(image).unwrap().set_len(bytes).unwrap();
     let made = Command::new(make[0]).args(&make[1..]).arg(image).output().unwrap();
     assert!(made.status.success(), "{make:?}: {}", String::from_utf8_lossy(&made.stderr));

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// `--hash=` and the program that writes and checks such manifests. (Debian has no `b3sum`.)
-pub const CHECKERS: [(&str, &str); 2] = [("sha256", "sha256sum"), ("blake3", "b3sum")];
+pub(crate) const CHECKERS: [(&str, &str); 2] = [("sha256", "sha256sum"), ("blake3", "b3sum")];
 
 /// The regular files below `dir`, sorted by their names as bytes.
-pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = listing(dir)
         .into_iter()
         .filter(|(_, entry)| entry.mode & 0o170_000 == 0o100_000)
@@ -22,7 +22,7 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The manifest that `program` writes of `files` in `dir`.
-pub fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
+pub(crate) fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
     let mut all = Vec::new();
     for some in files.chunks(1000) {
         let output = Command::new(program).arg("--").args(some).current_dir(dir).output().unwrap();
@@ -35,7 +35,7 @@ pub fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
 
 /// Fails unless `file` lists all files below `dir` and nothing else, as `program` would.
 #[track_caller]
-pub fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) {
+pub(crate) fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) {
     let dir = env.path(dir);
     let files = files_below(&dir);
     assert!(!files.is_empty(), "nothing to list in {}", dir.display());
@@ -45,7 +45,7 @@ pub fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) {
 }
 
 /// Whether `program -c` accepts all of `file` in `dir`, and what it says.
-pub fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<(), String> {
+pub(crate) fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<(), String> {
     let output = Command::new(program)
         .arg("-c")
         .arg(env.path(file))
@@ -57,14 +57,14 @@ pub fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<()
 }
 
 /// The names in a manifest that has no escapes in it.
-pub fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
+pub(crate) fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
     let text = fs::read(path).unwrap();
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| OsString::from_vec(line[66..].to_vec())).collect()
 }
 
 /// Whether there is this program; says that `test` is skipped in part if not, which never forbids it.
-pub fn has_checker(test: &str, program: &str) -> bool {
+pub(crate) fn has_checker(test: &str, program: &str) -> bool {
     let has = tool(program);
     if !has && program != "b3sum" {
         skip(test, &format!("{program} is not installed"));

@@ -15,7 +15,7 @@ use std::time::Duration;
 const TRIES: usize = 20;
 
 /// A run that is still going on, in a process group of its own; killed if the test fails.
-pub struct Live<'a> {
+pub(crate) struct Live<'a> {
     sandbox: &'a Sandbox,
     shown: String,
     child: Child,
@@ -29,12 +29,12 @@ impl Sandbox {
     ///
     /// A shell's `&` and `nohup` have some ignored, and pcopy leaves them so. `env` becomes pcopy,
     /// so the process is the same one.
-    pub fn tame<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn tame<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         self.before(&["env", "--default-signal=INT,TERM,HUP,TSTP,USR1"], arguments)
     }
 
     /// `pcopy` as the argument of a program that becomes it or runs it.
-    pub fn before<A: AsRef<OsStr>>(
+    pub(crate) fn before<A: AsRef<OsStr>>(
         &self,
         program: &[&str],
         arguments: impl IntoIterator<Item = A>,
@@ -48,7 +48,7 @@ impl Sandbox {
     }
 
     /// `pcopy` under strace with these options, as the direct child that every other run is.
-    pub fn traced<A: AsRef<OsStr>>(
+    pub(crate) fn traced<A: AsRef<OsStr>>(
         &self,
         options: &[&str],
         arguments: impl IntoIterator<Item = A>,
@@ -60,12 +60,15 @@ impl Sandbox {
     }
 
     /// Starts a run of [`tame`](Self::tame) arguments; both outputs go to files.
-    pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Live<'_> {
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Live<'_> {
         self.launch(self.tame(arguments))
     }
 
     /// Starts a command; both outputs go to files.
-    pub fn launch(&self, command: Command) -> Live<'_> {
+    pub(crate) fn launch(&self, command: Command) -> Live<'_> {
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let (stdout, stderr) = (out.try_clone().unwrap(), err.try_clone().unwrap());
         self.launch_onto(command, stdout.into(), stderr.into(), out, err)
@@ -75,14 +78,14 @@ impl Sandbox {
     ///
     /// With `-v` on a tree of [`long_names`](Self::long_names) that is a valve: the run cannot end
     /// before its names are read.
-    pub fn launch_stuck(&self, command: Command) -> (Live<'_>, ChildStdout) {
+    pub(crate) fn launch_stuck(&self, command: Command) -> (Live<'_>, ChildStdout) {
         let err = tempfile::tempfile().unwrap();
         let stderr = err.try_clone().unwrap();
         self.launch_piped(command, stderr.into(), err)
     }
 
     /// As [`launch_stuck`](Self::launch_stuck), with the standard error of one's choice.
-    pub fn launch_piped(
+    pub(crate) fn launch_piped(
         &self,
         command: Command,
         stderr: Stdio,
@@ -109,12 +112,12 @@ impl Sandbox {
     }
 
     /// A tree of `files` empty files whose names have 200 bytes, 500 in each directory.
-    pub fn long_names(&self, root: &str, files: usize) -> &Self {
+    pub(crate) fn long_names(&self, root: &str, files: usize) -> &Self {
         self.grow(root, files, |number| (format!("{number:0>200}"), 0))
     }
 
     /// A tree of `files` small files, 100 in each directory, and a few of `big` bytes.
-    pub fn many(&self, root: &str, files: usize, big: usize) -> &Self {
+    pub(crate) fn many(&self, root: &str, files: usize, big: usize) -> &Self {
         self.grow(root, files, |number| {
             (format!("file-{number}"), if number % 1000 == 999 { big } else { number % 300 })
         })
@@ -136,7 +139,7 @@ impl Sandbox {
     /// Compares 40 times by this line, which takes as long as `took`, while a copier is killed at a moment
     /// that chance has chosen; fails if another thing is said than `said`.
     #[track_caller]
-    pub fn says_the_same_though_copiers_die(
+    pub(crate) fn says_the_same_though_copiers_die(
         &self,
         line: &[&str],
         (said, took): (&str, Duration),
@@ -162,7 +165,7 @@ impl Sandbox {
     ///
     /// A run that had ended before it could be caught is tried again, a bounded number of times.
     #[track_caller]
-    pub fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
+    pub(crate) fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
         let all = count_entries(&self.path("src"));
         let staging = self.path(".dst.pcopy-partial");
         for _ in 0..TRIES {
@@ -188,16 +191,16 @@ impl Sandbox {
 }
 
 impl<'a> Live<'a> {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The processes that the run has forked and that live: copiers, and perhaps the scout.
-    pub fn children(&self) -> Vec<u32> {
+    pub(crate) fn children(&self) -> Vec<u32> {
         children_of(self.pid()).into_iter().filter(|&pid| is_alive(pid)).collect()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         if self.status.is_none() {
             self.status = self.child.try_wait().unwrap();
         }
@@ -206,7 +209,7 @@ impl<'a> Live<'a> {
 
     /// Waits until the run has forked this many.
     #[track_caller]
-    pub fn wait_for_children(&mut self, count: usize) -> Vec<u32> {
+    pub(crate) fn wait_for_children(&mut self, count: usize) -> Vec<u32> {
         wait_until(&format!("{count} children of\n{}", self.shown), || {
             assert!(self.is_running(), "it had ended\n{}", self.said());
             self.children().len() >= count
@@ -215,18 +218,18 @@ impl<'a> Live<'a> {
     }
 
     /// Sends a signal to the parent alone.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
     }
 
     /// Sends a signal to all processes of the run, as a terminal does.
-    pub fn signal_all(&self, signal: Signal) {
+    pub(crate) fn signal_all(&self, signal: Signal) {
         // If nobody is left, there is nobody to tell.
         let _: nix::Result<()> = killpg(as_pid(self.pid()), signal);
     }
 
     /// Stops every process of the run where it is.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
         wait_until("all processes stop", || {
             let mut all = children_of(self.pid());
@@ -235,25 +238,25 @@ impl<'a> Live<'a> {
         });
     }
 
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal_all(Signal::SIGCONT);
     }
 
     /// What it has said so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.err)))
             .unwrap_or_default()
     }
 
     /// Waits for the end, which must come.
     #[track_caller]
-    pub fn end(self) -> Run<'a> {
+    pub(crate) fn end(self) -> Run<'a> {
         self.end_within(HANG)
     }
 
     /// Waits for the end, which must come in that time.
     #[track_caller]
-    pub fn end_within(mut self, limit: Duration) -> Run<'a> {
+    pub(crate) fn end_within(mut self, limit: Duration) -> Run<'a> {
         let status = self.status.or_else(|| wait(&mut self.child, limit)).unwrap_or_else(|| {
             panic!(
                 "{} had not ended after {limit:?}; it said:\n{}\n{}",
@@ -285,14 +288,14 @@ impl Drop for Live<'_> {
 impl Run<'_> {
     /// Fails unless this signal ended the run.
     #[track_caller]
-    pub fn died_by(&self, signal: Signal) -> &Self {
+    pub(crate) fn died_by(&self, signal: Signal) -> &Self {
         assert_eq!(self.status.signal(), Some(signal as i32), "signal\n{}", self.story());
         self
     }
 }
 
 /// Sends a signal to one process, which may be gone.
-pub fn send(pid: u32, signal: Signal) {
+pub(crate) fn send(pid: u32, signal: Signal) {
     let _: nix::Result<()> = kill(as_pid(pid), signal);
 }
 
@@ -301,18 +304,18 @@ fn as_pid(pid: u32) -> Pid {
 }
 
 /// The letter that /proc has for what a process is doing; `None` if there is none.
-pub fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// Whether there is such a process, and it is no zombie.
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// How many entries are below `dir`, itself included; 0 if there is none.
-pub fn count_entries(dir: &Path) -> usize {
+pub(crate) fn count_entries(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let below = |entry: fs::DirEntry| {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -325,7 +328,7 @@ pub fn count_entries(dir: &Path) -> usize {
 }
 
 /// What descriptors of a process point at.
-pub fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
+pub(crate) fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
 }

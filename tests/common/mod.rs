@@ -1,18 +1,13 @@
 //! A sandbox to run the real program in, and an oracle that shares no code with it.
-// Each test file uses a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 
-pub mod as_cp;
-pub mod attack;
-pub mod chance;
-pub mod dead_disk;
-pub mod everywhere;
-pub mod images;
-pub mod listed;
-pub mod live;
-pub mod planted;
-pub mod terminal;
-pub mod things;
+pub(crate) mod as_cp;
+pub(crate) mod attack;
+pub(crate) mod chance;
+pub(crate) mod images;
+pub(crate) mod listed;
+pub(crate) mod live;
+pub(crate) mod planted;
+pub(crate) mod things;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,17 +17,34 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The program under test.
-pub const PCOPY: &str = env!("CARGO_BIN_EXE_pcopy");
+pub(crate) const PCOPY: &str = env!("CARGO_BIN_EXE_pcopy");
+
+/// The variable that names a directory for the sandboxes, which are in memory without it.
+pub(crate) const PLACE: &str = "PCOPY_TEST_PLACE";
 
 /// No run may take longer; one that does has hung.
-pub const HANG: Duration = Duration::from_secs(120);
+pub(crate) const HANG: Duration = Duration::from_secs(120);
 
-/// A temporary folder: in memory where the machine has room there, or where `PCOPY_TEST_PLACE` says.
-pub struct Sandbox {
+/// A temporary folder: in memory where the machine has room there, or where [`PLACE`] says.
+pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
+}
+
+/// In the test program `timing`: waits for all other tests that have begun, and keeps others from beginning
+/// until this thread ends. Each test has a thread, or all have one.
+pub(crate) fn run_alone() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static TURN: MutexGuard<'static, ()> =
+            ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    if env!("CARGO_CRATE_NAME") == "timing" {
+        TURN.with(|_| ());
+    }
 }
 
 impl Default for Sandbox {
@@ -52,27 +64,28 @@ impl Drop for Sandbox {
 }
 
 impl Sandbox {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let shm = PathBuf::from("/dev/shm");
         let memory = || if shm.is_dir() { shm } else { std::env::temp_dir() };
-        Self::within(&std::env::var_os(everywhere::PLACE).map_or_else(memory, PathBuf::from))
+        Self::within(&std::env::var_os(PLACE).map_or_else(memory, PathBuf::from))
     }
 
     /// A sandbox on the file system of `base`.
-    pub fn within(base: &Path) -> Self {
+    pub(crate) fn within(base: &Path) -> Self {
+        run_alone();
         let dir = tempfile::Builder::new().prefix("pcopy-test-").tempdir_in(base).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { dir }
     }
 
     /// The whole path of something in the sandbox; an absolute path stays as it is.
-    pub fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
+    pub(crate) fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.dir.path().join(Path::new(name.as_ref()))
     }
 
     /// Makes a tree from lines: `dir NAME`, `file NAME SIZE`, `text NAME WORDS`, `link NAME TEXT`,
     /// `fifo NAME`. SIZE may end in K or M; a file's bytes depend on its name alone.
-    pub fn tree<'a>(&self, root: &str, lines: impl IntoIterator<Item = &'a str>) -> &Self {
+    pub(crate) fn tree<'a>(&self, root: &str, lines: impl IntoIterator<Item = &'a str>) -> &Self {
         let root = self.path(root);
         fs::create_dir_all(&root).unwrap();
         for line in lines {
@@ -95,7 +108,10 @@ impl Sandbox {
     }
 
     /// `pcopy` with these arguments, in the sandbox, not yet started.
-    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = Command::new(PCOPY);
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env("LANG", "C.UTF-8");
@@ -103,12 +119,12 @@ impl Sandbox {
     }
 
     /// Runs `pcopy` to its end.
-    pub fn pcopy<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
+    pub(crate) fn pcopy<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
         self.run(self.command(arguments))
     }
 
     /// Runs a command to its end, which must come before [`HANG`].
-    pub fn run(&self, mut command: Command) -> Run<'_> {
+    pub(crate) fn run(&self, mut command: Command) -> Run<'_> {
         let shown = format!("{command:?}");
         let out = tempfile::tempfile().unwrap();
         let err = tempfile::tempfile().unwrap();
@@ -122,13 +138,13 @@ impl Sandbox {
     }
 
     /// Every entry below `root` with all that a copy must keep; directories' sizes are not part of it.
-    pub fn listing(&self, root: impl AsRef<OsStr>) -> BTreeMap<PathBuf, Entry> {
+    pub(crate) fn listing(&self, root: impl AsRef<OsStr>) -> BTreeMap<PathBuf, Entry> {
         listing(&self.path(root))
     }
 
     /// Fails unless both trees are the same: names, types, modes, times, contents.
     #[track_caller]
-    pub fn assert_same(&self, one: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
+    pub(crate) fn assert_same(&self, one: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let (one, other) = (self.path(one), self.path(other));
         let differences = differences(&listing(&one), &listing(&other));
         assert!(
@@ -159,7 +175,7 @@ impl Sandbox {
 
     /// Fails if any staged name is left anywhere in the sandbox.
     #[track_caller]
-    pub fn assert_nothing_staged(&self) {
+    pub(crate) fn assert_nothing_staged(&self) {
         let left: Vec<_> = self
             .listing("")
             .into_keys()
@@ -169,7 +185,7 @@ impl Sandbox {
     }
 
     /// The sandbox as text, for messages; at most 60 lines.
-    pub fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         let mut text = String::new();
         for (path, entry) in self.listing("").iter().take(60) {
             writeln!(text, "{:06o} {:>9} {}", entry.mode, entry.size, path.display()).unwrap();
@@ -179,42 +195,42 @@ impl Sandbox {
 }
 
 /// A run that has ended, and what it said.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     sandbox: &'a Sandbox,
     shown: String,
-    pub status: std::process::ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+    pub(crate) status: std::process::ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run<'_> {
     /// Fails unless the run left with this code.
     #[track_caller]
-    pub fn exits(&self, code: i32) -> &Self {
+    pub(crate) fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "exit code\n{}", self.story());
         self
     }
 
     #[track_caller]
-    pub fn stderr_has(&self, text: &str) -> &Self {
+    pub(crate) fn stderr_has(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}\n{}", self.story());
         self
     }
 
     #[track_caller]
-    pub fn stderr_lacks(&self, text: &str) -> &Self {
+    pub(crate) fn stderr_lacks(&self, text: &str) -> &Self {
         assert!(!self.stderr.contains(text), "stderr has {text:?}\n{}", self.story());
         self
     }
 
     #[track_caller]
-    pub fn stdout_is(&self, text: &str) -> &Self {
+    pub(crate) fn stdout_is(&self, text: &str) -> &Self {
         assert_eq!(self.stdout, text, "stdout\n{}", self.story());
         self
     }
 
     /// All there is to know when a test fails.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         format!(
             "{}\n{}\n--- stdout\n{}\n--- stderr\n{}\n--- tree\n{}",
             self.shown,
@@ -231,7 +247,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Waits for a child; `None` if it has not ended in time.
-pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -246,7 +262,7 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStat
 
 /// Waits until `happened` says so; fails with `what` if it never does.
 #[track_caller]
-pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !happened() {
         assert!(begun.elapsed() < HANG, "never happened: {what}");
@@ -256,19 +272,19 @@ pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
 
 /// What a copy must keep of an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Type and permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Bytes; 0 for a directory, whose size is the file system's business.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Modification time in seconds and nanoseconds.
-    pub modified: (i64, i64),
+    pub(crate) modified: (i64, i64),
     /// A symlink's text, a device's number, a file's hash.
-    pub what: Vec<u8>,
+    pub(crate) what: Vec<u8>,
 }
 
 /// Lists by path from the root of the tree, which is itself entry ``; found with `std` alone.
-pub fn listing(root: &Path) -> BTreeMap<PathBuf, Entry> {
+pub(crate) fn listing(root: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(path) = waiting.pop() {
@@ -305,7 +321,10 @@ pub fn listing(root: &Path) -> BTreeMap<PathBuf, Entry> {
 }
 
 /// What two listings do not have in common, in words.
-pub fn differences(one: &BTreeMap<PathBuf, Entry>, other: &BTreeMap<PathBuf, Entry>) -> String {
+pub(crate) fn differences(
+    one: &BTreeMap<PathBuf, Entry>,
+    other: &BTreeMap<PathBuf, Entry>,
+) -> String {
     let mut text = String::new();
     for (path, entry) in one {
         match other.get(path) {
@@ -323,7 +342,7 @@ pub fn differences(one: &BTreeMap<PathBuf, Entry>, other: &BTreeMap<PathBuf, Ent
 }
 
 /// Bytes that depend on the seed alone and do not repeat.
-pub fn contents(seed: &[u8], length: usize) -> Vec<u8> {
+pub(crate) fn contents(seed: &[u8], length: usize) -> Vec<u8> {
     let mut state = hash(seed) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -361,14 +380,14 @@ fn read_back(mut file: fs::File) -> String {
 }
 
 /// Whether the tests run as root, who sees no permission errors.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Says by name that a test cannot run here, and why; fails where skips are forbidden (CI).
 ///
 /// Use as `if !tool("strace") { return skip("the name of the fact", "strace is not installed"); }`.
-pub fn skip(test: &str, why: &str) {
+pub(crate) fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("PCOPY_FORBID_SKIPS").is_none(), "skipped: {test}: {why}");
     // Not `eprintln!`: the test harness would keep that to itself.
     std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {test}: {why}\n"))
@@ -376,20 +395,27 @@ pub fn skip(test: &str, why: &str) {
 }
 
 /// Whether a program is installed.
-pub fn tool(name: &str) -> bool {
+pub(crate) fn tool(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
 /// The processes whose parent is `pid`.
-pub fn children_of(pid: u32) -> Vec<u32> {
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
+/// The paths of all tests of this program, as the command line names them.
+pub(crate) fn all_tests() -> Vec<String> {
+    let listing = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
 /// Whether there is strace, without which `test` is skipped, and that is told.
 #[track_caller]
-pub fn has_strace(test: &str) -> bool {
+pub(crate) fn has_strace(test: &str) -> bool {
     let has = tool("strace");
     if !has {
         skip(test, "strace is not installed");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What stands at a path: few paths, so that the trees meet.
 #[derive(Clone, Copy, Debug)]
-pub enum Thing {
+pub(crate) enum Thing {
     File {
         bytes: usize,
         mode: u32,
@@ -34,7 +34,7 @@ pub enum Thing {
     },
 }
 
-pub type Things = BTreeMap<&'static str, Thing>;
+pub(crate) type Things = BTreeMap<&'static str, Thing>;
 
 const PATHS: [&str; 12] =
     ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f", "g", "g/b", "g/b.~1~"];
@@ -59,14 +59,14 @@ fn thing(anything: bool) -> impl Strategy<Value = Thing> {
 }
 
 /// Some of these paths with anything, or only with files and folders.
-pub fn things(anything: bool) -> impl Strategy<Value = Things> {
+pub(crate) fn things(anything: bool) -> impl Strategy<Value = Things> {
     let paths = subsequence(PATHS.to_vec(), 0..PATHS.len());
     (paths, prop::collection::vec(thing(anything), PATHS.len()))
         .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
 }
 
 /// Plants what can be: a path below something that is no folder is left out.
-pub fn plant(root: &Path, things: &Things, seed: &[u8]) {
+pub(crate) fn plant(root: &Path, things: &Things, seed: &[u8]) {
     fs::create_dir(root).unwrap();
     let mut times = vec![(root.to_owned(), 50)];
     let mut files: Vec<PathBuf> = Vec::new();

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A terminal with a thread that reads all that is written to it.
-pub struct Terminal {
-    width: u16,
+pub(crate) struct Terminal {
     keyboard: File,
     slave: Option<OwnedFd>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -19,7 +18,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn new(width: u16) -> Self {
+    pub(crate) fn new(width: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
         for end in [&pty.master, &pty.slave] {
@@ -36,53 +35,51 @@ impl Terminal {
                 into.lock().unwrap().extend_from_slice(&piece[..length]);
             }
         });
-        Self { width, keyboard, slave: Some(pty.slave), written, reader }
+        Self { keyboard, slave: Some(pty.slave), written, reader }
     }
 
     /// One stream of a process to be.
-    pub fn stream(&self) -> Stdio {
+    pub(crate) fn stream(&self) -> Stdio {
         self.slave.as_ref().unwrap().try_clone().unwrap().into()
     }
 
     /// Types, as a person would.
-    pub fn type_in(&mut self, keys: &[u8]) {
+    pub(crate) fn type_in(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
     }
 
     /// All that was written so far.
-    pub fn written(&self) -> String {
+    pub(crate) fn written(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
     }
 
     /// All that was written, when nobody has it open any more.
-    pub fn close(mut self) -> Seen {
+    pub(crate) fn close(mut self) -> Seen {
         self.slave = None;
         let begun = Instant::now();
         while !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(2));
         }
         let bytes = self.written.lock().unwrap().clone();
-        Seen::new(&bytes, self.width.into())
+        Seen::new(&bytes)
     }
 }
 
 /// What a person in front of a terminal has seen.
-pub struct Seen {
+pub(crate) struct Seen {
     /// All that was written.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The rows as they stood in the end, without spaces at their ends and empty rows below.
-    pub screen: Vec<String>,
+    pub(crate) screen: Vec<String>,
     /// Each state of a row before it was erased or left, in order.
-    pub states: Vec<String>,
-    /// Whether anything ran over the right edge.
-    pub wrapped: bool,
+    pub(crate) states: Vec<String>,
 }
 
 impl Seen {
-    fn new(bytes: &[u8], width: usize) -> Self {
+    fn new(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let mut rows: Vec<Vec<char>> = vec![Vec::new()];
-        let (mut row, mut column, mut wrapped) = (0, 0, false);
+        let (mut row, mut column) = (0, 0);
         let mut states = Vec::new();
         let mut chars = text.chars();
         let line = |row: &[char]| row.iter().collect::<String>().trim_end().to_owned();
@@ -125,7 +122,6 @@ impl Seen {
                 }
                 c => {
                     assert!(!c.is_control(), "{c:?} reached the terminal raw");
-                    wrapped |= column >= width;
                     while rows[row].len() <= column {
                         rows[row].push(' ');
                     }
@@ -139,6 +135,6 @@ impl Seen {
             screen.pop();
         }
         states.retain(|state| !state.is_empty());
-        Self { bytes: bytes.to_vec(), screen, states, wrapped }
+        Self { bytes: bytes.to_vec(), screen, states }
     }
 }

@@ -1,6 +1,9 @@
 //! Making things that `std` cannot make, looking at what it cannot see, and being somebody else.
 
-use super::{PCOPY, Run, Sandbox, contents, hash, is_root, size, skip, tool, wait_until};
+use super::{
+    PCOPY, Run, Sandbox, all_tests, contents, hash, is_root, run_alone, size, skip, tool,
+    wait_until,
+};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +19,7 @@ impl Sandbox {
     /// `MAJOR:MINOR`; only root can make these two, for others they are left out). NAME and REST know the
     /// escapes `\n`, `\t`, `\e`, `\s` (a space), `\xHH` and `\\`. `*N` after a NAME repeats it N times.
     /// A symlink that is too long for the file system is left out.
-    pub fn plant(&self, root: &str, fixture: &str) -> &Self {
+    pub(crate) fn plant(&self, root: &str, fixture: &str) -> &Self {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture)).unwrap();
         let root = self.path(root);
         fs::create_dir_all(&root).unwrap();
@@ -70,20 +73,23 @@ impl Sandbox {
     ///
     /// For root this is nobody; another user is plain already. What is to belong to somebody else
     /// is given away after [`Sandbox::give_to_plain_user`], with [`Sandbox::plain_pcopy_as_is`].
-    pub fn plain_pcopy<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
+    pub(crate) fn plain_pcopy<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run<'_> {
         self.give_to_plain_user();
         self.plain_pcopy_as_is(arguments)
     }
 
     /// Runs `pcopy` as a user without any rights.
-    pub fn plain_pcopy_as_is<A: AsRef<OsStr>>(
+    pub(crate) fn plain_pcopy_as_is<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Run<'_> {
         self.run(as_plain_user(self.command(arguments)))
     }
 
-    pub fn give_to_plain_user(&self) {
+    pub(crate) fn give_to_plain_user(&self) {
         if is_root() {
             let chown =
                 Command::new("chown").args(["-hR", "65534:65534"]).arg(self.path("")).status();
@@ -94,7 +100,7 @@ impl Sandbox {
 }
 
 /// Seconds since 1970, which may be negative, and nanoseconds.
-pub type Time = (i64, i64);
+pub(crate) type Time = (i64, i64);
 
 fn unescape(text: &str) -> Vec<u8> {
     let (text, times) = match text.rsplit_once('*') {
@@ -128,7 +134,7 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 /// Makes a `fifo`, a `socket`, or a `char` or `block` device.
-pub fn node(path: &Path, kind: &str, major: u64, minor: u64) {
+pub(crate) fn node(path: &Path, kind: &str, major: u64, minor: u64) {
     use nix::sys::stat::{Mode, SFlag, makedev, mknod};
     let kind = match kind {
         "fifo" => SFlag::S_IFIFO,
@@ -141,7 +147,7 @@ pub fn node(path: &Path, kind: &str, major: u64, minor: u64) {
 }
 
 /// Makes a symlink; false if the text is longer than the file system can hold: 1023 bytes on some.
-pub fn symlink_if_it_fits(text: impl AsRef<OsStr>, path: &Path) -> bool {
+pub(crate) fn symlink_if_it_fits(text: impl AsRef<OsStr>, path: &Path) -> bool {
     match std::os::unix::fs::symlink(text.as_ref(), path) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => false,
         done => done.map(|()| true).unwrap(),
@@ -149,7 +155,7 @@ pub fn symlink_if_it_fits(text: impl AsRef<OsStr>, path: &Path) -> bool {
 }
 
 /// Sets the times of an entry; of a symlink, its own.
-pub fn set_times(path: &Path, accessed: Time, modified: Time) {
+pub(crate) fn set_times(path: &Path, accessed: Time, modified: Time) {
     use nix::sys::{stat, time::TimeSpec};
     let spec = |time: Time| TimeSpec::new(time.0, time.1);
     let nofollow = stat::UtimensatFlags::NoFollowSymlink;
@@ -157,30 +163,30 @@ pub fn set_times(path: &Path, accessed: Time, modified: Time) {
         .unwrap();
 }
 
-pub fn chmod(path: &Path, mode: u32) {
+pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// The permission bits of an entry, with the set-id bits and the sticky bit.
-pub fn mode_of(path: impl AsRef<Path>) -> u32 {
+pub(crate) fn mode_of(path: impl AsRef<Path>) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-pub fn modified(path: impl AsRef<Path>) -> Time {
+pub(crate) fn modified(path: impl AsRef<Path>) -> Time {
     let metadata = fs::symlink_metadata(path).unwrap();
     (metadata.mtime(), metadata.mtime_nsec())
 }
 
-pub fn inode(path: impl AsRef<Path>) -> u64 {
+pub(crate) fn inode(path: impl AsRef<Path>) -> u64 {
     fs::symlink_metadata(path).unwrap().ino()
 }
 
-pub fn exists(path: impl AsRef<Path>) -> bool {
+pub(crate) fn exists(path: impl AsRef<Path>) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
 /// The same command, as a user without any rights.
-pub fn as_plain_user(command: Command) -> Command {
+pub(crate) fn as_plain_user(command: Command) -> Command {
     if !is_root() {
         return command;
     }
@@ -202,7 +208,7 @@ pub fn as_plain_user(command: Command) -> Command {
 }
 
 /// A copy of the program that everybody may run; made once per test program.
-pub fn plain_program() -> &'static Path {
+pub(crate) fn plain_program() -> &'static Path {
     static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     PROGRAM.get_or_init(|| {
         let path = std::env::temp_dir().join(format!("pcopy-for-all-{}", hash(PCOPY.as_bytes())));
@@ -216,7 +222,7 @@ pub fn plain_program() -> &'static Path {
 
 /// Runs the test `name` of this test program again, in a mount namespace of its own, and returns
 /// true in there. Outside it returns false when that has been done, or when it cannot be done.
-pub fn in_own_mounts(name: &str) -> bool {
+pub(crate) fn in_own_mounts(name: &str) -> bool {
     if std::env::var_os("PCOPY_TEST_IN_OWN_MOUNTS").is_some() {
         return true;
     }
@@ -224,10 +230,14 @@ pub fn in_own_mounts(name: &str) -> bool {
         skip(name, "needs root and unshare, to mount file systems");
         return false;
     }
+    run_alone();
+    let ending = format!("::{name}");
+    let is_it = |test: &String| test == name || test.ends_with(&ending);
+    let test = all_tests().into_iter().find(is_it).unwrap();
     let inner = Command::new("unshare")
         .args(["-m", "--propagation", "private", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+        .args(["--exact", &test, "--nocapture", "--test-threads", "1"])
         .env("PCOPY_TEST_IN_OWN_MOUNTS", "1")
         .output()
         .unwrap();
@@ -240,12 +250,12 @@ pub fn in_own_mounts(name: &str) -> bool {
 }
 
 /// Something mounted, until this is dropped: before the sandbox that it is in, or that would stay.
-pub struct Mounted(pub PathBuf);
+pub(crate) struct Mounted(pub(crate) PathBuf);
 
 impl Mounted {
     /// Waits until nobody is there, and takes it away: who forks beside us takes what we have open along,
     /// and a disk that is only out of sight is written to later.
-    pub fn detach(self) {
+    pub(crate) fn detach(self) {
         wait_until("the disk is free", || {
             Command::new("umount").arg(&self.0).output().unwrap().status.success()
         });
@@ -261,7 +271,7 @@ impl Drop for Mounted {
 }
 
 /// Runs `mount` with these words and the place; `None` if the machine does not let us.
-pub fn mount(words: &[impl AsRef<OsStr>], place: &Path) -> Option<Mounted> {
+pub(crate) fn mount(words: &[impl AsRef<OsStr>], place: &Path) -> Option<Mounted> {
     let output = Command::new("mount").args(words).arg(place).output();
     let done = output.is_ok_and(|output| output.status.success());
     done.then(|| Mounted(place.to_owned()))

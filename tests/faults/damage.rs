@@ -2,10 +2,11 @@
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
-use crate::common::images::{EXT4_SMALL, make_image};
+use crate::common::images::make_image;
 use crate::common::things::{Mounted, mount};
 use crate::common::{Sandbox, wait_until};
 use crate::ending::finish_with_words;
+use crate::limits::EXT4_SMALL;
 use crate::world::{Line, World};
 use std::fs::{self, OpenOptions};
 use std::path::Path;

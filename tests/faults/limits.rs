@@ -2,7 +2,7 @@
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
-use crate::common::images::{BTRFS, EXT4_SMALL, TMPFS, mounted_of};
+use crate::common::images::{BTRFS, Make, TMPFS, mounted_of};
 use crate::common::things::{mount, plain_program};
 use crate::ending::{finish, run};
 use crate::world::{Line, World};
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
+
+/// For a small image: nothing is kept for root, and times have nanoseconds.
+pub(crate) const EXT4_SMALL: Make = &["mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256"];
 
 /// A limit that the shell sets, and how much of it.
 pub(crate) const LIMITS: [(&str, &[usize]); 5] = [

@@ -8,6 +8,7 @@
 mod calls;
 mod checked;
 mod checker;
+#[allow(dead_code)] // it uses a part
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
@@ -26,12 +27,12 @@ mod world;
 use calls::{Fault, Scope, before_main, counted};
 use checker::wrongs;
 use common::chance::Dice;
-use common::images::{EXT4_SMALL, mounted_of};
+use common::images::mounted_of;
 use common::things::in_own_mounts;
 use common::{Sandbox, has_strace, is_root, skip, tool};
 use errnos::errnos;
 use kills::Victim;
-use limits::{LIMITS, Room, in_little_room, under_limit, with_few_processes};
+use limits::{EXT4_SMALL, LIMITS, Room, in_little_room, under_limit, with_few_processes};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;

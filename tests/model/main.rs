@@ -6,9 +6,12 @@
 //! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 mod cases;
+#[allow(dead_code)] // it uses a part
 #[path = "../common/mod.rs"]
 mod common;
 mod copy;
+#[path = "../common/everywhere.rs"]
+mod everywhere;
 mod names;
 mod rules;
 mod trees;
@@ -16,9 +19,9 @@ mod world;
 
 use cases::{Case, case};
 use common::chance::runner;
-use common::everywhere::holds_on_every_file_system;
 use common::*;
 use copy::{Caller, copy};
+use everywhere::holds_on_every_file_system;
 use proptest::test_runner::TestCaseError;
 use rules::Way;
 use std::fs;
@@ -72,7 +75,7 @@ fn umask() -> u32 {
 
 #[test]
 fn any_command_comes_to_what_the_manuals_say() {
-    let is_in_memory = std::env::var_os(everywhere::PLACE).is_none();
+    let is_in_memory = std::env::var_os(PLACE).is_none();
     let (mut runner, seed) = runner(if is_in_memory { 800 } else { 100 }, 150);
 
     let result = runner.run(&case(), |case| check(&case));

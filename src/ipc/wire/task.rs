@@ -4,17 +4,95 @@ use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put
 use pcopy_sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
-/// A directory below one of the things that the user named, on both sides.
+/// Where something is, on both sides: an operand, or an entry below one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryPath<'a> {
-    /// Which of the plan's entries it lies below, from 0.
+    /// The operand, as an index into the plan's, from 0.
     pub operand: u32,
-    /// From the entry's source directory; begins with the entry's own name.
+    /// The path from the operand's source directory; begins with the operand's own name.
     pub source: &'a [u8],
-    /// From the entry's target directory; may have staged names in it.
+    /// The path from the operand's target directory; may have staged names in it.
     pub target: &'a [u8],
-    /// Whether it lies in something that is built under a staged name, unseen by others.
+    /// Whether it lies in something that is built under a staged name, which no other process uses.
     pub staged: bool,
+}
+
+/// An [`EntryPath`] that is kept, and walked up and down.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct EntryPathBuf {
+    /// See [`EntryPath`].
+    pub operand: u32,
+    /// See [`EntryPath`].
+    pub source: Vec<u8>,
+    /// See [`EntryPath`].
+    pub target: Vec<u8>,
+    /// See [`EntryPath`].
+    pub staged: bool,
+}
+
+/// How long the two paths of an [`EntryPathBuf`] are, in bytes: a directory that the walk comes back to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Depth {
+    /// The source's path.
+    pub source_bytes: usize,
+    /// The target's path.
+    pub target_bytes: usize,
+}
+
+impl EntryPathBuf {
+    /// The same, borrowed.
+    pub fn as_path(&self) -> EntryPath<'_> {
+        let Self { operand, ref source, ref target, staged } = *self;
+        EntryPath { operand, source, target, staged }
+    }
+
+    /// Goes to another place; the memory is used again.
+    pub fn go_to(&mut self, path: EntryPath<'_>) {
+        (self.operand, self.staged) = (path.operand, path.staged);
+        self.source.clear();
+        self.source.extend_from_slice(path.source);
+        self.target.clear();
+        self.target.extend_from_slice(path.target);
+    }
+
+    /// Steps down to an entry of this directory.
+    pub fn push(&mut self, name: &[u8], target_name: &[u8]) {
+        push_component(&mut self.source, name);
+        push_component(&mut self.target, target_name);
+    }
+
+    /// How deep it is.
+    pub fn depth(&self) -> Depth {
+        Depth { source_bytes: self.source.len(), target_bytes: self.target.len() }
+    }
+
+    /// Steps up again, to where [`depth`](Self::depth) was taken.
+    pub fn truncate(&mut self, depth: Depth) {
+        self.source.truncate(depth.source_bytes);
+        self.target.truncate(depth.target_bytes);
+    }
+
+    /// The path of an entry in the source directory.
+    pub fn source_of(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = self.source.clone();
+        push_component(&mut path, name);
+        path
+    }
+}
+
+impl From<EntryPath<'_>> for EntryPathBuf {
+    fn from(path: EntryPath<'_>) -> Self {
+        let (source, target) = (path.source.to_vec(), path.target.to_vec());
+        Self { operand: path.operand, source, target, staged: path.staged }
+    }
+}
+
+/// Appends a name to a path.
+pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
 }
 
 /// A unit of work.

@@ -2,7 +2,7 @@
 //! place.
 
 use super::write_back;
-use crate::copier::deferred_dirs;
+use crate::copier::visitors::copy;
 use crate::error::EntryError;
 use crate::ipc::wire::task::EntryPath;
 use crate::outcome::End;
@@ -24,17 +24,17 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     for dirs in [&mut staged, &mut existing] {
         dirs.sort_by_key(|dir| Reverse(dir.target.len()));
     }
-    for_each(run, &staged, deferred_dirs::finish)?;
+    for_each(run, &staged, copy::finish)?;
     write_back::flush_before_publishing(run)?;
     let built = std::mem::take(&mut run.state.dirs.built);
-    for_each(run, &built, deferred_dirs::publish)?;
-    for_each(run, &existing, deferred_dirs::finish)
+    for_each(run, &built, copy::publish)?;
+    for_each(run, &existing, copy::finish)
 }
 
 /// Sets the attributes of the directories made for `--parents`, the innermost first.
 pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>) {
     for parent in plan.parents.iter().rev() {
-        if let Err(error) = deferred_dirs::finish_parent(plan, parent) {
+        if let Err(error) = copy::finish_parent(plan, parent) {
             let [source, target] =
                 [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
             reporter.late.failed += 1;

@@ -1,0 +1,173 @@
+//! Copiers reach what they copy by descriptors: no call of theirs takes a path that somebody could
+//! have made lead elsewhere since.
+
+use crate::common::{Sandbox, skip, tool};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// One system call in a log of strace's.
+struct Call<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// What is wrong with a call, if something is: each name must follow an open directory, and be one name.
+///
+/// What may be otherwise:
+/// * `openat2` takes several components, as it is told to follow no symlink and to stay below;
+/// * what a symlink says is no path;
+/// * attributes of what cannot be opened (symlinks, FIFOs) have no call of their own before Linux 6.13:
+///   they go through `/proc`, by an open directory and one name, and the last is not followed.
+fn fault(call: &Call<'_>) -> Option<&'static str> {
+    let arguments = split(call.arguments);
+    let is_descriptor = |word: &str| word.parse::<u32>().is_ok();
+    let known = "RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_BENEATH";
+    if matches!(call.name, "llistxattr" | "lgetxattr" | "lsetxattr" | "lremovexattr") {
+        let place =
+            arguments[0].strip_prefix("\"/proc/self/fd/").and_then(|rest| rest.split_once('/'));
+        let is_one = place.is_some_and(|(dir, name)| is_descriptor(dir) && !name.contains('/'));
+        return (!is_one).then_some("not by an open directory and one name");
+    }
+    for (at, argument) in
+        arguments.iter().enumerate().filter(|(_, argument)| argument.starts_with('"'))
+    {
+        let is_text = call.name == "symlinkat" && at == 0 || call.name == "readlinkat" && at == 2;
+        if is_text {
+            continue;
+        }
+        if at == 0 || !is_descriptor(arguments[at - 1]) {
+            return Some("a path from the working directory");
+        }
+        if call.name == "openat2" {
+            if !call.arguments.contains(known) || argument.starts_with("\"/") {
+                return Some("it may leave the folder");
+            }
+        } else if argument.contains('/') || *argument == "\"..\"" {
+            return Some("more than one name");
+        }
+    }
+    None
+}
+
+/// The arguments of a call; a comma within quotes or braces is part of one.
+fn split(arguments: &str) -> Vec<&str> {
+    let (mut depth, mut is_quoted, mut start) = (0, false, 0);
+    let mut found = Vec::new();
+    for (at, byte) in arguments.bytes().enumerate() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'{' | b'[' if !is_quoted => depth += 1,
+            b'}' | b']' if !is_quoted => depth -= 1,
+            b',' if !is_quoted && depth == 0 => {
+                found.push(arguments[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(arguments[start..].trim());
+    found
+}
+
+/// The calls of each process in the log, the first of which is the supervisor.
+fn calls(log: &str) -> BTreeMap<&str, Vec<Call<'_>>> {
+    let mut found: BTreeMap<&str, Vec<Call<'_>>> = BTreeMap::new();
+    for line in log.lines() {
+        let (pid, call) = line.split_once(' ').unwrap();
+        let call = call.trim_start();
+        if call.starts_with(['<', '+', '-']) {
+            continue; // the end of a call that is known, or of a process, or a signal
+        }
+        let (name, rest) = call.split_once('(').unwrap();
+        let end = rest.rfind(") ").or_else(|| rest.rfind(" <unfinished"));
+        let arguments = &rest[..end.unwrap_or_else(|| panic!("no end: {line}"))];
+        found.entry(pid).or_default().push(Call { name, arguments });
+    }
+    found
+}
+
+/// A tree with all that there is, some of it so deep that it is reached from the top.
+fn plant(env: &Sandbox) {
+    env.tree(
+        "src",
+        [
+            "file a 10K",
+            "file large 20M",
+            "link link nowhere/at/all",
+            "fifo fifo",
+            "file b/c/d/e/f/g/h 3K",
+        ],
+    );
+    for number in 0..600 {
+        env.tree("src/wide", [&*format!("file {number:0>40} 10")]);
+    }
+    for folder in ["", "b/", "b/c/d/e/f/g/"] {
+        env.tree("src", [&*format!("file {folder}one 1K")]);
+        let [one, again] = ["one", "again"].map(|name| env.path(format!("src/{folder}{name}")));
+        fs::hard_link(one, again).unwrap();
+    }
+}
+
+#[test]
+fn copiers_reach_all_by_descriptors() {
+    let name = "copiers_reach_all_by_descriptors";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let ways: [&[&str]; 8] = [
+        &[],
+        &["-a"],
+        &["--inplace", "--update=all"],
+        &["-a", "-b", "--update=all"],
+        &["--preserve=none", "--reflink=never", "--sparse=always", "--update=all"],
+        &["-lP", "--update=all"],
+        &["--fsync", "--manifest=list", "--update=all"],
+        &["--check"],
+    ];
+    for stands in [false, true] {
+        for way in ways {
+            let env = Sandbox::new();
+            plant(&env);
+            if stands || way.contains(&"--check") {
+                env.pcopy(["-q", "-T", "src", "dst"]).exits(0);
+                // Not complete any more, some of it of another type.
+                env.tree("dst", ["file a 9K", "file b/c/d/e/f/g/h 1", "file wide/0 3"]);
+                fs::remove_file(env.path("dst/link")).unwrap();
+                env.tree("dst", ["file link 3"]);
+            }
+            let options = ["-s", "4096", "-e", "trace=%file"];
+            let arguments = ["-j4", "-q", "-T", "src", "dst"].iter().chain(way);
+
+            let run = env.run(env.traced(&options, arguments));
+
+            // What is different, and a link whose name is taken, are no obstacle here.
+            assert!(matches!(run.status.code(), Some(0 | 1 | 6)), "{}", run.story());
+            let log = read_whole(&env);
+            let calls = calls(&log);
+            let first = log.split_once(' ').unwrap().0;
+            let copiers = calls.iter().filter(|(pid, _)| **pid != first);
+            let calls: Vec<_> = copiers.flat_map(|(_, calls)| calls).collect();
+            assert!(calls.len() > 100, "only {} calls by copiers: {way:?}", calls.len());
+            let bad: Vec<_> = calls
+                .iter()
+                .filter_map(|call| Some((fault(call)?, call.name, call.arguments)))
+                .take(20)
+                .collect();
+            assert!(bad.is_empty(), "{way:?}, onto one that stands: {stands}: {bad:#?}");
+        }
+    }
+}
+
+/// The log, when strace, which outlives the run, has written all of it.
+fn read_whole(env: &Sandbox) -> String {
+    let read = || fs::read_to_string(env.path("trace")).unwrap();
+    let mut log = read();
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let longer = read();
+        if longer == log {
+            return log;
+        }
+        log = longer;
+    }
+}

@@ -1,0 +1,400 @@
+//! `--fsync`: after exit 0 a power cut loses nothing, and what has a final name is whole.
+
+use crate::common::chance::Dice;
+use crate::common::images::{EXT4, XFS, make_image};
+use crate::common::things::{Mounted, in_own_mounts, mount};
+use crate::common::{Run, Sandbox, has_strace, skip, tool};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// The calls of a traced run that have to do with the disk and with names, in their order.
+fn calls(env: &Sandbox) -> Vec<String> {
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let call = |line: &str| Some(line.split_once(' ')?.1.trim_start().to_owned());
+    log.lines().filter_map(call).filter(|line| line.contains('(')).collect()
+}
+
+/// Runs pcopy, and says which of these calls it made; `None` if there is no strace.
+fn traced(env: &Sandbox, test: &str, options: &[&str], arguments: &[&str]) -> Option<Vec<String>> {
+    if !has_strace(test) {
+        return None;
+    }
+    let watched = ["-y", "-e", "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2"];
+    env.run(env.traced(&[&watched[..], options].concat(), arguments)).exits(0);
+    Some(calls(env))
+}
+
+fn place(calls: &[String], what: &str) -> usize {
+    let found = calls.iter().position(|call| call.starts_with(what));
+    found.unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
+}
+
+#[test]
+fn a_new_folder_is_written_out_before_it_is_published_and_its_name_after() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 3K"]);
+    for (jobs, target) in [("-j1", "one"), ("-j4", "four")] {
+        let test = "a_new_folder_is_written_out_before_it_is_published";
+        let Some(calls) = traced(&env, test, &[], &[jobs, "--fsync", "src", target]) else {
+            return;
+        };
+
+        let published = place(&calls, "renameat2");
+        assert!(place(&calls, "syncfs") < published, "{calls:#?}");
+        let after = &calls[published + 1..];
+        assert!(place(after, "syncfs") < place(after, "fsync"), "{calls:#?}");
+    }
+}
+
+/// A failure of the disk is told to those who had something open when it came, and to nobody later.
+#[test]
+fn the_disk_is_asked_through_what_was_open_before_the_first_byte() {
+    if !has_strace("the_disk_is_asked_through_what_was_open_before_the_first_byte") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 3K"]);
+    let calls = ["-e", "trace=openat,openat2,fcntl,dup,write,copy_file_range,syncfs"];
+
+    env.run(env.traced(&calls, ["-j2", "--fsync", "src", "dst"])).exits(0);
+
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    let pid = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let parent = pid(lines[0]);
+    let asked = lines.iter().find_map(|line| line.split_once("syncfs("));
+    let number = asked.unwrap().1.split([')', '<', ' ']).next().unwrap().to_owned();
+    let gives_it = |line: &&str| pid(line) == parent && line.ends_with(&format!("= {number}"));
+    let opened = lines.iter().rposition(gives_it).unwrap();
+    let copies = |line: &&str| {
+        pid(line) != parent && ["write(", "range("].iter().any(|call| line.contains(call))
+    };
+    let first = lines.iter().position(copies).unwrap();
+    assert!(opened < first, "{number} was opened too late:\n{log}");
+}
+
+#[test]
+fn what_is_replaced_is_replaced_by_what_is_on_the_disk() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]).tree("dst", ["file a 2K"]);
+    let test = "what_is_replaced_is_replaced_by_what_is_on_the_disk";
+    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+
+    let own = calls.iter().position(|call| call.starts_with("fsync") && call.contains(".a.pcopy"));
+    let own = own.unwrap_or_else(|| panic!("the file was not written out: {calls:#?}"));
+    assert!(own < place(&calls, "renameat"), "{calls:#?}");
+}
+
+#[test]
+fn a_new_folder_in_one_that_stood_there_waits_for_the_disk_too() {
+    let env = Sandbox::new();
+    env.tree("src", ["file new/a 3K", "file new/deep/b 1K", "file leaf/c 1K", "dir empty"]);
+    env.tree("dst", ["file old 1K"]);
+    let test = "a_new_folder_in_one_that_stood_there_waits_for_the_disk_too";
+    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+
+    assert!(place(&calls, "syncfs") < place(&calls, "renameat2"), "{calls:#?}");
+    for name in ["new", "leaf", "empty"] {
+        env.assert_same(format!("src/{name}"), format!("dst/{name}"));
+    }
+}
+
+#[test]
+fn a_manifest_is_on_the_disk_before_it_has_its_name() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    let test = "a_manifest_is_on_the_disk_before_it_has_its_name";
+    let arguments = ["--fsync", "--manifest=sums", "src", "dst"];
+    let Some(calls) = traced(&env, test, &[], &arguments) else { return };
+
+    let named = calls.iter().position(|call| call.contains("\"sums\"")).unwrap();
+    let written = |call: &String| call.starts_with("fsync") && call.contains(".sums.pcopy");
+    assert!(calls[..named].iter().any(written), "{calls:#?}");
+    assert!(place(&calls[named..], "fsync") > 0);
+}
+
+#[test]
+fn a_link_that_replaces_a_file_waits_until_what_it_leads_to_is_on_the_disk() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a/one 3K"]).tree("dst", ["file two 1K"]);
+    fs::hard_link(env.path("src/a/one"), env.path("src/two")).unwrap();
+    let test = "a_link_that_replaces_a_file_waits";
+    let arguments = ["-j1", "-T", "--fsync", "src", "dst"];
+    let Some(calls) = traced(&env, test, &[], &arguments) else { return };
+
+    let replaced = calls.iter().position(|call| call.contains("\"two\"")).unwrap();
+    let waited = calls[..replaced].iter().any(|call| call.contains("sync"));
+    assert!(waited, "{calls:#?}");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn without_the_option_nobody_waits_for_a_disk() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 3K"]).tree("dst", ["file a 2K"]);
+    let test = "without_the_option_nobody_waits_for_a_disk";
+    let Some(calls) = traced(&env, test, &[], &["-T", "src", "dst"]) else { return };
+
+    assert!(calls.iter().all(|call| call.starts_with("rename")), "{calls:#?}");
+}
+
+#[test]
+fn each_file_system_of_the_target_is_written_out() {
+    let test = "each_file_system_of_the_target_is_written_out";
+    if !in_own_mounts(test) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "file b/c/d 1K"]).tree("dst", ["dir b/c"]);
+    let Some(_mounted) = mount(&["-t", "tmpfs", "tmpfs"], &env.path("dst/b/c")) else {
+        return skip(test, "cannot mount a tmpfs here");
+    };
+    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+
+    let elsewhere = calls.iter().any(|call| call.starts_with("syncfs") && call.contains("dst/b/c"));
+    assert!(elsewhere, "{calls:#?}");
+}
+
+/// Runs pcopy while one call fails.
+fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> {
+    env.run(env.traced(&["-e", "trace=syncfs,fsync", "-e", fault], arguments))
+}
+
+#[test]
+fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later() {
+    if !has_strace("what_may_not_be_on_the_disk") {
+        return;
+    }
+    for tree in ["dst", "dst/old"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 3K", "file b/c 3K"]);
+        if tree != "dst" {
+            env.tree("dst", ["file old/x 1K"]);
+        }
+        let target = if tree == "dst" { "dst" } else { "dst/new" };
+
+        let run = with_fault(&env, "inject=syncfs:error=EIO:when=1", &["--fsync", "src", target]);
+
+        run.exits(11).stderr_has("to stable storage: Input/output error").stderr_has("to resume");
+        assert!(!env.path(target).exists());
+        env.assert_nothing_staged();
+        env.pcopy(["--fsync", "src", target]).exits(0);
+        env.assert_same("src", target);
+    }
+}
+
+#[test]
+fn a_file_that_the_disk_does_not_take_leaves_the_old_one() {
+    if !has_strace("a_file_that_the_disk_does_not_take") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]).tree("dst", ["file a 2K"]);
+    let old = fs::read(env.path("dst/a")).unwrap();
+
+    let run =
+        with_fault(&env, "inject=fsync:error=ENOSPC:when=1", &["-T", "--fsync", "src", "dst"]);
+
+    run.exits(11).stderr_has("cannot flush 'dst/a' to stable storage: No space left on device");
+    assert_eq!(fs::read(env.path("dst/a")).unwrap(), old);
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn what_an_interrupted_run_has_left_is_not_trusted_by_its_time() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b 3K"]);
+    env.pcopy(["src", "dst"]).exits(0);
+    // As after a power cut: the size and the time are there, the bytes are not.
+    fs::rename(env.path("dst"), env.path(".dst.pcopy-partial")).unwrap();
+    let lost = env.path(".dst.pcopy-partial/a");
+    let time = fs::metadata(&lost).unwrap().modified().unwrap();
+    fs::write(&lost, [0; 3 * 1024]).unwrap();
+    fs::File::open(&lost).unwrap().set_modified(time).unwrap();
+
+    env.pcopy(["--fsync", "src", "dst"])
+        .exits(0)
+        .stderr_has("copied 1 entry")
+        .stderr_has("2 skipped");
+
+    env.assert_same("src", "dst");
+}
+
+/// A file system in an image that stays, so that it can be looked at after a power cut.
+struct Disk<'e> {
+    env: &'e Sandbox,
+    kind: &'static str,
+    mounted: Option<Mounted>,
+}
+
+impl<'e> Disk<'e> {
+    /// Mounted at `disk`; `None`, and that is told, if it cannot be here.
+    fn new(test: &str, env: &'e Sandbox, kind: &'static str, bytes: u64) -> Option<Self> {
+        let make = if kind == "ext4" { EXT4 } else { XFS };
+        if !tool(make[0]) || !tool("xfs_io") {
+            skip(test, &format!("{} or xfs_io is not installed", make[0]));
+            return None;
+        }
+        let image = env.path("image");
+        make_image(&image, make, bytes);
+        fs::create_dir_all(env.path("disk")).unwrap();
+        let mut disk = Self { env, kind, mounted: None };
+        disk.mount();
+        if disk.mounted.is_none() {
+            skip(test, &format!("cannot mount {kind} from an image here"));
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn mount(&mut self) {
+        let image = self.env.path("image");
+        let words = ["-t", self.kind, "-o", "loop", image.to_str().unwrap()];
+        self.mounted = mount(&words, &self.env.path("disk"));
+    }
+
+    /// From this moment on nothing is written any more, also what is in memory; but the journal, if it
+    /// `flushes` that: then names are on the disk before what is in their files.
+    fn cut(&self, flushes: bool) {
+        let mut command = Command::new("xfs_io");
+        let shutdown = if flushes { "shutdown -f" } else { "shutdown" };
+        let cut = command.args(["-x", "-c", shutdown]).arg(self.env.path("disk"));
+        let cut = cut.output().unwrap();
+        assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
+    }
+
+    /// Begins anew with what is on the disk.
+    fn recover(&mut self) {
+        // Not before the last process has let go of it: or it would be the old one that is mounted again.
+        self.mounted.take().unwrap().detach();
+        self.mount();
+        assert!(self.mounted.is_some(), "the file system cannot be mounted again");
+    }
+}
+
+/// What a power cut right after a good end leaves of the copy.
+fn a_cut_at_the_end_loses_nothing(test: &str, kind: &'static str) {
+    if !in_own_mounts(test) {
+        return;
+    }
+    for flags in [&["--fsync"][..], &["--fsync", "--inplace"], &["--fsync", "-a", "-j1"]] {
+        let env = Sandbox::new();
+        let Some(mut disk) = Disk::new(test, &env, kind, 400 << 20) else { return };
+        env.tree(
+            "src",
+            ["file a 300K", "file b/c 1K", "file b/d/e 30M", "link l a", "file old 9K"],
+        );
+        env.tree("disk/there", ["file old 5K"]);
+        let merged = [flags, &["-T", "src", "disk/there"]].concat();
+        let new = [flags, &["src", "disk/new"]].concat();
+        env.pcopy(&merged).exits(0);
+        env.pcopy(&new).exits(0);
+        // So that it is known that the cut loses what was not written out.
+        env.pcopy(["src", "disk/lost"]).exits(0);
+
+        disk.cut(false);
+        disk.recover();
+
+        env.assert_same("src", "disk/there");
+        env.assert_same("src", "disk/new");
+        assert!(!env.path("disk/lost").exists(), "nothing was lost by the cut");
+    }
+}
+
+#[test]
+fn a_power_cut_right_after_the_end_loses_nothing_on_ext4() {
+    a_cut_at_the_end_loses_nothing("a_power_cut_right_after_the_end_loses_nothing_on_ext4", "ext4");
+}
+
+#[test]
+fn a_power_cut_right_after_the_end_loses_nothing_on_xfs() {
+    a_cut_at_the_end_loses_nothing("a_power_cut_right_after_the_end_loses_nothing_on_xfs", "xfs");
+}
+
+/// What a power cut at any moment leaves: the whole or nothing, and the next run completes it.
+fn a_cut_at_any_moment(test: &str, kind: &'static str) {
+    if !in_own_mounts(test) {
+        return;
+    }
+    let mut dice = Dice::new();
+    for case in 0..16 {
+        let env = Sandbox::new();
+        let Some(mut disk) = Disk::new(test, &env, kind, 400 << 20) else { return };
+        let files: Vec<_> = (0..200).map(|n| format!("file {}/f{n} {n}K", n % 4)).collect();
+        env.tree("src", files.iter().map(String::as_str));
+        env.tree("disk/there", ["file 0/f0 5K", "file 1/f1 5K", "file 1/other 1K"]);
+        assert!(Command::new("sync").arg("-f").arg(env.path("disk")).status().unwrap().success());
+        let target = ["disk/new", "disk/there"][case % 2];
+        let line = ["--fsync", "-j3", "-T", "src", target];
+        let run = env.start(line);
+        let moment = dice.moment(Duration::from_millis(250));
+        std::thread::sleep(moment);
+        let flushes = case % 4 < 2;
+        disk.cut(flushes);
+        run.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(run.end_within(Duration::from_secs(30)));
+        disk.recover();
+
+        let story = format!("{kind}, cut after {moment:?}, {line:?}, journal: {flushes}");
+        if target == "disk/new" && env.path(target).exists() {
+            env.assert_same("src", target);
+        }
+        let seen = if target == "disk/there" { env.listing(target) } else { Default::default() };
+        for name in seen.keys() {
+            let (path, staged) = (env.path(target).join(name), name.to_string_lossy());
+            if !path.is_file() || staged.contains(".pcopy-partial") || name.ends_with("other") {
+                continue;
+            }
+            let is_old =
+                ["0/f0", "1/f1"].contains(&&*staged) && path.metadata().unwrap().len() == 5 << 10;
+            let whole =
+                is_old || fs::read(&path).unwrap() == fs::read(env.path("src").join(name)).unwrap();
+            assert!(whole, "{name:?} is neither old nor new: {story}");
+        }
+        env.pcopy(line).exits(0);
+        drop(fs::remove_file(env.path(target).join("1/other")));
+        let same =
+            Command::new("diff").args(["-r", "src", target]).current_dir(env.path("")).output();
+        let same = same.unwrap();
+        assert!(same.status.success(), "{story}:\n{}", String::from_utf8_lossy(&same.stdout));
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_ext4() {
+    a_cut_at_any_moment("a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_ext4", "ext4");
+}
+
+#[test]
+fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_xfs() {
+    a_cut_at_any_moment("a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_xfs", "xfs");
+}
+
+#[test]
+fn a_disk_that_loses_what_it_took_is_told() {
+    let test = "a_disk_that_loses_what_it_took_is_told";
+    if !in_own_mounts(test) {
+        return;
+    }
+    for (flag, code) in [("--fsync", 11), ("--progress=never", 0)] {
+        let env = Sandbox::new();
+        // A disk that claims more room than it has: its image grows in too small a place.
+        fs::create_dir(env.path("thin")).unwrap();
+        let Some(_thin) = mount(&["-t", "tmpfs", "-o", "size=24M", "tmpfs"], &env.path("thin"))
+        else {
+            return skip(test, "cannot mount a tmpfs here");
+        };
+        std::os::unix::fs::symlink("thin/image", env.path("image")).unwrap();
+        let Some(_disk) = Disk::new(test, &env, "ext4", 200 << 20) else { return };
+        env.tree("src", ["file a 30M", "file b 10M"]);
+
+        let run = env.pcopy([flag, "src", "disk/dst"]);
+
+        run.exits(code);
+        if code != 0 {
+            run.stderr_has("to stable storage: "); // and not only that its journal has given up
+        }
+        assert_eq!(env.path("disk/dst").exists(), code == 0);
+    }
+}

@@ -1,0 +1,371 @@
+//! The shape of the program, as its sources state it: floors, doors, and what may stand nowhere.
+//!
+//! The sources are read as text, so the rules hold for code that this machine does not compile
+//! (loom, tests), too. Comments and strings are left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, from the roof to the cellar. A module uses its own floor and those below it.
+const FLOORS: [&[&str]; 9] = [
+    &["main", "cli"],
+    &["ui", "bench"],
+    &["parent"],
+    &["copier"],
+    &["outcome"],
+    &["plan", "options", "policy", "staging"],
+    &["ipc", "manifest", "hash"],
+    &["error", "sanitize", "shell_quote"],
+    &["sys"],
+];
+
+/// Where each outside crate may be named; a folder ends in a slash.
+const DOORS: [(&str, &[&str]); 12] = [
+    ("clap", &["cli.rs", "cli/"]),
+    (
+        "walkdir",
+        &[
+            "parent/precount.rs",
+            "plan/symlinked_dirs.rs",
+            "bench/tree_stats.rs",
+            "bench/tree_diff.rs",
+            "bench/workdir.rs",
+            "bench/outdate.rs",
+        ],
+    ),
+    ("plotters", &["bench/chart/render.rs"]),
+    ("dejavu", &["bench/chart/render.rs"]),
+    ("png", &["bench/chart/render.rs"]),
+    ("serde_json", &["bench/json_report.rs"]),
+    ("indicatif", &["ui/progress.rs"]),
+    ("blake3", &["hash.rs"]),
+    ("sha2", &["hash.rs"]),
+    ("anyhow", &["main.rs"]),
+    ("pcopy_sys", &["lib.rs"]),
+    ("pcopy_ring", &["ipc/mod.rs"]),
+];
+
+/// The packages on which the program stands.
+const PACKAGES: [&str; 2] = ["crates/ring/src", "crates/sys/src"];
+
+/// Every source file of the program by its path below `src`, without comments and the contents of
+/// strings.
+fn sources() -> BTreeMap<String, String> {
+    let found = sources_below("src");
+    assert!(found.len() > 30, "the sources were not found");
+    found
+}
+
+/// The same, with the files of the packages by their paths below the repository.
+fn sources_of_all() -> BTreeMap<String, String> {
+    let mut found = sources();
+    for dir in PACKAGES {
+        let files = sources_below(dir);
+        assert!(files.len() > 5, "the sources of {dir} were not found");
+        found.extend(files.into_iter().map(|(file, code)| (format!("{dir}/{file}"), code)));
+    }
+    found
+}
+
+fn sources_below(dir: &str) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![root.clone()];
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, code_of(&fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// The text with comments and the insides of strings and characters made blank; lines stay lines.
+fn code_of(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    let blank = |part: &str| part.chars().filter(|&c| c == '\n').collect::<String>();
+    while let Some(c) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(hashes) = raw_string(rest) {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let start = 2 + hashes;
+            start + rest[start..].find(&end).unwrap() + end.len()
+        } else if c == '"' {
+            quoted(rest, '"')
+        } else if c == '\'' && is_character(rest) {
+            quoted(rest, '\'')
+        } else {
+            // A whole word at once, so that the r of `for"` does not look like a raw string's.
+            let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let length = word.max(c.len_utf8());
+            code.push_str(&rest[..length]);
+            rest = &rest[length..];
+            continue;
+        };
+        code.push_str(&blank(&rest[..length]));
+        rest = &rest[length..];
+    }
+    code
+}
+
+fn raw_string(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix('r')?;
+    let hashes = after.chars().take_while(|&c| c == '#').count();
+    after[hashes..].starts_with('"').then_some(hashes)
+}
+
+/// Whether a quote begins a character and not a lifetime.
+fn is_character(rest: &str) -> bool {
+    let mut after = rest.chars().skip(1);
+    match after.next() {
+        Some('\\') => true,
+        Some(_) => after.next() == Some('\''),
+        None => false,
+    }
+}
+
+fn quoted(rest: &str, end: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == end => return at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// The module at the top of the crate that a file belongs to.
+fn module_of(file: &str) -> &str {
+    let first = file.split('/').next().unwrap();
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+/// All modules at the top of the crate that a piece of code names.
+fn modules_used(file: &str, code: &str) -> Vec<String> {
+    let root = if module_of(file) == "main" { "pcopy::" } else { "crate::" };
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices(root) {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let after = &code[at + root.len()..];
+        if let Some(group) = after.strip_prefix('{') {
+            // `use pcopy::{cli, plan::Plan}`: the first word of each member of the group.
+            let mut depth = 0;
+            let mut begins = true;
+            for (at, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => begins = true,
+                    c if begins && !c.is_whitespace() => {
+                        used.push(first_word(&group[at..]));
+                        begins = false;
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            used.push(first_word(after));
+        }
+    }
+    used
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The places where a word stands, as `file:line`.
+fn places(sources: &BTreeMap<String, String>, has: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (file, code) in sources {
+        for (number, line) in code.lines().enumerate().filter(|(_, line)| has(line)) {
+            found
+                .push((file.clone(), format!("{}:{}: {}", path_of(file), number + 1, line.trim())));
+        }
+    }
+    found
+}
+
+/// Where a file of [`sources_of_all`] lies in the repository.
+fn path_of(file: &str) -> String {
+    if file.starts_with("crates/") { file.to_owned() } else { format!("src/{file}") }
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let inside = |c: char| c.is_alphanumeric() || c == '_';
+        !line[..at].ends_with(inside) && !line[at + word.len()..].starts_with(inside)
+    })
+}
+
+fn is_below(file: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| file == *place || (place.ends_with('/') && file.starts_with(place)))
+}
+
+#[test]
+fn every_module_stands_on_a_floor() {
+    let lib = &sources()["lib.rs"];
+    let listed: Vec<_> =
+        lib.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")).collect();
+    assert!(listed.len() > 5, "{listed:?}");
+    for module in listed {
+        let module = module.trim_end_matches(';');
+        assert!(floor_of(module).is_some(), "put `{module}` on a floor in tests/layers.rs");
+    }
+}
+
+#[test]
+fn a_module_uses_only_its_own_floor_and_those_below() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for (file, code) in sources().iter().filter(|(file, _)| *file != "lib.rs") {
+        let module = module_of(file);
+        let floor = floor_of(module).unwrap_or_else(|| panic!("{module} has no floor"));
+        for used in modules_used(file, code) {
+            let below = floor_of(&used).unwrap_or_else(|| panic!("src/{file} uses {used}"));
+            seen += 1;
+            if below < floor {
+                wrong.push(format!("src/{file} uses crate::{used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(seen > 50, "only {seen} uses were found: the test does not look right");
+}
+
+#[test]
+fn the_benchmark_shares_no_code_with_what_it_measures() {
+    let sources = sources();
+    let own = sources.iter().filter(|(file, _)| file.starts_with("bench/"));
+    let used: Vec<_> = own.flat_map(|(file, code)| modules_used(file, code)).collect();
+    assert!(used.contains(&"sys".to_owned()), "the test does not look right");
+    for module in ["parent", "copier", "plan", "ipc"] {
+        assert!(!used.contains(&module.to_owned()), "src/bench uses crate::{module}");
+    }
+}
+
+#[test]
+fn each_outside_crate_has_one_door() {
+    let sources = sources();
+    for (name, doors) in DOORS {
+        let path = format!("{name}::");
+        let used = places(&sources, |line| {
+            line.match_indices(&path).any(|(at, _)| {
+                !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            }) || line.trim_start().starts_with(&format!("use {name};"))
+                || line.trim_start().starts_with(&format!("pub use {name} as "))
+        });
+        assert!(!used.is_empty(), "{name} is used nowhere: the test does not look right");
+        let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, doors)).collect();
+        assert!(wrong.is_empty(), "{name} has its door at {doors:?}:\n{wrong:#?}");
+    }
+}
+
+#[test]
+fn every_dependency_has_a_door() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    let manifest = manifest.unwrap();
+    let section = manifest.split_once("\n[dependencies]\n").unwrap().1;
+    let section = section.split("\n[").next().unwrap();
+    for line in section.lines().filter(|line| line.contains('=')) {
+        let name = first_word(&line.replace('-', "_"));
+        assert!(DOORS.iter().any(|(door, _)| *door == name), "give {name} a door");
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_sys_and_the_ring_alone() {
+    let sources = sources_of_all();
+    for root in ["lib.rs", "main.rs"] {
+        assert!(sources[root].contains("#![forbid(unsafe_code)]"), "src/{root} allows unsafe code");
+    }
+    let used = places(&sources, |line| has_word(line, "unsafe"));
+    assert!(!used.is_empty(), "the test does not look right");
+    let wrong: Vec<_> = used.iter().filter(|(file, _)| !file.starts_with("crates/")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let left = places(&sources_of_all(), |line| {
+        ["todo!", "unimplemented!", "dbg!"].iter().any(|word| line.contains(word))
+    });
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[test]
+fn nobody_prints_but_main_and_the_screen() {
+    // Usage errors and help are the command line's own; all else goes through ui/screen.rs.
+    let printed = places(&sources_of_all(), |line| {
+        ["println!", "eprintln!", "print!", "eprint!"].iter().any(|word| has_word(line, word))
+    });
+    let wrong: Vec<_> =
+        printed.iter().filter(|(file, _)| !is_below(file, &["main.rs", "cli.rs"])).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_cli_plan_and_ui_know_which_program_was_started() {
+    // Everything else reads a field of the policy, which says what is wanted.
+    let places_allowed = ["main.rs", "cli/", "plan/", "ui/", "options.rs", "policy.rs"];
+    let used = places(&sources(), |line| has_word(line, "Compat"));
+    assert!(!used.is_empty(), "the test does not look right");
+    let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, &places_allowed)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_process_starts_a_thread() {
+    let mut sources = sources_of_all();
+    for code in sources.values_mut() {
+        if let Some(tests) = code.find("mod tests {") {
+            code.truncate(tests); // what tests do among themselves is theirs
+        }
+    }
+    let started = places(&sources, |line| line.contains("thread::"));
+    let wrong: Vec<_> = started
+        .iter()
+        .filter(|(file, line)| {
+            let asks_or_sleeps = ["available_parallelism", "thread::sleep"];
+            !is_below(file, &["crates/ring/src/tests/"])
+                && !asks_or_sleeps.iter().any(|act| line.contains(act))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_begins_with_its_promise() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in sources_of_all().keys().map(|file| path_of(file)) {
+        let path: PathBuf = root.join(&file);
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.starts_with("//! "), "{file} does not say what it is");
+    }
+}
+
+#[test]
+fn code_is_told_from_comments_and_strings() {
+    let code = code_of("a \"b\\\"c\" 'd' // e\n&'f g /* h */ r#\"i\"# '\\'' j");
+    assert_eq!(code.split_whitespace().collect::<Vec<_>>(), ["a", "&'f", "g", "j"]);
+}

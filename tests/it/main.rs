@@ -1,0 +1,89 @@
+//! The program from outside: what it does to files, what it prints, with which exit code it ends.
+//!
+//! One file per subject. These tests run in parallel; what a busy machine disturbs is in `tests/timing`.
+
+mod access;
+mod as_cp;
+mod as_cp_streams;
+mod ask;
+mod check;
+mod check_manifest;
+#[path = "../common/mod.rs"]
+mod common;
+mod containment;
+mod copy;
+mod data;
+mod deep;
+mod descriptors;
+mod durable;
+#[path = "../common/everywhere.rs"]
+mod everywhere;
+mod exits;
+mod filesystems;
+mod folding;
+mod help;
+mod inplace;
+mod keep_symlinks;
+mod large;
+mod layers;
+mod links;
+mod links_instead;
+mod manifest;
+mod manifest_file;
+mod manifest_lines;
+mod merge;
+mod output;
+mod placement;
+mod preserve;
+mod processes;
+mod promises;
+mod random;
+mod random_check;
+mod random_cp;
+mod random_options;
+mod refusals;
+mod replace;
+mod resume;
+mod symlinks;
+#[allow(dead_code)] // only `timing` reads the screen
+#[path = "../common/terminal.rs"]
+mod terminal;
+mod verify;
+mod wide;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The test programs: directories of `tests` that have a `main.rs`.
+const PROGRAMS: [&str; 5] = ["faults", "it", "model", "ring", "timing"];
+
+/// The names in a directory below `tests`.
+fn names_in(directory: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(directory);
+    let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[test]
+fn there_are_five_test_programs() {
+    let mut expected = BTreeSet::from(PROGRAMS.map(str::to_owned));
+    expected.insert("common".to_owned());
+
+    assert_eq!(names_in(""), expected, "each test program is linked and run by itself");
+}
+
+#[test]
+fn every_test_file_is_in_the_module_list_of_its_program() {
+    for program in PROGRAMS {
+        let main =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(program).join("main.rs");
+        let main = fs::read_to_string(main).unwrap();
+        let is_listed = |module: &str| main.lines().any(|line| line == format!("mod {module};"));
+        let names = names_in(program);
+        let modules = names.iter().filter_map(|name| name.strip_suffix(".rs"));
+        let forgotten: Vec<_> =
+            modules.filter(|module| *module != "main" && !is_listed(module)).collect();
+        assert!(forgotten.is_empty(), "not compiled into {program}: {forgotten:?}");
+    }
+}

@@ -1,0 +1,537 @@
+//! What a run says, on which stream, in which words, and what becomes of it when nobody listens.
+
+use crate::common::things::chmod;
+use crate::common::{HANG, Sandbox, wait, wait_until};
+use crate::terminal::Terminal;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::{Command, Stdio};
+
+/// Names that a terminal must never see as they are, and how they are shown.
+const WILD: [(&[u8], &str); 12] = [
+    (b"new\nline", "new\\nline"),
+    (b"\x1b[2Jescape", "\\x1b[2Jescape"),
+    (b"not-utf8-\xff", "not-utf8-\\xff"),
+    (b"back\\slash", "back\\\\slash"),
+    ("turned\u{202e}gpj".as_bytes(), "turned\\u{202e}gpj"),
+    ("c1-\u{9b}31m".as_bytes(), "c1-\\u{9b}31m"),
+    (b"bell\x07", "bell\\x07"),
+    (b"over\rcarriage", "over\\rcarriage"),
+    (b"back\x08\x08space", "back\\x08\\x08space"),
+    (b"\x1b]0;title\x1b\\", "\\x1b]0;title\\x1b\\\\"),
+    ("isolated\u{2067}gpj".as_bytes(), "isolated\\u{2067}gpj"),
+    ("line\u{2028}separator".as_bytes(), "line\\u{2028}separator"),
+];
+
+fn wild_tree(env: &Sandbox) {
+    env.tree("src", ["dir ."]);
+    for (name, _) in WILD {
+        fs::write(env.path("src").join(OsStr::from_bytes(name)), "x").unwrap();
+    }
+}
+
+/// Fails if a text has characters in it that could do something to a terminal.
+#[track_caller]
+fn assert_harmless(text: &str) {
+    let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let was_no_text = |c| c == '\u{fffd}';
+    let bad = |c: char| (c.is_control() && c != '\n') || turns(c) || was_no_text(c);
+    assert!(!text.contains(bad), "raw bytes in {text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("line")), "a raw newline in {text:?}");
+}
+
+/// Runs a command with both outputs on a terminal and returns what was written there.
+fn on_terminal(mut command: Command) -> String {
+    let terminal = Terminal::new(200);
+    let shown = format!("{command:?}");
+    let mut child = command.stdout(terminal.stream()).stderr(terminal.stream()).spawn().unwrap();
+    drop(command); // it has the terminal open
+    wait(&mut child, HANG).unwrap_or_else(|| panic!("{shown} hung"));
+    let bytes = terminal.close().bytes; // which refuses some of what is none of ours
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    text.replace("\r\n", "\n") // the terminal's own
+}
+
+// ---- what is said when all goes well ---------------------------------------------------------
+
+#[test]
+fn by_default_a_run_says_one_line() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 1K"]);
+    for jobs in ["1", "2", "8"] {
+        let run = env.pcopy(["-j", jobs, "src", &format!("dst-{jobs}")]);
+
+        run.exits(0).stdout_is("");
+        let line = run.stderr.strip_suffix('\n').unwrap();
+        let rest =
+            line.strip_prefix("copied 4 entries (4.1 kB) in ").unwrap_or_else(|| panic!("{line}"));
+        let (time, rate) = rest.split_once(" s, ").unwrap();
+        assert!(time.parse::<f64>().is_ok(), "{line}");
+        let rate = rate.strip_suffix("/s").unwrap();
+        assert!(rate.replace(',', "").parse::<u64>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn one_entry_is_not_called_entries() {
+    let env = Sandbox::new();
+    env.tree("", ["file a 1"]);
+
+    env.pcopy(["a", "b"]).exits(0).stderr_has("copied 1 entry (1 byte) in ");
+}
+
+#[test]
+fn quiet_says_nothing_when_all_goes_well() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+
+    let run = env.pcopy(["-q", "src", "dst"]);
+
+    run.exits(0).stdout_is("");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn quiet_still_says_errors_and_nothing_else() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", ["dir a", "dir b"]);
+
+    let run = env.pcopy(["-q", "-T", "src", "dst"]);
+
+    run.exits(1).stdout_is("");
+    let lines: BTreeSet<_> = run.stderr.lines().collect();
+    let expected = [
+        "pcopy: cannot create 'dst/a': Is a directory",
+        "pcopy: cannot create 'dst/b': Is a directory",
+    ];
+    assert_eq!(lines, BTreeSet::from(expected), "{}", run.story());
+}
+
+#[test]
+fn verbose_names_each_entry_once_as_a_path_of_the_target() {
+    let env = Sandbox::new();
+    env.many("src", 700, 0).tree("src", ["link link-1 a", "fifo fifo-1", "dir empty"]);
+    let expected: BTreeSet<String> = env
+        .listing("src")
+        .into_keys()
+        .map(|path| format!("DST/{}", path.display()).trim_end_matches('/').to_owned())
+        .collect();
+    for jobs in ["1", "2", "8"] {
+        let target = format!("dst-{jobs}");
+
+        let run = env.pcopy(["-v", "-j", jobs, "src", &target]);
+
+        run.exits(0);
+        let said: Vec<String> =
+            run.stdout.lines().map(|name| name.replacen(&target, "DST", 1)).collect();
+        assert_eq!(said.len(), expected.len(), "each once");
+        assert_eq!(said.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+}
+
+#[test]
+fn verbose_names_are_below_the_directory_that_was_copied_into() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K"]).tree("into", ["dir ."]);
+
+    let run = env.pcopy(["-v", "src", "into"]);
+
+    let names: BTreeSet<_> = run.stdout.lines().collect();
+    assert_eq!(names, BTreeSet::from(["into/src", "into/src/a"]), "{}", run.story());
+}
+
+#[test]
+fn verbose_does_not_name_what_was_there_already() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "file b 1K"]);
+    env.pcopy(["src", "dst"]).exits(0);
+    fs::write(env.path("src/b"), "changed").unwrap();
+
+    let run = env.pcopy(["-v", "-T", "src", "dst"]);
+
+    run.exits(0).stdout_is("dst/b\n").stderr_has("2 skipped");
+}
+
+#[test]
+fn verbose_names_are_escaped() {
+    let env = Sandbox::new();
+    wild_tree(&env);
+
+    let run = env.pcopy(["-v", "src", "dst"]);
+
+    run.exits(0);
+    let names: BTreeSet<_> = run.stdout.lines().map(str::to_owned).collect();
+    let mut expected: BTreeSet<_> = WILD.iter().map(|(_, shown)| format!("dst/{shown}")).collect();
+    expected.insert("dst".to_owned());
+    assert_eq!(names, expected);
+}
+
+// ---- failures --------------------------------------------------------------------------------
+
+#[test]
+fn a_failure_is_named_in_the_words_that_the_manual_promises() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a/x 1K", "file ok 1K"]);
+    chmod(&env.path("src/a/x"), 0o000);
+    env.give_to_plain_user();
+
+    let run = env.plain_pcopy(["src", "dst"]);
+
+    run.exits(1);
+    let message = "pcopy: cannot open 'src/a/x' for reading: Permission denied\n";
+    assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
+}
+
+#[test]
+fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line() {
+    let env = Sandbox::new();
+    fs::create_dir(env.path("src")).unwrap();
+    for number in 0..10_000 {
+        fs::write(env.path(format!("src/{number}")), "").unwrap();
+        fs::create_dir_all(env.path(format!("dst/{number}"))).unwrap();
+    }
+    for jobs in ["1", "8"] {
+        let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
+
+        run.exits(1).stderr_has("10,000 failed");
+        let told = run.stderr.lines().filter(|line| line.starts_with("pcopy: cannot create 'dst/"));
+        assert_eq!(told.collect::<BTreeSet<_>>().len(), 10_000);
+        let sum = "10,000 entries failed: cannot create: Is a directory";
+        assert_eq!(run.stderr.matches(sum).count(), 1, "{}", run.story());
+        assert_eq!(run.stderr.lines().count(), 10_002);
+    }
+}
+
+#[test]
+fn failures_of_several_kinds_have_a_line_each() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1", "file b 1", "file c/x 1", "file d/x 1"]);
+    env.tree("dst", ["dir a", "dir b", "file c 1", "file d 1"]);
+
+    let run = env.pcopy(["-T", "src", "dst"]);
+
+    run.exits(1).stderr_has("2 entries failed: cannot create: Is a directory");
+    run.stderr_has("2 entries failed: cannot create directory: ");
+}
+
+#[test]
+fn names_in_messages_are_escaped() {
+    let env = Sandbox::new();
+    wild_tree(&env);
+    for (name, _) in WILD {
+        fs::create_dir_all(env.path("dst").join(OsStr::from_bytes(name))).unwrap();
+    }
+
+    let run = env.pcopy(["-T", "src", "dst"]);
+
+    run.exits(1);
+    assert_harmless(&run.stderr);
+    for (_, shown) in WILD {
+        run.stderr_has(&format!("cannot create 'dst/{shown}': Is a directory"));
+    }
+}
+
+#[test]
+fn names_in_refusals_are_escaped() {
+    let env = Sandbox::new();
+    for (name, shown) in WILD {
+        let run = env.pcopy([OsStr::from_bytes(name), OsStr::new("dst")]);
+
+        run.exits(3).stderr_has(shown);
+        assert_harmless(&run.stderr);
+    }
+}
+
+#[test]
+fn no_name_does_anything_to_a_terminal() {
+    let env = Sandbox::new();
+    wild_tree(&env);
+    env.tree("empty", ["dir ."]);
+    for (name, _) in WILD {
+        let name = OsStr::from_bytes(name);
+        fs::create_dir_all(env.path("folders").join(name)).unwrap();
+        for place in ["asked", "kept", "other"] {
+            env.tree(place, ["dir ."]);
+            fs::write(env.path(place).join(name), "another").unwrap();
+        }
+    }
+    env.pcopy(["-q", "--manifest=sums", "-T", "src", "listed"]).exits(0);
+    let lines: [&[&str]; 12] = [
+        &["-v", "src", "dst"],
+        &["-v", "--debug", "--update=all", "src", "dst"],
+        &["-T", "src", "folders"],
+        &["-i", "-T", "src", "asked"],
+        &["-v", "-b", "-T", "src", "kept"],
+        &["--check", "-T", "src", "empty"],
+        &["--check", "-T", "empty", "src"],
+        &["--check", "-T", "src", "other"],
+        &["--check-manifest", "sums", "empty"],
+        &["--check-manifest", "sums", "other"],
+        &["--manifest=-", "-T", "src", "listed-1"],
+        &["--manifest=/dev/stdout", "-T", "src", "listed-2"],
+    ];
+    for line in lines {
+        let text = on_terminal(env.command(line.iter().chain(&["--progress=never"])));
+
+        assert_harmless(&text);
+        for (_, shown) in WILD {
+            assert!(text.contains(shown), "{line:?}: {shown} is not in {text}");
+        }
+    }
+    for (name, shown) in WILD {
+        let manifest = OsString::from_vec([b"--manifest=none/", name].concat());
+        let line = [manifest.as_os_str(), OsStr::new("src"), OsStr::new("dst-2")];
+        let text = on_terminal(env.command(line));
+        assert_harmless(&text);
+        assert!(text.contains(shown), "{shown} is not in {text}");
+
+        let list = OsStr::from_bytes(name);
+        fs::write(env.path(list), "no manifest\n").unwrap();
+        let line = [OsStr::new("--check-manifest"), list, OsStr::new("src")];
+        let text = on_terminal(env.command(line));
+        assert_harmless(&text);
+        assert!(text.contains(shown), "{shown} is not in {text}");
+    }
+}
+
+#[test]
+fn usage_errors_are_escaped() {
+    let env = Sandbox::new();
+    for (name, _) in WILD {
+        for flag in [&b"--no-such-"[..], b"--progress=", b"--jobs=", b"-j", b"-Y"] {
+            let wrong = OsString::from_vec([flag, name].concat());
+
+            let run = env.pcopy([wrong.as_os_str(), OsStr::new("src"), OsStr::new("dst")]);
+
+            run.exits(2);
+            assert_harmless(&run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_has_a_hint_on_a_line_of_its_own() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K"]);
+
+    let run = env.pcopy(["src", "src/inside"]);
+
+    run.exits(3);
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert_eq!(lines[0], "pcopy: 'src/inside' lies inside 'src'");
+    assert!(lines[1].starts_with("hint: ") && lines.len() == 2, "{lines:?}");
+}
+
+// ---- help and usage --------------------------------------------------------------------------
+
+#[test]
+fn help_names_every_flag_and_exits_well() {
+    let env = Sandbox::new();
+    let run = env.pcopy(["--help"]);
+    run.exits(0);
+    assert_eq!(run.stderr, "");
+    for flag in [
+        "--jobs",
+        "--target-directory",
+        "--no-target-directory",
+        "--suffix-name",
+        "--sparse",
+        "--reflink",
+        "--verbose",
+        "--quiet",
+        "--progress",
+        "--help",
+        "--version",
+        "Exit codes:",
+    ] {
+        assert!(run.stdout.contains(flag), "help lacks {flag}\n{}", run.stdout);
+    }
+}
+
+#[test]
+fn version_is_one_line_with_the_programs_name() {
+    let env = Sandbox::new();
+
+    let run = env.pcopy(["--version"]);
+
+    run.exits(0).stdout_is(&format!("pcopy {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_usage_error_names_the_flag() {
+    let env = Sandbox::new();
+    for (wrong, named) in [
+        (&["--no-such-flag", "a", "b"][..], "--no-such-flag"),
+        (&["-j", "0", "a", "b"], "--jobs"),
+        (&["-T", "a"], "-T"),
+        (&["a", "b", "--suffix-name=x"], "--suffix-name"),
+        (&["-t", "d", "-T", "a"], "--target-directory"),
+    ] {
+        env.pcopy(wrong).exits(2).stdout_is("").stderr_has(named);
+    }
+}
+
+// ---- standard output that is closed, full or slow --------------------------------------------
+
+#[test]
+fn a_reader_that_leaves_does_not_harm_the_copy() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    for jobs in ["1", "8"] {
+        let target = format!("dst-{jobs}");
+        let (live, names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+        let mut first = String::new();
+        BufReader::new(names).read_line(&mut first).unwrap(); // and leaves: `| head -1`
+        assert!(first.starts_with(&target), "{first}");
+
+        let run = live.end();
+
+        run.exits(1).stderr_has("pcopy: cannot write to standard output: Broken pipe");
+        env.assert_same("src", &target);
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn a_full_standard_output_does_not_harm_the_copy() {
+    let env = Sandbox::new();
+    env.many("src", 700, 0);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = env.command(["-v", "src", "dst"]);
+    command.stdout(full).stderr(Stdio::piped());
+
+    let output = command.output().unwrap();
+
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let message = "pcopy: cannot write to standard output: No space left on device";
+    assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_closed_standard_output_does_not_harm_the_copy() {
+    let env = Sandbox::new();
+    env.many("src", 700, 0);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" -v src dst >&-", crate::common::PCOPY])
+        .current_dir(env.path(""));
+
+    let run = env.run(command);
+
+    run.exits(1).stderr_has("pcopy: cannot write to standard output: Bad file descriptor");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_closed_standard_output_is_no_failure_when_nothing_is_to_be_said() {
+    let env = Sandbox::new();
+    env.many("src", 700, 0);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" src dst >&-", crate::common::PCOPY]).current_dir(env.path(""));
+
+    env.run(command).exits(0);
+
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn all_three_streams_may_be_closed() {
+    let env = Sandbox::new();
+    env.many("src", 700, 0);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" src dst <&- >&- 2>&-", crate::common::PCOPY]);
+    command.current_dir(env.path(""));
+
+    let run = env.run(command);
+
+    run.exits(0).stdout_is("");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_full_standard_error_does_not_harm_the_copy() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1K", "file b 1K"]).tree("dst", ["dir a"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+
+    let status = env.command(["-T", "src", "dst"]).stderr(full).status().unwrap();
+
+    assert_eq!(status.code(), Some(1));
+    env.assert_same("src/b", "dst/b");
+}
+
+#[test]
+fn a_slow_reader_gets_every_line() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    for jobs in ["1", "8"] {
+        let target = format!("dst-{jobs}");
+        let (live, mut names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+        let mut all = Vec::new();
+        let mut piece = vec![0; 200_000];
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            match names.read(&mut piece).unwrap() {
+                0 => break,
+                length => all.extend_from_slice(&piece[..length]),
+            }
+        }
+
+        live.end().exits(0);
+
+        let lines: BTreeSet<_> = all.split(|&byte| byte == b'\n').collect();
+        assert_eq!(lines.len(), 15_151 + 1, "each once, and nothing after the last newline");
+        assert_eq!(all.iter().filter(|&&byte| byte == b'\n').count(), 15_151);
+    }
+}
+
+#[test]
+fn a_pipe_that_refuses_instead_of_waiting_gets_every_line() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    let (mut names, writer) = std::io::pipe().unwrap();
+    // Some programs (ssh, node) leave the pipe that they hand on in this mode.
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut command = env.command(["-v", "src", "dst"]);
+    let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+    drop(command); // it has the pipe open, too
+    std::thread::sleep(std::time::Duration::from_millis(300));
+
+    let mut all = String::new();
+    names.read_to_string(&mut all).unwrap();
+
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(all.lines().count(), 15_151);
+}
+
+#[test]
+fn a_reader_who_never_reads_stops_the_run_and_no_more() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    live.wait_for_children(1);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(live.is_running() && !env.path("dst").exists(), "names were thrown away");
+    let busy = cpu_ticks(live.pid());
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    let spent = cpu_ticks(live.pid()) - busy;
+    assert!(spent < 50, "the parent spins: {spent} ticks in a second");
+
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+    wait_until("it is there", || env.path("dst").exists());
+}
+
+/// How much processor time a process has used, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}

@@ -1,0 +1,547 @@
+//! What is refused: exit code 3, and nothing was touched.
+
+use crate::common::things::*;
+use crate::common::*;
+use nix::fcntl::{Flock, FlockArg};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// All there is to see of every entry, the times of the last change of the inodes among it.
+fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
+    let whole = |(name, entry): (PathBuf, Entry)| {
+        let metadata = fs::symlink_metadata(path.join(&name)).unwrap();
+        (name, (entry, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+    };
+    listing(path).into_iter().map(whole).collect()
+}
+
+/// Runs in the folder `working` and fails unless the run was refused, with these words, and has
+/// changed nothing.
+#[track_caller]
+fn refused_in(env: &Sandbox, working: &str, arguments: &[&str], words: &str) {
+    let before = snapshot(&env.path(""));
+    let mut command = env.command(arguments);
+    command.current_dir(env.path(working));
+
+    let run = env.run(command);
+
+    run.exits(3).stderr_has(&format!("pcopy: {words}")).stdout_is("");
+    assert_eq!(snapshot(&env.path("")), before, "something was touched\n{}", run.story());
+}
+
+#[track_caller]
+fn refused(env: &Sandbox, arguments: &[&str], words: &str) {
+    refused_in(env, "", arguments, words);
+}
+
+fn small() -> Sandbox {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file sub/b 20", "dir sub/deeper"]);
+    env.tree("other", ["file a 30", "file sub/b 40"]);
+    env.tree("dst", ["file kept 5"]).tree("", ["file file 50", "file file2 60"]);
+    env
+}
+
+#[test]
+fn a_source_that_is_missing_is_refused() {
+    let env = small();
+    for arguments in [
+        &["missing", "new"][..],
+        &["missing", "dst"],
+        &["src/missing", "dst"],
+        &["-T", "missing", "new"],
+        &["-t", "dst", "missing"],
+        &["missing"],
+        &["missing/", "new"],
+        &["missing/.", "new"],
+    ] {
+        let source = arguments.iter().find(|word| word.contains("missing")).unwrap();
+        let words = format!("cannot stat '{source}': No such file or directory\nhint: ");
+        refused(&env, arguments, &words);
+    }
+}
+
+#[test]
+fn one_missing_source_among_several_is_refused_before_the_others_are_copied() {
+    refused(&small(), &["src", "file", "missing", "other", "dst"], "cannot stat 'missing': ");
+}
+
+#[test]
+fn a_source_below_a_file_is_refused() {
+    refused(&small(), &["file/x", "new"], "cannot stat 'file/x': Not a directory");
+    refused(&small(), &["file/", "new"], "cannot stat 'file/': Not a directory");
+}
+
+#[test]
+fn a_target_whose_folder_is_missing_is_refused() {
+    let env = small();
+    for arguments in
+        [&["src", "missing/new"][..], &["file", "missing/new"], &["-T", "src", "missing/new/"]]
+    {
+        let run = env.pcopy(arguments);
+        run.exits(3).stderr_has("'missing").stderr_has("No such file or directory\nhint: ");
+        refused(&env, arguments, "");
+    }
+}
+
+#[test]
+fn a_directory_to_copy_into_must_exist() {
+    refused(&small(), &["-t", "missing", "src"], "cannot copy into 'missing': No such file");
+    refused(&small(), &["-t", "file", "src"], "target 'file' is not a directory");
+}
+
+#[test]
+fn several_sources_need_a_directory() {
+    let env = small();
+    refused(&env, &["src", "other", "file"], "target 'file' is not a directory\nhint: ");
+    refused(&env, &["src", "other", "new"], "target 'new' is not a directory\nhint: ");
+    symlink("nowhere", env.path("dangling")).unwrap();
+    refused(&env, &["src", "other", "dangling"], "target 'dangling' is not a directory");
+}
+
+#[test]
+fn a_file_and_a_folder_of_one_name_are_refused() {
+    let env = small();
+    env.tree("third", ["file sub 10", "dir a"]);
+
+    refused(&env, &["src/a", "third/a", "dst"], "two sources would become 'dst/a'\nhint: ");
+    refused(&env, &["src/sub", "third/sub", "-t", "dst"], "two sources would become 'dst/sub'");
+}
+
+#[test]
+fn a_target_inside_the_source_is_refused() {
+    let env = small();
+    symlink("src", env.path("to-src")).unwrap();
+    symlink("src/sub", env.path("to-sub")).unwrap();
+    let whole = env.path("src/sub/new").to_str().unwrap().to_owned();
+    for arguments in [
+        &["src", "src/new"][..],
+        &["src", "src"], // would be src/src
+        &["src", "src/"],
+        &["src", "src/sub"],
+        &["src", "src/sub/new"],
+        &["src", "src/sub/deeper/new"],
+        &["src", &whole],
+        &["src", "./src/../src/sub/new"],
+        &["src", "to-src"],
+        &["src", "to-src/new"],
+        &["src", "to-sub"],
+        &["src", "to-sub/new"],
+        &["to-src/", "src/new"],
+        &["src/.", "src/new"],
+        &["src/.", "src/sub"],
+        &["src/sub/..", "src/new"],
+        &["-T", "src", "src/sub"],
+        &["-T", "src", "to-sub/"],
+        &["-t", "src", "src"],
+        &["-t", "src/sub", "src"],
+        &["file", "src", "src/sub"],
+        &[".", "new"],
+        &[".", "dst"],
+    ] {
+        let words = |text: &str| text.contains("lies inside");
+        let run = env.pcopy(arguments);
+        assert!(words(&run.stderr) && run.stderr.contains("\nhint: "), "{}", run.story());
+        refused(&env, arguments, "");
+    }
+    refused_in(&env, "src/sub", &["..", "new"], "'new' lies inside '..'");
+    refused_in(&env, "src/sub", &["../../src", "deeper"], "'deeper/src' lies inside '../../src'");
+}
+
+#[test]
+fn a_folder_beside_the_source_with_a_longer_name_is_not_inside_it() {
+    let env = small();
+
+    env.pcopy(["src", "src2"]).exits(0);
+
+    env.assert_same("src", "src2");
+}
+
+#[test]
+fn a_folder_copied_onto_itself_is_refused() {
+    let env = small();
+    symlink("src", env.path("to-src")).unwrap();
+    let whole = env.path("src").to_str().unwrap().to_owned();
+    for arguments in [
+        &["-T", "src", "src"][..],
+        &["-T", "src", "./src"],
+        &["-T", "./src/", "src"],
+        &["-T", "src", "src/."],
+        &["-T", "src", "src/sub/.."],
+        &["-T", "src", &whole],
+        &["-T", &whole, "src/"],
+        &["-T", "to-src/", "src"],
+        &["-T", "src", "to-src/"],
+        &["src", "."], // would be ./src
+        &["src", "./"],
+        &["src/", "src/.."],
+        &["src/.", "src"],
+        &["src/.", "to-src"],
+        &["-t", ".", "src"],
+        &["other", "src", "."],
+    ] {
+        let run = env.pcopy(arguments);
+        assert!(run.stderr.contains(" are the same directory\nhint: "), "{}", run.story());
+        refused(&env, arguments, "");
+    }
+    refused_in(&env, "src", &[".", "../src"], "'.' and '../src' are the same directory");
+}
+
+#[test]
+fn a_file_copied_onto_itself_is_refused() {
+    let env = small();
+    fs::hard_link(env.path("file"), env.path("linked")).unwrap();
+    let whole = env.path("file").to_str().unwrap().to_owned();
+    for arguments in [
+        &["file", "file"][..],
+        &["file", "./file"],
+        &["file", &whole],
+        &["file", "."],
+        &["file", "src/../file"],
+        &["-T", "file", "file"],
+        &["-t", ".", "file"],
+        &["file", "linked"],
+        &["linked", "file"],
+        &["src", "file", "."],
+    ] {
+        let run = env.pcopy(arguments);
+        assert!(run.stderr.contains(" are the same "), "{}", run.story());
+        refused(&env, arguments, "");
+    }
+}
+
+#[test]
+fn a_symlink_is_not_put_in_place_of_the_file_that_it_points_to() {
+    let env = small();
+    symlink("file", env.path("link")).unwrap();
+
+    refused(&env, &["link", "file"], "'link' and 'file' are the same file");
+}
+
+#[test]
+fn a_file_is_not_put_in_place_of_a_symlink_that_points_to_it() {
+    let env = small();
+    symlink("file", env.path("link")).unwrap();
+
+    refused(&env, &["file", "link"], "'file' and 'link' are the same file");
+}
+
+#[test]
+fn a_folder_reached_through_a_bind_mount_is_the_same_folder() {
+    let name = "a_folder_reached_through_a_bind_mount_is_the_same_folder";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = small();
+    fs::create_dir(env.path("bound")).unwrap();
+    let bind = ["--bind".into(), env.path("src")];
+    let Some(_mounted) = mount(&bind, &env.path("bound")) else {
+        return skip(name, "cannot make a bind mount here");
+    };
+
+    refused(&env, &["-T", "src", "bound"], "'src' and 'bound' are the same directory");
+    refused(&env, &["src/.", "bound"], "'src/.' and 'bound' are the same directory");
+    refused(&env, &["bound", "src/new"], "'src/new' lies inside 'bound'");
+    refused(&env, &["src", "bound/new"], "'bound/new' lies inside 'src'");
+    refused(&env, &["src", "bound/sub/new"], "'bound/sub/new' lies inside 'src'");
+    refused(&env, &["src/a", "bound/a"], "'src/a' and 'bound/a' are the same file");
+}
+
+#[test]
+fn a_copy_into_a_bind_mount_of_a_folder_inside_the_source_ends() {
+    let name = "a_copy_into_a_bind_mount_of_a_folder_inside_the_source_ends";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = small();
+    fs::create_dir(env.path("bound")).unwrap();
+    let bind = ["--bind".into(), env.path("src/sub")];
+    let Some(_mounted) = mount(&bind, &env.path("bound")) else {
+        return skip(name, "cannot make a bind mount here");
+    };
+    for jobs in ["1", "8"] {
+        let run = env.pcopy(["-j", jobs, "src", "bound/new"]);
+
+        assert!(matches!(run.status.code(), Some(1 | 3)), "{}", run.story());
+        assert!(!exists(env.path("bound/new/sub/new")), "{}", run.story());
+        if exists(env.path("bound/new")) {
+            fs::remove_dir_all(env.path("bound/new")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_target_that_may_not_be_written_is_refused() {
+    let env = small();
+    env.give_to_plain_user();
+    env.tree("locked", ["file kept/x 5"]);
+    chmod(&env.path("locked/kept"), 0o555);
+    chmod(&env.path("locked"), 0o555);
+    let before = snapshot(&env.path(""));
+    for arguments in [
+        &["src", "locked/new"][..],
+        &["src", "locked"],
+        &["file", "locked"],
+        &["file", "locked/new"],
+        &["-t", "locked", "src", "file"],
+    ] {
+        let run = env.plain_pcopy_as_is(arguments);
+
+        run.exits(3).stderr_has("pcopy: cannot write to 'locked': Permission denied\nhint: ");
+        assert_eq!(snapshot(&env.path("")), before, "{}", run.story());
+    }
+}
+
+#[test]
+fn an_existing_target_of_somebody_else_is_refused() {
+    let name = "an_existing_target_of_somebody_else_is_refused";
+    if !is_root() {
+        return skip(name, "needs root, to have folders of two users");
+    }
+    let env = small();
+    env.give_to_plain_user();
+    std::os::unix::fs::chown(env.path("dst"), Some(0), Some(0)).unwrap();
+    let before = snapshot(&env.path(""));
+
+    let run = env.plain_pcopy_as_is(["-T", "src", "dst"]);
+
+    run.exits(3).stderr_has("pcopy: cannot write to 'dst': Permission denied\nhint: ");
+    assert_eq!(snapshot(&env.path("")), before, "{}", run.story());
+}
+
+#[test]
+fn a_source_that_may_not_be_read_is_refused() {
+    let env = small();
+    env.give_to_plain_user();
+    chmod(&env.path("src"), 0o311);
+
+    let run = env.plain_pcopy_as_is(["src", "new"]);
+
+    chmod(&env.path("src"), 0o755);
+    run.exits(3).stderr_has("pcopy: cannot read directory 'src': Permission denied");
+    assert!(!exists(env.path("new")));
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn a_target_on_a_read_only_file_system_is_refused() {
+    let name = "a_target_on_a_read_only_file_system_is_refused";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = small();
+    fs::create_dir(env.path("ro")).unwrap();
+    let words = ["-t", "tmpfs", "-o", "ro", "tmpfs"];
+    let Some(_mounted) = mount(&words, &env.path("ro")) else {
+        return skip(name, "cannot mount a tmpfs here");
+    };
+
+    refused(&env, &["src", "ro"], "cannot write to 'ro': Read-only file system\nhint: ");
+    refused(&env, &["src", "ro/new"], "cannot write to 'ro': Read-only file system");
+    refused(&env, &["-T", "src", "ro"], "cannot write to 'ro': Read-only file system");
+    refused(&env, &["file", "ro/new"], "cannot write to 'ro': Read-only file system");
+}
+
+// ---- another run -------------------------------------------------------------------------------
+
+fn locked(path: &Path, how: FlockArg) -> Flock<fs::File> {
+    Flock::lock(fs::File::open(path).unwrap(), how).map_err(|(_, errno)| errno).unwrap()
+}
+
+#[test]
+fn a_target_that_another_run_builds_is_refused() {
+    let env = small();
+    fs::create_dir(env.path(".new.pcopy-partial")).unwrap();
+    let lock = locked(&env.path(".new.pcopy-partial"), FlockArg::LockExclusiveNonblock);
+
+    refused(&env, &["src", "new"], "another pcopy is writing to 'new'\nhint: ");
+
+    drop(lock);
+    env.pcopy(["src", "new"]).exits(0);
+    env.assert_same("src", "new");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn a_target_that_another_run_merges_into_is_refused() {
+    let env = small();
+    let lock = locked(&env.path("dst"), FlockArg::LockExclusiveNonblock);
+
+    refused(&env, &["-T", "src", "dst"], "another pcopy is writing to 'dst'\nhint: ");
+    refused(&env, &["src/.", "dst"], "another pcopy is writing to 'dst'");
+
+    drop(lock);
+    env.pcopy(["-T", "src", "dst"]).exits(0);
+}
+
+#[test]
+fn a_target_inside_what_another_run_merges_into_is_refused() {
+    let env = Sandbox::new();
+    env.many("src", 3000, 100_000).tree("small", ["file a 10"]);
+    fs::create_dir_all(env.path("dst/deep/er")).unwrap();
+    let mut first = env.start(["-j", "2", "-T", "src", "dst"]);
+    first.wait_for_children(1);
+    first.freeze();
+
+    for target in ["dst/new", "dst/deep", "dst/deep/er", "dst/deep/er/new"] {
+        let run = env.pcopy(["small", target]);
+        run.exits(3).stderr_has("pcopy: another pcopy is writing to 'dst/");
+    }
+
+    first.thaw();
+    first.end().exits(0);
+    env.assert_nothing_staged();
+    assert!(!exists(env.path("dst/new")) && !exists(env.path("dst/deep/small")));
+}
+
+#[test]
+fn a_lock_that_a_script_holds_above_the_target_is_no_other_run() {
+    let env = small();
+    let _lock = locked(&env.path(""), FlockArg::LockExclusiveNonblock);
+
+    env.pcopy(["src", "new"]).exits(0);
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "new");
+    env.assert_same("src", "dst/src");
+}
+
+#[test]
+fn a_target_that_another_run_works_inside_of_is_refused() {
+    let env = small();
+    let _lock = locked(&env.path("dst"), FlockArg::LockSharedNonblock);
+
+    refused(&env, &["-T", "src", "dst"], "another pcopy is writing to 'dst'\nhint: ");
+}
+
+#[test]
+fn a_second_run_of_the_same_command_is_refused_and_does_no_harm() {
+    let env = Sandbox::new();
+    env.many("src", 3000, 100_000);
+    let first = env.frozen_mid_copy(&["-j", "2", "src", "dst"]);
+
+    let second = env.pcopy(["-j", "2", "src", "dst"]);
+    second.exits(3).stderr_has("pcopy: another pcopy is writing to 'dst'\nhint: ");
+
+    first.thaw();
+    first.end().exits(0);
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn two_runs_into_one_folder_under_different_names_both_succeed() {
+    let env = Sandbox::new();
+    env.many("src", 1000, 10_000).tree("dst", []);
+    for round in 0..5 {
+        let targets = [format!("dst/one-{round}"), format!("dst/other-{round}")];
+        let runs: Vec<_> =
+            targets.iter().map(|target| env.start(["-j", "2", "src", target])).collect();
+
+        for run in runs {
+            run.end().exits(0);
+        }
+
+        for target in &targets {
+            env.assert_same("src", target);
+        }
+    }
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn two_runs_of_single_files_into_one_folder_both_succeed() {
+    let env = Sandbox::new();
+    env.tree("", ["file a 3M", "file b 3M"]).tree("dst", []);
+    for _ in 0..10 {
+        let runs = [env.start(["a", "dst"]), env.start(["b", "dst"])];
+        for run in runs {
+            run.end().exits(0);
+        }
+        env.assert_same("a", "dst/a");
+        env.assert_same("b", "dst/b");
+        fs::remove_file(env.path("dst/a")).unwrap();
+        fs::remove_file(env.path("dst/b")).unwrap();
+    }
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn two_runs_onto_one_file_leave_one_of_the_two_whole() {
+    let env = Sandbox::new();
+    env.tree("", ["file a 3M", "file b 2M"]);
+    for _ in 0..20 {
+        let runs = [env.start(["a", "dst"]), env.start(["b", "dst"])];
+        let ends = runs.map(|run| run.end());
+
+        let won = fs::read(env.path("dst")).unwrap();
+        let whole = ["a", "b"].map(|name| fs::read(env.path(name)).unwrap() == won);
+        assert!(whole[0] || whole[1], "neither: {}\n{}", ends[0].story(), ends[1].story());
+        assert!(
+            ends.iter().zip(whole).any(|(end, whole)| whole && end.status.success()),
+            "the one that is there did not say so\n{}\n{}",
+            ends[0].story(),
+            ends[1].story()
+        );
+        fs::remove_file(env.path("dst")).unwrap();
+        env.assert_nothing_staged();
+    }
+}
+
+// ---- what looks alike and is right --------------------------------------------------------------
+
+#[test]
+fn a_folder_can_be_copied_over_the_one_that_it_is_in() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file sub/a 20", "file sub/b 30", "file sub/deeper/c 40"]);
+
+    env.pcopy(["-T", "src/sub", "src"]).exits(0);
+
+    for name in ["a", "b", "deeper/c"] {
+        env.assert_same(format!("src/sub/{name}"), format!("src/{name}"));
+    }
+}
+
+#[test]
+fn one_source_inside_another_is_copied_twice() {
+    let env = small();
+
+    env.pcopy(["src", "src/sub", "dst"]).exits(0);
+
+    env.assert_same("src", "dst/src");
+    env.assert_same("src/sub", "dst/sub");
+}
+
+#[test]
+fn nothing_is_staged_beside_a_folder_that_cannot_be_looked_at() {
+    if !tool("strace") {
+        return skip("nothing_is_staged_beside_a_folder_that_cannot_be_looked_at", "no strace");
+    }
+    let mut refused = 0;
+    for nth in 1..=4 {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 1K"]).tree("dst", ["file b 1K"]);
+        let fail = format!("inject=newfstatat:error=EIO:when={nth}");
+        let options = ["-P", "dst", "-e", "trace=newfstatat", "-e", &fail];
+
+        let run = env.run(env.traced(&options, ["-T", "src", "dst"]));
+
+        refused += usize::from(run.status.code() == Some(3));
+        env.assert_nothing_staged();
+    }
+    assert!(refused > 0, "no look at the target failed");
+}
+
+#[test]
+fn a_folder_that_is_always_to_be_tried_again_is_a_failure_in_the_end() {
+    if !tool("strace") {
+        return skip("a_folder_that_is_always_to_be_tried_again_is_a_failure", "no strace");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a/b/c/d/e/f/g 1K"]);
+    let options = ["-e", "trace=openat2", "-e", "inject=openat2:error=EAGAIN"];
+
+    env.run(env.traced(&options, ["src", "dst"])).exits(1).stderr_has("temporarily unavailable");
+}

@@ -1,0 +1,19 @@
+//! Tests that a busy machine disturbs: signals, kills, deaths, progress, retries, measurements.
+//!
+//! They run one at a time, whatever `--test-threads` says: a test takes a lock of the whole process with its
+//! first sandbox (`common::run_alone`) and holds it to its end.
+
+mod as_cp_kills;
+#[cfg(feature = "bench")]
+mod bench;
+#[allow(dead_code)] // it uses a part
+#[path = "../common/mod.rs"]
+mod common;
+mod dead_disk;
+mod deaths;
+mod kills;
+mod progress;
+mod retries;
+mod signals;
+#[path = "../common/terminal.rs"]
+mod terminal;

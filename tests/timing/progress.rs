@@ -1,0 +1,468 @@
+//! The progress line, on a real pseudo-terminal.
+
+use crate::common::live::{Live, state};
+use crate::common::things::{in_own_mounts, mount};
+use crate::common::{Run, Sandbox, has_strace, skip, tool, wait_until};
+use crate::terminal::{Seen, Terminal};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGTSTP, SIGUSR1};
+use std::io::Read;
+use std::process::{ChildStdout, Command};
+use std::time::Duration;
+
+/// Files of the tree that is copied; with their 150 directories and the top, 15,151 entries.
+const FILES: usize = 15_000;
+
+/// A run whose speed is the test's: with `-v` into a pipe it goes on only as names are read.
+struct Paced<'a> {
+    live: Live<'a>,
+    names: ChildStdout,
+    terminal: Terminal,
+}
+
+impl<'a> Paced<'a> {
+    fn start(env: &'a Sandbox, width: u16, arguments: &[&str]) -> Self {
+        let terminal = Terminal::new(width);
+        let mut command = env.tame(arguments.iter().chain(&["-v", "src", "dst"]));
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        let nothing = tempfile::tempfile().unwrap();
+        let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+        Self { live, names, terminal }
+    }
+
+    /// Waits until this was written to the terminal.
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        wait_until(&format!("{text:?} on the terminal"), || {
+            assert!(
+                self.live.is_running(),
+                "ended without {text:?}: {:?}",
+                self.terminal.written()
+            );
+            self.terminal.written().contains(text)
+        });
+    }
+
+    /// Lets the run come to its end, in steps that the line can show.
+    fn end(self) -> (Run<'a>, Seen) {
+        let Self { live, mut names, terminal } = self;
+        let mut piece = vec![0; 64 * 1024];
+        while names.read(&mut piece).unwrap() > 0 {
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        (live.end(), terminal.close())
+    }
+}
+
+fn sandbox() -> Sandbox {
+    let env = Sandbox::new();
+    env.long_names("src", FILES);
+    env
+}
+
+/// The percentages that were shown, in order.
+fn percentages(seen: &Seen) -> Vec<u32> {
+    let percent = |state: &String| state.split_once('%')?.0.trim().parse().ok();
+    seen.states.iter().filter_map(percent).collect()
+}
+
+#[test]
+fn the_line_shows_percentage_counts_and_rate() {
+    let env = sandbox();
+    for jobs in ["1", "8"] {
+        let mut run = Paced::start(&env, 100, &["-j", jobs]);
+        run.wait_for(" of 15,151");
+        run.wait_for("%");
+
+        let (run, seen) = run.end();
+
+        run.exits(0);
+        let full = |state: &&String| {
+            state.contains("% [") && state.contains(" of 15,151") && state.contains("/s")
+        };
+        assert!(seen.states.iter().filter(full).count() > 3, "{:#?}", seen.states);
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn the_percentage_never_goes_down_and_ends_at_a_hundred() {
+    let env = sandbox();
+    for jobs in ["1", "2", "8"] {
+        let mut run = Paced::start(&env, 100, &["-j", jobs]);
+        run.wait_for("%");
+
+        let (run, seen) = run.end();
+
+        run.exits(0);
+        let shown = percentages(&seen);
+        assert!(shown.is_sorted(), "{shown:?}");
+        assert!(shown.last().is_some_and(|&last| last <= 100) && shown.len() > 3, "{shown:?}");
+        assert!(shown.first() < shown.last(), "{shown:?}");
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn a_hundred_percent_is_not_shown_while_something_is_left() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 100, &["-j", "2"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    let early: Vec<_> = seen
+        .states
+        .iter()
+        .filter(|state| state.starts_with("100%") && !state.contains("15,151 of 15,151"))
+        // The line is drawn piece by piece: the number of one moment, the words of another.
+        .filter(|state| !state.contains("15,1"))
+        .collect();
+    assert!(early.is_empty(), "{early:?}");
+}
+
+#[test]
+fn until_all_is_counted_the_line_says_so() {
+    if !tool("strace") {
+        return skip("until_all_is_counted_the_line_says_so", "strace is not installed");
+    }
+    let env = sandbox();
+    let terminal = Terminal::new(100);
+    // Copiers list before the line is due; from then on only the scout does, a second a piece.
+    let slow = ["-e", "trace=setpriority", "-e", "inject=setpriority:delay_enter=1500000"];
+    let mut command = env.traced(&slow, ["-v", "-j1", "src", "dst"]);
+    command.env("TERM", "xterm-256color");
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+    let mut run = Paced { live, names, terminal };
+    run.wait_for("counting");
+    assert!(!run.terminal.written().contains('%'), "{:?}", run.terminal.written());
+
+    run.wait_for("%");
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert!(seen.states[0].contains("and counting"), "{:?}", seen.states[0]);
+    assert!(seen.states.last().is_some_and(|state| !state.contains("counting")));
+}
+
+#[test]
+fn in_the_end_only_the_summary_is_on_the_screen() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 100, &["-j", "2"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+    assert!(seen.screen[0].starts_with("copied 15,151 entries (0 bytes) in "), "{:?}", seen.screen);
+}
+
+#[test]
+fn after_an_interrupt_only_its_message_is_on_the_screen() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 100, &["-j", "2"]);
+    run.wait_for("%");
+
+    run.live.signal(SIGINT);
+    let (run, seen) = run.end();
+
+    run.died_by(SIGINT);
+    assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+    assert!(seen.screen[0].starts_with("pcopy: interrupted after "), "{:?}", seen.screen);
+}
+
+#[test]
+fn no_line_is_wider_than_the_window() {
+    let env = sandbox();
+    for width in [20, 40, 80, 200] {
+        let mut run = Paced::start(&env, width, &["-j", "2"]);
+        run.wait_for("%");
+
+        let (run, seen) = run.end();
+
+        run.exits(0);
+        let lines = seen.states.iter().filter(|state| !state.starts_with("copied"));
+        let widest = lines.map(|state| state.chars().count()).max().unwrap();
+        assert!(widest <= usize::from(width), "{widest} in {width} columns");
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn a_wide_window_shows_the_end_of_the_name_in_hand() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 120, &["-j", "1"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert!(seen.states.iter().any(|state| state.contains("  …0000")), "{:#?}", seen.states);
+}
+
+#[test]
+fn a_window_without_a_size_is_no_harm() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 0, &["-j", "2"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+}
+
+#[test]
+fn control_characters_in_names_never_reach_the_terminal() {
+    let env = Sandbox::new();
+    env.long_names("src", FILES);
+    // Directories are shown, too; these are met among the others.
+    for directory in std::fs::read_dir(env.path("src")).unwrap() {
+        let path = directory.unwrap().path();
+        let mut wild = path.clone().into_os_string();
+        wild.push("-\x1b[31m\x07\n\u{202e}");
+        std::fs::rename(path, wild).unwrap();
+    }
+    let mut run = Paced::start(&env, 400, &["-j", "2"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end(); // `Seen` refuses what is none of ours
+
+    run.exits(0);
+    let all = String::from_utf8_lossy(&seen.bytes);
+    assert!(all.contains("\\x1b[31m\\x07\\n\\u{202e}"), "the names were not shown at all");
+    assert!(!all.contains("\x1b[31m") && !all.contains('\x07') && !all.contains('\u{202e}'));
+}
+
+#[test]
+fn messages_stand_above_the_line() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 100, &["-j", "2"]);
+    run.wait_for("%");
+
+    run.live.signal(SIGUSR1);
+    run.wait_for("copiers, at ");
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert!(seen.screen[0].starts_with("pcopy: ") && seen.screen[0].contains(" entries, "));
+    assert!(seen.screen.last().unwrap().starts_with("copied 15,151 entries"), "{:#?}", seen.screen);
+}
+
+#[test]
+fn the_line_is_drawn_again_after_a_halt() {
+    let env = sandbox();
+    let mut run = Paced::start(&env, 100, &["-j", "2"]);
+    run.wait_for("%");
+
+    run.live.signal(SIGTSTP);
+    wait_until("it stops", || state(run.live.pid()) == Some('T'));
+    std::thread::sleep(Duration::from_millis(200)); // for the terminal to pass all on
+    let before = run.terminal.written();
+    assert!(before.ends_with("\x1b[2K"), "the shell's prompt would follow the line: {before:?}");
+    run.live.signal(SIGCONT);
+    wait_until("it is drawn again", || run.terminal.written()[before.len()..].contains('%'));
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert!(percentages(&seen).is_sorted());
+    assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+}
+
+#[test]
+fn never_means_no_line_even_on_a_terminal() {
+    let env = sandbox();
+    for flag in ["--progress=never", "-q"] {
+        let terminal = Terminal::new(100);
+        let nothing = tempfile::tempfile().unwrap();
+        let mut command = env.tame([flag, "-T", "src", "dst"]);
+        command.arg("-v"); // the last of -q and -v wins, so -q needs another brake
+        if flag == "-q" {
+            command = env.tame([flag, "-T", "src", "dst"]);
+        }
+        let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+        if flag == "-q" {
+            live.freeze();
+        }
+        std::thread::sleep(Duration::from_millis(1200));
+        live.thaw();
+        let mut run = Paced { live, names, terminal };
+        run.live.is_running();
+        let (run, seen) = run.end();
+
+        run.exits(0);
+        assert!(!seen.bytes.contains(&0x1b) && !seen.bytes.contains(&b'%'), "{:?}", seen.screen);
+        assert_eq!(seen.screen.len(), usize::from(flag != "-q"), "{:?}", seen.screen);
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn a_short_run_shows_no_line() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    // On a loaded machine even this may take half a second; not five times in a row.
+    let shown = |turn| {
+        let terminal = Terminal::new(100);
+        let nothing = tempfile::tempfile().unwrap();
+        let command = env.tame(["src", &format!("dst-{turn}")]);
+        let (live, _names) = env.launch_piped(command, terminal.stream(), nothing);
+        live.end().exits(0);
+        terminal.close().bytes.contains(&0x1b)
+    };
+    assert!((0..5).any(|turn| !shown(turn)));
+}
+
+#[test]
+fn without_a_terminal_there_is_no_line_and_no_escape() {
+    let env = sandbox();
+    let (live, mut names) = env.launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    std::thread::sleep(Duration::from_millis(1200));
+    names.read_to_string(&mut String::new()).unwrap();
+
+    let run = live.end();
+
+    run.exits(0);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.story());
+    assert!(!run.stderr.contains('\x1b') && !run.stderr.contains('\r'), "{:?}", run.stderr);
+}
+
+#[test]
+fn always_without_a_terminal_prints_plain_lines() {
+    let env = sandbox();
+    for flag in ["--progress=always", "--progress"] {
+        let command = env.tame(["-v", "-j2", flag, "-T", "src", "dst"]);
+        let (mut live, mut names) = env.launch_stuck(command);
+        wait_until("a line is there", || {
+            assert!(live.is_running(), "no line was printed: {}", live.said());
+            live.said().contains(" of 15,151")
+        });
+        names.read_to_string(&mut String::new()).unwrap();
+
+        let run = live.end();
+
+        run.exits(0);
+        assert!(!run.stderr.contains(['\x1b', '\r']), "{:?}", run.stderr);
+        let lines: Vec<_> = run.stderr.lines().collect();
+        assert!(lines.last().unwrap().starts_with("copied 15,151 entries"), "{lines:?}");
+        assert!(lines.len() > 1 && lines.iter().all(|line| !line.is_empty()), "{lines:?}");
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn the_line_goes_on_while_what_was_written_is_read_back() {
+    if !has_strace("the_line_goes_on_while_what_was_written_is_read_back") {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3M", "file b 3M", "file c 3M", "file d 3M"]);
+    let options = ["-e", "trace=syncfs,fadvise64", "-e", "inject=syncfs:delay_enter=1600000"];
+    let options = [&options[..], &["-e", "inject=fadvise64:delay_enter=700000"]].concat();
+
+    let run = env.run(env.traced(&options, ["--progress=always", "--verify", "-j1", "src", "dst"]));
+
+    run.exits(0).stderr_has("flushing to stable storage");
+    let percents = run.stderr.lines().filter(|line| line.contains(" read back"));
+    let percents: Vec<u32> =
+        percents.map(|line| line.split_once('%').unwrap().0.trim().parse().unwrap()).collect();
+    assert!(percents.is_sorted() && percents.len() > 1, "{}", run.story());
+    assert!((50..100).contains(&percents[0]), "{}", run.story());
+}
+
+/// A command in a session of its own with the terminal in charge of it.
+fn in_session(env: &Sandbox, terminal: &Terminal, program: &[&str]) -> Command {
+    let mut command = Command::new("setsid");
+    command.args(["--wait", "--ctty", "env", "--default-signal=INT,TERM,HUP,TSTP"]).args(program);
+    command.current_dir(env.path("")).env("TERM", "xterm-256color");
+    command.stdin(terminal.stream());
+    command
+}
+
+#[test]
+fn control_c_on_a_terminal_ends_the_run_and_the_same_command_goes_on() {
+    if !tool("setsid") {
+        return skip("control_c_on_a_terminal_ends_the_run", "setsid is not installed");
+    }
+    let env = sandbox();
+    let terminal = Terminal::new(100);
+    let command = in_session(&env, &terminal, &[crate::common::PCOPY, "-v", "-j2", "src", "dst"]);
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+    let mut run = Paced { live, names, terminal };
+    run.wait_for("%");
+
+    run.terminal.type_in(b"\x03");
+    let (run, seen) = run.end();
+
+    assert!(!run.status.success(), "{}", run.story());
+    // A line of setsid's own, about a child that a signal ended, follows.
+    let said = |words: &str| seen.screen.iter().any(|row| row.contains(words));
+    assert!(said("pcopy: interrupted after "), "{:#?}", seen.screen);
+    assert!(said("did not exit normally"), "{:#?}", seen.screen);
+    assert!(!env.path("dst").exists());
+    env.pcopy(["src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn control_z_and_fg_in_a_shell_halt_the_run_and_go_on() {
+    if !tool("setsid") || !tool("bash") {
+        return skip("control_z_and_fg_in_a_shell_halt_the_run_and_go_on", "no setsid or bash");
+    }
+    let env = sandbox();
+    let terminal = Terminal::new(100);
+    // The shell gets the terminal back when its job stops, says so, and fetches it again.
+    let script =
+        format!("set -m; {} -v -j2 src dst; echo STOPPED $? >&2; fg >&2", crate::common::PCOPY);
+    let command = in_session(&env, &terminal, &["bash", "-c", &script]);
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+    let mut run = Paced { live, names, terminal };
+    run.wait_for("%");
+
+    run.terminal.type_in(b"\x1a");
+    run.wait_for("STOPPED 148"); // 128 + TSTP
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    assert!(seen.screen.last().unwrap().starts_with("copied 15,151 entries"), "{:#?}", seen.screen);
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full() {
+    let name = "where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    if !in_own_mounts(name) {
+        return;
+    }
+    for (size, warned) in [("size=4M", true), ("size=4M,nr_inodes=150", true), ("size=40M", false)]
+    {
+        let env = Sandbox::new();
+        let files: Vec<_> = (0..200).map(|number| format!("file f{number} 30K")).collect();
+        env.tree("src", files.iter().map(String::as_str));
+        std::fs::create_dir(env.path("small")).unwrap();
+        let Some(_mounted) = mount(&["-t", "tmpfs", "-o", size, "tmpfs"], &env.path("small"))
+        else {
+            return skip(name, "cannot mount a tmpfs here");
+        };
+        let slow = ["-e", "trace=openat", "-e", "inject=openat:delay_exit=6000"];
+        let arguments = ["-j2", "--progress=always", "src", "small/dst"];
+
+        let run = env.run(env.traced(&slow, arguments));
+
+        run.exits(if warned { 11 } else { 0 });
+        let warning = "free on the file system of 'small/dst'";
+        if warned {
+            run.stderr_has(warning)
+        } else {
+            run.stderr_lacks("warning")
+        };
+    }
+}

@@ -1,0 +1,487 @@
+//! What signals do to a run: end it cleanly, halt it, ask it.
+
+use crate::common::live::{Live, count_entries, is_alive, open_files, state};
+use crate::common::things::in_own_mounts;
+use crate::common::{Run, Sandbox, children_of, skip, tool, wait_until};
+use crate::dead_disk::DeadDisk;
+use nix::sys::signal::Signal::{
+    SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
+};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+/// It promises 2 s; a loaded machine may need longer, a run that has hung for ever.
+const SOON: Duration = Duration::from_secs(10);
+
+const FILES: usize = 6000;
+
+fn sandbox() -> Sandbox {
+    let env = Sandbox::new();
+    env.many("src", FILES, 300_000);
+    env
+}
+
+/// What every run that a signal ended owes: the rest comes with the same command.
+#[track_caller]
+fn goes_on_from_there(env: &Sandbox, run: &Run<'_>) {
+    run.stderr_has("interrupted after").stderr_has("rerun the command to resume");
+    assert!(!env.path("dst").exists(), "half a copy under the final name\n{}", run.story());
+
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn each_signal_that_ends_a_run_leaves_something_to_go_on_from() {
+    let env = sandbox();
+    for (signal, jobs) in [(SIGINT, "1"), (SIGTERM, "2"), (SIGHUP, "8"), (SIGINT, "8")] {
+        let live = env.frozen_mid_copy(&["-j", jobs, "src", "dst"]);
+
+        live.signal(signal);
+        live.thaw();
+        let run = live.end_within(SOON);
+
+        run.died_by(signal).stdout_is("");
+        goes_on_from_there(&env, &run);
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
+}
+
+#[test]
+fn a_signal_to_the_whole_group_does_the_same_as_one_to_the_parent() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["-j", "2", "src", "dst"]);
+
+    live.signal_all(SIGINT);
+    live.thaw();
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    goes_on_from_there(&env, &run);
+}
+
+#[test]
+fn the_words_after_a_signal_are_one_line_with_the_numbers() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["src", "dst"]);
+
+    live.signal(SIGINT);
+    live.thaw();
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.story());
+    assert!(run.stderr.starts_with("pcopy: interrupted after "), "{}", run.story());
+    let counted = run.stderr.contains(" entries (") || run.stderr.contains(" 1 entry (");
+    assert!(counted, "{}", run.story());
+}
+
+#[test]
+fn quiet_is_quiet_after_a_signal_too() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["-q", "src", "dst"]);
+
+    live.signal(SIGTERM);
+    live.thaw();
+
+    let run = live.end_within(SOON);
+    run.died_by(SIGTERM);
+    assert_eq!(run.stderr, "", "{}", run.story());
+}
+
+#[test]
+fn what_was_copied_before_the_signal_is_not_copied_again() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["src", "dst"]);
+    live.signal(SIGINT);
+    live.thaw();
+    live.end_within(SOON).died_by(SIGINT);
+    let kept = count_entries(&env.path(".dst.pcopy-partial"));
+    assert!(kept > 1, "nothing was kept");
+
+    let run = env.pcopy(["-v", "src", "dst"]);
+
+    run.exits(0).stderr_has(" skipped");
+    assert!(run.stdout.lines().count() < count_entries(&env.path("dst")), "{}", run.story());
+}
+
+#[test]
+fn no_copier_survives_a_signal() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["-j", "8", "src", "dst"]);
+    let copiers = live.children();
+    assert!(!copiers.is_empty());
+
+    live.signal(SIGINT);
+    live.thaw();
+    live.end_within(SOON).died_by(SIGINT);
+
+    assert!(copiers.iter().all(|&pid| !is_alive(pid)), "still there: {copiers:?}");
+}
+
+#[test]
+fn a_copier_that_is_stopped_does_not_keep_a_run_from_ending() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["-j", "2", "src", "dst"]);
+    let copiers = live.children();
+
+    live.signal(SIGINT);
+    live.signal(SIGCONT); // the copiers stay stopped
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    assert!(copiers.iter().all(|&pid| !is_alive(pid)), "still there: {copiers:?}");
+    goes_on_from_there(&env, &run);
+}
+
+#[test]
+fn a_second_signal_ends_the_run_at_once() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["-j", "2", "src", "dst"]);
+    let copiers = live.children();
+
+    // The copiers stay stopped, so that the first signal cannot have its way yet.
+    live.signal(SIGCONT);
+    live.signal(SIGINT);
+    wait_until("the first is taken in", || !has_pending(live.pid(), SIGINT as u32));
+    live.signal(SIGINT);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    assert!(!env.path("dst").exists());
+    wait_until("the copiers are gone", || copiers.iter().all(|&pid| !is_alive(pid)));
+}
+
+/// Whether a signal waits to be read by a process.
+fn has_pending(pid: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap_or("0");
+    u64::from_str_radix(line.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let env = sandbox();
+    let nohup = ["env", "--default-signal=INT,TERM", "--ignore-signal=HUP"];
+    let (live, mut names) =
+        env.long_names("long", 15_000).launch_stuck(env.before(&nohup, ["-v", "long", "dst"]));
+    let mut live = live;
+    live.wait_for_children(1);
+
+    live.signal_all(SIGHUP);
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+    env.assert_same("long", "dst");
+}
+
+#[test]
+fn an_interrupt_that_was_ignored_at_the_start_stays_ignored() {
+    let env = Sandbox::new();
+    let ignoring = ["env", "--ignore-signal=INT"]; // as a script's `pcopy a b &` does
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.before(&ignoring, ["-v", "src", "dst"]));
+    live.wait_for_children(1);
+
+    live.signal_all(SIGINT);
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_names_nobody_reads() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    for jobs in ["1", "8"] {
+        let (mut live, names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", "dst"]));
+        live.wait_for_children(1);
+        wait_for_a_jam(&env);
+
+        live.signal(SIGINT);
+        let run = live.end_within(SOON);
+
+        run.died_by(SIGINT);
+        assert!(!env.path("dst").exists());
+        drop(names);
+    }
+    env.pcopy(["-q", "src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
+}
+
+/// Waits until nothing new comes into being in the target.
+fn wait_for_a_jam(env: &Sandbox) {
+    let count = || count_entries(&env.path(".dst.pcopy-partial"));
+    let (mut before, mut quiet) = (0, 0);
+    wait_until("the run is jammed", || {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = count();
+        quiet = if now == before && now > 0 { quiet + 1 } else { 0 };
+        before = now;
+        quiet == 6
+    });
+}
+
+#[test]
+fn a_signal_ends_a_run_that_has_only_its_last_names_left_to_say() {
+    let env = Sandbox::new();
+    env.long_names("src", 1000); // more than a pipe holds, less than pcopy keeps for a slow reader
+    let (live, names) = env.launch_stuck(env.tame(["-v", "src", "dst"]));
+    wait_until("all is copied", || env.path("dst").exists());
+
+    live.signal(SIGINT);
+    let run = live.end_within(SOON);
+
+    assert_eq!(run.status.signal(), Some(SIGINT as i32), "{}", run.story());
+    env.assert_same("src", "dst");
+    drop(names);
+}
+
+/// A run that copies one file of 64 MiB at some 12 MB a second, caught with that file in hand.
+fn slow_file(env: &Sandbox) -> Live<'_> {
+    env.tree("src", ["file big 64M", "file small 1K"]);
+    let delay = ["-e", "trace=write", "-e", "inject=write:delay_enter=20000"];
+    let run = ["--reflink=never", "-j", "1", "src", "dst"]; // through the buffer
+    let mut live = env.launch(env.traced(&delay, run));
+    let partial = env.path(".dst.pcopy-partial/big");
+    wait_until("the big file is begun", || {
+        assert!(live.is_running(), "too quick");
+        std::fs::metadata(&partial).is_ok_and(|file| file.len() > 0)
+    });
+    live
+}
+
+#[test]
+fn a_big_file_in_hand_is_dropped_when_it_takes_too_long() {
+    if !tool("strace") {
+        return skip("a_big_file_in_hand_is_dropped", "strace is not installed");
+    }
+    let env = Sandbox::new();
+    let live = slow_file(&env);
+
+    live.signal(SIGINT);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    assert!(!env.path(".dst.pcopy-partial/big").exists(), "half a file was kept\n{}", run.story());
+    goes_on_from_there(&env, &run);
+}
+
+#[test]
+fn halting_stops_all_of_the_run_and_going_on_completes_it() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    for jobs in ["1", "2", "8"] {
+        let target = format!("dst-{jobs}");
+        let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+        live.wait_for_children(1);
+
+        live.signal(SIGTSTP);
+        wait_until("all of it stops", || {
+            let mut all = live.children();
+            all.push(live.pid());
+            all.iter().all(|&pid| state(pid) == Some('T'))
+        });
+        live.signal(SIGCONT);
+        names.read_to_string(&mut String::new()).unwrap();
+
+        live.end().exits(0);
+        env.assert_same("src", &target);
+    }
+}
+
+#[test]
+fn a_run_can_be_halted_again_and_again() {
+    let env = Sandbox::new();
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    live.wait_for_children(1);
+
+    for _ in 0..5 {
+        live.signal_all(SIGTSTP); // to all of them at once, as a terminal does
+        wait_until("it stops", || state(live.pid()) == Some('T'));
+        live.signal_all(SIGCONT);
+        wait_until("it goes on", || state(live.pid()) != Some('T'));
+    }
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_halted_run_can_be_ended() {
+    let env = sandbox();
+    let live = env.frozen_mid_copy(&["src", "dst"]);
+    live.signal(SIGTSTP);
+    live.signal(SIGTERM);
+
+    live.thaw();
+    wait_until("it has an answer", || {
+        live.signal_all(SIGCONT); // it halts first, or not at all
+        !is_alive(live.pid())
+    });
+
+    let run = live.end_within(SOON);
+    run.died_by(SIGTERM);
+    goes_on_from_there(&env, &run);
+}
+
+#[test]
+fn stopping_the_parent_alone_loses_nothing() {
+    let env = Sandbox::new();
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    live.wait_for_children(1);
+
+    live.signal(SIGSTOP);
+    std::thread::sleep(Duration::from_millis(300)); // the copiers fill their pipes meanwhile
+    live.signal(SIGCONT);
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn usr1_has_one_status_line_said_and_the_run_goes_on() {
+    let env = Sandbox::new();
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    live.wait_for_children(1);
+    wait_for_a_jam(&env);
+
+    live.signal(SIGUSR1);
+    wait_until("it is answered", || live.said().ends_with('\n'));
+    let said = live.said();
+    names.read_to_string(&mut String::new()).unwrap();
+
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("pcopy: ") && said.contains(" entries, "), "{said}");
+    live.end().exits(0).stderr_has("copied 15,151 entries");
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn usr1_to_the_whole_group_is_answered_once() {
+    let env = Sandbox::new();
+    let (mut live, mut names) =
+        env.long_names("src", 15_000).launch_stuck(env.tame(["-v", "-j8", "src", "dst"]));
+    live.wait_for_children(2);
+
+    live.signal_all(SIGUSR1);
+    wait_until("it is answered", || live.said().ends_with('\n'));
+    names.read_to_string(&mut String::new()).unwrap();
+
+    let run = live.end();
+    run.exits(0);
+    assert_eq!(run.stderr.lines().count(), 2, "{}", run.story());
+}
+
+#[test]
+fn a_killed_parent_takes_its_copiers_along() {
+    let env = sandbox();
+    for jobs in ["1", "2", "8"] {
+        let live = env.frozen_mid_copy(&["-j", jobs, "src", "dst"]);
+        let copiers = children_of(live.pid());
+        assert!(!copiers.is_empty());
+
+        live.signal(SIGKILL);
+        let pid = live.pid();
+        live.signal_all(SIGCONT);
+        live.end_within(SOON).died_by(SIGKILL);
+
+        let begun = std::time::Instant::now();
+        wait_until("they are gone", || copiers.iter().all(|&pid| !is_alive(pid)));
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        assert_eq!(children_of(pid), [0; 0]);
+        assert!(!env.path("dst").exists());
+    }
+    env.pcopy(["src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn a_copier_with_a_file_in_hand_dies_with_its_parent() {
+    if !tool("strace") {
+        return skip("a_copier_with_a_file_in_hand_dies", "strace is not installed");
+    }
+    let env = Sandbox::new();
+    let live = slow_file(&env);
+    let copiers = live.children();
+    let big = env.path("src/big").canonicalize().unwrap();
+    assert!(copiers.iter().any(|&pid| open_files(pid).contains(&big)), "{copiers:?}");
+
+    live.signal(SIGKILL);
+    live.end_within(SOON).died_by(SIGKILL);
+
+    let begun = std::time::Instant::now();
+    wait_until("they are gone", || copiers.iter().all(|&pid| !is_alive(pid)));
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_copier_that_a_dead_disk_holds_does_not_hold_the_run() {
+    let name = "a_copier_that_a_dead_disk_holds_does_not_hold_the_run";
+    if !in_own_mounts(name) {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file small 10", "dir disk"]);
+    let Some(disk) = DeadDisk::mount(&env.path("src/disk")) else {
+        return skip(name, "no /dev/fuse");
+    };
+    let mut live = env.start(["-j2", "src", "dst"]);
+    wait_until("a copier waits for the disk", || disk.is_waited_for());
+    let copiers = live.children();
+
+    live.signal(SIGINT);
+    let begun = Instant::now();
+    while live.is_running() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let took = begun.elapsed();
+    let held: Vec<_> = copiers.into_iter().filter(|&pid| is_alive(pid)).collect();
+    let states: Vec<_> = held.iter().map(|&pid| state(pid)).collect();
+    // Before anything is asserted: whoever lists the sandbox now would wait for it, too.
+    drop(disk);
+
+    // It promises two seconds; the machine may have others to serve.
+    assert!(took < Duration::from_secs(5), "it waits for the disk");
+    live.end_within(SOON).died_by(SIGINT).stderr_has("interrupted after");
+    assert_eq!(states, [Some('D')]);
+    wait_until("the copier is gone, too", || held.iter().all(|&pid| !is_alive(pid)));
+}
+
+#[test]
+fn a_signal_while_final_names_are_given_leaves_the_rest_for_the_same_command() {
+    let name = "a_signal_while_final_names_are_given_leaves_the_rest_for_the_same_command";
+    if !tool("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let env = Sandbox::new();
+    let folders: Vec<String> = (0..50).map(|number| format!("src/{number}")).collect();
+    for folder in &folders {
+        env.tree(folder, ["file x 10"]);
+    }
+    std::fs::create_dir(env.path("dst")).unwrap();
+    let arguments = || folders.iter().map(String::as_str).chain(["dst"]);
+    let slow = ["-e", "trace=renameat2", "-e", "inject=renameat2:delay_exit=100000"];
+    let live = env.launch(env.traced(&slow, arguments()));
+    let published = || (0..50).filter(|number| env.path(format!("dst/{number}")).exists()).count();
+    wait_until("the first has its name", || published() > 0);
+
+    live.signal(SIGTERM);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGTERM).stderr_has("interrupted after 100 entries");
+    assert!(published() < 50, "all had their names\n{}", run.story());
+    env.pcopy(arguments()).exits(0);
+    for folder in &folders {
+        env.assert_same(folder, folder.replace("src", "dst"));
+    }
+    env.assert_nothing_staged();
+}
