@@ -24,6 +24,7 @@ mod folding;
 mod help;
 mod inplace;
 mod keep_symlinks;
+mod language;
 mod large;
 mod layers;
 mod links;
