@@ -4,9 +4,9 @@
 use anyhow::Error;
 #[cfg(feature = "bench")]
 use pcopy::bench::{self, stop::Stop};
-use pcopy::cli;
-use pcopy::options::{Command, Compat, When};
-use pcopy::outcome::{Outcome, code};
+use pcopy::cli::{Action, Program};
+use pcopy::options::{Compat, Options, Verbosity};
+use pcopy::outcome::code;
 use pcopy::parent::{self, Show};
 use pcopy::plan::Plan;
 use pcopy_sys::{process, signals};
@@ -17,19 +17,16 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     process::raise_file_limit();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let compat = cli::compat(&arguments);
-    #[cfg(feature = "bench")]
-    if cli::wants_benchmark(&arguments) {
-        return measure(&arguments);
-    }
-    match run(&arguments, compat) {
-        Ok(outcome) => match outcome.code() {
-            Some(code) => ExitCode::from(code),
-            None => signals::die_by(outcome.signal()),
-        },
+    let program = Program::of(&arguments);
+    match run(&program, &arguments) {
+        Ok(End::Code(code)) => ExitCode::from(code),
+        Ok(End::Signal(number)) => signals::die_by(number),
         Err(error) => {
-            report(&program(&arguments, compat), &error);
-            ExitCode::from(match compat {
+            // Not `eprintln!`, which panics where nothing can be written.
+            if writeln!(std::io::stderr(), "{}: {error}", program.name).is_err() {
+                // The exit code alone reports it.
+            }
+            ExitCode::from(match program.compat {
                 Compat::Native => code::REFUSED,
                 Compat::Gnu => code::SOME_FAILED,
             })
@@ -37,45 +34,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &[OsString], compat: Compat) -> Result<Outcome, Error> {
-    let options = cli::parse(arguments);
-    let plan = Plan::make(&options)?;
-    let program = program(arguments, compat);
-    let progress = match options.command {
-        Command::CheckManifest { .. } => When::Never, // nobody counts ahead
-        _ => options.progress,
+/// How the process ends.
+enum End {
+    Code(u8),
+    Signal(i32),
+}
+
+fn run(program: &Program, arguments: &[OsString]) -> Result<End, Error> {
+    match program.parse(arguments)? {
+        Action::Copy(options) => copy(program, &options),
+        #[cfg(feature = "bench")]
+        Action::Bench(options) => match bench::run(&options, &mut std::io::stdout()) {
+            Ok(code) => Ok(End::Code(code)),
+            Err(Stop::Signal(number)) => Ok(End::Signal(number)),
+            Err(Stop::Refused(refusal)) => Err(refusal.into()),
+        },
+    }
+}
+
+fn copy(program: &Program, options: &Options) -> Result<End, Error> {
+    let plan = Plan::make(options)?;
+    let show = Show {
+        program: program.name.clone(),
+        quiet: options.copy.verbosity == Verbosity::Quiet,
+        progress: options.progress,
     };
-    let show = Show { program, quiet: options.quiet, progress };
-    parent::run(&plan, show).map_err(Error::new)
-}
-
-/// `pcopy bench`.
-#[cfg(feature = "bench")]
-fn measure(arguments: &[OsString]) -> ExitCode {
-    let measured = bench::refuse_namesake()
-        .map_err(Stop::from)
-        .and_then(|()| bench::run(&cli::parse_benchmark(arguments), &mut std::io::stdout()));
-    match measured {
-        Ok(code) => ExitCode::from(code),
-        Err(Stop::Signal(signal)) => signals::die_by(signal),
-        Err(Stop::Refused(refusal)) => {
-            report("pcopy", &refusal);
-            ExitCode::from(code::REFUSED)
-        }
-    }
-}
-
-/// Not `eprintln!`, which panics where nothing can be written.
-fn report(program: &str, message: &dyn std::fmt::Display) {
-    if writeln!(std::io::stderr(), "{program}: {message}").is_err() {
-        // Then the exit code has to say it alone.
-    }
-}
-
-/// How messages begin: cp repeats the path by which it was started.
-fn program(arguments: &[OsString], compat: Compat) -> String {
-    match (compat, arguments.first()) {
-        (Compat::Gnu, Some(name)) => name.to_string_lossy().into_owned(),
-        _ => "pcopy".to_owned(),
-    }
+    let outcome = parent::run(&plan, show)?;
+    Ok(outcome.code().map_or_else(|| End::Signal(outcome.signal()), End::Code))
 }

@@ -546,3 +546,16 @@ fn a_folder_that_is_always_to_be_tried_again_is_a_failure_in_the_end() {
 
     env.run(env.traced(&options, ["src", "dst"])).exits(1).stderr_has("temporarily unavailable");
 }
+
+// ---- subcommands -------------------------------------------------------------------------------
+
+#[cfg(not(feature = "bench"))]
+#[test]
+fn the_name_of_a_subcommand_that_is_not_built_in_is_an_operand() {
+    let env = Sandbox::new();
+    env.tree("bench", ["file a 1K"]);
+
+    env.pcopy(["bench", "dst"]).exits(0);
+
+    env.assert_same("bench", "dst");
+}

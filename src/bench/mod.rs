@@ -36,14 +36,12 @@ pub mod trees;
 mod verify;
 mod waiting;
 
-use crate::error::Refusal;
 use crate::outcome::code;
 use machine::Machine;
 use meeting::Benchmark;
 use options::{Keep, Onto, Options};
 use place::Keeps;
 use rows::{Race, Row, Trouble};
-use std::fs;
 use std::io::Write;
 use stop::Stop;
 use survey::Facts;
@@ -70,16 +68,6 @@ struct Results<'a> {
     machine: Machine,
     options: &'a Options,
     heats: Vec<Heat>,
-}
-
-/// Refuses where `bench` is something that could be meant to be copied.
-pub fn refuse_namesake() -> Result<(), Refusal> {
-    if fs::symlink_metadata("bench").is_err() {
-        return Ok(());
-    }
-    let message = "'bench' is here, and also the name of the benchmark".to_owned();
-    let hint = "write './bench' to copy it, or run the benchmark in another folder";
-    Err(Refusal { message, hint: Some(hint) })
 }
 
 /// Runs the benchmark that is wanted, and returns the exit code.

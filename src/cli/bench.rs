@@ -1,5 +1,6 @@
 //! The command line of the benchmark, `pcopy bench`.
 
+use super::Action;
 use crate::bench::goes_together;
 use crate::bench::options::{Keep, Onto, Options, Source};
 use crate::bench::peers::{TOOLS, Tool};
@@ -9,7 +10,7 @@ use crate::plan::JOBS_MAX;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Measure pcopy and other copiers on this machine
@@ -108,18 +109,9 @@ enum There {
     Different,
 }
 
-/// Whether the benchmark is asked for: by the first word alone, so that nothing else changes.
-pub(super) fn is_wanted(arguments: &[OsString]) -> bool {
-    arguments.get(1).is_some_and(|first| first == OsStr::new("bench"))
-}
-
-/// Reads the arguments, the second of which is `bench`. Leaves as the program's own command line does.
-pub(super) fn parse(arguments: &[OsString]) -> Options {
-    super::or_leave(&[&arguments[..1], &arguments[2..]].concat(), read)
-}
-
-fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-    Flags::try_parse_from(arguments)?.into_options()
+/// Reads the program's name and the arguments after `bench`.
+pub(super) fn read(arguments: &[OsString]) -> Result<Action, clap::Error> {
+    Flags::try_parse_from(arguments)?.into_options().map(Action::Bench)
 }
 
 impl Flags {

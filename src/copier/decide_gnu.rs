@@ -145,7 +145,7 @@ impl Files<'_> {
     /// Which symlinks are followed here: below what the user named, all or none.
     fn dereference(&self, dirs: &DirPair) -> Dereference {
         match self.job.plan.options.dereference {
-            Dereference::Named if !dirs.contended => Dereference::Never,
+            Dereference::CommandLine if !dirs.contended => Dereference::Never,
             wished => wished,
         }
     }

@@ -372,7 +372,7 @@ impl Walker<'_> {
     pub(super) fn settle(&mut self, name: Option<&CStr>, done: Done) -> Result<(), ParentGone> {
         if done == Done::Skipped && !self.files.was_begun(name.unwrap_or(c"")) {
             self.status.add(Count::Skipped, 1);
-            if self.job.plan.options.debug && name.is_some() {
+            if self.job.plan.options.debug() && name.is_some() {
                 return self.report(name, Event::Skipped);
             }
             return Ok(());
@@ -381,7 +381,7 @@ impl Walker<'_> {
         let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
         let options = &self.job.plan.options;
         let remembers = options.must_remember() && name.is_some() && !self.staged;
-        if options.verbose || remembers {
+        if options.verbose() || remembers {
             let how = match name {
                 Some(_) => self.files.how,
                 None => Details { directory: true, ..Details::default() },

@@ -204,10 +204,10 @@ impl<'a> Files<'a> {
     /// Whether a symlink that is followed may lead to what is met here under its only name.
     fn may_be_met_again(&self, dirs: &DirPair) -> bool {
         let options = &self.job.plan.options;
-        options.preserve.links == Links::Ends
+        options.preserve.links == Links::AndFollowed
             && match options.dereference {
                 Dereference::Always => true,
-                Dereference::Named => dirs.contended, // the named ones
+                Dereference::CommandLine => dirs.contended, // the named ones
                 Dereference::Never => false,
             }
     }
@@ -437,7 +437,7 @@ impl<'a> Files<'a> {
             transfer.copy_steady(source)
         };
         self.was_heavy = source.size() >= HEAVY_BYTES && transfer.method.reflink != Attempt::Yes;
-        if self.job.plan.options.debug {
+        if self.job.plan.options.debug() {
             self.how.method = Some(transfer.method);
         }
         let digest = transfer.digest();

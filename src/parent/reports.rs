@@ -65,7 +65,7 @@ impl Supervisor<'_> {
             Event::Made => {
                 let (dir, name) = split_last(place.source);
                 self.state.made.insert(place_fingerprint(place.operand, dir, name));
-                if compat == Compat::Gnu && self.plan.options.verbose {
+                if compat == Compat::Gnu && self.plan.options.verbose() {
                     self.report_name(place, Details::default());
                 }
             }
@@ -85,7 +85,7 @@ impl Supervisor<'_> {
             Event::Failed(error) => {
                 self.note_failed(error, place);
                 if self.state.is_news(error, place) {
-                    if compat == Compat::Gnu && self.plan.options.verbose && is_announced(error) {
+                    if compat == Compat::Gnu && self.plan.options.verbose() && is_announced(error) {
                         self.report_name(place, Details::default());
                     }
                     self.report_failure(error, place.operand, place.source);
@@ -152,7 +152,8 @@ impl Supervisor<'_> {
 
     fn report_done(&mut self, place: EntryPath<'_>, how: Details) {
         // cp tells of directories when they are made.
-        if self.plan.options.verbose && !(how.directory && self.plan.options.compat == Compat::Gnu)
+        if self.plan.options.verbose()
+            && !(how.directory && self.plan.options.compat == Compat::Gnu)
         {
             self.report_name(place, how);
         }

@@ -121,7 +121,7 @@ impl<'a> Supervisor<'a> {
                 self.failed_late += 1;
                 self.screen.error(&note.text);
             }
-            NoteKind::Announcement if self.plan.options.verbose => self.screen.name(&note.text),
+            NoteKind::Announcement if self.plan.options.verbose() => self.screen.name(&note.text),
             NoteKind::Announcement => {}
         }
     }
@@ -238,7 +238,7 @@ impl<'a> Supervisor<'a> {
         let patience = if let End::Signal(_) = end { TICK } else { Duration::MAX };
         self.drain(patience);
         let says_names =
-            self.plan.options.verbose || self.lists_on_stdout() || self.compared.is_some();
+            self.plan.options.verbose() || self.lists_on_stdout() || self.compared.is_some();
         if let Some(errno) = self.screen.names_failure().filter(|_| says_names) {
             let act = match self.plan.options.compat {
                 Compat::Native => "cannot write to standard output",

@@ -97,7 +97,7 @@ impl TargetLock {
             Err(_) if plan.options.in_place => {
                 let source = file::stat_at_end(plan.source_dir(operand), &operand.source_name);
                 let bits = source.map_or(0o700, |source| source.permissions());
-                let bits = plan.options.preserve.bits_from_birth(bits);
+                let bits = plan.options.preserve.initial_mode(bits);
                 match file::make_dir(parent, &operand.target_name, bits) {
                     Ok(()) => (operand.target_name.clone(), true),
                     Err(_) if plan.options.compat == Compat::Gnu => return Ok(()), // that, too

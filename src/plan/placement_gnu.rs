@@ -166,7 +166,7 @@ impl Planner<'_> {
             let cause = describe(Errno::ENOTDIR);
             return Err(format!("failed to get attributes of {from}: {cause}"));
         }
-        let bits = self.options.preserve.bits_from_birth(source_stat.permissions());
+        let bits = self.options.preserve.initial_mode(source_stat.permissions());
         file::make_dir_at_path(target, bits)
             .map_err(|errno| format!("cannot make directory {to}: {}", describe(errno)))?;
         let said = format!("{} -> {}", source.display(), target.display());

@@ -266,7 +266,7 @@ impl<'a> Planner<'a> {
         }
         let cannot = |errno| Refusal::cannot("create directory", target, errno);
         let kept = file::stat_path(source, true).map_err(cannot)?;
-        let bits = self.options.preserve.bits_from_birth(kept.permissions());
+        let bits = self.options.preserve.initial_mode(kept.permissions());
         file::make_dir_at_path(target, bits).map_err(cannot)?;
         self.put_parent(source, target, true);
         Ok(())
