@@ -8,7 +8,7 @@ use pcopy::cli::{Action, Program};
 use pcopy::options::{Compat, Options, Verbosity};
 use pcopy::outcome::code;
 use pcopy::parent::{self, Show};
-use pcopy::plan::Plan;
+use pcopy::plan::Draft;
 use pcopy_sys::{process, signals};
 use std::ffi::OsString;
 use std::io::Write;
@@ -53,12 +53,12 @@ fn run(program: &Program, arguments: &[OsString]) -> Result<End, Error> {
 }
 
 fn copy(program: &Program, options: &Options) -> Result<End, Error> {
-    let plan = Plan::make(options)?;
+    let draft = Draft::make(options)?;
     let show = Show {
         program: program.name.clone(),
         quiet: options.copy.verbosity == Verbosity::Quiet,
         progress: options.progress,
     };
-    let outcome = parent::run(&plan, show)?;
+    let outcome = parent::run(draft, show)?;
     Ok(outcome.code().map_or_else(|| End::Signal(outcome.signal()), End::Code))
 }

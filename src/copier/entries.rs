@@ -302,10 +302,10 @@ impl Walker<'_> {
 
     /// Whether a child directory is an entry of its own.
     fn is_apart(&self, name: &CStr) -> bool {
-        self.job.plan.has_apart() && {
+        self.job.plan.has_symlinked_dirs() && {
             let mut path = self.source.clone();
             push_component(&mut path, name.to_bytes());
-            self.job.plan.is_apart(self.operand, &path)
+            self.job.plan.is_symlinked_dir(self.operand, &path)
         }
     }
 

@@ -134,7 +134,7 @@ impl Job<'_> {
                 .plan
                 .operands
                 .get(operand as usize)
-                .is_some_and(|operand| operand.device != dir.identity().0)
+                .is_some_and(|operand| operand.device() != dir.identity().0)
     }
 }
 

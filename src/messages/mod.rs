@@ -2,6 +2,9 @@
 
 pub mod gnu;
 pub mod native;
+mod plan_notes;
+
+pub use plan_notes::note;
 
 use crate::error::EntryError;
 use crate::ipc::wire::event::Details;
@@ -61,14 +64,4 @@ pub fn question(compat: Compat, target: &[u8], bits: u32, writable: bool, remove
         Compat::Native => format!("replace {}? ", sanitize::quote(target)),
         Compat::Gnu => gnu::question(target, bits, writable, removes),
     }
-}
-
-/// A source that was named twice with the same place in the target.
-pub fn named_twice(compat: Compat, is_dir: bool, source: &[u8]) -> String {
-    let kind = if is_dir { "directory" } else { "file" };
-    let source = match compat {
-        Compat::Native => sanitize::quote(source),
-        Compat::Gnu => gnu::quote(source),
-    };
-    format!("warning: source {kind} {source} specified more than once")
 }

@@ -47,7 +47,7 @@ impl Supervisor<'_> {
                 Difference::Other { .. } => &mut compared.different,
             } += 1;
             let is_top = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
-            misplaced |= is_top && self.plan.is_looked_for_inside(operand);
+            misplaced |= is_top && self.plan.is_inside_target(operand);
             let name = self.shown_target(operand, &path);
             let line = describe_difference(difference, &name);
             lines.push((name, line));

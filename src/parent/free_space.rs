@@ -33,7 +33,7 @@ impl Supervisor<'_> {
         }
         self.asked_for_room = true;
         let Some((room, left)) = self.room(&position.work, &position.totals) else { return };
-        let name = self.plan.operands.first().map(|operand| &operand.target_shown);
+        let name = self.plan.operands.first().map(|operand| &operand.target_path);
         let shown = quote(name.map_or(b"", |name| name.as_os_str().as_bytes()));
         if left.bytes > room.bytes {
             let (left, free) = (numbers::bytes(left.bytes), numbers::bytes(room.bytes));
@@ -80,7 +80,7 @@ impl Supervisor<'_> {
         // On one file system files may share their bytes.
         let shares = self.plan.options.reflink != When::Never
             && volume::may_share_bytes(first)
-            && self.plan.operands.iter().any(|operand| operand.device == device);
+            && self.plan.operands.iter().any(|operand| operand.device() == device);
         if !is_one || shares {
             return None;
         }

@@ -6,7 +6,7 @@ use crate::hash::Digest;
 use crate::ipc::wire::task::split_last;
 use crate::manifest::put_line;
 use crate::outcome::End;
-use crate::plan::{Plan, To};
+use crate::plan::{ManifestTarget, Plan};
 use crate::sanitize::{quote, sanitize};
 use crate::staging::staged_name;
 use pcopy_sys::file::{self, Kind, Lock};
@@ -34,18 +34,22 @@ impl Supervisor<'_> {
             files.retain(|file| is_file_still(self.plan, file));
         }
         let written = match &listing.to {
-            To::Stdout => {
+            ManifestTarget::Stdout => {
                 let screen = &mut self.screen;
                 put_all(self.plan, &files, stdout().is_terminal(), |bytes| {
                     screen.raw(bytes);
                     Ok(())
                 })
             }
-            To::Stream => stream(&listing.shown).and_then(|file| write(self.plan, &files, &file)),
-            To::File { dir, name, inside } => replace(self.plan, &files, (dir, name), *inside),
+            ManifestTarget::Stream => {
+                stream(&listing.path).and_then(|file| write(self.plan, &files, &file))
+            }
+            ManifestTarget::File { dir, name, inside } => {
+                replace(self.plan, &files, (dir, name), *inside)
+            }
         };
         if let Err((act, errno)) = written {
-            let shown = quote(listing.shown.as_os_str().as_bytes());
+            let shown = quote(listing.path.as_os_str().as_bytes());
             self.screen.error(&format!("cannot {act} {shown}: {}", describe(errno)));
             self.failed_late += 1;
         }
@@ -53,7 +57,7 @@ impl Supervisor<'_> {
 
     /// Whether the manifest goes to standard output.
     pub(super) fn lists_on_stdout(&self) -> bool {
-        matches!(&self.plan.manifest, Some(listing) if matches!(listing.to, To::Stdout))
+        matches!(&self.plan.manifest, Some(listing) if matches!(listing.to, ManifestTarget::Stdout))
     }
 }
 
@@ -87,7 +91,7 @@ fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
     }
     let name = |file: &Listed<'_>| {
         let operand = plan.operands.get(file.0 as usize);
-        operand.map(|operand| operand.listed_as(file.1)).unwrap_or_default()
+        operand.map(|operand| operand.name_in_manifest(file.1)).unwrap_or_default()
     };
     name(one).cmp(&name(other))
 }
@@ -106,7 +110,7 @@ fn put_all(
     let mut lines = Vec::with_capacity(2 * PIECE_BYTES);
     for &(operand, path, digest) in files {
         let Some(operand) = plan.operands.get(operand as usize) else { continue };
-        put_line(&mut lines, digest, &operand.listed_as(path));
+        put_line(&mut lines, digest, &operand.name_in_manifest(path));
         if lines.len() >= PIECE_BYTES {
             put(&lines)?;
             lines.clear();

@@ -21,7 +21,7 @@ mod write_back;
 
 use crate::error::{Refusal, Unavailable};
 use crate::outcome::Outcome;
-use crate::plan::Plan;
+use crate::plan::Draft;
 use pcopy_sys::process;
 use pcopy_sys::signals::Signals;
 pub use screen::Show;
@@ -42,7 +42,8 @@ pub enum NotBegun {
 ///
 /// Must be called while the process has a single thread. The umask is cleared: whatever is made
 /// is made with bits of its own.
-pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
+pub fn run(draft: Draft, show: Show) -> Result<Outcome, NotBegun> {
+    let plan = &draft.begin()?;
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     let claim = match plan.check {

@@ -97,7 +97,8 @@ fn below(
             match found {
                 // It is counted as the entry that it is.
                 Ok(found)
-                    if plan.has_apart() && is_apart(plan, (number, operand), found.path()) =>
+                    if plan.has_symlinked_dirs()
+                        && is_apart(plan, (number, operand), found.path()) =>
                 {
                     walk.skip_current_dir();
                 }
@@ -128,5 +129,5 @@ fn below(
 
 fn is_apart(plan: &Plan, (number, operand): (u32, &Operand), path: &Path) -> bool {
     let below = path.strip_prefix(".").unwrap_or(path).as_os_str().as_bytes();
-    plan.is_apart(number, &[operand.source_name.to_bytes(), b"/", below].concat())
+    plan.is_symlinked_dir(number, &[operand.source_name.to_bytes(), b"/", below].concat())
 }

@@ -18,9 +18,10 @@ use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::memory::counters::Totals;
 use crate::ipc::memory::forecast::Forecast;
 use crate::ipc::wire::task::{EntryPath, Task, split_last};
+use crate::messages;
 use crate::options::{Compat, CopyMode, Update};
 use crate::outcome::{Compared, End, Outcome};
-use crate::plan::{Note, NoteKind, Plan};
+use crate::plan::{Note, Plan, Severity};
 use pcopy_sys::file;
 use pcopy_sys::poll::{self, Event};
 use pcopy_sys::process::{self, Death, Pid};
@@ -115,14 +116,15 @@ impl<'a> Supervisor<'a> {
     }
 
     pub(super) fn report_note(&mut self, note: &Note) {
-        match note.kind {
-            NoteKind::Warning => self.screen.notice(&note.text),
-            NoteKind::Failure => {
+        let text = messages::note(self.plan.options.compat, &note.kind);
+        match note.kind.severity() {
+            Severity::Warning => self.screen.notice(&text),
+            Severity::Failure => {
                 self.failed_late += 1;
-                self.screen.error(&note.text);
+                self.screen.error(&text);
             }
-            NoteKind::Announcement if self.plan.options.verbose() => self.screen.name(&note.text),
-            NoteKind::Announcement => {}
+            Severity::Announcement if self.plan.options.verbose() => self.screen.name(&text),
+            Severity::Announcement => {}
         }
     }
 

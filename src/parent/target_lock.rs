@@ -75,7 +75,7 @@ impl TargetLock {
     /// Locks the directory that `entry` becomes, the last of `fresh`.
     fn own(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
         let parent = plan.target_dir(operand);
-        let cannot = |errno| Refusal::cannot("create directory", &operand.target_shown, errno);
+        let cannot = |errno| Refusal::cannot("create directory", &operand.target_path, errno);
         let keeps_link =
             |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
         let (name, fresh) = match file::stat_at(parent, &operand.target_name) {
@@ -252,7 +252,7 @@ fn drop_begun(plan: &Plan, operand: &Operand) {
 }
 
 fn strangers(operand: &Operand, staged: &CStr) -> Refusal {
-    let shown = operand.target_shown.with_file_name(OsStr::from_bytes(staged.to_bytes()));
+    let shown = operand.target_path.with_file_name(OsStr::from_bytes(staged.to_bytes()));
     Refusal {
         message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
         hint: Some("the copy is built under this name; have it removed, or choose another target"),
@@ -263,7 +263,7 @@ fn busy(operand: &Operand) -> Refusal {
     Refusal {
         message: format!(
             "another pcopy is writing to {}",
-            quote(operand.target_shown.as_os_str().as_bytes())
+            quote(operand.target_path.as_os_str().as_bytes())
         ),
         hint: Some("wait until it has ended, then give the same command again"),
     }
