@@ -736,8 +736,8 @@ fn words_that_make_no_sense_are_usage_errors() {
     let env = Sandbox::new();
     env.tree("src", []);
     for (words, message) in [
-        (&["--tree=oak"][..], "there is no such tree; there are small, wide, "),
-        (&["--against=mv"], "there is no such copier here; there are cp, rsync, "),
+        (&["--tree=oak"][..], "unknown tree; valid are small, wide, "),
+        (&["--against=mv"], "unknown program; valid are cp, rsync, "),
         (&["--runs=0"], "--runs"),
         (&["--scale=0"], "more than 0"),
         (&["--scale=-1"], "more than 0"),
@@ -745,7 +745,7 @@ fn words_that_make_no_sense_are_usage_errors() {
         (&["-j0"], "--jobs"),
         (&["--keep=some"], "--keep"),
         (&["--chart=a.gif"], ".svg or .png"),
-        (&["--onto=same"], "needs times that are kept"),
+        (&["--onto=same"], "needs --keep=times"),
         (&["src", "--tree=small"], "--tree"),
     ] {
         short(&env, words).exits(2).stderr_has(message).stdout_is("");

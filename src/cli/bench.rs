@@ -1,4 +1,4 @@
-//! The command line of the benchmark, `pcopy bench`.
+//! The command line of `pcopy bench`.
 
 use super::Action;
 use crate::bench::goes_together;
@@ -13,80 +13,81 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Measure pcopy and other copiers on this machine
+/// Measure pcopy and other copy programs on this machine
 ///
-/// Makes a tree, or takes SRC, and has it copied by pcopy and by each other copier that is
-/// installed, in turn, several times. Compares each copy with its source, and prints medians,
-/// minima, spreads and ratios.
+/// Generates a tree, or uses SRC, and copies it with pcopy and each other installed copy program, in turn, several
+/// times. Compares each copy with its source and prints medians, minima, spreads and ratios.
 ///
-/// Only those who keep the same are compared: `pcopy --preserve=none` with `cp -r`, `pcopy -a` with
-/// `cp -a`. Who keeps less takes part and is marked.
+/// Only programs that preserve the same attributes are compared: `pcopy --preserve=none` with `cp -r`, `pcopy -a`
+/// with `cp -a`. Programs that preserve less are measured and marked.
 #[derive(Parser, Debug)]
 #[command(
     name = "pcopy bench",
     version,
     args_override_self = true,
     override_usage = "pcopy bench [OPTIONS] [SRC]",
-    after_help = "TREE: small (100,000 files in 1,000 folders), wide (50,000 in one folder), empty (1,000,000\nempty ones), deep (20,000 folders of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a\nwide folder and a large file after 1,000 small folders, by name; in which order a file system\nlists them cannot be chosen), source (like somebody's sources), all.\n\nA ratio is the time of the other divided by pcopy's, in the same round; the median of these counts.\nFrom 0.97 to 1.03 the two are even; beyond, four of five rounds have to agree. Times end with the\nprogram, whatever has still to be written to a disk. Memory is that of the largest process alone:\nnot the sum of several, and not less than a process has before its program begins.\n\nExit codes: 0 done, 1 a program failed, its copy was wrong, or it ended early, 2 usage, 3 refused,\n6 pcopy's own copy was wrong."
+    after_help = "TREE: small (100,000 files in 1,000 directories), wide (50,000 in one directory), empty (1,000,000\nempty files), deep (20,000 directories of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a wide\ndirectory and a large file after 1,000 small directories, by name; the order in which a file system\nlists them cannot be chosen), source (like a source tree), all.\n\nA ratio is the time of the other program divided by pcopy's time in the same round; the median of\nthe ratios is reported. From 0.97 to 1.03 the two are even; beyond that, four of five rounds must\nagree. A time ends when the program exits, even if data is not yet on the disk. Memory is that of\nthe largest process, not the sum of all, and includes what a process has before its program begins.\n\nExit codes: 0 done, 1 a program failed, its copy was wrong, or the run ended early, 2 usage error,\n3 refused, 6 pcopy's own copy was wrong."
 )]
 struct Flags {
-    /// Copy this folder instead of a tree that is made
+    /// Copy this directory instead of a generated tree
     #[arg(value_name = "SRC", conflicts_with_all = ["tree", "seed", "scale", "source_dir"])]
     source: Option<PathBuf>,
 
-    /// Which trees are made and copied [default: small]
+    /// Generate and copy these trees [default: small]
     #[arg(long, value_name = "TREE", value_delimiter = ',', value_parser = tree)]
     tree: Vec<Vec<Name>>,
 
-    /// What the bytes of trees follow from [default: 1]
+    /// Seed of the generated contents [default: 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Make trees with so many times as many files [default: 1]
+    /// Multiply the number of files by F [default: 1]
     ///
-    /// For 'big' and 'sparse': so many times as many bytes. The tiny ones stay as they are.
+    /// For 'big' and 'sparse', the number of bytes. Not for the tiny trees.
     #[arg(long, value_name = "F", value_parser = scale)]
     scale: Option<f64>,
 
-    /// Which copiers take part, as NAME or NAME=PROGRAM [default: all that are installed]
+    /// Measure these programs, as NAME or NAME=PATH [default: all installed]
     ///
-    /// Of cp, rsync, tar, cpz, fcp and xcp.
+    /// NAME is cp, rsync, tar, cpz, fcp or xcp.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = peer)]
     against: Option<Vec<(Tool, Option<PathBuf>)>>,
 
-    /// With how many copiers pcopy takes part [default: as many as it takes by itself]
+    /// Run pcopy with each of these numbers of processes [default: automatic]
     #[arg(short = 'j', long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
     jobs: Vec<u16>,
 
-    /// What is kept: none, times (and bits and links), all [default: none,all]
+    /// Preserve none, times (with mode and links) or all [default: none,all]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     keep: Vec<Kept>,
 
-    /// How many runs of each count; one more before them does not
+    /// Number of measured runs of each program, after one that is not measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
 
-    /// Where to make trees and copies: in a folder of their own, which is removed in the end
+    /// Create a directory for trees and copies in DIR; it is removed at the end
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
 
-    /// Where to make trees, if on another file system than copies
+    /// Generate the trees in DIR, which may be on another file system
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
 
-    /// Empty the caches before each run, which only root can; the programs themselves are warm
+    /// Drop the page cache before each run (root only)
+    ///
+    /// The programs themselves are read into it again before the run.
     #[arg(long)]
     cold: bool,
 
-    /// What stands in the target: nothing, a complete copy, one that differs in every second file
+    /// Existing target: none, an identical copy, or one where every second file differs
     #[arg(long, value_enum, value_name = "WHAT", default_value = "new")]
     onto: There,
 
-    /// Write all numbers to FILE
+    /// Write all results to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Draw a chart; FILE ends in .svg or .png
+    /// Write a chart to FILE, which ends in .svg or .png
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(chart))]
     chart: Vec<PathBuf>,
 
@@ -132,7 +133,7 @@ impl Flags {
             keep = vec![first, Keep::All];
         }
         if keep.iter().any(|&keep| !goes_together(onto, keep)) {
-            let message = "--onto=same needs times that are kept: --keep=times or --keep=all";
+            let message = "--onto=same needs --keep=times or --keep=all";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
         }
         let mut names = self.tree.concat();
@@ -158,7 +159,7 @@ impl Flags {
     }
 }
 
-/// Each once, where it stands first.
+/// Each value once, at its first place.
 fn without_doubles<T: PartialEq + Copy>(list: Vec<T>) -> Vec<T> {
     let first = |&(at, one): &(usize, &T)| !list[..at].contains(one);
     list.iter().enumerate().filter(first).map(|(_, &one)| one).collect()
@@ -171,13 +172,13 @@ fn tree(word: &str) -> Result<Vec<Name>, String> {
     let found = trees::ALL.iter().find(|(name, _)| *name == word);
     found.map(|&(_, name)| vec![name]).ok_or_else(|| {
         let names = trees::ALL.map(|(name, _)| name).join(", ");
-        format!("there is no such tree; there are {names} and all")
+        format!("unknown tree; valid are {names} and all")
     })
 }
 
 fn scale(word: &str) -> Result<f64, String> {
     let number = word.parse::<f64>().ok().filter(|&number| number > 0.0 && number <= 1000.0);
-    number.ok_or_else(|| "it is to be more than 0 and at most 1000".to_owned())
+    number.ok_or_else(|| "must be more than 0 and at most 1000".to_owned())
 }
 
 fn peer(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
@@ -188,9 +189,9 @@ fn peer(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
     let found = TOOLS.iter().find(|(known, _)| *known == name);
     let &(_, tool) = found.ok_or_else(|| {
         let names = TOOLS.map(|(name, _)| name).join(", ");
-        format!("there is no such copier here; there are {names}")
+        format!("unknown program; valid are {names}")
     })?;
-    // A bare name would be looked for on PATH.
+    // A name without a slash would be searched on PATH.
     let program = program.map(|program| std::path::absolute(&program).unwrap_or(program));
     Ok((tool, program))
 }
@@ -198,6 +199,6 @@ fn peer(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
 fn chart(path: PathBuf) -> Result<PathBuf, String> {
     match Format::of(&path) {
         Some(_) => Ok(path),
-        None => Err("its name is to end in .svg or .png".to_owned()),
+        None => Err("its name must end in .svg or .png".to_owned()),
     }
 }
