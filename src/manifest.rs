@@ -1,50 +1,50 @@
 //! Lines of a manifest: `HASH  NAME`, as `b3sum` and `sha256sum` write and check them.
 //!
-//! A name is any bytes. One with a backslash, a line feed or a carriage return in it is written
-//! with `\\`, `\n`, `\r`, and its line begins with a backslash.
+//! A name is any bytes. In a name with a backslash, a line feed or a carriage return these are written `\\`, `\n`
+//! and `\r`, and the line begins with a backslash.
 
 use crate::hash::{Algorithm, Digest};
 use std::fmt;
 use std::io::Write;
 
-/// One line that could be read.
+/// A line that lists a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
     /// The file's name.
     pub name: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
-    /// Which hash it is, where the line says so (`--tag`).
+    /// Which hash it is, if the line says so (BSD style, `--tag`).
     pub algorithm: Option<Algorithm>,
 }
 
-/// What is wrong with a line.
+/// Why a line is not a line of a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bad {
-    /// It has no hash of 64 hexadecimal digits where one belongs.
+pub enum Malformed {
+    /// It does not begin with a hash of 64 hexadecimal digits.
     Hash,
-    /// There are not two spaces, or a space and a star, between hash and name.
-    Gap,
-    /// There is no name.
+    /// Hash and name are not separated by two spaces, or a space and an asterisk.
+    Separator,
+    /// It has no name.
     Name,
-    /// A backslash is followed by what means nothing.
+    /// A backslash is followed by a character that it does not escape.
     Escape,
 }
 
-impl fmt::Display for Bad {
+impl fmt::Display for Malformed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Hash => "no hash of 64 hexadecimal digits",
-            Self::Gap => "no two spaces behind the hash",
-            Self::Name => "no name of a file",
-            Self::Escape => "a backslash that means nothing",
+            Self::Separator => "no two spaces after the hash",
+            Self::Name => "no file name",
+            Self::Escape => "an invalid backslash escape",
         })
     }
 }
 
 /// Appends a line.
 ///
-/// A file that is called `-` is written as `./-`: the checkers would read standard input.
+/// A file with the name `-` is listed as `./-`: `b3sum` and `sha256sum` read `-` as standard input.
 pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
     let escaped = name.iter().any(|byte| b"\\\n\r".contains(byte));
     if escaped {
@@ -65,8 +65,8 @@ pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
     into.push(b'\n');
 }
 
-/// Reads a line, which comes without its line feed; `None` for one that says nothing (a remark).
-pub fn read_line(line: &[u8]) -> Result<Option<Line>, Bad> {
+/// Reads a line without its line feed; `None` for an empty line and a comment.
+pub fn read_line(line: &[u8]) -> Result<Option<Line>, Malformed> {
     if line.first().is_none_or(|&first| first == b'#') {
         return Ok(None);
     }
@@ -77,15 +77,15 @@ pub fn read_line(line: &[u8]) -> Result<Option<Line>, Bad> {
     let (name, digest, algorithm) = match tagged(text) {
         Some(parts) => parts,
         None => {
-            let (hash, rest) = text.split_at_checked(64).ok_or(Bad::Hash)?;
-            let digest = Digest::from_hex(hash).ok_or(Bad::Hash)?;
+            let (hash, rest) = text.split_at_checked(64).ok_or(Malformed::Hash)?;
+            let digest = Digest::from_hex(hash).ok_or(Malformed::Hash)?;
             let gap = rest.strip_prefix(b"  ").or(rest.strip_prefix(b" *"));
-            (gap.ok_or(Bad::Gap)?, digest, None)
+            (gap.ok_or(Malformed::Separator)?, digest, None)
         }
     };
     let name = if escaped { unescape(name)? } else { name.to_vec() };
     if name.is_empty() || name.contains(&0) {
-        return Err(Bad::Name);
+        return Err(Malformed::Name);
     }
     Ok(Some(Line { name, digest, algorithm }))
 }
@@ -102,7 +102,7 @@ fn tagged(text: &[u8]) -> Option<(&[u8], Digest, Option<Algorithm>)> {
     Some((name, Digest::from_hex(hash)?, Some(algorithm)))
 }
 
-fn unescape(name: &[u8]) -> Result<Vec<u8>, Bad> {
+fn unescape(name: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut plain = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(&byte) = bytes.next() {
@@ -111,7 +111,7 @@ fn unescape(name: &[u8]) -> Result<Vec<u8>, Bad> {
                 Some(b'\\') => b'\\',
                 Some(b'n') => b'\n',
                 Some(b'r') => b'\r',
-                _ => return Err(Bad::Escape),
+                _ => return Err(Malformed::Escape),
             },
             byte => byte,
         });
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_the_checkers_read() {
+    fn a_line_has_the_format_of_b3sum_and_sha256sum() {
         let line = |name: &[u8]| {
             let mut text = Vec::new();
             put_line(&mut text, digest(), name);
@@ -155,22 +155,22 @@ mod tests {
         let (blake3, sha256) = (Some(Algorithm::Blake3), Some(Algorithm::Sha256));
         assert_eq!(read(&format!("SHA256 (a) = b) = {HEX}")), plain("a) = b", sha256));
         assert_eq!(read(&format!("\\BLAKE3 (a\\n) = {HEX}")), plain("a\n", blake3));
-        assert_eq!(read("# a remark"), Ok(None));
+        assert_eq!(read("# a comment"), Ok(None));
         assert_eq!(read(""), Ok(None));
     }
 
     #[test]
-    fn what_is_wrong_with_a_line_is_said() {
+    fn malformed_lines_are_reported_with_the_reason() {
         let read = |text: &str| read_line(text.as_bytes()).unwrap_err();
-        assert_eq!(read("hello"), Bad::Hash);
-        assert_eq!(read(&HEX[..40]), Bad::Hash);
-        assert_eq!(read(&format!("g{}  a", &HEX[1..])), Bad::Hash);
-        assert_eq!(read(&format!("{HEX}00  a")), Bad::Gap);
-        assert_eq!(read(&format!("{HEX} a")), Bad::Gap);
-        assert_eq!(read(&format!("{HEX}  ")), Bad::Name);
-        assert_eq!(read(&format!("{HEX}  a\0")), Bad::Name);
-        assert_eq!(read(&format!("\\{HEX}  a\\t")), Bad::Escape);
-        assert_eq!(read(&format!("\\{HEX}  a\\")), Bad::Escape);
-        assert_eq!(read(&format!("MD5 (a) = {HEX}")), Bad::Hash);
+        assert_eq!(read("hello"), Malformed::Hash);
+        assert_eq!(read(&HEX[..40]), Malformed::Hash);
+        assert_eq!(read(&format!("g{}  a", &HEX[1..])), Malformed::Hash);
+        assert_eq!(read(&format!("{HEX}00  a")), Malformed::Separator);
+        assert_eq!(read(&format!("{HEX} a")), Malformed::Separator);
+        assert_eq!(read(&format!("{HEX}  ")), Malformed::Name);
+        assert_eq!(read(&format!("{HEX}  a\0")), Malformed::Name);
+        assert_eq!(read(&format!("\\{HEX}  a\\t")), Malformed::Escape);
+        assert_eq!(read(&format!("\\{HEX}  a\\")), Malformed::Escape);
+        assert_eq!(read(&format!("MD5 (a) = {HEX}")), Malformed::Hash);
     }
 }

@@ -1,4 +1,4 @@
-//! What the user options, as plain data.
+//! What the user asked for, as plain data. The command lines (`cli`) fill it in, the plan reads it.
 
 use crate::hash::Algorithm;
 use std::ffi::OsString;
@@ -7,145 +7,210 @@ use std::path::PathBuf;
 /// The options of one command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Whether it is copied at all.
+    /// Copy, or compare only.
     pub command: Command,
-    /// What is to be copied, and where to.
+    /// The paths of the command line.
     pub operands: Operands,
-    /// How it is to be copied.
+    /// How each source is copied.
     pub copy: CopyOptions,
-    /// Whether the folders above each source are made in the target directory, too.
+    /// `--parents`: recreate the directories above each source below the target directory.
     pub parents: bool,
-    /// Where the digests of all files in the copy are listed; `-` is standard output.
+    /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
-    /// How many copiers; the plan chooses if there is no wish.
+    /// `-j`: the number of copiers, 1 to 512; `None` lets the plan choose and the run adapt it.
     pub jobs: Option<u16>,
-    /// How often an entry is tried again after a failure that may pass; the plan chooses, too.
+    /// `--retries`: further attempts at an entry after a transient failure, 0 to 100; `None` lets the plan
+    /// choose.
     pub retries: Option<u16>,
-    /// Whether to print nothing but errors.
-    pub quiet: bool,
-    /// When to draw the progress line.
+    /// `--progress`: when to draw the progress line.
     pub progress: When,
 }
 
-/// What is to be done.
+/// What the run does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// To copy.
+    /// Copy.
     Copy,
-    /// To compare what is there with what a copy would be.
+    /// `--check`: compare the target with what a copy would be.
     Check,
-    /// To compare what is in a folder with a manifest.
+    /// `--check-manifest`: compare the files in a directory with a manifest.
     CheckManifest {
         /// The manifest; `-` is standard input.
         file: PathBuf,
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
     },
 }
 
-/// How things are to be copied; the same for all that the user named.
+/// How sources are copied; the same for all operands.
+///
+/// One flat structure, like GNU's `struct cp_options`: each field is one option of the manual, and code
+/// asks for one of them at a time. Groups would only make the way to a field longer. A command line
+/// begins with [`native`](Self::native) or [`gnu_cp`](Self::gnu_cp) and sets the fields that it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CopyOptions {
-    /// Which program the user believes to have started.
+    /// Whose command line it is.
     pub compat: Compat,
-    /// What copies keep of their sources.
+    /// `-a`, `-p`, `--preserve`, `--no-preserve`: which attributes are preserved.
     pub preserve: Preserve,
-    /// When a file that stands in the target is replaced.
+    /// `--update`: which existing files are updated.
     pub update: Update,
-    /// Whether the user is asked before one is replaced.
+    /// `-i`: prompt before an existing file is overwritten.
     pub ask: bool,
-    /// How what is replaced is kept; `None` if it is not.
+    /// `--backup`: how an existing file is backed up before it is replaced; `None` without backups.
     pub backup: Option<Backup>,
-    /// What is made of the source's files.
+    /// `-l`, `-s`, `--attributes-only`: what is made of a regular file.
     pub copy_mode: CopyMode,
-    /// Whether links may take the place of what stands in the target; in the compat of cp, whether
-    /// a file that cannot be opened for writing makes room.
+    /// `-f`: links may replace existing files; in GNU cp compatibility mode, an existing file that cannot be
+    /// opened for writing is removed.
     pub force: bool,
-    /// Whether what stands in the target makes room even where its contents would be kept.
+    /// `--remove-destination`: an existing file is removed before it would be opened.
     pub remove_destination: bool,
-    /// Whether files that stand in the target are written into, and new folders have their final
-    /// names from the beginning.
+    /// `--inplace`: existing files are written into, and new directories are created under their final names.
     pub in_place: bool,
-    /// Whether folders are copied at all.
+    /// `-R`: copy directories.
     pub recursive: bool,
-    /// Whether FIFOs and devices are read like files.
+    /// `--copy-contents`: read FIFOs and devices like regular files.
     pub copy_contents: bool,
-    /// Which symlinks in a source are followed.
+    /// `-L`, `-H`, `-P`: which symbolic links in a source are followed.
     pub dereference: Dereference,
-    /// Whether a symlink to a folder in the target may stand for a folder of the source.
+    /// `--keep-directory-symlink`: an existing symbolic link to a directory takes the place of a directory.
     pub keep_directory_symlink: bool,
-    /// Whether a file may be made where a symlink in the target leads that leads nowhere.
+    /// `POSIXLY_CORRECT`: a file may be created through a dangling symbolic link in the target.
     pub write_through_dangling: bool,
-    /// Whether to stay on the file system of each source.
+    /// `-x`: stay on the file system of each source.
     pub one_file_system: bool,
-    /// When to leave out what is only zeros: where the source has a hole, or wherever it can.
+    /// `--sparse`: `Auto` keeps the holes of the source, `Always` makes more of blocks of zeros.
     pub sparse: When,
-    /// When to make files that share their bytes with their sources: if it can be, or else fail.
+    /// `--reflink`: `Auto` clones where the file system can, `Always` fails where it cannot.
     pub reflink: When,
-    /// Which hash of each file is taken while it is copied, if one is wanted.
+    /// The hash that is taken of each file while it is copied, if one is needed.
     pub hash: Option<Algorithm>,
-    /// The security context of all that is made, if the user has one in mind.
+    /// `--context`: the SELinux context of everything that is created; empty means the kernel's default.
     pub context: Option<OsString>,
-    /// Whether the contents of files, and not their times, tell that a copy is complete.
+    /// `--checksum`: the contents of a file, not its times, decide whether it is up to date.
     pub checksum: bool,
-    /// Whether all is to be on the disk before it is published, and before the run ends well.
+    /// `--fsync`: data is flushed to stable storage before it is published and before a successful end.
     pub fsync: bool,
-    /// Whether what was written is read back from the disk and compared with what was read.
+    /// `--verify`: written data is re-read from the disk and compared with what was read from the source.
     pub verify: bool,
-    /// Whether to print the name of each finished entry on standard output.
-    pub verbose: bool,
-    /// Whether to print how each file was copied, too.
-    pub debug: bool,
+    /// `-q`, `-v`, `--debug`: how much is printed.
+    pub verbosity: Verbosity,
 }
 
 impl CopyOptions {
-    /// Whether what is staged is written out before it is published.
+    /// What `pcopy` does without options.
+    pub const fn native() -> Self {
+        Self {
+            compat: Compat::Native,
+            preserve: Preserve::DEFAULT,
+            update: Update::Different,
+            ask: false,
+            backup: None,
+            copy_mode: CopyMode::Copy,
+            force: false,
+            remove_destination: false,
+            in_place: false,
+            recursive: true,
+            copy_contents: false,
+            dereference: Dereference::Never,
+            keep_directory_symlink: false,
+            write_through_dangling: false,
+            one_file_system: false,
+            sparse: When::Auto,
+            reflink: When::Auto,
+            hash: None,
+            context: None,
+            checksum: false,
+            fsync: false,
+            verify: false,
+            verbosity: Verbosity::Normal,
+        }
+    }
+
+    /// What GNU `cp` does without options, but for what follows from `-r` and its absence: symbolic links
+    /// are followed and special files read only without it.
+    pub fn gnu_cp() -> Self {
+        Self {
+            compat: Compat::Gnu,
+            preserve: Preserve::NOTHING,
+            update: Update::All,
+            in_place: true,
+            recursive: false,
+            ..Self::native()
+        }
+    }
+
+    /// Whether the name of each entry is printed on standard output when it is complete.
+    pub fn verbose(&self) -> bool {
+        self.verbosity >= Verbosity::Verbose
+    }
+
+    /// Whether it is also printed how each file was copied.
+    pub fn debug(&self) -> bool {
+        self.verbosity >= Verbosity::Debug
+    }
+
+    /// Whether staged data is flushed to stable storage before it is published.
     pub fn writes_back_before_publish(&self) -> bool {
         self.fsync || self.verify
     }
 
-    /// Whether an entry that is done must not be looked at again as if it had stood there: a backup of
-    /// it would take the place of the user's old file, and he would be asked for it, or told of it
-    /// twice.
+    /// Whether a later round must know which entries are done. Otherwise it would take them for existing
+    /// entries: a backup of one would replace the backup of the user's file, and the user would be asked
+    /// about it, or it would be reported a second time.
     pub fn must_remember(&self) -> bool {
         let makes_again = self.in_place || self.update == Update::All;
         self.backup.is_some()
             || self.ask
             || self.update == Update::NoneFail
-            || self.verbose && makes_again
+            || self.verbose() && makes_again
     }
 }
 
-/// The program whose command line, words and exit codes the user expects.
+/// How much is printed; each level prints what the one before it does, and more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Verbosity {
+    /// `-q`: errors only.
+    Quiet,
+    /// Errors, warnings and a summary.
+    Normal,
+    /// `-v`: also the name of each entry.
+    Verbose,
+    /// `--debug`: also how each file was copied.
+    Debug,
+}
+
+/// The program whose command line, messages and exit codes the user expects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compat {
-    /// This one.
+    /// pcopy itself.
     Native,
-    /// GNU cp: pcopy was started under its name.
+    /// GNU cp compatibility mode: pcopy was started as `cp`.
     Gnu,
 }
 
-/// What a copy keeps of its source, beside type and contents.
+/// Which attributes of a source its copy preserves, beside type and contents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Preserve {
     /// Permission bits.
     pub permissions: Permissions,
-    /// User and group, where we may give things away.
+    /// User and group, as far as the process may set them.
     pub ownership: bool,
-    /// Times of last access and of last modification.
+    /// Times of last access and last modification.
     pub timestamps: bool,
-    /// Which names are one file.
+    /// Hard links between files.
     pub links: Links,
-    /// POSIX access lists.
+    /// POSIX ACLs.
     pub access_lists: bool,
-    /// Extended attributes but for access lists and security contexts.
+    /// Extended attributes other than ACLs and security contexts.
     pub attributes: Preservation,
     /// The SELinux context.
     pub context: Preservation,
 }
 
 impl Preserve {
-    /// Nothing: what `cp -r` keeps.
+    /// What `cp -r` preserves: nothing.
     pub const NOTHING: Self = Self {
         permissions: Permissions::Masked,
         ownership: false,
@@ -156,18 +221,18 @@ impl Preserve {
         context: Preservation::No,
     };
 
-    /// What is kept without a wish.
+    /// What `pcopy` preserves by default: permission bits, times and hard links.
     pub const DEFAULT: Self = Self {
         permissions: Permissions::Exact,
         timestamps: true,
-        links: Links::Names,
+        links: Links::HardLinks,
         ..Self::NOTHING
     };
 
-    /// The bits that a directory is made with which has its final name from the beginning, before the
-    /// umask; `source` are those of its source. For its owner alone, unless a next run, if this one is
-    /// killed, would leave it at that.
-    pub fn bits_from_birth(&self, source: u32) -> u32 {
+    /// The mode, before the umask, of a directory that is created under its final name; `source` is the
+    /// mode of its source. The directory is private to its owner until it is complete, except where no
+    /// later step sets the mode: then a killed run must not leave it private.
+    pub fn initial_mode(&self, source: u32) -> u32 {
         match self.permissions {
             Permissions::Exact => 0o700,
             Permissions::Masked => source & 0o777 | 0o700,
@@ -175,123 +240,123 @@ impl Preserve {
         }
     }
 
-    /// Whether anything is to be kept that lies in extended attributes.
+    /// Whether anything is preserved that the kernel stores in extended attributes.
     pub fn looks_at_attributes(&self) -> bool {
         self.access_lists || self.attributes != Preservation::No || self.context != Preservation::No
     }
 }
 
-/// Which names of the source are one file in the target.
+/// Which names of the source become hard links to one file in the target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Links {
-    /// Each is a file of its own.
+    /// None: each name becomes a file of its own.
     No,
-    /// Those that are hard links to one file.
-    Names,
-    /// Those, and symlinks to it, where symlinks are followed.
-    Ends,
+    /// Hard links to one file.
+    HardLinks,
+    /// Hard links to one file and symbolic links to it that are followed, as with cp.
+    AndFollowed,
 }
 
 /// Where the permission bits of a copy come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permissions {
-    /// The source's, all of them.
+    /// All bits of the source.
     Exact,
-    /// The source's without the set-id bits and what the umask, or the target directory's default
-    /// access list, takes away.
+    /// The bits of the source without set-id bits, and without those that the umask, or the default ACL
+    /// of the target directory, clears.
     Masked,
     /// Those of a new file, whatever the source has.
     Fresh,
 }
 
-/// How much something is wanted that not every file system can keep.
+/// Whether an attribute is preserved that not every file system supports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preservation {
-    /// Not at all.
+    /// It is not preserved.
     No,
-    /// If it can be kept.
+    /// It is preserved where the file system supports it.
     IfPossible,
-    /// It is a failure if it cannot be kept.
+    /// The entry fails where it cannot be preserved.
     Required,
 }
 
-/// What is made of the source's files.
+/// What is made of a regular file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CopyMode {
-    /// Files with the same contents.
+    /// A file with the same contents.
     Copy,
-    /// Second names of theirs.
+    /// `-l`: a hard link to the source.
     HardLink,
-    /// Symlinks to them.
+    /// `-s`: a symbolic link to the source.
     Symlink,
-    /// Files with what is kept of them, but without their contents.
+    /// `--attributes-only`: a file with the preserved attributes and no contents.
     AttributesOnly,
 }
 
-/// Which symlinks in a source are followed.
+/// Which symbolic links in a source are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dereference {
-    /// None: they are copied as symlinks.
+    /// `-P`: none; they are copied as symbolic links.
     Never,
-    /// Those that the user named.
-    Named,
-    /// All.
+    /// `-H`: those that are operands.
+    CommandLine,
+    /// `-L`: all.
     Always,
 }
 
-/// When a file that stands in the target is replaced.
+/// Which existing files are updated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Update {
-    /// If it has not the source's type, size and modification time.
+    /// Those whose type, size or modification time differs from the source's.
     Different,
-    /// In any case.
+    /// All.
     All,
-    /// Never: it is passed over.
+    /// None: they are skipped.
     None,
-    /// Never, and that is a failure.
+    /// None, and each is an error.
     NoneFail,
-    /// If its modification time is older than the source's.
+    /// Those with an older modification time than the source.
     Older,
 }
 
-/// How what is replaced is kept.
+/// How an existing file is backed up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Backup {
-    /// Which name it gets.
+    /// Which name the backup gets.
     pub control: Control,
-    /// What is appended for a simple backup; has no slash.
+    /// The suffix of a simple backup; has no slash.
     pub suffix: OsString,
 }
 
-/// Which name a backup gets; the words of cp.
+/// Which name a backup gets; cp's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Control {
-    /// The suffix, in place of an older backup.
+    /// The name with the suffix; an older backup is replaced.
     Simple,
-    /// `.~1~`, `.~2~`, and so on.
+    /// The name with `.~1~`, `.~2~` and so on.
     Numbered,
-    /// Numbered if the file has such backups already, else simple.
+    /// Numbered if the file has numbered backups already, else simple.
     Existing,
 }
 
 /// The paths of the command line, in the roles that its form gives them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Operands {
-    /// `SRC`: the copy is made beside it.
+    /// `SRC`: the copy is made next to it.
     Beside {
         /// The source.
         source: PathBuf,
         /// What is appended to its name.
         suffix: OsString,
     },
-    /// `SRC... DST`: into DST if it is a directory, else onto it.
+    /// `SRC... DST`: into DST if it is a directory, else as DST.
     Onto {
         /// The sources; at least one.
         sources: Vec<PathBuf>,
         /// The last operand.
         target: PathBuf,
     },
-    /// `-T SRC DST`: onto DST even if it is a directory.
+    /// `-T SRC DST`: as DST, even if that is a directory.
     Exactly {
         /// The source.
         source: PathBuf,
@@ -310,10 +375,10 @@ pub enum Operands {
 /// When to do something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
-    /// If it fits: the progress line, if standard error is a terminal.
+    /// Where it makes sense: for the progress line, if standard error is a terminal.
     Auto,
-    /// In any case.
+    /// Always.
     Always,
-    /// Not at all.
+    /// Never.
     Never,
 }

@@ -1,68 +1,73 @@
-//! What the two command lines want differently, as fields that say *what* is wanted.
+//! What the two command lines do differently where no option says so, as fields that name the behaviour.
 //!
-//! pcopy under its own name and pcopy started as `cp` are one engine. Where GNU cp's users rely on
-//! another behaviour, that behaviour has a field here; which program the user believes to have started
-//! is known in `cli`, `plan` and the messages alone. Two pairs of modules are too different for fields:
-//! the placement of operands, and the decision on an existing file (`ExistingRules`).
+//! `pcopy`, and pcopy started as `cp`, are one engine. Where scripts rely on a behaviour of GNU cp, it has a field
+//! here; only `cli`, `plan` and `ui` know which program the user has started. The reference for cp is its
+//! manual and the source of coreutils 9; the reasons for the native values are beside them. Two rules differ too
+//! much for fields and are pairs of modules: the targets of operands, and what becomes of an existing file
+//! ([`ExistingRules`]).
 
 use crate::options::Compat;
 
 /// How a run behaves where its options do not say it.
+///
+/// One field for each difference, and so many fields: code asks for one of them at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Whose rules decide what becomes of an existing destination file.
+    /// The rules for existing files.
     pub existing: ExistingRules,
-    /// The target directory is locked against other runs, and each file while it is written.
+    /// Other runs are kept out of the target directories by locks, and out of each file while it is written. cp
+    /// locks nothing.
     pub locks_target: bool,
-    /// What a killed run has left is used or removed, and nothing is left that a later run would take
-    /// for complete.
+    /// What a killed run has left is resumed or removed, and nothing is left that a later run would take for
+    /// complete. For cp, everything in the target belongs to the user.
     pub resumes_leftovers: bool,
-    /// A file that changed while it was read is read once more. cp does not: scripts copy logs that
-    /// grow, as far as they have come.
+    /// A file that changed while it was read is read once more. cp does not: scripts copy growing log files
+    /// as they are.
     pub rereads_changed: bool,
-    /// The run ends when the target is full, read-only or broken. cp tries every further file.
+    /// The run ends when the target file system is full, read-only or failing. cp tries every further file.
     pub stops_when_target_is_lost: bool,
-    /// A file whose owner is to be set is created for its owner alone, even where the owner will turn out
-    /// to be right.
+    /// A file whose ownership is to be preserved is created without permissions for group and others, even if its
+    /// owner turns out to be right.
     pub private_until_owned: bool,
-    /// Set-id bits are kept even where the copy belongs to another user than the source.
+    /// Set-id bits are preserved even if ownership could not be.
     pub keeps_set_id: bool,
-    /// An existing file that is written into loses the extended attributes that its source does not have.
+    /// An existing file that is written into loses the extended attributes that its source does not have, so that
+    /// it becomes identical. cp leaves them.
     pub removes_extra_attributes: bool,
-    /// `--sparse=always` may be satisfied by a clone, which has the holes of its source only.
+    /// With `--sparse=always` a file may be cloned, although the clone has only the holes of its source.
     pub clones_under_sparse_always: bool,
-    /// `--update` does not keep an existing name from becoming a link to the other names of its source.
+    /// An existing file that `--update` would skip may be replaced by a hard link that its source has.
     pub links_newer_names: bool,
-    /// A directory may take the place of an existing file that is backed up.
+    /// A directory replaces an existing file if that is backed up.
     pub dir_over_file_with_backup: bool,
-    /// An existing file that cannot be opened for writing is replaced, without `--force`, too.
+    /// An existing file that cannot be opened for writing is replaced even without `--force`.
     pub replaces_unwritable: bool,
-    /// Existing files are written into through symbolic links, so two names in the target may be one file
-    /// that two copiers want to write.
+    /// Existing symbolic links to files are followed and written through, so two names in the target may be one
+    /// file, which two copiers must not write at the same time.
     pub writes_through_symlinks: bool,
-    /// An existing file that is complete already is backed up all the same before it becomes a link.
+    /// An existing file is backed up before it becomes a link, even if it is up to date.
     pub backs_up_complete: bool,
-    /// A prompt that is declined makes the run fail.
+    /// A declined prompt makes the run fail, as in cp since coreutils 9.2.
     pub declined_is_failure: bool,
-    /// `--verbose` reports a directory when it is made, and another entry even if copying it fails: not
-    /// only what is complete.
+    /// `--verbose` reports a directory when it is created, and another entry even if copying it fails: not only
+    /// what is complete.
     pub announces_early: bool,
     /// A directory that would be copied into itself is reported by its operand, not by the path at which the
     /// copier met it.
     pub reports_loops_by_operand: bool,
 }
 
-/// The rules for existing destination files; each is a module of `copier`.
+/// The rules for existing files; each is a module of `copier`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExistingRules {
-    /// Replace what differs, by a rename unless `--inplace` is given.
+    /// Replace files that differ, by a rename unless `--inplace` is given.
     Native,
-    /// GNU cp 9's rules, in its order.
+    /// Those of GNU cp 9, in its order.
     Gnu,
 }
 
 impl Policy {
-    /// Started as `pcopy`.
+    /// That of `pcopy`.
     pub const NATIVE: Self = Self {
         existing: ExistingRules::Native,
         locks_target: true,
@@ -83,7 +88,7 @@ impl Policy {
         reports_loops_by_operand: false,
     };
 
-    /// Started as `cp`.
+    /// That of GNU `cp`.
     pub const GNU_CP: Self = Self {
         existing: ExistingRules::Gnu,
         locks_target: false,

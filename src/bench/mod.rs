@@ -48,26 +48,14 @@ pub mod trees;
 mod verdict;
 mod workdir;
 
-use crate::error::Refusal;
 use crate::outcome::code;
 use abort::Abort;
 use bench_options::BenchOptions;
 use results::{Problem, Race, Row};
 use runner::Benchmark;
-use std::fs;
 use std::io::Write;
 
 pub use generate::generate;
-
-/// Refuses if the current directory has an entry `bench`, which the user may have meant to copy.
-pub fn refuse_namesake() -> Result<(), Refusal> {
-    if fs::symlink_metadata("bench").is_err() {
-        return Ok(());
-    }
-    let message = "'bench' is both a subcommand and an existing entry".to_owned();
-    let hint = "write './bench' to copy it, or run the benchmark in another directory";
-    Err(Refusal { message, hint: Some(hint) })
-}
 
 /// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit
 /// code.

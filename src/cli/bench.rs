@@ -1,5 +1,6 @@
 //! The command line of the benchmark, `pcopy bench`.
 
+use super::Action;
 use crate::bench::bench_options::{BenchOptions, BenchSource, Preserved, TargetState};
 use crate::bench::chart::ImageFormat;
 use crate::bench::tools::{TOOLS, Tool};
@@ -8,7 +9,7 @@ use crate::plan::JOBS_MAX;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -163,19 +164,9 @@ enum OntoValue {
     Different,
 }
 
-/// Whether the arguments ask for the benchmark: only if `bench` is the first of them.
-pub(super) fn is_wanted(arguments: &[OsString]) -> bool {
-    arguments.get(1).is_some_and(|first| first == OsStr::new("bench"))
-}
-
-/// Parses the arguments, the second of which is `bench`. For `--help`, `--version` and usage
-/// errors, prints the text and exits.
-pub(super) fn parse(arguments: &[OsString]) -> BenchOptions {
-    super::or_leave(&[&arguments[..1], &arguments[2..]].concat(), read)
-}
-
-fn read(arguments: &[OsString]) -> Result<BenchOptions, clap::Error> {
-    BenchFlags::try_parse_from(arguments)?.into_options()
+/// Reads the program's name and the arguments after `bench`.
+pub(super) fn read(arguments: &[OsString]) -> Result<Action, clap::Error> {
+    BenchFlags::try_parse_from(arguments)?.into_options().map(Action::Bench)
 }
 
 impl BenchFlags {

@@ -1,10 +1,33 @@
-//! Words and values that both command lines share.
+//! Arguments of options that both command lines have.
 
-use crate::options::{Backup, Control, Links, Permissions, Preservation, Preserve};
+use crate::options::{Backup, Control, Links, Permissions, Preservation, Preserve, Update, When};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
-/// The words of `--preserve`; as with cp, so much of one suffices as tells it from the others.
+/// The arguments of `--sparse`, `--reflink` and `--progress`.
+pub(super) const WHEN: [(&str, When); 3] =
+    [("auto", When::Auto), ("always", When::Always), ("never", When::Never)];
+
+/// The arguments of `--update`.
+pub(super) const UPDATES: [(&str, Update); 4] = [
+    ("all", Update::All),
+    ("none", Update::None),
+    ("none-fail", Update::NoneFail),
+    ("older", Update::Older),
+];
+
+/// Reads an argument that must be one of `words`, in full.
+pub(super) fn one_word_of<T: Copy + Send + Sync + 'static>(
+    words: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).map(move |given| {
+        let found = words.iter().find(|(word, _)| *word == given);
+        found.map(|(_, meaning)| *meaning).expect("the parser takes no other word")
+    })
+}
+
+/// An attribute in the list of `--preserve`. As with cp, an unambiguous abbreviation suffices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Attribute {
     Mode,
@@ -31,52 +54,54 @@ impl Attribute {
         ("none", Self::None),
     ];
 
-    /// Adds what the word means to what is kept.
-    pub(super) fn add_to(self, keep: &mut Preserve) {
+    /// Adds the attribute to those that are preserved.
+    pub(super) fn add_to(self, preserve: &mut Preserve) {
         match self {
             Self::Mode => {
-                keep.permissions = Permissions::Exact;
-                keep.access_lists = true;
+                preserve.permissions = Permissions::Exact;
+                preserve.access_lists = true;
             }
-            Self::Ownership => keep.ownership = true,
-            Self::Timestamps => keep.timestamps = true,
-            Self::Links => keep.links = Links::Ends,
-            Self::Acl => keep.access_lists = true,
-            Self::Xattr => keep.attributes = Preservation::Required,
-            Self::Context => keep.context = Preservation::Required,
+            Self::Ownership => preserve.ownership = true,
+            Self::Timestamps => preserve.timestamps = true,
+            Self::Links => preserve.links = Links::AndFollowed,
+            Self::Acl => preserve.access_lists = true,
+            Self::Xattr => preserve.attributes = Preservation::Required,
+            Self::Context => preserve.context = Preservation::Required,
             Self::All => {
-                let (attributes, context) = (keep.attributes, keep.context);
+                let (attributes, context) = (preserve.attributes, preserve.context);
                 let at_least = |demand| {
                     if demand == Preservation::No { Preservation::IfPossible } else { demand }
                 };
-                *keep = Preserve {
+                *preserve = Preserve {
                     permissions: Permissions::Exact,
                     ownership: true,
                     timestamps: true,
-                    links: Links::Ends,
+                    links: Links::AndFollowed,
                     access_lists: true,
                     attributes: at_least(attributes),
                     context: at_least(context),
                 };
             }
-            Self::None => *keep = Preserve::NOTHING,
+            Self::None => *preserve = Preserve::NOTHING,
         }
     }
 
-    /// Takes what the word means away from what is kept.
-    pub(super) fn take_from(self, keep: &mut Preserve) {
+    /// Removes the attribute from those that are preserved.
+    pub(super) fn take_from(self, preserve: &mut Preserve) {
         match self {
             Self::Mode => {
-                keep.permissions = Permissions::Fresh;
-                keep.access_lists = false;
+                preserve.permissions = Permissions::Fresh;
+                preserve.access_lists = false;
             }
-            Self::Ownership => keep.ownership = false,
-            Self::Timestamps => keep.timestamps = false,
-            Self::Links => keep.links = Links::No,
-            Self::Acl => keep.access_lists = false,
-            Self::Xattr => keep.attributes = Preservation::No,
-            Self::Context => keep.context = Preservation::No,
-            Self::All => *keep = Preserve { permissions: Permissions::Fresh, ..Preserve::NOTHING },
+            Self::Ownership => preserve.ownership = false,
+            Self::Timestamps => preserve.timestamps = false,
+            Self::Links => preserve.links = Links::No,
+            Self::Acl => preserve.access_lists = false,
+            Self::Xattr => preserve.attributes = Preservation::No,
+            Self::Context => preserve.context = Preservation::No,
+            Self::All => {
+                *preserve = Preserve { permissions: Permissions::Fresh, ..Preserve::NOTHING }
+            }
             Self::None => {}
         }
     }
@@ -91,16 +116,16 @@ impl FromStr for Attribute {
             [(_, attribute)] if !word.is_empty() => Ok(*attribute),
             _ => {
                 let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-                Err(format!("the words are {}", words.join(", ")))
+                Err(format!("valid attributes are {}", words.join(", ")))
             }
         }
     }
 }
 
-/// How what is replaced is kept: what the options say, and where they are silent the environment.
+/// How existing files are backed up, by the options or else by the environment.
 ///
-/// `control` is empty where an option wants backups and does not say which. As with cp, a suffix
-/// alone wants backups, too. The error is a word that is no kind of backup.
+/// `control` is the argument of `--backup`, empty without one. As with cp, a suffix alone asks for backups, too.
+/// The error is a word that is no kind of backup.
 pub(super) fn backup(
     control: Option<OsString>,
     suffix: Option<OsString>,
@@ -126,15 +151,14 @@ pub(super) fn backup(
     Ok(Some(Backup { control, suffix: suffix.filter(usable).unwrap_or_else(|| "~".into()) }))
 }
 
-/// A word that is none of those that may stand there.
+/// A word that is not a valid argument.
 pub(super) struct Unknown {
     pub(super) word: OsString,
-    /// The variable of the environment that has it, if no option has.
+    /// The environment variable that it comes from; `None` if it comes from an option.
     pub(super) variable: Option<&'static str>,
 }
 
-/// The kind of backup that a word means: none at all, or which; so much of it suffices as tells it
-/// from the others.
+/// The kind of backup that a word or an unambiguous abbreviation means: `Some(None)` is no backup, `None` an unknown word.
 fn control_of(word: &OsStr) -> Option<Option<Control>> {
     const WORDS: [(&str, Option<Control>); 8] = [
         ("none", None),
@@ -149,7 +173,7 @@ fn control_of(word: &OsStr) -> Option<Option<Control>> {
     one_of(&WORDS, word.to_str()?)
 }
 
-/// The meaning of a word, or of so much of one as tells it from all that mean something else.
+/// The meaning of a word, or of an abbreviation of words that all mean the same.
 pub(super) fn one_of<T: Copy + PartialEq>(words: &[(&str, T)], given: &str) -> Option<T> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == given) {
         return Some(*meaning);

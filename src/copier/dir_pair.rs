@@ -214,7 +214,7 @@ pub(super) fn make_child_in_place(
             if plan.policy.resumes_leftovers && take_over(plan, dirs, &source, name) {
                 return Ok(ChildMark { existed: true, staged, unmade: false });
             }
-            let bits = plan.options.preserve.bits_from_birth(source.permissions());
+            let bits = plan.options.preserve.initial_mode(source.permissions());
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
             return Ok(ChildMark { staged, ..ChildMark::MADE });
@@ -292,7 +292,7 @@ fn make_or_find(
     name: &CStr,
 ) -> Result<bool, Errno> {
     let bits = if dirs.staged && dirs.is_seen(plan) {
-        plan.options.preserve.bits_from_birth(dirs.stat_source(source_name)?.permissions())
+        plan.options.preserve.initial_mode(dirs.stat_source(source_name)?.permissions())
     } else {
         0o700
     };

@@ -36,7 +36,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
     manifest::write(run.plan, &run.state.hashed, end, &mut run.reporter);
     flush_output(run.reporter.sink, run.signals, output_limit);
     let needs_output =
-        run.plan.options.verbose || manifest::goes_to_stdout(run.plan) || compared.is_some();
+        run.plan.options.verbose() || manifest::goes_to_stdout(run.plan) || compared.is_some();
     if let Some(errno) = run.reporter.sink.output_failure().filter(|_| needs_output) {
         run.reporter.sink.emit(&RunEvent::OutputLost(errno));
         run.reporter.late.failed += 1;

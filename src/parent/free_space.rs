@@ -26,7 +26,7 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
     } else {
         return;
     };
-    let target = plan.operands.first().map(|operand| &operand.target_shown);
+    let target = plan.operands.first().map(|operand| &operand.target_path);
     let target = target.map_or(&b""[..], |name| name.as_os_str().as_bytes());
     sink.emit(&RunEvent::SpaceShort { left, free, target });
 }
@@ -40,7 +40,7 @@ pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room
     // Within one file system files may share their data.
     let may_share = plan.options.reflink != When::Never
         && volume::may_share_bytes(first)
-        && plan.operands.iter().any(|operand| operand.device == device);
+        && plan.operands.iter().any(|operand| operand.device() == device);
     if !is_one || may_share {
         return None;
     }

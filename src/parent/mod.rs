@@ -37,7 +37,7 @@ use crate::error::{Refusal, Unavailable};
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::outcome::{End, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Draft, Plan};
 use conclude::conclude;
 use pcopy_sys::file;
 use pcopy_sys::signals::Signals;
@@ -63,7 +63,8 @@ pub enum NotBegun {
 ///
 /// Must be called while the process has a single thread. The umask is cleared: every file is created
 /// with a mode of its own.
-pub fn run(plan: &Plan, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
+pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
+    let plan = &draft.begin()?;
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     if plan.check.is_some() {

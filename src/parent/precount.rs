@@ -134,7 +134,8 @@ fn count_below(
             match found {
                 // It is an operand of its own and counted as such.
                 Ok(found)
-                    if plan.has_apart() && is_apart(plan, (number, operand), found.path()) =>
+                    if plan.has_symlinked_dirs()
+                        && is_apart(plan, (number, operand), found.path()) =>
                 {
                     walk.skip_current_dir();
                 }
@@ -165,5 +166,5 @@ fn count_below(
 
 fn is_apart(plan: &Plan, (number, operand): (u32, &Operand), path: &Path) -> bool {
     let below = path.strip_prefix(".").unwrap_or(path).as_os_str().as_bytes();
-    plan.is_apart(number, &[operand.source_name.to_bytes(), b"/", below].concat())
+    plan.is_symlinked_dir(number, &[operand.source_name.to_bytes(), b"/", below].concat())
 }

@@ -4,7 +4,7 @@ use super::run_event::{Names, RunEvent, Sink};
 use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::event::Details;
 use crate::ipc::wire::task::EntryPath;
-use crate::plan::{Check, Note, Operand, Plan};
+use crate::plan::{Check, Note, Operand, Plan, Severity};
 use pcopy_sys::Errno;
 use pcopy_sys::file;
 use std::collections::HashMap;
@@ -36,10 +36,10 @@ impl<'a> Reporter<'a> {
 
     /// What planning has found.
     pub(super) fn note(&mut self, note: &Note) {
-        if note.kind.is_failure() {
+        if note.kind.severity() == Severity::Failure {
             self.late.failed += 1;
         }
-        if self.plan.options.verbose || !note.kind.is_verbose() {
+        if self.plan.options.verbose() || note.kind.severity() != Severity::Announcement {
             self.sink.emit(&RunEvent::Note(note));
         }
     }

@@ -143,7 +143,7 @@ impl Intake<'_, '_> {
 
     fn report_done(&mut self, place: EntryPath<'_>, details: Details) {
         let was_announced = details.directory && self.plan.policy.announces_early;
-        let wanted = self.plan.options.verbose && !was_announced;
+        let wanted = self.plan.options.verbose() && !was_announced;
         if wanted && self.state.is_newly_done(place) {
             self.reporter.done(place, details);
         }
@@ -162,7 +162,7 @@ impl Intake<'_, '_> {
 
     /// Reports an entry as being copied, where that is wanted and was not done before.
     fn announce(&mut self, place: EntryPath<'_>) {
-        let wanted = self.plan.policy.announces_early && self.plan.options.verbose;
+        let wanted = self.plan.policy.announces_early && self.plan.options.verbose();
         if wanted && self.state.is_newly_done(place) {
             self.reporter.announced(place);
         }

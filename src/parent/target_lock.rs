@@ -73,7 +73,7 @@ impl TargetLock {
     /// Locks the directory that `operand`, the last of `fresh`, becomes.
     fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
         let parent = plan.target_dir(operand);
-        let cannot = |errno| Refusal::cannot("create directory", &operand.target_shown, errno);
+        let cannot = |errno| Refusal::cannot("create directory", &operand.target_path, errno);
         let keeps_link =
             |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
         let (name, fresh) = match file::stat_at(parent, &operand.target_name) {
@@ -92,7 +92,7 @@ impl TargetLock {
             Err(_) if plan.options.in_place => {
                 let source = file::stat_at_end(plan.source_dir(operand), &operand.source_name);
                 let bits = source.map_or(0o700, |source| source.permissions());
-                let bits = plan.options.preserve.bits_from_birth(bits);
+                let bits = plan.options.preserve.initial_mode(bits);
                 match file::make_dir(parent, &operand.target_name, bits) {
                     Ok(()) => (operand.target_name.clone(), true),
                     Err(_) if !plan.policy.locks_target => return Ok(()), // that, too
@@ -253,7 +253,7 @@ fn remove_begun(plan: &Plan, operand: &Operand) {
 }
 
 fn foreign(operand: &Operand, staged: &CStr) -> Refusal {
-    let shown = operand.target_shown.with_file_name(OsStr::from_bytes(staged.to_bytes()));
+    let shown = operand.target_path.with_file_name(OsStr::from_bytes(staged.to_bytes()));
     Refusal {
         message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
         hint: Some("the copy is staged under this name; have it removed, or choose another target"),
@@ -264,7 +264,7 @@ fn busy(operand: &Operand) -> Refusal {
     Refusal {
         message: format!(
             "another pcopy is writing to {}",
-            quote(operand.target_shown.as_os_str().as_bytes())
+            quote(operand.target_path.as_os_str().as_bytes())
         ),
         hint: Some("wait until it has finished, then rerun the command"),
     }

@@ -1,6 +1,6 @@
-//! The names of backups, as GNU's tools give them.
+//! The names of numbered backups, as in GNU's tools.
 
-/// `a` and 12 of `a.~12~`.
+/// Splits `a.~12~` into `a` and 12.
 pub(crate) fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
     let name = name.strip_suffix(b"~")?;
     let tilde = name.iter().rposition(|&byte| byte == b'~')?;
@@ -11,7 +11,7 @@ pub(crate) fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
     Some((name[..tilde].strip_suffix(b".")?, digits.parse().ok()?))
 }
 
-/// What is appended to a name for its backup with this number.
+/// The suffix of the backup with this number.
 pub(crate) fn numbered_suffix(number: u64) -> String {
     format!(".~{number}~")
 }
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_numbered_backup_is_told_from_other_names() {
+    fn numbered_backups_are_recognized() {
         assert_eq!(split_number(b"a.~1~"), Some((&b"a"[..], 1)));
         assert_eq!(split_number(b"a.~2~.~10~"), Some((&b"a.~2~"[..], 10)));
         for other in [&b"a~"[..], b"a.~~", b"a.~x~", b"a.~01~", b"a~1~", b".~1", b"a.~-1~", b"~1~"]

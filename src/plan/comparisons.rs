@@ -1,21 +1,22 @@
-//! What is compared, where that is all that is wanted.
+//! What `--check` and `--check-manifest` compare.
 
-use super::split_path::errno_of;
-use super::{Note, NoteKind};
+use super::notes::{Note, NoteKind};
+use super::operands::errno_of;
 use crate::error::Refusal;
 use crate::hash::{Algorithm, Digest};
-use crate::manifest::read_line;
+use crate::manifest::{Malformed, read_line};
 use crate::sanitize::{escape, quote};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind};
+use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What copies are compared with.
+/// What the target is compared with.
 pub enum Check {
-    /// Their sources.
+    /// The sources.
     Sources,
     /// A manifest.
     Manifest(Listed),
@@ -25,16 +26,17 @@ pub enum Check {
 pub struct Listed {
     /// In the order of their names.
     pub files: Vec<ListedFile>,
-    /// The folder that they are in.
+    /// The directory that they are in.
     pub dir: OwnedFd,
-    /// The manifest itself, which may be in there.
+    /// The manifest itself, which may be in that directory.
     pub own: Option<Identity>,
-    shown: PathBuf,
+    /// The directory, as the user named it.
+    path: PathBuf,
 }
 
 /// A file of a manifest.
 pub struct ListedFile {
-    /// From the folder on; no part of it is empty, `.` or `..`.
+    /// Its path below the directory; no part of it is empty, `.` or `..`.
     pub name: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
@@ -42,9 +44,46 @@ pub struct ListedFile {
     pub algorithm: Option<Algorithm>,
 }
 
+/// A line of a manifest that is not used.
+pub struct BadManifestLine {
+    file: PathBuf,
+    /// Counted from 1.
+    number: usize,
+    why: BadLine,
+}
+
+enum BadLine {
+    Malformed(Malformed),
+    Name(Vec<u8>, BadName),
+}
+
+/// Why the name of a line is not used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum BadName {
+    Absolute,
+    LeadsOut,
+    Directory,
+}
+
+impl fmt::Display for BadManifestLine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: ", escape(self.file.as_os_str().as_bytes()), self.number)?;
+        match &self.why {
+            BadLine::Malformed(why) => why.fmt(out),
+            BadLine::Name(name, why) => {
+                let why = match why {
+                    BadName::Absolute => "is absolute",
+                    BadName::LeadsOut => "leads out of the directory",
+                    BadName::Directory => "is the name of a directory",
+                };
+                write!(out, "{} {why}; it is not read", quote(name))
+            }
+        }
+    }
+}
+
 impl Listed {
-    /// Reads the manifest `file` of what is in `dir`. Lines that are none, and names that lead out of the
-    /// folder, become notes.
+    /// Reads the manifest `file` of what is in `dir`. Lines that are not used become notes.
     pub(super) fn read(file: &Path, dir: &Path) -> Result<(Self, Vec<Note>), Refusal> {
         match file::stat_path(dir, true) {
             Ok(stat) if stat.kind() == Kind::Directory => {}
@@ -53,30 +92,12 @@ impl Listed {
         }
         let (text, own) =
             read_all(file).map_err(|error| Refusal::cannot("read", file, errno_of(&error)))?;
-        let mut notes = Vec::new();
-        let mut files = Vec::new();
-        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            let wrong = match read_line(line) {
-                Ok(None) => continue,
-                Ok(Some(line)) => match normal(&line.name) {
-                    Ok(name) => {
-                        let (digest, algorithm) = (line.digest, line.algorithm);
-                        files.push(ListedFile { name, digest, algorithm });
-                        continue;
-                    }
-                    Err(why) => format!("{} {why}; it is not read", quote(&line.name)),
-                },
-                Err(bad) => bad.to_string(),
-            };
-            let shown = escape(file.as_os_str().as_bytes());
-            let text = format!("{shown}:{number}: {wrong}");
-            notes.push(Note { before: 0, kind: NoteKind::BadManifestLine(text) });
-        }
+        let (mut files, bad) = parse(file, &text);
         if files.is_empty() {
             return Err(Refusal {
-                message: match notes.first().map(|note| &note.kind) {
-                    Some(NoteKind::BadManifestLine(text)) => format!("no file is listed: {text}"),
-                    _ => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
+                message: match bad.first() {
+                    Some(line) => format!("no file is listed: {line}"),
+                    None => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
                 },
                 hint: Some("a line is a hash of 64 digits, two spaces, and a name"),
             });
@@ -84,19 +105,21 @@ impl Listed {
         files.sort_by(|one, other| one.name.cmp(&other.name));
         let dir_fd =
             file::open_dir(dir).map_err(|errno| Refusal::cannot("open directory", dir, errno))?;
-        Ok((Self { files, dir: dir_fd, own, shown: dir.to_owned() }, notes))
+        let note = |line| Note { before: 0, kind: NoteKind::BadManifestLine(line) };
+        let notes = bad.into_iter().map(note).collect();
+        Ok((Self { files, dir: dir_fd, own, path: dir.to_owned() }, notes))
     }
 
-    /// Whether the manifest has the file `name` in the folder at `path`.
+    /// Whether the manifest has the file `name` in the directory at `path`.
     pub fn has(&self, path: &[u8], name: &[u8]) -> bool {
         let slash = if path.is_empty() { &b""[..] } else { b"/" };
         let wanted = || path.iter().chain(slash).chain(name);
         self.files.binary_search_by(|file| file.name.iter().cmp(wanted())).is_ok()
     }
 
-    /// How the user would name what is at `path`.
+    /// How the user would write the path of the entry at `path`.
     pub fn show(&self, path: &[u8]) -> Vec<u8> {
-        let mut whole = self.shown.as_os_str().as_bytes().to_vec();
+        let mut whole = self.path.as_os_str().as_bytes().to_vec();
         if !path.is_empty() {
             if whole.last() != Some(&b'/') {
                 whole.push(b'/');
@@ -107,7 +130,28 @@ impl Listed {
     }
 }
 
-/// All of a file, or of standard input, and which file that is.
+/// The files that the lines of a manifest list, and the lines that list none.
+fn parse(file: &Path, text: &[u8]) -> (Vec<ListedFile>, Vec<BadManifestLine>) {
+    let (mut files, mut bad) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let why = match read_line(line) {
+            Ok(None) => continue,
+            Ok(Some(line)) => match normal(&line.name) {
+                Ok(name) => {
+                    let (digest, algorithm) = (line.digest, line.algorithm);
+                    files.push(ListedFile { name, digest, algorithm });
+                    continue;
+                }
+                Err(why) => BadLine::Name(line.name, why),
+            },
+            Err(why) => BadLine::Malformed(why),
+        };
+        bad.push(BadManifestLine { file: file.to_owned(), number, why });
+    }
+    (files, bad)
+}
+
+/// The contents of a file, or of standard input, and which file that is.
 fn read_all(file: &Path) -> Result<(Vec<u8>, Option<Identity>), std::io::Error> {
     let mut text = Vec::new();
     if file == Path::new("-") {
@@ -119,17 +163,17 @@ fn read_all(file: &Path) -> Result<(Vec<u8>, Option<Identity>), std::io::Error> 
     Ok((text, file::stat_fd(&file).ok().map(|stat| stat.identity())))
 }
 
-/// A name without parts that mean nothing; an error if it leads out of the folder, or to none.
-fn normal(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+/// A name without empty parts and `.`.
+fn normal(name: &[u8]) -> Result<Vec<u8>, BadName> {
     if name.first() == Some(&b'/') {
-        return Err("is absolute");
+        return Err(BadName::Absolute);
     }
     let parts: Vec<_> = name.split(|&byte| byte == b'/').collect();
     if parts.contains(&&b".."[..]) {
-        return Err("leads out of the folder");
+        return Err(BadName::LeadsOut);
     }
     if matches!(parts.last(), Some(&b"" | &b".")) {
-        return Err("is the name of a folder");
+        return Err(BadName::Directory);
     }
     let named = parts.into_iter().filter(|part| !matches!(*part, b"" | b"."));
     Ok(named.collect::<Vec<_>>().join(&b'/'))
@@ -140,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_in_its_folder() {
+    fn a_name_stays_in_its_directory() {
         assert_eq!(normal(b"a/b"), Ok(b"a/b".to_vec()));
         assert_eq!(normal(b"./a//./b"), Ok(b"a/b".to_vec()));
         assert_eq!(normal(b"..a/b.."), Ok(b"..a/b..".to_vec()));

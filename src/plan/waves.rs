@@ -1,8 +1,10 @@
-//! Which entries may be copied side by side, and which one after the other.
+//! Waves: which operands are copied in parallel, and which one after the other.
 //!
-//! Two copiers that make one name at the same time would take each other's staged file for a leftover.
+//! Two copiers that create the same name at the same time would each take the other's staged file for a leftover.
 
-use super::{Note, Operand, ancestors, backup_name};
+use super::notes::Note;
+use super::operands::Operand;
+use super::{ancestors, backup_name};
 use crate::options::{Compat, CopyOptions};
 use pcopy_sys::file::{self, Identity};
 use std::collections::{HashMap, HashSet};
@@ -11,20 +13,20 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// Cuts the entries wherever one may write into what another of its wave does.
+/// Begins a new wave at each operand that may write where another one of its wave writes.
 pub(super) fn waves(
     operands: &[Operand],
     dirs: &[OwnedFd],
     notes: &[Note],
     options: &CopyOptions,
 ) -> Vec<Range<u32>> {
-    // Who reads what cp says finds it in the order of the sources.
+    // cp reports in the order of its operands.
     let stops: HashSet<u32> = match options.compat {
         Compat::Gnu => notes.iter().map(|note| note.before).collect(),
         Compat::Native => HashSet::new(),
     };
-    let is_shared = shared(operands, options);
-    let merges = |operand: &Operand| operand.target_name.as_c_str() == c"." || is_shared(operand);
+    let depends = depends_on_order(operands, options);
+    let merges = |operand: &Operand| operand.target_name.as_c_str() == c"." || depends(operand);
     let mut places = Places::of(operands, dirs, options);
     let mut waves: Vec<Range<u32>> = Vec::new();
     for (number, operand) in (0..).zip(operands) {
@@ -32,7 +34,7 @@ pub(super) fn waves(
         let alone = merges(operand)
             || stops.contains(&number)
             || waves.last().is_none_or(|wave| merges(&operands[wave.start as usize]))
-            || places.are_taken(&place);
+            || places.overlap(&place);
         match waves.last_mut() {
             Some(wave) if !alone => wave.end += 1,
             _ => {
@@ -45,9 +47,9 @@ pub(super) fn waves(
     waves
 }
 
-/// Whether an entry is written into one file under two names, or into another source, or takes the name
-/// of another's backup: then there is an order.
-fn shared(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> bool {
+/// Whether the result depends on when an operand is copied: it is written into a file that another operand
+/// reads or writes, or has the name of another's backup.
+fn depends_on_order(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> bool {
     let mut users: HashMap<Identity, u32> = HashMap::new();
     let written = operands.iter().filter_map(|operand| operand.written);
     let known: HashSet<Identity> = written.clone().collect();
@@ -74,24 +76,25 @@ fn shared(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> b
     }
 }
 
-/// The places in the target of the last wave.
+/// The places in the target that the last wave uses.
 struct Places<'a> {
     dirs: &'a [OwnedFd],
-    /// Whether one may lie in another, or be another by a symlink.
-    may_meet: bool,
+    /// Whether one may lie in another, or be another through a symbolic link.
+    may_overlap: bool,
+    /// Each directory with all directories above it.
     above: HashMap<usize, Rc<[Identity]>>,
-    /// By which number a folder goes here that was opened by several paths.
+    /// One number for each directory, which may have been opened by several paths.
     numbers: HashMap<Identity, usize>,
-    /// The names of entries as they are where case is ignored: there two of them may be one.
+    /// The target names without regard to case: on a case-insensitive file system two of them may be one.
     names: HashSet<(usize, String)>,
-    /// The folders that stand there already under the names of entries. What lies in one of them lies
-    /// in one that stands: folders on the way were made.
+    /// The existing directories at the target names. A target inside one of them has only existing directories
+    /// above it, because directories for `--parents` have been created.
     tops: HashSet<Identity>,
-    /// The folders that entries lie in, with all above.
+    /// The directories that targets are in, with all above.
     around: HashSet<Identity>,
 }
 
-/// Where an entry is to be.
+/// The place of an operand in the target.
 struct Place {
     name: (usize, String),
     top: Option<Identity>,
@@ -104,7 +107,7 @@ impl<'a> Places<'a> {
         let first = used.next();
         Self {
             dirs,
-            may_meet: options.keep_directory_symlink || used.any(|dir| Some(dir) != first),
+            may_overlap: options.keep_directory_symlink || used.any(|dir| Some(dir) != first),
             above: HashMap::new(),
             numbers: HashMap::new(),
             names: HashSet::new(),
@@ -115,13 +118,13 @@ impl<'a> Places<'a> {
 
     fn find(&mut self, operand: &Operand) -> Place {
         let name = fold(&operand.target_name);
-        if !self.may_meet {
+        if !self.may_overlap {
             return Place { name: (operand.target_dir, name), top: None, around: Rc::new([]) };
         }
         let dir = &self.dirs[operand.target_dir];
         let above = self.above.entry(operand.target_dir);
         let above = above.or_insert_with(|| ancestors(dir.as_fd()).collect());
-        // A symlink that stands for a folder lies in one, and leads to what may lie in another.
+        // A symbolic link to a directory is in one directory, and what it leads to may be in another.
         let end = file::open_dir_following(dir.as_fd(), operand.target_name.to_bytes()).ok();
         let ends: Vec<_> = end.iter().flat_map(|end| ancestors(end.as_fd())).collect();
         let top = ends.first().copied();
@@ -135,8 +138,8 @@ impl<'a> Places<'a> {
         Place { name: (number, name), top, around }
     }
 
-    /// Whether an entry of the wave has this place, or lies in it, or around it.
-    fn are_taken(&self, place: &Place) -> bool {
+    /// Whether an operand of the wave has this place, or a place in it or above it.
+    fn overlap(&self, place: &Place) -> bool {
         self.names.contains(&place.name)
             || place.top.is_some_and(|top| self.tops.contains(&top) || self.around.contains(&top))
             || place.around.iter().any(|dir| self.tops.contains(dir))
@@ -155,7 +158,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// What a name is where case is ignored.
+/// A name without regard to case, as on a case-insensitive file system.
 pub(crate) fn fold(name: &CStr) -> String {
     name.to_string_lossy().to_lowercase()
 }

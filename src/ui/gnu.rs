@@ -10,7 +10,7 @@ use crate::ipc::wire::event::{BackupKind, Details};
 use crate::outcome::{End, Outcome};
 use crate::parent::run_event::{Names, Prompt, RunEvent};
 use crate::plan::backup_name::numbered_suffix;
-use crate::plan::{Note, NoteKind, ParentError};
+use crate::plan::{Note, NoteKind};
 use crate::shell_quote::{quote, quote_if_needed};
 use pcopy_sys::describe;
 use std::fmt::Write;
@@ -50,32 +50,24 @@ fn render_note(note: &Note, screen: &mut Screen) {
             let names = Names { source: &bytes(source), target: &bytes(target) };
             screen.error(&describe_failure(*error, names));
         }
-        NoteKind::DirectoryOmitted(source) => {
+        NoteKind::DirectoryOmitted { source } => {
             let source = quote(&bytes(source));
             screen.error(&format!("-r not specified; omitting directory {source}"));
         }
-        NoteKind::ParentFailed(error) => screen.error(&describe_parent_failure(error)),
-        NoteKind::ParentMade { source, target } => {
+        NoteKind::TargetNotDirectory { is_argument, target, errno } => {
+            let kind = if *is_argument { "target directory" } else { "target" };
+            screen.error(&format!("{kind} {}: {}", quote(&bytes(target)), describe(*errno)));
+        }
+        NoteKind::ParentFailed(error) => {
+            let quote = |path: &Path| quote(&bytes(path));
+            screen.error(&human::describe_parent_failure(error, quote));
+        }
+        NoteKind::ParentCreated { source, target } => {
             screen.print(&format!("{} -> {}", source.display(), target.display()));
         }
         NoteKind::Announced { source, target } => {
             let names = Names { source: &bytes(source), target: &bytes(target) };
             screen.print(&describe_done(names, Details::default(), b""));
-        }
-    }
-}
-
-fn describe_parent_failure(error: &ParentError) -> String {
-    let quote = |path: &Path| quote(path.as_os_str().as_bytes());
-    match error {
-        ParentError::Stat(path, errno) => {
-            format!("failed to get attributes of {}: {}", quote(path), describe(*errno))
-        }
-        ParentError::NotADirectory(path) => {
-            format!("{} exists but is not a directory", quote(path))
-        }
-        ParentError::Create(path, errno) => {
-            format!("cannot make directory {}: {}", quote(path), describe(*errno))
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::ipc::wire::difference::{Aspect, Difference};
 use crate::ipc::wire::event::{CopyMethod, Details};
 use crate::outcome::{End, Left, Outcome};
 use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
-use crate::plan::{Note, NoteKind};
+use crate::plan::{Note, NoteKind, ParentError};
 use crate::sanitize::{escape, quote};
 use pcopy_sys::{Errno, describe};
 use std::os::unix::ffi::OsStrExt;
@@ -79,12 +79,16 @@ fn render_note(note: &Note, screen: &mut Screen) {
             let source = quote(source.as_os_str().as_bytes());
             screen.notice(&named_twice(*is_dir, &source));
         }
-        NoteKind::BadManifestLine(text) => screen.error(text),
-        // Only GNU mode has these: pcopy refuses such operands.
+        NoteKind::BadManifestLine(line) => screen.error(&line.to_string()),
+        NoteKind::ParentFailed(error) => {
+            let quote = |path: &Path| quote(path.as_os_str().as_bytes());
+            screen.error(&describe_parent_failure(error, quote));
+        }
+        // Only GNU mode has these: pcopy refuses such operands, and reports what is complete.
         NoteKind::Failed { .. }
-        | NoteKind::DirectoryOmitted(_)
-        | NoteKind::ParentFailed(_)
-        | NoteKind::ParentMade { .. }
+        | NoteKind::TargetNotDirectory { .. }
+        | NoteKind::DirectoryOmitted { .. }
+        | NoteKind::ParentCreated { .. }
         | NoteKind::Announced { .. } => {}
     }
 }
@@ -93,6 +97,24 @@ fn render_note(note: &Note, screen: &mut Screen) {
 pub(super) fn named_twice(is_dir: bool, quoted: &str) -> String {
     let kind = if is_dir { "directory" } else { "file" };
     format!("warning: source {kind} {quoted} specified more than once")
+}
+
+/// Why a directory above an operand cannot be created; `quote` is the mode's.
+pub(super) fn describe_parent_failure(
+    error: &ParentError,
+    quote: impl Fn(&Path) -> String,
+) -> String {
+    match error {
+        ParentError::Stat(path, errno) => {
+            format!("failed to get attributes of {}: {}", quote(path), describe(*errno))
+        }
+        ParentError::NotADirectory(path) => {
+            format!("{} exists but is not a directory", quote(path))
+        }
+        ParentError::Create(path, errno) => {
+            format!("cannot make directory {}: {}", quote(path), describe(*errno))
+        }
+    }
 }
 
 /// What `--debug` prints about a file's data; cp prints the same.

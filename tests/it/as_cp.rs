@@ -6,6 +6,7 @@ use crate::common::*;
 use crate::everywhere::holds_on_every_file_system;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -356,4 +357,27 @@ fn a_second_source_takes_the_place_of_one_that_failed() {
     };
     let operands = ["one/x two/x dst", "one/nothing two/x dst"];
     same_as_cp(plant, each(&["", "-v", "-b", "-n", "-r", "-p"], &operands));
+}
+
+#[test]
+fn a_source_whose_parents_cannot_be_created_does_not_keep_the_others() {
+    let env = Sandbox::new();
+    env.tree("a/b", ["file c 10", "file d 10"]).tree("", ["file f 10", "dir dst"]);
+    env.give_to_plain_user();
+    symlink(plain_program(), env.path("cp")).unwrap();
+    let mut command = Command::new("sh");
+    // The first directory is created, and without any permission nothing can be created in it.
+    command.arg("-c").arg("umask 777 && exec ./cp -v --parents a/b/c f a/b/d dst");
+    command.current_dir(env.path(""));
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+
+    let run = env.run(command);
+
+    let line = "./cp: failed to get attributes of 'dst/a/b': Permission denied\n";
+    run.exits(1).stdout_is("a -> dst/a\n'f' -> 'dst/f'\n");
+    let late = "./cp: setting permissions for 'dst/a': Bad file descriptor\n";
+    assert_eq!(run.stderr, [line, line, late].concat());
+    assert!(exists(env.path("dst/f")));
 }

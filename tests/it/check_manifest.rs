@@ -119,13 +119,13 @@ fn a_name_that_leads_out_is_not_read() {
 
     run.exits(1).stdout_is("");
     for said in [
-        "pcopy: sums:7: '../secret' leads out of the folder; it is not read\n",
-        "pcopy: sums:8: 'd/../../secret' leads out of the folder; it is not read\n",
+        "pcopy: sums:7: '../secret' leads out of the directory; it is not read\n",
+        "pcopy: sums:8: 'd/../../secret' leads out of the directory; it is not read\n",
         &format!("pcopy: sums:9: '{absolute}' is absolute; it is not read\n"),
         "pcopy: not reading 'dst/link/secret': its path contains a symbolic link\n",
         "pcopy: not reading 'dst/leaf': its path contains a symbolic link\n",
         "pcopy: not reading 'dst/d/here/b': its path contains a symbolic link\n",
-        "pcopy: sums:13: 'a/' is the name of a folder; it is not read\n",
+        "pcopy: sums:13: 'a/' is the name of a directory; it is not read\n",
         ": 7 failed\n",
     ] {
         run.stderr_has(said);
@@ -144,10 +144,10 @@ fn lines_that_are_none_are_named_by_their_number() {
 
     run.exits(1).stdout_is("").stderr_has(": 5 failed\n");
     run.stderr_has("pcopy: sums:3: no hash of 64 hexadecimal digits\n");
-    run.stderr_has("pcopy: sums:4: no two spaces behind the hash\n");
-    run.stderr_has("pcopy: sums:5: no name of a file\n");
-    run.stderr_has("pcopy: sums:6: a backslash that means nothing\n");
-    run.stderr_has("pcopy: sums:7: no two spaces behind the hash\n");
+    run.stderr_has("pcopy: sums:4: no two spaces after the hash\n");
+    run.stderr_has("pcopy: sums:5: no file name\n");
+    run.stderr_has("pcopy: sums:6: an invalid backslash escape\n");
+    run.stderr_has("pcopy: sums:7: no two spaces after the hash\n");
     assert!(!run.stderr.contains('\x1b'));
 
     fs::write(env.path("sums"), &bad).unwrap();
@@ -183,7 +183,7 @@ fn what_cannot_be_checked_is_refused() {
         (&["--check-manifest", "sums", "no"], 3, "cannot open directory 'no': No such file"),
         (&["--check-manifest", "sums", "sums"], 3, "cannot open directory 'sums': Not a directory"),
         (&["--check-manifest", "sums"], 2, "PATH"),
-        (&["--check-manifest", "sums", "dst", "dst"], 2, "exactly one DST"),
+        (&["--check-manifest", "sums", "dst", "dst"], 2, "exactly one DIR"),
         (&["--check-manifest", "sums", "dst", "--check"], 2, "cannot be used with"),
         (&["--check-manifest", "sums", "dst", "--manifest=x"], 2, "cannot be used with"),
     ] {

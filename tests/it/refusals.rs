@@ -6,6 +6,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 /// All there is to see of every entry, the times of the last change of the inodes among it.
@@ -544,4 +545,46 @@ fn a_folder_that_is_always_to_be_tried_again_is_a_failure_in_the_end() {
     let options = ["-e", "trace=openat2", "-e", "inject=openat2:error=EAGAIN"];
 
     env.run(env.traced(&options, ["src", "dst"])).exits(1).stderr_has("temporarily unavailable");
+}
+
+// ---- directories for --parents ------------------------------------------------------------------
+
+#[test]
+fn directories_that_cannot_be_created_are_refused_and_none_is_left() {
+    let env = Sandbox::new();
+    env.tree("a/b", ["file c 10"]).tree("e", ["file f 10"]).tree("dst", []);
+    env.give_to_plain_user();
+    let before = snapshot(&env.path("a"));
+    let mut command = std::process::Command::new("sh");
+    // The first one is created, and without any permission nothing can be created in it.
+    let program = plain_program().display();
+    command.arg("-c").arg(format!("umask 777 && exec {program} --parents e/f a/b/c dst"));
+    command.current_dir(env.path(""));
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+
+    let run = env.run(command);
+
+    run.exits(3).stdout_is("").stderr_has("pcopy: cannot create ");
+    assert_eq!(names_in(&env.path("dst")), [""; 0], "{}", run.story());
+    assert_eq!(snapshot(&env.path("a")), before);
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+// ---- subcommands -------------------------------------------------------------------------------
+
+#[cfg(not(feature = "bench"))]
+#[test]
+fn the_name_of_a_subcommand_that_is_not_built_in_is_an_operand() {
+    let env = Sandbox::new();
+    env.tree("bench", ["file a 1K"]);
+
+    env.pcopy(["bench", "dst"]).exits(0);
+
+    env.assert_same("bench", "dst");
 }

@@ -777,7 +777,7 @@ fn a_folder_of_that_name_is_not_mistaken_for_the_word() {
     env.tree("bench", ["file a 1K"]);
 
     for words in [&["bench"][..], &["bench", "dst"], &["bench", "--runs=1"]] {
-        let message = "pcopy: 'bench' is both a subcommand and an existing entry\nhint: write './bench' to copy it";
+        let message = "pcopy: 'bench' is both a subcommand and an entry in the current directory\nhint: write './bench' to copy it";
         env.pcopy(words).exits(3).stderr_has(message).stdout_is("");
     }
     env.pcopy(["./bench", "dst"]).exits(0);

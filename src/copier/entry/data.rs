@@ -56,7 +56,7 @@ impl Ways<'_> {
             When::Auto => {
                 self.may_share_holes()
                     && (source.size() > BUFFER_BYTES as u64
-                        || self.plan.options.debug
+                        || self.plan.options.debug()
                         || source.size() > 0 && !self.may_offload(source.size()))
                     && !self.fs_caps.lacks(self.pair, Capability::Clone)
             }
@@ -82,7 +82,7 @@ impl Ways<'_> {
     /// either way). On network disks the bytes need not travel at all.
     pub(super) fn may_offload(self, bytes: u64) -> bool {
         // Who wants to know how files are copied wants to know what the kernel can do.
-        (bytes > 0 || self.plan.options.debug)
+        (bytes > 0 || self.plan.options.debug())
             && self.plan.options.hash.is_none() // bytes that are hashed come by here anyhow
             && self.plan.options.reflink == When::Auto
             && self.plan.options.sparse == When::Auto

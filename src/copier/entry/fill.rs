@@ -80,7 +80,7 @@ impl EntryCopier<'_> {
         // If it changed and was read again, it was created with what may be old permission bits.
         let masked = born.masked || read.permissions() != source.stat.permissions();
         let lacking = self.finish(entry, &source, &read, target, DirDefaults { masked, ..born })?;
-        let method = cx.options().debug.then_some(method);
+        let method = cx.options().debug().then_some(method);
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
         Ok(Filled::Whole(Applied { done, lacking, leads: None, details, digest, heavy }))

@@ -37,7 +37,7 @@ impl<'a> Team<'a> {
             && options.sparse == When::Auto
             && options.copy_mode == CopyMode::Copy
             && options.hash.is_none_or(Algorithm::joins)
-            && !options.debug;
+            && !options.debug();
         let names = sink.names().filter(|_| in_pieces)?;
         let target = file::stat_fd(sink.file()).ok()?;
         let share = Share::Copy(source.identity(), target.identity());

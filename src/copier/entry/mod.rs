@@ -190,10 +190,10 @@ impl<'a> EntryCopier<'a> {
     /// Whether a symlink that is followed may lead to what is met here under its only name.
     fn may_be_met_again(&self, dirs: &DirPair) -> bool {
         let options = self.cx.options();
-        options.preserve.links == Links::Ends
+        options.preserve.links == Links::AndFollowed
             && match options.dereference {
                 Dereference::Always => true,
-                Dereference::Named => dirs.contended, // the operands
+                Dereference::CommandLine => dirs.contended, // the operands
                 Dereference::Never => false,
             }
     }

@@ -256,7 +256,7 @@ impl<'a, D> Walk<'a, D> {
     /// point.
     pub(super) fn is_left_out(&self, dir: &Stat) -> bool {
         self.cx.options().one_file_system
-            && self.operand().is_some_and(|operand| operand.device != dir.identity().0)
+            && self.operand().is_some_and(|operand| operand.device() != dir.identity().0)
     }
 
     /// Whether the parent wants no more of this.

@@ -50,7 +50,7 @@ fn report(plan: &Plan, reporter: &mut Reporter<'_>, findings: Findings) -> Compa
             Difference::Other { .. } => &mut compared.different,
         } += 1;
         let is_operand = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
-        looked_inside |= is_operand && plan.is_looked_for_inside(operand);
+        looked_inside |= is_operand && plan.is_inside_target(operand);
         lines.push((reporter.shown_target(operand, &path), Line::Differs(difference)));
     }
     for (name, other) in separated_links(reporter, findings.linked) {

@@ -8,7 +8,7 @@ use crate::manifest::put_line;
 use crate::outcome::End;
 use crate::parent::reporter::Reporter;
 use crate::parent::run_event::{ManifestOp, RunEvent};
-use crate::plan::{Plan, To};
+use crate::plan::{ManifestTarget, Plan};
 use crate::sanitize::sanitize;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -41,22 +41,24 @@ pub(in crate::parent) fn write(
     }
     let sink = &mut *reporter.sink;
     let written = match &listing.to {
-        To::Stdout => put_all(plan, &files, |lines| {
+        ManifestTarget::Stdout => put_all(plan, &files, |lines| {
             sink.emit(&RunEvent::ManifestLines(lines));
             Ok(())
         }),
-        To::Stream => open_stream(&listing.shown).and_then(|file| put_to(plan, &files, &file)),
-        To::File { dir, name, inside } => replace(plan, &files, (dir, name), *inside),
+        ManifestTarget::Stream => {
+            open_stream(&listing.path).and_then(|file| put_to(plan, &files, &file))
+        }
+        ManifestTarget::File { dir, name, inside } => replace(plan, &files, (dir, name), *inside),
     };
     if let Err((op, errno)) = written {
-        sink.emit(&RunEvent::ManifestFailed { op, path: &listing.shown, errno });
+        sink.emit(&RunEvent::ManifestFailed { op, path: &listing.path, errno });
         reporter.late.failed += 1;
     }
 }
 
 /// Whether the manifest goes to standard output.
 pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
-    matches!(&plan.manifest, Some(listing) if matches!(listing.to, To::Stdout))
+    matches!(&plan.manifest, Some(listing) if matches!(listing.to, ManifestTarget::Stdout))
 }
 
 /// An operand, a path that begins with its source name, and the digest of that file.
@@ -88,7 +90,7 @@ fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
     }
     let name = |file: &Listed<'_>| {
         let operand = plan.operands.get(file.0 as usize);
-        operand.map(|operand| operand.listed_as(file.1)).unwrap_or_default()
+        operand.map(|operand| operand.name_in_manifest(file.1)).unwrap_or_default()
     };
     name(one).cmp(&name(other))
 }
@@ -102,7 +104,7 @@ fn put_all(
     let mut lines = Vec::with_capacity(2 * CHUNK_BYTES);
     for &(operand, path, digest) in files {
         let Some(operand) = plan.operands.get(operand as usize) else { continue };
-        put_line(&mut lines, digest, &operand.listed_as(path));
+        put_line(&mut lines, digest, &operand.name_in_manifest(path));
         if lines.len() >= CHUNK_BYTES {
             put(&lines)?;
             lines.clear();

@@ -165,7 +165,7 @@ fn replace_or_write(
 /// Which symlinks are followed here: below an operand, all or none.
 fn dereference(cx: &Context<'_>, entry: Entry<'_>) -> Dereference {
     match cx.options().dereference {
-        Dereference::Named if !entry.dirs.contended => Dereference::Never,
+        Dereference::CommandLine if !entry.dirs.contended => Dereference::Never,
         option => option,
     }
 }

@@ -112,7 +112,8 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
 /// Whether a child directory is an operand of its own (see `plan/symlinked_dirs`).
 fn is_own_operand(walk: &CopyWalk<'_>, name: &CStr) -> bool {
     let plan = walk.cx.plan();
-    plan.has_apart() && plan.is_apart(walk.at.operand, &walk.at.source_of(name.to_bytes()))
+    plan.has_symlinked_dirs()
+        && plan.is_symlinked_dir(walk.at.operand, &walk.at.source_of(name.to_bytes()))
 }
 
 /// Whether a child directory need not be made before a copier begins with it: no process of another run

@@ -18,14 +18,14 @@ pub(super) fn record(
     let (status, options) = (walk.cx.status, walk.cx.options());
     if done == Done::Skipped && !walk.cx.was_begun(name.unwrap_or(c"")) {
         status.add(Count::Skipped, 1);
-        if options.debug && name.is_some() {
+        if options.debug() && name.is_some() {
             return walk.report(name, Event::Skipped);
         }
         return Ok(());
     }
     let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
     let remembers = options.must_remember() && name.is_some() && !walk.at.staged;
-    if options.verbose || remembers {
+    if options.verbose() || remembers {
         return walk.report_then(name, Event::Done(details), || status.add(count, 1));
     }
     walk.cx.outbox.settle();

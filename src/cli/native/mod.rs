@@ -1,0 +1,406 @@
+//! The native command line, by groups of options: one file for each heading of the help.
+//!
+//! To add an option, add a field with its help to the group that it belongs to, and set the field of
+//! [`CopyOptions`] in the group's `apply`. Only `cli` knows `clap`.
+
+mod data_flags;
+mod integrity_flags;
+mod output_flags;
+mod preserve_flags;
+mod source_flags;
+mod update_flags;
+
+use super::SUBCOMMANDS;
+use crate::options::{Command, CopyOptions, Options, When};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
+
+/// Parallel directory copy for Linux: fast, exact, resumable
+///
+/// Copies SRC as DST, or into DST if that is a directory, like cp -r, and preserves permission bits, times
+/// and hard links. With SRC alone, the copy is made next to it, under its name with a suffix.
+///
+/// An interrupted copy, whatever interrupted it, resumes when the same command is run again.
+#[derive(Parser, Debug)]
+#[command(
+    name = "pcopy",
+    version,
+    args_override_self = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    override_usage = USAGE,
+    after_help = "Exit status and defaults: --help",
+    after_long_help = after_long_help(),
+    group = ArgGroup::new(COMPARING),
+    group = ArgGroup::new(NO_CONTENTS),
+)]
+struct Flags {
+    #[command(flatten)]
+    source: source_flags::SourceFlags,
+    #[command(flatten)]
+    preserve: preserve_flags::PreserveFlags,
+    #[command(flatten)]
+    update: update_flags::UpdateFlags,
+    #[command(flatten)]
+    data: data_flags::DataFlags,
+    #[command(flatten)]
+    integrity: integrity_flags::IntegrityFlags,
+    #[command(flatten)]
+    output: output_flags::OutputFlags,
+}
+
+/// The group of options that compare and copy nothing. Options that only copying needs conflict with it.
+const COMPARING: &str = "comparing";
+
+/// The group of options, at most one of which may be given, that do not copy the contents of files.
+const NO_CONTENTS: &str = "no_contents";
+
+const USAGE: &str = "\
+pcopy [OPTION]... SRC... DST
+       pcopy [OPTION]... -t DIR SRC...
+       pcopy [OPTION]... SRC
+       pcopy --check [OPTION]... SRC... DST
+       pcopy --check-manifest FILE DIR";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  complete; with --check or --check-manifest: identical
+   1  some entries failed
+   2  usage error
+   3  refused, nothing was changed
+   4  cannot clone (--reflink=always)
+   6  different (--check, --check-manifest, --verify)
+  11  the target file system is full, read-only or failing
+  14  internal error
+  16  copiers kept dying
+  24  some source entries vanished or changed while they were copied
+After a signal pcopy cleans up and dies by the same signal.";
+
+/// What follows the options in `--help`.
+fn after_long_help() -> String {
+    let mut text = EXIT_CODES.to_owned();
+    for subcommand in SUBCOMMANDS {
+        let (name, about) = (subcommand.name, subcommand.about);
+        text += &format!(
+            "\n\n'pcopy {name}' {about}; see 'pcopy {name} --help'. Copy an entry of that name as './{name}'."
+        );
+    }
+    text
+}
+
+pub(super) fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+    let matches = Flags::command().try_get_matches_from(arguments)?;
+    Flags::from_arg_matches(&matches)?.into_options(&matches)
+}
+
+impl Flags {
+    fn into_options(self, matches: &ArgMatches) -> Result<Options, clap::Error> {
+        let mut copy = CopyOptions::native();
+        self.source.apply(matches, &mut copy);
+        self.preserve.apply(matches, &mut copy)?;
+        self.update.apply(&mut copy)?;
+        self.data.apply(matches, &mut copy)?;
+        let progress = self.output.apply(&mut copy);
+        self.integrity.apply(&mut copy)?;
+        let command = self.integrity.command(&self.source.paths)?;
+        Ok(Options {
+            // A manifest is not counted ahead, so there is nothing to measure progress by.
+            progress: match command {
+                Command::CheckManifest { .. } => When::Never,
+                Command::Copy | Command::Check => progress,
+            },
+            command,
+            copy,
+            parents: self.source.parents,
+            operands: self.source.into_operands()?,
+            manifest: self.integrity.manifest,
+            jobs: self.data.jobs,
+            retries: self.data.retries,
+        })
+    }
+}
+
+fn usage(message: &str) -> clap::Error {
+    Flags::command().error(ErrorKind::ValueValidation, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{
+        Control, Dereference, Links, Operands, Permissions, Preservation, Preserve, Verbosity,
+    };
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
+        let all: Vec<OsString> = ["pcopy"].iter().chain(arguments).map(OsString::from).collect();
+        read(&all)
+    }
+
+    fn jobs(arguments: &[&str]) -> Option<u16> {
+        options(&[&["a", "b"], arguments].concat()).unwrap().jobs
+    }
+
+    #[test]
+    fn the_number_of_jobs_is_taken_in_every_form_and_the_last_wins() {
+        assert_eq!(jobs(&[]), None);
+        for form in [&["-j4"][..], &["-j", "4"], &["--jobs=4"], &["--jobs", "4"], &["-j9", "-j4"]] {
+            assert_eq!(jobs(form), Some(4), "{form:?}");
+        }
+        assert_eq!((jobs(&["-j1"]), jobs(&["-j512"])), (Some(1), Some(512)));
+    }
+
+    #[test]
+    fn invalid_numbers_of_jobs_are_refused() {
+        for wrong in ["0", "513", "x", "-1", "", "65537", "1.5"] {
+            assert!(options(&["a", "b", "-j", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_the_command_gives_its_paths_their_roles() {
+        let operands = |arguments: &[&str]| options(arguments).unwrap().operands;
+        let path = PathBuf::from;
+        assert_eq!(
+            operands(&["a", "b"]),
+            Operands::Onto { sources: vec![path("a")], target: path("b") }
+        );
+        assert_eq!(
+            operands(&["a", "b", "c"]),
+            Operands::Onto { sources: vec![path("a"), path("b")], target: path("c") }
+        );
+        assert_eq!(
+            operands(&["-T", "a", "b"]),
+            Operands::Exactly { source: path("a"), target: path("b") }
+        );
+        assert_eq!(
+            operands(&["a", "b", "-t", "c"]),
+            Operands::Into { sources: vec![path("a"), path("b")], directory: path("c") }
+        );
+        assert_eq!(
+            operands(&["a", "--suffix-name", ".bak"]),
+            Operands::Beside { source: path("a"), suffix: ".bak".into() }
+        );
+        assert_eq!(
+            operands(&["--", "-a", "-b"]),
+            Operands::Onto { sources: vec![path("-a")], target: path("-b") }
+        );
+    }
+
+    #[test]
+    fn contradictory_options_are_refused() {
+        for wrong in [
+            &[][..],
+            &[""],
+            &["a", ""],
+            &["-T", "a"],
+            &["-T", "a", "b", "c"],
+            &["-T", "-t", "d", "a"],
+            &["a", "b", "--suffix-name=x"],
+            &["a", "--suffix-name="],
+            &["a", "--suffix-name=x/y"],
+            &["a", "b", "--progress=sometimes"],
+            &["a", "b", "--sparse=sometimes"],
+            &["a", "b", "--sparse"],
+            &["a", "b", "--reflink=sometimes"],
+            &["a", "b", "--reflink", "--sparse=never"],
+            &["a", "b", "--sparse=always", "--reflink=always"],
+            &["a", "b", "--no-such-flag"],
+        ] {
+            assert!(options(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn of_verbose_and_quiet_the_last_wins() {
+        let both = |first, second| {
+            let options = options(&["a", "b", first, second]).unwrap();
+            options.copy.verbosity
+        };
+        assert_eq!(both("-q", "-v"), Verbosity::Verbose);
+        assert_eq!(both("-v", "-q"), Verbosity::Quiet);
+        assert_eq!(both("-q", "--debug"), Verbosity::Debug);
+        assert_eq!(both("--debug", "-v"), Verbosity::Debug);
+    }
+
+    #[test]
+    fn options_about_attributes_take_effect_in_their_order() {
+        let preserved =
+            |arguments: &[&str]| options(&[&["s", "d"], arguments].concat()).unwrap().copy.preserve;
+        let usual = Preserve { ownership: true, access_lists: true, ..Preserve::DEFAULT };
+        let all = Preserve {
+            attributes: Preservation::IfPossible,
+            context: Preservation::IfPossible,
+            links: Links::AndFollowed,
+            ..usual
+        };
+        let fresh =
+            |rest| Preserve { permissions: Permissions::Fresh, access_lists: false, ..rest };
+        for (arguments, expected) in [
+            (&[][..], Preserve::DEFAULT),
+            (&["-p"], usual),
+            (&["--preserve"], usual),
+            (&["--preserve=mode,ownership"], usual),
+            (&["--preserve=mod,own"], usual),
+            (&["--preserve=mode", "--preserve=ownership"], usual),
+            (&["-a"], all),
+            (&["--preserve=all"], all),
+            (&["-a", "--preserve=xattr"], Preserve { attributes: Preservation::Required, ..all }),
+            (&["--preserve=xattr", "-a"], Preserve { attributes: Preservation::Required, ..all }),
+            (&["--preserve=none"], Preserve::NOTHING),
+            (&["-a", "--preserve=none"], Preserve::NOTHING),
+            (&["--preserve=none", "-a"], all),
+            (&["-a", "--no-preserve=ownership"], Preserve { ownership: false, ..all }),
+            (&["--no-preserve=ownership", "-a"], all),
+            (&["-a", "--no-preserve=mode"], fresh(all)),
+            (
+                &["--no-preserve=links,timestamps"],
+                Preserve { links: Links::No, timestamps: false, ..Preserve::DEFAULT },
+            ),
+            (&["-a", "--no-preserve=all"], fresh(Preserve::NOTHING)),
+        ] {
+            assert_eq!(preserved(arguments), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_option_about_symlinks_wins() {
+        use Dereference::{Always, CommandLine, Never};
+        for (arguments, expected) in [
+            (&[][..], Never),
+            (&["-L"], Always),
+            (&["-l"], Always),
+            (&["-l", "-P"], Never),
+            (&["-L", "-a"], Never),
+            (&["-a", "-L"], Always),
+            (&["-H", "-d"], Never),
+            (&["-d", "-H"], CommandLine),
+            (&["-P", "-L", "-H"], CommandLine),
+            (&["-L", "-P", "-L"], Always),
+        ] {
+            let options = options(&[&["s", "d"], arguments].concat()).unwrap();
+            assert_eq!(options.copy.dereference, expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn backup_without_an_argument_keeps_the_earlier_argument() {
+        let backup = |arguments: &[&str]| {
+            let options = options(&[&["s", "d"], arguments].concat()).unwrap();
+            options.copy.backup.map(|backup| backup.control)
+        };
+        assert_eq!(backup(&["--backup=none", "--backup"]), None);
+        assert_eq!(backup(&["--backup=none", "-b"]), None);
+        assert_eq!(backup(&["--backup=t", "--backup"]), Some(Control::Numbered));
+        assert_eq!(backup(&["--backup=t", "--backup=none"]), None);
+        assert_eq!(backup(&["--backup=none", "--backup=t"]), Some(Control::Numbered));
+        assert_eq!(backup(&["--backup"]), Some(Control::Existing));
+    }
+
+    #[test]
+    fn unknown_attributes_are_refused() {
+        for wrong in [
+            "--preserve=modes",
+            "--preserve=",
+            "--preserve=mode,,links",
+            "--no-preserve",
+            "--preserve=y",
+        ] {
+            assert!(options(&["s", "d", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn progress_without_an_argument_means_always() {
+        let progress = |flag| options(&["a", "b", flag]).unwrap().progress;
+        assert_eq!(options(&["a", "b"]).unwrap().progress, When::Auto);
+        assert_eq!(progress("--progress"), When::Always);
+        assert_eq!(progress("--progress=never"), When::Never);
+        assert_eq!(progress("--progress=auto"), When::Auto);
+    }
+
+    #[test]
+    fn sparse_and_reflink_are_automatic_by_default() {
+        let options = |flags: &[&str]| {
+            let options = options(&[&["a", "b"], flags].concat()).unwrap();
+            (options.copy.sparse, options.copy.reflink)
+        };
+        assert_eq!(options(&[]), (When::Auto, When::Auto));
+        assert_eq!(options(&["--sparse=always"]), (When::Always, When::Auto));
+        assert_eq!(options(&["--sparse=always", "--sparse=never"]), (When::Never, When::Auto));
+        assert_eq!(options(&["--sparse=never", "--reflink=never"]), (When::Never, When::Never));
+        assert_eq!(options(&["--reflink"]), (When::Auto, When::Always));
+        assert_eq!(options(&["--reflink=always", "--sparse=auto"]), (When::Auto, When::Always));
+        assert_eq!(options(&["--reflink", "--reflink=auto"]), (When::Auto, When::Auto));
+    }
+
+    #[test]
+    fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
+        /// Options that have a meaning for `--check`.
+        const WITH_CHECK: [&str; 19] = [
+            "paths",
+            "target_directory",
+            "no_target_directory",
+            "suffix_name",
+            "strip_trailing_slashes",
+            "one_file_system",
+            "no_dereference",
+            "no_dereference_links",
+            "recursive",
+            "archive",
+            "preserve_usual",
+            "preserve",
+            "no_preserve",
+            "jobs",
+            "check",
+            "quiet",
+            "progress",
+            "help",
+            "version",
+        ];
+        let command = Flags::command();
+        let mut accepted = BTreeSet::new();
+        for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
+            let name = match (argument.get_long(), argument.get_short()) {
+                (Some(long), _) => format!("--{long}"),
+                (None, Some(short)) => format!("-{short}"),
+                (None, None) => unreachable!(),
+            };
+            let value = match argument.get_possible_values().first() {
+                Some(value) if argument.get_action().takes_values() => {
+                    format!("={}", value.get_name())
+                }
+                None if argument.get_id() == "retries" => "=1".to_owned(),
+                None if argument.get_action().takes_values() => "=none".to_owned(),
+                _ => String::new(),
+            };
+            let words = ["pcopy", &format!("{name}{value}"), "--check", "-T", "s", "d"];
+            let error = command.clone().try_get_matches_from(words).err();
+            if error.is_none_or(|error| error.kind() != ErrorKind::ArgumentConflict) {
+                accepted.insert(argument.get_id().as_str());
+            }
+        }
+        accepted.extend(["paths", "target_directory"]); // the latter conflicts with -T
+        let others = ["hash", "check_manifest"]; // refused for other reasons
+        accepted.retain(|id| !others.contains(id));
+        assert_eq!(accepted, BTreeSet::from(WITH_CHECK));
+    }
+
+    #[test]
+    fn a_conflict_names_the_two_options() {
+        let message = |arguments: &[&str]| options(arguments).unwrap_err().to_string();
+        for (arguments, first, second) in [
+            (&["--check", "-l", "s", "d"][..], "--link", "--check"),
+            (&["-i", "--check-manifest=f", "d"], "--interactive", "--check-manifest"),
+            (&["-l", "-s", "s", "d"], "--link", "--symbolic-link"),
+            (&["-s", "--verify", "s", "d"], "--symbolic-link", "--verify"),
+        ] {
+            let message = message(arguments);
+            let named = message.split("\n\n").next().unwrap();
+            assert!(named.contains(first) && named.contains(second), "{message}");
+            assert!(named.lines().count() <= 4, "{message}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Options that say what is printed.
+
+use super::super::values::{WHEN, one_word_of};
+use crate::options::{CopyOptions, Verbosity, When};
+use clap::{ArgAction, Args};
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputFlags {
+    /// Print the name of each entry when it is complete
+    #[arg(short = 'v', long, overrides_with = "quiet", conflicts_with = super::COMPARING)]
+    verbose: bool,
+
+    /// Print how each file is copied; implies -v
+    #[arg(long, overrides_with = "quiet", conflicts_with = super::COMPARING)]
+    debug: bool,
+
+    /// Print errors only
+    #[arg(short = 'q', long, overrides_with_all = ["verbose", "debug"])]
+    quiet: bool,
+
+    /// Show a progress line on standard error
+    ///
+    /// WHEN is auto (if standard error is a terminal and the copy takes a while), always or never
+    /// [default: auto; without =WHEN: always].
+    #[arg(
+        long,
+        value_parser = one_word_of(&WHEN),
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always",
+        hide_possible_values = true
+    )]
+    progress: Option<When>,
+
+    /// Print this summary; --help prints all options
+    #[arg(short = 'h', long, action = ArgAction::Help, long_help = "Print this help; -h prints a summary")]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+impl OutputFlags {
+    /// Returns when to draw the progress line.
+    pub(super) fn apply(&self, options: &mut CopyOptions) -> When {
+        options.verbosity = match (self.quiet, self.verbose, self.debug) {
+            (_, _, true) => Verbosity::Debug,
+            (_, true, _) => Verbosity::Verbose,
+            (true, ..) => Verbosity::Quiet,
+            _ => Verbosity::Normal,
+        };
+        self.progress.unwrap_or(When::Auto)
+    }
+}

@@ -1,0 +1,104 @@
+//! Options that say which attributes of a source its copy preserves.
+
+use super::super::values::Attribute;
+use super::usage;
+use crate::options::{CopyOptions, Preservation, Preserve};
+use clap::{ArgMatches, Args};
+use std::ffi::OsString;
+
+/// What `-p`, and `--preserve` without a list, preserve.
+const USUAL: &str = "mode,ownership,timestamps";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Preserved attributes")]
+pub(super) struct PreserveFlags {
+    /// Preserve all attributes (-d --preserve=all)
+    ///
+    /// In addition to the default (permission bits, times, hard links): owner and group, and ACLs, extended
+    /// attributes and the security context where the file system supports them.
+    #[arg(short = 'a', long)]
+    archive: bool,
+
+    /// Same as --preserve=mode,ownership,timestamps
+    #[arg(short = 'p')]
+    preserve_usual: bool,
+
+    /// Preserve the attributes in LIST
+    ///
+    /// LIST is a comma-separated list of mode (permission bits and ACLs), ownership, timestamps, links (hard links),
+    /// acl, xattr, context, all and none [without =LIST: mode,ownership,timestamps]. They are preserved in
+    /// addition to the default: permission bits, times and hard links. 'none' clears the list, which leaves what
+    /// cp -r preserves. Extended attributes and contexts that are named, and not only implied by 'all', must be
+    /// preserved, or the file fails. Options take effect in the order in which they are given.
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = USUAL,
+        value_delimiter = ','
+    )]
+    preserve: Vec<Attribute>,
+
+    /// Do not preserve the attributes in LIST
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    no_preserve: Vec<Attribute>,
+
+    /// Set the SELinux context of created files
+    ///
+    /// Without =CONTEXT, the default for the directory that they are created in. Ignored with a warning where
+    /// SELinux is disabled.
+    #[arg(
+        long,
+        value_name = "CONTEXT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        hide_short_help = true,
+        conflicts_with = super::COMPARING
+    )]
+    context: Option<OsString>,
+
+    /// Same as --context, without an argument
+    #[arg(short = 'Z', hide_short_help = true, conflicts_with = super::COMPARING)]
+    default_context: bool,
+}
+
+impl PreserveFlags {
+    pub(super) fn apply(
+        self,
+        matches: &ArgMatches,
+        options: &mut CopyOptions,
+    ) -> Result<(), clap::Error> {
+        change(matches, &mut options.preserve);
+        options.context = self.context.or(self.default_context.then(OsString::new));
+        if options.context.is_some() && options.preserve.context == Preservation::Required {
+            return Err(usage("--context and --preserve=context are mutually exclusive"));
+        }
+        Ok(())
+    }
+}
+
+/// Applies all options about attributes, in the order of the command line.
+fn change(matches: &ArgMatches, preserve: &mut Preserve) {
+    const FLAGS: [(&str, &[Attribute]); 3] = [
+        ("archive", &[Attribute::All]),
+        ("preserve_usual", &[Attribute::Mode, Attribute::Ownership, Attribute::Timestamps]),
+        ("no_dereference_links", &[Attribute::Links]),
+    ];
+    let mut changes = Vec::new();
+    for (id, attributes) in FLAGS {
+        if let Some(place) = matches.index_of(id).filter(|_| matches.get_flag(id)) {
+            changes.extend(attributes.iter().map(|&attribute| (place, attribute, true)));
+        }
+    }
+    for (id, adds) in [("preserve", true), ("no_preserve", false)] {
+        let attributes = matches.get_many::<Attribute>(id).into_iter().flatten().copied();
+        let places = matches.indices_of(id).into_iter().flatten();
+        changes.extend(places.zip(attributes).map(|(place, attribute)| (place, attribute, adds)));
+    }
+    changes.sort_by_key(|&(place, ..)| place);
+    for (_, attribute, adds) in changes {
+        if adds { attribute.add_to(preserve) } else { attribute.take_from(preserve) }
+    }
+}

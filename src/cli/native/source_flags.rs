@@ -1,0 +1,145 @@
+//! Options that say what is copied, where to, and which symbolic links are followed.
+
+use super::usage;
+use crate::options::{CopyOptions, Dereference, Operands};
+use crate::plan::trim;
+use clap::{ArgMatches, Args};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Source and target")]
+pub(super) struct SourceFlags {
+    /// The sources and the target; the usage names them
+    #[arg(value_name = "PATH", required = true, hide = true)]
+    pub(super) paths: Vec<PathBuf>,
+
+    /// Copy each SRC into DIR, which must exist
+    #[arg(short = 't', long, value_name = "DIR", conflicts_with = "no_target_directory")]
+    pub(super) target_directory: Option<PathBuf>,
+
+    /// Copy SRC as DST, even if DST is a directory
+    ///
+    /// Two directories are merged. By default an existing directory DST receives SRC as an entry, as with cp.
+    #[arg(short = 'T', long)]
+    pub(super) no_target_directory: bool,
+
+    /// Append SUFFIX to the name of a copy next to SRC
+    ///
+    /// For the form with SRC alone [default: -copy, or 复制 in a Chinese locale].
+    #[arg(long, value_name = "SUFFIX", hide_short_help = true)]
+    suffix_name: Option<OsString>,
+
+    /// Use the full source path under the directory
+    ///
+    /// The copy of a/b/c is DIR/a/b/c. Directories that are missing on the way are created with the attributes
+    /// of their sources.
+    #[arg(long, conflicts_with_all = ["no_target_directory", super::COMPARING])]
+    pub(super) parents: bool,
+
+    /// Remove trailing slashes from each SRC
+    ///
+    /// A symbolic link to a directory is then copied as a symbolic link.
+    #[arg(long, hide_short_help = true)]
+    strip_trailing_slashes: bool,
+
+    /// Stay on the file system of each SRC
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+
+    /// Follow all symbolic links in SRC
+    #[arg(short = 'L', long, conflicts_with = super::COMPARING)]
+    dereference: bool,
+
+    /// Follow symbolic links that are operands
+    ///
+    /// Symbolic links below them are copied as symbolic links.
+    #[arg(short = 'H', conflicts_with = super::COMPARING)]
+    dereference_operands: bool,
+
+    /// Never follow symbolic links in SRC (default)
+    ///
+    /// They are copied as symbolic links.
+    #[arg(short = 'P', long)]
+    no_dereference: bool,
+
+    /// Same as --no-dereference --preserve=links
+    #[arg(short = 'd', hide_short_help = true)]
+    no_dereference_links: bool,
+
+    /// Accepted for compatibility with cp
+    ///
+    /// Directories are always copied recursively.
+    #[arg(short = 'R', long, visible_short_alias = 'r', hide_short_help = true)]
+    recursive: bool,
+}
+
+impl SourceFlags {
+    pub(super) fn apply(&self, matches: &ArgMatches, options: &mut CopyOptions) {
+        options.one_file_system = self.one_file_system;
+        if let Some(dereference) = dereference(matches) {
+            options.dereference = dereference;
+        }
+    }
+
+    /// The roles of the paths.
+    pub(super) fn into_operands(self) -> Result<Operands, clap::Error> {
+        let mut sources = self.paths;
+        if self.strip_trailing_slashes {
+            sources.iter_mut().for_each(|source| *source = trim(source).to_owned());
+        }
+        if sources.iter().chain(&self.target_directory).any(|path| path.as_os_str().is_empty()) {
+            return Err(usage("an operand is empty: ''"));
+        }
+        if self.suffix_name.is_some() && (sources.len() > 1 || self.target_directory.is_some()) {
+            return Err(usage("--suffix-name needs SRC as the only operand"));
+        }
+        if let Some(directory) = self.target_directory {
+            return Ok(Operands::Into { sources, directory });
+        }
+        if self.no_target_directory {
+            let [source, target] = <[PathBuf; 2]>::try_from(sources)
+                .map_err(|_| usage("-T takes exactly one SRC and one DST"))?;
+            return Ok(Operands::Exactly { source, target });
+        }
+        let last = sources.pop().ok_or_else(|| usage("missing operand SRC"))?;
+        if !sources.is_empty() {
+            return Ok(Operands::Onto { sources, target: last });
+        }
+        if self.parents {
+            return Err(usage("--parents needs a directory to copy into"));
+        }
+        let suffix = self.suffix_name.unwrap_or_else(|| default_suffix().into());
+        if suffix.is_empty() || suffix.as_encoded_bytes().contains(&b'/') {
+            return Err(usage("--suffix-name must not be empty or contain a slash"));
+        }
+        Ok(Operands::Beside { source: last, suffix })
+    }
+}
+
+/// What the last of the options about symbolic links says.
+pub(super) fn dereference(matches: &ArgMatches) -> Option<Dereference> {
+    const FLAGS: [(&str, Dereference); 5] = [
+        ("dereference", Dereference::Always),
+        ("dereference_operands", Dereference::CommandLine),
+        ("no_dereference", Dereference::Never),
+        ("no_dereference_links", Dereference::Never),
+        ("archive", Dereference::Never),
+    ];
+    let given = FLAGS.iter().filter(|(id, _)| matches.get_flag(id)).map(|&(id, dereference)| {
+        let last = matches.indices_of(id).into_iter().flatten().max();
+        (last, dereference)
+    });
+    given.max_by_key(|&(place, _)| place).map(|(_, dereference)| dereference)
+}
+
+/// The suffix of a copy next to its source, in the user's language.
+fn default_suffix() -> &'static str {
+    // POSIX's order: the first variable that is set and not empty.
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty())
+        .unwrap_or_default();
+    if locale.as_encoded_bytes().starts_with(b"zh") { "复制" } else { "-copy" }
+}

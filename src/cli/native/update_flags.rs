@@ -1,0 +1,142 @@
+//! Options that say what becomes of existing files in the target.
+
+use super::super::values::{UPDATES, backup, one_word_of};
+use super::usage;
+use crate::options::{CopyOptions, Update};
+use crate::sanitize::escape;
+use clap::Args;
+use std::ffi::OsString;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Existing files")]
+pub(super) struct UpdateFlags {
+    /// Control which existing files are updated
+    ///
+    /// By default those whose type, size or modification time differs from the source's. UPDATE is all; none (existing
+    /// files are skipped); none-fail (existing files are skipped, and each is an error); or older (those with an
+    /// older modification time than the source) [without =UPDATE: older].
+    #[arg(
+        long,
+        value_parser = one_word_of(&UPDATES),
+        value_name = "UPDATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "older",
+        hide_possible_values = true,
+        overrides_with_all = ["older", "no_clobber"],
+        conflicts_with = super::COMPARING
+    )]
+    update: Option<Update>,
+
+    /// Same as --update=older
+    #[arg(short = 'u', overrides_with_all = ["update", "no_clobber"], conflicts_with = super::COMPARING)]
+    older: bool,
+
+    /// Same as --update=none: skip existing files
+    #[arg(
+        short = 'n',
+        long,
+        overrides_with_all = ["update", "older", "interactive"],
+        conflicts_with = super::COMPARING
+    )]
+    no_clobber: bool,
+
+    /// Prompt before overwriting
+    ///
+    /// Prompts come after everything else has been copied, and only for files that would be updated. Any answer but
+    /// yes keeps the existing file.
+    #[arg(short = 'i', long, overrides_with = "no_clobber", conflicts_with = super::COMPARING)]
+    interactive: bool,
+
+    /// Compare contents, not times, to find changes
+    ///
+    /// Existing files of the same size as their source are read and compared with it. A file with equal contents
+    /// and another time gets the source's time and counts as skipped.
+    #[arg(long, conflicts_with = super::COMPARING)]
+    checksum: bool,
+
+    /// Back up each existing file before replacing it
+    ///
+    /// CONTROL is none or off (never make backups), numbered or t, existing or nil (numbered if numbered
+    /// backups exist, simple otherwise), or simple or never. Without =CONTROL the environment variable
+    /// VERSION_CONTROL decides [default: existing].
+    #[arg(
+        long,
+        value_name = "CONTROL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with = super::COMPARING
+    )]
+    backup: Vec<OsString>,
+
+    /// Like --backup, without an argument
+    #[arg(short = 'b', hide_short_help = true, conflicts_with = super::COMPARING)]
+    backup_usual: bool,
+
+    /// Override the usual backup suffix
+    ///
+    /// The suffix of simple backups is ~, unless SUFFIX or the environment variable SIMPLE_BACKUP_SUFFIX says
+    /// otherwise. Implies --backup.
+    #[arg(short = 'S', long, value_name = "SUFFIX", hide_short_help = true, conflicts_with = super::COMPARING)]
+    suffix: Option<OsString>,
+
+    /// Let links replace existing files
+    ///
+    /// For --link and --symbolic-link. A copy replaces an existing file without this option.
+    #[arg(short = 'f', long, conflicts_with = super::COMPARING)]
+    force: bool,
+
+    /// Remove existing files before replacing them
+    ///
+    /// Implies --force. With --attributes-only, existing files are replaced, too, where by default they keep
+    /// their contents.
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    remove_destination: bool,
+
+    /// Update existing files in place
+    ///
+    /// An existing file is written into: it keeps its owner and its other hard links, and readers may see a
+    /// partial file. New directories are created under their final names. By default a complete copy is renamed into
+    /// place, and readers see either the existing file or the complete copy.
+    #[arg(long, conflicts_with = super::COMPARING)]
+    inplace: bool,
+
+    /// Follow existing symbolic links to directories
+    ///
+    /// Where the target has a symbolic link to a directory in place of a directory of SRC, copy into the directory
+    /// that the link points to. By default such a link is an error.
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    keep_directory_symlink: bool,
+}
+
+impl UpdateFlags {
+    pub(super) fn apply(self, options: &mut CopyOptions) -> Result<(), clap::Error> {
+        options.update = match self.update {
+            _ if self.no_clobber => Update::None,
+            _ if self.older => Update::Older,
+            Some(update) => update,
+            None => options.update,
+        };
+        options.ask = self.interactive;
+        options.checksum = self.checksum;
+        options.force = self.force || self.remove_destination;
+        options.remove_destination = self.remove_destination;
+        options.in_place = self.inplace;
+        options.keep_directory_symlink = self.keep_directory_symlink;
+
+        let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);
+        // Without an argument, --backup does not reset the CONTROL of an earlier one.
+        let given = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());
+        options.backup = backup(given.cloned().or(wanted), self.suffix).map_err(|unknown| {
+            let word = escape(unknown.word.as_encoded_bytes());
+            let option = unknown.variable.unwrap_or("--backup");
+            let valid = "valid are none, numbered, existing and simple";
+            usage(&format!("invalid argument '{word}' for {option}: {valid}"))
+        })?;
+        if options.backup.is_some() && matches!(options.update, Update::None | Update::NoneFail) {
+            return Err(usage("--backup and --update=none are mutually exclusive"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Subcommands of the native command line, and the one rule for entries of the same name.
+//!
+//! The first argument alone decides: `pcopy NAME ...` is a subcommand, and a source of that name is written
+//! `./NAME`. Where an entry of that name exists in the current directory, the user may have meant to copy it:
+//! then the subcommand is refused, unless it is asked for its help only.
+
+use super::Action;
+use crate::error::Refusal;
+use crate::sanitize::quote;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// A subcommand.
+pub(super) struct Subcommand {
+    /// The word that it is called by.
+    pub(super) name: &'static str,
+    /// What it does, for the help: follows the name in a sentence.
+    pub(super) about: &'static str,
+    /// What the user can do where an entry has its name.
+    hint: &'static str,
+    /// Reads the program's name and the arguments after the subcommand.
+    pub(super) read: fn(&[OsString]) -> Result<Action, clap::Error>,
+}
+
+macro_rules! subcommand {
+    ($name:literal, $about:literal, $read:expr) => {
+        Subcommand {
+            name: $name,
+            about: $about,
+            hint: concat!(
+                "write './",
+                $name,
+                "' to copy it, or run the subcommand in another directory"
+            ),
+            read: $read,
+        }
+    };
+}
+
+/// All subcommands.
+pub(super) const SUBCOMMANDS: &[Subcommand] = &[
+    #[cfg(feature = "bench")]
+    subcommand!("bench", "measures pcopy and other copiers", super::bench::read),
+];
+
+/// The subcommand that the arguments name, and the arguments without its name.
+pub(super) fn find<'s>(
+    subcommands: &'s [Subcommand],
+    arguments: &[OsString],
+) -> Option<(&'s Subcommand, Vec<OsString>)> {
+    let [program, name, rest @ ..] = arguments else { return None };
+    let found = subcommands.iter().find(|subcommand| name == subcommand.name)?;
+    Some((found, [std::slice::from_ref(program), rest].concat()))
+}
+
+impl Subcommand {
+    /// Refuses the subcommand if `dir` has an entry of its name, unless the arguments ask for a text such as
+    /// `--help`.
+    pub(super) fn refuse_namesake(
+        &self,
+        arguments: &[OsString],
+        dir: &Path,
+    ) -> Result<(), Refusal> {
+        if dir.join(self.name).symlink_metadata().is_err()
+            || (self.read)(arguments).is_err_and(|error| !error.use_stderr())
+        {
+            return Ok(());
+        }
+        let name = quote(self.name.as_bytes());
+        Err(Refusal {
+            message: format!("{name} is both a subcommand and an entry in the current directory"),
+            hint: Some(self.hint),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::read;
+
+    const TABLE: &[Subcommand] = &[
+        subcommand!("shards", "does this", |arguments| read(arguments).map(Action::Copy)),
+        subcommand!("snapshot", "does that", |arguments| read(arguments).map(Action::Copy)),
+    ];
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_first_argument_alone_names_a_subcommand() {
+        let name = |arguments: &[&str]| {
+            find(TABLE, &words(arguments)).map(|(subcommand, _)| subcommand.name)
+        };
+        assert_eq!(name(&["pcopy", "shards", "a"]), Some("shards"));
+        assert_eq!(name(&["pcopy", "snapshot"]), Some("snapshot"));
+        for operand in [
+            &["pcopy"][..],
+            &["pcopy", "./shards", "a"],
+            &["pcopy", "shards/", "a"],
+            &["pcopy", "--", "shards", "a"],
+            &["pcopy", "-v", "shards", "a"],
+            &["pcopy", "shard", "a"],
+            &["pcopy", "a", "shards"],
+        ] {
+            assert_eq!(name(operand), None, "{operand:?}");
+        }
+    }
+
+    #[test]
+    fn a_subcommand_reads_the_arguments_after_its_name() {
+        let (_, arguments) = find(TABLE, &words(&["pcopy", "shards", "a", "-v"])).unwrap();
+        assert_eq!(arguments, words(&["pcopy", "a", "-v"]));
+    }
+
+    #[test]
+    fn each_subcommand_is_refused_where_an_entry_has_its_name_unless_help_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = |subcommand: &Subcommand, arguments: &[&str]| {
+            let arguments = words(&[&["pcopy"], arguments].concat());
+            subcommand.refuse_namesake(&arguments, dir.path()).err()
+        };
+        for subcommand in TABLE.iter().chain(SUBCOMMANDS) {
+            let name = subcommand.name;
+            assert!(refusal(subcommand, &["a", "b"]).is_none(), "{name}");
+            // Even where it leads nowhere: the link may be meant to be copied.
+            std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
+            for arguments in [&[][..], &["a"], &["a", "b"], &["--no-such-option"]] {
+                let refusal = refusal(subcommand, arguments).unwrap();
+                assert!(refusal.hint.unwrap().contains(&format!("'./{name}'")), "{refusal}");
+            }
+            for arguments in [&["--help"][..], &["-h"], &["--version"], &["a", "--help"]] {
+                assert!(refusal(subcommand, arguments).is_none(), "{name} {arguments:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The rules of GNU cp for targets: nothing is refused, and a source that cannot be copied is reported while the
+//! others are copied.
+
+use super::super::backup_name::{numbered_suffix, split_number};
+use super::super::notes::{NoteKind, ParentError};
+use super::super::op_to_create;
+use super::super::operands::{FoundSource, Operand, SplitPath, TargetPlace};
+use super::{Placement, identity_of};
+use crate::error::{EntryError, Op};
+use crate::options::{Control, Operands};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+impl Placement {
+    /// Finds a target for each source.
+    pub(in super::super) fn place_gnu(&mut self, operands: &Operands) {
+        match operands {
+            Operands::Exactly { source, target } => self.gnu_onto(source, target),
+            Operands::Into { sources, directory } => match is_directory(directory) {
+                Ok(()) => self.gnu_into(sources, directory),
+                Err(errno) => self.gnu_no_target(true, directory, errno),
+            },
+            Operands::Onto { sources, target } => match (is_directory(target), &sources[..]) {
+                (Ok(()), _) => self.gnu_into(sources, target),
+                (Err(_), [source]) => self.gnu_onto(source, target),
+                (Err(errno), _) => self.gnu_no_target(false, target, errno),
+            },
+            Operands::Beside { .. } => {} // not a form of cp's
+        }
+    }
+
+    fn gnu_no_target(&mut self, is_argument: bool, target: &Path, errno: Errno) {
+        let target = target.to_owned();
+        self.note(NoteKind::TargetNotDirectory { is_argument, target, errno });
+    }
+
+    fn gnu_into(&mut self, sources: &[PathBuf], directory: &Path) {
+        for source in sources {
+            let split = SplitPath::parse(source);
+            if self.with_parents {
+                self.gnu_with_parents(&split, directory);
+                continue;
+            }
+            // 'SRC/..' is not copied to 'DIRECTORY/..'.
+            let (name, path) = match split.name.as_bytes() {
+                b".." => (OsStr::new("."), directory.to_owned()),
+                b"" | b"." => (OsStr::new("."), directory.join(".")),
+                _ => (split.name, directory.join(split.name)),
+            };
+            self.gnu_add(&split, directory, name, path);
+        }
+    }
+
+    fn gnu_onto(&mut self, source: &Path, target: &Path) {
+        let split = SplitPath::parse(source);
+        let other;
+        let target = if self.is_for_backup_alone(source, target) {
+            other = self.backup_path(target);
+            &other
+        } else {
+            target
+        };
+        let place = SplitPath::parse(target);
+        let exists = place.stat();
+        let (parent, name) = match exists {
+            Ok(_) => place.split(),
+            Err(Errno::ENOTDIR) if place.slash_at_end => {
+                return self.gnu_fail(Op::LookAtTarget, Errno::ENOTDIR, source, target);
+            }
+            Err(_) if place.nameless => place.split(),
+            Err(_) => (Path::new(place.parent), place.name),
+        };
+        let through = self.follows_operands() || split.is_itself();
+        let stat = file::stat_path(source, through).ok();
+        if let Some(stat) = stat.filter(|stat| stat.kind() != Kind::Directory)
+            && place.slash_at_end
+            && exists.is_err()
+        {
+            let op = op_to_create(&self.options, &stat);
+            let errno = if op == Op::Create { Errno::ENOTDIR } else { Errno::ENOENT };
+            self.gnu_announce(source, target);
+            return self.gnu_fail(op, errno, source, target);
+        }
+        self.gnu_add(&split, parent, name, target.to_owned());
+    }
+
+    /// `cp --force --backup f f` makes a backup of `f`, which would otherwise be its own target.
+    fn is_for_backup_alone(&self, source: &Path, target: &Path) -> bool {
+        self.options.force
+            && self.options.backup.is_some()
+            && source.as_os_str() == target.as_os_str()
+            && file::stat_path(target, true).is_ok_and(|stat| stat.kind() == Kind::File)
+    }
+
+    /// The path that the next backup of `target` would have.
+    fn backup_path(&self, target: &Path) -> PathBuf {
+        let Some(backup) = &self.options.backup else { return target.to_owned() };
+        let own = target.file_name().unwrap_or_default().as_bytes();
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
+        let numbers = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            split_number(name.as_bytes()).filter(|(name, _)| *name == own).map(|(_, number)| number)
+        });
+        let highest = numbers.max().unwrap_or(0);
+        let numbered = match backup.control {
+            Control::Simple => false,
+            Control::Numbered => true,
+            Control::Existing => highest > 0,
+        };
+        let mut path: OsString = target.as_os_str().to_owned();
+        if numbered {
+            path.push(numbered_suffix(highest + 1));
+        } else {
+            path.push(&backup.suffix);
+        }
+        path.into()
+    }
+
+    /// Copies a source to its own path below the directory.
+    fn gnu_with_parents(&mut self, source: &SplitPath<'_>, directory: &Path) {
+        if source.nameless && source.parent == "." {
+            return self.gnu_add(source, directory, OsStr::new("."), directory.join(source.given));
+        }
+        let before = self.count();
+        let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
+        let mut missing = Vec::new();
+        for part in Path::new(source.parent).components() {
+            from.push(part);
+            match part {
+                Component::Normal(name) => to.push(name),
+                Component::ParentDir => to.push(".."),
+                _ => continue,
+            }
+            match self.gnu_add_parent(&from, &to) {
+                Ok(number) => missing.extend(number),
+                Err(error) => {
+                    let notes = self.notes.len();
+                    self.note(NoteKind::ParentFailed(error));
+                    return self.push_creation(missing, before, notes);
+                }
+            }
+        }
+        let notes = self.notes.len();
+        if source.name == ".." && self.dirs.parents().last().is_some_and(|parent| parent.new) {
+            let target = to.join("..");
+            self.gnu_fail(Op::CreateDirectory, Errno::EEXIST, source.given, &target);
+        } else {
+            let name = if source.nameless { OsStr::new(".") } else { source.name };
+            self.gnu_add(source, &to, name, to.join(source.name));
+        }
+        self.push_creation(missing, before, notes);
+    }
+
+    /// Plans for a directory above a source; its number if it is to be created.
+    fn gnu_add_parent(
+        &mut self,
+        source: &Path,
+        target: &Path,
+    ) -> Result<Option<usize>, ParentError> {
+        let stat = file::stat_path(source, true)
+            .map_err(|errno| ParentError::Stat(source.to_owned(), errno))?;
+        match self.dirs.kind_of_parent(target) {
+            Ok((Kind::Directory, missing)) => {
+                if self.updates_parents() {
+                    self.dirs.keep_parent(source, target);
+                }
+                return Ok(missing);
+            }
+            Ok(_) => return Err(ParentError::NotADirectory(target.to_owned())),
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(ParentError::Stat(target.to_owned(), errno)),
+        }
+        if stat.kind() != Kind::Directory {
+            return Err(ParentError::Stat(source.to_owned(), Errno::ENOTDIR));
+        }
+        let mode = self.options.preserve.initial_mode(stat.permissions());
+        let number = self
+            .dirs
+            .add_parent(source, target, mode)
+            .map_err(|errno| ParentError::Create(target.to_owned(), errno))?;
+        let (source, target) = (source.to_owned(), target.to_owned());
+        self.note(NoteKind::ParentCreated { source, target });
+        Ok(Some(number))
+    }
+
+    fn gnu_add(
+        &mut self,
+        source: &SplitPath<'_>,
+        target_dir: &Path,
+        target_name: &OsStr,
+        target_path: PathBuf,
+    ) {
+        match self.gnu_operand(source, target_dir, target_name, target_path) {
+            Ok(operand) => {
+                // A symbolic link to its directory is another directory to cp.
+                let parent = identity_of(Path::new(source.parent), false);
+                self.push(operand, parent.ok());
+            }
+            Err(kind) => self.note(kind),
+        }
+    }
+
+    fn gnu_operand(
+        &mut self,
+        source: &SplitPath<'_>,
+        target_dir: &Path,
+        target_name: &OsStr,
+        target_path: PathBuf,
+    ) -> Result<Operand, NoteKind> {
+        let found = self.gnu_find(source, &target_path)?;
+        let stat = found.stat;
+        let is_dir = stat.kind() == Kind::Directory;
+        let dir = match self.dirs.open(target_dir) {
+            Ok(number) => number,
+            Err(Errno::ENOENT) => {
+                if !is_dir {
+                    self.gnu_announce(source.given, &target_path);
+                }
+                let op = op_to_create(&self.options, &stat);
+                return Err(failed(op, Errno::ENOENT, source.given, &target_path));
+            }
+            Err(errno) => return Err(failed(Op::LookAtTarget, errno, source.given, &target_path)),
+        };
+        let manifest_prefix = Vec::new(); // cp has no manifests
+        let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
+        let mut operand = Operand::new(found, target);
+        let written = |existing: Stat| match existing.kind() {
+            Kind::Directory => None,
+            Kind::Symlink => self.dirs.stat_end(dir, &operand.target_name).ok(),
+            _ => Some(existing),
+        };
+        let existing = self.dirs.stat(dir, &operand.target_name).ok();
+        operand.written = existing.and_then(written).map(|stat| stat.identity());
+        let is_inside = is_dir && self.dirs.is_inside(dir, stat.identity());
+        operand.into_itself = is_inside.then_some(stat);
+        Ok(operand)
+    }
+
+    fn gnu_find<'a>(
+        &mut self,
+        source: &SplitPath<'a>,
+        target: &Path,
+    ) -> Result<FoundSource<'a>, NoteKind> {
+        let through = self.follows_operands() || source.is_itself();
+        let stat = file::stat_path(source.given, through)
+            .map_err(|errno| failed(Op::Stat, errno, source.given, target))?;
+        let is_dir = stat.kind() == Kind::Directory;
+        if is_dir && !self.options.recursive {
+            return Err(NoteKind::DirectoryOmitted { source: source.given.to_owned() });
+        }
+        let is_link =
+            || file::stat_path(source.given, false).is_ok_and(|stat| stat.kind() == Kind::Symlink);
+        let follow = self.follows_operands() && !source.is_itself() && is_link();
+        let (parent, name) = source.split_end(follow && is_dir);
+        let dir = self.dirs.open(parent).map_err(|errno| {
+            let op = if is_dir { Op::ReadDirectory } else { Op::Stat };
+            failed(op, errno, source.given, target)
+        })?;
+        Ok(FoundSource { path: source.given, dir, name, stat, follow })
+    }
+
+    /// Creates the directories above an operand; the error is why it cannot be copied.
+    pub(super) fn create_gnu(
+        &mut self,
+        parents: &[usize],
+        operand: Option<u32>,
+    ) -> Result<(), NoteKind> {
+        for &parent in parents {
+            self.dirs.create(parent).map_err(NoteKind::ParentFailed)?;
+        }
+        let Some(operand) = operand.map(|number| &self.operands[number as usize]) else {
+            return Ok(());
+        };
+        self.dirs.open_created(operand.target_dir).map_err(|errno| {
+            failed(Op::LookAtTarget, errno, &operand.source_path, &operand.target_path)
+        })
+    }
+
+    /// Has it reported what is about to be copied, though it will fail.
+    fn gnu_announce(&mut self, source: &Path, target: &Path) {
+        let (source, target) = (source.to_owned(), target.to_owned());
+        self.note(NoteKind::Announced { source, target });
+    }
+
+    fn gnu_fail(&mut self, op: Op, errno: Errno, source: &Path, target: &Path) {
+        self.note(failed(op, errno, source, target));
+    }
+}
+
+fn failed(op: Op, errno: Errno, source: &Path, target: &Path) -> NoteKind {
+    let (source, target) = (source.to_owned(), target.to_owned());
+    NoteKind::Failed { error: EntryError { op, errno }, source, target }
+}
+
+/// Whether sources can be copied into `path`; the error says why not.
+fn is_directory(path: &Path) -> Result<(), Errno> {
+    match file::stat_path(path, true)?.kind() {
+        Kind::Directory => Ok(()),
+        _ => Err(Errno::ENOTDIR),
+    }
+}

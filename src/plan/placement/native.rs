@@ -1,0 +1,290 @@
+//! The native rules for targets.
+
+use super::super::directories::Parent;
+use super::super::manifest_place::{prefix_alone, prefix_below};
+use super::super::notes::ParentError;
+use super::super::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
+use super::Placement;
+use super::native_checks::{cannot_open, cannot_write, not_a_directory, shown, two_sources};
+use crate::error::Refusal;
+use crate::options::Operands;
+use crate::sanitize::quote;
+use crate::staging::staged_name;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+impl Placement {
+    /// Finds a target for each source.
+    pub(in super::super) fn place_native(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        match operands {
+            Operands::Beside { source, suffix } => self.copy_beside(source, suffix),
+            Operands::Exactly { source, target } => self.copy_onto(source, target),
+            Operands::Into { sources, directory } => self.copy_into(sources, directory),
+            Operands::Onto { sources, target } => {
+                if is_directory(target) {
+                    self.copy_into(sources, target)
+                } else if let ([source], false) = (&sources[..], self.with_parents) {
+                    self.copy_onto(source, target)
+                } else {
+                    Err(not_a_directory(target))
+                }
+            }
+        }
+    }
+
+    /// Finds the targets of sources that are only compared.
+    pub(in super::super) fn place_to_compare(
+        &mut self,
+        operands: &Operands,
+    ) -> Result<(), Refusal> {
+        self.place_native(operands)?;
+        let mut targets = HashSet::new();
+        for operand in &self.operands {
+            if !targets.insert((operand.target_dir, &operand.target_name)) {
+                return Err(Refusal {
+                    message: format!(
+                        "several sources would become {}",
+                        shown(&operand.target_path)
+                    ),
+                    hint: Some("what came from which cannot be told; compare files one by one"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_beside(&mut self, source: &Path, suffix: &OsStr) -> Result<(), Refusal> {
+        let split = SplitPath::parse(source);
+        let whole;
+        let split = if split.nameless {
+            whole = source
+                .canonicalize()
+                .map_err(|error| Refusal::cannot("stat", source, errno_of(&error)))?;
+            SplitPath::parse(&whole)
+        } else {
+            split
+        };
+        if split.nameless {
+            return Err(Refusal {
+                message: format!("{} has no place beside it", quote(b"/")),
+                hint: Some("name the target, too: pcopy SRC DST"),
+            });
+        }
+        let mut name = split.name.to_owned();
+        name.push(suffix);
+        let target = match split.parent.as_bytes() {
+            b"." => PathBuf::from(name),
+            parent => Path::new(OsStr::from_bytes(parent)).join(name),
+        };
+        self.copy_onto(source, &target)
+    }
+
+    fn copy_into(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
+        match file::stat_path(directory, true) {
+            Ok(stat) if stat.kind() == Kind::Directory => {}
+            Ok(_) => return Err(not_a_directory(directory)),
+            Err(errno) => {
+                return Err(Refusal::cannot("copy into", directory, errno)
+                    .hint("make the directory first: mkdir -p"));
+            }
+        }
+        self.into = Some(directory.to_owned());
+        if self.with_parents {
+            return self.copy_with_parents(sources, directory);
+        }
+        for source in sources {
+            let split = SplitPath::parse(source);
+            // 'SRC/.' and '..' are their contents, as for cp.
+            let (name, path) = if split.nameless {
+                (OsStr::new("."), directory.to_owned())
+            } else {
+                (split.name, directory.join(split.name))
+            };
+            self.add(&split, directory, name, path)?;
+        }
+        Ok(())
+    }
+
+    /// Copies each source to its own path below the directory, when all sources have been looked at.
+    fn copy_with_parents(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
+        for source in sources {
+            self.check_source_with_parents(source)?;
+        }
+        self.check_parents(sources, directory)?;
+        for source in sources {
+            let split = SplitPath::parse(trim(source));
+            // 'a/b/.' is called 'b', and '.' and '/' have no name.
+            let mut parts: Vec<Component<'_>> = source.components().collect();
+            let Some(Component::Normal(name)) = parts.pop() else {
+                self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
+                continue;
+            };
+            let before = self.count();
+            let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
+            let mut missing = Vec::new();
+            for part in parts {
+                from.push(part);
+                if let Component::Normal(name) = part {
+                    to.push(name);
+                    missing.extend(self.add_parent(&from, &to)?);
+                }
+            }
+            let notes = self.notes.len();
+            self.add(&split, &to, name, to.join(name))?;
+            self.push_creation(missing, before, notes);
+        }
+        Ok(())
+    }
+
+    /// Plans for a directory above a source; its number if it is to be created.
+    fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, Refusal> {
+        let cannot = |errno| Refusal::cannot("create directory", target, errno);
+        match self.dirs.kind_of_parent(target) {
+            Ok((Kind::Directory, missing)) => {
+                // It may be one that a killed run has created.
+                if self.updates_parents() {
+                    self.dirs.keep_parent(source, target);
+                }
+                Ok(missing)
+            }
+            Ok(_) => Err(cannot(Errno::EEXIST)),
+            Err(Errno::ENOENT) => {
+                let stat = file::stat_path(source, true).map_err(cannot)?;
+                let mode = self.options.preserve.initial_mode(stat.permissions());
+                self.dirs.add_parent(source, target, mode).map(Some).map_err(cannot)
+            }
+            Err(errno) => Err(cannot(errno)),
+        }
+    }
+
+    /// Creates the directories above an operand, and checks what could not be checked before.
+    pub(super) fn create_native(
+        &mut self,
+        parents: &[usize],
+        operand: Option<u32>,
+    ) -> Result<(), Refusal> {
+        for &parent in parents {
+            self.dirs.create(parent).map_err(|error| {
+                let (target, errno) = match error {
+                    ParentError::NotADirectory(target) => (target, Errno::EEXIST),
+                    ParentError::Stat(target, errno) | ParentError::Create(target, errno) => {
+                        (target, errno)
+                    }
+                };
+                Refusal::cannot("create directory", &target, errno)
+            })?;
+        }
+        let last = parents.last().map(|&parent| self.dirs.parents()[parent].clone());
+        let (Some(number), Some(Parent { target: dir, .. })) = (operand, last) else {
+            return Ok(());
+        };
+        let operand = &self.operands[number as usize];
+        self.dirs
+            .open_created(operand.target_dir)
+            .map_err(|errno| cannot_open("create a copy in", &dir, errno))?;
+        match self.dirs.stat(operand.target_dir, &operand.target_name) {
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
+        }
+        file::may_write_dir(&dir).map_err(|errno| cannot_write(&dir, errno))
+    }
+
+    fn copy_onto(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
+        let split = SplitPath::parse(source);
+        let place = SplitPath::parse(target);
+        let exists = place.stat();
+        if place.slash_at_end
+            && exists.is_err()
+            && split.stat().is_ok_and(|stat| stat.kind() != Kind::Directory)
+        {
+            return Err(Refusal::cannot("create", target, Errno::ENOTDIR));
+        }
+        let (parent, name) = match exists {
+            Ok(_) => place.split(),
+            Err(_) if place.nameless => place.split(),
+            Err(_) => (Path::new(place.parent), place.name),
+        };
+        let path = if place.nameless { target } else { trim(target) };
+        self.add(&split, parent, name, path.to_owned())
+    }
+
+    fn add(
+        &mut self,
+        source: &SplitPath<'_>,
+        target_dir: &Path,
+        target_name: &OsStr,
+        target_path: PathBuf,
+    ) -> Result<(), Refusal> {
+        let found = self.find(source)?;
+        let stat = found.stat;
+        let dir = if self.compares {
+            let opened = self.dirs.open(target_dir);
+            opened.map_err(|errno| Refusal::cannot("open directory", target_dir, errno))?
+        } else {
+            self.open(target_dir, "create a copy in")?
+        };
+        let manifest_prefix = match &self.into {
+            Some(directory) => prefix_below(directory, &target_path),
+            None => prefix_alone(stat.kind() == Kind::Directory, target_name),
+        };
+        let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
+        let operand = Operand::new(found, target);
+        self.check(&operand, &stat, target_dir)?;
+        self.check_symlink(&operand)?;
+        self.push_if_free(operand)
+    }
+
+    fn find<'a>(&mut self, source: &SplitPath<'a>) -> Result<FoundSource<'a>, Refusal> {
+        let stat = source
+            .stat()
+            .map_err(|errno| Refusal::cannot("stat", source.given, errno).hint_if_missing(errno))?;
+        let follow = self.follows_operands() && stat.kind() == Kind::Symlink;
+        let stat = if follow {
+            let end = file::stat_path(source.given, true);
+            end.map_err(|errno| Refusal::cannot("follow", source.given, errno))?
+        } else {
+            stat
+        };
+        let is_dir = stat.kind() == Kind::Directory;
+        if is_dir {
+            file::may_read_dir(source.given)
+                .map_err(|errno| Refusal::cannot("read directory", source.given, errno))?;
+        }
+        let (parent, name) = source.split_end(follow && is_dir);
+        let dir = self.open(parent, "open directory")?;
+        let path = if source.nameless { source.given } else { trim(source.given) };
+        Ok(FoundSource { path, dir, name, stat, follow })
+    }
+
+    /// Adds an operand, if its target is free or may be shared with an earlier one.
+    fn push_if_free(&mut self, operand: Operand) -> Result<(), Refusal> {
+        let target = (operand.target_dir, operand.target_name.clone());
+        // Nor may one be staged under the name of another.
+        let staged = (operand.target_dir, staged_name(&operand.target_name, 0));
+        let earlier = self.placed.get(&target).and_then(|all| all.last());
+        let clash = match earlier {
+            _ if operand.target_name.as_c_str() == c"." => false,
+            None => self.placed.contains_key(&staged) || self.staged.contains(&target),
+            Some(earlier) => earlier.is_dir != operand.is_dir,
+        };
+        let parent = self.dirs.identity(operand.source_dir);
+        if clash && !self.is_named_twice(&operand, parent) {
+            return Err(two_sources(&operand.target_path));
+        }
+        self.staged.insert(staged);
+        self.push(operand, parent);
+        Ok(())
+    }
+
+    fn open(&mut self, dir: &Path, act: &str) -> Result<usize, Refusal> {
+        self.dirs.open(dir).map_err(|errno| cannot_open(act, dir, errno))
+    }
+}
+
+fn is_directory(path: &Path) -> bool {
+    file::stat_path(path, true).is_ok_and(|stat| stat.kind() == Kind::Directory)
+}

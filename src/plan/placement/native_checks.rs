@@ -1,0 +1,214 @@
+//! Reasons to refuse a target, and the messages of native refusals.
+
+use super::super::operands::{Operand, SplitPath, trim};
+use super::{Placement, identity_of};
+use crate::error::Refusal;
+use crate::options::{CopyMode, Update};
+use crate::sanitize::quote;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::process;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+impl Placement {
+    pub(super) fn check_source_with_parents(&self, source: &Path) -> Result<(), Refusal> {
+        if source.components().any(|part| part == Component::ParentDir) {
+            return Err(Refusal {
+                message: format!("{} leads out of the target with --parents", shown(source)),
+                hint: Some("name the source without '..'"),
+            });
+        }
+        let stat = SplitPath::parse(trim(source))
+            .stat()
+            .map_err(|errno| Refusal::cannot("stat", source, errno).hint_if_missing(errno))?;
+        if self.follows_operands() && stat.kind() == Kind::Symlink {
+            let end = file::stat_path(trim(source), true);
+            end.map_err(|errno| Refusal::cannot("follow", source, errno))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what would otherwise be found between the sources: two sources of one path, and an existing
+    /// file in place of a directory.
+    pub(super) fn check_parents(
+        &self,
+        sources: &[PathBuf],
+        directory: &Path,
+    ) -> Result<(), Refusal> {
+        let mut kinds: HashMap<PathBuf, bool> = HashMap::new();
+        for source in sources {
+            let names = source.components().filter(|part| matches!(part, Component::Normal(_)));
+            let path: PathBuf = names.collect();
+            let end = file::stat_path(trim(source), self.follows_operands());
+            let is_dir = end.is_ok_and(|stat| stat.kind() == Kind::Directory);
+            for (below, above) in (0..).zip(path.ancestors()) {
+                let target = directory.join(above);
+                let is_parent = below > 0;
+                let kind = is_parent || is_dir;
+                if kinds.insert(target.clone(), kind) == Some(!kind) {
+                    return Err(two_sources(&target));
+                }
+                let existing = file::stat_path(&target, true);
+                if is_parent && existing.is_ok_and(|stat| stat.kind() != Kind::Directory) {
+                    return Err(Refusal::cannot("create directory", &target, Errno::EEXIST));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses symbolic links that would be dangling: their text is the source as the user named it.
+    pub(super) fn check_symlink(&self, operand: &Operand) -> Result<(), Refusal> {
+        if self.options.copy_mode != CopyMode::Symlink || operand.source_path.is_absolute() {
+            return Ok(());
+        }
+        let here = identity_of(Path::new("."), true).ok();
+        if !operand.is_dir && here.is_some() && here == self.dirs.identity(operand.target_dir) {
+            return Ok(());
+        }
+        let target = shown(&operand.target_path);
+        Err(Refusal {
+            message: format!(
+                "{target}: can make relative symbolic links only in current directory"
+            ),
+            hint: Some("name the source by its absolute path"),
+        })
+    }
+
+    /// Refuses to copy a source onto or into itself, and to a target that cannot be written.
+    pub(super) fn check(
+        &self,
+        operand: &Operand,
+        source: &Stat,
+        target_dir: &Path,
+    ) -> Result<(), Refusal> {
+        let target = match self.dirs.stat(operand.target_dir, &operand.target_name) {
+            Ok(target) => Some(target),
+            Err(Errno::ENOENT) => None,
+            // Its name may be too long for the file system, which would show only at the end.
+            Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
+        };
+        if let Some(target) = &target {
+            self.check_same(operand, source, target, target_dir)?;
+        }
+        if operand.is_dir && self.dirs.is_inside(operand.target_dir, source.identity()) {
+            let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
+            return Err(Refusal {
+                message: format!("{to} lies inside {from}"),
+                hint: Some("choose a target outside the source directory"),
+            });
+        }
+        if self.compares || self.dirs.is_missing(operand.target_dir) {
+            return Ok(());
+        }
+        let merged = target.filter(|target| operand.is_dir && target.kind() == Kind::Directory);
+        let written = if merged.is_some() { &operand.target_path } else { target_dir };
+        match file::may_write_dir(written) {
+            // Our own directory without its write bit is no obstacle: a copy of a read-only directory
+            // is one, and must be able to resume.
+            Err(Errno::EACCES) if merged.is_some_and(|dir| dir.owner() == process::user()) => {
+                Ok(())
+            }
+            Err(errno) => Err(cannot_write(written, errno)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Refuses a target that is its own source.
+    fn check_same(
+        &self,
+        operand: &Operand,
+        source: &Stat,
+        target: &Stat,
+        target_dir: &Path,
+    ) -> Result<(), Refusal> {
+        let path = target_dir.join(OsStr::from_bytes(operand.target_name.to_bytes()));
+        let same = target.identity() == source.identity();
+        let links = same || is_link_to_other((&operand.source_path, source), (&path, target));
+        if !links || self.is_done_already(operand, same, &path) {
+            return Ok(());
+        }
+        let kind = if operand.is_dir { "directory" } else { "file" };
+        let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
+        Err(Refusal {
+            message: format!("{from} and {to} are the same {kind}"),
+            hint: Some("choose another target; with SRC alone the copy is made beside it"),
+        })
+    }
+
+    /// Whether the existing target may be what an earlier run has made, or is not to be changed.
+    fn is_done_already(&self, operand: &Operand, same: bool, target: &Path) -> bool {
+        if operand.is_dir {
+            return false;
+        }
+        match (self.options.update, self.options.copy_mode) {
+            (Update::None | Update::NoneFail, _) => true,
+            (_, CopyMode::HardLink) => same,
+            (_, CopyMode::Symlink) => {
+                std::fs::read_link(target).is_ok_and(|text| text == operand.source_path)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Refusal {
+    pub(super) fn hint_if_missing(self, errno: Errno) -> Self {
+        if errno == Errno::ENOENT {
+            self.hint("check the spelling; nothing was copied")
+        } else {
+            self
+        }
+    }
+}
+
+pub(super) fn cannot_open(act: &str, dir: &Path, errno: Errno) -> Refusal {
+    let refusal = Refusal::cannot(act, dir, errno);
+    match errno {
+        Errno::ENOENT => refusal.hint("make the directory first: mkdir -p"),
+        Errno::EMFILE => {
+            refusal.hint("too many places at once: raise 'ulimit -n' or copy in several runs")
+        }
+        _ => refusal,
+    }
+}
+
+pub(super) fn cannot_write(dir: &Path, errno: Errno) -> Refusal {
+    let refusal = Refusal::cannot("write to", dir, errno);
+    refusal.hint("choose a target that you may write, or another user")
+}
+
+pub(super) fn two_sources(target: &Path) -> Refusal {
+    Refusal {
+        message: format!("two sources would become {}", shown(target)),
+        hint: Some("copy them in two runs, or into two directories"),
+    }
+}
+
+pub(super) fn not_a_directory(target: &Path) -> Refusal {
+    Refusal {
+        message: format!("target {} is not a directory", shown(target)),
+        hint: Some("several sources need a directory that exists: mkdir -p"),
+    }
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    quote(path.as_os_str().as_bytes())
+}
+
+/// Whether one of the two is a symbolic link that leads to the other: a link that replaced the file that it
+/// points to would point to itself, and the contents would be gone.
+fn is_link_to_other(
+    (source_path, source): (&Path, &Stat),
+    (target_path, target): (&Path, &Stat),
+) -> bool {
+    let is_link = |stat: &Stat| stat.kind() == Kind::Symlink;
+    // A link that replaces a link points to what it pointed to.
+    if is_link(source) == is_link(target) {
+        return false;
+    }
+    identity_of(source_path, true).is_ok_and(|end| identity_of(target_path, true) == Ok(end))
+}
