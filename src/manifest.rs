@@ -14,7 +14,7 @@ pub struct Line {
     pub name: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
-    /// Which hash it is, if the line says so (BSD style, `--tag`).
+    /// Which hash it is, if the line has it (BSD style, `--tag`).
     pub algorithm: Option<Algorithm>,
 }
 

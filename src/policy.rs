@@ -1,4 +1,4 @@
-//! What the two command lines do differently where no option says so, as fields that name the behaviour.
+//! What the two command lines do differently where no option decides, as fields that name the behaviour.
 //!
 //! `pcopy`, and pcopy started as `cp`, are one engine. Where scripts rely on a behaviour of GNU cp, it has a field
 //! here; only `cli`, `plan` and `ui` know which program the user has started. The reference for cp is its
@@ -8,7 +8,7 @@
 
 use crate::options::Compat;
 
-/// How a run behaves where its options do not say it.
+/// How a run behaves where no option decides.
 ///
 /// One field for each difference, and so many fields: code asks for one of them at a time.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,8 @@ pub(super) struct Subcommand {
     pub(super) read: fn(&[OsString]) -> Result<Action, clap::Error>,
 }
 
+// A macro, because the hint is made of literals. Unused where no subcommand is built in.
+#[cfg(any(feature = "bench", test))]
 macro_rules! subcommand {
     ($name:literal, $about:literal, $read:expr) => {
         Subcommand {

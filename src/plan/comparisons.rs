@@ -40,7 +40,7 @@ pub struct ListedFile {
     pub name: Vec<u8>,
     /// Its digest.
     pub digest: Digest,
-    /// Which hash that is, where the line says so.
+    /// Which hash that is, if the line has it.
     pub algorithm: Option<Algorithm>,
 }
 

@@ -160,7 +160,7 @@ impl<'a> SplitPath<'a> {
         }
     }
 
-    /// The same, where `end` says that it is a symbolic link to a directory that is followed.
+    /// The same; `end` is whether the path is a symbolic link to a directory that is followed.
     pub(super) fn split_end(&self, end: bool) -> (&'a Path, &'a OsStr) {
         if end { (self.given, OsStr::new(".")) } else { self.split() }
     }

@@ -1,4 +1,4 @@
-//! Options that say how files are copied.
+//! Options for how files are copied.
 
 use super::super::values::{WHEN, one_word_of};
 use super::usage;
@@ -109,7 +109,7 @@ impl DataFlags {
         options.sparse = self.sparse.unwrap_or(options.sparse);
         options.reflink = self.reflink.unwrap_or(options.reflink);
         options.fsync = self.fsync;
-        // As with cp: hard links are made to files, not to symbolic links, unless an option says otherwise.
+        // As with cp: hard links are made to files, not to symbolic links, without an option for symbolic links.
         if self.link && super::source_flags::dereference(matches).is_none() {
             options.dereference = Dereference::Always;
         }

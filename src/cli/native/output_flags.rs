@@ -1,4 +1,4 @@
-//! Options that say what is printed.
+//! Options for what is printed.
 
 use super::super::values::{WHEN, one_word_of};
 use crate::options::{CopyOptions, Verbosity, When};

@@ -1,4 +1,4 @@
-//! Options that say which attributes of a source its copy preserves.
+//! Options for the attributes of a source that its copy preserves.
 
 use super::super::values::Attribute;
 use super::usage;

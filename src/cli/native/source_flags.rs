@@ -1,4 +1,4 @@
-//! Options that say what is copied, where to, and which symbolic links are followed.
+//! Options for the sources, the target, and which symbolic links are followed.
 
 use super::usage;
 use crate::options::{CopyOptions, Dereference, Operands};
@@ -117,7 +117,7 @@ impl SourceFlags {
     }
 }
 
-/// What the last of the options about symbolic links says.
+/// The effect of the last option about symbolic links.
 pub(super) fn dereference(matches: &ArgMatches) -> Option<Dereference> {
     const FLAGS: [(&str, Dereference); 5] = [
         ("dereference", Dereference::Always),

@@ -1,4 +1,4 @@
-//! Options that say what becomes of existing files in the target.
+//! Options for existing files in the target.
 
 use super::super::values::{UPDATES, backup, one_word_of};
 use super::usage;
@@ -76,8 +76,8 @@ pub(super) struct UpdateFlags {
 
     /// Override the usual backup suffix
     ///
-    /// The suffix of simple backups is ~, unless SUFFIX or the environment variable SIMPLE_BACKUP_SUFFIX says
-    /// otherwise. Implies --backup.
+    /// The suffix of simple backups is ~, unless SUFFIX or the environment variable SIMPLE_BACKUP_SUFFIX sets
+    /// another one. Implies --backup.
     #[arg(short = 'S', long, value_name = "SUFFIX", hide_short_help = true, conflicts_with = super::COMPARING)]
     suffix: Option<OsString>,
 

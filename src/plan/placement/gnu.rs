@@ -296,7 +296,7 @@ fn failed(op: Op, errno: Errno, source: &Path, target: &Path) -> NoteKind {
     NoteKind::Failed { error: EntryError { op, errno }, source, target }
 }
 
-/// Whether sources can be copied into `path`; the error says why not.
+/// Whether sources can be copied into `path`; the error is why not.
 fn is_directory(path: &Path) -> Result<(), Errno> {
     match file::stat_path(path, true)?.kind() {
         Kind::Directory => Ok(()),

@@ -50,7 +50,7 @@ impl Placement {
                         "several sources would become {}",
                         shown(&operand.target_path)
                     ),
-                    hint: Some("what came from which cannot be told; compare files one by one"),
+                    hint: Some("sources of one name cannot be told apart; compare them one by one"),
                 });
             }
         }
