@@ -121,7 +121,7 @@ impl Walker<'_> {
         self.cx.status.enter(self.at.operand, &self.at.source);
         let publishes_later = dir.shared || self.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
-            self.report(None, Event::Built)?;
+            self.report(None, Event::PublishDeferred)?;
             self.note_shared(split_last(&self.at.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {

@@ -44,7 +44,7 @@ impl Walker<'_> {
         applied: &Applied,
     ) -> Result<(), ParentGone> {
         match applied.digest {
-            Some(digest) => self.report_name(name, target_name, Event::Hashed(digest), || ()),
+            Some(digest) => self.report_name(name, target_name, Event::Digest(digest), || ()),
             None => Ok(()),
         }
     }

@@ -219,7 +219,7 @@ pub(super) fn make_child_in_place(
             made.map_err(Op::CreateDirectory.error())?;
             return Ok(Child { staged, ..Child::MADE });
         }
-        Err(errno) => return Err(Op::LookAtTarget.error()(errno)),
+        Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };
     if old.kind() != Kind::Directory {
         return Err(Op::DirectoryOverFile.error()(Errno::EEXIST));

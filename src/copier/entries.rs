@@ -10,7 +10,7 @@ use super::offer::Source;
 use super::park::park_if_superfluous;
 use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
-use crate::error::{EntryError, Op, may_pass};
+use crate::error::{EntryError, Op, is_transient};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{self, push_component};
@@ -120,7 +120,7 @@ impl Walker<'_> {
             }
             Err(Unfinished::Ask { mode, writable }) => {
                 self.defer_prompt(progress);
-                let event = Event::Ask { existed: dirs.existed, bits: mode, writable };
+                let event = Event::Prompt { existed: dirs.existed, mode, writable };
                 self.report_name(name, target_name, event, || ())
             }
             Err(unfinished) => self.record_unfinished(dirs, name, target_name, &unfinished),
@@ -156,7 +156,7 @@ impl Walker<'_> {
     ) -> Result<T, E> {
         let mut result = act(self);
         for attempt in 1..=u32::from(self.cx.job.plan.retries) {
-            let passes = result.as_ref().err().and_then(error).is_some_and(may_pass);
+            let passes = result.as_ref().err().and_then(error).is_some_and(is_transient);
             if !passes || self.is_stopped() {
                 break;
             }
@@ -212,7 +212,7 @@ impl Walker<'_> {
         // What is published must not hold the half that an earlier run left of the entry. A source that
         // changed keeps what was read of it. Where no run has been before there is no half: what has
         // the name then came from another name, where case is ignored.
-        let stays = error.op == Op::Changed || error.op.leaves_it_whole();
+        let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
         if dirs.staged && dirs.existed && !stays && !dirs.is_seen(self.cx.plan()) {
             self.entry_copier.give_up(Entry::new(&self.at, dirs, name, target_name));
         }
@@ -262,7 +262,7 @@ impl Walker<'_> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         if self.is_apart(name) {
-            self.cx.status.take_back(Count::Found, 1); // it is found again, where its turn comes
+            self.cx.status.subtract(Count::Found, 1); // it is found again, where its turn comes
             return Ok(());
         }
         if self.may_be_made_late(dirs) {
@@ -302,13 +302,13 @@ impl Walker<'_> {
             progress.renames = true;
             if dirs.contended {
                 let staged = staged_name(target_name, variant.into());
-                return self.report_name(name, &staged, Event::Built, || ());
+                return self.report_name(name, &staged, Event::PublishDeferred, || ());
             }
         } else if self.cx.job.plan.options.in_place
             && (!child.existed || self.cx.was_begun_new(name))
         {
             // The next round, should there be one, must know it from those that stood there.
-            return self.report_name(name, target_name, Event::Made, || ());
+            return self.report_name(name, target_name, Event::DirectoryCreated, || ());
         }
         self.cx.outbox.settle();
         Ok(())
@@ -420,7 +420,7 @@ impl Walker<'_> {
         let new = done == Done::Copied;
         let status = self.cx.status;
         let count = if new { Count::Copied } else { Count::Skipped };
-        self.report_then(None, Event::Late { new }, || status.add(count, 1))
+        self.report_then(None, Event::AttributesDeferred { new }, || status.add(count, 1))
     }
 
     /// Counts and tells an entry that was not copied.

@@ -54,7 +54,7 @@ impl DirPair {
 
     /// Refuses what was found under `name` if it is another entry's.
     pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
-        if self.is_written(name).map_err(Op::LookAtTarget.error())? {
+        if self.is_written(name).map_err(Op::StatTarget.error())? {
             return Ok(());
         }
         let mut coming = self.folding.coming.borrow_mut();

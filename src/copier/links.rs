@@ -22,7 +22,7 @@ use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
-use crate::ipc::inherited::link_groups::{Member, Role};
+use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{BackupKind, Details, Event};
 use crate::ipc::wire::task::EntryPathBuf;
@@ -85,7 +85,7 @@ impl Walker<'_> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         self.defer_prompt(progress);
-        self.report_name(name, target_name, Event::Link { identity, existed }, || ())
+        self.report_name(name, target_name, Event::LinkDeferred { identity, existed }, || ())
     }
 
     /// Notes that something in the directory that the walk is at is left for the end.
@@ -110,8 +110,8 @@ impl Walker<'_> {
         self.note_shared(self.at.source.len(), false);
         let new = applied.done != Done::Skipped || self.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let (status, how) = (self.cx.status, applied.details);
-        let event = Event::Leader { identity, new, how };
+        let (status, details) = (self.cx.status, applied.details);
+        let event = Event::Leader { identity, new, details };
         self.report_name(name, target_name, event, || status.add(count, 1))
     }
 
@@ -125,7 +125,7 @@ impl Walker<'_> {
     ) -> Result<(), ParentGone> {
         progress.given = true;
         self.note_shared(self.at.source.len(), false);
-        let event = Event::Leader { identity, new: false, how: Details::default() };
+        let event = Event::Leader { identity, new: false, details: Details::default() };
         self.report_name(name, target_name, event, || ())
     }
 
@@ -152,7 +152,7 @@ impl Walker<'_> {
             if self.is_stopped() {
                 break;
             }
-            if member.role == Role::Follower {
+            if member.role == LinkRole::Follower {
                 self.one_link(identity, &member, &mut leaders, open)?;
                 self.reports.flush_if_old()?;
             } else {
@@ -163,7 +163,7 @@ impl Walker<'_> {
     }
 
     /// Looks for the name that was copied. If it is not there, the next one is copied.
-    fn find_leader(&self, member: &Member, open: &mut Open) -> Option<Leader> {
+    fn find_leader(&self, member: &LinkName, open: &mut Open) -> Option<Leader> {
         let dir = match &open.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
@@ -185,7 +185,7 @@ impl Walker<'_> {
     }
 
     /// What a member is called in the target: at the top as the user wants it.
-    fn target_name(&self, member: &Member) -> CString {
+    fn target_name(&self, member: &LinkName) -> CString {
         let (place, _) = self.cx.job.groups.dir(member.dir);
         let operand = self.cx.job.plan.operands.get(place.operand as usize);
         operand
@@ -197,7 +197,7 @@ impl Walker<'_> {
     fn one_link(
         &mut self,
         identity: Identity,
-        member: &Member,
+        member: &LinkName,
         leaders: &mut Vec<Leader>,
         open: &mut Open,
     ) -> Result<(), ParentGone> {
@@ -216,7 +216,7 @@ impl Walker<'_> {
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
-            self.report_name(name, target_name, Event::Unlinked(errno), || ())?;
+            self.report_name(name, target_name, Event::LinkFailed(errno), || ())?;
         }
         match self.with_digest(dirs, name, target_name, ended.result) {
             Ok(applied) => {
@@ -311,7 +311,7 @@ impl Walker<'_> {
             // With `links_newer_names` links are made of all names, newer ones, too.
             let links_all = cx.policy().links_newer_names;
             if !links_all && update_rule(cx, source, old)?.is_some() {
-                cx.status.add(Count::BytesSpared, data_bytes(source));
+                cx.status.add(Count::BytesSkipped, data_bytes(source));
                 return Ok(Applied::plain(Done::Skipped));
             }
             check_just_created(cx, dirs.again)?;
@@ -338,10 +338,10 @@ impl Walker<'_> {
             let direct = dirs.staged || self.cx.options().in_place && old.is_none();
             match make_link(leader, entry, (direct, old.as_ref()), publish) {
                 Ok(kept) => {
-                    self.cx.status.add(Count::BytesSpared, data_bytes(source));
+                    self.cx.status.add(Count::BytesSkipped, data_bytes(source));
                     let mut applied =
                         Applied { digest: leader.digest, ..Applied::plain(Done::Linked) };
-                    applied.details.kept = kept;
+                    applied.details.backup = kept;
                     return Ok(applied);
                 }
                 Err(no_link) => {
@@ -387,7 +387,7 @@ fn found(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLi
         // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
     }
-    cx.status.add(Count::BytesSpared, data_bytes(source));
+    cx.status.add(Count::BytesSkipped, data_bytes(source));
     Ok(if cx.was_begun(entry.name) { Done::Linked } else { Done::Skipped })
 }
 
@@ -438,7 +438,7 @@ fn make_link(
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
-    Ok(BackupKind::Not)
+    Ok(BackupKind::None)
 }
 
 /// Makes a link beside what has the name, and renames it over that.

@@ -22,15 +22,15 @@ mod report_writer;
 mod verify;
 mod walk;
 
-use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
 use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::large_files::LargeFiles;
 use crate::ipc::memory::outbox::Outboxes;
-use crate::ipc::wire::frame_check::{self, unseal};
+use crate::ipc::wire::frame_check::{self, strip_checksum};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use compare::Checker;
@@ -56,7 +56,7 @@ pub struct Job<'a> {
     /// Where what is said is kept until it has been sent.
     pub outboxes: &'a Outboxes,
     /// The large files that copiers help one another with.
-    pub larges: &'a Larges,
+    pub larges: &'a LargeFiles,
     /// What the file systems are known not to be able to do.
     pub fs_caps: &'a FsCaps,
     /// Who comes first to a file with several names; nothing where names become files of their
@@ -67,7 +67,7 @@ pub struct Job<'a> {
     /// The names that the user was asked for and agreed to, when all else is copied.
     pub agreed: &'a [PendingPrompt],
     /// The digests of files that earlier rounds have found in the copy.
-    pub hashed: &'a Hashed,
+    pub hashed: &'a Digests,
     /// Whether all questions have been answered.
     pub asked: bool,
     /// Whether it is the first round of its kind, and nobody has begun.
@@ -114,7 +114,7 @@ impl Job<'_> {
     /// OwnerResult over a task that is packed already; false, and `message` is as before, if there is no
     /// room for it.
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
-        frame_check::push(self.ring, status, message).is_ok()
+        frame_check::push_task(self.ring, status, message).is_ok()
     }
 
     /// Whether a directory below an entry is on another file system, and only wanted as the place for
@@ -178,13 +178,13 @@ fn work(cx: Context<'_>, worker: &mut impl Worker) -> Result<(), ParentGone> {
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
         // that is not closed ends the round, and the next one has another ring.
-        let Some(task) = unseal(&message).and_then(Task::decode) else { break };
+        let Some(task) = strip_checksum(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();
         if worker.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
-        status.add(Count::Done, 1);
+        status.add(Count::TasksDone, 1);
         job.ring.task_done();
     }
     worker.flush_reports()

@@ -8,7 +8,7 @@ use super::report_writer::ParentGone;
 use super::walk::{DirProgress, Walker};
 use crate::copier::name_queue::NameQueue;
 use crate::ipc::memory::counters::{Count, StatusSlot};
-use crate::ipc::wire::frame_check::SEAL_BYTES;
+use crate::ipc::wire::frame_check::CHECKSUM_BYTES;
 use crate::ipc::wire::task::{self, Depth, EntryPath, Task, push_component};
 use pcopy_ring::MESSAGE_BYTES_MAX;
 use pcopy_sys::file::{Kind, NAME_BYTES_MAX};
@@ -105,7 +105,7 @@ impl Walker<'_> {
             |first, end| Task::Operands { first, end },
         ) || self.give_half(
             |walker| &mut walker.ranges.prompted,
-            |first, end| Task::Agreed { first, end },
+            |first, end| Task::Prompted { first, end },
         ) || self
             .give_half(|walker| &mut walker.ranges.groups, |first, end| Task::Links { first, end })
             || self.give_half(
@@ -217,7 +217,7 @@ impl Walker<'_> {
 pub(super) fn put_half(message: &mut Vec<u8>, names: &mut Source<'_>, status: StatusSlot<'_>) {
     let start = message.len();
     let listed = matches!(names, Source::Listed(_));
-    while message.len() + NAME_ROOM + SEAL_BYTES <= MESSAGE_BYTES_MAX
+    while message.len() + NAME_ROOM + CHECKSUM_BYTES <= MESSAGE_BYTES_MAX
         && 2 * (message.len() - start) < names.bytes_left()
     {
         let Some((kind, name)) = names.next() else { break };

@@ -26,9 +26,9 @@ impl Walker<'_> {
     }
 
     fn one_agreed(&mut self, agreed: &PendingPrompt) -> Result<(), ParentGone> {
-        let (dir, name) = split_last(&agreed.source);
-        let (target_dir, target_name) = split_last(&agreed.target);
-        let place = EntryPath { source: dir, target: target_dir, ..agreed.place() };
+        let (dir, name) = split_last(&agreed.path.source);
+        let (target_dir, target_name) = split_last(&agreed.path.target);
+        let place = EntryPath { source: dir, target: target_dir, ..agreed.path.as_path() };
         self.at.go_to(place);
         self.enter();
         let (name, target_name) = (c_name(name), c_name(target_name));

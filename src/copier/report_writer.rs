@@ -1,7 +1,7 @@
 //! The copier's end of its pipe.
 
 use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
-use crate::ipc::wire::event::{Event, Report};
+use crate::ipc::wire::event::Report;
 use pcopy_sys::file;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -49,15 +49,12 @@ impl<'a> Reports<'a> {
         report.encode(&mut frame);
         let last = frame.len().saturating_sub(1) / FULL_BYTES * FULL_BYTES;
         for piece in frame[..last].chunks(FULL_BYTES) {
-            self.outbox.keep(piece, false);
+            self.outbox.append(piece, false);
             self.gathered.extend_from_slice(piece);
             self.flush()?;
         }
-        let settles = matches!(
-            report.event,
-            Event::Done(_) | Event::Late { .. } | Event::Leader { .. } | Event::Made
-        );
-        self.outbox.keep(&frame[last..], settles);
+        let settles = report.event.settles_entry();
+        self.outbox.append(&frame[last..], settles);
         settled();
         self.gathered.extend_from_slice(&frame[last..]);
         self.frame = frame;

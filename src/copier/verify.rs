@@ -17,7 +17,7 @@ use super::report_writer::ParentGone;
 use super::walk::Walker;
 use crate::error::Op;
 use crate::hash::{Digest, Hasher};
-use crate::ipc::inherited::digests::Written;
+use crate::ipc::inherited::digests::WrittenFile;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
@@ -36,14 +36,14 @@ impl Walker<'_> {
                 break;
             }
             self.hand_over(None)?;
-            let Some(file) = self.cx.job.hashed.written(number) else { break };
+            let Some(file) = self.cx.job.hashed.wave_file(number) else { break };
             self.one_written(file)?;
             self.reports.flush_if_old()?;
         }
         Ok(())
     }
 
-    fn one_written(&mut self, file: Written<'_>) -> Result<(), ParentGone> {
+    fn one_written(&mut self, file: WrittenFile<'_>) -> Result<(), ParentGone> {
         let Some(operand) = self.cx.job.plan.operands.get(file.operand as usize) else {
             return Ok(());
         };
@@ -54,7 +54,7 @@ impl Walker<'_> {
         self.cx.status.at(&name);
         if self.cx.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
-            return self.report_name(&name, &made, Event::Unproven(error), || ());
+            return self.report_name(&name, &made, Event::VerifyFailed(error), || ());
         }
         match self.prove(operand, &name, &made, file.digest) {
             Ok(digest) => {
@@ -63,14 +63,14 @@ impl Walker<'_> {
                     return Ok(());
                 }
                 // The source has changed since, and it is the new one that is there.
-                self.report_name(&name, &made, Event::Hashed(digest), || ())
+                self.report_name(&name, &made, Event::Digest(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
                 let dir = self.cx.job.plan.reach_target(operand, &self.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // It is gone already, or the failure that is told names it.
                 }
-                self.report_name(&name, &made, Event::Unproven(error), || ())
+                self.report_name(&name, &made, Event::VerifyFailed(error), || ())
             }
             Err(_) => Ok(()), // the run ends
         }

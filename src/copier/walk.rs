@@ -105,13 +105,13 @@ impl Worker for Walker<'_> {
                 self.names_task(place.staged, existed, names)?;
                 self.descend()
             }
-            Task::Range(invitation) => {
-                help(self.cx, &invitation, &mut self.entry_copier.buffer);
+            Task::LargeFile(request) => {
+                help(self.cx, &request, &mut self.entry_copier.buffer);
                 Ok(())
             }
             Task::Links { first, end } => self.link_groups(first, end),
             Task::Verify { first, end } => self.verify(first, end),
-            Task::Agreed { first, end } => self.agreed(first, end),
+            Task::Prompted { first, end } => self.agreed(first, end),
         }
     }
 
@@ -303,7 +303,7 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         self.volumes.push(device);
-        self.report(None, Event::Volume)
+        self.report(None, Event::OtherFileSystem)
     }
 
     /// Removes what an earlier run left in a staged directory that cannot be copied any more: some

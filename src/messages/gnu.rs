@@ -20,7 +20,7 @@ pub fn describe_fault(error: EntryError, names: Names<'_>) -> String {
         Op::Stat | Op::Follow => format!("cannot stat {source}: {cause}"),
         Op::Read => format!("error reading {source}: {cause}"),
         Op::ReadSymlink => format!("cannot read symbolic link {source}: {cause}"),
-        Op::LookAtTarget => format!("cannot stat {target}: {cause}"),
+        Op::StatTarget => format!("cannot stat {target}: {cause}"),
         Op::Create | Op::Publish => format!("cannot create regular file {target}: {cause}"),
         Op::CreateSymlink => format!("cannot create symbolic link {target}: {cause}"),
         Op::CreateFifo => format!("cannot create fifo {target}: {cause}"),
@@ -69,7 +69,7 @@ pub fn describe_fault(error: EntryError, names: Names<'_>) -> String {
         Op::Cycle => format!("cannot copy cyclic symbolic link {source}"),
         Op::NotReplaced => format!("not replacing {target}"),
         Op::Clone => format!("failed to clone {target} from {source}: {cause}"),
-        Op::Elsewhere => {
+        Op::RelativeSymlink => {
             let target = quote_if_needed(names.target);
             format!("{target}: can make relative symbolic links only in current directory")
         }
@@ -91,8 +91,8 @@ pub fn describe_done(names: Names<'_>, how: Details, suffix: &[u8]) -> String {
     }
     write!(said, "{source} -> {target}").expect(FITS);
     let numbered;
-    let suffix = match how.kept {
-        BackupKind::Not => None,
+    let suffix = match how.backup {
+        BackupKind::None => None,
         BackupKind::Simple => Some(suffix),
         BackupKind::Numbered(number) => {
             numbered = numbered_suffix(number);

@@ -26,7 +26,7 @@ pub fn describe_fault(error: EntryError, source: &[u8], target: &[u8]) -> String
             format!("will not copy {source} through just-created symlink {target}")
         }
         Op::Dangling => format!("not writing through dangling symlink {target}"),
-        Op::Elsewhere => {
+        Op::RelativeSymlink => {
             format!("{target}: can make relative symbolic links only in current directory")
         }
         Op::ThroughSymlink => format!("{target} leads through a symlink; it is not read"),
@@ -56,7 +56,7 @@ pub fn describe_kind(error: EntryError) -> String {
         Op::Verify => "not what was read".to_owned(),
         Op::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
         Op::Dangling => "not written through a dangling symlink".to_owned(),
-        Op::Elsewhere => "a relative symbolic link would lead nowhere".to_owned(),
+        Op::RelativeSymlink => "a relative symbolic link would lead nowhere".to_owned(),
         Op::ThroughSymlink => "through a symlink, not read".to_owned(),
         Op::KillsCopiers => "copiers died on it".to_owned(),
         op => format!("cannot {}: {cause}", act(op)),
@@ -151,7 +151,7 @@ fn act(op: Op) -> &'static str {
         | Op::HardLinkTo
         | Op::FileOverDirectory => "create",
         Op::CreateDirectory | Op::DirectoryOverFile => "create directory",
-        Op::LookAtTarget => "stat",
+        Op::StatTarget => "stat",
         Op::Remove => "remove",
         Op::OpenTarget => "open directory",
         Op::Write => "write",
@@ -177,7 +177,7 @@ fn act(op: Op) -> &'static str {
         | Op::NotReplaced
         | Op::ThroughJustCreated
         | Op::Dangling
-        | Op::Elsewhere
+        | Op::RelativeSymlink
         | Op::DirectoryAgain
         | Op::ThroughSymlink
         | Op::Verify

@@ -84,7 +84,7 @@ impl Supervisor<'_> {
         if !is_one || shares {
             return None;
         }
-        let done = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesSpared));
+        let done = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesSkipped));
         let bytes = work.room.saturating_sub(done);
         let entries = work.entries.saturating_sub(totals.settled());
         Some((volume::room_at(first).ok()?, Left { bytes, entries }))

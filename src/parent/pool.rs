@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_killed_copier_ends_its_pipe_and_leaves_what_it_had_to_say() {
         let outboxes = Outboxes::create(1).unwrap();
-        outboxes.get(0).keep(b"not sent", false);
+        outboxes.get(0).append(b"not sent", false);
         let mut pool = Pool::default();
         pool.start(|_, _pipe| {
             loop {

@@ -101,9 +101,9 @@ impl Position {
         let sum = |counts: &[Count]| {
             counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(self.totals.get(count)))
         };
-        let mut bytes = sum(&[Count::Bytes, Count::BytesSpared]);
+        let mut bytes = sum(&[Count::Bytes, Count::BytesSkipped]);
         if self.reads_back {
-            bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSpared]));
+            bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSkipped]));
         }
         weight(self.totals.settled(), bytes)
     }
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn what_need_not_be_written_need_not_be_read_back() {
         let mut position = Position { reads_back: true, ..position((0, 1 << 29), (0, 1 << 30)) };
-        position.totals.set(Count::BytesSpared, 1 << 29);
+        position.totals.set(Count::BytesSkipped, 1 << 29);
         assert_eq!(position.steps(), STEPS * 3 / 4);
     }
 

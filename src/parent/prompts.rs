@@ -33,17 +33,20 @@ impl Supervisor<'_> {
         if defer_prompt.is_empty() {
             return None;
         }
-        defer_prompt
-            .sort_by(|one, other| (one.operand, &one.source).cmp(&(other.operand, &other.source)));
+        defer_prompt.sort_by(|one, other| {
+            (one.path.operand, &one.path.source).cmp(&(other.path.operand, &other.path.source))
+        });
         self.screen.end_line();
         let mut declined = 0;
         for name in defer_prompt {
-            let Some(operand) = self.plan.operands.get(name.operand as usize) else { continue };
+            let Some(operand) = self.plan.operands.get(name.path.operand as usize) else {
+                continue;
+            };
             let options = &self.plan.options;
             let removes = options.force || options.remove_destination;
-            let target = operand.show_target(&name.source);
+            let target = operand.show_target(&name.path.source);
             let question =
-                messages::question(options.compat, &target, name.bits, name.writable, removes);
+                messages::question(options.compat, &target, name.mode, name.writable, removes);
             match self.answer(&question) {
                 Ok(true) => self.state.agreed.push(name),
                 Ok(false) => declined += 1,

@@ -5,7 +5,7 @@ use super::round::{Round, Stop};
 use super::run_state::DeferredDir;
 use super::supervisor::Supervisor;
 use crate::error::{EntryError, Op};
-use crate::ipc::inherited::link_groups::Role;
+use crate::ipc::inherited::link_groups::LinkRole;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::ipc::wire::event::{Details, Event, Report};
@@ -62,22 +62,19 @@ impl Supervisor<'_> {
                 self.report_done(place, how);
             }
             Event::Skipped => self.report_skipped(place),
-            Event::Made => {
+            Event::DirectoryCreated => {
                 let (dir, name) = split_last(place.source);
                 self.state.made.insert(place_fingerprint(place.operand, dir, name));
                 if compat == Compat::Gnu && self.plan.options.verbose {
                     self.report_name(place, Details::default());
                 }
             }
-            Event::Volume => self.note_volume(place),
-            Event::Ask { existed, bits, writable } => {
-                let EntryPath { operand, source, target, staged } = place;
-                let (source, target) = (source.to_vec(), target.to_vec());
-                let defer_prompt =
-                    PendingPrompt { operand, source, target, staged, existed, bits, writable };
-                self.state.defer_prompt.push(defer_prompt);
+            Event::OtherFileSystem => self.note_volume(place),
+            Event::Prompt { existed, mode, writable } => {
+                let path = place.into();
+                self.state.defer_prompt.push(PendingPrompt { path, existed, mode, writable });
             }
-            Event::Unproven(error) => {
+            Event::VerifyFailed(error) => {
                 if self.state.is_news(error, place) {
                     self.report_late_error(error, place.operand, place.source);
                 }
@@ -98,17 +95,17 @@ impl Supervisor<'_> {
                     self.report_vanished(error, place.operand, place.source);
                 }
             }
-            Event::Late { new } => {
+            Event::AttributesDeferred { new } => {
                 if new {
                     self.report_done(place, Details { directory: true, ..Details::default() });
                 }
                 self.state.late.push(DeferredDir::at(place, new));
             }
-            Event::Built => self.state.built.push(DeferredDir::at(place, true)),
-            Event::Leader { identity, new, how } => {
+            Event::PublishDeferred => self.state.built.push(DeferredDir::at(place, true)),
+            Event::Leader { identity, new, details } => {
                 if new {
                     self.note_done(place);
-                    self.report_done(place, how);
+                    self.report_done(place, details);
                 }
                 if !self.state.note_leader(identity, place, new) {
                     // Each believes that nobody came before him: somebody has scribbled on `InodeSet`, and
@@ -116,19 +113,19 @@ impl Supervisor<'_> {
                     return Some(Stop::CopierLost);
                 }
             }
-            Event::Link { identity, existed } => {
-                self.state.groups.add(identity, place, existed, Role::Follower);
+            Event::LinkDeferred { identity, existed } => {
+                self.state.groups.add(identity, place, existed, LinkRole::Follower);
             }
-            Event::Unlinked(errno) => self.report_unlinked(errno, place),
-            Event::Differs(difference) => {
+            Event::LinkFailed(errno) => self.report_unlinked(errno, place),
+            Event::Difference(difference) => {
                 let path = place.source.to_vec();
                 self.state.differences.push((place.operand, path, difference));
             }
-            Event::Twins { source, target } => {
+            Event::HardLinked { source, target } => {
                 let (operand, path) = (place.operand, place.source.to_vec());
                 self.state.twins.push(LinkedPair { operand, path, source, target });
             }
-            Event::Hashed(digest) => {
+            Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
                 self.state.hashed.add(place.operand, place.source, target, digest);
             }
@@ -138,7 +135,7 @@ impl Supervisor<'_> {
 
     /// Of what the user named nothing is there: a second source may take its place.
     fn note_failed(&mut self, error: EntryError, place: EntryPath<'_>) {
-        if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
+        if !place.source.contains(&b'/') && !error.op.leaves_entry_complete() {
             self.state.failed.insert(place.operand);
         }
     }
@@ -246,8 +243,8 @@ impl Supervisor<'_> {
 /// Whether cp has said by then what it is about to copy.
 fn is_announced(error: EntryError) -> bool {
     use Op::{
-        Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, Elsewhere,
-        HardLinkTo, OpenSource, Read, ReadSymlink, Remove, SymlinkTo, Write,
+        Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, HardLinkTo,
+        OpenSource, Read, ReadSymlink, RelativeSymlink, Remove, SymlinkTo, Write,
     };
     matches!(
         error.op,
@@ -262,7 +259,7 @@ fn is_announced(error: EntryError) -> bool {
             | SymlinkTo
             | HardLinkTo
             | Dangling
-            | Elsewhere
+            | RelativeSymlink
             | Write
             | Clone
             | Close

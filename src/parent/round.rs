@@ -9,7 +9,7 @@ use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::memory::counters::{Count, Counters, Totals};
 use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::large_files::LargeFiles;
 use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::wire::frame_check;
 use crate::ipc::wire::task::Task;
@@ -72,7 +72,7 @@ pub(super) struct Round {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
-    pub(super) larges: Larges,
+    pub(super) larges: LargeFiles,
     pub(super) fs_caps: FsCaps,
     /// Who came first to each file with several names; nothing if that is of no interest.
     pub(super) inodes: Option<InodeSet>,
@@ -116,14 +116,14 @@ impl Round {
         counters.set_active(autoscale.active());
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
-        let hashes_pieces = plan.options.hash.map_or(may_guess, Algorithm::joins);
-        let larges = Larges::create(plan.jobs, hashes_pieces)
+        let hashes_pieces = plan.options.hash.map_or(may_guess, Algorithm::is_tree);
+        let larges = LargeFiles::create(plan.jobs, hashes_pieces)
             .map_err(out_of_memory("make the table of large files"))?;
         let fs_caps = FsCaps::create().map_err(out_of_memory("make the fs_caps"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,
             Task::Verify { .. } => Part::Written,
-            Task::Agreed { .. } => Part::Agreed,
+            Task::Prompted { .. } => Part::Agreed,
             _ => Part::Copies,
         };
         let makes_files =
@@ -137,13 +137,13 @@ impl Round {
         let inodes = inodes.map_err(out_of_memory("make the table of links"))?;
         if let Some(inodes) = &inodes {
             for identity in earlier.identities() {
-                inodes.is_first(identity); // from now on no other is
+                inodes.insert(identity); // from now on no other is
             }
         }
         let mut root = Vec::new();
         first.encode(&mut root);
         let status = counters.status(0); // nobody is at it yet
-        frame_check::push(&ring, status, &mut root)
+        frame_check::push_task(&ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,
@@ -220,7 +220,7 @@ impl Round {
         let totals = self.counters.totals();
         let at_work = |copier: &Copier| {
             let status = self.counters.status(copier.number());
-            copier.is_alive() && status.whereabouts().is_some()
+            copier.is_alive() && status.current_entry().is_some()
         };
         if may_wait || totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
             self.moved = (totals, Instant::now());

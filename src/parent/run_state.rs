@@ -2,9 +2,9 @@
 
 use super::compare_report::LinkedPair;
 use crate::error::{EntryError, Op};
-use crate::ipc::fingerprint::mark;
-use crate::ipc::inherited::digests::Hashed;
-use crate::ipc::inherited::link_groups::{Groups, Role};
+use crate::ipc::fingerprint::fingerprint;
+use crate::ipc::inherited::digests::Digests;
+use crate::ipc::inherited::link_groups::{Groups, LinkRole};
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
@@ -64,7 +64,7 @@ pub(super) struct RunState {
     /// How many names `groups` had when the user was asked.
     pub(super) before_agreed: usize,
     /// The digests of files that are in the copy.
-    pub(super) hashed: Hashed,
+    pub(super) hashed: Digests,
     /// What differs, where things are only compared: entries, paths, and in what.
     pub(super) differences: Vec<(u32, Vec<u8>, Difference)>,
     /// Names of what has several on one side at least.
@@ -101,7 +101,7 @@ impl RunState {
 
     /// Whether this failure is new; a later round meets those of the earlier ones again.
     pub(super) fn is_news(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
-        self.told.insert(mark((error, place.operand, place.source)))
+        self.told.insert(fingerprint((error, place.operand, place.source)))
     }
 
     /// Whether the name of an entry that is done is to be told, which happens once in a run.
@@ -117,7 +117,7 @@ impl RunState {
                 begun.retain(|mark| !marks.contains(mark));
             }
         }
-        !self.told_late.contains(&mark((place.operand, place.source)))
+        !self.told_late.contains(&fingerprint((place.operand, place.source)))
     }
 
     /// Notes a name that is complete and that others may become links to; false if another name of its
@@ -128,9 +128,14 @@ impl RunState {
         place: EntryPath<'_>,
         new: bool,
     ) -> bool {
-        self.groups.add(identity, place, true, if new { Role::Made } else { Role::Found });
+        self.groups.add(
+            identity,
+            place,
+            true,
+            if new { LinkRole::Created } else { LinkRole::Existing },
+        );
         if !new && !self.told_late.is_empty() {
-            let again = self.told_late.contains(&mark((place.operand, place.source)));
+            let again = self.told_late.contains(&fingerprint((place.operand, place.source)));
             self.made_before += u64::from(again);
         }
         self.led.insert(identity)
@@ -172,14 +177,14 @@ impl RunState {
         self.led.clear();
         let groups = std::mem::replace(&mut self.groups, self.earlier.clone());
         let made: Vec<u64> =
-            groups.made().map(|(operand, path)| mark((operand, &path[..]))).collect();
+            groups.made().map(|(operand, path)| fingerprint((operand, &path[..]))).collect();
         self.made_before = 0;
         let again = (new.len() + made.len()) as u64;
         let once = totals.get(Count::Copied).saturating_sub(again);
         // Wrapping: memory that somebody scribbled on must not end in a panic.
         self.earlier_copied = self.earlier_copied.wrapping_add(once);
         let known = self.told_late.len();
-        self.told_late.extend(new.iter().map(|dir| mark((dir.operand, &dir.source[..]))));
+        self.told_late.extend(new.iter().map(|dir| fingerprint((dir.operand, &dir.source[..]))));
         self.told_late.extend(made);
         self.earlier_bytes = self.earlier_bytes.wrapping_add(totals.get(Count::Bytes));
         let late = (self.told_late.len() - known) as u64;
@@ -327,7 +332,7 @@ mod tests {
             // The same name is found complete; the other one is made.
             let made = u64::from(next == other);
             state.note_leader((1, 5), next, made == 1);
-            state.groups.add((1, 5), defer_prompt, false, Role::Follower);
+            state.groups.add((1, 5), defer_prompt, false, LinkRole::Follower);
             let round = [(Count::Found, 2), (Count::Copied, made), (Count::Skipped, 1 - made)];
             let copied = state.sum_up(totals(&round));
             assert_eq!((copied.get(Count::Copied), copied.get(Count::Skipped)), (1, 0));

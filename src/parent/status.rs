@@ -80,8 +80,9 @@ impl Supervisor<'_> {
     /// As the user would name it, not escaped.
     fn name_in_hand(&self, round: &Round) -> Vec<u8> {
         let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
-        let place =
-            alive.filter_map(|copier| round.counters.status(copier.number()).whereabouts()).next();
+        let place = alive
+            .filter_map(|copier| round.counters.status(copier.number()).current_entry())
+            .next();
         let Some(place) = place else { return Vec::new() };
         let mut path = place.dir;
         if !path.is_empty() && !place.name.is_empty() {

@@ -162,7 +162,7 @@ impl<'a> Supervisor<'a> {
         }
         self.state.before_agreed = self.state.groups.names();
         if let Some(agreed) = u32::try_from(self.state.agreed.len()).ok().filter(|&n| n > 0) {
-            let end = self.rounds(Task::Agreed { first: 0, end: agreed })?;
+            let end = self.rounds(Task::Prompted { first: 0, end: agreed })?;
             if end != End::Finished {
                 return Ok(end);
             }
@@ -441,20 +441,20 @@ impl<'a> Supervisor<'a> {
             return;
         }
         for number in lost {
-            let place = round.counters.status(number).whereabouts();
-            let mark = place.as_ref().map(|place| place.mark);
+            let place = round.counters.status(number).current_entry();
+            let mark = place.as_ref().map(|place| place.fingerprint);
             let outbox = round.outboxes.get(number);
             for (has_begun, marks) in [
                 (outbox.has_begun(), &mut self.state.begun),
                 (outbox.has_begun_new(), &mut self.state.begun_new),
-                (outbox.has_begun_over(), &mut self.state.begun_over),
+                (outbox.has_begun_in_place(), &mut self.state.begun_over),
             ] {
                 marks.extend(mark.filter(|_| has_begun));
             }
             // All that the user named is no file to be passed over: that run has failed.
             let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
-            if let Some(place) = place.filter(|place| round.died_at.insert(place.mark)) {
-                round.passed_over |= self.state.died_at(place.mark);
+            if let Some(place) = place.filter(|place| round.died_at.insert(place.fingerprint)) {
+                round.passed_over |= self.state.died_at(place.fingerprint);
             }
         }
         round.stop(Stop::CopierLost);

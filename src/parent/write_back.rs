@@ -115,7 +115,7 @@ impl Supervisor<'_> {
         }
         self.state.end_phase(&self.totals);
         self.state.hashed.index();
-        match u32::try_from(self.state.hashed.written_len()) {
+        match u32::try_from(self.state.hashed.wave_len()) {
             Ok(0) => Ok(end),
             files => self.rounds(Task::Verify { first: 0, end: files.unwrap_or(u32::MAX) }),
         }

@@ -66,7 +66,7 @@ impl Planner<'_> {
         let (parent, name) = match exists {
             Ok(_) => place.split(),
             Err(Errno::ENOTDIR) if place.slash_at_end => {
-                return self.cp_fail(Op::LookAtTarget, Errno::ENOTDIR, source, target);
+                return self.cp_fail(Op::StatTarget, Errno::ENOTDIR, source, target);
             }
             Err(_) if place.nameless => place.split(),
             Err(_) => (Path::new(place.parent), place.name),
@@ -214,7 +214,7 @@ impl Planner<'_> {
                 return self.cp_fail(op, Errno::ENOENT, source.given, &target_shown);
             }
             Err(errno) => {
-                return self.cp_fail(Op::LookAtTarget, errno, source.given, &target_shown);
+                return self.cp_fail(Op::StatTarget, errno, source.given, &target_shown);
             }
         };
         let target_name = name_of(target_name);

@@ -161,7 +161,7 @@ impl Checker<'_> {
                 if itself.is_some() && itself == listed.own {
                     return Ok(()); // the manifest
                 }
-                self.report(Some(bytes), Event::Differs(Difference::Extra(FILE)))
+                self.report(Some(bytes), Event::Difference(Difference::Extra(FILE)))
             }
             _ => Ok(()),
         }

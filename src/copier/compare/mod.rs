@@ -191,12 +191,12 @@ impl<'a> Checker<'a> {
             return Ok(());
         }
         self.cx.status.add(Count::Different, 1);
-        self.report(name, Event::Differs(Difference::Other { aspects, wanted, found }))
+        self.report(name, Event::Difference(Difference::Other { aspects, wanted, found }))
     }
 
     fn record_missing(&mut self, name: &[u8], wanted: u32) -> Result<(), ParentGone> {
         self.cx.status.add(Count::Different, 1);
-        self.report(Some(name), Event::Differs(Difference::Missing(wanted)))
+        self.report(Some(name), Event::Difference(Difference::Missing(wanted)))
     }
 
     /// Counts and tells an entry that could not be compared.
@@ -244,12 +244,12 @@ impl Worker for Checker<'_> {
                 self.compare_names(names)?;
                 self.descend()
             }
-            Task::Range(invitation) => {
-                self.help(&invitation);
+            Task::LargeFile(request) => {
+                self.help(&request);
                 Ok(())
             }
             // These are for those who copy.
-            Task::Agreed { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
+            Task::Prompted { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
         }
     }
 

@@ -171,7 +171,7 @@ impl Checker<'_> {
         let target = match file::stat_at(to, target_name) {
             Ok(target) => target,
             Err(Errno::ENOENT) => return self.record_missing(name.to_bytes(), source.mode()),
-            Err(errno) => return self.record_failed(shown, Op::LookAtTarget.error()(errno)),
+            Err(errno) => return self.record_failed(shown, Op::StatTarget.error()(errno)),
         };
         let modes = (source.mode(), target.mode());
         if source.type_bits() != target.type_bits() {
@@ -203,7 +203,7 @@ impl Checker<'_> {
         if !wanted || source.links() < 2 && target.links() < 2 {
             return Ok(());
         }
-        let event = Event::Twins { source: source.identity(), target: target.identity() };
+        let event = Event::HardLinked { source: source.identity(), target: target.identity() };
         self.report(Some(name.to_bytes()), event)
     }
 
@@ -227,7 +227,7 @@ impl Checker<'_> {
                 }
                 let mode = file::stat_at(to, name).map_or(0, |stat| stat.mode());
                 let name: CString = c_name(name.to_bytes());
-                self.report(Some(name.to_bytes()), Event::Differs(Difference::Extra(mode)))?;
+                self.report(Some(name.to_bytes()), Event::Difference(Difference::Extra(mode)))?;
                 if self.is_stopped() {
                     return Ok(());
                 }

@@ -7,7 +7,7 @@
 use super::chunks::Team;
 use super::meter::Meter;
 use super::result::Unfinished;
-use crate::error::{Op, means_unable};
+use crate::error::{Op, means_unsupported};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
@@ -279,7 +279,7 @@ impl<'a> Transfer<'a> {
             // The next way says what is wrong, if anything is.
             Ok(()) if !must => self.start_over().map(|()| false),
             Ok(()) => Err(Op::Clone.error()(Errno::EIO).into()),
-            Err(errno) if must || !means_unable(errno) => Err(Op::Clone.error()(errno).into()),
+            Err(errno) if must || !means_unsupported(errno) => Err(Op::Clone.error()(errno).into()),
             Err(errno) => {
                 self.ways.note(Capability::Clone, errno);
                 self.method.reflink = Attempt::Unsupported;

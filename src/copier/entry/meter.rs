@@ -37,7 +37,7 @@ impl<'a> Meter<'a> {
 
     /// Counts bytes that need not be written; this may end the copying.
     pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
-        self.count(Count::BytesSpared, bytes)
+        self.count(Count::BytesSkipped, bytes)
     }
 
     /// Begins with the first byte again.
@@ -47,7 +47,7 @@ impl<'a> Meter<'a> {
 
     /// Counts, of a file of that many bytes, what will not be written any more.
     pub(in crate::copier) fn end(self, size: u64) {
-        self.status.add(Count::BytesSpared, size.saturating_sub(self.counted));
+        self.status.add(Count::BytesSkipped, size.saturating_sub(self.counted));
     }
 
     fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
@@ -101,7 +101,7 @@ mod tests {
         assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
         meter.end(200);
         let totals = counters.totals();
-        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSpared)), (130, 70));
+        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSkipped)), (130, 70));
     }
 
     #[test]

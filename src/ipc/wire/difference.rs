@@ -1,68 +1,68 @@
-//! How a copy differs from what it should be, for those who compare only.
+//! How a copy differs from its source, for `--check`.
 
-use super::fields::{get_u8, get_u32, put_u32};
+use super::fields::{Field, get_u8, get_u32, put_u32};
 
-/// What is wrong with an entry of a copy.
+/// How an entry of a copy differs from the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Difference {
-    /// It is not there, and should be a thing of this type (the type bits of a mode).
+    /// It is missing; the source has an entry of this type (the file type bits of a mode).
     Missing(u32),
-    /// It is there, a thing of this type, and should not.
+    /// It is extraneous: an entry of this type that the source does not have.
     Extra(u32),
-    /// It is there and is another.
+    /// It exists and differs.
     Other {
-        /// In what.
+        /// The aspects in which it differs.
         aspects: Aspects,
-        /// The mode that it should have.
+        /// The mode of the source entry.
         wanted: u32,
-        /// The mode that it has.
+        /// The mode of the entry in the copy.
         found: u32,
     },
 }
 
-/// In what two entries differ.
+/// The set of aspects in which two entries differ.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Aspects(u8);
 
-/// One thing that two entries may differ in.
+/// One aspect in which two entries can differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Aspect {
-    /// File, folder, symlink and so on.
+    /// The file type: regular file, directory, symlink and so on.
     Type = 1,
-    /// The bytes of a file, the text of a symlink, the number of a device.
+    /// The bytes of a file, the target of a symlink, the number of a device.
     Contents = 1 << 1,
-    /// Permission bits.
+    /// The permission bits.
     Permissions = 1 << 2,
-    /// The time of the last modification.
+    /// The modification time.
     Time = 1 << 3,
-    /// User or group.
+    /// The owner or the group.
     Owner = 1 << 4,
-    /// Access lists.
+    /// ACLs.
     AccessLists = 1 << 5,
     /// Extended attributes.
     Attributes = 1 << 6,
 }
 
 impl Aspects {
-    /// Adds one.
+    /// Adds `aspect`.
     pub fn add(&mut self, aspect: Aspect) {
         self.0 |= aspect as u8;
     }
 
-    /// Adds one if `differs`.
+    /// Adds `aspect` if `differs`.
     pub fn add_if(&mut self, differs: bool, aspect: Aspect) {
         if differs {
             self.add(aspect);
         }
     }
 
-    /// Whether this is one of them.
+    /// Whether `aspect` is one of them.
     pub fn has(self, aspect: Aspect) -> bool {
         self.0 & aspect as u8 != 0
     }
 
-    /// Whether the entries are alike.
+    /// Whether the entries are identical.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -78,9 +78,9 @@ const MISSING: u8 = 1;
 const EXTRA: u8 = 2;
 const OTHER: u8 = 3;
 
-impl Difference {
-    pub(super) fn put(self, into: &mut Vec<u8>) {
-        let (tag, aspects, wanted, found) = match self {
+impl Field for Difference {
+    fn put(&self, into: &mut Vec<u8>) {
+        let (tag, aspects, wanted, found) = match *self {
             Self::Missing(wanted) => (MISSING, 0, wanted, 0),
             Self::Extra(found) => (EXTRA, 0, 0, found),
             Self::Other { aspects, wanted, found } => (OTHER, aspects.0, wanted, found),
@@ -90,7 +90,7 @@ impl Difference {
         put_u32(into, found);
     }
 
-    pub(super) fn get(from: &mut &[u8]) -> Option<Self> {
+    fn get(from: &mut &[u8]) -> Option<Self> {
         let (tag, aspects) = (get_u8(from)?, Aspects(get_u8(from)?));
         let (wanted, found) = (get_u32(from)?, get_u32(from)?);
         match tag {
