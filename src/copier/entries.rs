@@ -147,8 +147,8 @@ impl Walker<'_> {
         }
     }
 
-    /// Does something once more after a failure that may pass, as often as the user wants it; `fault` is
-    /// what an error of it says.
+    /// Repeats an action after a transient failure, as often as `--retries` says; `error` extracts the entry's
+    /// error from the action's.
     pub(super) fn tries<T, E>(
         &mut self,
         error: fn(&E) -> Option<EntryError>,

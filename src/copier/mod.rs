@@ -105,14 +105,13 @@ impl Job<'_> {
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 
-    /// OwnerResult over a task, which is put together in `message`; false if there is no room for it.
+    /// Hands over a task, which is encoded in `message`; false if the ring is full.
     fn give(&self, status: StatusSlot<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
         self.push(status, message)
     }
 
-    /// OwnerResult over a task that is packed already; false, and `message` is as before, if there is no
-    /// room for it.
+    /// Hands over a task that is encoded already; false, and `message` is unchanged, if the ring is full.
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
         frame_check::push_task(self.ring, status, message).is_ok()
     }

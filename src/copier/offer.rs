@@ -63,7 +63,7 @@ impl Source<'_> {
 }
 
 impl Walker<'_> {
-    /// OwnerResult over the oldest work that waits, for as long as somebody is hungry.
+    /// Hands over the oldest work that waits, for as long as a copier is hungry.
     ///
     /// `here` is the directory whose names are being gone through, if one is. What it has left is
     /// shared only if it is wide, or if its files are so large that it is not their number that
@@ -97,8 +97,8 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// OwnerResult over the later half of the things that the user named or agreed to, or of the groups of
-    /// names that are to become links.
+    /// Hands over the second half of the operands, of the entries that the user agreed to replace, of the
+    /// groups of names that are to become links, or of the files to be read back.
     fn give_ranges(&mut self) -> bool {
         self.give_half(
             |walker| &mut walker.ranges.operands,
@@ -129,7 +129,7 @@ impl Walker<'_> {
         given
     }
 
-    /// OwnerResult over a child directory of the uppermost level that has one.
+    /// Hands over a child directory of the uppermost level that has one.
     fn give_oldest_child(&mut self) -> bool {
         while self.levels.front().is_some_and(|level| level.children.is_empty()) {
             self.levels.pop_front();
@@ -141,7 +141,7 @@ impl Walker<'_> {
         given.is_some()
     }
 
-    /// OwnerResult over the first of `children`, whose directory is where the walk is or, with lengths,
+    /// Hands over the first of `children`, whose directory is where the walk is or, with lengths,
     /// one above it; says whether it will be renamed there. If it cannot be handed over, it stays,
     /// as the last.
     fn give_child(
@@ -188,7 +188,7 @@ impl Walker<'_> {
         None
     }
 
-    /// OwnerResult over some of the names that are left: at most half, and what fits in a slot.
+    /// Hands over some of the names that are left: at most half, and what fits in a slot.
     fn give_names(
         &mut self,
         dirs: &DirPair,

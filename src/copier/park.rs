@@ -1,15 +1,16 @@
-//! A copier that is one too many rests where it is, with all that it holds.
+//! Parks a copier while fewer copiers are wanted: it sleeps, and keeps the work that it has.
 
 use super::Worker;
 use super::report_writer::ParentGone;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How soon it notices that it is needed again: little beside what more copiers are called for.
+/// How often a parked copier checks whether it is wanted: short, compared with the time for which the number
+/// of copiers stays the same.
 const NAP: Duration = Duration::from_millis(10);
 
-/// Rests for as long as fewer copiers are wanted than would include this one, and none of them lacks
-/// work.
+/// Sleeps for as long as this copier's number is not below the number of copiers wanted, and all of these
+/// have work.
 pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), ParentGone> {
     if !is_superfluous(worker) {
         return Ok(());
@@ -18,7 +19,7 @@ pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), Parent
     while is_superfluous(worker) && !worker.is_stopped() {
         let ring = worker.context().job.ring;
         if ring.is_empty() && ring.sleepers() > 0 {
-            return Ok(()); // what waits here is what somebody could do
+            return Ok(()); // a copier lacks work, and this one may have some
         }
         sleep(NAP);
     }

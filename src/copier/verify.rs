@@ -1,11 +1,11 @@
-//! `--verify`: what was written is read back from the disk and compared with what was read.
+//! `--verify`: reads back what was written and compares its digest with that of what was read.
 //!
-//! It is a round of its own, when the disks have taken all: so those who read are other processes
-//! than those who wrote, and one wait for the disk serves all files. The memory is made to forget a file
-//! before it is read. (On a file system in memory there is nothing else to ask.)
+//! This is a round of its own, after all data was flushed to stable storage: so other processes read the
+//! files than wrote them, and one flush serves all files. A file is dropped from the page cache before
+//! it is read. (On a file system in memory that has no effect.)
 //!
-//! A file that differs is written once more, into the same inode, because it may have other names
-//! by now. If it differs again, it is removed: nobody must find it under its final name.
+//! A file that differs is written once more, into the same inode, because it may have other names by
+//! now. If it differs again, it is removed, so that no wrong file remains under its final name.
 
 use super::Worker;
 use super::dir_pair::c_name;
@@ -28,7 +28,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Walker<'_> {
-    /// Reads back the files `first..end`.
+    /// Reads back and compares the files `first..end`.
     pub(super) fn verify(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
         self.ranges.written = first..end;
         while let Some(number) = self.ranges.written.next() {
@@ -62,13 +62,13 @@ impl Walker<'_> {
                 if digest == file.digest {
                     return Ok(());
                 }
-                // The source has changed since, and it is the new one that is there.
+                // The source has changed since, and the file was written again from the new contents.
                 self.report_name(&name, &made, Event::Digest(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
                 let dir = self.cx.job.plan.reach_target(operand, &self.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
-                    // It is gone already, or the failure that is told names it.
+                    // It is gone already, or the reported error names it.
                 }
                 self.report_name(&name, &made, Event::VerifyFailed(error), || ())
             }
@@ -76,7 +76,7 @@ impl Walker<'_> {
         }
     }
 
-    /// The digest of what is on the disk, as it should be, once the file was written again if need be.
+    /// Reads a file back, writes it once more if it differs, and returns the digest of what is on the disk.
     fn prove(
         &mut self,
         operand: &Operand,
@@ -113,7 +113,7 @@ impl Walker<'_> {
         self.hash_open(file.as_fd(), &stat, (name, made), tally)
     }
 
-    /// Copies the bytes of a file once more, over those that are there, and waits for the disk.
+    /// Copies the data of a file once more, over the existing data, and flushes it to stable storage.
     fn write_again(
         &mut self,
         operand: &Operand,
@@ -150,10 +150,10 @@ impl Walker<'_> {
         Ok(digest)
     }
 
-    /// Writes the bytes of one file over those of another, and hashes them; how many both have is known.
+    /// Writes the data of one file over that of another, and hashes it; the sizes of both are given.
     ///
-    /// Nothing is cut off before the end: should the source fail, what was right of the other, which may
-    /// have further names, is right still.
+    /// The target is not truncated first: if the source cannot be read, the correct part of the target, which
+    /// may have further names, stays.
     fn write_over(
         &mut self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -167,16 +167,16 @@ impl Walker<'_> {
                 return Err(Unfinished::Dropped);
             }
             let read = file::read(from, &mut self.entry_copier.buffer).map_err(Op::Read.error())?;
-            let piece = &self.entry_copier.buffer[..read];
-            if piece.is_empty() {
+            let bytes_read = &self.entry_copier.buffer[..read];
+            if bytes_read.is_empty() {
                 break;
             }
-            hash.update(piece);
-            bytes::write_all_at(to, piece, at).map_err(Op::Write.error())?;
+            hash.update(bytes_read);
+            bytes::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
             at += read as u64;
         }
         if at != bytes {
-            return Err(changed()); // it ended before its size, and nothing is cut off
+            return Err(changed()); // the source did not end at its size; the target is not truncated
         }
         if at < old_bytes {
             bytes::set_size(to, at).map_err(Op::Write.error())?;

@@ -140,7 +140,7 @@ impl<'a> Checker<'a> {
         park_if_superfluous(self)
     }
 
-    /// OwnerResult over the oldest that waits, for as long as somebody is hungry.
+    /// Hands over the oldest work that waits, for as long as a copier is hungry.
     fn hand_over(&mut self) {
         while self.cx.job.is_hungry() && (self.give_entries() || self.give_folder()) {}
     }

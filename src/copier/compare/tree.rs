@@ -131,8 +131,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// OwnerResult over some of the names that are left in a wide folder: at most half, and what fits in a
-    /// slot.
+    /// Hands over some of the names that are left in a wide directory: at most half, and what fits in a slot.
     fn give_names(
         &mut self,
         dirs: (BorrowedFd<'_>, BorrowedFd<'_>),

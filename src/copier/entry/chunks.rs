@@ -1,8 +1,9 @@
-//! A large file as the work of several copiers.
+//! A large file that several copiers process together, in chunks.
 //!
-//! Its owner takes chunks of it, one after the other, and invites others for as long as somebody is
-//! hungry; they do the same. So a file that is met last is not left to one, and one that is met
-//! while all have enough to do is its owner's alone. Chunks are copied, hashed, both, or compared.
+//! The owner takes one chunk after the other, and requests help for as long as a copier is hungry;
+//! helpers take chunks in the same way. So the last large file of a run is not left to one copier, and one
+//! that is found while all copiers have work is processed by its owner alone. Chunks are copied, hashed,
+//! both, or compared.
 
 use crate::copier::Job;
 use crate::copier::context::Context;
@@ -18,10 +19,10 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// From which size on a file may be the work of several, in bytes.
+/// The smallest file that is processed in chunks, in bytes.
 pub(in crate::copier) const LARGE_BYTES: u64 = 4 * CHUNK_BYTES;
 
-/// What an owner needs to be helped.
+/// The owner's side of a large file.
 pub(in crate::copier) struct Team<'a> {
     job: &'a Job<'a>,
     pub(in crate::copier) large: LargeFile<'a>,
@@ -31,7 +32,7 @@ pub(in crate::copier) struct Team<'a> {
 }
 
 impl<'a> Team<'a> {
-    /// For a file of copier `owner` that is large, and where others find it.
+    /// For a large file of this copier in the directory `place`; `None` if there are no other copiers.
     ///
     /// The names are those in the source and, at present, in the target.
     pub(in crate::copier) fn new(
@@ -47,18 +48,18 @@ impl<'a> Team<'a> {
         Some(Self { job, large, request, message: Vec::new(), invited: 0 })
     }
 
-    /// Begins a file of that many bytes.
+    /// Begins the file, which has `size` bytes.
     pub(in crate::copier) fn begin(&mut self, size: u64) {
         self.request.generation = self.large.begin(size, self.request.chunk_job);
     }
 
-    /// Ends it; says how many bytes are sure to be done, and the digest of all if all have one.
+    /// Ends the file; returns how many bytes are confirmed, and the digest if all chunks have one.
     pub(in crate::copier) fn end(&self, size: u64) -> (u64, Option<Digest>) {
         let sure = self.large.end();
         (sure, self.large.digest(self.request.generation, size).filter(|_| sure == size))
     }
 
-    /// The next chunk, and first an request if a copier is hungry and there are chunks enough for all.
+    /// Takes the next chunk; first requests help if a copier is hungry and there are enough chunks for all.
     pub(in crate::copier) fn next_chunk(&mut self) -> Option<Range<u64>> {
         while self.job.is_hungry() && self.large.chunks_left() > 2 * (self.invited + 1) {
             let status = self.job.counters.status(self.request.owner);
@@ -70,7 +71,7 @@ impl<'a> Team<'a> {
         self.large.next_chunk()
     }
 
-    /// What the owner itself does with each chunk.
+    /// What the owner needs to process chunks itself.
     pub(in crate::copier) fn work<'w>(&self, from: BorrowedFd<'w>, act: ChunkAction<'w>) -> Work<'w>
     where
         'a: 'w,
@@ -79,7 +80,7 @@ impl<'a> Team<'a> {
         Work { large: self.large, generation: self.request.generation, status, from, act }
     }
 
-    /// Hashes the source that was cloned, where the file was to be copied.
+    /// Hashes the source instead of copying it, because it was cloned.
     pub(in crate::copier) fn hash_source(
         mut self,
         source: BorrowedFd<'_>,
@@ -93,8 +94,8 @@ impl<'a> Team<'a> {
         self.hash(source, size, buffer, seen)
     }
 
-    /// Hashes a file of that many bytes with the help of whoever has nothing to do; `None` if it must be
-    /// hashed by this copier alone. `seen` learns how much has been read of it by all.
+    /// Hashes a file of `size` bytes with the help of idle copiers; `None` if this copier must hash it alone.
+    /// `seen` is called with the number of bytes that all of them have read.
     pub(in crate::copier) fn hash(
         mut self,
         file: BorrowedFd<'_>,
@@ -109,7 +110,7 @@ impl<'a> Team<'a> {
         digest.filter(|_| ends_at(file, size))
     }
 
-    /// Compares two files of that many bytes in the same way; `None` if it must be done by this copier alone.
+    /// Compares two files of `size` bytes in the same way; `None` if this copier must compare them alone.
     pub(in crate::copier) fn compare(
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -124,14 +125,14 @@ impl<'a> Team<'a> {
         if sure == size {
             return (ends_at(source, size) && ends_at(target, size)).then_some(true);
         }
-        // What a helper has seen must be seen here: only its hint came through shared memory.
+        // What a helper noted must be verified: the note is in shared memory, and could be a stray write.
         let has_seen = |chunk| {
             matches!(work.chunk(chunk, (ours, theirs), &mut seen), Ok(ChunkResult::Differs))
         };
         (differs || self.large.different(size).is_some_and(has_seen)).then_some(false)
     }
 
-    /// Does chunks until there are none left; says whether one of them differs.
+    /// Processes chunks until none is left; returns whether one of them differs.
     fn read(&mut self, work: &Work<'_>, (ours, theirs): Buffers<'_>, seen: Seen<'_>) -> bool {
         while let Some(chunk) = self.next_chunk() {
             let bytes = chunk.end - chunk.start;
@@ -148,29 +149,28 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Whether there is nothing behind that many bytes. Who goes through a file alone reads on, should it have
-/// grown.
+/// Whether the file ends at `size`. If it has grown, a single copier processes it to its end.
 fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
     bytes::read_at(file, &mut [0], size) == Ok(0)
 }
 
-/// Learns how many bytes of a file are done by all together.
+/// Is called with the number of bytes that all copiers of a file have processed.
 pub(in crate::copier) type Seen<'s> = &'s mut dyn FnMut(u64);
 
-/// What became of a chunk.
+/// The result of a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::copier) enum ChunkResult {
     Done,
-    /// The file ends before it, or all is to be dropped.
+    /// The file ends before the chunk does, or the copy is to be aborted.
     Short,
-    /// It is not the same in both files.
+    /// The two files differ in it.
     Differs,
 }
 
-/// One buffer for what is read, and one as large for what it is compared with.
+/// One buffer for what is read, and one of the same size for what it is compared with.
 pub(in crate::copier) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
 
-/// What is done with what is read of a chunk. It is hashed wherever [chunks are](LargeFile::is_hashed).
+/// What is done with the data of a chunk. It is also hashed if [chunks are hashed](LargeFile::is_hashed).
 #[derive(Clone, Copy)]
 pub(in crate::copier) enum ChunkAction<'a> {
     Copy(BorrowedFd<'a>),
@@ -178,7 +178,7 @@ pub(in crate::copier) enum ChunkAction<'a> {
     Hash,
 }
 
-/// What one copier, owner or helper, has at hand for the chunks of a file.
+/// What a copier, owner or helper, needs to process the chunks of a file.
 pub(in crate::copier) struct Work<'a> {
     large: LargeFile<'a>,
     generation: u64,
@@ -188,7 +188,7 @@ pub(in crate::copier) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Has the kernel copy a chunk; false, and nothing counted, if it did not copy all of it.
+    /// Copies a chunk with `copy_file_range`; false, and nothing counted, if that did not copy all of it.
     pub(in crate::copier) fn offload(&self, chunk: Range<u64>) -> bool {
         let ChunkAction::Copy(to) = self.act else { return false };
         let mut at = chunk.start;
@@ -203,7 +203,7 @@ impl Work<'_> {
         true
     }
 
-    /// Does a chunk through the buffer.
+    /// Processes a chunk through the buffer.
     pub(in crate::copier) fn chunk(
         &self,
         chunk: Range<u64>,
@@ -250,7 +250,7 @@ impl Work<'_> {
     }
 }
 
-/// Whether a file has these bytes there, read through a buffer that is as large.
+/// Whether the file has `bytes` at offset `at`; `buffer` is at least as large.
 fn has_at(
     file: BorrowedFd<'_>,
     mut bytes: &[u8],
@@ -268,7 +268,7 @@ fn has_at(
     Ok(true)
 }
 
-/// A copier's turn at a large file of another. Whatever goes wrong is left to that one to find and tell.
+/// A helper's side of a large file. It reports no errors: the owner will find and report them itself.
 pub(in crate::copier) struct Helper<'a> {
     job: &'a Job<'a>,
     large: LargeFile<'a>,
@@ -277,14 +277,14 @@ pub(in crate::copier) struct Helper<'a> {
 }
 
 impl<'a> Helper<'a> {
-    /// Becomes a helper; `None` if it is too late.
+    /// Becomes a helper; `None` if the file has ended already.
     pub(in crate::copier) fn join(job: &'a Job<'a>, request: &HelpRequest<'a>) -> Option<Self> {
         let large = job.larges.get(request.owner)?;
         let turn = large.join(request.generation, request.chunk_job)?;
         Some(Self { job, large, request: *request, _turn: turn })
     }
 
-    /// Does chunks of what the owner has open, and was opened here, too, until there are none left or one
+    /// Processes chunks of the files that the owner has open, and this copier, too, until none is left or one
     /// has failed.
     pub(in crate::copier) fn help(
         self,
@@ -296,7 +296,7 @@ impl<'a> Helper<'a> {
             (ChunkJob::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
             (ChunkJob::Compare(..), Some(with)) => ChunkAction::Compare(with.as_fd()),
             (ChunkJob::HashSource(_) | ChunkJob::HashTarget(_), None) => ChunkAction::Hash,
-            _ => return self.large.close(), // whoever is helped would take it for done
+            _ => return self.large.close(), // or the owner would take the chunks for done
         };
         self.large.note_helper();
         let (large, generation) = (self.large, self.request.generation);
@@ -319,7 +319,7 @@ impl<'a> Helper<'a> {
     }
 }
 
-/// An open file, if it is the one that is meant.
+/// The open file, if it has this identity.
 pub(in crate::copier) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     if file::stat_fd(&file)?.identity() == identity { Ok(file) } else { Err(Errno::ESTALE) }
 }

@@ -1,9 +1,9 @@
-//! Copying a large file together, and hashing what was copied.
+//! Several copiers copy a large file, or hash its copy.
 //!
-//! The reads overlap, though writes to one file follow one another in the kernel. Measured, one file
-//! of 1.2 GB, with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs
-//! (no clone) 0.31 s and 0.17 s. The kernel's own copying holds the lock of the target for its whole
-//! length (two copiers: 0.65 s on tmpfs, ext4 0.62 s), so it is for an owner who is alone.
+//! The reads overlap, although the kernel serialises writes to one file. Measured with one file of 1.2 GB,
+//! with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs (no clone) 0.31 s
+//! and 0.17 s. `copy_file_range` holds the lock of the target for its whole length (two copiers: 0.65 s on
+//! tmpfs, ext4 0.62 s), so only an owner without helpers uses it.
 
 use super::attributes::OWNER_WRITE;
 use super::chunks::{ChunkAction, ChunkResult, Helper, LARGE_BYTES, Team, ours};
@@ -21,7 +21,7 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 impl<'a> Team<'a> {
-    /// For a file of copier `owner` that may be copied in chunks.
+    /// For a file that this copier copies; `None` unless it may be copied in chunks.
     pub(super) fn to_copy(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -29,7 +29,7 @@ impl<'a> Team<'a> {
         sink: &TargetFile<'a>,
     ) -> Option<Self> {
         let (job, options) = (cx.job, cx.options());
-        // It is born with these bits, and others have to open it.
+        // The target is created with these permission bits, and helpers have to open it for writing.
         let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
         let in_chunks = source.size() >= LARGE_BYTES
             && job.plan.jobs > 1
@@ -44,7 +44,7 @@ impl<'a> Team<'a> {
         Self::new(cx, place, names, chunk_job)
     }
 
-    /// For a file that copier `owner` hashes in the target, where it is as `target`.
+    /// For a file that this copier hashes in the target; `target` is its status there.
     pub(in crate::copier) fn to_hash(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -57,14 +57,14 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Whether the target has no room, which one copier alone would not change.
+/// Whether the target is full, so that a single copier would fail, too.
 fn is_full(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
 impl Transfer<'_> {
-    /// Copies all of a large file, with the help of whoever has nothing to do; false if it must be
-    /// copied by this copier alone, from the beginning.
+    /// Copies all of a large file with the help of idle copiers; false if this copier must copy it alone,
+    /// from the beginning.
     pub(super) fn together(&mut self, size: u64) -> Result<bool, Unfinished> {
         let Some(mut team) = self.team.take() else { return Ok(false) };
         team.begin(size);
@@ -74,18 +74,18 @@ impl Transfer<'_> {
         }
         let (sure, digest) = team.end(size);
         match copied {
-            // Some network disks take bytes in their order only.
+            // Some network file systems accept only sequential writes.
             Err(Unfinished::Failed(error)) if team.large.is_helped() && !is_full(error.errno) => {}
             other => other?,
         }
-        self.meter.start_over(); // `moved` counts what is left of it
+        self.meter.start_over(); // `moved` counts what is not counted yet
         self.joined = digest;
         if sure == size && (digest.is_some() || self.hash.is_none()) {
             self.moved(size)?;
             return Ok(true);
         }
-        // The source has become shorter, or a helper has met with a failure or its death. What is
-        // the matter shows where one copier goes through it all.
+        // The source has become shorter, or a helper has failed or died. This copier will find the cause when
+        // it copies the whole file alone.
         self.start_over()?;
         Ok(false)
     }
@@ -105,7 +105,7 @@ impl Transfer<'_> {
                 team.large.close();
             }
             self.meter.up_to(team.large.processed());
-            self.meter.add(0)?; // all may be to be dropped
+            self.meter.add(0)?; // an error if the copy is to be aborted
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ pub(in crate::copier) fn help(cx: Context<'_>, request: &HelpRequest<'_>, buffer
     }
 }
 
-/// Opens what the owner has open. A file of those names that is another one is not touched.
+/// Opens the files that the owner has open. A file of the same name but of another identity is not touched.
 fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
     let place = request.place;
     let operand = plan.operands.get(place.operand as usize).ok_or(Errno::EINVAL)?;
@@ -139,6 +139,6 @@ fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<
         ChunkJob::HashTarget(from) => {
             Ok((ours(file::open_untouched(target()?, request.target_name)?, from)?, None))
         }
-        ChunkJob::Compare(..) => Err(Errno::EINVAL), // that is for those who only compare
+        ChunkJob::Compare(..) => Err(Errno::EINVAL), // only for comparisons
     }
 }
