@@ -1,7 +1,7 @@
 //! The program's own words: lower case, the act, the thing quoted, the cause, no full stop.
 
 use crate::error::{EntryError, Op};
-use crate::ipc::wire::difference::{Aspect, Difference};
+use crate::ipc::wire::difference::{Difference, Property};
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
 
@@ -90,13 +90,13 @@ pub fn describe_difference(difference: Difference, target: &[u8]) -> String {
     let target = quote(target);
     match difference {
         Difference::Missing(mode) => format!("missing: {target}{}", if_folder(mode)),
-        Difference::Extra(mode) => format!("extra: {target}{}", if_folder(mode)),
-        Difference::Other { aspects, wanted, found } => {
-            let words = ASPECTS.iter().filter(|(aspect, _)| aspects.has(*aspect));
+        Difference::Extraneous(mode) => format!("extra: {target}{}", if_folder(mode)),
+        Difference::Changed { properties, wanted, found } => {
+            let words = PROPERTIES.iter().filter(|(property, _)| properties.has(*property));
             let words: Vec<_> = words
-                .map(|(aspect, word)| match aspect {
-                    Aspect::Type => format!("{} instead of {}", kind(found), kind(wanted)),
-                    Aspect::Permissions => {
+                .map(|(property, word)| match property {
+                    Property::Type => format!("{} instead of {}", kind(found), kind(wanted)),
+                    Property::Permissions => {
                         format!("{word} {:04o} instead of {:04o}", found & 0o7777, wanted & 0o7777)
                     }
                     _ => (*word).to_owned(),
@@ -112,14 +112,14 @@ pub fn describe_twins(target: &[u8], first: &[u8]) -> String {
     format!("different: {}: hard links, of {}", quote(target), quote(first))
 }
 
-const ASPECTS: [(Aspect, &str); 7] = [
-    (Aspect::Type, ""),
-    (Aspect::Contents, "contents"),
-    (Aspect::Permissions, "permission bits"),
-    (Aspect::Time, "modification time"),
-    (Aspect::Owner, "owner or group"),
-    (Aspect::AccessLists, "access list"),
-    (Aspect::Attributes, "extended attributes"),
+const PROPERTIES: [(Property, &str); 7] = [
+    (Property::Type, ""),
+    (Property::Contents, "contents"),
+    (Property::Permissions, "permission bits"),
+    (Property::Time, "modification time"),
+    (Property::Owner, "owner or group"),
+    (Property::Acls, "access list"),
+    (Property::Xattrs, "extended attributes"),
 ];
 
 fn if_folder(mode: u32) -> &'static str {

@@ -43,8 +43,8 @@ impl Supervisor<'_> {
         for (operand, path, difference) in std::mem::take(&mut self.state.differences) {
             *match difference {
                 Difference::Missing(_) => &mut compared.missing,
-                Difference::Extra(_) => &mut compared.extra,
-                Difference::Other { .. } => &mut compared.different,
+                Difference::Extraneous(_) => &mut compared.extra,
+                Difference::Changed { .. } => &mut compared.different,
             } += 1;
             let is_top = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
             misplaced |= is_top && self.plan.is_looked_for_inside(operand);

@@ -6,7 +6,7 @@ use super::super::entry::result::Unfinished;
 use super::Checker;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::ipc::wire::difference::{Properties, Property};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
@@ -21,9 +21,9 @@ impl Checker<'_> {
         &mut self,
         (from, to): (Name<'_>, Name<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Aspects, Unfinished> {
+    ) -> Result<Properties, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
-        let mut aspects = self.cx.attrs.differing(nodes, (source, target))?;
+        let mut properties = self.cx.attrs.differing(nodes, (source, target))?;
         let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // One file needs no reading.
@@ -36,9 +36,9 @@ impl Checker<'_> {
             }
             _ => source.device() != target.device(),
         };
-        aspects.add_if(differs, Aspect::Contents);
+        properties.add_if(differs, Property::Contents);
         tally.up_to(if source.kind() == Kind::File { source.size() } else { 0 });
-        Ok(aspects)
+        Ok(properties)
     }
 
     /// What differs between two folders, beside what is in them.
@@ -46,7 +46,7 @@ impl Checker<'_> {
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),
-    ) -> Result<Aspects, EntryError> {
+    ) -> Result<Properties, EntryError> {
         self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats)
     }
 

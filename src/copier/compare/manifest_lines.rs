@@ -7,7 +7,7 @@ use super::{Checker, Worker};
 use crate::copier::name_queue::NameQueue;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::split_last;
 use crate::plan::{Listed, ListedFile};
@@ -36,7 +36,7 @@ impl Checker<'_> {
             return self.record_failed(name, Op::KillsCopiers.error()(Errno::EIO));
         }
         match self.aspects_of(listed, file) {
-            Ok((aspects, found)) => self.settle(name, aspects, (FILE, found)),
+            Ok((properties, found)) => self.settle(name, properties, (FILE, found)),
             Err(Unfinished::Failed(EntryError { op: Op::ReadBack, errno: Errno::ENOENT })) => {
                 self.record_missing(&file.name, FILE)
             }
@@ -49,9 +49,9 @@ impl Checker<'_> {
         &mut self,
         listed: &Listed,
         file: &ListedFile,
-    ) -> Result<(Aspects, u32), Unfinished> {
+    ) -> Result<(Properties, u32), Unfinished> {
         let (opened, stat) = self.open_listed(listed, &file.name)?;
-        let Some(opened) = opened else { return Ok((Aspect::Type.into(), stat.mode())) };
+        let Some(opened) = opened else { return Ok((Property::Type.into(), stat.mode())) };
         let known = file.algorithm.or(self.cx.job.plan.options.hash);
         let first = known.unwrap_or(self.guess);
         let (dir, leaf) = split_last(&file.name);
@@ -65,9 +65,9 @@ impl Checker<'_> {
                 self.guess = first.other(); // as the others will be
             }
         }
-        let mut aspects = Aspects::default();
-        aspects.add_if(!same, Aspect::Contents);
-        Ok((aspects, stat.mode()))
+        let mut properties = Properties::default();
+        properties.add_if(!same, Property::Contents);
+        Ok((properties, stat.mode()))
     }
 
     /// Opens a file of a manifest, and nothing that a symlink leads to; what is no file is not
@@ -161,7 +161,7 @@ impl Checker<'_> {
                 if itself.is_some() && itself == listed.own {
                     return Ok(()); // the manifest
                 }
-                self.report(Some(bytes), Event::Difference(Difference::Extra(FILE)))
+                self.report(Some(bytes), Event::Difference(Difference::Extraneous(FILE)))
             }
             _ => Ok(()),
         }

@@ -18,7 +18,7 @@ use crate::copier::name_queue::NameQueue;
 use crate::error::EntryError;
 use crate::hash::Algorithm;
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties};
 use crate::ipc::wire::event::{Event, Report};
 use crate::ipc::wire::task::push_component;
 use crate::ipc::wire::task::{EntryPath, Task};
@@ -183,15 +183,15 @@ impl<'a> Checker<'a> {
     fn settle(
         &mut self,
         name: Option<&[u8]>,
-        aspects: Aspects,
+        properties: Properties,
         (wanted, found): (u32, u32),
     ) -> Result<(), ParentGone> {
-        if aspects.is_empty() {
+        if properties.is_empty() {
             self.cx.status.add(Count::Skipped, 1);
             return Ok(());
         }
         self.cx.status.add(Count::Different, 1);
-        self.report(name, Event::Difference(Difference::Other { aspects, wanted, found }))
+        self.report(name, Event::Difference(Difference::Changed { properties, wanted, found }))
     }
 
     fn record_missing(&mut self, name: &[u8], wanted: u32) -> Result<(), ParentGone> {

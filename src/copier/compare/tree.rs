@@ -8,7 +8,7 @@ use super::{Checker, Worker};
 use crate::copier::name_queue::NameQueue;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{self, EntryPath, Task};
 use crate::options::Links;
@@ -47,9 +47,9 @@ impl Checker<'_> {
         let (Ok(source), Ok(target)) = stats else {
             return self.record_failed(None, Op::Stat.error()(Errno::EIO));
         };
-        let aspects = self.differing_folders((from.as_fd(), to.as_fd()), (&source, &target));
-        match aspects {
-            Ok(aspects) => self.settle(None, aspects, (source.mode(), target.mode()))?,
+        let properties = self.differing_folders((from.as_fd(), to.as_fd()), (&source, &target));
+        match properties {
+            Ok(properties) => self.settle(None, properties, (source.mode(), target.mode()))?,
             Err(error) => return self.record_failed(None, error),
         }
         if self.cx.job.is_left_out(self.operand, &source) {
@@ -174,7 +174,7 @@ impl Checker<'_> {
         };
         let modes = (source.mode(), target.mode());
         if source.type_bits() != target.type_bits() {
-            return self.settle(shown, Aspects::from(Aspect::Type), modes);
+            return self.settle(shown, Properties::from(Property::Type), modes);
         }
         if source.kind() == Kind::Directory {
             return match children.push(1, name) {
@@ -184,7 +184,7 @@ impl Checker<'_> {
         }
         self.report_twins(name, &source, &target)?;
         match self.differing(((from, name), (to, target_name)), (&source, &target)) {
-            Ok(aspects) => self.settle(shown, aspects, modes),
+            Ok(properties) => self.settle(shown, properties, modes),
             Err(Unfinished::Failed(error)) => self.record_failed(shown, error),
             Err(_) => Ok(()), // the run ends
         }
@@ -226,7 +226,10 @@ impl Checker<'_> {
                 }
                 let mode = file::stat_at(to, name).map_or(0, |stat| stat.mode());
                 let name: CString = c_name(name.to_bytes());
-                self.report(Some(name.to_bytes()), Event::Difference(Difference::Extra(mode)))?;
+                self.report(
+                    Some(name.to_bytes()),
+                    Event::Difference(Difference::Extraneous(mode)),
+                )?;
                 if self.is_stopped() {
                     return Ok(());
                 }

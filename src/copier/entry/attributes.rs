@@ -10,7 +10,7 @@
 
 use crate::copier::dir_pair::Owners;
 use crate::error::{EntryError, Op};
-use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -570,26 +570,26 @@ impl Attrs {
         Ok(())
     }
 
-    /// The aspects, of those to be preserved besides contents, in which two entries of one type differ.
+    /// The properties, of those to be preserved besides contents, in which two entries of one type differ.
     pub(in crate::copier) fn differing(
         &self,
         (from, to): (Node<'_>, Node<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Aspects, EntryError> {
-        let mut aspects = Aspects::default();
+    ) -> Result<Properties, EntryError> {
+        let mut properties = Properties::default();
         let has_bits =
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
-        aspects.add_if(has_bits && !has_bits_of(source, target), Aspect::Permissions);
-        aspects.add_if(!self.has_time_of(source, target), Aspect::Time);
+        properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
+        properties.add_if(!self.has_time_of(source, target), Property::Time);
         let hands = |stat: &Stat| (stat.owner(), stat.group());
-        aspects.add_if(self.keep.ownership && hands(source) != hands(target), Aspect::Owner);
+        properties.add_if(self.keep.ownership && hands(source) != hands(target), Property::Owner);
         self.each_that_differs(from, to, |op| {
-            aspects.add(match op {
-                Op::SetAccessList => Aspect::AccessLists,
-                _ => Aspect::Attributes,
+            properties.add(match op {
+                Op::SetAccessList => Property::Acls,
+                _ => Property::Xattrs,
             });
         })?;
-        Ok(aspects)
+        Ok(properties)
     }
 
     /// Makes the attributes to be preserved of an existing entry those of its source.

@@ -355,7 +355,7 @@ impl Field for Digest {
 mod tests {
     use super::*;
     use crate::hash::DIGEST_BYTES;
-    use crate::ipc::wire::difference::Aspect;
+    use crate::ipc::wire::difference::Property;
     use std::collections::BTreeSet;
 
     fn samples() -> Vec<Report<'static>> {
@@ -387,9 +387,9 @@ mod tests {
             Event::LinkFailed(Errno::EMLINK),
             Event::Digest(Digest([0xa5; DIGEST_BYTES])),
             Event::Difference(Difference::Missing(0o100_644)),
-            Event::Difference(Difference::Extra(0o40_755)),
-            Event::Difference(Difference::Other {
-                aspects: Aspect::Attributes.into(),
+            Event::Difference(Difference::Extraneous(0o40_755)),
+            Event::Difference(Difference::Changed {
+                properties: Property::Xattrs.into(),
                 wanted: 1,
                 found: 2,
             }),
