@@ -31,6 +31,11 @@ impl<'a> Context<'a> {
         &self.job.plan.options
     }
 
+    /// Whether the parent wants no more of this.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.job.ring.is_stopped() || self.status.is_asked_to_stop()
+    }
+
     pub(super) fn policy(&self) -> Policy {
         self.job.plan.policy
     }

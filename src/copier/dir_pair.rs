@@ -90,7 +90,7 @@ impl DirPair {
 
 /// How the target of a child directory came into being; packed into the tag of its name.
 #[derive(Clone, Copy)]
-pub(super) struct Child {
+pub(super) struct ChildMark {
     /// It existed before this round.
     pub(super) existed: bool,
     /// It is new in an existing directory: built under the staged name with this number, or under its own
@@ -100,7 +100,7 @@ pub(super) struct Child {
     pub(super) unmade: bool,
 }
 
-impl Child {
+impl ChildMark {
     const STAGED_MAX: u8 = 30;
 
     /// In place of a number: built under its own name.
@@ -112,12 +112,12 @@ impl Child {
     /// A child that this round created, under its own name.
     const MADE: Self = Self { unmade: false, ..Self::UNMADE };
 
-    pub(super) fn mark(self) -> u8 {
+    pub(super) fn to_byte(self) -> u8 {
         let made = self.staged.map_or(u8::from(self.unmade), |variant| 0x20 | variant);
         0x80 | u8::from(self.existed) << 6 | made
     }
 
-    pub(super) fn from_mark(mark: u8) -> Self {
+    pub(super) fn from_byte(mark: u8) -> Self {
         Self {
             existed: mark & 0x40 != 0,
             staged: (mark & 0x20 != 0).then_some(mark & 0x1f),
@@ -153,21 +153,21 @@ pub(super) fn make_child(
     plan: &Plan,
     dirs: &DirPair,
     (source_name, name): (&CStr, &CStr),
-) -> Result<Child, EntryError> {
+) -> Result<ChildMark, EntryError> {
     let error = Op::CreateDirectory.error();
     if dirs.staged {
         let existed = make_or_find(plan, dirs, source_name, name).map_err(error)?;
-        return Ok(Child { existed, ..Child::MADE });
+        return Ok(ChildMark { existed, ..ChildMark::MADE });
     }
     match stat_child(plan, dirs, name) {
         Ok(stat) if stat.kind() == Kind::Directory => {
             dirs.check_name(plan, name)?;
             drop_begun(plan, dirs, source_name, name);
-            Ok(Child { existed: true, ..Child::MADE })
+            Ok(ChildMark { existed: true, ..ChildMark::MADE })
         }
         Ok(_) => Err(error(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
-            let last = if dirs.contended { 0 } else { Child::STAGED_MAX };
+            let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {
                 let staged = staged_name(name, variant.into());
                 // The source may have an entry of that name; beside an operand that does not matter.
@@ -181,7 +181,7 @@ pub(super) fn make_child(
                     Err(Errno::EEXIST) => {}
                     found => {
                         let existed = found.map_err(error)?;
-                        return Ok(Child { existed, staged: Some(variant), unmade: false });
+                        return Ok(ChildMark { existed, staged: Some(variant), unmade: false });
                     }
                 }
             }
@@ -201,8 +201,8 @@ pub(super) fn make_child_in_place(
     (source_name, name): (&CStr, &CStr),
     made: bool,
     begin: impl FnOnce(),
-) -> Result<Child, EntryError> {
-    let staged = Some(Child::OWN_NAME);
+) -> Result<ChildMark, EntryError> {
+    let staged = Some(ChildMark::OWN_NAME);
     let old = match stat_child(plan, dirs, name) {
         Ok(old) => {
             dirs.check_name(plan, name)?;
@@ -212,12 +212,12 @@ pub(super) fn make_child_in_place(
             let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
             begin();
             if plan.policy.resumes_leftovers && take_over(plan, dirs, &source, name) {
-                return Ok(Child { existed: true, staged, unmade: false });
+                return Ok(ChildMark { existed: true, staged, unmade: false });
             }
             let bits = plan.options.preserve.bits_from_birth(source.permissions());
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
-            return Ok(Child { staged, ..Child::MADE });
+            return Ok(ChildMark { staged, ..ChildMark::MADE });
         }
         Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };
@@ -225,13 +225,13 @@ pub(super) fn make_child_in_place(
         return Err(Op::DirectoryOverFile.error()(Errno::EEXIST));
     }
     if made {
-        return Ok(Child { existed: true, staged, unmade: false });
+        return Ok(ChildMark { existed: true, staged, unmade: false });
     }
     let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
     if source.identity() == old.identity() && plan.options.copy_mode != CopyMode::HardLink {
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
-    Ok(Child { existed: true, ..Child::MADE })
+    Ok(ChildMark { existed: true, ..ChildMark::MADE })
 }
 
 /// Removes the staged directory of an interrupted run, where a directory of the final name exists by now: no

@@ -5,22 +5,15 @@
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
 pub(crate) mod clean;
-mod compare;
 mod context;
-pub(crate) mod deferred_dirs;
-mod digest;
 pub(crate) mod dir_pair;
-mod entries;
 mod entry;
 mod folding;
-mod links;
 mod name_queue;
-mod offer;
 mod park;
-mod prompted;
 mod report_writer;
-mod verify;
-mod walk;
+mod traverse;
+pub(crate) mod visitors;
 
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
@@ -33,16 +26,16 @@ use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::wire::frame_check::{self, strip_checksum};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
-use compare::Checker;
 use context::Context;
 use entry::attributes::Attrs;
 use pcopy_ring::{SharedRing, TakeError};
-use pcopy_sys::file::{Identity, Stat};
+use pcopy_sys::file::Identity;
 use pcopy_sys::turns::Turns;
 use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use walk::Walker;
+use visitors::compare;
+use visitors::copy::Copier;
 
 /// What all copiers of a round share; made before the first fork.
 #[derive(Clone, Copy)]
@@ -115,17 +108,6 @@ impl Job<'_> {
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
         frame_check::push_task(self.ring, status, message).is_ok()
     }
-
-    /// Whether a directory below an entry is on another file system, and only wanted as the place for
-    /// that.
-    fn is_left_out(&self, operand: u32, dir: &Stat) -> bool {
-        self.plan.options.one_file_system
-            && self
-                .plan
-                .operands
-                .get(operand as usize)
-                .is_some_and(|operand| operand.device != dir.identity().0)
-    }
 }
 
 /// What a copier is made for: to copy, or to compare only.
@@ -135,15 +117,6 @@ trait Worker {
 
     /// Sends all that was reported.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
-
-    /// What it knows of the run.
-    fn context(&self) -> &Context<'_>;
-
-    /// Whether the parent wants no more of this.
-    fn is_stopped(&self) -> bool {
-        let cx = self.context();
-        cx.job.ring.is_stopped() || cx.status.is_asked_to_stop()
-    }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
@@ -157,9 +130,9 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     };
     let reports = Reports::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
-        work(cx, &mut Checker::new(cx, reports))
+        work(cx, &mut *compare::worker(cx, reports))
     } else {
-        work(cx, &mut Walker::new(cx, reports))
+        work(cx, &mut Copier::new(cx, reports))
     };
     match done {
         Ok(()) => 0,
@@ -171,7 +144,7 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// An entry that cannot be copied is a report, not an error. The only error is a parent that no
 /// longer listens.
-fn work(cx: Context<'_>, worker: &mut impl Worker) -> Result<(), ParentGone> {
+fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
     let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
@@ -180,7 +153,7 @@ fn work(cx: Context<'_>, worker: &mut impl Worker) -> Result<(), ParentGone> {
         let Some(task) = strip_checksum(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();
-        if worker.is_stopped() {
+        if cx.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
         status.add(Count::TasksDone, 1);
@@ -190,11 +163,7 @@ fn work(cx: Context<'_>, worker: &mut impl Worker) -> Result<(), ParentGone> {
 }
 
 /// The next task; false if there will be none. Reports are sent before the copier sleeps.
-fn take(
-    job: &Job<'_>,
-    worker: &mut impl Worker,
-    message: &mut Vec<u8>,
-) -> Result<bool, ParentGone> {
+fn take(job: &Job<'_>, worker: &mut dyn Worker, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
     match job.ring.try_take(message) {
         Ok(()) => Ok(true),
         Err(TakeError::Empty) => {

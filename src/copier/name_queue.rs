@@ -14,11 +14,6 @@ pub(super) struct NameQueue {
 }
 
 impl NameQueue {
-    /// An empty queue.
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// Appends a name; `tag` must not be 0.
     pub(super) fn push(&mut self, tag: u8, name: &CStr) -> Result<(), TryReserveError> {
         debug_assert_ne!(tag, 0, "0 ends a name");
@@ -58,7 +53,7 @@ mod tests {
     #[test]
     fn names_are_taken_in_the_order_of_a_deque() {
         let mut dice: u64 = 1;
-        let (mut names, mut model) = (NameQueue::new(), VecDeque::new());
+        let (mut names, mut model) = (NameQueue::default(), VecDeque::new());
         let mut name = Vec::new();
         for step in 0..20_000u32 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -1,7 +1,7 @@
-//! Parks a copier while fewer copiers are wanted: it sleeps, and keeps the work that it has.
+//! A copier that is one too many sleeps where it is, and keeps the work that it has.
 
-use super::Worker;
 use super::report_writer::ParentGone;
+use super::traverse::Walk;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -9,24 +9,22 @@ use std::time::Duration;
 /// of copiers stays the same.
 const NAP: Duration = Duration::from_millis(10);
 
-/// Sleeps for as long as this copier's number is not below the number of copiers wanted, and all of these
-/// have work.
-pub(super) fn park_if_superfluous(worker: &mut impl Worker) -> Result<(), ParentGone> {
-    if !is_superfluous(worker) {
+/// Sleeps for as long as fewer copiers are wanted than would include this one, and none of them lacks work.
+pub(super) fn park_if_superfluous<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
+    if !is_superfluous(walk) {
         return Ok(());
     }
-    worker.flush_reports()?;
-    while is_superfluous(worker) && !worker.is_stopped() {
-        let ring = worker.context().job.ring;
+    walk.reports.flush()?;
+    while is_superfluous(walk) && !walk.is_stopped() {
+        let ring = walk.cx.job.ring;
         if ring.is_empty() && ring.sleepers() > 0 {
-            return Ok(()); // a copier lacks work, and this one may have some
+            return Ok(()); // what waits here is what another copier could do
         }
         sleep(NAP);
     }
     Ok(())
 }
 
-fn is_superfluous(worker: &impl Worker) -> bool {
-    let cx = worker.context();
-    cx.number >= cx.job.counters.active()
+fn is_superfluous<D>(walk: &Walk<'_, D>) -> bool {
+    walk.cx.number >= walk.cx.job.counters.active()
 }

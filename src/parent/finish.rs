@@ -2,7 +2,7 @@
 
 use super::run_state::DeferredDir;
 use super::supervisor::Supervisor;
-use crate::copier::deferred_dirs;
+use crate::copier::visitors::copy;
 use crate::error::EntryError;
 use crate::ipc::wire::task::EntryPath;
 use crate::messages::{self, Names};
@@ -24,21 +24,21 @@ impl Supervisor<'_> {
         for dirs in [&mut staged, &mut merged] {
             dirs.sort_by_key(|dir| std::cmp::Reverse(dir.target.len()));
         }
-        self.finish_each(&staged, deferred_dirs::finish)
+        self.finish_each(&staged, copy::finish)
             .or_else(|| self.write_out_built())
             .or_else(|| self.publish())
-            .or_else(|| self.finish_each(&merged, deferred_dirs::finish))
+            .or_else(|| self.finish_each(&merged, copy::finish))
     }
 
     fn publish(&mut self) -> Option<End> {
         let built = std::mem::take(&mut self.state.built);
-        self.finish_each(&built, deferred_dirs::publish)
+        self.finish_each(&built, copy::publish)
     }
 
     /// Gives the folders that `--parents` has made what they are to keep, the innermost first.
     pub(super) fn finish_parents(&mut self) {
         for parent in self.plan.parents.iter().rev() {
-            if let Err(error) = deferred_dirs::finish_parent(self.plan, parent) {
+            if let Err(error) = copy::finish_parent(self.plan, parent) {
                 let [source, target] =
                     [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
                 self.failed_late += 1;

@@ -16,6 +16,7 @@ mod create;
 pub(super) mod data;
 pub(super) mod decide;
 mod fill;
+mod hash_file;
 mod large_copy;
 pub(super) mod link;
 mod meter;
@@ -24,6 +25,7 @@ pub(super) mod result;
 mod target_file;
 mod write_into;
 
+pub(super) use hash_file::hash_file;
 pub(super) use large_copy::help;
 pub(super) use meter::Tally;
 
@@ -32,7 +34,7 @@ use super::context::Context;
 use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::task::{EntryPath, EntryPathBuf};
+use crate::ipc::wire::task::EntryPath;
 use crate::options::{Dereference, Links};
 use crate::plan::op_to_create;
 use crate::policy::ExistingRules;
@@ -59,17 +61,6 @@ pub(super) struct Entry<'e> {
     pub(super) dirs: &'e DirPair,
     pub(super) name: &'e CStr,
     pub(super) target_name: &'e CStr,
-}
-
-impl<'e> Entry<'e> {
-    pub(super) fn new(
-        at: &'e EntryPathBuf,
-        dirs: &'e DirPair,
-        name: &'e CStr,
-        target_name: &'e CStr,
-    ) -> Self {
-        Self { at: at.as_path(), dirs, name, target_name }
-    }
 }
 
 /// Copies files, symlinks and special files; owns what outlives one of them.

@@ -7,14 +7,14 @@
 //! A file that differs is written once more, into the same inode, because it may have other names by
 //! now. If it differs again, it is removed, so that no wrong file remains under its final name.
 
-use super::Worker;
-use super::dir_pair::c_name;
-use super::entry::Tally;
-use super::entry::attributes::OWNER_WRITE;
-use super::entry::data::is_unchanged;
-use super::entry::result::{Unfinished, changed};
-use super::report_writer::ParentGone;
-use super::walk::Walker;
+use super::{CopyVisitor, CopyWalk};
+use crate::copier::dir_pair::c_name;
+use crate::copier::entry::Tally;
+use crate::copier::entry::attributes::OWNER_WRITE;
+use crate::copier::entry::data::is_unchanged;
+use crate::copier::entry::result::{Unfinished, changed};
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::offer::hand_over;
 use crate::error::Op;
 use crate::hash::{Digest, Hasher};
 use crate::ipc::inherited::digests::WrittenFile;
@@ -27,50 +27,59 @@ use pcopy_sys::{Errno, bytes};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-impl Walker<'_> {
+impl<'a> CopyVisitor<'a> {
     /// Reads back and compares the files `first..end`.
-    pub(super) fn verify(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        self.ranges.written = first..end;
-        while let Some(number) = self.ranges.written.next() {
-            if self.is_stopped() {
+    pub(super) fn verify(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        first: u32,
+        end: u32,
+    ) -> Result<(), ParentGone> {
+        walk.ranges.written = first..end;
+        while let Some(number) = walk.ranges.written.next() {
+            if walk.is_stopped() {
                 break;
             }
-            self.hand_over(None)?;
-            let Some(file) = self.cx.job.hashed.wave_file(number) else { break };
-            self.one_written(file)?;
-            self.reports.flush_if_old()?;
+            hand_over(walk, self, None)?;
+            let Some(file) = walk.cx.job.hashed.wave_file(number) else { break };
+            self.one_written(walk, file)?;
+            walk.reports.flush_if_old()?;
         }
         Ok(())
     }
 
-    fn one_written(&mut self, file: WrittenFile<'_>) -> Result<(), ParentGone> {
-        let Some(operand) = self.cx.job.plan.operands.get(file.operand as usize) else {
+    fn one_written(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        file: WrittenFile<'_>,
+    ) -> Result<(), ParentGone> {
+        let Some(operand) = walk.cx.job.plan.operands.get(file.operand as usize) else {
             return Ok(());
         };
         let ((dir, name), (target, made)) = (split_last(file.source), split_last(file.target));
-        self.at.go_to(EntryPath { operand: file.operand, source: dir, target, staged: false });
-        self.enter();
+        walk.at.go_to(EntryPath { operand: file.operand, source: dir, target, staged: false });
+        walk.publish_place();
         let (name, made) = (c_name(name), c_name(made));
-        self.cx.status.at(&name);
-        if self.cx.is_passed_over(&name) {
+        walk.cx.status.at(&name);
+        if walk.cx.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
-            return self.report_name(&name, &made, Event::VerifyFailed(error), || ());
+            return walk.report_names(&name, &made, Event::VerifyFailed(error), || ());
         }
-        match self.prove(operand, &name, &made, file.digest) {
+        match self.prove(walk, operand, &name, &made, file.digest) {
             Ok(digest) => {
-                self.cx.status.add(Count::Verified, 1);
+                walk.cx.status.add(Count::Verified, 1);
                 if digest == file.digest {
                     return Ok(());
                 }
                 // The source has changed since, and the file was written again from the new contents.
-                self.report_name(&name, &made, Event::Digest(digest), || ())
+                walk.report_names(&name, &made, Event::Digest(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
-                let dir = self.cx.job.plan.reach_target(operand, &self.at.target);
+                let dir = walk.cx.job.plan.reach_target(operand, &walk.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // It is gone already, or the reported error names it.
                 }
-                self.report_name(&name, &made, Event::VerifyFailed(error), || ())
+                walk.report_names(&name, &made, Event::VerifyFailed(error), || ())
             }
             Err(_) => Ok(()), // the run ends
         }
@@ -79,25 +88,27 @@ impl Walker<'_> {
     /// Reads a file back, writes it once more if it differs, and returns the digest of what is on the disk.
     fn prove(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         operand: &Operand,
         name: &CStr,
         made: &CStr,
         wanted: Digest,
     ) -> Result<Digest, Unfinished> {
-        let opened = self.cx.job.plan.open_target(operand, &self.at.target);
+        let opened = walk.cx.job.plan.open_target(operand, &walk.at.target);
         let dir = opened.map_err(Op::ReadBack.error())?;
-        match self.read_back(dir.as_fd(), name, made) {
+        match self.read_back(walk, dir.as_fd(), name, made) {
             Ok(digest) if digest == wanted => return Ok(digest),
             Err(Unfinished::Dropped) => return Err(Unfinished::Dropped),
             Ok(_) | Err(_) => {}
         }
-        let wanted = self.write_again(operand, dir.as_fd(), name, made)?;
-        let digest = self.read_back(dir.as_fd(), name, made)?;
+        let wanted = self.write_again(walk, operand, dir.as_fd(), name, made)?;
+        let digest = self.read_back(walk, dir.as_fd(), name, made)?;
         if digest == wanted { Ok(digest) } else { Err(Op::Verify.error()(Errno::EBADMSG).into()) }
     }
 
     fn read_back(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         dir: BorrowedFd<'_>,
         name: &CStr,
         made: &CStr,
@@ -109,32 +120,34 @@ impl Walker<'_> {
             return Err(error(Errno::ESTALE).into());
         }
         bytes::forget(&file).map_err(&error)?;
-        let tally = Tally::new(self.cx.status, Some(Count::BytesReadBack));
-        self.hash_open(file.as_fd(), &stat, (name, made), tally)
+        let tally = Tally::new(walk.cx.status, Some(Count::BytesReadBack));
+        self.hash_open(walk, file.as_fd(), &stat, (name, made), tally)
     }
 
     /// Copies the data of a file once more, over the existing data, and flushes it to stable storage.
     fn write_again(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         operand: &Operand,
         dir: BorrowedFd<'_>,
         name: &CStr,
         made: &CStr,
     ) -> Result<Digest, Unfinished> {
-        let plan = self.cx.job.plan;
-        let follow = plan.follows(self.at.source.is_empty().then_some(operand));
-        let opened = plan.open_source(operand, &self.at.source);
+        let plan = walk.cx.job.plan;
+        let follow = plan.follows(walk.at.source.is_empty().then_some(operand));
+        let opened = plan.open_source(operand, &walk.at.source);
         let opened = opened.and_then(|dir| file::open_source(dir, name, follow));
         let from = opened.map_err(Op::OpenSource.error())?;
         let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
         let old = file::stat_at(dir, made).map_err(Op::ReadBack.error())?;
-        let closed = !self.cx.job.root && old.permissions() & OWNER_WRITE == 0;
+        let closed = !walk.cx.job.root && old.permissions() & OWNER_WRITE == 0;
         if closed {
             let bits = old.permissions() | OWNER_WRITE;
             file::set_permissions_at(dir, made, bits).map_err(Op::SetPermissions.error())?;
         }
         let to = file::open_shared_target(dir, made).map_err(Op::Write.error())?;
-        let digest = self.write_over((from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
+        let digest =
+            self.write_over(walk, (from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
         let read = file::stat_fd(&from).map_err(Op::Stat.error())?;
         if !is_unchanged(&source, &read) {
             return Err(changed());
@@ -156,14 +169,15 @@ impl Walker<'_> {
     /// may have further names, stays.
     fn write_over(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         (bytes, old_bytes): (u64, u64),
     ) -> Result<Digest, Unfinished> {
-        let algorithm = self.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
+        let algorithm = walk.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
         let mut hash = Hasher::new(algorithm.map_err(Op::ReadBack.error())?);
         let mut at = 0;
         loop {
-            if self.cx.status.is_abandoned() {
+            if walk.cx.status.is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
             let read = file::read(from, &mut self.entry_copier.buffer).map_err(Op::Read.error())?;
@@ -176,7 +190,7 @@ impl Walker<'_> {
             at += read as u64;
         }
         if at != bytes {
-            return Err(changed()); // the source did not end at its size; the target is not truncated
+            return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
         }
         if at < old_bytes {
             bytes::set_size(to, at).map_err(Op::Write.error())?;

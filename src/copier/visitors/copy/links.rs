@@ -9,17 +9,23 @@
 //! and leads the rest. So it is where the kernel refuses a link, because the file has too many
 //! (65,000 on ext4) or lies on another file system.
 
-use super::Worker;
-use super::clean::{remove, remove_leftover};
-use super::context::Context;
-use super::dir_pair::DirPair;
-use super::entry::decide::{
+use super::prompted::open_dirs;
+use super::record::record;
+use super::{CopyVisitor, CopyWalk, Found};
+use crate::copier::clean::{remove, remove_leftover};
+use crate::copier::context::Context;
+use crate::copier::dir_pair::DirPair;
+use crate::copier::entry::decide::{
     check_just_created, is_up_to_date, keeps_contents, update_rule, was_published,
 };
-use super::entry::result::{Applied, Done, Unfinished, changed};
-use super::entry::{Entry, data_bytes, discard, leads_to, remove_leftover_of, staged_name_for};
-use super::report_writer::ParentGone;
-use super::walk::{DirProgress, Walker};
+use crate::copier::entry::result::{Applied, Done, Unfinished, changed};
+use crate::copier::entry::{
+    Entry, data_bytes, discard, leads_to, remove_leftover_of, staged_name_for,
+};
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::DirProgress;
+use crate::copier::traverse::Visitor;
+use crate::copier::traverse::offer::hand_over;
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
@@ -72,177 +78,177 @@ struct Ended {
     refused: Option<Errno>,
 }
 
-impl Walker<'_> {
-    /// Leaves an entry for the end, because another name of its inode is copied; `existed` says whether its
-    /// target directory existed before this round.
-    ///
-    /// Its directory is changed once more then, and must not be finished before.
+impl<'a> CopyVisitor<'a> {
+    /// Leaves an entry for the end, because another name of its inode is copied.
     pub(super) fn defer(
         &mut self,
-        name: &CStr,
-        target_name: &CStr,
-        (identity, existed): (Identity, bool),
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        identity: Identity,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.defer_prompt(progress);
-        self.report_name(name, target_name, Event::LinkDeferred { identity, existed }, || ())
+        self.wait_for_end(walk, progress);
+        let event = Event::LinkDeferred { identity, existed: found.dirs.existed };
+        walk.report_names(found.name, found.target_name, event, || ())
     }
 
-    /// Notes that something in the directory that the walk is at is left for the end.
-    pub(super) fn defer_prompt(&mut self, progress: &mut DirProgress) {
+    /// Notes that something in the directory that the walk is in is left for the end. The directory is
+    /// changed once more then, and must not be finished before.
+    pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'a>, progress: &mut DirProgress) {
         progress.given = true;
         progress.shared = true;
-        self.note_shared(self.at.source.len(), true);
+        self.note_shared(walk.at.source.len(), true);
     }
 
-    /// Counts and reports an entry whose other names become links to it at the end.
+    /// Reports an entry whose other names become links to it at the end, and counts it unless it lacks an
+    /// attribute, which is a failure of its own; the other names will lack it, too.
     ///
     /// Until then its directory must be reachable: under the name that it has now, and with a mode that lets
     /// us in.
     pub(super) fn lead(
         &mut self,
-        name: &CStr,
-        target_name: &CStr,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
         (identity, applied): (Identity, &Applied),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         progress.given = true;
-        self.note_shared(self.at.source.len(), false);
-        let new = applied.done != Done::Skipped || self.cx.was_begun(name);
+        self.note_shared(walk.at.source.len(), false);
+        let Found { name, target_name, .. } = found;
+        if applied.lacking.is_some() {
+            let event = Event::Leader { identity, new: false, details: Details::default() };
+            return walk.report_names(name, target_name, event, || ());
+        }
+        let new = applied.done != Done::Skipped || walk.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let (status, details) = (self.cx.status, applied.details);
+        let (status, details) = (walk.cx.status, applied.details);
         let event = Event::Leader { identity, new, details };
-        self.report_name(name, target_name, event, || status.add(count, 1))
-    }
-
-    /// Reports an entry that lacks an attribute and is whole otherwise: so will its other names be.
-    pub(super) fn lead_lacking(
-        &mut self,
-        name: &CStr,
-        target_name: &CStr,
-        identity: Identity,
-        progress: &mut DirProgress,
-    ) -> Result<(), ParentGone> {
-        progress.given = true;
-        self.note_shared(self.at.source.len(), false);
-        let event = Event::Leader { identity, new: false, details: Details::default() };
-        self.report_name(name, target_name, event, || ())
+        walk.report_names(name, target_name, event, || status.add(count, 1))
     }
 
     /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
-    pub(super) fn link_groups(&mut self, first: u32, end: u32) -> Result<(), ParentGone> {
-        let known = u32::try_from(self.cx.job.groups.len()).unwrap_or(u32::MAX);
-        self.ranges.groups = first..end.min(known);
+    pub(super) fn link_groups(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        first: u32,
+        end: u32,
+    ) -> Result<(), ParentGone> {
+        let known = u32::try_from(walk.cx.job.groups.len()).unwrap_or(u32::MAX);
+        walk.ranges.groups = first..end.min(known);
         let mut open = Open::default();
-        while let Some(group) = self.ranges.groups.next() {
-            self.hand_over(None)?;
-            self.one_group(group as usize, &mut open)?;
-            if self.is_stopped() {
+        while let Some(group) = walk.ranges.groups.next() {
+            hand_over(walk, self, None)?;
+            self.one_group(walk, group as usize, &mut open)?;
+            if walk.is_stopped() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn one_group(&mut self, group: usize, open: &mut Open) -> Result<(), ParentGone> {
-        let groups = self.cx.job.groups;
+    fn one_group(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        group: usize,
+        open: &mut Open,
+    ) -> Result<(), ParentGone> {
+        let groups = walk.cx.job.groups;
         let identity = groups.identity(group);
         let mut leaders = Vec::new();
         for member in groups.members(group) {
-            if self.is_stopped() {
+            if walk.is_stopped() {
                 break;
             }
             if member.role == LinkRole::Follower {
-                self.one_link(identity, &member, &mut leaders, open)?;
-                self.reports.flush_if_old()?;
+                self.one_link(walk, identity, &member, &mut leaders, open)?;
+                walk.reports.flush_if_old()?;
             } else {
-                leaders.extend(self.find_leader(&member, open));
+                leaders.extend(self.find_leader(walk, &member, open));
             }
         }
         Ok(())
     }
 
     /// Looks for the name that was copied. If it is not there, the next one is copied.
-    fn find_leader(&self, member: &LinkName, open: &mut Open) -> Option<Leader> {
+    fn find_leader(
+        &self,
+        walk: &CopyWalk<'a>,
+        member: &LinkName,
+        open: &mut Open,
+    ) -> Option<Leader> {
         let dir = match &open.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
-                let (place, _) = self.cx.job.groups.dir(member.dir);
-                let operand = self.cx.job.plan.operands.get(place.operand as usize)?;
-                let dir = Rc::new(self.cx.job.plan.reach_target(operand, place.target).ok()?);
+                let (place, _) = walk.cx.job.groups.dir(member.dir);
+                let operand = walk.cx.job.plan.operands.get(place.operand as usize)?;
+                let dir = Rc::new(walk.cx.job.plan.reach_target(operand, place.target).ok()?);
                 open.leader = Some((member.dir, dir.clone()));
                 dir
             }
         };
-        let mut leader = leader_at(dir, self.target_name(member))?;
-        if self.cx.job.plan.options.hash.is_some() {
-            let (place, _) = self.cx.job.groups.dir(member.dir);
+        let mut leader = leader_at(dir, target_name_of(walk, member))?;
+        if walk.cx.job.plan.options.hash.is_some() {
+            let (place, _) = walk.cx.job.groups.dir(member.dir);
             let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
-            leader.digest = self.cx.job.hashed.get(place.operand, &path);
+            leader.digest = walk.cx.job.hashed.get(place.operand, &path);
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
     }
 
-    /// What a member is called in the target: at the top as the user wants it.
-    fn target_name(&self, member: &LinkName) -> CString {
-        let (place, _) = self.cx.job.groups.dir(member.dir);
-        let operand = self.cx.job.plan.operands.get(place.operand as usize);
-        operand
-            .filter(|_| place.source.is_empty())
-            .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
-    }
-
     /// Brings one name that was put off to its end.
     fn one_link(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         identity: Identity,
         member: &LinkName,
         leaders: &mut Vec<Leader>,
         open: &mut Open,
     ) -> Result<(), ParentGone> {
-        let (name, target_name) = (&*member.name, &*self.target_name(member));
-        let dirs = match self.enter_follower(member.dir, open) {
+        let (name, target_name) = (&*member.name, &*target_name_of(walk, member));
+        let dirs = match self.enter_follower(walk, member.dir, open) {
             Ok(dirs) => dirs,
-            Err(error) => return self.record_failed(Some(name), error),
+            Err(error) => return walk.record_failed(Some(name), error),
         };
-        self.cx.status.at(name);
-        if self.cx.is_passed_over(name) {
-            self.entry_copier.give_up(Entry::new(&self.at, dirs, name, target_name));
+        let found = Found { dirs, name, target_name };
+        walk.cx.status.at(name);
+        if walk.cx.is_passed_over(name) {
+            self.entry_copier.give_up(found.at(&walk.at));
             discard(dirs, &staged_name_for(dirs, target_name));
-            return self.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
+            return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let ended = self.link_or_copy(dirs, identity, (name, target_name), leaders);
+        let ended = self.link_or_copy(walk, found, identity, leaders);
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
-            self.report_name(name, target_name, Event::LinkFailed(errno), || ())?;
+            walk.report_names(name, target_name, Event::LinkFailed(errno), || ())?;
         }
-        match self.with_digest(dirs, name, target_name, ended.result) {
+        match self.with_digest(walk, found, ended.result) {
             Ok(applied) => {
-                self.report_digest(name, target_name, &applied)?;
+                found.report_digest(walk, applied.digest)?;
                 match applied.lacking {
-                    None => self.record(Some(name), applied.done, applied.details),
-                    Some(error) => self.record_failed(Some(name), error),
+                    None => record(walk, Some(name), applied.done, applied.details),
+                    Some(error) => walk.record_failed(Some(name), error),
                 }
             }
-            Err(unfinished) => self.record_unfinished(dirs, name, target_name, &unfinished),
+            Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
         }
     }
 
     /// Goes to the directory with this number.
     fn enter_follower<'o>(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         number: u32,
         open: &'o mut Open,
     ) -> Result<&'o DirPair, EntryError> {
         if open.follower.as_ref().is_none_or(|(last, _)| *last != number) {
-            let (place, existed) = self.cx.job.groups.dir(number);
-            self.at.go_to(place);
-            self.cx.status.enter(place.operand, place.source);
+            let (place, existed) = walk.cx.job.groups.dir(number);
+            walk.at.go_to(place);
+            walk.cx.status.enter(place.operand, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
-            let existed = existed || !self.cx.job.is_first;
-            let dirs = self.dirs_of(place, existed);
+            let existed = existed || !walk.cx.job.is_first;
+            let dirs = open_dirs(walk, place, existed);
             open.follower = Some((number, dirs));
         }
         match &open.follower {
@@ -255,11 +261,12 @@ impl Walker<'_> {
     /// Makes the name a link to one of `leaders`, or else a file of its own, which then leads, too.
     fn link_or_copy(
         &mut self,
-        dirs: &DirPair,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
         identity: Identity,
-        (name, target_name): (&CStr, &CStr),
         leaders: &mut Vec<Leader>,
     ) -> Ended {
+        let Found { dirs, name, target_name } = found;
         let ended = |result| Ended { result, refused: None };
         let source = match dirs.stat_source(name) {
             Ok(source) => source,
@@ -271,17 +278,16 @@ impl Walker<'_> {
         let is_of_group = source.identity() == identity; // else the name means another file by now
         let mut refused = None;
         if is_of_group {
-            match self.link(dirs, &source, (name, target_name), leaders) {
+            match self.link(walk, found, &source, leaders) {
                 Ok(applied) => return ended(Ok(applied)),
                 Err(NoLink::Unfinished(unfinished)) => return ended(Err(unfinished)),
                 Err(NoLink::Refused(errno)) => refused = Some(errno),
                 Err(NoLink::Gone) => {}
             }
         }
-        let entry = Entry::new(&self.at, dirs, name, target_name);
-        let result = self.entry_copier.copy(entry, source.kind());
+        let result = self.entry_copier.copy(found.at(&walk.at), source.kind());
         if let (Ok(applied), true) = (&result, is_of_group) {
-            let own = keeps_contents(&self.cx) && applied.done == Done::Skipped;
+            let own = keeps_contents(&walk.cx) && applied.done == Done::Skipped;
             if !own {
                 let dir = dirs.target.try_clone().ok();
                 let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
@@ -294,19 +300,22 @@ impl Walker<'_> {
     /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
     fn link(
         &mut self,
-        dirs: &DirPair,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
         source: &Stat,
-        (name, target_name): (&CStr, &CStr),
         leaders: &[Leader],
     ) -> Result<Applied, NoLink> {
-        let entry = Entry::new(&self.at, dirs, name, target_name);
-        let cx = &self.cx;
+        let (entry, cx) = (found.at(&walk.at), &walk.cx);
+        let Found { dirs, target_name, .. } = found;
         let old = dirs.find(cx.plan(), target_name, Op::Link)?;
         if let Some(old) = &old {
             let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
             if let Some(leader) = leaders.iter().find(is_it) {
                 let digest = leader.digest;
-                return Ok(Applied { digest, ..Applied::plain(found(cx, entry, source)?) });
+                return Ok(Applied {
+                    digest,
+                    ..Applied::plain(already_linked(cx, entry, source)?)
+                });
             }
             // With `links_newer_names` links are made of all names, newer ones, too.
             let links_all = cx.policy().links_newer_names;
@@ -332,20 +341,20 @@ impl Walker<'_> {
         let empty = cx.options().copy_mode == CopyMode::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
         for leader in leaders.iter().rev().filter(likely) {
-            self.cx.outbox.begin();
+            walk.cx.outbox.begin();
             let copier = &mut self.entry_copier;
             let publish = |staged: &CStr| copier.publish_over(entry, source, to_keep, staged);
-            let direct = dirs.staged || self.cx.options().in_place && old.is_none();
+            let direct = dirs.staged || walk.cx.options().in_place && old.is_none();
             match make_link(leader, entry, (direct, old.as_ref()), publish) {
                 Ok(kept) => {
-                    self.cx.status.add(Count::BytesSkipped, data_bytes(source));
+                    walk.cx.status.add(Count::BytesSkipped, data_bytes(source));
                     let mut applied =
                         Applied { digest: leader.digest, ..Applied::plain(Done::Linked) };
                     applied.details.backup = kept;
                     return Ok(applied);
                 }
                 Err(no_link) => {
-                    self.cx.outbox.settle();
+                    walk.cx.outbox.settle();
                     match no_link {
                         NoLink::Gone => {}
                         NoLink::Refused(_) => why = no_link,
@@ -356,6 +365,15 @@ impl Walker<'_> {
         }
         Err(why)
     }
+}
+
+/// What a member is called in the target: an operand as the user wants it.
+fn target_name_of(walk: &CopyWalk<'_>, member: &LinkName) -> CString {
+    let (place, _) = walk.cx.job.groups.dir(member.dir);
+    let operand = walk.cx.plan().operands.get(place.operand as usize);
+    operand
+        .filter(|_| place.source.is_empty())
+        .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
 }
 
 /// Whether the existing entry is a copy already, and not the user's old file, which has its backup by now:
@@ -382,7 +400,7 @@ fn is_copy(
 }
 
 /// A name that is a link already: from before, or a copier has died right after making it.
-fn found(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
+fn already_linked(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
     if entry.dirs.staged && !entry.dirs.existed {
         // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
@@ -407,7 +425,7 @@ fn is_like(source: &Stat, leader: &Stat) -> bool {
 fn check_old(entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
     let dirs = entry.dirs;
     if dirs.staged && !dirs.existed {
-        return Err(Op::Link.error()(Errno::EEXIST)); // see `found`
+        return Err(Op::Link.error()(Errno::EEXIST)); // see `already_linked`
     }
     if !dirs.staged && old.kind() == Kind::Directory {
         return Err(Op::Link.error()(Errno::EISDIR));

@@ -1,10 +1,10 @@
 //! Large files that several copiers compare, or hash for a manifest.
 
-use super::super::digest::hash_all;
-use super::super::entry::Tally;
-use super::super::entry::chunks::{Buffers, Helper, LARGE_BYTES, Team, ours};
-use super::super::entry::result::Unfinished;
-use super::Checker;
+use super::Buffers;
+use crate::copier::entry::Tally;
+use crate::copier::entry::chunks::{Buffers as ChunkBuffers, Helper, LARGE_BYTES, Team, ours};
+use crate::copier::entry::hash_file;
+use crate::copier::entry::result::Unfinished;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest};
@@ -14,12 +14,12 @@ use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-impl Checker<'_> {
+impl Buffers<'_> {
     /// Whether two large files of one size are the same, if there are others who help to find out; `None`
     /// if that is still to be seen.
     pub(super) fn same_together(
         &mut self,
-        names: (&CStr, &CStr),
+        (at, name, target_name): (EntryPath<'_>, &CStr, &CStr),
         ends: (BorrowedFd<'_>, BorrowedFd<'_>),
         (source, target): (&Stat, &Stat),
         tally: &mut Tally<'_>,
@@ -29,10 +29,8 @@ impl Checker<'_> {
             return None;
         }
         let chunk_job = ChunkJob::Compare(source.identity(), target.identity());
-        let place =
-            EntryPath { operand: self.operand, source: &self.path, target: b"", staged: false };
-        let team = Team::new(self.cx, place, names, chunk_job);
-        let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
+        let team = Team::new(self.cx, at, (name, target_name), chunk_job);
+        let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
         team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
 
@@ -51,7 +49,7 @@ impl Checker<'_> {
         } else {
             None
         };
-        hash_all((file, stat), algorithm, team, &mut self.ours, tally)
+        hash_file((file, stat), algorithm, team, &mut self.ours, tally)
     }
 
     /// Helps with a large file of another copier.
@@ -61,7 +59,7 @@ impl Checker<'_> {
         self.cx.status.enter(place.operand, place.source);
         self.cx.status.at(request.name);
         if let Ok(ends) = open_ends(self.cx.job.plan, request) {
-            let buffers: Buffers<'_> = (&mut self.theirs, &mut self.ours);
+            let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
             helper.help(self.cx.status, ends, buffers);
         }
     }

@@ -1,12 +1,13 @@
 //! In what two entries of one type differ, as far as a copy keeps it.
 
-use super::super::entry::Tally;
-use super::super::entry::data;
-use super::super::entry::result::Unfinished;
-use super::Checker;
+use super::Buffers;
+use crate::copier::entry::Tally;
+use crate::copier::entry::data;
+use crate::copier::entry::result::Unfinished;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Properties, Property};
+use crate::ipc::wire::task::EntryPath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
@@ -15,10 +16,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A name in a folder that is open.
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
-impl Checker<'_> {
+impl Buffers<'_> {
     /// What differs between two entries that are no folders.
     pub(super) fn differing(
         &mut self,
+        at: EntryPath<'_>,
         (from, to): (Name<'_>, Name<'_>),
         (source, target): (&Stat, &Stat),
     ) -> Result<Properties, Unfinished> {
@@ -29,7 +31,7 @@ impl Checker<'_> {
             // One file needs no reading.
             _ if source.identity() == target.identity() => false,
             Kind::File if source.size() != target.size() => true,
-            Kind::File => !self.has_same_bytes(from, to, &mut tally)?,
+            Kind::File => !self.has_same_bytes(at, (from, to), &mut tally)?,
             Kind::Symlink => {
                 let text = file::read_symlink(from.0, from.1).map_err(Op::ReadSymlink.error())?;
                 text != file::read_symlink(to.0, to.1).map_err(Op::ReadBack.error())?
@@ -52,8 +54,8 @@ impl Checker<'_> {
 
     fn has_same_bytes(
         &mut self,
-        from: Name<'_>,
-        to: Name<'_>,
+        at: EntryPath<'_>,
+        (from, to): (Name<'_>, Name<'_>),
         tally: &mut Tally<'_>,
     ) -> Result<bool, Unfinished> {
         let source = file::open_untouched(from.0, from.1).map_err(Op::OpenSource.error())?;
@@ -64,7 +66,7 @@ impl Checker<'_> {
         let was = file(source.as_fd()).ok_or_else(|| stale(Op::Changed))?;
         let is = file(target.as_fd()).ok_or_else(|| stale(Op::ReadBack))?;
         let ends = (source.as_fd(), target.as_fd());
-        if let Some(same) = self.same_together((from.1, to.1), ends, (&was, &is), tally) {
+        if let Some(same) = self.same_together((at, from.1, to.1), ends, (&was, &is), tally) {
             return Ok(same);
         }
         let buffers = (&mut self.theirs[..], &mut self.ours[..]);

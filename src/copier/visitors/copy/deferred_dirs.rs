@@ -6,11 +6,13 @@
 //! was handed over, only the supervisor knows when it is done, and is told to see to it at the
 //! end. So what the supervisor must remember does not grow with the tree.
 
-use super::dir_pair::c_name;
-use super::entry::attributes::Attrs;
-use super::entry::result::Done;
-use super::report_writer::ParentGone;
-use super::walk::Walker;
+use super::record::{record_deferred, record_dir};
+use super::{CopyVisitor, CopyWalk, is_unpublished};
+use crate::copier::dir_pair::c_name;
+use crate::copier::entry::attributes::Attrs;
+use crate::copier::entry::result::Done;
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::Visitor;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{Depth, EntryPath, split_last};
@@ -46,29 +48,34 @@ pub(super) enum Waits {
     All,
 }
 
-impl Walker<'_> {
-    /// Whether the directory that the walk is at was made under a staged name by a copier. What
-    /// the user named is made, locked and published by the supervisor.
-    pub(super) fn is_unpublished(&self) -> bool {
-        let (above, name) = split_last(&self.at.source);
-        !above.is_empty() && split_last(&self.at.target).1 != name
+impl Pending {
+    /// Notes that something of the directory on the path that is so deep was handed over: a child
+    /// directory, `renamed` if it has a staged name, or any of its names.
+    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+        if self.depth.source_bytes > source_bytes {
+            return;
+        }
+        let waits_for_all = self.unpublished || self.unfinished == Some(Waits::All);
+        self.shared |= waits_for_all || renamed && self.depth.source_bytes == source_bytes;
     }
+}
 
+impl<'a> CopyVisitor<'a> {
     /// Has the walk come back to the directory that it is at.
     pub(super) fn come_back_later(
         &mut self,
-        source: Option<&Stat>,
-        done: Option<Done>,
+        walk: &CopyWalk<'a>,
+        (source, done): (Option<&Stat>, Option<Done>),
         unfinished: Option<Waits>,
         shared: bool,
     ) {
         self.pending.push(Pending {
-            depth: self.at.depth(),
-            staged: self.at.staged,
+            depth: walk.at.depth(),
+            staged: walk.at.staged,
             source: source.copied(),
             done,
             unfinished,
-            unpublished: self.is_unpublished(),
+            unpublished: is_unpublished(&walk.at),
             shared,
         });
     }
@@ -77,72 +84,64 @@ impl Walker<'_> {
     /// it still gets its own when what could be copied of it is there.
     pub(super) fn fail_directory(
         &mut self,
+        walk: &mut CopyWalk<'a>,
         error: EntryError,
         given: bool,
     ) -> Result<(), ParentGone> {
-        self.record_failed(None, error)?;
-        if self.is_unpublished() {
-            self.come_back_later(None, None, None, given);
+        walk.record_failed(None, error)?;
+        if is_unpublished(&walk.at) {
+            self.come_back_later(walk, (None, None), None, given);
         }
         Ok(())
     }
 
-    /// Notes that what is in the directory with a path of that many bytes is handed over in part:
-    /// a child directory, `renamed` if it was made under a staged name, or any of its names.
-    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
-        for pending in self.pending.iter_mut().filter(|dir| dir.depth.source_bytes <= source_bytes)
-        {
-            let waits_for_all = pending.unpublished || pending.unfinished == Some(Waits::All);
-            pending.shared |=
-                waits_for_all || renamed && pending.depth.source_bytes == source_bytes;
-        }
-    }
-
     /// Finishes the directories below which nothing is left, the innermost first.
-    pub(super) fn come_back(&mut self) -> Result<(), ParentGone> {
-        while self.levels.back().is_some_and(|level| level.children.is_empty()) {
-            self.levels.pop_back();
-        }
+    pub(super) fn finish_pending(&mut self, walk: &mut CopyWalk<'a>) -> Result<(), ParentGone> {
         // All levels lie on one path, so its length says which of them are below a directory.
-        let deepest = self.levels.back().map(|level| level.depth.source_bytes);
+        let deepest = walk.deepest_waiting();
         let is_done =
             |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.depth.source_bytes);
         while self.pending.last().is_some_and(is_done) {
             let Some(dir) = self.pending.pop() else { break };
-            self.at.truncate(dir.depth);
-            self.at.staged = dir.staged;
-            self.complete(&dir)?;
+            walk.at.truncate(dir.depth);
+            walk.at.staged = dir.staged;
+            self.complete(walk, &dir)?;
         }
         Ok(())
     }
 
     /// Finishes the directory that the walk is at, or leaves it to the supervisor.
-    fn complete(&mut self, dir: &Pending) -> Result<(), ParentGone> {
-        self.cx.status.enter(self.at.operand, &self.at.source);
-        let publishes_later = dir.shared || self.cx.job.plan.options.writes_back_before_publish();
+    fn complete(&mut self, walk: &mut CopyWalk<'a>, dir: &Pending) -> Result<(), ParentGone> {
+        walk.publish_place();
+        let publishes_later = dir.shared || walk.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
-            self.report(None, Event::PublishDeferred)?;
-            self.note_shared(split_last(&self.at.source).0.len(), true); // it is renamed at the end
+            walk.report(None, Event::PublishDeferred)?;
+            self.note_shared(split_last(&walk.at.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {
             Some(done) if dir.shared && dir.unfinished.is_some() => {
-                return self.record_deferred(done);
+                return record_deferred(walk, done);
             }
-            Some(Done::Copied) => self.cx.outbox.begin(),
+            Some(Done::Copied) => walk.cx.outbox.begin(),
             _ => {}
         }
         let finished =
-            if dir.shared { Ok(()) } else { self.finish_and_publish(dir, !publishes_later) };
+            if dir.shared { Ok(()) } else { self.finish_and_publish(walk, dir, !publishes_later) };
         match (finished, dir.done) {
-            (Ok(()), Some(done)) => self.record_dir(done),
+            (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
-            (Err(error), Some(_)) => self.record_failed(None, error),
-            (Err(error), None) => self.report(None, Event::Failed(error)),
+            (Err(error), Some(_)) => walk.record_failed(None, error),
+            (Err(error), None) => walk.report(None, Event::Failed(error)),
         }
     }
 
-    fn finish_and_publish(&self, dir: &Pending, publishes: bool) -> Result<(), EntryError> {
-        let (plan, place) = (self.cx.job.plan, self.at.as_path());
+    fn finish_and_publish(
+        &self,
+        walk: &CopyWalk<'a>,
+        dir: &Pending,
+        publishes: bool,
+    ) -> Result<(), EntryError> {
+        let (plan, place) = (walk.cx.job.plan, walk.at.as_path());
         let finished =
             if dir.unfinished.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
         // What is in it is there for all to see, even if something could not be set.
