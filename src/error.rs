@@ -1,4 +1,4 @@
-//! What can go wrong, by its consequence. The messages are in `messages`.
+//! What can go wrong, by its consequence. `ui` turns it into messages.
 //!
 //! A [`Refusal`] ends the run before anything was touched. An [`EntryError`] is the failure of one
 //! entry; the run continues. [`Unavailable`] is a resource that the run as a whole needs and that the

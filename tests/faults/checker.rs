@@ -102,18 +102,19 @@ fn end_of(
         0 => {
             excuse.again
                 || !ending.stderr.contains("cannot ")
-                || ending.stderr.contains(" of their own")
-                || ending.stderr.contains(" of its own")
+                || ending.stderr.contains(" as separate files")
+                || ending.stderr.contains(" as a separate file")
         }
         1 => {
             said("cannot ")
                 || said("failed")
                 || said("passed over")
+                || said("repeatedly died")
                 || said("was replaced")
                 || is_cp && said("cp: ")
         }
         3 => said("pcopy: "),
-        14 if excuse.numbers => said("the numbers do not add up"),
+        14 if excuse.numbers => said("the counts do not balance"),
         11 => said("hint: when the target can be written again"),
         16 => said("copiers kept dying") || said("cannot "),
         24 => said("vanished") || said("changed"),
@@ -327,7 +328,7 @@ fn each_name_is_old_or_new(
 
 /// Whether a run says that it does not know what it has done.
 fn adds_up_to_nothing(ending: &Ending) -> bool {
-    ending.stderr.contains("the numbers do not add up; some entries may be missing")
+    ending.stderr.contains("the counts do not balance; some entries may be missing")
 }
 
 /// Whether a message names an entry or a folder above it.

@@ -51,7 +51,7 @@ fn a_copy_is_alike_and_nothing_is_changed() {
 
         let run = env.pcopy([options, &["-j", jobs, "--check", "-T", "src", "dst"]].concat());
 
-        run.exits(0).stdout_is("").stderr_has(": all alike");
+        run.exits(0).stdout_is("").stderr_has(": identical");
         assert!(accessed.lines().count() > 50, "{accessed}");
         assert_eq!(accesses(&env), accessed);
         assert_eq!(env.listing(""), before);
@@ -108,12 +108,12 @@ fn each_difference_has_one_line_in_plain_words() {
         (|dst| fs::remove_file(dst.join("a")).unwrap(), "missing: 'dst/a'"),
         (
             |dst| fs::remove_dir_all(dst.join("d")).unwrap(),
-            "missing: 'dst/d', a folder, with all in it",
+            "missing: 'dst/d', a directory, with its contents",
         ),
-        (|dst| fs::write(dst.join("d/new\n"), "x").unwrap(), "extra: 'dst/d/new\\n'"),
+        (|dst| fs::write(dst.join("d/new\n"), "x").unwrap(), "extraneous: 'dst/d/new\\n'"),
         (
             |dst| fs::create_dir_all(dst.join("x/y/z")).unwrap(),
-            "extra: 'dst/x', a folder, with all in it",
+            "extraneous: 'dst/x', a directory, with its contents",
         ),
         (|dst| rewrite(dst.join("d/b"), b"tww"), "different: 'dst/d/b': contents"),
         (|dst| rewrite(dst.join("a"), b"ones"), "different: 'dst/a': contents"),
@@ -159,7 +159,7 @@ fn each_difference_has_one_line_in_plain_words() {
                 fs::remove_file(dst.join("d/fifo")).unwrap();
                 fs::create_dir(dst.join("d/fifo")).unwrap();
             },
-            "different: 'dst/d/fifo': a folder instead of a FIFO",
+            "different: 'dst/d/fifo': a directory instead of a FIFO",
         ),
         (
             |dst| {
@@ -204,7 +204,7 @@ fn owner_access_lists_and_attributes_count_where_they_are_kept() {
                     Command::new("setfacl").args(["-d", "-m", "u:7:r"]).arg(dst.join("d")).status();
                 assert!(set.unwrap().success());
             },
-            "access list",
+            "ACL",
             true,
         ),
     ];
@@ -247,7 +247,8 @@ fn names_of_one_file_must_be_one_file_and_others_not() {
     env.pcopy(["--no-preserve=links", "src", "apart"]).exits(0);
     for jobs in ["1", "8"] {
         let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "apart"]);
-        run.exits(6).stdout_is("different: 'apart/d/link': hard links, of 'apart/a'\n");
+        run.exits(6)
+            .stdout_is("different: 'apart/d/link': hard-linked to 'apart/a' on one side only\n");
         env.pcopy(["-j", jobs, "--no-preserve=links", "--check", "-T", "src", "apart"]).exits(0);
     }
 
@@ -256,7 +257,7 @@ fn names_of_one_file_must_be_one_file_and_others_not() {
     fs::hard_link(env.path("good/a"), env.path("good/b")).unwrap();
     set_times(&env.path("good"), time, time);
     let run = env.pcopy(["--check", "-T", "src", "good"]);
-    run.exits(6).stdout_is("different: 'good/b': hard links, of 'good/a'\n");
+    run.exits(6).stdout_is("different: 'good/b': hard-linked to 'good/a' on one side only\n");
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn sources_and_targets_are_placed_as_for_a_copy() {
         env.tree("src", ["text a one", "text d/b two"]);
         fs::create_dir_all(env.path(before)).unwrap();
         env.pcopy(copy).exits(0);
-        env.pcopy([&["--check"], check].concat()).exits(0).stderr_has("all alike");
+        env.pcopy([&["--check"], check].concat()).exits(0).stderr_has("identical");
         for spoiled in ["src/a", "src/d/b"] {
             fs::write(env.path(spoiled), "another text").unwrap();
         }
@@ -290,9 +291,9 @@ fn sources_and_targets_are_placed_as_for_a_copy() {
 fn who_looks_in_the_wrong_folder_gets_a_hint() {
     let env = copied();
     let run = env.pcopy(["--check", "src", "dst"]);
-    run.exits(6).stdout_is("missing: 'dst/src', a folder, with all in it\n");
+    run.exits(6).stdout_is("missing: 'dst/src', a directory, with its contents\n");
     run.stderr_has(
-        "hint: DST is a folder, so SRC is looked for in it; -T compares SRC with DST itself",
+        "hint: DST is a directory, so SRC is looked up inside it; use -T to compare SRC with DST itself",
     );
     fs::create_dir(env.path("dst/src")).unwrap();
     env.pcopy(["--check", "src", "dst"]).exits(6).stderr_lacks("hint:");
@@ -307,7 +308,7 @@ fn symlinks_are_never_followed() {
         symlink("../moved", dst.join("d")).unwrap();
     });
     let run = env.pcopy(["--check", "-T", "src", "dst"]);
-    run.exits(6).stdout_is("different: 'dst/d': a symlink instead of a folder\n");
+    run.exits(6).stdout_is("different: 'dst/d': a symlink instead of a directory\n");
 }
 
 #[test]
@@ -450,7 +451,7 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
     let (one, other) = (env.listing("src"), env.listing("dst"));
     let kind = |entry: &Entry| entry.mode & 0o170_000;
     let folder = |entry: &Entry| {
-        if kind(entry) == 0o040_000 { ", a folder, with all in it" } else { "" }
+        if kind(entry) == 0o040_000 { ", a directory, with its contents" } else { "" }
     };
     let mut lines = BTreeSet::new();
     // Below what is missing, extra or of another type nothing is looked at.
@@ -492,7 +493,7 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
     }
     for (path, entry) in other.iter().filter(|(path, _)| is_seen(path) && !one.contains_key(*path))
     {
-        lines.insert(format!("extra: 'dst/{}'{}", path.display(), folder(entry)));
+        lines.insert(format!("extraneous: 'dst/{}'{}", path.display(), folder(entry)));
     }
     lines
 }
@@ -594,7 +595,7 @@ fn a_file_on_which_copiers_die_is_named_and_the_rest_compared() {
     for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
         for jobs in ["-j1", "-j8"] {
             let run = env.run(env.traced(&options, [&[jobs], line].concat()));
-            run.exits(1).stderr_has("pcopy: passed over '").stderr_has("1 different, 1 failed\n");
+            run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
             assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
             assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
         }

@@ -176,7 +176,7 @@ fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later
 
         let run = with_fault(&env, "inject=syncfs:error=EIO:when=1", &["--fsync", "src", target]);
 
-        run.exits(11).stderr_has("to the disk: Input/output error").stderr_has("goes on");
+        run.exits(11).stderr_has("to stable storage: Input/output error").stderr_has("to resume");
         assert!(!env.path(target).exists());
         env.assert_nothing_staged();
         env.pcopy(["--fsync", "src", target]).exits(0);
@@ -196,7 +196,7 @@ fn a_file_that_the_disk_does_not_take_leaves_the_old_one() {
     let run =
         with_fault(&env, "inject=fsync:error=ENOSPC:when=1", &["-T", "--fsync", "src", "dst"]);
 
-    run.exits(11).stderr_has("cannot write 'dst/a' to the disk: No space left on device");
+    run.exits(11).stderr_has("cannot flush 'dst/a' to stable storage: No space left on device");
     assert_eq!(fs::read(env.path("dst/a")).unwrap(), old);
     env.assert_nothing_staged();
 }
@@ -393,7 +393,7 @@ fn a_disk_that_loses_what_it_took_is_told() {
 
         run.exits(code);
         if code != 0 {
-            run.stderr_has("to the disk: "); // and not only that its journal has given up
+            run.stderr_has("to stable storage: "); // and not only that its journal has given up
         }
         assert_eq!(env.path("disk/dst").exists(), code == 0);
     }

@@ -99,7 +99,7 @@ fn eleven_means_that_the_target_is_full_and_the_command_goes_on_later() {
         let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
 
         run.exits(11).stderr_has("No space left on device").stderr_has("hint: ");
-        run.stderr_has(" are left\n");
+        run.stderr_has(" left to copy\n");
         assert!(!env.path("small/dst").exists(), "{}", run.story());
         let source = env.listing("src");
         for (path, entry) in env.listing("small/.dst.pcopy-partial") {
@@ -196,7 +196,7 @@ fn fourteen_means_that_the_numbers_do_not_add_up() {
     memory.write_all_at(&(u64::from_ne_bytes(word) + 1_000_000).to_ne_bytes(), found).unwrap();
     live.thaw();
 
-    live.end().exits(14).stderr_has("pcopy: internal: the numbers do not add up");
+    live.end().exits(14).stderr_has("pcopy: internal error: the counts do not balance");
 }
 
 /// Where the counters lie in the parent's memory.

@@ -25,7 +25,7 @@ fn sandbox() -> Sandbox {
 /// What every run that a signal ended owes: the rest comes with the same command.
 #[track_caller]
 fn goes_on_from_there(env: &Sandbox, run: &Run<'_>) {
-    run.stderr_has("interrupted after").stderr_has("the same command goes on from there");
+    run.stderr_has("interrupted after").stderr_has("rerun the command to resume");
     assert!(!env.path("dst").exists(), "half a copy under the final name\n{}", run.story());
 
     env.pcopy(["src", "dst"]).exits(0);

@@ -24,8 +24,8 @@ pub enum Count {
     Linked,
     /// Entries skipped because the target has them already.
     Skipped,
-    /// Entries that the user did not want.
-    Excluded,
+    /// Entries whose replacement the user declined when asked.
+    Declined,
     /// Source entries that no longer existed when they were to be copied, or changed while they were read.
     Vanished,
     /// Entries that could not be copied.
@@ -75,8 +75,8 @@ impl Totals {
 
     /// Entries that this round has finished with.
     pub fn settled(&self) -> u64 {
-        use Count::{Copied, Different, Excluded, Failed, Linked, Skipped, Vanished};
-        [Copied, Linked, Skipped, Excluded, Vanished, Failed, Different]
+        use Count::{Copied, Declined, Different, Failed, Linked, Skipped, Vanished};
+        [Copied, Linked, Skipped, Declined, Vanished, Failed, Different]
             .iter()
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }
@@ -97,6 +97,10 @@ impl Totals {
 /// never contend for one.
 const LINE_WORDS: usize = 16;
 const ASKED: usize = COUNTS;
+
+// The count words and the stop flag behind them must not reach the copier's position, or one more count would
+// overwrite the hash of its directory.
+const _: () = assert!(Count::TasksDone as usize + 1 == COUNTS && ASKED < LINE_WORDS);
 
 /// Where the copier is: its directory and the name in it, which the parent reads if the copier dies.
 const DIR_HASH: usize = LINE_WORDS;

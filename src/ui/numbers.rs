@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers as people read them; for people only, not for scripts.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub fn count(number: u64) -> String {
 
 /// Permission bits as `ls -l` shows them: `rwxr-xr-x`.
 pub fn permissions(bits: u32) -> String {
-    // For each third: the bit of the three special ones that shows in its last letter.
+    // For each class: its shift, and the special bit that shows in its last letter.
     [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')]
         .iter()
         .flat_map(|&(shift, special, letter)| {
@@ -33,7 +33,7 @@ pub fn permissions(bits: u32) -> String {
         .collect()
 }
 
-/// Bytes in powers of 1,000, as disks are sold: `572 MB`, `1.2 GB`.
+/// Bytes in powers of 1,000: `572 MB`, `1.2 GB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
     if number == 1 {
@@ -42,7 +42,7 @@ pub fn bytes(number: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut value = number as f64;
     let mut unit = 0;
-    // 999.5 would be rounded to "1000".
+    // From 999.5 on, rounding would give "1000".
     while value >= 999.5 && unit + 1 < UNITS.len() {
         value /= 1000.0;
         unit += 1;
@@ -51,7 +51,7 @@ pub fn bytes(number: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// A time as it was: `0.4 s`, `12.5 s`, `2 min 5 s`, `3 h 12 min`.
+/// Elapsed time: `0.4 s`, `12.5 s`, `2 min 5 s`, `3 h 12 min`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -61,7 +61,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// A time to come, short: `0:07`, `12:30`, `3:02:10`.
+/// Remaining time, short: `0:07`, `12:30`, `3:02:10`.
 pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -70,10 +70,11 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// How many bytes take as long as making four small files: with more, the bytes are what takes the time.
+/// With more bytes than this for each entry, their data takes most of the time: as long as four small
+/// files.
 const BYTES_PER_ENTRY: u64 = 80_000;
 
-/// Entries a second, as in `28,200/s`, or bytes where they are what takes the time: `1.0 GB/s`.
+/// Entries a second, as in `28,200/s`, or bytes a second where data takes most of the time: `1.0 GB/s`.
 pub fn rate(entries: u64, bytes: u64, elapsed: Duration) -> String {
     let per_second = |number: u64| {
         let whole = u128::from(number) * 1000 / elapsed.as_millis().max(1);
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permission_bits_are_shown_as_by_ls() {
+    fn permission_bits_look_as_in_ls() {
         for (bits, shown) in [
             (0o644, "rw-r--r--"),
             (0o4755, "rwsr-xr-x"),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_commas_by_three() {
+    fn counts_have_a_comma_every_three_digits() {
         for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(number), shown);
         }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_their_unit() {
+    fn times_have_the_units_that_fit() {
         assert_eq!(duration(Duration::from_millis(1840)), "1.8 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
         assert_eq!(duration(Duration::from_secs(11_530)), "3 h 12 min");
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_of_what_takes_the_time() {
+    fn the_rate_counts_what_takes_most_of_the_time() {
         let elapsed = Duration::from_secs(2);
         assert_eq!(rate(56_400, 1000, elapsed), "28,200/s");
         assert_eq!(rate(3, 2_000_000_000, elapsed), "1.0 GB/s");
