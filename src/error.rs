@@ -1,8 +1,8 @@
-//! What can go wrong, sorted by what follows from it. `ui` turns it into messages.
+//! What can go wrong, by its consequence. `ui` turns it into messages.
 //!
-//! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
-//! [`EntryError`], and the run goes on. [`Unavailable`] is the machine
-//! saying no to the run itself.
+//! A [`Refusal`] ends the run before anything was touched. An [`EntryError`] is the failure of one
+//! entry; the run continues. [`Unavailable`] is a resource that the run as a whole needs and that the
+//! kernel does not grant.
 
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
@@ -10,12 +10,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-/// The run was not begun; nothing was touched. Exit code 3.
+/// The run was not started; nothing was touched. Exit code 3.
 #[derive(Debug)]
 pub struct Refusal {
-    /// What is wrong: lower case, the thing quoted, the cause.
+    /// What is wrong: in lower case, the file in quotes, the cause.
     pub message: String,
-    /// What the user can do, if there is something.
+    /// What the user can do about it, if anything.
     pub hint: Option<&'static str>,
 }
 
@@ -45,17 +45,17 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Something that the run needs of the machine was denied.
+/// The kernel denied something that the run as a whole needs.
 #[derive(Debug)]
 pub struct Unavailable {
-    /// What was asked for.
+    /// What was requested.
     pub what: &'static str,
-    /// What the kernel said.
+    /// The kernel's error.
     pub source: std::io::Error,
 }
 
 impl Unavailable {
-    /// For `map_err`: names what was asked for.
+    /// For `map_err`: adds what was requested.
     pub fn because(what: &'static str) -> impl FnOnce(Errno) -> Self {
         move |errno| Self { what, source: errno.into() }
     }
@@ -69,23 +69,36 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// What a copier was doing when an entry failed; decides the wording of the message.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u8)]
-pub enum Op {
+/// Makes [`Op`] and the list of all of them from one table.
+macro_rules! ops {
+    ($($(#[$doc:meta])* $op:ident $(= $tag:literal)?,)+) => {
+        /// What a copier was doing when an entry failed; decides the wording of the message.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Op {
+            $($(#[$doc])* $op $(= $tag)?,)+
+        }
+
+        impl Op {
+            pub(crate) const ALL: &[Op] = &[$(Op::$op),+];
+        }
+    };
+}
+
+ops! {
     /// Opening a source file.
     OpenSource = 1,
     /// Opening or listing a source directory.
     ReadDirectory,
-    /// Asking what a source entry is.
+    /// Calling stat(2) for a source entry.
     Stat,
     /// Reading a source file or symlink.
     Read,
-    /// Making a file, symlink, FIFO, socket or device.
+    /// Creating a file, symlink, FIFO, socket or device.
     Create,
-    /// Making a directory.
+    /// Creating a directory.
     CreateDirectory,
-    /// Opening a target directory, or making it ready for use.
+    /// Opening a target directory, or preparing it for use.
     OpenTarget,
     /// Writing file data.
     Write,
@@ -93,140 +106,91 @@ pub enum Op {
     SetTimes,
     /// Setting permission bits.
     SetPermissions,
-    /// Giving an entry to the source's owner and group.
+    /// Setting the owner and group to the source's.
     SetOwner,
-    /// Setting an access list.
+    /// Setting an ACL.
     SetAccessList,
     /// Listing the source's extended attributes.
     ReadAttributes,
     /// Setting extended attributes.
     SetAttributes,
-    /// Closing the target, where a network disk tells late errors.
+    /// Closing the target, where a network file system reports late write errors.
     Close,
-    /// Giving the finished entry its final name.
+    /// Renaming the finished entry into place.
     Publish,
-    /// Making a link to another name of the same file.
+    /// Creating a hard link to another name of the same file.
     Link,
-    /// The source was another when it had been read than before.
+    /// The source changed while it was read.
     Changed,
-    /// A directory that is being copied into itself.
+    /// A directory would be copied into itself.
     IntoItself,
-    /// The source is a symlink to what it would replace.
+    /// The source is a symlink to the file that it would replace.
     SameFile,
-    /// Keeping the old entry under another name.
+    /// Backing up an existing destination entry.
     Backup,
-    /// That name is the source's.
+    /// The backup would overwrite the source.
     BackupIsSource,
-    /// This run has made it, from another source of that name.
+    /// This run created the destination entry, from another source of the same name.
     JustCreated,
     /// Following a symlink.
     Follow,
-    /// The symlink leads to a directory that it is in.
+    /// A symlink leads to a directory that contains it.
     Cycle,
-    /// It stands in the target, and the user wants to be told.
+    /// The destination entry exists, and the options make that an error.
     NotReplaced,
-    /// Copiers died on it, again and again.
+    /// Copiers died while they copied it, repeatedly.
     KillsCopiers,
-    /// Making the target share the source's bytes.
+    /// Cloning the source (reflink).
     Clone,
-    /// Reading what a symlink says.
+    /// Reading the target of a symlink.
     ReadSymlink,
-    /// Asking what stands in the target.
-    LookAtTarget,
-    /// Making a symlink like the source's.
+    /// Calling stat(2) for a destination entry.
+    StatTarget,
+    /// Creating a copy of a source symlink.
     CreateSymlink,
-    /// Making a FIFO.
+    /// Creating a FIFO.
     CreateFifo,
-    /// Making a socket or a device.
+    /// Creating a socket or a device.
     CreateNode,
-    /// Making a symlink to the source.
+    /// Creating a symlink to the source.
     SymlinkTo,
-    /// Making a hard link to the source.
+    /// Creating a hard link to the source.
     HardLinkTo,
-    /// A directory that was copied already, because the user named it, too.
+    /// The directory was already copied, for another operand.
     DirectoryAgain,
-    /// A directory would have to take the place of something else.
+    /// A directory would replace something that is not a directory.
     DirectoryOverFile,
-    /// Something else would have to take the place of a directory.
+    /// Something that is not a directory would replace a directory.
     FileOverDirectory,
-    /// Removing what stands in the target.
+    /// Removing an existing destination entry.
     Remove,
-    /// It would be written through a symlink that this run has made.
+    /// It would be written through a symlink that this run created.
     ThroughJustCreated,
-    /// It would be written through a symlink that leads nowhere.
+    /// It would be written through a dangling symlink.
     Dangling,
-    /// A relative symlink to the source would lead nowhere from there.
-    Elsewhere,
-    /// Having the disk take what was written.
+    /// A relative symlink to the source would not lead there from another directory.
+    RelativeSymlink,
+    /// Flushing what was written to stable storage.
     Sync,
     /// What was read back from the disk is not what was written.
     Verify,
-    /// Reading a file that is complete in the target.
+    /// Reading a finished file in the target.
     ReadBack,
     /// A name of a manifest leads through a symlink.
     ThroughSymlink,
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 46] = [
-        Op::OpenSource,
-        Op::ReadDirectory,
-        Op::Stat,
-        Op::Read,
-        Op::Create,
-        Op::CreateDirectory,
-        Op::OpenTarget,
-        Op::Write,
-        Op::SetTimes,
-        Op::SetPermissions,
-        Op::SetOwner,
-        Op::SetAccessList,
-        Op::ReadAttributes,
-        Op::SetAttributes,
-        Op::Close,
-        Op::Publish,
-        Op::Link,
-        Op::Changed,
-        Op::IntoItself,
-        Op::SameFile,
-        Op::Backup,
-        Op::BackupIsSource,
-        Op::JustCreated,
-        Op::Follow,
-        Op::Cycle,
-        Op::NotReplaced,
-        Op::KillsCopiers,
-        Op::Clone,
-        Op::ReadSymlink,
-        Op::LookAtTarget,
-        Op::CreateSymlink,
-        Op::CreateFifo,
-        Op::CreateNode,
-        Op::SymlinkTo,
-        Op::HardLinkTo,
-        Op::DirectoryAgain,
-        Op::DirectoryOverFile,
-        Op::FileOverDirectory,
-        Op::Remove,
-        Op::ThroughJustCreated,
-        Op::Dangling,
-        Op::Elsewhere,
-        Op::Sync,
-        Op::Verify,
-        Op::ReadBack,
-        Op::ThroughSymlink,
-    ];
-
     pub(crate) fn from_tag(tag: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&op| op as u8 == tag)
+        Self::ALL.iter().copied().find(|&op| op as u8 == tag)
     }
 
-    /// For `map_err`: the fault of this op.
+    /// For `map_err`: an error of this operation.
     pub fn error(self) -> impl Fn(Errno) -> EntryError {
         move |errno| EntryError { op: self, errno }
     }
 
-    /// Whether this is no failure of ours: the source entry is gone, or became another.
+    /// Whether the cause is a change of the source during the run: the entry is gone, or was replaced.
     pub fn means_vanished(self, errno: Errno) -> bool {
         match self {
             Op::OpenSource | Op::Stat | Op::Read | Op::ReadDirectory | Op::ReadSymlink => {
@@ -237,12 +201,12 @@ impl Op {
         }
     }
 
-    /// Whether the entry is whole in spite of it, and lacks only what this step would have given.
-    pub fn leaves_it_whole(self) -> bool {
+    /// Whether the entry is complete but for the attribute that this operation would have set.
+    pub fn leaves_entry_complete(self) -> bool {
         matches!(self, Op::SetOwner | Op::SetAccessList | Op::SetAttributes)
     }
 
-    /// Whether the step concerns the source; the message then names the source.
+    /// Whether the operation concerns the source; the message then names the source.
     pub fn concerns_source(self) -> bool {
         use Op::{
             Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes,
@@ -268,9 +232,9 @@ impl Op {
 /// Why one entry was not copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryError {
-    /// What was being done.
+    /// What the copier was doing.
     pub op: Op,
-    /// What the kernel said.
+    /// The kernel's error.
     pub errno: Errno,
 }
 
@@ -280,17 +244,19 @@ impl Hash for EntryError {
     }
 }
 
-/// Whether the machine lacks what the user insisted on, and nothing else is wrong.
+/// Whether the only cause is that the system lacks a capability that the options require.
 pub fn lacks_capability(error: EntryError) -> bool {
-    error.op == Op::Clone && means_unable(error.errno)
+    error.op == Op::Clone && means_unsupported(error.errno)
 }
 
-/// Whether the kernel says that two files cannot share their bytes, so that another way may do.
+/// Whether the error says that one file cannot be cloned to the other, so that another way to copy may
+/// succeed.
 ///
-/// Of the file systems or the kernel: `EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`. Of the files: `EINVAL`
-/// (one of them is kept without copy-on-write, or in other blocks), `ETXTBSY` (it is swapped to),
-/// `EPERM` and `EACCES` (a guard forbids it), `EBADF` (the file system calls a descriptor unfit).
-pub fn means_unable(errno: Errno) -> bool {
+/// Because of the file systems or the kernel: `EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`. Because of the
+/// files: `EINVAL` (one of them has no copy-on-write, or another block size), `ETXTBSY` (it is a swap
+/// file), `EPERM` and `EACCES` (a security module forbids it), `EBADF` (the file system does not accept
+/// one of the descriptors).
+pub fn means_unsupported(errno: Errno) -> bool {
     use Errno::{EACCES, EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV};
     matches!(
         errno,
@@ -298,19 +264,18 @@ pub fn means_unable(errno: Errno) -> bool {
     )
 }
 
-/// Whether the same may go well a little later: what disks and networks say on a bad day.
-pub fn may_pass(error: EntryError) -> bool {
+/// Whether a retry may succeed: transient errors of disks and network file systems.
+pub fn is_transient(error: EntryError) -> bool {
     let passing = matches!(error.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
-    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers) // our own words
+    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers) // errno is ours, not the kernel's
 }
 
-/// Whether no other entry can be written either: the target is full, over quota, read-only or broken.
+/// Whether no other entry can be written either: the target is full, over quota, read-only or failing.
 pub fn ends_the_run(error: EntryError) -> bool {
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
-    // An attribute that has no room has its own small store in mind, and a clone that cannot be read
-    // says the same as one that cannot be written.
-    // One file that cannot be read back says nothing of the others.
-    let own_matter = matches!(error.op, Op::SetAttributes | Op::ReadBack)
+    // ENOSPC for an extended attribute can mean that its own small store is full. EIO for a clone can
+    // come from reading the source. A file that cannot be read back says nothing about the others.
+    let concerns_one_entry = matches!(error.op, Op::SetAttributes | Op::ReadBack)
         || error.op == Op::Clone && error.errno == Errno::EIO;
-    lost && !error.op.concerns_source() && !own_matter
+    lost && !error.op.concerns_source() && !concerns_one_entry
 }

@@ -1,27 +1,27 @@
-//! Hashes that prove contents: BLAKE3 and SHA-256, taken while bytes go by.
+//! BLAKE3 and SHA-256 of file data, computed while it is copied or read.
 //!
-//! The only door to both crates. A digest has 32 bytes whichever it is.
+//! The only module that uses the two crates. A digest of either has 32 bytes.
 
 use blake3::hazmat::{self, ChainingValue, HasherExt as _, Mode};
 use std::fmt;
 
-/// How many bytes a digest has.
+/// The size of a digest.
 pub const DIGEST_BYTES: usize = 32;
 
-/// Zeros that are hashed at a time where a file has a hole.
+/// Zeros, which are hashed in place of a hole.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// Which hash.
+/// The hash algorithms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Algorithm {
-    /// BLAKE3, what `b3sum` prints. The faster one by far.
+    /// BLAKE3, as `b3sum` prints it. Much faster than SHA-256.
     Blake3,
-    /// SHA-256, what `sha256sum` prints.
+    /// SHA-256, as `sha256sum` prints it.
     Sha256,
 }
 
 impl Algorithm {
-    /// The name that tagged lines (`b3sum --tag`, `sha256sum --tag`) have for it.
+    /// Its name in tagged lines (`b3sum --tag`, `sha256sum --tag`).
     pub fn tag(self) -> &'static str {
         match self {
             Self::Blake3 => "BLAKE3",
@@ -29,12 +29,12 @@ impl Algorithm {
         }
     }
 
-    /// Whether the hash of a whole can be joined from those of its pieces.
-    pub fn joins(self) -> bool {
+    /// Whether it is a tree hash: the digest of a file can be [joined](join_chunks) from its chunks'.
+    pub fn is_tree(self) -> bool {
         self == Self::Blake3
     }
 
-    /// The other one.
+    /// The other algorithm.
     pub fn other(self) -> Self {
         match self {
             Self::Blake3 => Self::Sha256,
@@ -43,10 +43,10 @@ impl Algorithm {
     }
 }
 
-/// A hash in the making.
+/// Computes a digest.
 pub struct Hasher(State);
 
-// A copier has one at a time, in place: what BLAKE3 keeps costs no allocation for each file.
+// A copier has one at a time, without a box: hashing a file needs no allocation.
 #[expect(clippy::large_enum_variant)]
 enum State {
     Blake3(blake3::Hasher),
@@ -54,7 +54,7 @@ enum State {
 }
 
 impl Hasher {
-    /// The hash of nothing yet.
+    /// A hasher without any input yet.
     pub fn new(algorithm: Algorithm) -> Self {
         use sha2::Digest as _;
         Self(match algorithm {
@@ -63,7 +63,7 @@ impl Hasher {
         })
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes to the input.
     pub fn update(&mut self, bytes: &[u8]) {
         use sha2::Digest as _;
         match &mut self.0 {
@@ -74,17 +74,17 @@ impl Hasher {
         }
     }
 
-    /// Adds that many zeros at the end, as a hole is read.
+    /// Appends that many zeros to the input: what reading a hole returns.
     pub fn update_zeros(&mut self, bytes: u64) {
         let mut left = bytes;
         while left > 0 {
-            let piece = left.min(ZEROS.len() as u64);
-            self.update(&ZEROS[..usize::try_from(piece).unwrap_or(ZEROS.len())]);
-            left -= piece;
+            let part = left.min(ZEROS.len() as u64);
+            self.update(&ZEROS[..usize::try_from(part).unwrap_or(ZEROS.len())]);
+            left -= part;
         }
     }
 
-    /// Begins anew.
+    /// Discards the input.
     pub fn reset(&mut self) {
         use sha2::Digest as _;
         match &mut self.0 {
@@ -95,7 +95,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all that was added.
+    /// The digest of the input.
     pub fn finalize(&self) -> Digest {
         use sha2::Digest as _;
         Digest(match &self.0 {
@@ -105,53 +105,54 @@ impl Hasher {
     }
 }
 
-/// The hash of a piece of something longer, in the making. BLAKE3 alone has it: it is a tree, and pieces of
-/// one size, a power of two from 1 KiB on, are whole branches of it.
-pub struct PieceHasher(blake3::Hasher);
+/// Computes the digest of one chunk of a file. Only for BLAKE3, which is a tree hash: chunks of one size, a
+/// power of two of at least 1 KiB, are whole subtrees.
+pub struct ChunkHasher(blake3::Hasher);
 
-impl PieceHasher {
-    /// For a piece that begins there, in bytes: a multiple of the size of all pieces.
+impl ChunkHasher {
+    /// For the chunk at this offset, in bytes, which is a multiple of the chunk size.
     pub fn new(offset: u64) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.set_input_offset(offset);
         Self(hasher)
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes to the input.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// What all pieces together are [joined](join) from; `None` if there was no byte.
+    /// The chaining value from which the digest of the file is [joined](join_chunks); `None` without input.
     pub fn finalize(&self) -> Option<Digest> {
         (self.0.count() > 0).then(|| Digest(self.0.finalize_non_root()))
     }
 }
 
-/// The BLAKE3 digest of a whole whose pieces, in their order, have come to these; the last one may be
-/// shorter than the others. `None` if there are fewer than two.
-pub fn join(pieces: &[Digest]) -> Option<Digest> {
-    let (left, right) = halves(pieces)?;
-    let (left, right) = (branch(left)?, branch(right)?);
+/// The BLAKE3 digest of a file from those of its chunks, in order; the last chunk may be shorter than the
+/// others. `None` if there are fewer than two.
+pub fn join_chunks(chunks: &[Digest]) -> Option<Digest> {
+    let (left, right) = halves(chunks)?;
+    let (left, right) = (subtree(left)?, subtree(right)?);
     Some(Digest(*hazmat::merge_subtrees_root(&left, &right, Mode::Hash).as_bytes()))
 }
 
-fn branch(pieces: &[Digest]) -> Option<ChainingValue> {
-    let Some((left, right)) = halves(pieces) else { return pieces.first().map(|piece| piece.0) };
-    Some(hazmat::merge_subtrees_non_root(&branch(left)?, &branch(right)?, Mode::Hash))
+fn subtree(chunks: &[Digest]) -> Option<ChainingValue> {
+    let Some((left, right)) = halves(chunks) else { return chunks.first().map(|chunk| chunk.0) };
+    Some(hazmat::merge_subtrees_non_root(&subtree(left)?, &subtree(right)?, Mode::Hash))
 }
 
-/// Both sides of a branch: the left one is the greatest power of two that leaves something.
-fn halves(pieces: &[Digest]) -> Option<(&[Digest], &[Digest])> {
-    (pieces.len() > 1).then(|| pieces.split_at(pieces.len().next_power_of_two() / 2))
+/// The chunks below the left and below the right child of a node: the left child has the largest power of
+/// two that is smaller than their number.
+fn halves(chunks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
+    (chunks.len() > 1).then(|| chunks.split_at(chunks.len().next_power_of_two() / 2))
 }
 
-/// What a hash comes to.
+/// The result of a hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest(pub [u8; DIGEST_BYTES]);
 
 impl Digest {
-    /// From 64 hexadecimal digits of either case; `None` if it is anything else.
+    /// Parses 64 hexadecimal digits of either case.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let (pairs, rest) = text.as_chunks::<2>();
         if pairs.len() != DIGEST_BYTES || !rest.is_empty() {
@@ -177,14 +178,14 @@ impl fmt::Display for Digest {
 mod tests {
     use super::*;
 
-    fn of(algorithm: Algorithm, pieces: &[&[u8]]) -> String {
+    fn of(algorithm: Algorithm, chunks: &[&[u8]]) -> String {
         let mut hasher = Hasher::new(algorithm);
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        chunks.iter().for_each(|chunk| hasher.update(chunk));
         hasher.finalize().to_string()
     }
 
     #[test]
-    fn the_digests_are_those_that_the_standards_give() {
+    fn digests_are_those_of_the_standards() {
         assert_eq!(
             of(Algorithm::Sha256, &[b"abc"]),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_zeros_and_a_new_beginning_do_not_show() {
+    fn a_digest_does_not_depend_on_how_the_input_is_split_or_on_earlier_input() {
         for algorithm in [Algorithm::Blake3, Algorithm::Sha256] {
             let zeros = vec![0; 3 * ZEROS.len() + 17];
             let whole = of(algorithm, &[&zeros, b"end"]);
@@ -207,34 +208,34 @@ mod tests {
             hasher.update(b"e");
             hasher.update(b"nd");
             assert_eq!(hasher.finalize().to_string(), whole, "{algorithm:?}");
-            assert_eq!(hasher.finalize().to_string(), whole, "asked again");
+            assert_eq!(hasher.finalize().to_string(), whole, "computed again");
         }
     }
 
     #[test]
-    fn pieces_are_joined_to_what_the_whole_comes_to() {
-        const PIECE: usize = 4096;
-        let whole: Vec<u8> = (0..20 * PIECE).map(|at| (at * at / 7 % 251) as u8).collect();
+    fn joined_chunks_give_the_digest_of_the_whole() {
+        const CHUNK: usize = 4096;
+        let whole: Vec<u8> = (0..20 * CHUNK).map(|at| (at * at / 7 % 251) as u8).collect();
         for number in 2..20 {
-            for last in [1, 1000, 1024, 1025, PIECE - 1, PIECE] {
-                let whole = &whole[..(number - 1) * PIECE + last];
-                let digest = |(at, piece): (usize, &[u8])| {
-                    let mut hasher = PieceHasher::new((at * PIECE) as u64);
-                    piece.chunks(700).for_each(|part| hasher.update(part));
+            for last in [1, 1000, 1024, 1025, CHUNK - 1, CHUNK] {
+                let whole = &whole[..(number - 1) * CHUNK + last];
+                let digest = |(at, chunk): (usize, &[u8])| {
+                    let mut hasher = ChunkHasher::new((at * CHUNK) as u64);
+                    chunk.chunks(700).for_each(|part| hasher.update(part));
                     hasher.finalize().unwrap()
                 };
-                let pieces: Vec<_> = whole.chunks(PIECE).enumerate().map(digest).collect();
-                let joined = join(&pieces).unwrap().to_string();
+                let chunks: Vec<_> = whole.chunks(CHUNK).enumerate().map(digest).collect();
+                let joined = join_chunks(&chunks).unwrap().to_string();
                 assert_eq!(joined, of(Algorithm::Blake3, &[whole]), "{number} {last}");
             }
         }
-        assert_eq!(join(&[]), None);
-        assert_eq!(join(&[Digest([0; DIGEST_BYTES])]), None);
-        assert_eq!(PieceHasher::new(0).finalize(), None);
+        assert_eq!(join_chunks(&[]), None);
+        assert_eq!(join_chunks(&[Digest([0; DIGEST_BYTES])]), None);
+        assert_eq!(ChunkHasher::new(0).finalize(), None);
     }
 
     #[test]
-    fn a_digest_survives_its_text_and_nothing_else_is_one() {
+    fn a_digest_is_parsed_from_its_text_and_from_nothing_else() {
         let digest = Digest(std::array::from_fn(|at| u8::try_from(at * 7 + 3).unwrap()));
         let text = digest.to_string();
         assert_eq!(Digest::from_hex(text.as_bytes()), Some(digest));

@@ -1,43 +1,45 @@
-//! Names under which things are built until they are whole.
+//! The staged names under which entries are built until they are complete.
 
 use pcopy_sys::file::NAME_BYTES_MAX;
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hasher};
 
-/// What a staged name ends in, but for the number of a variant.
+/// The suffix of staged names; the number of a variant may follow it.
 pub const SUFFIX: &str = ".pcopy-partial";
 
-/// The name under which `name` is built: `.NAME.pcopy-partial`, in the same directory.
+/// The staged name of `name`: `.NAME.pcopy-partial`, in the same directory.
 ///
-/// It depends on nothing but the name, so that the next run finds what this one left. A name that
-/// would become too long is cut and gets a hash of the whole. `variant` above 0 gives further
-/// names, for a source that has an entry with the staged name itself.
+/// It depends on the name only, so that the next run finds what an interrupted one left. A name that
+/// would become too long is truncated and gets a hash of the full name. A `variant` above 0 gives
+/// another staged name, for a source that itself has an entry of the first one.
 pub fn staged_name(name: &CStr, variant: u32) -> CString {
     let bytes = name.to_bytes();
     let mut staged = Vec::with_capacity(bytes.len() + SUFFIX.len() + 24);
     staged.push(b'.');
-    // Behind the suffix: no other name has such a staged name, whatever it ends in.
+    // Behind the suffix: so no other name can have this staged name, whatever it ends in.
     let tag = if variant == 0 { String::new() } else { format!("-{variant}") };
     if 1 + bytes.len() + SUFFIX.len() + tag.len() <= NAME_BYTES_MAX {
         staged.extend_from_slice(bytes);
     } else {
         let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
-        let mark = format!("~{:016x}", hasher.finish());
-        let room = NAME_BYTES_MAX - 1 - mark.len() - SUFFIX.len() - tag.len();
-        staged.extend_from_slice(cut_at_character(bytes, room));
-        staged.extend_from_slice(mark.as_bytes());
+        let hash = format!("~{:016x}", hasher.finish());
+        let prefix_bytes = NAME_BYTES_MAX - 1 - hash.len() - SUFFIX.len() - tag.len();
+        staged.extend_from_slice(cut_at_character(bytes, prefix_bytes));
+        staged.extend_from_slice(hash.as_bytes());
     }
     staged.extend_from_slice(SUFFIX.as_bytes());
     staged.extend_from_slice(tag.as_bytes());
     CString::new(staged).expect("made of a name and text, neither of which has a NUL")
 }
 
-/// The first bytes of `name`, at most `room`, without a UTF-8 character cut in two: some file
+/// The first bytes of `name`, at most `bytes_max`, without splitting a UTF-8 character: some file
 /// systems (ZFS, casefolded ext4) refuse names that are not UTF-8.
-fn cut_at_character(name: &[u8], room: usize) -> &[u8] {
-    let mut end = room.min(name.len());
-    while end > room.saturating_sub(4) && name.get(end).is_some_and(|&byte| byte & 0xc0 == 0x80) {
+fn cut_at_character(name: &[u8], bytes_max: usize) -> &[u8] {
+    let mut end = bytes_max.min(name.len());
+    while end > bytes_max.saturating_sub(4)
+        && name.get(end).is_some_and(|&byte| byte & 0xc0 == 0x80)
+    {
         end -= 1;
     }
     &name[..end]
@@ -48,13 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_staged_name_is_hidden_and_says_whose_it_is() {
+    fn a_staged_name_is_hidden_and_contains_the_name() {
         assert_eq!(staged_name(c"a.txt", 0).as_c_str(), c".a.txt.pcopy-partial");
         assert_eq!(staged_name(c"a.txt", 2).as_c_str(), c".a.txt.pcopy-partial-2");
     }
 
     #[test]
-    fn a_long_name_stays_within_the_limit_and_its_own() {
+    fn a_long_name_stays_within_the_limit_and_distinct() {
         for length in 230..=255 {
             let one = CString::new("x".repeat(length)).unwrap();
             let other = CString::new("x".repeat(length - 1) + "y").unwrap();
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_not_cut_inside_a_character() {
+    fn a_long_name_is_not_truncated_inside_a_character() {
         for lead in 0..4 {
             let name = CString::new("a".repeat(lead) + &"文".repeat(83)).unwrap();
             let staged = staged_name(&name, 0);

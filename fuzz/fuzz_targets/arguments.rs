@@ -1,4 +1,4 @@
-//! Command lines: each is refused in words, or means something that hangs together.
+//! Command lines: each is refused with a message, or gives options that are consistent.
 #![no_main]
 
 use pcopy::cli;
@@ -7,7 +7,7 @@ use pcopy::plan::JOBS_MAX;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// Words that are seldom found by chance; a byte stands for one of them, or for a letter.
+/// Words that random bytes rarely contain; a byte stands for one of them, or for a letter.
 const WORDS: [&str; 26] = [
     "--update=",
     "--backup=",
@@ -50,19 +50,20 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     });
     let arguments: Vec<OsString> = [OsString::from("pcopy")].into_iter().chain(words).collect();
     match cli::read(&arguments) {
-        Ok(options) => assert!(hangs_together(&options), "{options:?}"),
+        Ok(options) => assert!(is_consistent(&options), "{options:?}"),
         Err(error) => assert!(!error.to_string().trim().is_empty()),
     }
 });
 
-fn hangs_together(options: &Options) -> bool {
+fn is_consistent(options: &Options) -> bool {
     let Options { command, operands, copy, .. } = options;
     let has_operands = match operands {
         Operands::Onto { sources, .. } | Operands::Into { sources, .. } => !sources.is_empty(),
         Operands::Beside { .. } | Operands::Exactly { .. } => !options.parents,
     };
-    let hashes =
-        options.manifest.is_some() || copy.verify || matches!(command, Command::CheckManifest { .. });
+    let hashes = options.manifest.is_some()
+        || copy.verify
+        || matches!(command, Command::CheckManifest { .. });
     has_operands
         && (matches!(command, Command::CheckManifest { .. }) || copy.hash.is_some() == hashes)
         && options.jobs.is_none_or(|jobs| (1..=JOBS_MAX).contains(&jobs))

@@ -1,4 +1,4 @@
-//! Lines of a manifest: what can be read means the same when it is written again.
+//! Lines of a manifest: a line that can be parsed is the same after it is written and parsed again.
 #![no_main]
 
 use pcopy::hash::Digest;
@@ -6,7 +6,7 @@ use pcopy::manifest::{put_line, read_line};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     bytes.split(|&byte| byte == b'\n').for_each(read_and_write);
-    // 64 hexadecimal digits are seldom found by chance.
+    // Random bytes rarely contain 64 hexadecimal digits.
     let Some((digest, rest)) = bytes.split_first_chunk() else { return };
     let digest = Digest(*digest);
     for before in ["", "\\"] {
@@ -24,7 +24,7 @@ fn read_and_write(text: &[u8]) {
 
 fn write_and_read(digest: Digest, name: &[u8]) {
     if name.is_empty() || name.contains(&0) {
-        return; // no file has it
+        return; // no file has such a name
     }
     let mut text = Vec::new();
     put_line(&mut text, digest, name);

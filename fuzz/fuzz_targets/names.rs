@@ -1,12 +1,12 @@
-//! What is shown of a name, and of lines on a terminal: nothing that could do something to it.
+//! Names and lines as they are shown on a terminal: without any character that could control it.
 #![no_main]
 
-use pcopy::sanitize::{escape, quote, tame};
+use pcopy::sanitize::{escape, quote, sanitize};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert!(!escape(bytes).contains(is_dangerous));
     assert!(!quote(bytes).contains(is_dangerous));
-    assert!(!tame(bytes).contains(|c| is_dangerous(c) && c != '\n'));
+    assert!(!sanitize(bytes).contains(|c| is_dangerous(c) && c != '\n'));
 });
 
 fn is_dangerous(c: char) -> bool {

@@ -1,4 +1,5 @@
-//! What the supervisor reads from a copier's pipe: anything, or frames that mean the same when written again.
+//! What the parent reads from a copier's pipe: a frame that can be decoded is the same after it is encoded
+//! and decoded again.
 #![no_main]
 
 use pcopy::ipc::wire::event::Report;

@@ -1,4 +1,5 @@
-//! What a copier takes from the ring: anything, or a task that means the same when packed again.
+//! What a copier takes from the ring: a task that can be decoded is the same after it is encoded and decoded
+//! again.
 #![no_main]
 
 use pcopy::ipc::wire::task::{Task, next_name};

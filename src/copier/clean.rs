@@ -1,7 +1,8 @@
-//! Removing what an earlier run left in a staged directory and the source does not have.
+//! Removes what an earlier run left in a staged directory and the source does not have.
 //!
-//! What is staged did not exist before, so all in it is ours, and what is published must be the
-//! source and nothing else. Nothing here is ever called for a directory that others can see.
+//! A staged directory was created by pcopy, so everything in it is pcopy's, and what is published must
+//! be the source and nothing else. Only staged directories are cleaned or removed, never one that other
+//! programs use.
 
 use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
@@ -12,11 +13,11 @@ use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Removes every name in the target that the source does not have.
+/// Removes every entry of the target that the source does not have.
 ///
-/// Others may be at work in the directory at the same time: what they make, the source has.
+/// Other copiers may work in the directory at the same time: they create only what the source has.
 pub(super) fn remove_strangers(dirs: &DirPair) -> Result<(), EntryError> {
-    debug_assert!(dirs.staged, "only what nobody else sees may be removed");
+    debug_assert!(dirs.staged, "only staged entries may be removed");
     let mut listing = Listing::new();
     while listing.fill(dirs.target.as_fd()).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
@@ -28,7 +29,7 @@ pub(super) fn remove_strangers(dirs: &DirPair) -> Result<(), EntryError> {
     Ok(())
 }
 
-/// Removes `name`, whatever it is, with all in it.
+/// Removes the entry `name`, recursively if it is a directory.
 pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
     let removed = match kind {
         Kind::Directory => remove_tree(dir, name),
@@ -36,29 +37,29 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(),
         _ => file::unlink(dir, name),
     };
     match removed {
-        Err(Errno::ENOENT) => Ok(()), // another copier cleans the same wide directory
+        Err(Errno::ENOENT) => Ok(()), // another copier cleans the same directory
         result => result,
     }
 }
 
-/// Removes the staged file of a killed run; `EBUSY` if a run that lives is building it.
+/// Removes the staged file of an interrupted run; `EBUSY` if another run is building it.
 ///
-/// `contended` says that nothing but the file's own lock keeps other runs away.
+/// `contended` says that other runs may use the directory, and only the file's own lock excludes them.
 pub(crate) fn remove_leftover(
     dir: BorrowedFd<'_>,
     name: &CStr,
     contended: bool,
 ) -> Result<(), Errno> {
     match file::stat_at(dir, name)?.kind() {
-        // A folder that a killed run has begun, or a stranger's: in a directory that others see,
-        // nothing is removed that may hold what is not ours.
+        // A directory of an interrupted run, or of another program: outside of staged directories nothing
+        // is removed that may contain other programs' files.
         Kind::Directory => Err(if contended { Errno::EBUSY } else { Errno::EISDIR }),
         Kind::File if contended => {
-            // One without read permission cannot be asked. If a run that lives is building it, that
-            // run finds its name gone (`still_named`) and gives up.
+            // The lock of a file without read permission cannot be tested. If another run is building it,
+            // that run notices that its name is gone (`still_named`) and stops.
             if let Ok(leftover) = file::open_source(dir, name, false) {
                 let lock = file::lock(leftover.as_fd(), file::Lock::Exclusive);
-                // The name may mean another file by now than the one that we have locked.
+                // The name may belong to another file by now than the locked one.
                 if lock == Err(Errno::EAGAIN)
                     || still_named(dir, name, leftover.as_fd()) != Ok(true)
                 {
@@ -71,7 +72,7 @@ pub(crate) fn remove_leftover(
     }
 }
 
-/// Whether `name` still means the open file.
+/// Whether `name` is still the open file.
 pub(super) fn still_named(
     dir: BorrowedFd<'_>,
     name: &CStr,
@@ -85,10 +86,10 @@ pub(super) fn still_named(
     }
 }
 
-/// Removes a directory with all in it, however deep, with three descriptors and no stack.
+/// Removes a directory recursively, at any depth, with three descriptors and without recursion.
 ///
-/// Directories found below it are moved up into it and wait there for their turn, so others see
-/// nothing of that. If we are killed meanwhile, they are strangers for the next run.
+/// Directories below it are first moved up into it, so that nothing shows outside. If this copier is
+/// killed meanwhile, the next run removes them like everything that the source does not have.
 fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let root = open_usable(dir, name)?;
     let mut number = 0;
@@ -109,7 +110,7 @@ fn open_usable(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     file::open_dir_at(dir, name)
 }
 
-/// Removes all that is no directory, and says what `keep` makes of the others.
+/// Removes everything that is not a directory; calls `keep` for each directory and returns the results.
 fn empty(
     dir: BorrowedFd<'_>,
     mut keep: impl FnMut(&CStr) -> Result<CString, Errno>,

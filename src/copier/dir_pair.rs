@@ -1,4 +1,4 @@
-//! A directory on both sides: how its target comes to be, and how the two are opened.
+//! A directory in the source and in the target: how the target is created, and how both are opened.
 
 use super::clean::remove;
 use super::entry::attributes::DirDefaults;
@@ -17,23 +17,23 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A directory, open on both sides.
+/// A directory, open in the source and in the target.
 pub(super) struct DirPair {
     pub(super) source: OwnedFd,
     pub(super) target: OwnedFd,
-    /// Whether the target is part of something new that has not been published, or that is built
-    /// in its place.
+    /// Whether the target is inside a new directory that is not published yet, or that this run builds under
+    /// its final name.
     pub(super) staged: bool,
-    /// Whether the target was there before this round, and may hold what others left.
+    /// Whether the target existed before this round, and may contain what other runs left.
     pub(super) existed: bool,
     /// Whether symlinks in the source are followed.
     pub(super) follow: bool,
-    /// Whether what stands there under the entry's name was made by this run for another entry.
+    /// Whether this run created the existing destination entry, for another operand.
     pub(super) again: bool,
-    /// Whether another run may be at work in the target: it is not locked, only its parts are.
+    /// Whether another run may work in the target at the same time: only the entries in it are locked.
     pub(super) contended: bool,
     pub(super) traits: Traits,
-    /// Whose the files are that are made in it, once one of them was looked at.
+    /// Who owns the files created in it, once one of them was looked at.
     pub(super) hands: Cell<Option<Owners>>,
     pub(super) folding: Folding,
 }
@@ -41,13 +41,13 @@ pub(super) struct DirPair {
 /// The user and the group that own something.
 pub(super) type Owners = (u32, u32);
 
-/// What a target directory does to what is made in it.
+/// The properties of a target directory that matter for the entries created in it.
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
-    /// Its default access list gives it one, and takes bits away from it; its set-group-id bit
-    /// gives it the directory's group.
+    /// What they inherit: an ACL, which also removes permission bits, from its default ACL; its group, from
+    /// its set-group-ID bit.
     pub(super) born: DirDefaults,
-    /// The device that it is on.
+    /// The device of its file system.
     pub(super) device: u64,
 }
 
@@ -61,13 +61,13 @@ impl Traits {
 }
 
 impl DirPair {
-    /// Where the owners of new files can be kept in mind: nobody else may change by whom they are born
-    /// in a directory that nobody else sees.
+    /// Where to note the owner of new files, if that is the same for all of them: no other program can
+    /// change it in a directory that no other program uses.
     pub(super) fn known_hands(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
         (!self.is_seen(plan)).then_some(&self.hands)
     }
 
-    /// What `name` in the source is; what it leads to, if symlinks are followed.
+    /// The status of `name` in the source; of what it leads to, if symlinks are followed.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
             file::stat_at_end(&self.source, name)
@@ -76,27 +76,27 @@ impl DirPair {
         }
     }
 
-    /// Whether another run may build the same names in the target: one that has come another way, through
-    /// a symlink or a mount, has not met our locks.
+    /// Whether another run may build the same names in the target: one that reached it another way, through a
+    /// symlink or a mount point, does not see this run's lock.
     pub(super) fn is_shared(&self) -> bool {
         self.contended || !self.staged
     }
 
-    /// Whether others look at the target: then what is in it may be a stranger's.
+    /// Whether other programs use the target, so that entries in it may be theirs.
     pub(super) fn is_seen(&self, plan: &Plan) -> bool {
         !self.staged || plan.options.in_place
     }
 }
 
-/// What a child directory's mark says: how its target came to be.
+/// How the target of a child directory came into being; packed into the tag of its name.
 #[derive(Clone, Copy)]
 pub(super) struct ChildMark {
-    /// It was there before this round.
+    /// It existed before this round.
     pub(super) existed: bool,
-    /// It is new in a directory that stood there: built under the staged name with this number, or
-    /// under its own.
+    /// It is new in an existing directory: built under the staged name with this number, or under its own
+    /// name.
     pub(super) staged: Option<u8>,
-    /// It is to be made when somebody begins with it.
+    /// It is created by the copier that starts it.
     pub(super) unmade: bool,
 }
 
@@ -106,10 +106,10 @@ impl ChildMark {
     /// In place of a number: built under its own name.
     const OWN_NAME: u8 = 31;
 
-    /// One that is still to be made, under its own name.
+    /// A child that is not created yet, under its own name.
     pub(super) const UNMADE: Self = Self { existed: false, staged: None, unmade: true };
 
-    /// One that this round has made, under its own name.
+    /// A child that this round created, under its own name.
     const MADE: Self = Self { unmade: false, ..Self::UNMADE };
 
     pub(super) fn to_byte(self) -> u8 {
@@ -125,13 +125,13 @@ impl ChildMark {
         }
     }
 
-    /// The number of the staged name that it will lose.
+    /// The number of its staged name, if it has one.
     pub(super) fn renamed(self) -> Option<u8> {
         self.staged.filter(|&variant| variant != Self::OWN_NAME)
     }
 
-    /// The name of the child in the target as it is now. At the top it is the entry's, which need
-    /// not be that of the source.
+    /// The present name of the child in the target. `at_top` says that it is an operand, whose name in the
+    /// target can differ from that in the source.
     pub(super) fn target_name(
         self,
         plan: &Plan,
@@ -148,7 +148,7 @@ impl ChildMark {
     }
 }
 
-/// Sees to it that the target has a directory for the child.
+/// Creates the child's directory in the target, or finds it.
 pub(super) fn make_child(
     plan: &Plan,
     dirs: &DirPair,
@@ -170,13 +170,13 @@ pub(super) fn make_child(
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {
                 let staged = staged_name(name, variant.into());
-                // At the top, what else is beside the source does not come along.
+                // The source may have an entry of that name; beside an operand that does not matter.
                 if !dirs.contended && file::stat_at(&dirs.source, &staged).is_ok() {
                     continue;
                 }
                 match make_or_find(plan, dirs, source_name, &staged) {
                     Err(Errno::EEXIST) if dirs.is_written(&staged) == Ok(false) => {
-                        return Err(Op::JustCreated.error()(Errno::EEXIST)); // it is to be 'a', and we are 'A'
+                        return Err(Op::JustCreated.error()(Errno::EEXIST)); // it is a leftover of 'a', for 'A'
                     }
                     Err(Errno::EEXIST) => {}
                     found => {
@@ -191,10 +191,10 @@ pub(super) fn make_child(
     }
 }
 
-/// The same where it has its own name from the beginning, in a directory that others see.
+/// The same under its final name from the start, in a directory that other programs use.
 ///
-/// `made` says whether an earlier round of this run has made what is there; `begin` is called
-/// before something is made.
+/// `made` says whether an earlier round of this run created the existing directory; `begin` is called
+/// before one is created.
 pub(super) fn make_child_in_place(
     plan: &Plan,
     dirs: &DirPair,
@@ -219,7 +219,7 @@ pub(super) fn make_child_in_place(
             made.map_err(Op::CreateDirectory.error())?;
             return Ok(ChildMark { staged, ..ChildMark::MADE });
         }
-        Err(errno) => return Err(Op::LookAtTarget.error()(errno)),
+        Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };
     if old.kind() != Kind::Directory {
         return Err(Op::DirectoryOverFile.error()(Errno::EEXIST));
@@ -234,30 +234,30 @@ pub(super) fn make_child_in_place(
     Ok(ChildMark { existed: true, ..ChildMark::MADE })
 }
 
-/// Removes a folder that a killed run has begun under a staged name, where another has its own name by now:
-/// nobody goes on with it.
+/// Removes the staged directory of an interrupted run, where a directory of the final name exists by now: no
+/// run would resume it.
 fn drop_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
     if dirs.contended {
-        return; // there it has a lock, which the supervisor asks for
+        return; // it has a lock, which the parent takes before it removes the directory
     }
     let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
     let is_ours = has_begun(plan, (target, &left), || dirs.stat_source(source_name));
     if is_ours && remove(target, Kind::Directory, &left).is_err() {
-        // Then it stays: nothing depends on it.
+        // Then it remains: nothing depends on it.
     }
 }
 
-/// Gives a folder its own name that a killed run, without `--inplace`, has begun under the staged one;
-/// false if there is none.
+/// Renames into place the staged directory of an interrupted run without `--inplace`; false if there is
+/// none.
 fn take_over(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
     let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
     has_begun(plan, (target, &left), || Ok(*source))
         && file::rename_new(target, &left, name).is_ok()
 }
 
-/// Makes a directory whose parent this round has made, and nobody else knows.
+/// Creates a directory whose parent this round created, and which no other program uses.
 ///
-/// `parent` is that, if it is open; `path` is where it is below the entry's target directory.
+/// `parent` is the parent, if it is open; `path` is the parent's path in the operand's target directory.
 pub(super) fn make_late(
     plan: &Plan,
     operand: u32,
@@ -273,7 +273,8 @@ pub(super) fn make_late(
     file::make_dir(&parent, name, 0o700).map_err(error)
 }
 
-/// What stands in the target under a directory's name; a symlink may stand for one if the user wants.
+/// The status of the existing `name` in the target; with `--keep-directory-symlink`, of what a symlink leads
+/// to.
 fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
     let itself = file::stat_at(&dirs.target, name)?;
     if plan.options.keep_directory_symlink && itself.kind() == Kind::Symlink {
@@ -282,9 +283,11 @@ fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
     Ok(itself)
 }
 
-/// Makes a directory where nobody else looks; says whether an earlier run had made it.
+/// Creates a staged directory, or one inside a staged directory; returns whether an earlier run had created
+/// it.
 ///
-/// DirDefaults for the owner alone where nobody else looks; it gets its bits when it is complete.
+/// It is created for the owner alone if no other program uses it, and gets its permission bits when it is
+/// complete.
 fn make_or_find(
     plan: &Plan,
     dirs: &DirPair,
@@ -301,7 +304,7 @@ fn make_or_find(
         result => return result.map(|()| false),
     }
     if !dirs.existed || !dirs.is_written(name)? {
-        return Err(Errno::EEXIST); // two names of the source are one in the target: 'A' and 'a'
+        return Err(Errno::EEXIST); // two names of the source are the same in the target: 'A' and 'a'
     }
     let old = file::stat_at(&dirs.target, name)?;
     if old.kind() == Kind::Directory {
@@ -313,16 +316,18 @@ fn make_or_find(
         return Err(Errno::EBUSY); // a file of another run
     }
     if dirs.is_seen(plan) && dirs.staged {
-        return Err(Errno::EEXIST); // a stranger's
+        return Err(Errno::EEXIST); // another program's
     }
-    file::unlink(&dirs.target, name)?; // the source had a file here when the earlier run was cut off
+    file::unlink(&dirs.target, name)?; // the source had a file here during the interrupted run
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
 }
 
-/// Whether a folder with a staged name may be one that we have made: who has made it reads, and changes,
-/// what is put into it. Where owners are kept it may have been given away already, to whom the source
-/// belongs; and there are file systems on which all that we make is somebody else's (FAT and some
-/// network disks, mounted so, and where root is nobody).
+/// Whether a directory with a staged name may have been created by this user. Whoever created it can read
+/// and change what is copied into it.
+///
+/// If ownership is preserved, its owner may already be the owner of the source. On some file systems
+/// everything that this user creates belongs to another user (FAT and some network file systems, depending
+/// on the mount options, and where root is mapped to `nobody`).
 pub(crate) fn may_be_ours(
     plan: &Plan,
     (dir, staged): (BorrowedFd<'_>, &Stat),
@@ -334,7 +339,7 @@ pub(crate) fn may_be_ours(
         || owner_of_new(dir) == Ok(staged.owner())
 }
 
-/// Whether a killed run has begun a folder under a staged name.
+/// Whether an interrupted run left a directory with this staged name.
 pub(crate) fn has_begun(
     plan: &Plan,
     (dir, staged): (BorrowedFd<'_>, &CStr),
@@ -344,7 +349,7 @@ pub(crate) fn has_begun(
         .is_ok_and(|old| old.kind() == Kind::Directory && may_be_ours(plan, (dir, &old), source))
 }
 
-/// To whom a directory belongs that we make in `dir`: one is made and removed.
+/// The owner of directories that are created in `dir`: one is created and removed.
 fn owner_of_new(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
     let name = staged_name(c"whose", std::process::id());
     file::make_dir(dir, &name, 0o700)?;
@@ -353,7 +358,7 @@ fn owner_of_new(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
     stat.map(|stat| stat.owner())
 }
 
-/// Opens a child directory on both sides.
+/// Opens a child directory in the source and in the target.
 pub(super) fn open_child(
     plan: &Plan,
     dirs: &DirPair,
@@ -398,22 +403,22 @@ pub(super) fn open_child(
     })
 }
 
-/// Whether a directory that was there may be one that this program has made, with bits of its own
-/// that will come again: others may be set meanwhile.
+/// Whether an existing directory may have been created by pcopy, so that its permission bits may be changed
+/// meanwhile: they will be set to the final ones.
 fn is_ours(plan: &Plan, staged: bool) -> bool {
     let exact = plan.options.preserve.permissions == Permissions::Exact;
     staged || exact && plan.policy.resumes_leftovers
 }
 
-/// Opens a directory that its own bits keep us out of; the right ones come back when it is done.
+/// Opens a directory whose permission bits deny it; the right bits are set when it is complete.
 fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     file::set_permissions_at(&parent, name, 0o700)?;
     file::open_dir_at(&parent, name)
 }
 
-/// Lets us work in a directory that stood there without rights for its owner.
+/// Adds the owner's permissions to an existing directory that lacks them.
 ///
-/// A copy of a read-only folder is one, and must be able to go on after an interruption.
+/// The copy of a read-only directory lacks them, and an interrupted run must be able to continue in it.
 fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
     if !ours || process::is_root() {
         return Ok(());
@@ -426,7 +431,7 @@ fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
     file::set_permissions(target, bits | 0o700).map_err(Op::OpenTarget.error())
 }
 
-/// A staged name that the source has no entry of: else the two would be built on one another.
+/// A staged name that no entry of the source has; otherwise the two would be built under the same name.
 pub(super) fn free_staged_name(dirs: &DirPair, name: &CStr) -> (u32, CString) {
     (0..)
         .map(|variant| (variant, staged_name(name, variant)))
@@ -434,8 +439,8 @@ pub(super) fn free_staged_name(dirs: &DirPair, name: &CStr) -> (u32, CString) {
         .expect("a directory has fewer than 2^32 such names")
 }
 
-/// The directories that an entry itself is in; nobody has locked them. `failed` are entries of
-/// which nothing was made.
+/// The directories that contain an operand; they are not locked. `failed` are the operands of which nothing
+/// was created.
 pub(super) fn operand_dirs(
     plan: &Plan,
     operand: &Operand,
@@ -458,7 +463,7 @@ pub(super) fn operand_dirs(
     })
 }
 
-/// Opens a directory below an entry from the top, by its paths.
+/// Opens a directory below an operand by its paths.
 pub(super) fn open_by_path(
     plan: &Plan,
     place: EntryPath<'_>,
@@ -495,7 +500,7 @@ pub(super) fn open_by_path(
     })
 }
 
-/// XattrNames come from listings and operands, where a NUL ends them.
+/// A name as a C string. Names come from directory listings and operands, so they contain no NUL.
 pub(super) fn c_name(name: &[u8]) -> CString {
     CString::new(name).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! Names that are one to the target, where it ignores case as FAT, NTFS and many a network disk do.
+//! Names that differ only in case, where the target ignores case (FAT, NTFS, many network file systems).
 //!
-//! Of `A` and `a` in the source one can be there, and the other must not take its place: that would be
-//! a file lost without a word. In what this round has made, a name that is taken already says enough. In
-//! what stood there it is asked what the target calls the thing that it has found under the name.
+//! Of `A` and `a` in the source only one can exist in the target, and the other must not replace it: that
+//! would lose a file silently. In a directory that this round created, it is enough that a name is taken
+//! already. In an existing directory, the name under which the target lists the entry is compared.
 
 use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
@@ -15,25 +15,24 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What is known of a target directory's ways with names.
+/// What is known about case in the names of a target directory.
 #[derive(Default)]
 pub(super) struct Folding {
-    /// Whether it finds a name that is written otherwise; one more look for each directory in which
-    /// anything stands.
+    /// Whether it finds a name in another case; takes one stat(2) per directory that has an existing entry.
     ignores_case: Cell<Option<bool>>,
-    /// How its entries are written. Asked for only where case is ignored.
+    /// The names of its entries as it lists them. Read only if it ignores case.
     written: RefCell<ByFold>,
-    /// How those are that are copied to here. Asked for only where an entry is written otherwise.
+    /// The names of the entries that are copied into it. Read only if one is listed in another case.
     coming: RefCell<ByFold>,
 }
 
-/// Names, by what they are where case is ignored.
+/// Names by their case-folded form.
 type ByFold = HashMap<String, Vec<CString>>;
 
 impl DirPair {
-    /// What stands in the target under `name`; a fault of `step` if that is not known.
+    /// The status of the existing destination entry `name`; an error of `op` if that cannot be read.
     ///
-    /// Refuses to take it for an earlier copy of the entry of that name, if it is that of another entry.
+    /// An error also if the existing entry is the copy of an entry whose name differs in case.
     pub(super) fn find(
         &self,
         plan: &Plan,
@@ -52,9 +51,9 @@ impl DirPair {
         }
     }
 
-    /// Refuses what was found under `name` if it is another entry's.
+    /// An error if what was found as `name` is the copy of an entry whose name differs in case.
     pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
-        if self.is_written(name).map_err(Op::LookAtTarget.error())? {
+        if self.is_written(name).map_err(Op::StatTarget.error())? {
             return Ok(());
         }
         let mut coming = self.folding.coming.borrow_mut();
@@ -64,14 +63,15 @@ impl DirPair {
         let (folded, written) = (fold(name), self.folding.written.borrow());
         let [coming, written] =
             [&*coming, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
-        // The user may have called it otherwise before: then the first gets it, whoever comes first.
+        // The target may list it in a case that no name of the source has. Then the first name in byte order
+        // gets it, whichever is copied first.
         if coming.iter().any(|other| written.contains(other) || **other < *name) {
             return Err(Op::JustCreated.error()(Errno::EEXIST));
         }
         Ok(())
     }
 
-    /// Whether what was found in the target under `name` is written so there.
+    /// Whether the target lists what was found as `name` in that case.
     pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
         if !self.ignores_case(name) {
             return Ok(true);
@@ -79,12 +79,12 @@ impl DirPair {
         let folded = fold(name);
         let mut written = self.folding.written.borrow_mut();
         if !written.contains_key(&folded) {
-            *written = by_fold(names_in(&self.target)?); // it has been made since
+            *written = by_fold(names_in(&self.target)?); // created since the last listing
         }
         Ok(written.get(&folded).is_some_and(|names| names.iter().any(|written| **written == *name)))
     }
 
-    /// Whether the target finds what it has under `name` under another one, too.
+    /// Whether the target also finds the existing `name` in another case.
     fn ignores_case(&self, name: &CStr) -> bool {
         self.folding.ignores_case.get().unwrap_or_else(|| {
             let Some(other) = in_other_case(name) else { return false };
@@ -94,7 +94,7 @@ impl DirPair {
         })
     }
 
-    /// The names of all that is copied to here.
+    /// The names of all entries that are copied into the directory.
     fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
         if self.contended {
             return Ok(plan.operands.iter().map(|operand| operand.target_name.clone()).collect());
@@ -122,7 +122,7 @@ fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
     Ok(names)
 }
 
-/// The name with small letters for capitals and the other way round; `None` if it has neither.
+/// The name with the case of its ASCII letters swapped; `None` if it has none.
 fn in_other_case(name: &CStr) -> Option<CString> {
     let turn = |byte: &u8| if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte };
     let other: Vec<u8> = name.to_bytes().iter().map(turn).collect();

@@ -15,15 +15,15 @@ mod report_writer;
 mod traverse;
 pub(crate) mod visitors;
 
-use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
 use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::large_files::LargeFiles;
 use crate::ipc::memory::outbox::Outboxes;
-use crate::ipc::wire::frame_check::{self, unseal};
+use crate::ipc::wire::frame_check::{self, strip_checksum};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use context::Context;
@@ -49,7 +49,7 @@ pub struct Job<'a> {
     /// Where what is said is kept until it has been sent.
     pub outboxes: &'a Outboxes,
     /// The large files that copiers help one another with.
-    pub larges: &'a Larges,
+    pub larges: &'a LargeFiles,
     /// What the file systems are known not to be able to do.
     pub fs_caps: &'a FsCaps,
     /// Who comes first to a file with several names; nothing where names become files of their
@@ -60,7 +60,7 @@ pub struct Job<'a> {
     /// The names that the user was asked for and agreed to, when all else is copied.
     pub agreed: &'a [PendingPrompt],
     /// The digests of files that earlier rounds have found in the copy.
-    pub hashed: &'a Hashed,
+    pub hashed: &'a Digests,
     /// Whether all questions have been answered.
     pub asked: bool,
     /// Whether it is the first round of its kind, and nobody has begun.
@@ -98,16 +98,15 @@ impl Job<'_> {
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 
-    /// OwnerResult over a task, which is put together in `message`; false if there is no room for it.
+    /// Hands over a task, which is encoded in `message`; false if the ring is full.
     fn give(&self, status: StatusSlot<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
         self.push(status, message)
     }
 
-    /// OwnerResult over a task that is packed already; false, and `message` is as before, if there is no
-    /// room for it.
+    /// Hands over a task that is encoded already; false, and `message` is unchanged, if the ring is full.
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
-        frame_check::push(self.ring, status, message).is_ok()
+        frame_check::push_task(self.ring, status, message).is_ok()
     }
 }
 
@@ -151,13 +150,13 @@ fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
         // that is not closed ends the round, and the next one has another ring.
-        let Some(task) = unseal(&message).and_then(Task::decode) else { break };
+        let Some(task) = strip_checksum(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();
         if cx.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
-        status.add(Count::Done, 1);
+        status.add(Count::TasksDone, 1);
         job.ring.task_done();
     }
     worker.flush_reports()

@@ -1,12 +1,12 @@
-//! Many names in little memory: one byte string, added to at its end and taken from at its front.
+//! A compact queue of names: one byte string, with names appended at the end and taken from the front.
 
 use std::collections::TryReserveError;
 use std::ffi::CStr;
 
-/// A queue of names, each with a mark of one byte that is not 0.
+/// A queue of names, each with a tag of one byte that is not 0.
 ///
-/// A directory of a million others costs its names' length and two bytes each, not a million
-/// allocations. Packed as `mark name NUL mark name NUL …`.
+/// A directory with a million subdirectories takes the length of their names and two bytes each, not a
+/// million allocations. Packed as `tag name NUL tag name NUL …`.
 #[derive(Default)]
 pub(super) struct NameQueue {
     packed: Vec<u8>,
@@ -14,33 +14,33 @@ pub(super) struct NameQueue {
 }
 
 impl NameQueue {
-    /// Adds a name at the back; `mark` must not be 0.
-    pub(super) fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
-        debug_assert_ne!(mark, 0, "0 ends a name");
+    /// Appends a name; `tag` must not be 0.
+    pub(super) fn push(&mut self, tag: u8, name: &CStr) -> Result<(), TryReserveError> {
+        debug_assert_ne!(tag, 0, "0 ends a name");
         if self.start > self.packed.len() / 2 {
-            self.packed.drain(..self.start); // names taken from the front
+            self.packed.drain(..self.start); // names that were taken
             self.start = 0;
         }
         self.packed.try_reserve(name.count_bytes() + 2)?;
-        self.packed.push(mark);
+        self.packed.push(tag);
         self.packed.extend_from_slice(name.to_bytes_with_nul());
         Ok(())
     }
 
-    /// Whether there is none left.
+    /// Whether it is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.start >= self.packed.len()
     }
 
-    /// The oldest name, which is handed to `into` without its NUL, and its mark.
+    /// Takes the oldest name: writes it into `into`, without its NUL, and returns its tag.
     pub(super) fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
         let live = self.packed.get(self.start..)?;
-        let (&mark, rest) = live.split_first()?;
+        let (&tag, rest) = live.split_first()?;
         let length = rest.iter().position(|&byte| byte == 0)?;
         into.clear();
         into.extend_from_slice(&rest[..length]);
         self.start += length + 2;
-        Some(mark)
+        Some(tag)
     }
 }
 
@@ -51,25 +51,22 @@ mod tests {
     use std::ffi::CString;
 
     #[test]
-    fn names_come_out_as_from_a_deque() {
+    fn names_are_taken_in_the_order_of_a_deque() {
         let mut dice: u64 = 1;
         let (mut names, mut model) = (NameQueue::default(), VecDeque::new());
         let mut name = Vec::new();
-        for op in 0..20_000u32 {
+        for step in 0..20_000u32 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             match (dice >> 33) % 5 {
                 0..3 => {
-                    let text = format!("{op}").repeat((dice >> 40) as usize % 4 + 1);
-                    let mark = u8::try_from(op % 255 + 1).unwrap();
-                    names.push(mark, &CString::new(text.clone()).unwrap()).unwrap();
-                    model.push_back((mark, text.into_bytes()));
+                    let text = format!("{step}").repeat((dice >> 40) as usize % 4 + 1);
+                    let tag = u8::try_from(step % 255 + 1).unwrap();
+                    names.push(tag, &CString::new(text.clone()).unwrap()).unwrap();
+                    model.push_back((tag, text.into_bytes()));
                 }
                 _ => {
                     let expected = model.pop_front();
-                    assert_eq!(
-                        names.pop_front(&mut name).map(|mark| (mark, name.clone())),
-                        expected
-                    );
+                    assert_eq!(names.pop_front(&mut name).map(|tag| (tag, name.clone())), expected);
                 }
             }
             assert_eq!(names.is_empty(), model.is_empty());

@@ -5,7 +5,8 @@ use super::traverse::Walk;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How soon it notices that it is needed again: little beside what more copiers are called for.
+/// How often a parked copier checks whether it is wanted: short, compared with the time for which the number
+/// of copiers stays the same.
 const NAP: Duration = Duration::from_millis(10);
 
 /// Sleeps for as long as fewer copiers are wanted than would include this one, and none of them lacks work.

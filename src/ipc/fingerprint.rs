@@ -1,10 +1,10 @@
-//! A number that stands for something, the same in every process of a run.
+//! A 64-bit hash that is the same in every process of a run.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The mark of `what`. `DefaultHasher::new` has fixed keys, so whoever asks gets the same.
-pub fn mark(what: impl Hash) -> u64 {
+/// The hash of `value`. `DefaultHasher::new` has fixed keys, so every process computes the same one.
+pub fn fingerprint(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }

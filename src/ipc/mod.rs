@@ -1,4 +1,4 @@
-//! What the processes of a run share: the ring of tasks, shared memory, reports.
+//! What the processes of a run share: tasks and reports, shared memory, what copiers inherit by fork(2).
 
 pub mod fingerprint;
 pub mod inherited;

@@ -44,7 +44,7 @@ pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room
     if !is_one || may_share {
         return None;
     }
-    let done = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesSpared));
+    let done = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesSkipped));
     let bytes = work.room.saturating_sub(done);
     let entries = work.entries.saturating_sub(totals.settled());
     Some((volume::room_at(first).ok()?, Left { bytes, entries }))

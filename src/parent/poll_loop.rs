@@ -168,19 +168,19 @@ fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
 
 /// Notes where a copier died, and what it had begun there.
 fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
-    let place = round.shared.counters.status(number).whereabouts();
-    let mark = place.as_ref().map(|place| place.mark);
+    let place = round.shared.counters.status(number).current_entry();
+    let mark = place.as_ref().map(|place| place.fingerprint);
     let outbox = round.shared.outboxes.get(number);
     for (has_begun, marks) in [
         (outbox.has_begun(), &mut deaths.begun),
         (outbox.has_begun_new(), &mut deaths.begun_new),
-        (outbox.has_begun_over(), &mut deaths.begun_over),
+        (outbox.has_begun_in_place(), &mut deaths.begun_over),
     ] {
         marks.extend(mark.filter(|_| has_begun));
     }
     // An operand as a whole is no file to be skipped: such a run has failed.
     let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
-    if let Some(place) = place.filter(|place| round.casualties.places.insert(place.mark)) {
-        round.casualties.passed_over |= deaths.note(place.mark);
+    if let Some(place) = place.filter(|place| round.casualties.places.insert(place.fingerprint)) {
+        round.casualties.passed_over |= deaths.note(place.fingerprint);
     }
 }

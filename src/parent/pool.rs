@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_a_killed_copier_had_not_sent_is_read_from_its_outbox() {
         let outboxes = Outboxes::create(1).unwrap();
-        outboxes.get(0).keep(b"not sent", false);
+        outboxes.get(0).append(b"not sent", false);
         let mut pool = Pool::default();
         pool.start(|_, _pipe| {
             loop {

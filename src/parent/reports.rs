@@ -6,7 +6,7 @@ use super::run::Run;
 use super::run_state::{DeferredDir, LinkedPair, RunState};
 use super::volumes::Volumes;
 use crate::error::{EntryError, Op};
-use crate::ipc::inherited::link_groups::Role;
+use crate::ipc::inherited::link_groups::LinkRole;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::ipc::wire::event::{Details, Event, Report};
@@ -62,20 +62,17 @@ impl Intake<'_, '_> {
         match report.event {
             Event::Done(details) => self.apply_done(place, details),
             Event::Skipped => self.reporter.skipped(place),
-            Event::Made => {
+            Event::DirectoryCreated => {
                 let (dir, name) = split_last(place.source);
                 self.state.made.insert(place_fingerprint(place.operand, dir, name));
                 self.announce(place);
             }
-            Event::Volume => self.volumes.note(self.plan, place),
-            Event::Ask { existed, bits, writable } => {
-                let EntryPath { operand, source, target, staged } = place;
-                let (source, target) = (source.to_vec(), target.to_vec());
-                let pending =
-                    PendingPrompt { operand, source, target, staged, existed, bits, writable };
-                self.state.prompts.pending.push(pending);
+            Event::OtherFileSystem => self.volumes.note(self.plan, place),
+            Event::Prompt { existed, mode, writable } => {
+                let path = place.into();
+                self.state.prompts.pending.push(PendingPrompt { path, existed, mode, writable });
             }
-            Event::Unproven(error) => {
+            Event::VerifyFailed(error) => {
                 if self.state.is_new_failure(error, place) {
                     self.reporter.failed_late(error, place.operand, place.source);
                 }
@@ -90,42 +87,42 @@ impl Intake<'_, '_> {
                     self.reporter.vanished(error, place.operand, place.source);
                 }
             }
-            Event::Late { new: true } => {
+            Event::AttributesDeferred { new: true } => {
                 self.report_done(place, Details { directory: true, ..Details::default() });
                 self.state.dirs.late.push(DeferredDir::new(place));
             }
-            Event::Late { new: false } => {
+            Event::AttributesDeferred { new: false } => {
                 self.state.dirs.late.push(DeferredDir::existing(place));
             }
-            Event::Built => self.state.dirs.built.push(DeferredDir::new(place)),
-            Event::Leader { identity, new, how } => {
+            Event::PublishDeferred => self.state.dirs.built.push(DeferredDir::new(place)),
+            Event::Leader { identity, new, details } => {
                 if new {
-                    self.apply_done(place, how);
+                    self.apply_done(place, details);
                 }
-                let role = if new { Role::Made } else { Role::Found };
+                let role = if new { LinkRole::Created } else { LinkRole::Existing };
                 if !self.state.note_leader(identity, place, role) {
                     // Two copiers believe that they met the file first: the memory of `InodeSet` was
                     // damaged, and one file would become two.
                     return Some(Stop::CopierLost);
                 }
             }
-            Event::Link { identity, existed } => {
-                self.state.links.groups.add(identity, place, existed, Role::Follower);
+            Event::LinkDeferred { identity, existed } => {
+                self.state.links.groups.add(identity, place, existed, LinkRole::Follower);
             }
-            Event::Unlinked(errno) => {
+            Event::LinkFailed(errno) => {
                 if let Some(and_others) = self.state.new_link_failure(errno, place) {
                     self.reporter.link_failed(errno, place, and_others);
                 }
             }
-            Event::Differs(difference) => {
+            Event::Difference(difference) => {
                 let path = place.source.to_vec();
                 self.state.findings.differences.push((place.operand, path, difference));
             }
-            Event::Twins { source, target } => {
+            Event::HardLinked { source, target } => {
                 let (operand, path) = (place.operand, place.source.to_vec());
                 self.state.findings.linked.push(LinkedPair { operand, path, source, target });
             }
-            Event::Hashed(digest) => {
+            Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
                 self.state.hashed.add(place.operand, place.source, target, digest);
             }
@@ -170,7 +167,7 @@ impl Intake<'_, '_> {
 
     /// If nothing of an operand was copied, a second source may take its place.
     fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
-        if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
+        if !place.source.contains(&b'/') && !error.op.leaves_entry_complete() {
             self.state.failed.insert(place.operand);
         }
     }
@@ -179,8 +176,8 @@ impl Intake<'_, '_> {
 /// Whether an operation fails when the entry was announced already.
 fn fails_after_announcement(error: EntryError) -> bool {
     use Op::{
-        Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, Elsewhere,
-        HardLinkTo, OpenSource, Read, ReadSymlink, Remove, SymlinkTo, Write,
+        Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, HardLinkTo,
+        OpenSource, Read, ReadSymlink, RelativeSymlink, Remove, SymlinkTo, Write,
     };
     matches!(
         error.op,
@@ -195,7 +192,7 @@ fn fails_after_announcement(error: EntryError) -> bool {
             | SymlinkTo
             | HardLinkTo
             | Dangling
-            | Elsewhere
+            | RelativeSymlink
             | Write
             | Clone
             | Close

@@ -107,7 +107,7 @@ impl Round {
         let part = match first {
             Task::Links { .. } => Part::Links,
             Task::Verify { .. } => Part::ReadBack,
-            Task::Agreed { .. } => Part::Prompted,
+            Task::Prompted { .. } => Part::Prompted,
             _ => Part::Copies,
         };
         let shared = Shared::create(plan, &first, earlier)?;
@@ -116,7 +116,7 @@ impl Round {
         let mut root = Vec::new();
         first.encode(&mut root);
         let status = shared.counters.status(0); // no copier uses it yet
-        frame_check::push(&shared.ring, status, &mut root)
+        frame_check::push_task(&shared.ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             shared,
@@ -201,7 +201,7 @@ impl Round {
         let totals = self.shared.counters.totals();
         let at_work = |copier: &Copier| {
             let status = self.shared.counters.status(copier.number());
-            copier.is_alive() && status.whereabouts().is_some()
+            copier.is_alive() && status.current_entry().is_some()
         };
         if totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
             self.moved = (totals, Instant::now());

@@ -1,9 +1,9 @@
 //! What the parent remembers of a run from one round to the next, and what is left for the end.
 
 use crate::error::{EntryError, Op};
-use crate::ipc::fingerprint::mark;
-use crate::ipc::inherited::digests::Hashed;
-use crate::ipc::inherited::link_groups::{Groups, Role};
+use crate::ipc::fingerprint::fingerprint;
+use crate::ipc::inherited::digests::Digests;
+use crate::ipc::inherited::link_groups::{Groups, LinkRole};
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
@@ -29,7 +29,7 @@ pub(super) struct RunState {
     /// What a comparison has found in this round.
     pub(super) findings: Findings,
     /// The digests of files that are in the copy.
-    pub(super) hashed: Hashed,
+    pub(super) hashed: Digests,
     /// Directories that the run has made under their final names, by `place_fingerprint`.
     pub(super) made: HashSet<u64>,
     /// Operands of which nothing was copied.
@@ -212,7 +212,7 @@ impl RunState {
 
     /// Whether this failure was not reported yet. A later round meets those of the earlier ones again.
     pub(super) fn is_new_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
-        self.reported.failures.insert(mark((error, place.operand, place.source)))
+        self.reported.failures.insert(fingerprint((error, place.operand, place.source)))
     }
 
     /// Whether a name that could not become a link is to be reported, and then whether that stands for
@@ -231,7 +231,7 @@ impl RunState {
     pub(super) fn is_newly_done(&mut self, place: EntryPath<'_>) -> bool {
         // It is settled now. Should its round end early, the next one skips it as complete.
         self.deaths.settle(place);
-        !self.reported.early.contains(&mark((place.operand, place.source)))
+        !self.reported.early.contains(&fingerprint((place.operand, place.source)))
     }
 
     /// Notes a name that is complete, made or found, and that others may become links to; false if
@@ -240,11 +240,11 @@ impl RunState {
         &mut self,
         identity: Identity,
         place: EntryPath<'_>,
-        role: Role,
+        role: LinkRole,
     ) -> bool {
         self.links.groups.add(identity, place, true, role);
-        if role == Role::Found && !self.reported.early.is_empty() {
-            let again = self.reported.early.contains(&mark((place.operand, place.source)));
+        if role == LinkRole::Existing && !self.reported.early.is_empty() {
+            let again = self.reported.early.contains(&fingerprint((place.operand, place.source)));
             self.tally.found_again += u64::from(again);
         }
         self.links.led.insert(identity)
@@ -261,14 +261,14 @@ impl RunState {
         self.links.led.clear();
         let groups = std::mem::replace(&mut self.links.groups, self.links.earlier.clone());
         let made: Vec<u64> =
-            groups.made().map(|(operand, path)| mark((operand, &path[..]))).collect();
+            groups.made().map(|(operand, path)| fingerprint((operand, &path[..]))).collect();
         self.tally.found_again = 0;
         let again = (new.len() + made.len()) as u64;
         let once = totals.get(Count::Copied).saturating_sub(again);
         self.tally.add(once, 0, totals.get(Count::Bytes));
         let early = &mut self.reported.early;
         let known = early.len();
-        early.extend(new.iter().map(|dir| mark((dir.operand, &dir.source[..]))));
+        early.extend(new.iter().map(|dir| fingerprint((dir.operand, &dir.source[..]))));
         early.extend(made);
         let newly_early = (early.len() - known) as u64;
         once.saturating_add(newly_early).saturating_add(totals.get(Count::Linked))
@@ -396,15 +396,19 @@ mod tests {
         };
         for (next, follower) in [(PLACE, other), (other, PLACE)] {
             let mut state = RunState::default();
-            state.note_leader((1, 5), PLACE, Role::Made);
+            state.note_leader((1, 5), PLACE, LinkRole::Created);
             state.end_round(&totals(&[(Count::Found, 2), (Count::Copied, 1)]));
             assert_eq!(state.links.groups.sort(), 0, "a round begins without names");
             assert!(!state.is_newly_done(PLACE) && state.is_newly_done(other));
 
             // The same name is found complete; the other one is made.
             let made = u64::from(next == other);
-            state.note_leader((1, 5), next, if made == 1 { Role::Made } else { Role::Found });
-            state.links.groups.add((1, 5), follower, false, Role::Follower);
+            state.note_leader(
+                (1, 5),
+                next,
+                if made == 1 { LinkRole::Created } else { LinkRole::Existing },
+            );
+            state.links.groups.add((1, 5), follower, false, LinkRole::Follower);
             let round = [(Count::Found, 2), (Count::Copied, made), (Count::Skipped, 1 - made)];
             let copied = state.sum_up(totals(&round));
             assert_eq!((copied.get(Count::Copied), copied.get(Count::Skipped)), (1, 0));

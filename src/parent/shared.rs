@@ -6,7 +6,7 @@ use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::memory::counters::Counters;
 use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::large_files::LargeFiles;
 use crate::ipc::memory::outbox::Outboxes;
 use crate::ipc::wire::task::Task;
 use crate::options::{CopyMode, Links};
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
-    pub(super) larges: Larges,
+    pub(super) larges: LargeFiles,
     pub(super) fs_caps: FsCaps,
     /// Which files with several names were met already; `None` where that does not matter.
     pub(super) inodes: Option<InodeSet>,
@@ -40,8 +40,8 @@ impl Shared {
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("create the counters"))?;
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("create the outboxes"))?;
         let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
-        let hashes_chunks = plan.options.hash.map_or(may_guess, Algorithm::joins);
-        let larges = Larges::create(plan.jobs, hashes_chunks)
+        let hashes_chunks = plan.options.hash.map_or(may_guess, Algorithm::is_tree);
+        let larges = LargeFiles::create(plan.jobs, hashes_chunks)
             .map_err(out_of_memory("create the table of large files"))?;
         let fs_caps =
             FsCaps::create().map_err(out_of_memory("create the table of file systems"))?;
@@ -56,7 +56,7 @@ impl Shared {
         let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
         if let Some(inodes) = &inodes {
             for identity in earlier.identities() {
-                inodes.is_first(identity); // from now on no other name is
+                inodes.insert(identity); // from now on no other name is
             }
         }
         Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })

@@ -78,7 +78,7 @@ fn copiers_alive(round: &Round) -> usize {
 fn current_name(plan: &Plan, round: &Round) -> Vec<u8> {
     let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
     let counters = &round.shared.counters;
-    let place = alive.filter_map(|copier| counters.status(copier.number()).whereabouts()).next();
+    let place = alive.filter_map(|copier| counters.status(copier.number()).current_entry()).next();
     let Some(place) = place else { return Vec::new() };
     let mut path = place.dir;
     if !path.is_empty() && !place.name.is_empty() {

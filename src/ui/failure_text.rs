@@ -26,7 +26,7 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             format!("will not copy {source} through just-created symlink {target}")
         }
         Op::Dangling => format!("not writing through dangling symlink {target}"),
-        Op::Elsewhere => {
+        Op::RelativeSymlink => {
             format!("{target}: can make relative symbolic links only in current directory")
         }
         Op::ThroughSymlink => format!("not reading {target}: its path contains a symbolic link"),
@@ -58,7 +58,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::Sync => format!("cannot flush to stable storage: {cause}"),
         Op::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
         Op::Dangling => "not written through a dangling symlink".to_owned(),
-        Op::Elsewhere => "a relative symbolic link would be dangling".to_owned(),
+        Op::RelativeSymlink => "a relative symbolic link would be dangling".to_owned(),
         Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
@@ -81,7 +81,7 @@ fn act(op: Op) -> &'static str {
         | Op::HardLinkTo
         | Op::FileOverDirectory => "create",
         Op::CreateDirectory | Op::DirectoryOverFile => "create directory",
-        Op::LookAtTarget => "stat",
+        Op::StatTarget => "stat",
         Op::Remove => "remove",
         Op::OpenTarget => "open directory",
         Op::Write => "write",
@@ -106,7 +106,7 @@ fn act(op: Op) -> &'static str {
         | Op::NotReplaced
         | Op::ThroughJustCreated
         | Op::Dangling
-        | Op::Elsewhere
+        | Op::RelativeSymlink
         | Op::DirectoryAgain
         | Op::ThroughSymlink
         | Op::Verify

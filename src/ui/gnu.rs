@@ -93,7 +93,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Stat | Op::Follow => format!("cannot stat {source}: {cause}"),
         Op::Read => format!("error reading {source}: {cause}"),
         Op::ReadSymlink => format!("cannot read symbolic link {source}: {cause}"),
-        Op::LookAtTarget => format!("cannot stat {target}: {cause}"),
+        Op::StatTarget => format!("cannot stat {target}: {cause}"),
         Op::Create | Op::Publish => format!("cannot create regular file {target}: {cause}"),
         Op::CreateSymlink => format!("cannot create symbolic link {target}: {cause}"),
         Op::CreateFifo => format!("cannot create fifo {target}: {cause}"),
@@ -142,7 +142,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Cycle => format!("cannot copy cyclic symbolic link {source}"),
         Op::NotReplaced => format!("not replacing {target}"),
         Op::Clone => format!("failed to clone {target} from {source}: {cause}"),
-        Op::Elsewhere => {
+        Op::RelativeSymlink => {
             let target = quote_if_needed(names.target);
             format!("{target}: can make relative symbolic links only in current directory")
         }
@@ -163,8 +163,8 @@ fn describe_done(names: Names<'_>, details: Details, suffix: &[u8]) -> String {
     }
     write!(text, "{source} -> {target}").expect(FITS);
     let numbered;
-    let suffix = match details.kept {
-        BackupKind::Not => None,
+    let suffix = match details.backup {
+        BackupKind::None => None,
         BackupKind::Simple => Some(suffix),
         BackupKind::Numbered(number) => {
             numbered = numbered_suffix(number);

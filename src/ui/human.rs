@@ -6,7 +6,7 @@ use super::screen::Screen;
 use super::summary::{entries, failures_by_kind, summary};
 use crate::error::Op;
 use crate::ipc::memory::counters::{Count, Totals};
-use crate::ipc::wire::difference::{Aspect, Difference};
+use crate::ipc::wire::difference::{Difference, Property};
 use crate::ipc::wire::event::{CopyMethod, Details};
 use crate::outcome::{End, Left, Outcome};
 use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
@@ -165,13 +165,13 @@ fn describe_difference(difference: Difference, target: &[u8]) -> String {
     let target = quote(target);
     match difference {
         Difference::Missing(mode) => format!("missing: {target}{}", with_contents(mode)),
-        Difference::Extra(mode) => format!("extraneous: {target}{}", with_contents(mode)),
-        Difference::Other { aspects, wanted, found } => {
-            let words = ASPECTS.iter().filter(|(aspect, _)| aspects.has(*aspect));
+        Difference::Extraneous(mode) => format!("extraneous: {target}{}", with_contents(mode)),
+        Difference::Changed { properties, wanted, found } => {
+            let words = PROPERTIES.iter().filter(|(property, _)| properties.has(*property));
             let words: Vec<_> = words
-                .map(|(aspect, word)| match aspect {
-                    Aspect::Type => format!("{} instead of {}", kind(found), kind(wanted)),
-                    Aspect::Permissions => {
+                .map(|(property, word)| match property {
+                    Property::Type => format!("{} instead of {}", kind(found), kind(wanted)),
+                    Property::Permissions => {
                         format!("{word} {:04o} instead of {:04o}", found & 0o7777, wanted & 0o7777)
                     }
                     _ => (*word).to_owned(),
@@ -182,14 +182,14 @@ fn describe_difference(difference: Difference, target: &[u8]) -> String {
     }
 }
 
-const ASPECTS: [(Aspect, &str); 7] = [
-    (Aspect::Type, ""),
-    (Aspect::Contents, "contents"),
-    (Aspect::Permissions, "permission bits"),
-    (Aspect::Time, "modification time"),
-    (Aspect::Owner, "owner or group"),
-    (Aspect::AccessLists, "ACL"),
-    (Aspect::Attributes, "extended attributes"),
+const PROPERTIES: [(Property, &str); 7] = [
+    (Property::Type, ""),
+    (Property::Contents, "contents"),
+    (Property::Permissions, "permission bits"),
+    (Property::Time, "modification time"),
+    (Property::Owner, "owner or group"),
+    (Property::Acls, "ACL"),
+    (Property::Xattrs, "extended attributes"),
 ];
 
 /// A directory stands for everything in it.
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_directory_is_reported_with_its_contents() {
         let missing = Difference::Missing(0o040_755);
-        let extraneous = Difference::Extra(0o100_644);
+        let extraneous = Difference::Extraneous(0o100_644);
         assert_eq!(
             describe_difference(missing, b"dst/d"),
             "missing: 'dst/d', a directory, with its contents"

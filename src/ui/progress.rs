@@ -88,9 +88,9 @@ fn done_weight(position: &Position) -> u128 {
     let sum = |counts: &[Count]| {
         counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(position.totals.get(count)))
     };
-    let mut bytes = sum(&[Count::Bytes, Count::BytesSpared]);
+    let mut bytes = sum(&[Count::Bytes, Count::BytesSkipped]);
     if position.reads_back {
-        bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSpared]));
+        bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSkipped]));
     }
     weight(position.totals.settled(), bytes)
 }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_written_are_not_read_back() {
         let mut position = Position { reads_back: true, ..position((0, 1 << 29), (0, 1 << 30)) };
-        position.totals.set(Count::BytesSpared, 1 << 29);
+        position.totals.set(Count::BytesSkipped, 1 << 29);
         assert_eq!(steps(&position), STEPS * 3 / 4);
     }
 

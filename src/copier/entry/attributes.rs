@@ -1,16 +1,16 @@
-//! What a copy keeps of its source beside type and contents, and in which order it is given.
+//! What is preserved besides type and contents, and in which order it is set.
 //!
-//! Owner, attributes, times, permission bits. A change of hands takes set-id bits and capabilities
-//! away, so it comes first. Times before permission bits: a target with its source's size and time
-//! counts as complete, and bits that are still wrong then are mended by the next run, which
-//! compares them, too.
+//! The order is owner, extended attributes, times, permission bits. A change of owner clears set-id bits
+//! and capabilities, so it comes first. Times come before permission bits: a target with the size and
+//! time of its source counts as up to date, and permission bits that are still wrong then are repaired by
+//! the next run, which compares them, too.
 //!
-//! An owner or an attribute that cannot be given is a failure of its own: the copy stays, with
-//! fewer rights rather than more, and is named.
+//! If the owner or an attribute cannot be set, that is reported as a failure, but the copy is kept, with
+//! fewer permissions rather than more.
 
 use crate::copier::dir_pair::Owners;
 use crate::error::{EntryError, Op};
-use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -32,7 +32,7 @@ const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
-/// What copies are to keep, and who makes them.
+/// What is to be preserved, and the user who copies.
 #[derive(Clone, Copy)]
 pub(crate) struct Attrs {
     keep: Preserve,
@@ -43,27 +43,27 @@ pub(crate) struct Attrs {
     group: u32,
 }
 
-/// The names of a source's attributes; empty unless some of them are wanted.
+/// The names of a source's extended attributes; empty unless some of them are to be preserved.
 #[derive(Default)]
 pub(in crate::copier) struct XattrNames(Vec<u8>);
 
-/// What a directory does to what is made in it.
+/// What a directory passes on to entries that are created in it.
 #[derive(Clone, Copy)]
 pub(in crate::copier) struct DirDefaults {
-    /// Its default access list gives it one.
+    /// Its default ACL gives them an ACL.
     pub(in crate::copier) masked: bool,
-    /// Its set-group-id bit gives it the directory's group.
+    /// Its set-group-ID bit gives them the directory's group.
     pub(in crate::copier) in_group: bool,
 }
 
-/// Whose a copy is.
+/// Who owns a copy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnerResult {
-    /// Whoever made it, as ownership is not kept.
+    /// The user who copies; ownership is not preserved.
     Ours,
     /// The source's owner and group; `moved` if they had to be set.
     Right { moved: bool },
-    /// We may not give it away.
+    /// The user who copies: setting the owner was refused.
     Refused,
 }
 
@@ -79,7 +79,7 @@ impl Attrs {
         }
     }
 
-    /// The names of the source's attributes, if any are to be kept.
+    /// The names of the source's extended attributes, if any are to be preserved.
     pub(in crate::copier) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
         let mut names = XattrNames::default();
         if self.keep.looks_at_attributes() {
@@ -88,8 +88,8 @@ impl Attrs {
         Ok(names)
     }
 
-    /// The bits that a file is created with: all but those that the kernel clears when it is
-    /// written, and none for others while it is not in the right hands.
+    /// The mode that a file is created with: the final one without the bits that the kernel clears on a
+    /// write, and without those for group and others until the owner is right.
     pub(in crate::copier) fn birth_permissions(
         &self,
         source: &Stat,
@@ -103,17 +103,17 @@ impl Attrs {
         if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
     }
 
-    /// The bits that a FIFO, socket or device is made with.
+    /// The mode that a FIFO, socket or device is created with.
     pub(in crate::copier) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
         self.plain_bits(source, masked)
     }
 
-    /// The source's bits, or what is left of them for something new. Where the directory has a
-    /// default access list, the kernel takes that in place of the umask.
+    /// The permission bits of the source, or what the options and the umask leave of them. Where the
+    /// directory has a default ACL, the kernel applies that instead of the umask.
     fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
         match self.keep.permissions {
             Permissions::Exact => source.permissions(),
-            // But under `--preserve=ownership` cp takes both.
+            // With `--preserve=ownership`, cp applies the umask as well.
             Permissions::Masked if masked && !self.keep.ownership => {
                 source.permissions() & !ALL_SPECIAL
             }
@@ -122,28 +122,28 @@ impl Attrs {
         }
     }
 
-    /// Whether there are attributes that only somebody may set who may write the file, as its bits
-    /// say and not the way in which it is open.
+    /// Whether there are attributes to set that require the owner's write permission: the kernel checks
+    /// the mode of the file, not how it was opened.
     fn needs_writing(&self, names: &XattrNames) -> bool {
         !self.root && names.iter().any(|name| self.demand(name).is_some())
     }
 
-    /// Whether others may have no rights yet: they would have those of another owner or group, or
-    /// those that an access list will take from them.
+    /// Whether group and others may not have any permissions yet: they would be those of another owner or
+    /// group, or those that an ACL will take away.
     fn is_born_private(&self, source: &Stat, names: &XattrNames, born: DirDefaults) -> bool {
         let same_hands = (source.owner(), source.group()) == (self.user, self.group);
         let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
         let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
         let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
-        // cp does not look first whether the owner changes.
+        // cp does not check first whether the owner changes.
         let might_change = self.policy.private_until_owned && self.keep.ownership;
         might_change || changes_hands || loses_list || gets_list
     }
 
-    /// Gives a finished file what it is to keep.
+    /// Sets what is to be preserved on a file that was just written.
     ///
-    /// The first thing that could not be given is returned; the file is whole without it. Whose it was
-    /// when it was made is looked up in `known`, or noted there.
+    /// Returns the first failure that leaves the file complete. The owner of new files is looked up in
+    /// `known`, or noted there.
     pub(in crate::copier) fn finish_file(
         &self,
         from: BorrowedFd<'_>,
@@ -173,8 +173,8 @@ impl Attrs {
         let opened =
             self.needs_writing(names) && self.plain_bits(source, born.masked) & OWNER_WRITE == 0;
         let wanted = private || bits_differ || opened;
-        // Bits that are not the source's are compared by nobody, so they must be right when the
-        // times say that the file is complete.
+        // A later run does not compare bits that are not the source's. So they must be right before the
+        // times make the file count as up to date.
         if wanted && !exact {
             set_bits()?;
         }
@@ -188,10 +188,10 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Takes those bits away from a file that is about to be written into that it will not have in
-    /// the end; from all but its owner, if that changes.
+    /// Before an existing file is written in place: removes the permission bits that it will not have in
+    /// the end, and those of group and others if its owner will change.
     ///
-    /// Where that is refused the file is somebody else's, and so will its bits be in the end.
+    /// If that is refused, the file belongs to another user and will keep its bits.
     pub(in crate::copier) fn close_before_writing(
         &self,
         to: BorrowedFd<'_>,
@@ -212,7 +212,7 @@ impl Attrs {
         }
     }
 
-    /// Gives a file that stood there, was `old` and has been written into, what it is to keep.
+    /// Sets what is to be preserved on an existing file that was written in place; `old` is from before.
     pub(in crate::copier) fn finish_old(
         &self,
         from: BorrowedFd<'_>,
@@ -238,7 +238,7 @@ impl Attrs {
         let now = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
         let wanted = match self.keep.permissions {
             Permissions::Exact => without_list(self.file_bits(source, &now, hands), lacking),
-            // But for set-id bits, which the kernel has taken away when it was written.
+            // But for set-id bits, which the kernel has cleared on the write.
             Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
         };
         let differ = now.permissions() & !ALL_SPECIAL != wanted & !ALL_SPECIAL
@@ -249,7 +249,7 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Gives a symlink, FIFO, socket or device what it is to keep; otherwise as `finish_file`.
+    /// Sets what is to be preserved on a symlink, FIFO, socket or device; otherwise like `finish_file`.
     pub(in crate::copier) fn finish_other(
         &self,
         from: Node<'_>,
@@ -278,8 +278,8 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Gives a directory, in which nothing will be changed any more, what it is to keep. `new` says
-    /// that this run has made it.
+    /// Sets what is to be preserved on a directory in which nothing will change any more. `new` says that
+    /// this run created it.
     pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
@@ -290,9 +290,9 @@ impl Attrs {
         let names = self.look(Node::Open(from))?;
         let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
         let masked = new && xattr::has_default_list(to);
-        // Its bits follow from the default list that it was born with, so they come first here.
+        // Its bits depend on the default ACL that it inherited, so they are computed first.
         let bits = self.dir_bits(source, to, hands, new, masked)?;
-        // One that stood there may have lists that the source has not.
+        // An existing directory may have ACLs that the source does not have.
         let listed = masked || !new && self.keep.access_lists;
         let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
         lacking = lacking.or(given.err());
@@ -311,7 +311,7 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// The bits that a directory is to have; `None` if they are none of our business.
+    /// The permission bits that a directory is to have; `None` if they are not to be changed.
     fn dir_bits(
         &self,
         source: &Stat,
@@ -336,19 +336,19 @@ impl Attrs {
         }
         let left = if masked && self.keep.permissions == Permissions::Masked {
             let bits = xattr::default_list_bits(to).map_err(Op::SetPermissions.error())?;
-            // cp gives the right to write to others than the owner only as the umask lets it.
+            // cp gives write permission to group and others only if the umask permits it.
             let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
             (bits | STICKY) & !(self.umask & masked_too)
         } else {
             !self.umask
         };
-        // What mkdir(2) inherits from the directory above it.
+        // The set-group-ID bit, which mkdir(2) inherits from the parent directory.
         let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
         Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
     }
 
-    /// Whether a directory that stood there had its source's times, bits and owner before we opened
-    /// it, for which a plain user may have had to give himself rights.
+    /// Whether an existing directory had the times, permission bits and owner of its source before this
+    /// run. An ordinary user may have had to add permissions in order to open it; these are ignored.
     pub(in crate::copier) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
         let opened = if self.root { 0 } else { OWNER_BITS };
         file::stat_fd(target).is_ok_and(|target| {
@@ -358,7 +358,8 @@ impl Attrs {
         })
     }
 
-    /// Whether such a directory needs nothing at all; attributes are not compared but given again.
+    /// Whether an existing directory needs no change at all. Attributes are not compared: if any are to be
+    /// preserved, they are set again.
     pub(in crate::copier) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
         !self.keep.looks_at_attributes()
             && file::stat_fd(target).is_ok_and(|target| {
@@ -375,12 +376,12 @@ impl Attrs {
             && (same_hands || !keep.ownership)
     }
 
-    /// Whether the times tell that a file is complete, as they are set last.
+    /// Whether an equal time shows that a file is complete: times are set last.
     pub(in crate::copier) fn times_tell(&self) -> bool {
         self.keep.timestamps
     }
 
-    /// Sets right what a complete entry lacks: other runs may have kept less.
+    /// Sets what an entry that is up to date lacks: an earlier run may have preserved less.
     pub(in crate::copier) fn repair(
         &self,
         from: Node<'_>,
@@ -404,7 +405,7 @@ impl Attrs {
             }
             lacking = lacking.or(self.repair_attributes(from, node).err());
         }
-        let is_symlink = source.kind() == Kind::Symlink; // its bits mean nothing and cannot be set
+        let is_symlink = source.kind() == Kind::Symlink; // its mode has no meaning and cannot be set
         if self.keep.permissions == Permissions::Exact && !is_symlink {
             let wanted = without_list(self.file_bits(source, target, hands), lacking);
             let moved = matches!(hands, OwnerResult::Right { moved: true });
@@ -419,8 +420,7 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether [`mend`](Self::mend) would change bits or owner, as far as that shows without a look at
-    /// attributes.
+    /// Whether [`repair`](Self::repair) would change permission bits or owner. Attributes are not looked at.
     pub(in crate::copier) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let bits = self.keep.permissions == Permissions::Exact
@@ -429,7 +429,7 @@ impl Attrs {
         bits || self.keep.ownership && owners(source) != owners(target)
     }
 
-    /// Gives an entry that keeps its contents its source's times, if that is wanted.
+    /// Sets the source's times on an entry whose contents stay, if times are to be preserved.
     pub(in crate::copier) fn set_times_of(
         &self,
         (dir, name): (BorrowedFd<'_>, &CStr),
@@ -442,21 +442,21 @@ impl Attrs {
             .map_err(Op::SetTimes.error())
     }
 
-    /// Whether a symlink to a file has that file's time, if it is wanted.
+    /// Whether the modification times are equal, or need not be preserved.
     pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
         !self.keep.timestamps || source.modified() == target.modified()
     }
 
-    /// Gives `to` its source's owner and group, if that is wanted.
+    /// Sets the source's owner and group on `to`, if ownership is to be preserved.
     ///
-    /// Who is not root may not give things away, and cp keeps silent about that; at least the
-    /// group may be one of ours.
+    /// A user who is not root may not change the owner, and cp does not report that. The group is still
+    /// set if the user belongs to it.
     fn hand_over(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
         self.hand_over_new(to, source, None)
     }
 
-    /// The same for what was just made: all files that are made in one directory are born to the same
-    /// owner and group, so that only the first need be asked.
+    /// The same for a new entry. All files created in one directory get the same owner and group, so
+    /// that stat(2) is needed for the first one only.
     fn hand_over_new(
         &self,
         to: Node<'_>,
@@ -482,7 +482,7 @@ impl Attrs {
             Ok(()) => (OwnerResult::Right { moved: true }, None),
             Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
                 if file::set_owner(to, None, group).is_err() {
-                    // It is none of ours, either.
+                    // The user does not belong to the group, either.
                 }
                 (OwnerResult::Refused, None)
             }
@@ -490,10 +490,10 @@ impl Attrs {
         }
     }
 
-    /// The bits that a file in these hands should have.
+    /// The permission bits that a file with this owner should have.
     ///
-    /// Set-id bits lend somebody's rights. They are kept only where the copy belongs to the same
-    /// somebody; else a copy made by root of any user's program would run as root.
+    /// Set-id bits grant the rights of the owner or group. They are preserved only if the copy has the
+    /// same one; otherwise a copy that root makes of a user's program would run as root.
     fn file_bits(&self, source: &Stat, made: &Stat, hands: OwnerResult) -> u32 {
         let mut bits = self.plain_bits(source, false);
         if source.kind() != Kind::File {
@@ -515,7 +515,8 @@ impl Attrs {
         bits
     }
 
-    /// Gives a new entry those attributes of its source that are wanted; `masked` as above.
+    /// Sets those extended attributes of the source that are to be preserved. `masked` says that the entry
+    /// may have an ACL of its own, inherited from its directory.
     fn give_attributes(
         &self,
         from: Node<'_>,
@@ -525,7 +526,7 @@ impl Attrs {
     ) -> Result<(), EntryError> {
         let exact = self.keep.access_lists || self.keep.permissions != Permissions::Masked;
         if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_LIST)) {
-            // The list that the directory has given it may let in whom the source's bits do not.
+            // The inherited ACL may grant access that the source's permission bits deny.
             xattr::remove(to, xattr::ACCESS_LIST).map_err(Op::SetAccessList.error())?;
         }
         let mut value = Vec::new();
@@ -533,7 +534,7 @@ impl Attrs {
         for name in names.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(Errno::ENODATA) => Ok(()), // it was removed after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) => xattr::set(to, name, &value),
             };
@@ -542,14 +543,15 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether an attribute that is wanted would have to be set or removed.
+    /// Whether an attribute to be preserved would have to be set or removed.
     fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, EntryError> {
         let mut differ = false;
         self.each_that_differs(from, to, |_| differ = true)?;
         Ok(differ)
     }
 
-    /// Calls `found` with what it would be to set or remove each wanted attribute that is not the same.
+    /// Calls `found` for each attribute to be preserved that differs, with the operation that would set or
+    /// remove it.
     fn each_that_differs(
         &self,
         from: Node<'_>,
@@ -568,29 +570,29 @@ impl Attrs {
         Ok(())
     }
 
-    /// In what of all that is kept beside contents two entries of one type differ.
+    /// The properties, of those to be preserved besides contents, in which two entries of one type differ.
     pub(in crate::copier) fn differing(
         &self,
         (from, to): (Node<'_>, Node<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Aspects, EntryError> {
-        let mut aspects = Aspects::default();
+    ) -> Result<Properties, EntryError> {
+        let mut properties = Properties::default();
         let has_bits =
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
-        aspects.add_if(has_bits && !has_bits_of(source, target), Aspect::Permissions);
-        aspects.add_if(!self.has_time_of(source, target), Aspect::Time);
+        properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
+        properties.add_if(!self.has_time_of(source, target), Property::Time);
         let hands = |stat: &Stat| (stat.owner(), stat.group());
-        aspects.add_if(self.keep.ownership && hands(source) != hands(target), Aspect::Owner);
+        properties.add_if(self.keep.ownership && hands(source) != hands(target), Property::Owner);
         self.each_that_differs(from, to, |op| {
-            aspects.add(match op {
-                Op::SetAccessList => Aspect::AccessLists,
-                _ => Aspect::Attributes,
+            properties.add(match op {
+                Op::SetAccessList => Property::Acls,
+                _ => Property::Xattrs,
             });
         })?;
-        Ok(aspects)
+        Ok(properties)
     }
 
-    /// Makes the wanted attributes of a complete entry those of its source.
+    /// Makes the attributes to be preserved of an existing entry those of its source.
     fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
         let (theirs, ours) = (self.look(from)?, self.look(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
@@ -598,7 +600,7 @@ impl Attrs {
         for name in theirs.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(Errno::ENODATA) => Ok(()), // it was removed after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
                 Ok(()) => xattr::set(to, name, &value),
@@ -612,7 +614,7 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether, and how much, the attribute `name` is wanted.
+    /// Whether, and how strictly, the attribute `name` is to be preserved, and the operation that sets it.
     fn demand(&self, name: &CStr) -> Option<(Op, Preservation)> {
         let (op, demand) = match name.to_bytes() {
             b"security.selinux" => (Op::SetAttributes, self.keep.context),
@@ -622,16 +624,16 @@ impl Attrs {
                 let wanted = self.keep.access_lists;
                 (Op::SetAccessList, if wanted { Preservation::Required } else { Preservation::No })
             }
-            // What else the kernel or a file system keeps there cannot be set by name.
+            // Other attributes of the kernel and of file systems cannot be set by name.
             other if other.starts_with(b"system.") => return None,
-            // XFS tells of its access lists a second time, under these names.
+            // XFS lists its ACLs a second time, under these names.
             other if other.starts_with(b"trusted.SGI_ACL_") => return None,
             _ => (Op::SetAttributes, self.keep.attributes),
         };
         (demand != Preservation::No).then_some((op, demand))
     }
 
-    /// The failure, unless it is one that nobody wants to apply of.
+    /// The failure, unless the attribute is optional and cannot be set here.
     fn refused(
         &self,
         given: Result<(), Errno>,
@@ -662,7 +664,8 @@ impl XattrNames {
     }
 }
 
-/// Without its access list, the bits of the group are the list's mask: more than the group had.
+/// The permission bits without those of the group, if the ACL could not be set: with an ACL the group bits
+/// are its mask, which may permit more than the group had.
 fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
     match lacking {
         Some(EntryError { op: Op::SetAccessList, .. }) => bits & !GROUP_BITS,
@@ -670,8 +673,8 @@ fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
     }
 }
 
-/// Whether a file in the target may need no copying: its source's type, size and, unless they are
-/// not kept, modification time.
+/// Whether a file in the target looks up to date: it has its source's type, size and device number and, if
+/// `times_tell`, modification time.
 pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
@@ -679,13 +682,13 @@ pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell
         && source.device() == target.device()
 }
 
-/// Whether the target has the bits that a copy gets: set-id bits only where it is in the same hands.
+/// Whether the target has the permission bits that a copy gets: set-id bits only with the same owner.
 fn has_bits_of(source: &Stat, target: &Stat) -> bool {
     let (mut lost, mut bits) = (0, source.permissions());
     if source.kind() == Kind::File {
         let (owner, group) = (source.owner() == target.owner(), source.group() == target.group());
         bits &= !(if owner { 0 } else { SET_USER_ID } | if group { 0 } else { SET_GROUP_ID });
-        lost = if owner && group { 0 } else { ALL_SPECIAL }; // who may not give it away
+        lost = if owner && group { 0 } else { ALL_SPECIAL }; // set by a user who may not change the owner
     }
     target.permissions() == bits || target.permissions() == bits & !lost
 }

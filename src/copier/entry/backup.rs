@@ -1,8 +1,9 @@
-//! What is to be replaced, kept under another name.
+//! Backups of existing destination entries before they are replaced.
 //!
-//! The old entry gets its second name before the new one takes the first, so it is never without
-//! one, whoever is killed when. Where it cannot have two (a file system without hard links, a file
-//! of somebody else's), it is moved, and moved back if the new one cannot take its place.
+//! The old entry is linked to the name of its backup before the new one is renamed into place, so that it
+//! always has a name, whenever a copier is killed. If it cannot be linked (a file system without hard
+//! links, a file of another user), it is renamed, and renamed back if the new entry cannot be put into
+//! place.
 
 use super::discard;
 use crate::copier::dir_pair::DirPair;
@@ -19,7 +20,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// The highest number of a backup of each name in one directory.
+/// The highest backup number of each name in one directory.
 #[derive(Default)]
 pub(super) struct BackupNumbers {
     of: Option<Identity>,
@@ -27,8 +28,8 @@ pub(super) struct BackupNumbers {
 }
 
 impl BackupNumbers {
-    /// Gives what `name` in the target is now a name more, as `backup` wants it. Where it can have
-    /// only one, it is moved there; the new name is returned then, beside what kind of name it is.
+    /// Makes the backup of the present `name` in the target, as the options in `backup` say. Returns the
+    /// kind of its name, and the name itself if the entry had to be renamed instead of linked.
     pub(super) fn keep(
         &mut self,
         backup: &Backup,
@@ -57,7 +58,7 @@ impl BackupNumbers {
     ) -> Result<(BackupKind, Option<CString>), EntryError> {
         let error = Op::Backup.error();
         let mut number = self.highest(dirs, name).map_err(&error)?;
-        // A copier that has died since may have made it.
+        // A copier that died after making the backup may have left it.
         if number > 0 && is_that_already(dirs, name, number) {
             return Ok((BackupKind::Numbered(number), None));
         }
@@ -66,7 +67,7 @@ impl BackupNumbers {
             let suffix = numbered_suffix(number);
             let second = with_suffix(name, suffix.as_bytes()).map_err(&error)?;
             match second_name(dirs, name, &second) {
-                Err(Errno::EEXIST) => {} // somebody else was quicker
+                Err(Errno::EEXIST) => {} // another process has taken that number
                 result => {
                     self.highest.insert(name.to_bytes().to_vec(), number);
                     let moved = result.map_err(error)?.then_some(second);
@@ -76,12 +77,12 @@ impl BackupNumbers {
         }
     }
 
-    /// The highest number; the directory is listed once, not for each of its files.
+    /// The highest backup number of `name`; the directory is listed once, not for each of its files.
     fn highest(&mut self, dirs: &DirPair, name: &CStr) -> Result<u64, Errno> {
         let identity = file::stat_fd(&dirs.target)?.identity();
         if self.of != Some(identity) {
             self.highest.clear();
-            let opened = file::open_dir_at(&dirs.target, c".")?; // with a position of its own
+            let opened = file::open_dir_at(&dirs.target, c".")?; // with a file offset of its own
             let mut listing = Listing::new();
             while listing.fill(opened.as_fd())? {
                 while let Some((_, name)) = listing.next_entry() {
@@ -97,7 +98,7 @@ impl BackupNumbers {
     }
 }
 
-/// Whether the backup with this number is a second name of what has the first one.
+/// Whether the backup with this number and `name` are the same inode.
 fn is_that_already(dirs: &DirPair, name: &CStr, number: u64) -> bool {
     let identity = |name: &CStr| file::stat_at(&dirs.target, name).map(|stat| stat.identity());
     let second = with_suffix(name, numbered_suffix(number).as_bytes());
@@ -113,13 +114,13 @@ fn keep_simple(
     let error = Op::Backup.error();
     let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&error)?;
     match file::stat_at(&dirs.target, &second) {
-        // Under another name it is not lost.
+        // If the source has another name, it is not lost.
         Ok(old) if old.identity() == source.identity() && second.as_c_str() == source_name => {
             return Err(Op::BackupIsSource.error()(Errno::EEXIST));
         }
         Ok(old) if old.kind() == Kind::Directory => return Err(error(Errno::EISDIR)),
         Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
-            Err(Errno::EEXIST) => {} // it has come meanwhile, and goes as any older one
+            Err(Errno::EEXIST) => {} // created meanwhile; replaced like any older backup
             result => return result.map(|moved| moved.then_some(second)).map_err(error),
         },
         Ok(_) => {}
@@ -128,20 +129,20 @@ fn keep_simple(
     let same = file::stat_at(&dirs.target, &second).map_err(&error)?.identity()
         == file::stat_at(&dirs.target, name).map_err(&error)?.identity();
     if same {
-        return Ok(None); // they are one file already, and to rename one to the other does nothing
+        return Ok(None); // they are the same inode; rename(2) would do nothing
     }
-    // Beside it first: the older backup stays until this one is there.
+    // Linked to a temporary name first: the older backup stays until this one replaces it.
     let (dir, beside) = (dirs.target.as_fd(), staged_name(&second, 1));
     let link = || file::link(dir, name, dir, &beside, false);
     let linked = match link() {
         Err(Errno::EEXIST) => {
-            file::unlink(dir, &beside).map_err(&error)?; // a killed run has left it
+            file::unlink(dir, &beside).map_err(&error)?; // left by an interrupted run
             link()
         }
         result => result,
     };
     match linked {
-        // The old file has its first name still, so the second may go if it cannot be used.
+        // The old file still has its first name, so that the temporary one may be removed.
         Ok(()) => file::replace(dir, &beside, &second)
             .map(|()| None)
             .inspect_err(|_| discard(dirs, &beside)),
@@ -153,7 +154,7 @@ fn keep_simple(
     .map_err(error)
 }
 
-/// A second name for what `name` is; where there are no hard links, another name: then true.
+/// Links `name` to `second`; if hard links are not possible, renames it and returns true.
 fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
@@ -162,8 +163,8 @@ fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno
     }
 }
 
-/// Whether a file cannot have another name: the file system knows none, it has too many, or it is
-/// somebody else's.
+/// Whether a file cannot be linked: the file system has no hard links, the file has too many, or it belongs
+/// to another user.
 fn is_without_links(errno: Errno) -> bool {
     matches!(errno, Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK)
 }

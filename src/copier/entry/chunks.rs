@@ -1,16 +1,17 @@
-//! A large file as the work of several copiers.
+//! A large file that several copiers process together, in chunks.
 //!
-//! Its owner takes pieces of it, one after the other, and invites others for as long as somebody is
-//! hungry; they do the same. So a file that is met last is not left to one, and one that is met
-//! while all have enough to do is its owner's alone. Pieces are copied, hashed, both, or compared.
+//! The owner takes one chunk after the other, and requests help for as long as a copier is hungry;
+//! helpers take chunks in the same way. So the last large file of a run is not left to one copier, and one
+//! that is found while all copiers have work is processed by its owner alone. Chunks are copied, hashed,
+//! both, or compared.
 
 use crate::copier::Job;
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
-use crate::hash::{Digest, PieceHasher};
+use crate::hash::{ChunkHasher, Digest};
 use crate::ipc::memory::counters::StatusSlot;
-use crate::ipc::memory::large_files::{Large, PIECE_BYTES};
-use crate::ipc::wire::task::{EntryPath, Invitation, Share, Task};
+use crate::ipc::memory::large_files::{CHUNK_BYTES, LargeFile};
+use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest, Task};
 use pcopy_sys::file::{self, Identity};
 use pcopy_sys::turns::Turn;
 use pcopy_sys::{Errno, bytes};
@@ -18,68 +19,68 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// From which size on a file may be the work of several, in bytes.
-pub(in crate::copier) const LARGE_BYTES: u64 = 4 * PIECE_BYTES;
+/// The smallest file that is processed in chunks, in bytes.
+pub(in crate::copier) const LARGE_BYTES: u64 = 4 * CHUNK_BYTES;
 
-/// What an owner needs to be helped.
+/// The owner's side of a large file.
 pub(in crate::copier) struct Team<'a> {
     job: &'a Job<'a>,
-    pub(in crate::copier) large: Large<'a>,
-    invitation: Invitation<'a>,
+    pub(in crate::copier) large: LargeFile<'a>,
+    request: HelpRequest<'a>,
     message: Vec<u8>,
     invited: u64,
 }
 
 impl<'a> Team<'a> {
-    /// For a file of copier `owner` that is large, and where others find it.
+    /// For a large file of this copier in the directory `place`; `None` if there are no other copiers.
     ///
     /// The names are those in the source and, at present, in the target.
     pub(in crate::copier) fn new(
         cx: Context<'a>,
         place: EntryPath<'a>,
-        (name, made): (&'a CStr, &'a CStr),
-        share: Share,
+        (name, target_name): (&'a CStr, &'a CStr),
+        chunk_job: ChunkJob,
     ) -> Option<Self> {
         let (job, owner) = (cx.job, cx.number);
         let large = job.larges.get(owner).filter(|_| job.plan.jobs > 1)?;
         let generation = 0; // not begun
-        let invitation = Invitation { place, name, made, owner, generation, share };
-        Some(Self { job, large, invitation, message: Vec::new(), invited: 0 })
+        let request = HelpRequest { place, name, target_name, owner, generation, chunk_job };
+        Some(Self { job, large, request, message: Vec::new(), invited: 0 })
     }
 
-    /// Begins a file of that many bytes.
+    /// Begins the file, which has `size` bytes.
     pub(in crate::copier) fn begin(&mut self, size: u64) {
-        self.invitation.generation = self.large.begin(size, self.invitation.share);
+        self.request.generation = self.large.begin(size, self.request.chunk_job);
     }
 
-    /// Ends it; says how many bytes are sure to be done, and the digest of all if all have one.
+    /// Ends the file; returns how many bytes are confirmed, and the digest if all chunks have one.
     pub(in crate::copier) fn end(&self, size: u64) -> (u64, Option<Digest>) {
         let sure = self.large.end();
-        (sure, self.large.digest(self.invitation.generation, size).filter(|_| sure == size))
+        (sure, self.large.digest(self.request.generation, size).filter(|_| sure == size))
     }
 
-    /// The next piece, and first an invitation if a copier is hungry and there are pieces enough for all.
-    pub(in crate::copier) fn next_piece(&mut self) -> Option<Range<u64>> {
-        while self.job.is_hungry() && self.large.pieces_left() > 2 * (self.invited + 1) {
-            let status = self.job.counters.status(self.invitation.owner);
-            if !self.job.give(status, &Task::Range(self.invitation), &mut self.message) {
+    /// Takes the next chunk; first requests help if a copier is hungry and there are enough chunks for all.
+    pub(in crate::copier) fn next_chunk(&mut self) -> Option<Range<u64>> {
+        while self.job.is_hungry() && self.large.chunks_left() > 2 * (self.invited + 1) {
+            let status = self.job.counters.status(self.request.owner);
+            if !self.job.give(status, &Task::LargeFile(self.request), &mut self.message) {
                 break;
             }
             self.invited += 1;
         }
-        self.large.next_piece()
+        self.large.next_chunk()
     }
 
-    /// What the owner itself does with each piece.
+    /// What the owner needs to process chunks itself.
     pub(in crate::copier) fn work<'w>(&self, from: BorrowedFd<'w>, act: ChunkAction<'w>) -> Work<'w>
     where
         'a: 'w,
     {
-        let status = self.job.counters.status(self.invitation.owner);
-        Work { large: self.large, generation: self.invitation.generation, status, from, act }
+        let status = self.job.counters.status(self.request.owner);
+        Work { large: self.large, generation: self.request.generation, status, from, act }
     }
 
-    /// Hashes the source that was cloned, where the file was to be copied.
+    /// Hashes the source instead of copying it, because it was cloned.
     pub(in crate::copier) fn hash_source(
         mut self,
         source: BorrowedFd<'_>,
@@ -87,14 +88,14 @@ impl<'a> Team<'a> {
         buffer: &mut [u8],
         seen: impl FnMut(u64),
     ) -> Option<Digest> {
-        if let Share::Copy(source, _) = self.invitation.share {
-            self.invitation.share = Share::HashSource(source);
+        if let ChunkJob::Copy(source, _) = self.request.chunk_job {
+            self.request.chunk_job = ChunkJob::HashSource(source);
         }
         self.hash(source, size, buffer, seen)
     }
 
-    /// Hashes a file of that many bytes with the help of whoever has nothing to do; `None` if it must be
-    /// hashed by this copier alone. `seen` learns how much has been read of it by all.
+    /// Hashes a file of `size` bytes with the help of idle copiers; `None` if this copier must hash it alone.
+    /// `seen` is called with the number of bytes that all of them have read.
     pub(in crate::copier) fn hash(
         mut self,
         file: BorrowedFd<'_>,
@@ -109,7 +110,7 @@ impl<'a> Team<'a> {
         digest.filter(|_| ends_at(file, size))
     }
 
-    /// Compares two files of that many bytes in the same way; `None` if it must be done by this copier alone.
+    /// Compares two files of `size` bytes in the same way; `None` if this copier must compare them alone.
     pub(in crate::copier) fn compare(
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -124,52 +125,52 @@ impl<'a> Team<'a> {
         if sure == size {
             return (ends_at(source, size) && ends_at(target, size)).then_some(true);
         }
-        // What a helper has seen must be seen here: only its hint came through shared memory.
-        let has_seen =
-            |piece| matches!(work.piece(piece, (ours, theirs), &mut seen), Ok(Piece::Differs));
+        // What a helper noted must be verified: the note is in shared memory, and could be a stray write.
+        let has_seen = |chunk| {
+            matches!(work.chunk(chunk, (ours, theirs), &mut seen), Ok(ChunkResult::Differs))
+        };
         (differs || self.large.different(size).is_some_and(has_seen)).then_some(false)
     }
 
-    /// Does pieces until there are none left; says whether one of them differs.
+    /// Processes chunks until none is left; returns whether one of them differs.
     fn read(&mut self, work: &Work<'_>, (ours, theirs): Buffers<'_>, seen: Seen<'_>) -> bool {
-        while let Some(piece) = self.next_piece() {
-            let bytes = piece.end - piece.start;
-            match work.piece(piece, (ours, theirs), seen) {
-                Ok(Piece::Done) => self.large.add_sure(bytes),
-                Ok(Piece::Differs) => {
-                    self.large.give_up();
+        while let Some(chunk) = self.next_chunk() {
+            let bytes = chunk.end - chunk.start;
+            match work.chunk(chunk, (ours, theirs), seen) {
+                Ok(ChunkResult::Done) => self.large.add_confirmed(bytes),
+                Ok(ChunkResult::Differs) => {
+                    self.large.close();
                     return true;
                 }
-                Ok(Piece::Short) | Err(_) => self.large.give_up(),
+                Ok(ChunkResult::Short) | Err(_) => self.large.close(),
             }
         }
         false
     }
 }
 
-/// Whether there is nothing behind that many bytes. Who goes through a file alone reads on, should it have
-/// grown.
+/// Whether the file ends at `size`. If it has grown, a single copier processes it to its end.
 fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
     bytes::read_at(file, &mut [0], size) == Ok(0)
 }
 
-/// Learns how many bytes of a file are done by all together.
+/// Is called with the number of bytes that all copiers of a file have processed.
 pub(in crate::copier) type Seen<'s> = &'s mut dyn FnMut(u64);
 
-/// What became of a piece.
+/// The result of a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::copier) enum Piece {
+pub(in crate::copier) enum ChunkResult {
     Done,
-    /// The file ends before it, or all is to be dropped.
+    /// The file ends before the chunk does, or the copy is to be aborted.
     Short,
-    /// It is not the same in both files.
+    /// The two files differ in it.
     Differs,
 }
 
-/// One buffer for what is read, and one as large for what it is compared with.
+/// One buffer for what is read, and one of the same size for what it is compared with.
 pub(in crate::copier) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
 
-/// What is done with what is read of a piece. It is hashed wherever [pieces are](Large::is_hashed).
+/// What is done with the data of a chunk. It is also hashed if [chunks are hashed](LargeFile::is_hashed).
 #[derive(Clone, Copy)]
 pub(in crate::copier) enum ChunkAction<'a> {
     Copy(BorrowedFd<'a>),
@@ -177,9 +178,9 @@ pub(in crate::copier) enum ChunkAction<'a> {
     Hash,
 }
 
-/// What one copier, owner or helper, has at hand for the pieces of a file.
+/// What a copier, owner or helper, needs to process the chunks of a file.
 pub(in crate::copier) struct Work<'a> {
-    large: Large<'a>,
+    large: LargeFile<'a>,
     generation: u64,
     status: StatusSlot<'a>,
     from: BorrowedFd<'a>,
@@ -187,40 +188,40 @@ pub(in crate::copier) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Has the kernel copy a piece; false, and nothing counted, if it did not copy all of it.
-    pub(in crate::copier) fn offload(&self, piece: Range<u64>) -> bool {
+    /// Copies a chunk with `copy_file_range`; false, and nothing counted, if that did not copy all of it.
+    pub(in crate::copier) fn offload(&self, chunk: Range<u64>) -> bool {
         let ChunkAction::Copy(to) = self.act else { return false };
-        let mut at = piece.start;
-        while at < piece.end {
-            let left = usize::try_from(piece.end - at).unwrap_or(usize::MAX);
+        let mut at = chunk.start;
+        while at < chunk.end {
+            let left = usize::try_from(chunk.end - at).unwrap_or(usize::MAX);
             match bytes::copy_range_at(self.from, to, at, left) {
                 Ok(0) | Err(_) => return false,
                 Ok(copied) => at += copied.min(left) as u64,
             }
         }
-        self.large.add_arrived(piece.end - piece.start);
+        self.large.add_processed(chunk.end - chunk.start);
         true
     }
 
-    /// Does a piece through the buffer.
-    pub(in crate::copier) fn piece(
+    /// Processes a chunk through the buffer.
+    pub(in crate::copier) fn chunk(
         &self,
-        piece: Range<u64>,
+        chunk: Range<u64>,
         (buffer, other): Buffers<'_>,
         seen: Seen<'_>,
-    ) -> Result<Piece, EntryError> {
-        let mut hash = self.large.is_hashed().then(|| PieceHasher::new(piece.start));
-        let mut at = piece.start;
-        while at < piece.end {
+    ) -> Result<ChunkResult, EntryError> {
+        let mut hash = self.large.is_hashed().then(|| ChunkHasher::new(chunk.start));
+        let mut at = chunk.start;
+        while at < chunk.end {
             if self.status.is_abandoned() {
-                return Ok(Piece::Short);
+                return Ok(ChunkResult::Short);
             }
             let length =
-                usize::try_from(piece.end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
+                usize::try_from(chunk.end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
             let read =
                 bytes::read_at(self.from, &mut buffer[..length], at).map_err(Op::Read.error())?;
             if read == 0 {
-                return Ok(Piece::Short);
+                return Ok(ChunkResult::Short);
             }
             let bytes = &buffer[..read];
             if let Some(hash) = &mut hash {
@@ -233,23 +234,23 @@ impl Work<'_> {
                 }
                 ChunkAction::Compare(with) => {
                     if !has_at(with, bytes, at, other).map_err(Op::ReadBack.error())? {
-                        self.large.note_difference(&piece);
-                        return Ok(Piece::Differs);
+                        self.large.note_difference(&chunk);
+                        return Ok(ChunkResult::Differs);
                     }
                 }
             }
             at += read as u64;
-            self.large.add_arrived(read as u64);
-            seen(self.large.arrived());
+            self.large.add_processed(read as u64);
+            seen(self.large.processed());
         }
         if let Some(digest) = hash.and_then(|hash| hash.finalize()) {
-            self.large.put_digest(self.generation, &piece, digest);
+            self.large.put_digest(self.generation, &chunk, digest);
         }
-        Ok(Piece::Done)
+        Ok(ChunkResult::Done)
     }
 }
 
-/// Whether a file has these bytes there, read through a buffer that is as large.
+/// Whether the file has `bytes` at offset `at`; `buffer` is at least as large.
 fn has_at(
     file: BorrowedFd<'_>,
     mut bytes: &[u8],
@@ -267,23 +268,23 @@ fn has_at(
     Ok(true)
 }
 
-/// A copier's turn at a large file of another. Whatever goes wrong is left to that one to find and tell.
+/// A helper's side of a large file. It reports no errors: the owner will find and report them itself.
 pub(in crate::copier) struct Helper<'a> {
     job: &'a Job<'a>,
-    large: Large<'a>,
-    invitation: Invitation<'a>,
+    large: LargeFile<'a>,
+    request: HelpRequest<'a>,
     _turn: Turn<'a>,
 }
 
 impl<'a> Helper<'a> {
-    /// Becomes a helper; `None` if it is too late.
-    pub(in crate::copier) fn join(job: &'a Job<'a>, invitation: &Invitation<'a>) -> Option<Self> {
-        let large = job.larges.get(invitation.owner)?;
-        let turn = large.join(invitation.generation, invitation.share)?;
-        Some(Self { job, large, invitation: *invitation, _turn: turn })
+    /// Becomes a helper; `None` if the file has ended already.
+    pub(in crate::copier) fn join(job: &'a Job<'a>, request: &HelpRequest<'a>) -> Option<Self> {
+        let large = job.larges.get(request.owner)?;
+        let turn = large.join(request.generation, request.chunk_job)?;
+        Some(Self { job, large, request: *request, _turn: turn })
     }
 
-    /// Does pieces of what the owner has open, and was opened here, too, until there are none left or one
+    /// Processes chunks of the files that the owner has open, and this copier, too, until none is left or one
     /// has failed.
     pub(in crate::copier) fn help(
         self,
@@ -291,34 +292,34 @@ impl<'a> Helper<'a> {
         (from, other): (OwnedFd, Option<OwnedFd>),
         (ours, theirs): Buffers<'_>,
     ) {
-        let act = match (self.invitation.share, &other) {
-            (Share::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
-            (Share::Compare(..), Some(with)) => ChunkAction::Compare(with.as_fd()),
-            (Share::HashSource(_) | Share::HashTarget(_), None) => ChunkAction::Hash,
-            _ => return self.large.give_up(), // whoever is helped would take it for done
+        let act = match (self.request.chunk_job, &other) {
+            (ChunkJob::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
+            (ChunkJob::Compare(..), Some(with)) => ChunkAction::Compare(with.as_fd()),
+            (ChunkJob::HashSource(_) | ChunkJob::HashTarget(_), None) => ChunkAction::Hash,
+            _ => return self.large.close(), // or the owner would take the chunks for done
         };
         self.large.note_helper();
-        let (large, generation) = (self.large, self.invitation.generation);
+        let (large, generation) = (self.large, self.request.generation);
         let work = Work { large, generation, status, from: from.as_fd(), act };
         let mut done = 0;
         while !self.job.ring.is_stopped() && !status.is_asked_to_stop() {
-            let Some(piece) = large.next_piece() else { break };
-            let bytes = piece.end - piece.start;
-            let became = work.piece(piece, (ours, theirs), &mut |_| ());
-            if !matches!(became, Ok(Piece::Done)) {
-                large.give_up();
+            let Some(chunk) = large.next_chunk() else { break };
+            let bytes = chunk.end - chunk.start;
+            let became = work.chunk(chunk, (ours, theirs), &mut |_| ());
+            if !matches!(became, Ok(ChunkResult::Done)) {
+                large.close();
                 break;
             }
             done += bytes;
         }
         match other.map_or(Ok(()), file::close) {
-            Ok(()) => large.add_sure(done),
-            Err(_) => large.give_up(),
+            Ok(()) => large.add_confirmed(done),
+            Err(_) => large.close(),
         }
     }
 }
 
-/// An open file, if it is the one that is meant.
+/// The open file, if it has this identity.
 pub(in crate::copier) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     if file::stat_fd(&file)?.identity() == identity { Ok(file) } else { Err(Errno::ESTALE) }
 }

@@ -29,7 +29,7 @@ impl EntryCopier<'_> {
             Err(failed) => return failed.or_lacking(leads),
         };
         let Some(to) = created else {
-            cx.status.add(Count::BytesSpared, source.size());
+            cx.status.add(Count::BytesSkipped, source.size());
             return Ok(Applied::plain(Done::Skipped).leading(leads));
         };
         let target = TargetFile::New(to, Some((entry.name, entry.target_name)));

@@ -1,13 +1,14 @@
-//! The bytes of a file, from one open file to another.
+//! Copies file data from one open file to another.
 //!
-//! Three ways, the cheapest first: the two files share their bytes (a clone); the kernel copies
-//! them; they go through a buffer. Each goes on where the one before it ended, and only the last
-//! one says what went wrong, because it knows on which side. Holes stay holes.
+//! There are three ways, tried in the order of their cost: a clone, so that both files share their
+//! blocks (reflink); a copy inside the kernel (`copy_file_range`); read and write through a buffer. Each
+//! continues where the one before it ended. Only the last one reports errors, because only it knows
+//! whether reading or writing failed. Holes are preserved.
 
 use super::chunks::Team;
 use super::meter::Meter;
 use super::result::Unfinished;
-use crate::error::{Op, means_unable};
+use crate::error::{Op, means_unsupported};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
@@ -20,20 +21,20 @@ use std::os::fd::BorrowedFd;
 
 /// How much is read and written at a time.
 ///
-/// The whole of a small file, so that it takes one read and one write; of a large one as much as
-/// stays in the processor's cache between the two.
+/// A small file takes one read and one write; of a large one, each part stays in the CPU cache between
+/// the two.
 pub(in crate::copier) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How much the kernel copies at a time: a slow disk must be done with it before a signal's patience
-/// ends, and on a fast one a call costs nothing beside it.
-const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+/// How much the kernel copies per system call. After a signal, a slow disk must finish one within the time
+/// that copiers get to finish; on a fast disk the cost of the call is negligible.
+const CALL_BYTES: u64 = 8 * 1024 * 1024;
 
-/// What is all zeros becomes a hole in pieces of this size: the block of nearly all file systems.
+/// The unit in which zeros become holes: the block size of nearly all file systems.
 const HOLE_BYTES: usize = 4096;
 const ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
-/// The ways that a file may go: those that the user allows, without those that are known to end
-/// nowhere between its two devices.
+/// The ways in which a file may be copied: those that the options permit, without those that are known to
+/// be unsupported between its two devices.
 #[derive(Clone, Copy)]
 pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
@@ -42,13 +43,13 @@ pub(super) struct Ways<'a> {
 }
 
 impl Ways<'_> {
-    /// Whether a clone is asked for.
+    /// Whether to try a clone.
     ///
-    /// It pays for files of every size, but what fits in the buffer gets one from the kernel's own
-    /// copying, which makes it where it can, says how long it is, and needs no second way where it
-    /// cannot. Measured with two copiers, all the way to the disk, against read and write: 10,000
-    /// files of 1 KB on xfs 0.10 s against 0.18 s, on btrfs 0.26 s against 0.29 s; 1,200 of 256 KiB
-    /// 0.02 s against 0.14 s, and 0.03 s against 0.21 s.
+    /// A clone is faster for files of every size. But for a file that fits into the buffer,
+    /// `copy_file_range` is used instead: it clones where that is supported, returns the length, and copies
+    /// where it is not. Measured with two copiers and flushing, against read and write: 10,000 files of 1 KB
+    /// on xfs 0.10 s against 0.18 s, on btrfs 0.26 s against 0.29 s; 1,200 of 256 KiB 0.02 s against
+    /// 0.14 s, and 0.03 s against 0.21 s.
     fn may_clone(self, source: &Stat) -> bool {
         match self.plan.options.reflink {
             When::Always => true,
@@ -63,8 +64,8 @@ impl Ways<'_> {
         }
     }
 
-    /// Whether a clone, which has its source's holes and no others, is what the user wants. cp
-    /// makes one even where holes are wanted wherever there are zeros.
+    /// Whether the options for holes permit a clone, which has exactly the holes of its source. cp clones
+    /// even with `--sparse=always`.
     fn may_share_holes(self) -> bool {
         match self.plan.options.sparse {
             When::Auto => true,
@@ -73,64 +74,64 @@ impl Ways<'_> {
         }
     }
 
-    /// Whether the kernel is asked to copy that many bytes.
+    /// Whether to try `copy_file_range` for that many bytes.
     ///
-    /// It saves one copy in memory: measured with one copier, 300 files of 2 MiB and one of 800 MiB
-    /// on tmpfs 0.25 s and 0.31 s against 0.28 s and 0.37 s through a buffer; on ext4, all the way
-    /// to the disk, 0.40 s and 0.56 s against 0.41 s and 0.60 s. For small files it is one call
-    /// instead of two (two copiers, 100,000 files of 1.5 KB: tmpfs 0.44 s against 0.46 s, ext4 0.83 s
-    /// either way). On network disks the bytes need not travel at all.
+    /// It saves one copy in memory: measured with one copier, 300 files of 2 MiB and one of 800 MiB on
+    /// tmpfs 0.25 s and 0.31 s against 0.28 s and 0.37 s through a buffer; on ext4 with flushing 0.40 s and
+    /// 0.56 s against 0.41 s and 0.60 s. For small files it is one system call instead of two (two copiers,
+    /// 100,000 files of 1.5 KB: tmpfs 0.44 s against 0.46 s, ext4 0.83 s either way). On network file
+    /// systems the data need not cross the network.
     pub(super) fn may_offload(self, bytes: u64) -> bool {
-        // Who wants to know how files are copied wants to know what the kernel can do.
+        // `--debug` reports whether the kernel supports it, so that is tried even for an empty file.
         (bytes > 0 || self.plan.options.debug())
-            && self.plan.options.hash.is_none() // bytes that are hashed come by here anyhow
+            && self.plan.options.hash.is_none() // bytes to be hashed must be read anyway
             && self.plan.options.reflink == When::Auto
             && self.plan.options.sparse == When::Auto
             && !self.fs_caps.lacks(self.pair, Capability::CopyRange)
     }
 
-    /// Why the kernel was not asked.
+    /// Why `copy_file_range` was not tried.
     fn without_offload(self) -> Attempt {
         let options = &self.plan.options;
         match (options.reflink, options.sparse) {
-            (When::Auto, When::Auto) => Attempt::Unsupported, // an earlier file has shown it
+            (When::Auto, When::Auto) => Attempt::Unsupported, // as an earlier file has shown
             _ => Attempt::Avoided,
         }
     }
 
-    /// Keeps in mind what the pair cannot do, where that is what `errno` means.
-    fn note(self, ability: Capability, errno: Errno) {
+    /// Notes that the pair of devices lacks a capability, if that is what `errno` means.
+    fn note(self, capability: Capability, errno: Errno) {
         if is_of_the_pair(errno) {
-            self.fs_caps.note_lack(self.pair, ability);
+            self.fs_caps.note_lack(self.pair, capability);
         }
     }
 }
 
-/// Whether no other file would fare better: what is said of file systems or of the kernel.
+/// Whether the cause is the file systems or the kernel, so that every other file would fail, too.
 fn is_of_the_pair(errno: Errno) -> bool {
     matches!(errno, Errno::EOPNOTSUPP | Errno::EXDEV | Errno::ENOTTY | Errno::ENOSYS)
 }
 
-/// The copying of one file's bytes. Both files are open and at their beginning; the target is empty.
+/// Copies the data of one file. Both files are open and at offset 0; the target is empty.
 pub(super) struct Transfer<'a> {
     pub(super) source: BorrowedFd<'a>,
     pub(super) target: BorrowedFd<'a>,
     pub(super) ways: Ways<'a>,
     pub(super) buffer: &'a mut [u8],
     pub(super) meter: Meter<'a>,
-    /// Who helps, if it is a large file that others may help with.
+    /// The team of copiers, if it is a large file that others may help with.
     pub(super) team: Option<Team<'a>>,
-    /// Whether zeros are left out.
+    /// Whether blocks of zeros become holes.
     pub(super) digs: bool,
-    /// The hash of the bytes that were read, if that is wanted.
+    /// The hash of the bytes that were read, if the options require one.
     pub(super) hash: Option<Hasher>,
-    /// What it comes to, if several have hashed it in pieces.
+    /// The digest, if a team has hashed the file in chunks.
     pub(super) joined: Option<Digest>,
-    /// Which ways the bytes have gone.
+    /// How the bytes were copied.
     pub(super) method: CopyMethod,
-    /// Where both files are.
+    /// The offset of both files.
     position: u64,
-    /// Where the last byte was written; behind it there is only a hole.
+    /// The end of the last write; between it and `position` there is a hole.
     written: u64,
 }
 
@@ -167,18 +168,19 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The digest of the bytes that were read, if that is wanted.
+    /// The digest of the bytes that were read, if the options require one.
     pub(super) fn digest(&self) -> Option<Digest> {
         self.joined.or_else(|| self.hash.as_ref().map(Hasher::finalize))
     }
 
-    /// Copies all bytes of a source that was `stat` a moment ago, once more if it changes meanwhile.
+    /// Copies all bytes of a source that had the status `stat` a moment ago, and once more if it changes
+    /// meanwhile.
     ///
-    /// Says what the source was all the time that it was read; `None` if it changed the second
-    /// time, too. Looking again cannot be measured: 100,000 files of 1 KB on tmpfs take one
-    /// copier 0.71 s with it and without.
+    /// Returns the status that the source had all the time it was read; `None` if it changed the second
+    /// time, too. The cost of the check cannot be measured: 100,000 files of 1 KB on tmpfs take one copier
+    /// 0.71 s with it and without.
     ///
-    /// cp does not look again: files that grow (logs) are copied by scripts as far as they had come.
+    /// cp does not check: scripts rely on it to copy growing files (logs) as far as they have been written.
     pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Option<Stat>, Unfinished> {
         self.copy(stat)?;
         if !self.ways.plan.policy.rereads_changed {
@@ -186,10 +188,10 @@ impl<'a> Transfer<'a> {
         }
         let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;
         if self.is_steady(stat, &now) {
-            return Ok(Some(*stat)); // with the time of access before this one
+            return Ok(Some(*stat)); // `stat` has the access time from before the read
         }
         if bytes::go_to(self.source, 0).is_err() {
-            return Ok(None); // it can be read once only
+            return Ok(None); // it can be read only once
         }
         self.start_over()?;
         self.copy(&now)?;
@@ -197,17 +199,17 @@ impl<'a> Transfer<'a> {
         Ok(self.is_steady(&now, &again).then_some(now))
     }
 
-    /// Whether a source was the same all the time, and did not end before its size.
+    /// Whether a source did not change and was as long as its size.
     ///
-    /// A network disk may still tell the old size of a file that was cut off elsewhere. Files in
-    /// /sys always claim more bytes than they have; they lie on no disk.
+    /// A network file system may still report the old size of a file that another client has truncated.
+    /// Files in /sys always report a larger size than they have, but no allocated blocks.
     fn is_steady(&self, before: &Stat, now: &Stat) -> bool {
         let is_all = self.position >= before.size() || before.allocated() == 0;
         is_all && is_unchanged(before, now)
     }
 
-    /// Copies bytes until there are no more, where one of the two is no file: it has no size, and
-    /// no position to go back to.
+    /// Copies until end of file where the source or the target is not a regular file: it has no size, and
+    /// cannot seek.
     pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
         if self.ways.plan.options.reflink == When::Always {
             bytes::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
@@ -219,18 +221,18 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Copies all bytes once: as many as `stat` tells, or to the end where there are fewer or it
-    /// does not know.
+    /// Copies all bytes once: as many as `stat` says, or to the end of the file if that comes earlier or the
+    /// size is 0.
     fn copy(&mut self, stat: &Stat) -> Result<(), Unfinished> {
         if self.ways.may_clone(stat) {
             if self.share(stat)? {
                 return Ok(());
             }
         } else if self.method.reflink == Attempt::Unknown {
-            self.method.reflink = Attempt::Unsupported; // an earlier file has shown it
+            self.method.reflink = Attempt::Unsupported; // as an earlier file has shown
         }
         match stat.size() {
-            // Files in /proc have no size and yet contents.
+            // Files in /proc have size 0 and yet contents.
             0 => {
                 if self.ways.may_offload(0) {
                     self.offloaded(u64::MAX)?;
@@ -252,7 +254,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Goes back to the beginning, with nothing copied.
+    /// Returns to offset 0 and truncates the target.
     pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
         bytes::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
@@ -265,7 +267,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Makes the target share the source's bytes; false if another way must be gone.
+    /// Clones the source; false if it must be copied another way.
     fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
         let shared = bytes::clone_all(self.source, self.target);
         let must = self.ways.plan.options.reflink == When::Always;
@@ -276,10 +278,10 @@ impl<'a> Transfer<'a> {
                 self.moved(stat.size())?;
                 Ok(true)
             }
-            // The next way says what is wrong, if anything is.
+            // The next way reports the error, if there is one.
             Ok(()) if !must => self.start_over().map(|()| false),
             Ok(()) => Err(Op::Clone.error()(Errno::EIO).into()),
-            Err(errno) if must || !means_unable(errno) => Err(Op::Clone.error()(errno).into()),
+            Err(errno) if must || !means_unsupported(errno) => Err(Op::Clone.error()(errno).into()),
             Err(errno) => {
                 self.ways.note(Capability::Clone, errno);
                 self.method.reflink = Attempt::Unsupported;
@@ -288,16 +290,16 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Hashes the source of a clone, which nobody has read.
+    /// Hashes the source of a clone, which no process has read.
     ///
-    /// A source that changes between the clone and this is copied again, like one that changes
-    /// while it is read.
+    /// A source that changes between the clone and the hash is copied again, like one that changes while
+    /// it is read.
     fn hash_shared(&mut self, size: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         if let Some(team) = self.team.take() {
             let seen = |far| self.meter.up_to(far);
             self.joined = team.hash_source(self.source, size, self.buffer, seen);
-            self.meter.start_over(); // `moved` counts what is left of it
+            self.meter.start_over(); // `moved` counts what is not counted yet
             if self.joined.is_some() {
                 return Ok(());
             }
@@ -316,24 +318,24 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Whether a clone has all bytes. Linux before 6.13 does not tell of one that ended early on
-    /// xfs. A source that has another size by now is not the clone's fault, and is copied again.
+    /// Whether a clone has all bytes. On xfs, Linux before 6.13 does not report a clone that ended early. If
+    /// the source itself has another size by now, it is copied again elsewhere.
     fn is_all_there(&self, stat: &Stat) -> bool {
         let size = |file| file::stat_fd(file).map(|now| now.size());
         size(self.target) == Ok(stat.size()) || size(self.source) != Ok(stat.size())
     }
 
-    /// Copies what is data, and leaves out what is not.
+    /// Copies the data of a sparse file and leaves out its holes.
     ///
-    /// Each turn ends farther on than it began, whatever the file system answers: what it cannot
-    /// tell or tells wrongly is data to the end.
+    /// Each iteration makes progress, whatever the file system returns: after an error or an impossible
+    /// answer, the rest of the file counts as data.
     fn around_holes(&mut self, size: u64) -> Result<(), Unfinished> {
         let mut at = 0;
         while at < size {
             let data = match bytes::next_data(self.source, at) {
                 Ok(data) if data >= at => data.min(size),
                 Err(Errno::ENXIO) => size,
-                Err(_) if at == 0 => return self.data(size), // it knows nothing of holes
+                Err(_) if at == 0 => return self.data(size), // the file system does not support holes
                 _ => at,
             };
             self.leave_hole(data - at)?;
@@ -344,14 +346,14 @@ impl<'a> Transfer<'a> {
             self.go_to(data)?;
             self.data(hole - data)?;
             if self.position < hole {
-                break; // the source ends here, before the size that it claimed
+                break; // the source ends before its reported size
             }
             at = hole;
         }
         Ok(())
     }
 
-    /// Passes over a hole, or fills it with zeros if the user wants none; they need not be read.
+    /// Skips a hole, or with `--sparse=never` writes zeros, which need not be read.
     fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.hash_hole(bytes)?;
         if self.ways.plan.options.sparse != When::Never {
@@ -369,7 +371,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Hashes the zeros of a hole; there may be very many.
+    /// Hashes the zeros of a hole, in parts: a hole may be very large.
     fn hash_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         let mut left = bytes;
@@ -377,14 +379,14 @@ impl<'a> Transfer<'a> {
             if self.meter.status().is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
-            let piece = left.min(PIECE_BYTES);
-            hash.update_zeros(piece);
-            left -= piece;
+            let part = left.min(CALL_BYTES);
+            hash.update_zeros(part);
+            left -= part;
         }
         Ok(())
     }
 
-    /// Copies the next `bytes` bytes, or to the end if there are fewer.
+    /// Copies the next `bytes` bytes, or to the end of the file if that comes earlier.
     fn data(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let end = self.position + bytes;
         if self.ways.may_offload(bytes) {
@@ -395,7 +397,7 @@ impl<'a> Transfer<'a> {
         self.buffered(end - self.position)
     }
 
-    /// Notes that the kernel is not asked.
+    /// Notes that `copy_file_range` is not tried.
     fn go_by_hand(&mut self) {
         if self.method.offload == Attempt::Unknown {
             self.method.offload = self.ways.without_offload();
@@ -403,16 +405,16 @@ impl<'a> Transfer<'a> {
         self.method.zeros |= self.ways.plan.options.sparse == When::Always;
     }
 
-    /// Has the kernel copy up to `end`. Where it stops earlier, for whatever reason, reading and
-    /// writing find out what there is.
+    /// Copies up to `end` with `copy_file_range`. If that stops earlier, for whatever reason, read and write
+    /// find out why.
     fn offloaded(&mut self, end: u64) -> Result<(), Unfinished> {
         while self.position < end {
-            let piece = usize::try_from(PIECE_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
-            match bytes::copy_range(self.source, self.target, piece) {
+            let part = usize::try_from(CALL_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
+            match bytes::copy_range(self.source, self.target, part) {
                 Ok(0) => break,
                 Ok(copied) => {
                     self.method.offload = Attempt::Yes;
-                    self.moved(copied.min(piece) as u64)?;
+                    self.moved(copied.min(part) as u64)?;
                 }
                 Err(errno) => {
                     self.ways.note(Capability::CopyRange, errno);
@@ -429,7 +431,7 @@ impl<'a> Transfer<'a> {
     /// Reads and writes up to `bytes` bytes.
     fn buffered(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let mut left = bytes;
-        // No read only to be told that this is the end.
+        // No further read(2) just to get the end of the file.
         while left > 0 {
             let length =
                 usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
@@ -456,7 +458,7 @@ impl<'a> Transfer<'a> {
         self.moved(length as u64)
     }
 
-    /// Writes the first `length` bytes of the buffer, but for blocks of zeros.
+    /// Writes the first `length` bytes of the buffer, and makes holes of blocks of zeros.
     fn dig(&mut self, length: usize) -> Result<(), Unfinished> {
         let mut at = 0;
         while at < length {
@@ -477,7 +479,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Notes that the next `bytes` bytes have arrived.
+    /// Notes that the next `bytes` bytes are copied.
     pub(super) fn moved(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.position += bytes;
         self.written = self.position;
@@ -492,9 +494,9 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// Whether nobody touched the source between two looks at it.
+/// Whether the source did not change between two calls of stat(2).
 ///
-/// The time of the last change cannot be set back, as that of the last write can.
+/// Unlike the modification time, the status change time cannot be set back.
 pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
     now.size() == before.size()
         && now.modified() == before.modified()
@@ -502,16 +504,16 @@ pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
         && now.identity() == before.identity()
 }
 
-/// How many bytes at the front are blocks of nothing but zeros, or blocks with something else.
+/// How many bytes at the front are blocks of zeros, or with `of_zeros` false, blocks with other data.
 fn run(bytes: &[u8], of_zeros: bool) -> usize {
     let blocks = bytes.chunks(HOLE_BYTES);
-    let alike = blocks.take_while(|block| (**block == ZEROS[..block.len()]) == of_zeros);
-    alike.map(<[u8]>::len).sum()
+    let same_kind = blocks.take_while(|block| (**block == ZEROS[..block.len()]) == of_zeros);
+    same_kind.map(<[u8]>::len).sum()
 }
 
-/// Whether two files have the same contents, read from where they are, through two buffers of one size.
+/// Whether two files have the same contents from their present offsets on. The two buffers have one size.
 ///
-/// That the target cannot be read is a fault of [`Op::ReadBack`].
+/// A failure to read the target is an error of [`Op::ReadBack`].
 pub(in crate::copier) fn same(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
@@ -543,7 +545,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_of_whole_blocks_and_what_is_left_at_the_end() {
+    fn a_run_consists_of_whole_blocks_and_the_rest_at_the_end() {
         let mut bytes = vec![0; 3 * HOLE_BYTES + 10];
         assert_eq!((run(&bytes, true), run(&bytes, false)), (bytes.len(), 0));
         bytes[2 * HOLE_BYTES - 1] = 1;

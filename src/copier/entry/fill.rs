@@ -53,7 +53,7 @@ impl EntryCopier<'_> {
         cx.outbox.begin();
         let born = dirs.traits.born;
         if cx.options().copy_mode == CopyMode::AttributesOnly {
-            cx.status.add(Count::BytesSpared, source.stat.size());
+            cx.status.add(Count::BytesSkipped, source.stat.size());
             let lacking = self.finish(entry, &source, &source.stat, target, born)?;
             return Ok(Filled::Whole(Applied { lacking, ..Applied::plain(Done::Copied) }));
         }

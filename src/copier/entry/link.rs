@@ -131,7 +131,7 @@ impl EntryCopier<'_> {
         create_fresh(entry.dirs, &staged, mode.op(), |staged| mode.make(entry, staged))?;
         let backup = self.publish_over(entry, source, Some(old), &staged)?;
         let mut applied = self.finish_link(entry, mode, source)?;
-        applied.details.kept = backup;
+        applied.details.backup = backup;
         applied.details.removed = removed;
         Ok(applied)
     }
@@ -168,7 +168,7 @@ impl LinkMode<'_> {
                 let here = file::stat_path(Path::new("."), true).map(|stat| stat.identity());
                 let there = file::stat_fd(&entry.dirs.target).map(|stat| stat.identity());
                 let astray = here.is_ok() && there.is_ok() && here != there;
-                if astray { Err(Op::Elsewhere.error()(Errno::EINVAL)) } else { Ok(()) }
+                if astray { Err(Op::RelativeSymlink.error()(Errno::EINVAL)) } else { Ok(()) }
             }
             _ => Ok(()),
         }

@@ -1,17 +1,17 @@
-//! What one file adds to the numbers while it is copied.
+//! Counts the bytes of a file while it is copied or read.
 
 use super::result::Unfinished;
 use crate::ipc::memory::counters::{Count, StatusSlot};
 
-/// Counts the bytes of one file as they arrive or turn out to be holes.
+/// Counts the bytes of one file as they are written, or skipped as holes.
 ///
-/// A file that is copied twice, because it changed meanwhile, is counted once: the second time
-/// nothing is added until it comes farther than the first.
+/// A file that is copied twice, because it changed meanwhile, is counted once: the second attempt adds
+/// nothing until it gets farther than the first.
 pub(in crate::copier) struct Meter<'a> {
     status: StatusSlot<'a>,
-    /// How far the present attempt has come.
+    /// How many bytes the present attempt has processed.
     done: u64,
-    /// What was counted.
+    /// How many bytes are counted.
     counted: u64,
 }
 
@@ -20,34 +20,34 @@ impl<'a> Meter<'a> {
         Self { status, done: 0, counted: 0 }
     }
 
-    /// Whose numbers they are.
+    /// The status slot to which it adds.
     pub(in crate::copier) fn status(&self) -> StatusSlot<'a> {
         self.status
     }
 
-    /// Counts bytes that were written; this may end the copying.
+    /// Counts bytes that were written; an error if the copy is to be aborted.
     pub(in crate::copier) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::Bytes, bytes)
     }
 
-    /// Counts what is new of so many bytes that have arrived in all.
+    /// Counts up to `bytes` in all that a team of copiers has written.
     pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         self.note(Count::Bytes, bytes.saturating_sub(self.done));
     }
 
-    /// Counts bytes that need not be written; this may end the copying.
+    /// Counts bytes that need not be written; an error if the copy is to be aborted.
     pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
-        self.count(Count::BytesSpared, bytes)
+        self.count(Count::BytesSkipped, bytes)
     }
 
-    /// Begins with the first byte again.
+    /// Begins the next attempt.
     pub(in crate::copier) fn start_over(&mut self) {
         self.done = 0;
     }
 
-    /// Counts, of a file of that many bytes, what will not be written any more.
+    /// Ends the file, which has `size` bytes; counts the rest as skipped.
     pub(in crate::copier) fn end(self, size: u64) {
-        self.status.add(Count::BytesSpared, size.saturating_sub(self.counted));
+        self.status.add(Count::BytesSkipped, size.saturating_sub(self.counted));
     }
 
     fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
@@ -65,10 +65,10 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Counts the bytes of one file as they are read, once, even if it is read by several and then alone.
+/// Counts the bytes of one file as they are read; only once, even if a team reads it and then one copier.
 pub(in crate::copier) struct Tally<'a> {
     pub(in crate::copier) status: StatusSlot<'a>,
-    /// As what; nothing where reading is no event.
+    /// The count to which the bytes are added, if any.
     count: Option<Count>,
     counted: u64,
 }
@@ -78,7 +78,7 @@ impl<'a> Tally<'a> {
         Self { status, count, counted: 0 }
     }
 
-    /// Notes that so many bytes have been read in all.
+    /// Notes that `bytes` in all have been read.
     pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
             self.status.add(count, new);
@@ -101,7 +101,7 @@ mod tests {
         assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
         meter.end(200);
         let totals = counters.totals();
-        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSpared)), (130, 70));
+        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSkipped)), (130, 70));
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_to_drop_the_file_is_heard_with_every_piece() {
+    fn a_copy_can_be_aborted_at_every_count() {
         let counters = Counters::create(1).unwrap();
         let mut meter = Meter::new(counters.status(0));
         assert!(meter.add(1).is_ok());

@@ -91,7 +91,7 @@ impl<'a> EntryCopier<'a> {
         }
         if cx.was_done(entry.name) {
             let leads = self.come_first(dirs, &source)?;
-            cx.status.add(Count::BytesSpared, data_bytes(&source));
+            cx.status.add(Count::BytesSkipped, data_bytes(&source));
             return Ok(Applied::plain(Done::Skipped).leading(leads));
         }
         if cx.policy().existing == ExistingRules::Gnu {
@@ -172,7 +172,7 @@ impl<'a> EntryCopier<'a> {
             }
             Reason::SameFile | Reason::NotOlder | Reason::NoClobber => {}
         }
-        self.cx.status.add(Count::BytesSpared, data_bytes(source));
+        self.cx.status.add(Count::BytesSkipped, data_bytes(source));
         Ok(Applied::plain(Done::Skipped))
     }
 
@@ -183,7 +183,7 @@ impl<'a> EntryCopier<'a> {
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_come_again) else { return Ok(None) };
         let inode = source.identity();
         // What was prompted for comes after all others, and they are known no more.
-        let is_first = !self.cx.job.asked && inodes.is_first(inode);
+        let is_first = !self.cx.job.asked && inodes.insert(inode);
         if is_first { Ok(Some(inode)) } else { Err(Unfinished::Deferred(inode)) }
     }
 

@@ -42,10 +42,10 @@ impl EntryCopier<'_> {
         }
         let backup = match old {
             Some(_) => self.publish_over(entry, source, old, &staged)?,
-            None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::Not)?,
+            None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::None)?,
         };
         let mut applied = filled.into_applied()?;
-        applied.details.kept = backup;
+        applied.details.backup = backup;
         applied.details.removed = removed;
         Ok(applied)
     }

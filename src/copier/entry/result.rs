@@ -69,7 +69,7 @@ impl Unfinished {
     /// The entry's end all the same, if nothing but an attribute is lacking.
     pub(crate) fn or_lacking(self, leads: Option<Identity>) -> Result<Applied, Self> {
         match self {
-            Self::Failed(error) if error.op.leaves_it_whole() => {
+            Self::Failed(error) if error.op.leaves_entry_complete() => {
                 Ok(Applied { lacking: Some(error), leads, ..Applied::plain(Done::Copied) })
             }
             other => Err(other),

@@ -97,7 +97,7 @@ impl EntryCopier<'_> {
             }
             Err(errno) => return Err(Op::Create.error()(errno).into()),
         };
-        let old = file::stat_fd(&to).map_err(Op::LookAtTarget.error())?;
+        let old = file::stat_fd(&to).map_err(Op::StatTarget.error())?;
         if old.identity() == read.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
@@ -108,7 +108,7 @@ impl EntryCopier<'_> {
         let meets = policy.writes_through_symlinks || old.links() > 1;
         let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.wait_for(old.identity()));
         let names = cx.attrs.look(Node::Open(from.as_fd()))?;
-        cx.outbox.begin_over();
+        cx.outbox.begin_in_place();
         cx.attrs.close_before_writing(to.as_fd(), &read, &old);
         if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
             bytes::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;

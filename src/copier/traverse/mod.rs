@@ -292,7 +292,8 @@ impl<'a, D> Walk<'a, D> {
     ) -> Result<T, E> {
         let mut result = act(self);
         for attempt in 1..=u32::from(self.cx.plan().retries) {
-            let passes = result.as_ref().err().and_then(error).is_some_and(crate::error::may_pass);
+            let passes =
+                result.as_ref().err().and_then(error).is_some_and(crate::error::is_transient);
             if !passes || self.is_stopped() {
                 break;
             }

@@ -9,7 +9,7 @@ use crate::copier::dir_pair::c_name;
 use crate::copier::name_queue::NameQueue;
 use crate::copier::report_writer::ParentGone;
 use crate::ipc::memory::counters::{Count, StatusSlot};
-use crate::ipc::wire::frame_check::SEAL_BYTES;
+use crate::ipc::wire::frame_check::CHECKSUM_BYTES;
 use crate::ipc::wire::task::{self, Depth, EntryPath, Task, push_component};
 use pcopy_ring::MESSAGE_BYTES_MAX;
 use pcopy_sys::file::NAME_BYTES_MAX;
@@ -86,7 +86,7 @@ fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
         given
     };
     give(&mut ranges.operands, |first, end| Task::Operands { first, end })
-        || give(&mut ranges.prompted, |first, end| Task::Agreed { first, end })
+        || give(&mut ranges.prompted, |first, end| Task::Prompted { first, end })
         || give(&mut ranges.groups, |first, end| Task::Links { first, end })
         || give(&mut ranges.written, |first, end| Task::Verify { first, end })
 }
@@ -173,7 +173,7 @@ fn give_names<'a, V: Visitor<'a>>(
 fn put_half(message: &mut Vec<u8>, names: &mut Names<'_>, status: StatusSlot<'_>, counts: bool) {
     let start = message.len();
     let listed = counts && matches!(names, Names::Listed(_));
-    while message.len() + NAME_ROOM + SEAL_BYTES <= MESSAGE_BYTES_MAX
+    while message.len() + NAME_ROOM + CHECKSUM_BYTES <= MESSAGE_BYTES_MAX
         && 2 * (message.len() - start) < names.bytes_left()
     {
         let Some((kind, name)) = names.next() else { break };

@@ -1,49 +1,50 @@
-//! The digests of a run's files, as copiers have told them, in little memory.
+//! The digests of a run's files, as copiers have reported them, in a compact form.
 //!
-//! A file costs the length of its path and 56 bytes, and that of its place in the target if it is to
-//! be read back. Each round tells of every file that it finds in the copy, so what an earlier round
-//! of the wave has told is only looked up: then a file that is complete need not be read for its
-//! digest once more.
+//! A file takes 56 bytes and the length of its source path, and that of its target path if it is to be
+//! read back. Each round of a wave reports every file that it finds in the copy. So the digests of an
+//! earlier round of the wave only serve as a cache: a file that is up to date need not be read again
+//! for its digest.
 
 use crate::hash::{DIGEST_BYTES, Digest};
 use crate::ipc::wire::fields::{get_bytes, get_u32, put_bytes, put_u32};
 use std::ops::Range;
 
-/// A file: the plan's entry that it lies below, and its path from the entry's source directory.
-type Key<'a> = (u32, &'a [u8]);
+/// What identifies a file: its operand, and its path relative to the operand's source directory.
+type FileKey<'a> = (u32, &'a [u8]);
 
 /// A file that was written, where it is now, and its digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Written<'a> {
-    /// The plan's entry that it lies below.
+pub struct WrittenFile<'a> {
+    /// The operand, as an index into the plan's operands.
     pub operand: u32,
-    /// From the entry's source directory.
+    /// The path relative to the operand's source directory.
     pub source: &'a [u8],
-    /// From the entry's target directory; may have staged names in it.
+    /// The path relative to the operand's target directory; may contain staged names.
     pub target: &'a [u8],
-    /// Of the bytes that were read.
+    /// The digest of the bytes that were read.
     pub digest: Digest,
 }
 
 /// Files and their digests.
 #[derive(Default)]
-pub struct Hashed {
-    /// `entry length path digest length target`, as they came.
+pub struct Digests {
+    /// `operand length path digest length target` of each file, in the order of the reports.
     packed: Vec<u8>,
-    /// Where each begins that counts.
+    /// Where in `packed` the valid ones begin: those of earlier waves, and of the present round.
     starts: Vec<usize>,
-    /// How many of these belong to waves that have ended.
-    earlier: usize,
-    /// Those of them that are in the order of their keys, and each key once.
+    /// How many of `starts` belong to earlier waves.
+    earlier_waves: usize,
+    /// Which of `starts` are sorted by key, with each key once.
     sorted: Range<usize>,
-    /// What rounds have told that were followed by another, in the order of their keys.
-    before: Vec<usize>,
+    /// Where the files of this wave's earlier rounds begin, sorted by key.
+    earlier_rounds: Vec<usize>,
 }
 
-impl Hashed {
-    /// Adds a file; what was told of it before does not count any more.
+impl Digests {
+    /// Adds a file; replaces an earlier digest of the same file.
     ///
-    /// `target` is where it is now, from the entry's target directory; nothing if nobody will ask.
+    /// `target` is its present path relative to the operand's target directory; empty if it will not be
+    /// read back.
     pub fn add(&mut self, operand: u32, path: &[u8], target: &[u8], digest: Digest) {
         self.starts.push(self.packed.len());
         put_u32(&mut self.packed, operand);
@@ -52,81 +53,81 @@ impl Hashed {
         put_bytes(&mut self.packed, target);
     }
 
-    /// Begins a wave.
+    /// Begins the next wave.
     pub fn begin_wave(&mut self) {
-        self.earlier = self.starts.len();
-        self.sorted = self.earlier..self.earlier;
+        self.earlier_waves = self.starts.len();
+        self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
-    /// Ends a round that will be followed by another, which tells of all files anew.
+    /// Ends a round that is followed by another, which reports all files again.
     pub fn end_round(&mut self) {
-        let mut before = std::mem::take(&mut self.before);
-        before.extend(self.starts.drain(self.earlier..));
-        self.in_order(&mut before);
-        self.before = before;
-        self.sorted = self.earlier..self.earlier;
+        let mut earlier = std::mem::take(&mut self.earlier_rounds);
+        earlier.extend(self.starts.drain(self.earlier_waves..));
+        self.sort(&mut earlier);
+        self.earlier_rounds = earlier;
+        self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
-    /// Makes what was told so far in this wave ready to be looked up.
+    /// Sorts what was reported so far in this wave, so that it can be looked up.
     pub fn index(&mut self) {
-        let mut wave = self.starts.split_off(self.earlier);
-        self.in_order(&mut wave);
+        let mut wave = self.starts.split_off(self.earlier_waves);
+        self.sort(&mut wave);
         self.starts.extend(wave);
-        self.sorted = self.earlier..self.starts.len();
+        self.sorted = self.earlier_waves..self.starts.len();
     }
 
-    /// What was told of a file before the last [`index`](Self::index) or
+    /// The digest of a file, if it was added before the last [`index`](Self::index) or
     /// [`end_round`](Self::end_round).
     pub fn get(&self, operand: u32, path: &[u8]) -> Option<Digest> {
         let find = |starts: &[usize]| {
             let found = starts.binary_search_by_key(&(operand, path), |&start| self.key(start));
             found.ok().map(|at| self.read(starts[at]).digest)
         };
-        find(&self.starts[self.sorted.clone()]).or_else(|| find(&self.before))
+        find(&self.starts[self.sorted.clone()]).or_else(|| find(&self.earlier_rounds))
     }
 
-    /// How many files of this wave were told of before the last [`index`](Self::index).
-    pub fn written_len(&self) -> usize {
+    /// How many files of this wave were added before the last [`index`](Self::index).
+    pub fn wave_len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// The file of that number among them.
-    pub fn written(&self, number: u32) -> Option<Written<'_>> {
+    /// The file with this number among them.
+    pub fn wave_file(&self, number: u32) -> Option<WrittenFile<'_>> {
         let start = self.starts[self.sorted.clone()].get(number as usize)?;
         Some(self.read(*start))
     }
 
-    /// All files and their digests, in the order in which they came; the last of one key counts.
+    /// All files and their digests, in the order of the reports; of several with one key the last is valid.
     ///
-    /// `cut_short` says that the last round did not come to its end: then what those before it have
-    /// told is what is there.
+    /// `cut_short` says that the last round was not completed: then the files of the rounds before it are
+    /// included.
     pub fn all(&self, cut_short: bool) -> impl Iterator<Item = (u32, &[u8], Digest)> {
-        let before = if cut_short { &self.before[..] } else { &[] };
-        let (ended, wave) = self.starts.split_at(self.earlier);
-        let all = ended.iter().chain(before).chain(wave).map(|&start| self.read(start));
+        let earlier = if cut_short { &self.earlier_rounds[..] } else { &[] };
+        let (ended, wave) = self.starts.split_at(self.earlier_waves);
+        let all = ended.iter().chain(earlier).chain(wave).map(|&start| self.read(start));
         all.map(|file| (file.operand, file.source, file.digest))
     }
 
-    /// Sorts by key; of several with one key only the last stays.
-    fn in_order(&self, starts: &mut Vec<usize>) {
+    /// Sorts by key; of several with one key only the last remains.
+    fn sort(&self, starts: &mut Vec<usize>) {
         starts.sort_by_key(|&start| std::cmp::Reverse(start)); // the newest first
         starts.sort_by(|&one, &other| self.key(one).cmp(&self.key(other)));
         starts.dedup_by(|one, other| self.key(*one) == self.key(*other));
     }
 
-    fn key(&self, start: usize) -> Key<'_> {
-        let Written { operand, source, .. } = self.read(start);
+    fn key(&self, start: usize) -> FileKey<'_> {
+        let WrittenFile { operand, source, .. } = self.read(start);
         (operand, source)
     }
 
-    fn read(&self, start: usize) -> Written<'_> {
-        const THERE: &str = "add has put it there";
+    fn read(&self, start: usize) -> WrittenFile<'_> {
+        const PACKED: &str = "packed by `add`";
         let mut from = &self.packed[start..];
-        let operand = get_u32(&mut from).expect(THERE);
-        let source = get_bytes(&mut from).expect(THERE);
-        let (digest, mut from) = from.split_first_chunk::<DIGEST_BYTES>().expect(THERE);
-        let target = get_bytes(&mut from).expect(THERE);
-        Written { operand, source, target, digest: Digest(*digest) }
+        let operand = get_u32(&mut from).expect(PACKED);
+        let source = get_bytes(&mut from).expect(PACKED);
+        let (digest, mut from) = from.split_first_chunk::<DIGEST_BYTES>().expect(PACKED);
+        let target = get_bytes(&mut from).expect(PACKED);
+        WrittenFile { operand, source, target, digest: Digest(*digest) }
     }
 }
 
@@ -138,14 +139,14 @@ mod tests {
         Digest([number; DIGEST_BYTES])
     }
 
-    fn all(hashed: &Hashed, cut_short: bool) -> Vec<(u32, Vec<u8>, u8)> {
+    fn all(hashed: &Digests, cut_short: bool) -> Vec<(u32, Vec<u8>, u8)> {
         let all = hashed.all(cut_short);
         all.map(|(operand, path, digest)| (operand, path.to_vec(), digest.0[0])).collect()
     }
 
     #[test]
-    fn what_was_told_is_found_and_the_last_word_counts() {
-        let mut hashed = Hashed::default();
+    fn a_digest_is_found_and_the_last_one_is_valid() {
+        let mut hashed = Digests::default();
         for (number, path) in (0..).zip([b"b/x".as_slice(), b"a", b"b/x", b""]) {
             hashed.add(1, path, b"", digest(number));
         }
@@ -155,7 +156,11 @@ mod tests {
         assert_eq!((hashed.get(1, b"a"), hashed.get(1, b"")), (Some(digest(1)), Some(digest(3))));
         assert_eq!((hashed.get(0, b"a"), hashed.get(1, b"b")), (None, None));
         hashed.add(1, b"a", b"", digest(9));
-        assert_eq!(hashed.get(1, b"a"), Some(digest(1)), "what came later waits for the next");
+        assert_eq!(
+            hashed.get(1, b"a"),
+            Some(digest(1)),
+            "what was added later is found after the next index"
+        );
         hashed.index();
         assert_eq!(hashed.get(1, b"a"), Some(digest(9)));
         assert_eq!(hashed.all(false).count(), 3);
@@ -163,22 +168,22 @@ mod tests {
 
     #[test]
     fn the_files_of_a_wave_are_numbered() {
-        let mut hashed = Hashed::default();
+        let mut hashed = Digests::default();
         hashed.add(0, b"first wave", b"", digest(1));
         hashed.begin_wave();
         hashed.add(1, b"b/y", b".b.pcopy-partial/y", digest(2));
         hashed.add(1, b"b/x", b".b.pcopy-partial/x", digest(3));
-        assert_eq!(hashed.written_len(), 0, "not before it is indexed");
+        assert_eq!(hashed.wave_len(), 0, "not before it is indexed");
         hashed.index();
-        assert_eq!((hashed.written_len(), hashed.written(2)), (2, None));
+        assert_eq!((hashed.wave_len(), hashed.wave_file(2)), (2, None));
         let target = &b".b.pcopy-partial/x"[..];
-        let first = Written { operand: 1, source: b"b/x", target, digest: digest(3) };
-        assert_eq!(hashed.written(0), Some(first));
+        let first = WrittenFile { operand: 1, source: b"b/x", target, digest: digest(3) };
+        assert_eq!(hashed.wave_file(0), Some(first));
     }
 
     #[test]
-    fn a_round_that_is_followed_by_another_is_only_looked_up() {
-        let mut hashed = Hashed::default();
+    fn an_earlier_round_is_only_looked_up() {
+        let mut hashed = Digests::default();
         hashed.add(0, b"first wave", b"", digest(1));
         hashed.begin_wave();
         hashed.add(1, b"gone", b"", digest(2));
@@ -194,7 +199,7 @@ mod tests {
             all(&hashed, false),
             [(0, b"first wave".to_vec(), 1), (1, b"stays".to_vec(), 4)]
         );
-        assert_eq!(all(&hashed, true).len(), 4, "cut short, all that was there counts");
+        assert_eq!(all(&hashed, true).len(), 4, "cut short, the files of all rounds are included");
         hashed.end_round();
         assert_eq!(hashed.get(1, b"stays"), Some(digest(4)));
     }

@@ -1,9 +1,9 @@
-//! The names of inodes that have several, as the supervisor gathers them and copiers take them over.
+//! The names of inodes that have several, by inode: collected by the parent, inherited by copiers.
 //!
-//! They are gathered while copiers walk, and sorted into groups, one for each inode, when all of
-//! them are there. The copiers that then make the links are forked later and find them in their
-//! own memory. A name costs its length and 25 bytes; what it has in common with the one before (its
-//! directory) is kept once.
+//! The parent collects the names while copiers walk the source, and sorts them into one group per inode
+//! when all are known. The copiers that then create the links are forked later and have the groups in
+//! their own memory. A name takes its length and 25 bytes; consecutive names of one directory share the
+//! record of that directory.
 
 use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Identity;
@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 
-/// What a name is to the others of its inode.
+/// The part of a name among the names of its inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
-    /// It was made by this round: the others become links to it.
-    Made,
-    /// It stood there, complete: the others become links to it, too.
-    Found,
+pub enum LinkRole {
+    /// This round created it: the others become links to it.
+    Created,
+    /// It existed and was up to date: the others become links to it, too.
+    Existing,
     /// It is to become a link.
     Follower,
 }
@@ -26,17 +26,17 @@ pub enum Role {
 #[derive(Clone, Default)]
 pub struct Groups {
     text: Vec<u8>,
-    dirs: Vec<Dir>,
-    names: Vec<Name>,
-    /// Where in `names` each group begins that has a follower.
+    dirs: Vec<PackedDir>,
+    names: Vec<PackedName>,
+    /// Where in `names` the groups begin that have a follower.
     starts: Vec<usize>,
-    /// What the names of an earlier wave were when it had ended, by where their text is.
+    /// The target inodes of names of earlier waves, when their wave had ended; by `PackedName::text`.
     known: HashMap<usize, Identity>,
 }
 
-/// A directory with such names in it, or one of several such records for it.
+/// The directory of some names; one directory can have several such records.
 #[derive(Clone)]
-struct Dir {
+struct PackedDir {
     text: usize,
     source_bytes: usize,
     target_bytes: usize,
@@ -48,31 +48,32 @@ struct Dir {
 }
 
 #[derive(Clone)]
-struct Name {
+struct PackedName {
     inode: u64,
     text: usize,
     dir: u32,
-    role: Role,
+    role: LinkRole,
 }
 
 /// One name of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// In the source; in the target, too, unless it is what the user named.
+pub struct LinkName {
+    /// Its name in the source, and, unless it is an operand, in the target.
     pub name: CString,
     /// The number of its directory, for [`Groups::dir`].
     pub dir: u32,
-    /// What it is to the others.
-    pub role: Role,
-    /// What it must be in the target, if it is of an earlier wave: another may have taken its place.
+    /// Its role in the group.
+    pub role: LinkRole,
+    /// The inode that it must still be in the target, if it is of an earlier wave: it may have been
+    /// replaced since.
     pub known: Option<Identity>,
 }
 
 impl Groups {
     /// Adds the name at `place`, whose inode in the source is `identity`.
     ///
-    /// `existed` says whether its target directory stood there before the round.
-    pub fn add(&mut self, identity: Identity, place: EntryPath<'_>, existed: bool, role: Role) {
+    /// `existed` says whether its target directory existed before the round.
+    pub fn add(&mut self, identity: Identity, place: EntryPath<'_>, existed: bool, role: LinkRole) {
         let (source, name) = split_last(place.source);
         let (target, _) = split_last(place.target);
         let (device, inode) = identity;
@@ -80,15 +81,15 @@ impl Groups {
         if !self.dirs.last().is_some_and(|last| self.is_dir(last, at, existed, device)) {
             self.add_dir(at, existed, device);
         }
-        let dir = u32::try_from(self.dirs.len() - 1).expect("2^32 directories are no memory's");
+        let dir = u32::try_from(self.dirs.len() - 1).expect("fewer than 2^32 directories");
         let text = self.put(name);
         self.text.push(0);
-        self.names.push(Name { inode, text, dir, role });
+        self.names.push(PackedName { inode, text, dir, role });
     }
 
-    /// Adds a name of an earlier wave, which was `target` when that had ended.
+    /// Adds a name of an earlier wave, which was the inode `target` when that wave had ended.
     pub fn add_known(&mut self, identity: Identity, place: EntryPath<'_>, target: Identity) {
-        self.add(identity, place, true, Role::Found);
+        self.add(identity, place, true, LinkRole::Existing);
         if let Some(name) = self.names.last() {
             self.known.insert(name.text, target);
         }
@@ -99,53 +100,54 @@ impl Groups {
         self.names.iter().map(|name| self.identity_of(name))
     }
 
-    /// The names of this wave that others can become links to: each with its inode, its entry and its
-    /// source path.
+    /// The names of this wave to which others can become links: the inode, the operand and the source path
+    /// of each.
     pub fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
-        let leads =
-            |name: &&Name| name.role != Role::Follower && !self.known.contains_key(&name.text);
+        let leads = |name: &&PackedName| {
+            name.role != LinkRole::Follower && !self.known.contains_key(&name.text)
+        };
         self.names.iter().filter(leads).map(|name| {
             let (operand, path) = self.path_of(name);
             (self.identity_of(name), operand, path)
         })
     }
 
-    /// How many names were gathered.
+    /// How many names were added.
     pub fn names(&self) -> usize {
         self.names.len()
     }
 
-    /// Forgets all names but the first ones; not to be called when they have been sorted.
+    /// Removes all names but the first ones. Must not be called after [`sort`](Self::sort).
     pub fn cut_back(&mut self, names: usize) {
         self.names.truncate(names);
     }
 
-    /// Sorts what was gathered, those that are there before those that are to become links to
-    /// them. Returns the number of groups in which there is something to do.
+    /// Sorts the names into groups, in each the names that exist before those that are to become links.
+    /// Returns the number of groups that have links to create.
     pub fn sort(&mut self) -> usize {
         let (dirs, names) = (&self.dirs, &mut self.names);
-        let inode = |name: &Name| (dirs[name.dir as usize].device, name.inode);
+        let inode = |name: &PackedName| (dirs[name.dir as usize].device, name.inode);
         names.sort_unstable_by_key(|name| (inode(name), name.role, name.text));
         self.starts.clear();
         let mut start = 0;
         for group in names.chunk_by(|one, other| inode(one) == inode(other)) {
             // The followers come last.
-            if group.last().is_some_and(|name| name.role == Role::Follower) {
+            if group.last().is_some_and(|name| name.role == LinkRole::Follower) {
                 self.starts.push(start);
             }
             start += group.len();
         }
-        // As they were found, so that the groups of one directory follow one another.
+        // In the order in which they were found, so that groups of the same directory are adjacent.
         self.starts.sort_unstable_by_key(|&start| names[start].text);
         self.starts.len()
     }
 
-    /// How many groups there were when they were sorted.
+    /// How many groups have links to create; valid after [`sort`](Self::sort).
     pub fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there are no links to create.
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
@@ -155,13 +157,13 @@ impl Groups {
         self.identity_of(&self.names[self.starts[group]])
     }
 
-    /// The names of a group: those that are there, then those that are to become links.
-    pub fn members(&self, group: usize) -> impl Iterator<Item = Member> {
+    /// The names of a group: those that exist, then those that are to become links.
+    pub fn members(&self, group: usize) -> impl Iterator<Item = LinkName> {
         let identity = self.identity(group);
         self.names[self.starts[group]..]
             .iter()
             .take_while(move |name| self.identity_of(name) == identity)
-            .map(|name| Member {
+            .map(|name| LinkName {
                 name: self.name(name).to_owned(),
                 dir: name.dir,
                 role: name.role,
@@ -169,18 +171,21 @@ impl Groups {
             })
     }
 
-    /// The directory with this number, and whether its target stood there before the round.
+    /// The directory with this number, and whether its target existed before the round.
     pub fn dir(&self, number: u32) -> (EntryPath<'_>, bool) {
         let dir = &self.dirs[number as usize];
         (self.place_of(dir), dir.existed)
     }
 
-    /// The names that this round has made, by entry and source path.
+    /// The names that this round created: the operand and the source path of each.
     pub fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
-        self.names.iter().filter(|name| name.role == Role::Made).map(|name| self.path_of(name))
+        self.names
+            .iter()
+            .filter(|name| name.role == LinkRole::Created)
+            .map(|name| self.path_of(name))
     }
 
-    fn path_of(&self, name: &Name) -> (u32, Vec<u8>) {
+    fn path_of(&self, name: &PackedName) -> (u32, Vec<u8>) {
         let dir = self.place_of(&self.dirs[name.dir as usize]);
         let mut path = dir.source.to_vec();
         if !path.is_empty() {
@@ -193,7 +198,7 @@ impl Groups {
     fn add_dir(&mut self, at: EntryPath<'_>, existed: bool, device: u64) {
         let text = self.put(at.source);
         self.put(at.target);
-        self.dirs.push(Dir {
+        self.dirs.push(PackedDir {
             text,
             source_bytes: at.source.len(),
             target_bytes: at.target.len(),
@@ -210,11 +215,11 @@ impl Groups {
         at
     }
 
-    fn is_dir(&self, dir: &Dir, at: EntryPath<'_>, existed: bool, device: u64) -> bool {
+    fn is_dir(&self, dir: &PackedDir, at: EntryPath<'_>, existed: bool, device: u64) -> bool {
         self.place_of(dir) == at && dir.existed == existed && dir.device == device
     }
 
-    fn place_of(&self, dir: &Dir) -> EntryPath<'_> {
+    fn place_of(&self, dir: &PackedDir) -> EntryPath<'_> {
         let bytes = |at: Range<usize>| &self.text[at];
         let middle = dir.text + dir.source_bytes;
         EntryPath {
@@ -225,11 +230,11 @@ impl Groups {
         }
     }
 
-    fn name(&self, name: &Name) -> &CStr {
+    fn name(&self, name: &PackedName) -> &CStr {
         CStr::from_bytes_until_nul(&self.text[name.text..]).unwrap_or_default()
     }
 
-    fn identity_of(&self, name: &Name) -> Identity {
+    fn identity_of(&self, name: &PackedName) -> Identity {
         (self.dirs[name.dir as usize].device, name.inode)
     }
 }
@@ -242,28 +247,28 @@ mod tests {
         EntryPath { operand: 0, source, target, staged: true }
     }
 
-    fn names(groups: &Groups, group: usize) -> Vec<(String, Role)> {
-        let name = |member: Member| (member.name.into_string().unwrap(), member.role);
+    fn names(groups: &Groups, group: usize) -> Vec<(String, LinkRole)> {
+        let name = |member: LinkName| (member.name.into_string().unwrap(), member.role);
         groups.members(group).map(name).collect()
     }
 
     #[test]
-    fn names_of_one_inode_are_a_group_whoever_told_them_when() {
+    fn names_of_one_inode_are_one_group_in_any_order() {
         let mut groups = Groups::default();
-        groups.add((1, 5), place(b"s/d/late", b"t/d/late"), false, Role::Follower);
-        groups.add((1, 6), place(b"s/d/alone", b"t/d/alone"), false, Role::Made);
-        groups.add((2, 5), place(b"s/d/other", b"t/d/other"), false, Role::Follower);
-        groups.add((1, 5), place(b"s/e/later", b"t/e/later"), true, Role::Follower);
-        groups.add((1, 5), place(b"s/first", b"t/first"), false, Role::Found);
+        groups.add((1, 5), place(b"s/d/late", b"t/d/late"), false, LinkRole::Follower);
+        groups.add((1, 6), place(b"s/d/alone", b"t/d/alone"), false, LinkRole::Created);
+        groups.add((2, 5), place(b"s/d/other", b"t/d/other"), false, LinkRole::Follower);
+        groups.add((1, 5), place(b"s/e/later", b"t/e/later"), true, LinkRole::Follower);
+        groups.add((1, 5), place(b"s/first", b"t/first"), false, LinkRole::Existing);
 
-        assert_eq!(groups.sort(), 2, "one with nothing to do is none");
+        assert_eq!(groups.sort(), 2, "a group without a follower does not count");
 
         let of = |identity| (0..2).find(|&group| groups.identity(group) == identity).unwrap();
-        let followers = ["late", "later"].map(|name| (name.to_owned(), Role::Follower));
-        let mut expected = vec![("first".to_owned(), Role::Found)];
+        let followers = ["late", "later"].map(|name| (name.to_owned(), LinkRole::Follower));
+        let mut expected = vec![("first".to_owned(), LinkRole::Existing)];
         expected.extend(followers);
         assert_eq!(names(&groups, of((1, 5))), expected);
-        assert_eq!(names(&groups, of((2, 5))), [("other".to_owned(), Role::Follower)]);
+        assert_eq!(names(&groups, of((2, 5))), [("other".to_owned(), LinkRole::Follower)]);
     }
 
     #[test]
@@ -276,7 +281,7 @@ mod tests {
             place(b"operand", b"renamed"),
         ];
         for (number, &place) in places.iter().enumerate() {
-            groups.add((1, 9), place, number == 2, Role::Follower);
+            groups.add((1, 9), place, number == 2, LinkRole::Follower);
         }
         groups.sort();
         for (member, place) in groups.members(0).zip(places) {
@@ -286,21 +291,21 @@ mod tests {
             assert_eq!(member.name.to_bytes(), split_last(place.source).1);
             assert_eq!(existed, place.source == b"s/b/x");
         }
-        assert_eq!(groups.dirs.len(), 3, "what is common is kept once");
+        assert_eq!(groups.dirs.len(), 3, "consecutive names share their directory");
     }
 
     #[test]
-    fn what_was_made_is_known_by_its_path() {
+    fn created_names_are_listed_by_path() {
         let mut groups = Groups::default();
-        groups.add((1, 1), place(b"s/a", b"t/a"), false, Role::Made);
-        groups.add((1, 2), place(b"b", b"c"), false, Role::Made);
-        groups.add((1, 3), place(b"s/d", b"t/d"), false, Role::Found);
+        groups.add((1, 1), place(b"s/a", b"t/a"), false, LinkRole::Created);
+        groups.add((1, 2), place(b"b", b"c"), false, LinkRole::Created);
+        groups.add((1, 3), place(b"s/d", b"t/d"), false, LinkRole::Existing);
         let made: Vec<_> = groups.made().collect();
         assert_eq!(made, [(0, b"s/a".to_vec()), (0, b"b".to_vec())]);
     }
 
     #[test]
-    fn a_name_costs_little_more_than_its_length() {
-        assert_eq!(size_of::<Name>(), 24);
+    fn a_name_takes_little_more_than_its_length() {
+        assert_eq!(size_of::<PackedName>(), 24);
     }
 }

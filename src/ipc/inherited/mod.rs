@@ -1,4 +1,4 @@
-//! What the parent gathers and copiers inherit by the fork: read only there.
+//! What the parent collects and copiers inherit by fork(2); they only read it.
 
 pub mod digests;
 pub mod link_groups;

@@ -1,31 +1,16 @@
-//! Names that wait for the user's answer.
+//! Existing destination entries about which the user is to be asked before they are replaced.
 
-use crate::ipc::wire::task::EntryPath;
+use crate::ipc::wire::task::EntryPathBuf;
 
-/// A name that was put off, as the copier that met it has reported it.
+/// An entry that was deferred until the user has been asked, as a copier reported it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PendingPrompt {
-    /// Which of the plan's entries it lies below.
-    pub operand: u32,
-    /// From the entry's source directory.
-    pub source: Vec<u8>,
-    /// From the entry's target directory.
-    pub target: Vec<u8>,
-    /// Whether its directory is one that this run has made, and whether that stood there before its
-    /// round.
-    pub staged: bool,
-    /// See `staged`.
+    /// Where it is. `staged` says that this run created its target directory.
+    pub path: EntryPathBuf,
+    /// Whether its target directory existed before the round.
     pub existed: bool,
-    /// The permission bits of what stands there.
-    pub bits: u32,
-    /// Whether that could be written.
+    /// The permission bits of the existing destination entry.
+    pub mode: u32,
+    /// Whether the existing destination entry is writable.
     pub writable: bool,
-}
-
-impl PendingPrompt {
-    /// Where it is.
-    pub fn place(&self) -> EntryPath<'_> {
-        let Self { operand, ref source, ref target, staged, .. } = *self;
-        EntryPath { operand, source, target, staged }
-    }
 }

@@ -1,4 +1,4 @@
-//! What the scout has counted ahead, for the progress line.
+//! The totals that the counting process has found so far, for the progress line and the space check.
 
 use pcopy_sys::words::SharedWords;
 use std::io;
@@ -9,29 +9,30 @@ const BYTES: usize = 1;
 const ROOM: usize = 2;
 const COMPLETE: usize = 3;
 
-/// Totals that grow until they are complete. The scout writes them, the supervisor reads them.
+/// Totals that grow until they are complete. The counting process (`precount`) writes them, the parent
+/// reads them.
 pub struct Forecast(SharedWords);
 
-/// What there is to do, as far as the scout knows.
+/// What there is to copy, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Work {
     /// Entries of all kinds.
     pub entries: u64,
     /// Bytes of regular files.
     pub bytes: u64,
-    /// Bytes of room that these take, without their holes, and files with several names once.
+    /// Bytes that these occupy: without holes, and files with several names once.
     pub room: u64,
-    /// Whether that is all.
+    /// Whether the count is complete.
     pub complete: bool,
 }
 
 impl Work {
-    /// Counts an entry that is no file.
+    /// Counts an entry that is not a regular file.
     pub fn add_entry(&mut self) {
         self.entries += 1;
     }
 
-    /// Counts a file of that size, which takes that much room and has so many names.
+    /// Counts a regular file of `bytes`, which occupies `allocated` and has `names` links.
     pub fn add_file(&mut self, bytes: u64, allocated: u64, names: u64) {
         self.entries += 1;
         self.bytes += bytes;
@@ -40,22 +41,22 @@ impl Work {
 }
 
 impl Forecast {
-    /// Nothing known yet. Must be made before the scout is forked.
+    /// Nothing counted yet. Must be created before the counting process is forked.
     pub fn create() -> io::Result<Self> {
         SharedWords::create("pcopy-forecast", 4).map(Self)
     }
 
-    /// The scout's side.
+    /// Stores the totals; for the counting process.
     pub fn set(&self, work: Work) {
         self.0[ENTRIES].store(work.entries, Relaxed);
         self.0[BYTES].store(work.bytes, Relaxed);
         self.0[ROOM].store(work.room, Relaxed);
-        self.0[COMPLETE].store(u64::from(work.complete), Release); // SCOUTED
+        self.0[COMPLETE].store(u64::from(work.complete), Release); // COUNTED
     }
 
-    /// The supervisor's side.
+    /// Loads the totals; for the parent.
     pub fn get(&self) -> Work {
-        let complete = self.0[COMPLETE].load(Acquire) == 1; // pairs with SCOUTED
+        let complete = self.0[COMPLETE].load(Acquire) == 1; // pairs with COUNTED
         Work {
             entries: self.0[ENTRIES].load(Relaxed),
             bytes: self.0[BYTES].load(Relaxed),

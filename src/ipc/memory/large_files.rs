@@ -1,24 +1,25 @@
-//! Large files that several copiers copy, hash or compare: which pieces are left, and how much is done.
+//! Large files that several copiers copy, hash or compare together: the chunks left, and the progress.
 //!
-//! The copier that meets a large file stays its owner: it has made the target, gives it its
-//! attributes and says what became of it. Others are invited through the ring (`Task::Range`) and
-//! take pieces, like the owner, by moving one number. An invitation that comes too late is nothing:
-//! it names a generation, and the owner has ended that; and it has the mark of what the owner does with
-//! which file, so that it stays nothing if somebody writes into this memory.
+//! The copier that finds a large file owns it: it has created the target, sets the attributes and
+//! reports the result. It asks other copiers for help through the ring (`Task::LargeFile`). Owner and
+//! helpers take chunks by advancing one shared offset. A request that arrives too late has no effect: it
+//! names a generation, which the owner has ended by then. It is also checked against a fingerprint of
+//! what the owner does with which files, so that a stray write into this memory cannot make it valid.
 //!
-//! The owner must know when the last helper has let go of the file, also if it died. Therefore a
-//! helper holds a record lock, shared, from before it looks at the generation until it has written
-//! its last byte and closed the file, and the owner, having ended the generation, waits for the lock
-//! alone. There are two sums: what has arrived, for the progress line, and what is sure. A helper's
-//! bytes are sure when its close has told of no failure, because some network disks tell only then
-//! that they had no room. What a helper that died has written never is.
+//! The owner must know when the last helper has closed the file, even if that helper died. Therefore a
+//! helper holds a shared record lock from before it reads the generation until it has written its last
+//! byte and closed the file. The owner ends the generation and then waits for the exclusive lock.
 //!
-//! If the file is hashed, too, each leaves the hash of its pieces, and the owner joins them. So that there
-//! is room for all, a file of more than 4 GiB has larger pieces.
+//! Two sums are kept: the bytes processed, for the progress line, and the bytes confirmed. The bytes of
+//! a helper are confirmed once close(2) has succeeded, because some network file systems report only
+//! then that they are out of space. The bytes of a helper that died are never confirmed.
+//!
+//! If the file is hashed, each copier stores the digests of its chunks, and the owner joins them. So that
+//! they fit into a fixed number of slots, a file of more than 4 GiB has larger chunks.
 
 use crate::hash::{self, DIGEST_BYTES, Digest};
-use crate::ipc::fingerprint::mark;
-use crate::ipc::wire::task::Share;
+use crate::ipc::fingerprint::fingerprint;
+use crate::ipc::wire::task::ChunkJob;
 use pcopy_sys::turns::{Turn, Turns};
 use pcopy_sys::words::SharedWords;
 use std::io;
@@ -26,187 +27,187 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// How much a copier takes at a time, in bytes; a power of two.
-pub const PIECE_BYTES: u64 = 4 * 1024 * 1024;
+/// The size of a chunk, in bytes; a power of two.
+pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The words of one copier's file, on cache lines of their own.
+/// The words of one copier's file. Those that helpers write often are on a cache line of their own.
 const GENERATION: usize = 0;
 const SIZE: usize = 1;
+/// The start of the next chunk.
 const NEXT: usize = 2;
 const HELPERS: usize = 3;
-/// What is done with which file.
-const MARK: usize = 4;
-/// Where a piece begins that a helper has found to differ, and 1 more; 0 if there is none.
-const DIFFERENT: usize = 5;
-const ARRIVED: usize = 16;
-const SURE: usize = 17;
+/// The fingerprint of the [`ChunkJob`].
+const JOB_FINGERPRINT: usize = 4;
+/// The start of a chunk that differs between the two files, plus 1; 0 if none was found.
+const DIFFERENT_CHUNK: usize = 5;
+const PROCESSED: usize = 16;
+const CONFIRMED: usize = 17;
 const WORDS: usize = 32;
 
-/// How many pieces that are hashed a file has at most.
-const HASHED_MAX: u64 = 1024;
+/// The maximum number of chunks of a file that is hashed.
+const HASHED_CHUNKS_MAX: u64 = 1024;
 
-/// Of each of these: its digest, and a mark that says whose it is.
+/// Each of these has a slot: its digest, and a fingerprint of what it is the digest of.
 const DIGEST_WORDS: usize = DIGEST_BYTES / size_of::<u64>();
 const SLOT_WORDS: usize = DIGEST_WORDS + 1;
-const SLOTS_WORDS: usize = HASHED_MAX as usize * SLOT_WORDS;
+const SLOTS_WORDS: usize = HASHED_CHUNKS_MAX as usize * SLOT_WORDS;
 
-/// The files of all copiers of a round; each owns one at a time.
-pub struct Larges {
+/// The large files of all copiers of a round; each copier owns at most one at a time.
+pub struct LargeFiles {
     words: SharedWords,
-    /// The digests of pieces, if there are any; 40 KiB for each copier, as far as they are used.
+    /// The digests of chunks, if they are hashed; up to 40 KiB per copier, allocated when written.
     digests: Option<SharedWords>,
-    helping: Turns,
+    helpers: Turns,
 }
 
-impl Larges {
-    /// Nobody has one yet. Must be made before the first fork.
+impl LargeFiles {
+    /// No copier has a large file yet. Must be created before the first fork(2).
     ///
-    /// `hashed` says that pieces are hashed, with a hash that [joins](crate::hash::Algorithm::joins).
+    /// `hashed` says that chunks are hashed, with a [tree hash](crate::hash::Algorithm::is_tree).
     pub fn create(copiers: u16, hashed: bool) -> io::Result<Self> {
         let for_each = |name, words| SharedWords::create(name, usize::from(copiers) * words);
         let words = for_each("pcopy-larges", WORDS)?;
         let digests = hashed.then(|| for_each("pcopy-digests", SLOTS_WORDS)).transpose()?;
-        Ok(Self { words, digests, helping: Turns::create()? })
+        Ok(Self { words, digests, helpers: Turns::create()? })
     }
 
-    /// The file that copier `owner`, from 0, has in hand; `None` if there is no such copier.
-    pub fn get(&self, owner: u16) -> Option<Large<'_>> {
+    /// The large file of copier `owner`, from 0; `None` if there is no such copier.
+    pub fn get(&self, owner: u16) -> Option<LargeFile<'_>> {
         let number = usize::from(owner);
         let words = self.words.get(number * WORDS..(number + 1) * WORDS)?;
         let digests = match &self.digests {
             Some(digests) => digests.get(number * SLOTS_WORDS..(number + 1) * SLOTS_WORDS)?,
             None => &[],
         };
-        Some(Large { words, digests, helping: &self.helping, owner })
+        Some(LargeFile { words, digests, helpers: &self.helpers, owner })
     }
 }
 
-/// A large file that somebody has in hand.
+/// The large file of one copier.
 #[derive(Clone, Copy)]
-pub struct Large<'a> {
+pub struct LargeFile<'a> {
     words: &'a [AtomicU64],
-    /// Empty if pieces are not hashed.
+    /// Empty if chunks are not hashed.
     digests: &'a [AtomicU64],
-    helping: &'a Turns,
+    helpers: &'a Turns,
     owner: u16,
 }
 
-impl<'a> Large<'a> {
-    /// Begins a file of that many bytes, of which that is done; the number is its generation. Only the owner
-    /// calls this.
-    pub fn begin(&self, bytes: u64, share: Share) -> u64 {
-        // Nobody else is at these words: the generation before was ended, and all have left it.
-        for word in [NEXT, HELPERS, DIFFERENT, ARRIVED, SURE] {
+impl<'a> LargeFile<'a> {
+    /// Begins a file of that many bytes and returns its generation. Only the owner calls this.
+    pub fn begin(&self, bytes: u64, chunk_job: ChunkJob) -> u64 {
+        // No other copier uses these words: the previous generation has ended, and its helpers have left.
+        for word in [NEXT, HELPERS, DIFFERENT_CHUNK, PROCESSED, CONFIRMED] {
             self.words[word].store(0, Relaxed);
         }
         self.words[SIZE].store(bytes, Relaxed);
-        self.words[MARK].store(mark(share), Relaxed);
-        self.words[GENERATION].fetch_add(1, SeqCst) + 1 // odd: it may be joined
+        self.words[JOB_FINGERPRINT].store(fingerprint(chunk_job), Relaxed);
+        self.words[GENERATION].fetch_add(1, SeqCst) + 1 // odd: helpers may join
     }
 
-    /// Ends the generation and waits until no other copier is at the file; says how many of its bytes
-    /// are sure to have arrived. Only the owner calls this.
+    /// Ends the generation, waits until no helper has the file open, and returns how many of its bytes
+    /// are confirmed. Only the owner calls this.
     pub fn end(&self) -> u64 {
         self.words[GENERATION].fetch_add(1, SeqCst);
-        self.give_up();
-        self.helping.wait_for_all(self.owner);
-        self.words[SURE].load(Relaxed)
+        self.close();
+        self.helpers.wait_for_all(self.owner);
+        self.words[CONFIRMED].load(Relaxed)
     }
 
-    /// Becomes a helper of that generation, until the turn is dropped; `None` if it has ended.
-    pub fn join(&self, generation: u64, share: Share) -> Option<Turn<'a>> {
-        let turn = self.helping.share(self.owner).ok()?;
-        // Now the owner, should it end the generation, waits for us. If it has, we are not needed.
-        let is_it = self.words[GENERATION].load(SeqCst) == generation
-            && self.words[MARK].load(Relaxed) == mark(share);
-        is_it.then_some(turn)
+    /// Makes this copier a helper of that generation until the turn is dropped; `None` if it has ended.
+    pub fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<Turn<'a>> {
+        let turn = self.helpers.share(self.owner).ok()?;
+        // From now on an owner that ends the generation waits for this copier. It may have done so before.
+        let is_current = self.words[GENERATION].load(SeqCst) == generation
+            && self.words[JOB_FINGERPRINT].load(Relaxed) == fingerprint(chunk_job);
+        is_current.then_some(turn)
     }
 
-    /// Notes that a helper has open what it needs.
+    /// Notes that a helper has opened the files.
     pub fn note_helper(&self) {
         self.words[HELPERS].fetch_add(1, Relaxed);
     }
 
-    /// Whether there has been a helper.
+    /// Whether any helper has opened the files.
     pub fn is_helped(&self) -> bool {
         self.words[HELPERS].load(Relaxed) > 0
     }
 
-    /// Takes the next piece; `None` if all are taken.
-    pub fn next_piece(&self) -> Option<Range<u64>> {
+    /// Takes the next chunk; `None` if all are taken.
+    pub fn next_chunk(&self) -> Option<Range<u64>> {
         let size = self.words[SIZE].load(Relaxed);
         if self.words[NEXT].load(Relaxed) >= size {
-            return None; // so that the number does not grow for ever
+            return None; // so that the offset does not grow without limit
         }
-        let bytes = self.piece_bytes(size);
+        let bytes = self.chunk_bytes(size);
         let start = self.words[NEXT].fetch_add(bytes, Relaxed);
-        // Between two pieces nothing begins, unless somebody has written into this memory.
-        let is_one = start < size && start.is_multiple_of(bytes);
-        is_one.then(|| start..start.saturating_add(bytes).min(size))
+        // A start that is not a multiple of the chunk size comes from a stray write into this memory.
+        let is_chunk = start < size && start.is_multiple_of(bytes);
+        is_chunk.then(|| start..start.saturating_add(bytes).min(size))
     }
 
-    /// How many pieces nobody has taken.
-    pub fn pieces_left(&self) -> u64 {
+    /// How many chunks are not taken yet.
+    pub fn chunks_left(&self) -> u64 {
         let (size, next) = (self.words[SIZE].load(Relaxed), self.words[NEXT].load(Relaxed));
-        size.saturating_sub(next).div_ceil(self.piece_bytes(size))
+        size.saturating_sub(next).div_ceil(self.chunk_bytes(size))
     }
 
-    /// Notes that this piece is not the same in both files.
-    pub fn note_difference(&self, piece: &Range<u64>) {
-        self.words[DIFFERENT].store(piece.start.saturating_add(1), Relaxed);
+    /// Notes that this chunk differs between the two files.
+    pub fn note_difference(&self, chunk: &Range<u64>) {
+        self.words[DIFFERENT_CHUNK].store(chunk.start.saturating_add(1), Relaxed);
     }
 
-    /// Such a piece of two files of `size` bytes, if any was noted.
+    /// A chunk that differs between two files of `size` bytes, if any was noted.
     pub fn different(&self, size: u64) -> Option<Range<u64>> {
-        let start = self.words[DIFFERENT].load(Relaxed).checked_sub(1)?;
-        (start < size).then(|| start..start.saturating_add(self.piece_bytes(size)).min(size))
+        let start = self.words[DIFFERENT_CHUNK].load(Relaxed).checked_sub(1)?;
+        (start < size).then(|| start..start.saturating_add(self.chunk_bytes(size)).min(size))
     }
 
-    /// How much a piece has of a file of `size` bytes, but for the last one.
-    fn piece_bytes(&self, size: u64) -> u64 {
+    /// The size of the chunks of a file of `size` bytes; the last one may be shorter.
+    fn chunk_bytes(&self, size: u64) -> u64 {
         if !self.is_hashed() {
-            return PIECE_BYTES;
+            return CHUNK_BYTES;
         }
-        PIECE_BYTES.max(size.div_ceil(HASHED_MAX).next_power_of_two())
+        CHUNK_BYTES.max(size.div_ceil(HASHED_CHUNKS_MAX).next_power_of_two())
     }
 
-    /// Whether pieces are hashed, too.
+    /// Whether chunks are hashed.
     pub fn is_hashed(&self) -> bool {
         !self.digests.is_empty()
     }
 
-    /// Leaves the digest of a piece of a generation.
-    pub fn put_digest(&self, generation: u64, piece: &Range<u64>, digest: Digest) {
-        let number = piece.start / self.piece_bytes(self.words[SIZE].load(Relaxed));
+    /// Stores the digest of a chunk of a generation.
+    pub fn put_digest(&self, generation: u64, chunk: &Range<u64>, digest: Digest) {
+        let number = chunk.start / self.chunk_bytes(self.words[SIZE].load(Relaxed));
         let Some(slot) = self.slot(number) else { return };
         let (words, _) = digest.0.as_chunks();
         for (word, bytes) in slot.iter().zip(words) {
             word.store(u64::from_ne_bytes(*bytes), Relaxed);
         }
-        slot[DIGEST_WORDS].store(mark((generation, piece, digest)), Relaxed);
+        slot[DIGEST_WORDS].store(fingerprint((generation, chunk, digest)), Relaxed);
     }
 
-    /// The digest of all of a file of that many bytes, once its generation has ended; `None` if that of a
-    /// piece is missing.
+    /// The digest of a whole file of that many bytes, once its generation has ended; `None` if the digest
+    /// of a chunk is missing.
     pub fn digest(&self, generation: u64, bytes: u64) -> Option<Digest> {
-        let piece_bytes = self.piece_bytes(bytes);
+        let chunk_bytes = self.chunk_bytes(bytes);
         let digest = |number| {
-            let start = number * piece_bytes;
-            self.get_digest(generation, number, &(start..bytes.min(start + piece_bytes)))
+            let start = number * chunk_bytes;
+            self.get_digest(generation, number, &(start..bytes.min(start + chunk_bytes)))
         };
-        let pieces: Option<Vec<_>> = (0..bytes.div_ceil(piece_bytes)).map(digest).collect();
-        hash::join(&pieces?)
+        let chunks: Option<Vec<_>> = (0..bytes.div_ceil(chunk_bytes)).map(digest).collect();
+        hash::join_chunks(&chunks?)
     }
 
-    fn get_digest(&self, generation: u64, number: u64, piece: &Range<u64>) -> Option<Digest> {
+    fn get_digest(&self, generation: u64, number: u64, chunk: &Range<u64>) -> Option<Digest> {
         let slot = self.slot(number)?;
         let mut digest = Digest([0; DIGEST_BYTES]);
         let (words, _) = digest.0.as_chunks_mut();
         for (bytes, word) in words.iter_mut().zip(slot) {
             *bytes = word.load(Relaxed).to_ne_bytes();
         }
-        let theirs = slot[DIGEST_WORDS].load(Relaxed);
-        (theirs == mark((generation, piece, digest))).then_some(digest)
+        let stored = slot[DIGEST_WORDS].load(Relaxed);
+        (stored == fingerprint((generation, chunk, digest))).then_some(digest)
     }
 
     fn slot(&self, number: u64) -> Option<&[AtomicU64]> {
@@ -214,24 +215,24 @@ impl<'a> Large<'a> {
         self.digests.get(start..start.checked_add(SLOT_WORDS)?)
     }
 
-    /// Sees to it that no more pieces are taken: one has failed, or all is over.
-    pub fn give_up(&self) {
+    /// Hands out no more chunks: one has failed, or the generation ends.
+    pub fn close(&self) {
         self.words[NEXT].store(self.words[SIZE].load(Relaxed), Relaxed);
     }
 
-    /// Counts bytes that were written, or read where nothing is written.
-    pub fn add_arrived(&self, bytes: u64) {
-        self.words[ARRIVED].fetch_add(bytes, Relaxed);
+    /// Counts bytes that were written, or only read if nothing is written.
+    pub fn add_processed(&self, bytes: u64) {
+        self.words[PROCESSED].fetch_add(bytes, Relaxed);
     }
 
-    /// Counts bytes of which nobody will be told any more that they were lost.
-    pub fn add_sure(&self, bytes: u64) {
-        self.words[SURE].fetch_add(bytes, Relaxed);
+    /// Counts bytes whose loss no later call can report: close(2) has succeeded, or the owner wrote them.
+    pub fn add_confirmed(&self, bytes: u64) {
+        self.words[CONFIRMED].fetch_add(bytes, Relaxed);
     }
 
-    /// How many bytes have been counted so far.
-    pub fn arrived(&self) -> u64 {
-        self.words[ARRIVED].load(Relaxed)
+    /// How many bytes are processed so far.
+    pub fn processed(&self) -> u64 {
+        self.words[PROCESSED].load(Relaxed)
     }
 }
 
@@ -239,59 +240,59 @@ impl<'a> Large<'a> {
 mod tests {
     use super::*;
 
-    const SHARE: Share = Share::Copy((1, 2), (3, 4));
+    const CHUNK_JOB: ChunkJob = ChunkJob::Copy((1, 2), (3, 4));
 
     #[test]
-    fn pieces_are_the_file_once_over() {
-        let larges = Larges::create(1, false).unwrap();
-        let large = larges.get(0).unwrap();
-        for bytes in [1, PIECE_BYTES, PIECE_BYTES + 1, 10 * PIECE_BYTES - 1] {
-            large.begin(bytes, SHARE);
-            assert_eq!(large.pieces_left(), bytes.div_ceil(PIECE_BYTES));
+    fn chunks_cover_the_file_exactly_once() {
+        let large_files = LargeFiles::create(1, false).unwrap();
+        let large = large_files.get(0).unwrap();
+        for bytes in [1, CHUNK_BYTES, CHUNK_BYTES + 1, 10 * CHUNK_BYTES - 1] {
+            large.begin(bytes, CHUNK_JOB);
+            assert_eq!(large.chunks_left(), bytes.div_ceil(CHUNK_BYTES));
             let mut end = 0;
-            while let Some(piece) = large.next_piece() {
-                assert_eq!(piece.start, end);
-                end = piece.end;
+            while let Some(chunk) = large.next_chunk() {
+                assert_eq!(chunk.start, end);
+                end = chunk.end;
             }
-            assert_eq!((end, large.pieces_left()), (bytes, 0));
+            assert_eq!((end, large.chunks_left()), (bytes, 0));
             large.end();
         }
     }
 
     #[test]
-    fn who_comes_late_or_to_another_file_is_no_helper() {
-        let larges = Larges::create(2, false).unwrap();
-        let large = larges.get(1).unwrap();
-        let first = large.begin(10, SHARE);
-        assert!(large.join(first, SHARE).is_some());
+    fn a_request_for_an_ended_generation_or_another_job_is_refused() {
+        let large_files = LargeFiles::create(2, false).unwrap();
+        let large = large_files.get(1).unwrap();
+        let first = large.begin(10, CHUNK_JOB);
+        assert!(large.join(first, CHUNK_JOB).is_some());
         large.end();
-        assert!(large.join(first, SHARE).is_none(), "ended");
-        let second = large.begin(10, SHARE);
-        assert!(large.join(first, SHARE).is_none(), "another file");
-        assert!(large.join(second, SHARE).is_some());
-        assert!(large.join(second, Share::HashSource((1, 2))).is_none(), "something else");
-        assert!(larges.get(2).is_none(), "no such copier");
+        assert!(large.join(first, CHUNK_JOB).is_none(), "ended");
+        let second = large.begin(10, CHUNK_JOB);
+        assert!(large.join(first, CHUNK_JOB).is_none(), "another file");
+        assert!(large.join(second, CHUNK_JOB).is_some());
+        assert!(large.join(second, ChunkJob::HashSource((1, 2))).is_none(), "another job");
+        assert!(large_files.get(2).is_none(), "no such copier");
     }
 
     #[test]
-    fn what_a_helper_did_not_close_is_missing_in_the_end() {
-        let larges = Larges::create(1, false).unwrap();
-        let large = larges.get(0).unwrap();
-        large.begin(100, SHARE);
-        large.add_arrived(60);
-        large.add_arrived(40);
-        large.add_sure(60);
-        assert_eq!((large.arrived(), large.end()), (100, 60));
-        large.begin(100, SHARE);
-        assert_eq!((large.arrived(), large.end()), (0, 0));
+    fn bytes_that_a_helper_did_not_confirm_are_missing_at_the_end() {
+        let large_files = LargeFiles::create(1, false).unwrap();
+        let large = large_files.get(0).unwrap();
+        large.begin(100, CHUNK_JOB);
+        large.add_processed(60);
+        large.add_processed(40);
+        large.add_confirmed(60);
+        assert_eq!((large.processed(), large.end()), (100, 60));
+        large.begin(100, CHUNK_JOB);
+        assert_eq!((large.processed(), large.end()), (0, 0));
     }
 
-    /// Leaves digests of all pieces of a file of that many bytes but for one; says how many there are.
-    fn put_all_but(large: &Large<'_>, generation: u64, without: u64) -> u64 {
+    /// Stores the digests of all chunks but one; returns how many chunks there are.
+    fn put_all_but(large: &LargeFile<'_>, generation: u64, without: u64) -> u64 {
         let mut number = 0;
-        while let Some(piece) = large.next_piece() {
+        while let Some(chunk) = large.next_chunk() {
             if number != without {
-                large.put_digest(generation, &piece, Digest([7; DIGEST_BYTES]));
+                large.put_digest(generation, &chunk, Digest([7; DIGEST_BYTES]));
             }
             number += 1;
         }
@@ -299,20 +300,26 @@ mod tests {
     }
 
     #[test]
-    fn the_digests_of_all_pieces_of_this_generation_are_wanted() {
-        let larges = Larges::create(2, true).unwrap();
-        let large = larges.get(1).unwrap();
-        for bytes in [PIECE_BYTES + 1, 1 << 32, (1 << 32) + 1, 1 << 40, u64::MAX / 2] {
-            let generation = large.begin(bytes, SHARE);
-            let pieces = put_all_but(&large, generation, u64::MAX);
-            assert!(pieces <= HASHED_MAX && (pieces == 2 || pieces > HASHED_MAX / 2), "{pieces}");
+    fn a_digest_needs_all_chunks_of_its_generation() {
+        let large_files = LargeFiles::create(2, true).unwrap();
+        let large = large_files.get(1).unwrap();
+        for bytes in [CHUNK_BYTES + 1, 1 << 32, (1 << 32) + 1, 1 << 40, u64::MAX / 2] {
+            let generation = large.begin(bytes, CHUNK_JOB);
+            let chunks = put_all_but(&large, generation, u64::MAX);
+            assert!(
+                chunks <= HASHED_CHUNKS_MAX && (chunks == 2 || chunks > HASHED_CHUNKS_MAX / 2),
+                "{chunks}"
+            );
             large.end();
             assert_eq!(large.digest(generation, bytes - 1), None, "another size");
             let digest = large.digest(generation, bytes);
-            assert_eq!(digest, hash::join(&vec![Digest([7; DIGEST_BYTES]); pieces as usize]));
+            assert_eq!(
+                digest,
+                hash::join_chunks(&vec![Digest([7; DIGEST_BYTES]); chunks as usize])
+            );
 
-            for without in [0, 1, pieces - 1] {
-                let generation = large.begin(bytes, SHARE);
+            for without in [0, 1, chunks - 1] {
+                let generation = large.begin(bytes, CHUNK_JOB);
                 put_all_but(&large, generation, without);
                 large.end();
                 assert_eq!(large.digest(generation, bytes), None, "{without} of {bytes}");
@@ -321,25 +328,25 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_that_somebody_has_written_into_is_none() {
-        let larges = Larges::create(1, true).unwrap();
-        let large = larges.get(0).unwrap();
+    fn an_overwritten_digest_is_not_used() {
+        let large_files = LargeFiles::create(1, true).unwrap();
+        let large = large_files.get(0).unwrap();
         for word in 0..2 * SLOT_WORDS {
-            let generation = large.begin(2 * PIECE_BYTES, SHARE);
+            let generation = large.begin(2 * CHUNK_BYTES, CHUNK_JOB);
             put_all_but(&large, generation, u64::MAX);
             large.end();
-            assert!(large.digest(generation, 2 * PIECE_BYTES).is_some());
+            assert!(large.digest(generation, 2 * CHUNK_BYTES).is_some());
             large.digests[word].fetch_xor(1 << 17, Relaxed);
-            assert_eq!(large.digest(generation, 2 * PIECE_BYTES), None, "{word}");
+            assert_eq!(large.digest(generation, 2 * CHUNK_BYTES), None, "{word}");
         }
     }
 
     #[test]
-    fn what_begins_between_two_pieces_is_none() {
-        let larges = Larges::create(1, true).unwrap();
-        let large = larges.get(0).unwrap();
-        large.begin(10 * PIECE_BYTES, SHARE);
-        large.words[NEXT].store(PIECE_BYTES + 1, Relaxed);
-        assert_eq!(large.next_piece(), None);
+    fn a_start_between_two_chunks_is_not_a_chunk() {
+        let large_files = LargeFiles::create(1, true).unwrap();
+        let large = large_files.get(0).unwrap();
+        large.begin(10 * CHUNK_BYTES, CHUNK_JOB);
+        large.words[NEXT].store(CHUNK_BYTES + 1, Relaxed);
+        assert_eq!(large.next_chunk(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What lies in memory that all processes of a run share, beside the ring.
+//! Shared memory of all processes of a run, besides the ring.
 
 pub mod counters;
 pub mod forecast;

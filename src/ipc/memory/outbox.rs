@@ -1,39 +1,39 @@
-//! What a copier has said and not yet sent, in memory that outlives it.
+//! The reports that a copier has made and not yet sent, in memory that outlives the copier.
 //!
-//! Reports are sent in batches, so a copier that is killed would take the last ones with it: an
-//! entry that is complete by then is passed over by the next round, and its name would never be
-//! told. Therefore every frame is also kept here until the pipe has had it. Frames have positions
-//! in one endless stream, of which the pipe has carried a beginning; the reader knows how much it
-//! has received, so what it takes from here follows exactly, and nothing is told twice.
+//! A copier sends reports in batches. If it is killed, the last ones would be lost: the next round
+//! skips an entry that is complete by then, so its name would never be reported. Therefore every frame
+//! is also stored here until the pipe has taken it. The frames of a copier form one stream, of which the
+//! parent has received a prefix through the pipe. The parent knows the length of that prefix, so what
+//! it reads from here continues exactly behind it, and nothing is reported twice.
 //!
-//! One word says where the stream ends and whether the entry in hand was begun. It is written
-//! once when an entry is settled, so there is no moment at which a death would leave the entry
-//! neither told nor begun, or both.
+//! One word holds the length of the stream and whether the entry in progress was begun. When an entry
+//! is settled that word is written once. So at any moment the entry is either reported or begun, never
+//! neither or both, whenever the copier dies.
 
 use pcopy_sys::words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// How much an outbox holds. What is kept and not yet sent must never be more.
+/// The size of an outbox. There must never be more unsent bytes.
 pub const OUTBOX_BYTES: usize = 64 * 1024;
 
-/// Bytes of a word; frames and their pieces are whole words.
+/// Bytes of a word; frames, and the parts of long frames, are whole words.
 pub const WORD_BYTES: usize = 8;
 
 const TEXT_WORDS: usize = OUTBOX_BYTES / WORD_BYTES;
 
-/// The state stands on cache lines of its own.
+/// The state word is on a cache line of its own.
 const STATE: usize = 0;
 const TEXT: usize = 16;
 
-/// In the state: that the entry in hand was begun; that it was made under its final name, or that
-/// what stood there is being written into, so that it may be found half done. The rest is the
-/// stream's length in words.
+/// Flags in the state word: the entry in progress was begun; it is being created under its final name;
+/// an existing file is being written in place. In the last two cases the next round may find it
+/// incomplete. The remaining bits are the length of the stream, in words.
 const BEGUN: u64 = 1;
-const MADE: u64 = 2;
-const WRITTEN_INTO: u64 = 4;
-const FLAGS: u64 = BEGUN | MADE | WRITTEN_INTO;
+const NEW: u64 = 2;
+const IN_PLACE: u64 = 4;
+const FLAGS: u64 = BEGUN | NEW | IN_PLACE;
 const LENGTH_SHIFT: u32 = 3;
 
 /// The outboxes of all copiers of a round.
@@ -44,7 +44,7 @@ pub struct Outboxes {
 impl Outboxes {
     /// Empty outboxes for that many copiers. Must be made before the first fork.
     ///
-    /// Their pages cost memory only when something is said.
+    /// Their pages take memory only once they are written.
     pub fn create(copiers: u16) -> io::Result<Self> {
         let words =
             SharedWords::create("pcopy-outboxes", usize::from(copiers) * (TEXT + TEXT_WORDS))?;
@@ -58,69 +58,70 @@ impl Outboxes {
     }
 }
 
-/// One copier's outbox. Only that copier writes it; it is read when its pipe has ended.
+/// One copier's outbox. Only that copier writes it; the parent reads it after the end of its pipe.
 #[derive(Clone, Copy)]
 pub struct Outbox<'a> {
     words: &'a [AtomicU64],
 }
 
 impl Outbox<'_> {
-    /// Notes that the entry in hand is being made, so that it may soon look complete.
+    /// Notes that the entry in progress is being created, so that it may look complete from now on.
     pub fn begin(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN, Relaxed);
     }
 
-    /// Notes that the entry in hand is being made under its final name, which was free.
+    /// Notes that the entry in progress is being created under its final name, which did not exist.
     pub fn begin_new(&self) {
-        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | MADE, Relaxed);
+        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | NEW, Relaxed);
     }
 
-    /// Notes that what has the name of the entry in hand is being written into.
-    pub fn begin_over(&self) {
-        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | WRITTEN_INTO, Relaxed);
+    /// Notes that the existing file is being written in place.
+    pub fn begin_in_place(&self) {
+        self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | IN_PLACE, Relaxed);
     }
 
-    /// Notes that it is known what became of the entry in hand, and that nothing is to be told.
+    /// Notes that the entry in progress is settled without a report.
     pub fn settle(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) & !FLAGS, Relaxed);
     }
 
-    /// Whether the entry in hand was begun and not settled.
+    /// Whether the entry in progress was begun and not settled.
     pub fn has_begun(&self) -> bool {
         self.words[STATE].load(Acquire) & BEGUN != 0
     }
 
-    /// Whether it was begun under its final name, which was free.
+    /// Whether it was begun under its final name, which did not exist.
     pub fn has_begun_new(&self) -> bool {
-        self.words[STATE].load(Acquire) & MADE != 0
+        self.words[STATE].load(Acquire) & NEW != 0
     }
 
-    /// Whether what has its name was written into.
-    pub fn has_begun_over(&self) -> bool {
-        self.words[STATE].load(Acquire) & WRITTEN_INTO != 0
+    /// Whether the existing file was being written in place.
+    pub fn has_begun_in_place(&self) -> bool {
+        self.words[STATE].load(Acquire) & IN_PLACE != 0
     }
 
-    /// Keeps the next piece of the stream, which is whole words; `settles` the entry in hand.
-    pub fn keep(&self, piece: &[u8], settles: bool) {
-        debug_assert!(piece.len().is_multiple_of(WORD_BYTES), "{} bytes", piece.len());
+    /// Appends to the stream a frame, or a part of one, that is whole words; `settles` says that this
+    /// settles the entry in progress.
+    pub fn append(&self, bytes: &[u8], settles: bool) {
+        debug_assert!(bytes.len().is_multiple_of(WORD_BYTES), "{} bytes", bytes.len());
         let state = self.words[STATE].load(Relaxed);
         let begun = if settles { 0 } else { state & FLAGS };
         let mut position = state >> LENGTH_SHIFT;
-        for word in piece.chunks_exact(WORD_BYTES) {
-            let mut bytes = [0; WORD_BYTES];
-            bytes.copy_from_slice(word);
-            self.text(position).store(u64::from_ne_bytes(bytes), Relaxed);
+        for part in bytes.chunks_exact(WORD_BYTES) {
+            let mut word = [0; WORD_BYTES];
+            word.copy_from_slice(part);
+            self.text(position).store(u64::from_ne_bytes(word), Relaxed);
             position = position.wrapping_add(1);
         }
-        self.words[STATE].store(position << LENGTH_SHIFT | begun, Release); // KEPT
+        self.words[STATE].store(position << LENGTH_SHIFT | begun, Release); // APPENDED
     }
 
-    /// What follows the first `received` bytes of the stream.
+    /// The stream behind its first `received` bytes.
     pub fn unsent(&self, received: u64) -> Vec<u8> {
-        let end = self.words[STATE].load(Acquire) >> LENGTH_SHIFT; // pairs with KEPT
+        let end = self.words[STATE].load(Acquire) >> LENGTH_SHIFT; // pairs with APPENDED
         let first = received / WORD_BYTES as u64;
         if end.saturating_sub(first) > TEXT_WORDS as u64 {
-            return Vec::new(); // somebody scribbled on it
+            return Vec::new(); // the state word was overwritten
         }
         let words = (first..end).map(|position| self.text(position).load(Relaxed));
         let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
@@ -139,21 +140,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_and_not_received_comes_out_from_any_byte_on() {
+    fn what_was_not_received_is_read_from_any_byte_on() {
         let outboxes = Outboxes::create(2).unwrap();
         let outbox = outboxes.get(1);
         let mut stream = Vec::new();
         for number in 0..3000_u64 {
-            let piece: Vec<u8> =
+            let part: Vec<u8> =
                 (0..=number % 5).flat_map(|word| (number * 7 + word).to_ne_bytes()).collect();
-            outbox.keep(&piece, false);
-            stream.extend_from_slice(&piece);
+            outbox.append(&part, false);
+            stream.extend_from_slice(&part);
             for back in [0, 1, 8, 13, 64] {
                 let received = stream.len().saturating_sub(back);
                 assert_eq!(outbox.unsent(received as u64), stream[received..], "{number} {back}");
             }
         }
-        assert!(stream.len() > OUTBOX_BYTES, "it went round");
+        assert!(stream.len() > OUTBOX_BYTES, "it wrapped around");
         assert_eq!(outboxes.get(0).unsent(0), b"", "outboxes do not overlap");
     }
 
@@ -161,12 +162,12 @@ mod tests {
     fn an_entry_is_begun_until_it_is_settled() {
         let outboxes = Outboxes::create(1).unwrap();
         let outbox = outboxes.get(0);
-        outbox.keep(b"8 bytes.", false);
+        outbox.append(b"8 bytes.", false);
         outbox.begin();
         assert!(outbox.has_begun());
-        outbox.keep(b"8 bytes.", false);
-        assert!(outbox.has_begun(), "what was told was something else");
-        outbox.keep(b"8 bytes.", true);
+        outbox.append(b"8 bytes.", false);
+        assert!(outbox.has_begun(), "that report was about another entry");
+        outbox.append(b"8 bytes.", true);
         assert!(!outbox.has_begun());
         outbox.begin();
         outbox.settle();
@@ -175,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn more_received_than_was_kept_means_nothing() {
+    fn receiving_more_than_was_appended_leaves_nothing_unsent() {
         let outboxes = Outboxes::create(1).unwrap();
-        outboxes.get(0).keep(b"8 bytes.", true);
+        outboxes.get(0).append(b"8 bytes.", true);
         for received in [8, 9, 16, u64::MAX] {
             assert_eq!(outboxes.get(0).unsent(received), b"", "{received}");
         }

@@ -1,102 +1,102 @@
-//! How a copy differs from what it should be, for those who compare only.
+//! How a copy differs from its source, for `--check`.
 
-use super::fields::{get_u8, get_u32, put_u32};
+use super::fields::{Field, get_u8, get_u32, put_u32};
 
-/// What is wrong with an entry of a copy.
+/// How an entry of a copy differs from the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Difference {
-    /// It is not there, and should be a thing of this type (the type bits of a mode).
+    /// It is missing; the source has an entry of this type (the file type bits of a mode).
     Missing(u32),
-    /// It is there, a thing of this type, and should not.
-    Extra(u32),
-    /// It is there and is another.
-    Other {
-        /// In what.
-        aspects: Aspects,
-        /// The mode that it should have.
+    /// It is extraneous: an entry of this type that the source does not have.
+    Extraneous(u32),
+    /// It exists and differs.
+    Changed {
+        /// The properties in which it differs.
+        properties: Properties,
+        /// The mode of the source entry.
         wanted: u32,
-        /// The mode that it has.
+        /// The mode of the entry in the copy.
         found: u32,
     },
 }
 
-/// In what two entries differ.
+/// The set of properties in which two entries differ.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Aspects(u8);
+pub struct Properties(u8);
 
-/// One thing that two entries may differ in.
+/// One property in which two entries can differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum Aspect {
-    /// File, folder, symlink and so on.
+pub enum Property {
+    /// The file type: regular file, directory, symlink and so on.
     Type = 1,
-    /// The bytes of a file, the text of a symlink, the number of a device.
+    /// The bytes of a file, the target of a symlink, the number of a device.
     Contents = 1 << 1,
-    /// Permission bits.
+    /// The permission bits.
     Permissions = 1 << 2,
-    /// The time of the last modification.
+    /// The modification time.
     Time = 1 << 3,
-    /// User or group.
+    /// The owner or the group.
     Owner = 1 << 4,
-    /// Access lists.
-    AccessLists = 1 << 5,
+    /// ACLs.
+    Acls = 1 << 5,
     /// Extended attributes.
-    Attributes = 1 << 6,
+    Xattrs = 1 << 6,
 }
 
-impl Aspects {
-    /// Adds one.
-    pub fn add(&mut self, aspect: Aspect) {
-        self.0 |= aspect as u8;
+impl Properties {
+    /// Adds `property`.
+    pub fn add(&mut self, property: Property) {
+        self.0 |= property as u8;
     }
 
-    /// Adds one if `differs`.
-    pub fn add_if(&mut self, differs: bool, aspect: Aspect) {
+    /// Adds `property` if `differs`.
+    pub fn add_if(&mut self, differs: bool, property: Property) {
         if differs {
-            self.add(aspect);
+            self.add(property);
         }
     }
 
-    /// Whether this is one of them.
-    pub fn has(self, aspect: Aspect) -> bool {
-        self.0 & aspect as u8 != 0
+    /// Whether `property` is one of them.
+    pub fn has(self, property: Property) -> bool {
+        self.0 & property as u8 != 0
     }
 
-    /// Whether the entries are alike.
+    /// Whether the entries are identical.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
-impl From<Aspect> for Aspects {
-    fn from(aspect: Aspect) -> Self {
-        Self(aspect as u8)
+impl From<Property> for Properties {
+    fn from(property: Property) -> Self {
+        Self(property as u8)
     }
 }
 
 const MISSING: u8 = 1;
-const EXTRA: u8 = 2;
-const OTHER: u8 = 3;
+const EXTRANEOUS: u8 = 2;
+const CHANGED: u8 = 3;
 
-impl Difference {
-    pub(super) fn put(self, into: &mut Vec<u8>) {
-        let (tag, aspects, wanted, found) = match self {
+impl Field for Difference {
+    fn put(&self, into: &mut Vec<u8>) {
+        let (tag, properties, wanted, found) = match *self {
             Self::Missing(wanted) => (MISSING, 0, wanted, 0),
-            Self::Extra(found) => (EXTRA, 0, 0, found),
-            Self::Other { aspects, wanted, found } => (OTHER, aspects.0, wanted, found),
+            Self::Extraneous(found) => (EXTRANEOUS, 0, 0, found),
+            Self::Changed { properties, wanted, found } => (CHANGED, properties.0, wanted, found),
         };
-        into.extend_from_slice(&[tag, aspects]);
+        into.extend_from_slice(&[tag, properties]);
         put_u32(into, wanted);
         put_u32(into, found);
     }
 
-    pub(super) fn get(from: &mut &[u8]) -> Option<Self> {
-        let (tag, aspects) = (get_u8(from)?, Aspects(get_u8(from)?));
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        let (tag, properties) = (get_u8(from)?, Properties(get_u8(from)?));
         let (wanted, found) = (get_u32(from)?, get_u32(from)?);
         match tag {
             MISSING => Some(Self::Missing(wanted)),
-            EXTRA => Some(Self::Extra(found)),
-            OTHER => Some(Self::Other { aspects, wanted, found }),
+            EXTRANEOUS => Some(Self::Extraneous(found)),
+            CHANGED => Some(Self::Changed { properties, wanted, found }),
             _ => None,
         }
     }

@@ -1,43 +1,44 @@
-//! The seal of a message that goes through the ring: whether it is still what was put there.
+//! The checksum of a task in the ring, and the one function that puts tasks there.
 //!
-//! The memory is everybody's. A name that lost a letter there is still a name, and its file would be
-//! missing from the copy while all numbers add up: so no task is carried out that is not, to the byte,
-//! what somebody handed over.
+//! Every process of the run can write the ring's memory. If a stray write changed one letter of a name,
+//! the result would still be a name: a file would be missing from the copy while all counts add up.
+//! Therefore a copier carries out a task only if it is, byte for byte, what another process pushed.
 
-use crate::ipc::fingerprint::mark;
+use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::memory::counters::{Count, StatusSlot};
 use pcopy_ring::{PushError, SharedRing};
 
-/// What a seal adds to a message.
-pub const SEAL_BYTES: usize = 8;
+/// How many bytes the checksum adds to a task.
+pub const CHECKSUM_BYTES: usize = 8;
 
-/// Puts a message into the ring, under its seal, and counts that at `status`; `message` is as before if
-/// that fails.
-pub fn push(
+/// Puts the task in `message` into the ring, with its checksum, and counts it at `status`.
+///
+/// If the ring does not take it, `message` is unchanged.
+pub fn push_task(
     ring: &SharedRing,
     status: StatusSlot<'_>,
     message: &mut Vec<u8>,
 ) -> Result<(), PushError> {
     let bytes = message.len();
-    seal(message);
+    append_checksum(message);
     let pushed = ring.try_push(message);
     match pushed {
-        Ok(()) => status.add(Count::Given, 1),
+        Ok(()) => status.add(Count::TasksPushed, 1),
         Err(_) => message.truncate(bytes),
     }
     pushed
 }
 
-/// Appends the seal of what is in `message`.
-fn seal(message: &mut Vec<u8>) {
-    let seal = mark(&message[..]).to_ne_bytes();
-    message.extend_from_slice(&seal);
+/// Appends the checksum of what is in `message`.
+fn append_checksum(message: &mut Vec<u8>) {
+    let checksum = fingerprint(&message[..]).to_ne_bytes();
+    message.extend_from_slice(&checksum);
 }
 
-/// What was sealed; `None` if the seal is not that of the bytes before it.
-pub fn unseal(message: &[u8]) -> Option<&[u8]> {
-    let (bytes, seal) = message.split_last_chunk::<SEAL_BYTES>()?;
-    (mark(bytes).to_ne_bytes() == *seal).then_some(bytes)
+/// The message without its checksum; `None` if the checksum is wrong.
+pub fn strip_checksum(message: &[u8]) -> Option<&[u8]> {
+    let (bytes, checksum) = message.split_last_chunk::<CHECKSUM_BYTES>()?;
+    (fingerprint(bytes).to_ne_bytes() == *checksum).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -45,18 +46,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sealed_comes_back_and_nothing_else_does() {
+    fn a_message_is_accepted_unchanged_and_refused_when_changed_or_cut() {
         for text in [&b""[..], b"a", b"dir-1/file-22"] {
             let mut message = text.to_vec();
-            seal(&mut message);
-            assert_eq!(unseal(&message), Some(text));
+            append_checksum(&mut message);
+            assert_eq!(strip_checksum(&message), Some(text));
             for at in 0..message.len() {
                 let mut other = message.clone();
                 other[at] ^= 1;
-                assert_eq!(unseal(&other), None, "{text:?} with byte {at} changed");
-                assert_eq!(unseal(&message[..at]), None, "{text:?} cut at {at}");
+                assert_eq!(strip_checksum(&other), None, "{text:?} with byte {at} changed");
+                assert_eq!(strip_checksum(&message[..at]), None, "{text:?} cut at {at}");
             }
         }
-        assert_eq!(unseal(&[0; 100]), None, "memory that nobody has written");
+        assert_eq!(strip_checksum(&[0; 100]), None, "memory that was never written");
     }
 }

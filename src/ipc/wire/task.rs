@@ -1,23 +1,23 @@
-//! What stands in a slot of the ring: one piece of work, with all that a copier needs to begin it.
+//! What a slot of the ring holds: one task, with everything that a copier needs to start it.
 
 use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use pcopy_sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
-/// Where something is, on both sides: an operand, or an entry below one.
+/// Where an operand, or an entry below one, is in the source and in the target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryPath<'a> {
-    /// The operand, as an index into the plan's, from 0.
+    /// The operand, as an index into the plan's operands.
     pub operand: u32,
-    /// The path from the operand's source directory; begins with the operand's own name.
+    /// The path relative to the operand's source directory; begins with the operand's own name.
     pub source: &'a [u8],
-    /// The path from the operand's target directory; may have staged names in it.
+    /// The path relative to the operand's target directory; may contain staged names.
     pub target: &'a [u8],
-    /// Whether it lies in something that is built under a staged name, which no other process uses.
+    /// Whether it is inside a directory that is built under a staged name, which no other program uses.
     pub staged: bool,
 }
 
-/// An [`EntryPath`] that is kept, and walked up and down.
+/// An owned [`EntryPath`], which a walk extends and shortens.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct EntryPathBuf {
     /// See [`EntryPath`].
@@ -30,23 +30,23 @@ pub struct EntryPathBuf {
     pub staged: bool,
 }
 
-/// How long the two paths of an [`EntryPathBuf`] are, in bytes: a directory that the walk comes back to.
+/// The lengths of the two paths of an [`EntryPathBuf`]: a directory to which a walk will return.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Depth {
-    /// The source's path.
+    /// Of the source path.
     pub source_bytes: usize,
-    /// The target's path.
+    /// Of the target path.
     pub target_bytes: usize,
 }
 
 impl EntryPathBuf {
-    /// The same, borrowed.
+    /// The path, borrowed.
     pub fn as_path(&self) -> EntryPath<'_> {
         let Self { operand, ref source, ref target, staged } = *self;
         EntryPath { operand, source, target, staged }
     }
 
-    /// Goes to another place; the memory is used again.
+    /// Changes it to another path; allocates only if that is longer.
     pub fn go_to(&mut self, path: EntryPath<'_>) {
         (self.operand, self.staged) = (path.operand, path.staged);
         self.source.clear();
@@ -55,24 +55,24 @@ impl EntryPathBuf {
         self.target.extend_from_slice(path.target);
     }
 
-    /// Steps down to an entry of this directory.
+    /// Appends an entry of this directory to both paths.
     pub fn push(&mut self, name: &[u8], target_name: &[u8]) {
         push_component(&mut self.source, name);
         push_component(&mut self.target, target_name);
     }
 
-    /// How deep it is.
+    /// The present lengths, for [`truncate`](Self::truncate).
     pub fn depth(&self) -> Depth {
         Depth { source_bytes: self.source.len(), target_bytes: self.target.len() }
     }
 
-    /// Steps up again, to where [`depth`](Self::depth) was taken.
+    /// Returns to the directory where [`depth`](Self::depth) was called.
     pub fn truncate(&mut self, depth: Depth) {
         self.source.truncate(depth.source_bytes);
         self.target.truncate(depth.target_bytes);
     }
 
-    /// The path of an entry in the source directory.
+    /// The source path of an entry of this directory.
     pub fn source_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.source.clone();
         push_component(&mut path, name);
@@ -98,92 +98,92 @@ pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
 /// A unit of work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Task<'a> {
-    /// Some of what the user named: the plan's entries `first..end`.
+    /// Copy the plan's operands `first..end`.
     Operands {
-        /// Index of the first.
+        /// The first index.
         first: u32,
-        /// Index after the last.
+        /// The index after the last.
         end: u32,
     },
-    /// List this directory and copy what is in it. Its target exists.
+    /// List this directory and copy its entries. Its target exists.
     Directory {
         /// Where it is.
         place: EntryPath<'a>,
-        /// Whether its target stood there before this run touched it.
+        /// Whether its target existed before this run.
         existed: bool,
     },
-    /// Copy these names, out of a directory too wide for one copier.
+    /// Copy these names of a directory, which is too large for one copier.
     Names {
-        /// Where they are.
+        /// The directory.
         place: EntryPath<'a>,
-        /// Whether their target directory stood there before this round.
+        /// Whether its target existed before this round.
         existed: bool,
         /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
         names: &'a [u8],
     },
-    /// Copy the names `first..end` that the user was asked for, which every copier has from the
-    /// supervisor.
-    Agreed {
-        /// Index of the first.
+    /// Copy the entries `first..end` of those whose replacement the user has confirmed; every copier
+    /// inherits the list from the parent.
+    Prompted {
+        /// The first index.
         first: u32,
-        /// Index after the last.
+        /// The index after the last.
         end: u32,
     },
-    /// Help with a large file: take pieces of it until there are none left.
-    Range(Invitation<'a>),
-    /// Make the links of the groups `first..end`, which every copier has from the supervisor.
+    /// Help with a large file: take chunks of it until none is left.
+    LargeFile(HelpRequest<'a>),
+    /// Create the hard links of the groups `first..end`; every copier inherits the groups from the parent.
     Links {
-        /// Index of the first.
+        /// The first index.
         first: u32,
-        /// Index after the last.
+        /// The index after the last.
         end: u32,
     },
-    /// Read back the files `first..end` of those whose digests every copier has from the supervisor.
+    /// Read back and verify the files `first..end`; every copier inherits their digests from the parent.
     Verify {
-        /// Index of the first.
+        /// The first index.
         first: u32,
-        /// Index after the last.
+        /// The index after the last.
         end: u32,
     },
 }
 
-/// Where a large file is that its owner wants help with (see `ipc/large`).
+/// Which large file its owner wants help with (see `large_files`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Invitation<'a> {
-    /// The directories that it is in.
+pub struct HelpRequest<'a> {
+    /// Its directory.
     pub place: EntryPath<'a>,
     /// Its name in the source.
     pub name: &'a CStr,
-    /// Its name in the target at present, which may be a staged one.
-    pub made: &'a CStr,
+    /// Its present name in the target, which may be a staged one.
+    pub target_name: &'a CStr,
     /// The number of the copier that owns it, from 0.
     pub owner: u16,
-    /// Which of the owner's files it is.
+    /// Which of the owner's large files it is.
     pub generation: u64,
-    /// What is to be done with it.
-    pub share: Share,
+    /// What is to be done with its chunks.
+    pub chunk_job: ChunkJob,
 }
 
-/// What is done with each piece of a large file, and with which: what the owner has open. Whatever else
-/// has the names now is not meant.
+/// What is done with each chunk of a large file, and the inodes of the files that the owner has open.
+/// Another file that has the same name by now is not touched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Share {
-    /// It is copied, from the first to the second, and hashed on the way if that is wanted.
+pub enum ChunkJob {
+    /// Copied from the first file to the second, and hashed if the options require it.
     Copy(Identity, Identity),
-    /// It is compared, in the first and the second.
+    /// Compared between the first file and the second.
     Compare(Identity, Identity),
-    /// It is hashed in the source, which was cloned.
+    /// Hashed in the source, which was cloned.
     HashSource(Identity),
-    /// It is hashed in the target.
+    /// Hashed in the target.
     HashTarget(Identity),
 }
 
-const ENTRIES: u8 = 1;
+const OPERANDS: u8 = 1;
 const DIRECTORY: u8 = 2;
 const NAMES: u8 = 3;
 const LINKS: u8 = 4;
-const AGREED: u8 = 5;
-const RANGE: u8 = 6;
+const PROMPTED: u8 = 5;
+const LARGE_FILE: u8 = 6;
 const VERIFY: u8 = 7;
 
 const COPY: u8 = 1;
@@ -199,13 +199,13 @@ impl<'a> Task<'a> {
     pub fn encode(&self, into: &mut Vec<u8>) {
         into.clear();
         match *self {
-            Task::Operands { first, end } => put_range(into, ENTRIES, first, end),
-            Task::Agreed { first, end } => put_range(into, AGREED, first, end),
+            Task::Operands { first, end } => put_range(into, OPERANDS, first, end),
+            Task::Prompted { first, end } => put_range(into, PROMPTED, first, end),
             Task::Links { first, end } => put_range(into, LINKS, first, end),
             Task::Verify { first, end } => put_range(into, VERIFY, first, end),
-            Task::Range(invitation) => {
-                into.push(RANGE);
-                put_invitation(into, &invitation);
+            Task::LargeFile(request) => {
+                into.push(LARGE_FILE);
+                put_request(into, &request);
             }
             Task::Directory { place, existed } => {
                 into.push(DIRECTORY);
@@ -222,7 +222,7 @@ impl<'a> Task<'a> {
     /// Reads a task; `None` if the bytes are not one.
     pub fn decode(mut from: &'a [u8]) -> Option<Self> {
         match get_u8(&mut from)? {
-            ENTRIES => {
+            OPERANDS => {
                 Some(Task::Operands { first: get_u32(&mut from)?, end: get_u32(&mut from)? })
             }
             DIRECTORY => {
@@ -233,8 +233,10 @@ impl<'a> Task<'a> {
                 let (place, flags) = get_place(&mut from)?;
                 Some(Task::Names { place, existed: flags & EXISTED != 0, names: from })
             }
-            AGREED => Some(Task::Agreed { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
-            RANGE => Some(Task::Range(get_invitation(&mut from)?)),
+            PROMPTED => {
+                Some(Task::Prompted { first: get_u32(&mut from)?, end: get_u32(&mut from)? })
+            }
+            LARGE_FILE => Some(Task::LargeFile(get_request(&mut from)?)),
             LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             VERIFY => Some(Task::Verify { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
@@ -263,31 +265,31 @@ fn get_place<'a>(from: &mut &'a [u8]) -> Option<(EntryPath<'a>, u8)> {
     Some((EntryPath { operand, source, target, staged: flags & STAGED != 0 }, flags))
 }
 
-fn put_invitation(into: &mut Vec<u8>, invitation: &Invitation<'_>) {
-    put_place(into, &invitation.place, 0);
-    put_bytes(into, invitation.name.to_bytes_with_nul());
-    put_bytes(into, invitation.made.to_bytes_with_nul());
-    put_u32(into, invitation.owner.into());
-    put_u64(into, invitation.generation);
-    put_share(into, invitation.share);
+fn put_request(into: &mut Vec<u8>, request: &HelpRequest<'_>) {
+    put_place(into, &request.place, 0);
+    put_bytes(into, request.name.to_bytes_with_nul());
+    put_bytes(into, request.target_name.to_bytes_with_nul());
+    put_u32(into, request.owner.into());
+    put_u64(into, request.generation);
+    put_chunk_job(into, request.chunk_job);
 }
 
-fn get_invitation<'a>(from: &mut &'a [u8]) -> Option<Invitation<'a>> {
+fn get_request<'a>(from: &mut &'a [u8]) -> Option<HelpRequest<'a>> {
     let (place, _) = get_place(from)?;
     let mut name = || CStr::from_bytes_with_nul(get_bytes(from)?).ok();
-    let (name, made) = (name()?, name()?);
+    let (name, target_name) = (name()?, name()?);
     let owner = u16::try_from(get_u32(from)?).ok()?;
     let generation = get_u64(from)?;
-    let share = get_share(from)?;
-    Some(Invitation { place, name, made, owner, generation, share })
+    let chunk_job = get_chunk_job(from)?;
+    Some(HelpRequest { place, name, target_name, owner, generation, chunk_job })
 }
 
-fn put_share(into: &mut Vec<u8>, share: Share) {
-    let (tag, identities) = match share {
-        Share::Copy(source, target) => (COPY, &[source, target][..]),
-        Share::Compare(source, target) => (COMPARE, &[source, target][..]),
-        Share::HashSource(source) => (HASH_SOURCE, &[source][..]),
-        Share::HashTarget(target) => (HASH_TARGET, &[target][..]),
+fn put_chunk_job(into: &mut Vec<u8>, chunk_job: ChunkJob) {
+    let (tag, identities) = match chunk_job {
+        ChunkJob::Copy(source, target) => (COPY, &[source, target][..]),
+        ChunkJob::Compare(source, target) => (COMPARE, &[source, target][..]),
+        ChunkJob::HashSource(source) => (HASH_SOURCE, &[source][..]),
+        ChunkJob::HashTarget(target) => (HASH_TARGET, &[target][..]),
     };
     into.push(tag);
     for (device, inode) in identities {
@@ -296,19 +298,19 @@ fn put_share(into: &mut Vec<u8>, share: Share) {
     }
 }
 
-fn get_share(from: &mut &[u8]) -> Option<Share> {
+fn get_chunk_job(from: &mut &[u8]) -> Option<ChunkJob> {
     let tag = get_u8(from)?;
     let mut identity = || Some((get_u64(from)?, get_u64(from)?));
     match tag {
-        COPY => Some(Share::Copy(identity()?, identity()?)),
-        COMPARE => Some(Share::Compare(identity()?, identity()?)),
-        HASH_SOURCE => Some(Share::HashSource(identity()?)),
-        HASH_TARGET => Some(Share::HashTarget(identity()?)),
+        COPY => Some(ChunkJob::Copy(identity()?, identity()?)),
+        COMPARE => Some(ChunkJob::Compare(identity()?, identity()?)),
+        HASH_SOURCE => Some(ChunkJob::HashSource(identity()?)),
+        HASH_TARGET => Some(ChunkJob::HashTarget(identity()?)),
         _ => None,
     }
 }
 
-/// The path above the last component, and that.
+/// The path without its last component, and the last component.
 pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -354,45 +356,42 @@ mod tests {
         staged: true,
     };
 
-    const INVITATION: Invitation<'_> = Invitation {
+    const REQUEST: HelpRequest<'_> = HelpRequest {
         place: PLACE,
         name: c"big\xff",
-        made: c".big.pcopy-partial",
+        target_name: c".big.pcopy-partial",
         owner: u16::MAX,
         generation: u64::MAX,
-        share: Share::Copy((1, u64::MAX), (2, 3)),
+        chunk_job: ChunkJob::Copy((1, u64::MAX), (2, 3)),
     };
 
-    fn there_and_back(task: Task<'_>) {
+    fn survives(task: Task<'_>) {
         let mut packed = Vec::new();
         task.encode(&mut packed);
         assert_eq!(Task::decode(&packed), Some(task));
     }
 
     #[test]
-    fn every_kind_of_task_survives_the_slot() {
-        there_and_back(Task::Operands { first: 0, end: u32::MAX });
-        there_and_back(Task::Links { first: 3, end: u32::MAX });
-        there_and_back(Task::Verify { first: 3, end: u32::MAX });
-        there_and_back(Task::Directory { place: PLACE, existed: true });
-        there_and_back(Task::Directory {
-            place: EntryPath { staged: false, ..PLACE },
-            existed: false,
-        });
-        there_and_back(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
+    fn every_task_survives_the_slot() {
+        survives(Task::Operands { first: 0, end: u32::MAX });
+        survives(Task::Links { first: 3, end: u32::MAX });
+        survives(Task::Verify { first: 3, end: u32::MAX });
+        survives(Task::Directory { place: PLACE, existed: true });
+        survives(Task::Directory { place: EntryPath { staged: false, ..PLACE }, existed: false });
+        survives(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });
         let (one, two) = ((1, u64::MAX), (2, 3));
-        for share in [
-            Share::Copy(one, two),
-            Share::Compare(two, one),
-            Share::HashSource(one),
-            Share::HashTarget(two),
+        for chunk_job in [
+            ChunkJob::Copy(one, two),
+            ChunkJob::Compare(two, one),
+            ChunkJob::HashSource(one),
+            ChunkJob::HashTarget(two),
         ] {
-            there_and_back(Task::Range(Invitation { share, ..INVITATION }));
+            survives(Task::LargeFile(HelpRequest { chunk_job, ..REQUEST }));
         }
     }
 
     #[test]
-    fn names_come_out_in_the_order_they_went_in() {
+    fn names_are_read_in_the_order_in_which_they_were_written() {
         let mut packed = Vec::new();
         let all = [Kind::File, Kind::Directory, Kind::Symlink, Kind::Special, Kind::Unknown];
         for kind in all {
@@ -406,9 +405,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_cut_anywhere_is_refused_or_shorter_but_never_a_panic() {
+    fn a_truncated_task_is_refused() {
         let mut packed = Vec::new();
-        for task in [Task::Directory { place: PLACE, existed: true }, Task::Range(INVITATION)] {
+        for task in [Task::Directory { place: PLACE, existed: true }, Task::LargeFile(REQUEST)] {
             task.encode(&mut packed);
             for end in 0..packed.len() {
                 assert_eq!(Task::decode(&packed[..end]), None, "cut at {end}");

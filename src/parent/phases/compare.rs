@@ -46,8 +46,8 @@ fn report(plan: &Plan, reporter: &mut Reporter<'_>, findings: Findings) -> Compa
     for (operand, path, difference) in findings.differences {
         *match difference {
             Difference::Missing(_) => &mut compared.missing,
-            Difference::Extra(_) => &mut compared.extra,
-            Difference::Other { .. } => &mut compared.different,
+            Difference::Extraneous(_) => &mut compared.extra,
+            Difference::Changed { .. } => &mut compared.different,
         } += 1;
         let is_operand = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
         looked_inside |= is_operand && plan.is_inside_target(operand);

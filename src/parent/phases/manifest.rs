@@ -2,7 +2,7 @@
 
 use crate::copier::clean::remove_leftover;
 use crate::hash::Digest;
-use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::digests::Digests;
 use crate::ipc::wire::task::split_last;
 use crate::manifest::put_line;
 use crate::outcome::End;
@@ -29,7 +29,7 @@ type ManifestError = (ManifestOp, Errno);
 /// Lists the files that are in the copy, if that is wanted.
 pub(in crate::parent) fn write(
     plan: &Plan,
-    hashed: &Hashed,
+    hashed: &Digests,
     end: End,
     reporter: &mut Reporter<'_>,
 ) {

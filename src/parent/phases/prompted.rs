@@ -27,7 +27,7 @@ pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped>
     run.state.links.before_prompted = run.state.links.groups.names();
     match u32::try_from(run.state.prompts.agreed.len()) {
         Ok(0) | Err(_) => return Ok(()),
-        Ok(agreed) => run_rounds(run, Task::Agreed { first: 0, end: agreed })?,
+        Ok(agreed) => run_rounds(run, Task::Prompted { first: 0, end: agreed })?,
     }
     run.state.end_phase(&run.totals);
     run.state.hashed.index();
@@ -40,17 +40,19 @@ fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
     if pending.is_empty() {
         return Ok(());
     }
-    pending.sort_by(|one, other| (one.operand, &one.source).cmp(&(other.operand, &other.source)));
+    pending.sort_by(|one, other| {
+        (one.path.operand, &one.path.source).cmp(&(other.path.operand, &other.path.source))
+    });
     let sink = &mut *run.reporter.sink;
     sink.clear_progress();
     let mut dialog = Dialog { sink, signals: run.signals, answers: &mut run.answers };
     let options = &run.plan.options;
     let mut declined = 0;
     for file in pending {
-        let Some(operand) = run.plan.operands.get(file.operand as usize) else { continue };
+        let Some(operand) = run.plan.operands.get(file.path.operand as usize) else { continue };
         let agreed = dialog.ask(Prompt {
-            target: &operand.show_target(&file.source),
-            mode: file.bits,
+            target: &operand.show_target(&file.path.source),
+            mode: file.mode,
             writable: file.writable,
             removes: options.force || options.remove_destination,
         })?;

@@ -68,7 +68,7 @@ impl Placement {
         let (parent, name) = match exists {
             Ok(_) => place.split(),
             Err(Errno::ENOTDIR) if place.slash_at_end => {
-                return self.gnu_fail(Op::LookAtTarget, Errno::ENOTDIR, source, target);
+                return self.gnu_fail(Op::StatTarget, Errno::ENOTDIR, source, target);
             }
             Err(_) if place.nameless => place.split(),
             Err(_) => (Path::new(place.parent), place.name),
@@ -223,7 +223,7 @@ impl Placement {
                 let op = op_to_create(&self.options, &stat);
                 return Err(failed(op, Errno::ENOENT, source.given, &target_path));
             }
-            Err(errno) => return Err(failed(Op::LookAtTarget, errno, source.given, &target_path)),
+            Err(errno) => return Err(failed(Op::StatTarget, errno, source.given, &target_path)),
         };
         let manifest_prefix = Vec::new(); // cp has no manifests
         let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
@@ -276,7 +276,7 @@ impl Placement {
             return Ok(());
         };
         self.dirs.open_created(operand.target_dir).map_err(|errno| {
-            failed(Op::LookAtTarget, errno, &operand.source_path, &operand.target_path)
+            failed(Op::StatTarget, errno, &operand.source_path, &operand.target_path)
         })
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn decide(
     source: &Stat,
 ) -> Result<Action, Unfinished> {
     let options = cx.options();
-    let Some(itself) = entry.dirs.find(cx.plan(), entry.target_name, Op::LookAtTarget)? else {
+    let Some(itself) = entry.dirs.find(cx.plan(), entry.target_name, Op::StatTarget)? else {
         return Ok(Action::Create);
     };
     if cx.was_begun_new(entry.name) && itself.kind() != Kind::Directory {
@@ -93,7 +93,7 @@ fn follow(
         Err(Errno::ELOOP) if cx.options().force => {
             Ok(Err(Action::Replace { old: itself, removed: true }))
         }
-        Err(errno) => Err(Op::LookAtTarget.error()(errno)),
+        Err(errno) => Err(Op::StatTarget.error()(errno)),
     }
 }
 

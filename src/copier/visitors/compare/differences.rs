@@ -6,7 +6,7 @@ use crate::copier::entry::data;
 use crate::copier::entry::result::Unfinished;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::ipc::wire::difference::{Properties, Property};
 use crate::ipc::wire::task::EntryPath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
@@ -23,9 +23,9 @@ impl Buffers<'_> {
         at: EntryPath<'_>,
         (from, to): (Name<'_>, Name<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Aspects, Unfinished> {
+    ) -> Result<Properties, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
-        let mut aspects = self.cx.attrs.differing(nodes, (source, target))?;
+        let mut properties = self.cx.attrs.differing(nodes, (source, target))?;
         let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // One file needs no reading.
@@ -38,9 +38,9 @@ impl Buffers<'_> {
             }
             _ => source.device() != target.device(),
         };
-        aspects.add_if(differs, Aspect::Contents);
+        properties.add_if(differs, Property::Contents);
         tally.up_to(if source.kind() == Kind::File { source.size() } else { 0 });
-        Ok(aspects)
+        Ok(properties)
     }
 
     /// What differs between two folders, beside what is in them.
@@ -48,7 +48,7 @@ impl Buffers<'_> {
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),
-    ) -> Result<Aspects, EntryError> {
+    ) -> Result<Properties, EntryError> {
         self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats)
     }
 

@@ -7,7 +7,7 @@ use crate::copier::entry::hash_file;
 use crate::copier::entry::result::Unfinished;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::task::{EntryPath, Invitation, Share};
+use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest};
 use crate::plan::{Check, Plan};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
@@ -28,8 +28,8 @@ impl Buffers<'_> {
         if size < LARGE_BYTES || target.size() != size {
             return None;
         }
-        let share = Share::Compare(source.identity(), target.identity());
-        let team = Team::new(self.cx, at, (name, target_name), share);
+        let chunk_job = ChunkJob::Compare(source.identity(), target.identity());
+        let team = Team::new(self.cx, at, (name, target_name), chunk_job);
         let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
         team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
@@ -44,7 +44,7 @@ impl Buffers<'_> {
     ) -> Result<Digest, Unfinished> {
         let tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let place = EntryPath { operand: 0, source: dir, target: b"", staged: false };
-        let team = if algorithm.joins() {
+        let team = if algorithm.is_tree() {
             Team::to_hash(self.cx, place, (name, name), stat)
         } else {
             None
@@ -53,12 +53,12 @@ impl Buffers<'_> {
     }
 
     /// Helps with a large file of another copier.
-    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
-        let Some(helper) = Helper::join(self.cx.job, invitation) else { return };
-        let place = invitation.place;
+    pub(super) fn help(&mut self, request: &HelpRequest<'_>) {
+        let Some(helper) = Helper::join(self.cx.job, request) else { return };
+        let place = request.place;
         self.cx.status.enter(place.operand, place.source);
-        self.cx.status.at(invitation.name);
-        if let Ok(ends) = open_ends(self.cx.job.plan, invitation) {
+        self.cx.status.at(request.name);
+        if let Ok(ends) = open_ends(self.cx.job.plan, request) {
             let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
             helper.help(self.cx.status, ends, buffers);
         }
@@ -66,24 +66,21 @@ impl Buffers<'_> {
 }
 
 /// Opens what the owner has open. A file of those names that is another one is not read.
-fn open_ends(
-    plan: &Plan,
-    invitation: &Invitation<'_>,
-) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
-    let EntryPath { operand, source: path, .. } = invitation.place;
+fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
+    let EntryPath { operand, source: path, .. } = request.place;
     let open = |root, path: &[u8], name, identity| {
         ours(file::open_untouched(file::reach_dir_beneath(root, path)?, name)?, identity)
     };
-    match (invitation.share, &plan.check) {
-        (Share::HashTarget(identity), Some(Check::Manifest(listed))) => {
-            Ok((open(listed.dir.as_fd(), path, invitation.name, identity)?, None))
+    match (request.chunk_job, &plan.check) {
+        (ChunkJob::HashTarget(identity), Some(Check::Manifest(listed))) => {
+            Ok((open(listed.dir.as_fd(), path, request.name, identity)?, None))
         }
-        (Share::Compare(source, target), _) => {
+        (ChunkJob::Compare(source, target), _) => {
             let operand = plan.operands.get(operand as usize).ok_or(Errno::EINVAL)?;
             // The entry itself lies in none of its own folders.
             let there = if path.is_empty() { Vec::new() } else { operand.target_of(path) };
-            let from = open(plan.source_dir(operand), path, invitation.name, source)?;
-            let to = open(plan.target_dir(operand), &there, invitation.made, target)?;
+            let from = open(plan.source_dir(operand), path, request.name, source)?;
+            let to = open(plan.target_dir(operand), &there, request.target_name, target)?;
             Ok((from, Some(to)))
         }
         _ => Err(Errno::EINVAL),

@@ -9,7 +9,7 @@ use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::hash::Algorithm;
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::{Listed, ListedFile};
@@ -55,7 +55,7 @@ impl<'a> ManifestVisitor<'a> {
             return walk.record_failed(Some(&leaf), Op::KillsCopiers.error()(Errno::EIO));
         }
         match self.aspects_of(file) {
-            Ok((aspects, found)) => record(walk, Some(&leaf), aspects, (FILE, found)),
+            Ok((properties, found)) => record(walk, Some(&leaf), properties, (FILE, found)),
             Err(Unfinished::Failed(EntryError { op: Op::ReadBack, errno: Errno::ENOENT })) => {
                 record_missing(walk, &leaf, FILE)
             }
@@ -64,9 +64,9 @@ impl<'a> ManifestVisitor<'a> {
         }
     }
 
-    fn aspects_of(&mut self, file: &ListedFile) -> Result<(Aspects, u32), Unfinished> {
+    fn aspects_of(&mut self, file: &ListedFile) -> Result<(Properties, u32), Unfinished> {
         let (opened, stat) = self.open_listed(&file.name)?;
-        let Some(opened) = opened else { return Ok((Aspect::Type.into(), stat.mode())) };
+        let Some(opened) = opened else { return Ok((Property::Type.into(), stat.mode())) };
         let known = file.algorithm.or(self.buffers.cx.options().hash);
         let first = known.unwrap_or(self.guess);
         let (dir, leaf) = split_last(&file.name);
@@ -80,9 +80,9 @@ impl<'a> ManifestVisitor<'a> {
                 self.guess = first.other(); // as the others will be
             }
         }
-        let mut aspects = Aspects::default();
-        aspects.add_if(!same, Aspect::Contents);
-        Ok((aspects, stat.mode()))
+        let mut properties = Properties::default();
+        properties.add_if(!same, Property::Contents);
+        Ok((properties, stat.mode()))
     }
 
     /// Opens a file of a manifest, and nothing that a symlink leads to; what is no file is not
@@ -180,7 +180,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
                 if itself.is_some() && itself == self.listed.own {
                     return Ok(()); // the manifest
                 }
-                walk.report(Some(name), Event::Differs(Difference::Extra(FILE)))
+                walk.report(Some(name), Event::Difference(Difference::Extraneous(FILE)))
             }
             _ => Ok(()),
         }

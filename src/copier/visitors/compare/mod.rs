@@ -15,7 +15,7 @@ use crate::copier::report_writer::{ParentGone, Reports};
 use crate::copier::traverse::{self, Visitor, Walk};
 use crate::error::EntryError;
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::Task;
 use crate::plan::Check;
@@ -73,12 +73,12 @@ impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
             Task::Names { place, existed, names } => {
                 traverse::names_task(walk, visitor, (place, existed), names)
             }
-            Task::Range(invitation) => {
-                visitor.buffers().help(&invitation);
+            Task::LargeFile(request) => {
+                visitor.buffers().help(&request);
                 Ok(())
             }
             // These are tasks of a run that copies.
-            Task::Agreed { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
+            Task::Prompted { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
         }
     }
 
@@ -92,20 +92,20 @@ impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
 fn record<D>(
     walk: &mut Walk<'_, D>,
     name: Option<&CStr>,
-    aspects: Aspects,
+    properties: Properties,
     (wanted, found): (u32, u32),
 ) -> Result<(), ParentGone> {
-    if aspects.is_empty() {
+    if properties.is_empty() {
         walk.cx.status.add(Count::Skipped, 1);
         return Ok(());
     }
     walk.cx.status.add(Count::Different, 1);
-    walk.report(name, Event::Differs(Difference::Other { aspects, wanted, found }))
+    walk.report(name, Event::Difference(Difference::Changed { properties, wanted, found }))
 }
 
 fn record_missing<D>(walk: &mut Walk<'_, D>, name: &CStr, wanted: u32) -> Result<(), ParentGone> {
     walk.cx.status.add(Count::Different, 1);
-    walk.report(Some(name), Event::Differs(Difference::Missing(wanted)))
+    walk.report(Some(name), Event::Difference(Difference::Missing(wanted)))
 }
 
 /// Counts and reports a failure in a directory that is counted already.

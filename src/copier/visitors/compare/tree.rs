@@ -7,7 +7,7 @@ use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::EntryPath;
 use crate::options::Links;
@@ -56,11 +56,11 @@ impl<'a> TreeVisitor<'a> {
         let target = match file::stat_at(to, target_name) {
             Ok(target) => target,
             Err(Errno::ENOENT) => return record_missing(walk, name, source.mode()),
-            Err(errno) => return walk.record_failed(shown, Op::LookAtTarget.error()(errno)),
+            Err(errno) => return walk.record_failed(shown, Op::StatTarget.error()(errno)),
         };
         let modes = (source.mode(), target.mode());
         if source.type_bits() != target.type_bits() {
-            return record(walk, shown, Aspects::from(Aspect::Type), modes);
+            return record(walk, shown, Properties::from(Property::Type), modes);
         }
         if source.kind() == Kind::Directory {
             return match progress.children.push(1, name) {
@@ -71,7 +71,7 @@ impl<'a> TreeVisitor<'a> {
         report_links(walk, name, &source, &target)?;
         let names = ((from, name), (to, target_name));
         match self.0.differing(walk.at.as_path(), names, (&source, &target)) {
-            Ok(aspects) => record(walk, shown, aspects, modes),
+            Ok(properties) => record(walk, shown, properties, modes),
             Err(Unfinished::Failed(error)) => walk.record_failed(shown, error),
             Err(_) => Ok(()), // the run ends
         }
@@ -164,7 +164,7 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         };
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
         match self.0.differing_folders(ends, (&source, &target)) {
-            Ok(aspects) => record(walk, None, aspects, (source.mode(), target.mode()))?,
+            Ok(properties) => record(walk, None, properties, (source.mode(), target.mode()))?,
             Err(error) => return walk.record_failed(None, error).map(|()| None),
         }
         let is_left_out = walk.is_left_out(&source);
@@ -206,7 +206,7 @@ fn report_links(
     if !wanted || source.links() < 2 && target.links() < 2 {
         return Ok(());
     }
-    let event = Event::Twins { source: source.identity(), target: target.identity() };
+    let event = Event::HardLinked { source: source.identity(), target: target.identity() };
     walk.report(Some(name), event)
 }
 
@@ -225,7 +225,7 @@ fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), Paren
             }
             let mode = file::stat_at(&dirs.to, name).map_or(0, |stat| stat.mode());
             let name: CString = name.to_owned();
-            walk.report(Some(&name), Event::Differs(Difference::Extra(mode)))?;
+            walk.report(Some(&name), Event::Difference(Difference::Extraneous(mode)))?;
             if walk.is_stopped() {
                 return Ok(());
             }

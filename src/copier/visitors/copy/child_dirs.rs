@@ -25,7 +25,7 @@ impl<'a> CopyVisitor<'a> {
     ) -> Result<(), ParentGone> {
         let Found { dirs, name, target_name } = found;
         if is_own_operand(walk, name) {
-            walk.cx.status.take_back(Count::Found, 1); // it is found again as an operand
+            walk.cx.status.subtract(Count::Found, 1); // it is found again as an operand
             return Ok(());
         }
         if may_be_made_later(walk, dirs) {
@@ -49,11 +49,11 @@ impl<'a> CopyVisitor<'a> {
             progress.renames = true;
             if dirs.contended {
                 let staged = staged_name(target_name, variant.into());
-                return walk.report_names(name, &staged, Event::Built, || ());
+                return walk.report_names(name, &staged, Event::PublishDeferred, || ());
             }
         } else if walk.cx.options().in_place && (!child.existed || walk.cx.was_begun_new(name)) {
             // The next round, should there be one, must tell it from those that existed before.
-            return walk.report_names(name, target_name, Event::Made, || ());
+            return walk.report_names(name, target_name, Event::DirectoryCreated, || ());
         }
         walk.cx.outbox.settle();
         Ok(())

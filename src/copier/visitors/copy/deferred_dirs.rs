@@ -115,7 +115,7 @@ impl<'a> CopyVisitor<'a> {
         walk.publish_place();
         let publishes_later = dir.shared || walk.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
-            walk.report(None, Event::Built)?;
+            walk.report(None, Event::PublishDeferred)?;
             self.note_shared(split_last(&walk.at.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {

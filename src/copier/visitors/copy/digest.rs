@@ -26,7 +26,7 @@ impl Found<'_> {
     ) -> Result<(), ParentGone> {
         match digest {
             Some(digest) => {
-                walk.report_names(self.name, self.target_name, Event::Hashed(digest), || ())
+                walk.report_names(self.name, self.target_name, Event::Digest(digest), || ())
             }
             None => Ok(()),
         }

@@ -41,7 +41,7 @@ impl<'a> CopyVisitor<'a> {
             Err(Unfinished::Deferred(inode)) => self.defer(walk, found, inode, progress),
             Err(Unfinished::Ask { mode, writable }) => {
                 self.wait_for_end(walk, progress);
-                let event = Event::Ask { existed: dirs.existed, bits: mode, writable };
+                let event = Event::Prompt { existed: dirs.existed, mode, writable };
                 walk.report_names(name, target_name, event, || ())
             }
             Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
@@ -97,7 +97,7 @@ impl<'a> CopyVisitor<'a> {
         // What is published must not hold the half that an earlier run left of the entry. A source that
         // changed keeps what was read of it. Where no run has been before there is no half: what has
         // the name then came from another name, where case is ignored.
-        let stays = error.op == Op::Changed || error.op.leaves_it_whole();
+        let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
         let dirs = found.dirs;
         if dirs.staged && dirs.existed && !stays && !dirs.is_seen(walk.cx.plan()) {
             self.entry_copier.give_up(found.at(&walk.at));

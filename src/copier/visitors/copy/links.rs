@@ -28,7 +28,7 @@ use crate::copier::traverse::Visitor;
 use crate::copier::traverse::offer::hand_over;
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
-use crate::ipc::inherited::link_groups::{Member, Role};
+use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{BackupKind, Details, Event};
 use crate::ipc::wire::task::EntryPathBuf;
@@ -88,7 +88,7 @@ impl<'a> CopyVisitor<'a> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         self.wait_for_end(walk, progress);
-        let event = Event::Link { identity, existed: found.dirs.existed };
+        let event = Event::LinkDeferred { identity, existed: found.dirs.existed };
         walk.report_names(found.name, found.target_name, event, || ())
     }
 
@@ -116,13 +116,13 @@ impl<'a> CopyVisitor<'a> {
         self.note_shared(walk.at.source.len(), false);
         let Found { name, target_name, .. } = found;
         if applied.lacking.is_some() {
-            let event = Event::Leader { identity, new: false, how: Details::default() };
+            let event = Event::Leader { identity, new: false, details: Details::default() };
             return walk.report_names(name, target_name, event, || ());
         }
         let new = applied.done != Done::Skipped || walk.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
-        let (status, how) = (walk.cx.status, applied.details);
-        let event = Event::Leader { identity, new, how };
+        let (status, details) = (walk.cx.status, applied.details);
+        let event = Event::Leader { identity, new, details };
         walk.report_names(name, target_name, event, || status.add(count, 1))
     }
 
@@ -159,7 +159,7 @@ impl<'a> CopyVisitor<'a> {
             if walk.is_stopped() {
                 break;
             }
-            if member.role == Role::Follower {
+            if member.role == LinkRole::Follower {
                 self.one_link(walk, identity, &member, &mut leaders, open)?;
                 walk.reports.flush_if_old()?;
             } else {
@@ -170,7 +170,12 @@ impl<'a> CopyVisitor<'a> {
     }
 
     /// Looks for the name that was copied. If it is not there, the next one is copied.
-    fn find_leader(&self, walk: &CopyWalk<'a>, member: &Member, open: &mut Open) -> Option<Leader> {
+    fn find_leader(
+        &self,
+        walk: &CopyWalk<'a>,
+        member: &LinkName,
+        open: &mut Open,
+    ) -> Option<Leader> {
         let dir = match &open.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
@@ -196,7 +201,7 @@ impl<'a> CopyVisitor<'a> {
         &mut self,
         walk: &mut CopyWalk<'a>,
         identity: Identity,
-        member: &Member,
+        member: &LinkName,
         leaders: &mut Vec<Leader>,
         open: &mut Open,
     ) -> Result<(), ParentGone> {
@@ -216,7 +221,7 @@ impl<'a> CopyVisitor<'a> {
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
-            walk.report_names(name, target_name, Event::Unlinked(errno), || ())?;
+            walk.report_names(name, target_name, Event::LinkFailed(errno), || ())?;
         }
         match self.with_digest(walk, found, ended.result) {
             Ok(applied) => {
@@ -315,7 +320,7 @@ impl<'a> CopyVisitor<'a> {
             // With `links_newer_names` links are made of all names, newer ones, too.
             let links_all = cx.policy().links_newer_names;
             if !links_all && update_rule(cx, source, old)?.is_some() {
-                cx.status.add(Count::BytesSpared, data_bytes(source));
+                cx.status.add(Count::BytesSkipped, data_bytes(source));
                 return Ok(Applied::plain(Done::Skipped));
             }
             check_just_created(cx, dirs.again)?;
@@ -342,10 +347,10 @@ impl<'a> CopyVisitor<'a> {
             let direct = dirs.staged || walk.cx.options().in_place && old.is_none();
             match make_link(leader, entry, (direct, old.as_ref()), publish) {
                 Ok(kept) => {
-                    walk.cx.status.add(Count::BytesSpared, data_bytes(source));
+                    walk.cx.status.add(Count::BytesSkipped, data_bytes(source));
                     let mut applied =
                         Applied { digest: leader.digest, ..Applied::plain(Done::Linked) };
-                    applied.details.kept = kept;
+                    applied.details.backup = kept;
                     return Ok(applied);
                 }
                 Err(no_link) => {
@@ -363,7 +368,7 @@ impl<'a> CopyVisitor<'a> {
 }
 
 /// What a member is called in the target: an operand as the user wants it.
-fn target_name_of(walk: &CopyWalk<'_>, member: &Member) -> CString {
+fn target_name_of(walk: &CopyWalk<'_>, member: &LinkName) -> CString {
     let (place, _) = walk.cx.job.groups.dir(member.dir);
     let operand = walk.cx.plan().operands.get(place.operand as usize);
     operand
@@ -400,7 +405,7 @@ fn already_linked(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<D
         // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
     }
-    cx.status.add(Count::BytesSpared, data_bytes(source));
+    cx.status.add(Count::BytesSkipped, data_bytes(source));
     Ok(if cx.was_begun(entry.name) { Done::Linked } else { Done::Skipped })
 }
 
@@ -451,7 +456,7 @@ fn make_link(
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
-    Ok(BackupKind::Not)
+    Ok(BackupKind::None)
 }
 
 /// Makes a link beside what has the name, and renames it over that.

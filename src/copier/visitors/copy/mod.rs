@@ -94,13 +94,13 @@ impl Worker for Copier<'_> {
             Task::Names { place, existed, names } => {
                 traverse::names_task(walk, visitor, (place, existed), names)
             }
-            Task::Range(invitation) => {
-                help(walk.cx, &invitation, &mut visitor.entry_copier.buffer);
+            Task::LargeFile(request) => {
+                help(walk.cx, &request, &mut visitor.entry_copier.buffer);
                 Ok(())
             }
             Task::Links { first, end } => visitor.link_groups(walk, first, end),
             Task::Verify { first, end } => visitor.verify(walk, first, end),
-            Task::Agreed { first, end } => visitor.copy_prompted(walk, first, end),
+            Task::Prompted { first, end } => visitor.copy_prompted(walk, first, end),
         }
     }
 
@@ -290,7 +290,7 @@ impl<'a> CopyVisitor<'a> {
             return Ok(());
         }
         self.volumes.push(device);
-        walk.report(None, Event::Volume)
+        walk.report(None, Event::OtherFileSystem)
     }
 
     /// Gives a directory its times, mode and name, or notes what of that must wait.

@@ -36,9 +36,9 @@ impl<'a> CopyVisitor<'a> {
         walk: &mut CopyWalk<'a>,
         agreed: &PendingPrompt,
     ) -> Result<(), ParentGone> {
-        let (dir, name) = split_last(&agreed.source);
-        let (target_dir, target_name) = split_last(&agreed.target);
-        let place = EntryPath { source: dir, target: target_dir, ..agreed.place() };
+        let (dir, name) = split_last(&agreed.path.source);
+        let (target_dir, target_name) = split_last(&agreed.path.target);
+        let place = EntryPath { source: dir, target: target_dir, ..agreed.path.as_path() };
         walk.at.go_to(place);
         walk.publish_place();
         let (name, target_name) = (c_name(name), c_name(target_name));

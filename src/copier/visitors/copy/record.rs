@@ -44,5 +44,5 @@ pub(super) fn record_deferred(walk: &mut CopyWalk<'_>, done: Done) -> Result<(),
     let new = done == Done::Copied;
     let status = walk.cx.status;
     let count = if new { Count::Copied } else { Count::Skipped };
-    walk.report_then(None, Event::Late { new }, || status.add(count, 1))
+    walk.report_then(None, Event::AttributesDeferred { new }, || status.add(count, 1))
 }

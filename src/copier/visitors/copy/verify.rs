@@ -1,11 +1,11 @@
-//! `--verify`: what was written is read back from the disk and compared with what was read.
+//! `--verify`: reads back what was written and compares its digest with that of what was read.
 //!
-//! It is a round of its own, when the disks have taken all: so those who read are other processes
-//! than those who wrote, and one wait for the disk serves all files. The memory is made to forget a file
-//! before it is read. (On a file system in memory there is nothing else to ask.)
+//! This is a round of its own, after all data was flushed to stable storage: so other processes read the
+//! files than wrote them, and one flush serves all files. A file is dropped from the page cache before
+//! it is read. (On a file system in memory that has no effect.)
 //!
-//! A file that differs is written once more, into the same inode, because it may have other names
-//! by now. If it differs again, it is removed: nobody must find it under its final name.
+//! A file that differs is written once more, into the same inode, because it may have other names by
+//! now. If it differs again, it is removed, so that no wrong file remains under its final name.
 
 use super::{CopyVisitor, CopyWalk};
 use crate::copier::dir_pair::c_name;
@@ -17,7 +17,7 @@ use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::offer::hand_over;
 use crate::error::Op;
 use crate::hash::{Digest, Hasher};
-use crate::ipc::inherited::digests::Written;
+use crate::ipc::inherited::digests::WrittenFile;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
@@ -28,7 +28,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl<'a> CopyVisitor<'a> {
-    /// Reads back the files `first..end`.
+    /// Reads back and compares the files `first..end`.
     pub(super) fn verify(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -41,7 +41,7 @@ impl<'a> CopyVisitor<'a> {
                 break;
             }
             hand_over(walk, self, None)?;
-            let Some(file) = walk.cx.job.hashed.written(number) else { break };
+            let Some(file) = walk.cx.job.hashed.wave_file(number) else { break };
             self.one_written(walk, file)?;
             walk.reports.flush_if_old()?;
         }
@@ -51,7 +51,7 @@ impl<'a> CopyVisitor<'a> {
     fn one_written(
         &mut self,
         walk: &mut CopyWalk<'a>,
-        file: Written<'_>,
+        file: WrittenFile<'_>,
     ) -> Result<(), ParentGone> {
         let Some(operand) = walk.cx.job.plan.operands.get(file.operand as usize) else {
             return Ok(());
@@ -63,7 +63,7 @@ impl<'a> CopyVisitor<'a> {
         walk.cx.status.at(&name);
         if walk.cx.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
-            return walk.report_names(&name, &made, Event::Unproven(error), || ());
+            return walk.report_names(&name, &made, Event::VerifyFailed(error), || ());
         }
         match self.prove(walk, operand, &name, &made, file.digest) {
             Ok(digest) => {
@@ -71,21 +71,21 @@ impl<'a> CopyVisitor<'a> {
                 if digest == file.digest {
                     return Ok(());
                 }
-                // The source has changed since, and it is the new one that is there.
-                walk.report_names(&name, &made, Event::Hashed(digest), || ())
+                // The source has changed since, and the file was written again from the new contents.
+                walk.report_names(&name, &made, Event::Digest(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
                 let dir = walk.cx.job.plan.reach_target(operand, &walk.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
-                    // It is gone already, or the failure that is told names it.
+                    // It is gone already, or the reported error names it.
                 }
-                walk.report_names(&name, &made, Event::Unproven(error), || ())
+                walk.report_names(&name, &made, Event::VerifyFailed(error), || ())
             }
             Err(_) => Ok(()), // the run ends
         }
     }
 
-    /// The digest of what is on the disk, as it should be, once the file was written again if need be.
+    /// Reads a file back, writes it once more if it differs, and returns the digest of what is on the disk.
     fn prove(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -124,7 +124,7 @@ impl<'a> CopyVisitor<'a> {
         self.hash_open(walk, file.as_fd(), &stat, (name, made), tally)
     }
 
-    /// Copies the bytes of a file once more, over those that are there, and waits for the disk.
+    /// Copies the data of a file once more, over the existing data, and flushes it to stable storage.
     fn write_again(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -163,10 +163,10 @@ impl<'a> CopyVisitor<'a> {
         Ok(digest)
     }
 
-    /// Writes the bytes of one file over those of another, and hashes them; how many both have is known.
+    /// Writes the data of one file over that of another, and hashes it; the sizes of both are given.
     ///
-    /// Nothing is cut off before the end: should the source fail, what was right of the other, which may
-    /// have further names, is right still.
+    /// The target is not truncated first: if the source cannot be read, the correct part of the target, which
+    /// may have further names, stays.
     fn write_over(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -181,16 +181,16 @@ impl<'a> CopyVisitor<'a> {
                 return Err(Unfinished::Dropped);
             }
             let read = file::read(from, &mut self.entry_copier.buffer).map_err(Op::Read.error())?;
-            let piece = &self.entry_copier.buffer[..read];
-            if piece.is_empty() {
+            let bytes_read = &self.entry_copier.buffer[..read];
+            if bytes_read.is_empty() {
                 break;
             }
-            hash.update(piece);
-            bytes::write_all_at(to, piece, at).map_err(Op::Write.error())?;
+            hash.update(bytes_read);
+            bytes::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
             at += read as u64;
         }
         if at != bytes {
-            return Err(changed()); // it ended before its size, and nothing is cut off
+            return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
         }
         if at < old_bytes {
             bytes::set_size(to, at).map_err(Op::Write.error())?;
