@@ -1,4 +1,4 @@
-//! A copier that is one too many sleeps where it is, and keeps the work that it has.
+//! Parks a copier while fewer copiers are wanted: it sleeps where it is, and keeps the work that it has.
 
 use super::report_writer::ParentGone;
 use super::traverse::Walk;
@@ -9,7 +9,8 @@ use std::time::Duration;
 /// of copiers stays the same.
 const NAP: Duration = Duration::from_millis(10);
 
-/// Sleeps for as long as fewer copiers are wanted than would include this one, and none of them lacks work.
+/// Sleeps for as long as this copier's number is not below the number of copiers wanted, and all of those
+/// have work.
 pub(super) fn park_if_superfluous<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
     if !is_superfluous(walk) {
         return Ok(());

@@ -376,7 +376,7 @@ impl Attrs {
             && (same_hands || !keep.ownership)
     }
 
-    /// Whether an equal time shows that a file is complete: times are set last.
+    /// Whether equal times show that a file is complete: times are set last.
     pub(in crate::copier) fn times_tell(&self) -> bool {
         self.keep.timestamps
     }

@@ -42,7 +42,7 @@ pub struct Outboxes {
 }
 
 impl Outboxes {
-    /// Empty outboxes for that many copiers. Must be made before the first fork.
+    /// Empty outboxes for that many copiers. Must be created before the first fork(2).
     ///
     /// Their pages take memory only once they are written.
     pub fn create(copiers: u16) -> io::Result<Self> {
