@@ -68,5 +68,4 @@ fn is_consistent(options: &Options) -> bool {
         && (matches!(command, Command::CheckManifest { .. }) || copy.hash.is_some() == hashes)
         && options.jobs.is_none_or(|jobs| (1..=JOBS_MAX).contains(&jobs))
         && (*command == Command::Copy || !copy.verify && !copy.fsync && copy.backup.is_none())
-        && !(options.quiet && copy.verbose)
 }

@@ -3,7 +3,7 @@
 use crate::error::Refusal;
 use crate::sanitize::quote;
 use pcopy_sys::Errno;
-use pcopy_sys::signals::{Signals, Wish};
+use pcopy_sys::signals::{Request, Signals};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -58,8 +58,8 @@ impl SignalWatch {
     /// Fails if a signal to end has arrived. Does not wait.
     pub(super) fn check(&self) -> Result<(), Abort> {
         loop {
-            match self.0.next_wish() {
-                Ok(Some(Wish::End(signal))) => return Err(Abort::Signal(signal)),
+            match self.0.next_request() {
+                Ok(Some(Request::End(signal))) => return Err(Abort::Signal(signal)),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return Ok(()),
             }

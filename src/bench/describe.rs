@@ -4,7 +4,7 @@ use super::bench_options::{BenchOptions, TargetState};
 use super::results::Case;
 use super::tree_stats::TreeStats;
 use crate::ui::numbers;
-use pcopy_sys::volume;
+use pcopy_sys::statfs;
 
 /// The file systems, and the conditions of the runs.
 pub(super) fn conditions(case: &Case, options: &BenchOptions) -> String {
@@ -16,7 +16,7 @@ pub(super) fn conditions(case: &Case, options: &BenchOptions) -> String {
         TargetState::Different => ", onto a copy in which every second file is older and differs",
     };
     // A run ends when the program exits; the kernel may still have to write its data to disk.
-    let flushed = if volume::is_in_memory(to) { "" } else { ", not flushed to disk" };
+    let flushed = if statfs::is_in_memory(to) { "" } else { ", not flushed to disk" };
     let unverified = match (options.verify, fidelity.modes, fidelity.times) {
         (false, ..) => ", copies not verified",
         (true, true, true) => "",

@@ -225,7 +225,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 fn attributes(file: &File, is_root: bool) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let node = Node::Open(file.as_fd());
     let (mut names, mut found) = (Vec::new(), BTreeMap::new());
-    let acls = [xattr::ACCESS_LIST, xattr::DEFAULT_LIST].map(|name| name.to_bytes());
+    let acls = [xattr::ACCESS_ACL, xattr::DEFAULT_ACL].map(|name| name.to_bytes());
     xattr::list(node, &mut names)?;
     for name in names.split(|&byte| byte == 0) {
         if name.starts_with(b"user.")

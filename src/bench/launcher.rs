@@ -180,7 +180,7 @@ fn operand(word: &str, source: &Path, target: &Path) -> OsString {
 /// A process that was killed by SIGPIPE is the cause only if no other one has failed.
 fn cause_of_failure(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
     let mut failures = deaths.filter(|&death| death != Death::Exited(0));
-    let cause = failures.clone().find(|death| !death.is_by_pipe());
+    let cause = failures.clone().find(|death| !death.is_by_sigpipe());
     cause.or_else(|| failures.next())
 }
 

@@ -5,7 +5,7 @@ use super::bench_options::{BenchOptions, BenchSource};
 use super::output_files;
 use crate::error::Refusal;
 use crate::sanitize::quote;
-use pcopy_sys::{Errno, process, volume};
+use pcopy_sys::{Errno, process, statfs};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ fn check_can_be_cold(source: &Path) -> Result<(), Abort> {
     if !process::is_root() {
         return Err(Abort::error("--cold: only root can drop the page cache".into()));
     }
-    if volume::is_in_memory(&file_system_type(source)?) {
+    if statfs::is_in_memory(&file_system_type(source)?) {
         let name = quote(source.as_os_str().as_encoded_bytes());
         return Err(Abort::error(format!("--cold: {name} is on a file system in memory")));
     }
@@ -62,5 +62,5 @@ fn check_can_be_cold(source: &Path) -> Result<(), Abort> {
 
 /// The type of the file system that `path` is on.
 pub(super) fn file_system_type(path: &Path) -> Result<String, Abort> {
-    volume::kind(path).map_err(|errno| Abort::cannot("open", path, &errno.into()))
+    statfs::kind(path).map_err(|errno| Abort::cannot("open", path, &errno.into()))
 }

@@ -6,7 +6,7 @@ use super::trees::{TreeEntry, TreeSpec};
 use super::workdir::WorkDirs;
 use crate::sanitize::quote;
 use crate::ui::numbers;
-use pcopy_sys::volume;
+use pcopy_sys::statfs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -90,7 +90,7 @@ fn check(needs: &[Need<'_>]) -> Result<(), Abort> {
             }
         }
         let free =
-            volume::room(path).map_err(|errno| Abort::cannot("open", path, &errno.into()))?;
+            statfs::free_space(path).map_err(|errno| Abort::cannot("open", path, &errno.into()))?;
         let name = quote(path.as_os_str().as_encoded_bytes());
         if free.bytes < bytes {
             let (free, needed) = (numbers::bytes(free.bytes), numbers::bytes(bytes));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn needs_on_the_same_file_system_add_up() {
         let dir = tempfile::tempdir().unwrap();
-        let free = volume::room(dir.path()).unwrap().bytes;
+        let free = statfs::free_space(dir.path()).unwrap().bytes;
         let percent = |share: u64| Need { path: dir.path(), bytes: free / 100 * share, inodes: 1 };
         assert!(check(&[percent(30), percent(20)]).is_ok());
         assert!(check(&[percent(70), percent(70)]).is_err());

@@ -22,7 +22,7 @@ impl StatusLine {
         if self.is_enabled {
             self.is_shown = true;
             // Cut to the width of the terminal: a line that wraps cannot be erased.
-            let width = pcopy_sys::terminal::width(stderr()).map_or(79, |width| width - 1);
+            let width = pcopy_sys::terminal_size::width(stderr()).map_or(79, |width| width - 1);
             let text: String = text.chars().take(width.into()).collect();
             write_to_stderr(&format!("{ERASE}{text}"));
         }

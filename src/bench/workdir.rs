@@ -2,7 +2,7 @@
 
 use super::abort::Abort;
 use super::print_error;
-use pcopy_sys::volume;
+use pcopy_sys::statfs;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -142,7 +142,7 @@ impl TargetFidelity {
 }
 
 fn sync_file_system(dir: &Path) -> Result<(), Abort> {
-    let synced = File::open(dir).and_then(|file| Ok(volume::sync(file)?));
+    let synced = File::open(dir).and_then(|file| Ok(statfs::sync(file)?));
     synced.map_err(|error| Abort::cannot("sync", dir, &error))
 }
 
@@ -176,7 +176,7 @@ fn make_removable(dir: &Path) {
 
 /// Flushes all file systems and drops the page cache, the dentries and the inodes.
 pub(super) fn drop_caches() -> Result<(), Abort> {
-    volume::sync_all();
+    statfs::sync_all();
     let control = Path::new("/proc/sys/vm/drop_caches");
     fs::write(control, "3").map_err(|error| Abort::cannot("write to", control, &error))
 }

@@ -7,8 +7,8 @@
 use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::staging::staged_name;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind};
-use pcopy_sys::listing::Listing;
 use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Other copiers may work in the directory at the same time: they create only what the source has.
 pub(super) fn remove_strangers(dirs: &DirPair) -> Result<(), EntryError> {
     debug_assert!(dirs.staged, "only staged entries may be removed");
-    let mut listing = Listing::new();
+    let mut listing = DirReader::new();
     while listing.fill(dirs.target.as_fd()).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
             if file::stat_at(&dirs.source, name).err() == Some(Errno::ENOENT) {
@@ -116,7 +116,7 @@ fn empty(
     mut keep: impl FnMut(&CStr) -> Result<CString, Errno>,
 ) -> Result<Vec<CString>, Errno> {
     let mut dirs = Vec::new();
-    let mut listing = Listing::new();
+    let mut listing = DirReader::new();
     while listing.fill(dir)? {
         while let Some((kind, name)) = listing.next_entry() {
             let is_dir = match kind {
@@ -142,7 +142,7 @@ fn move_up(
     loop {
         *number += 1;
         let free = staged_name(c"removed", *number);
-        match file::move_new(from, name, to, &free) {
+        match file::move_noreplace(from, name, to, &free) {
             Err(Errno::EEXIST) => {}
             result => return result.map(|()| free),
         }

@@ -55,7 +55,7 @@ impl Traits {
     fn of(target: impl AsFd) -> Result<Self, EntryError> {
         let stat = file::stat_fd(&target).map_err(Op::OpenTarget.error())?;
         let in_group = stat.permissions() & 0o2000 != 0;
-        let masked = xattr::has_default_list(target.as_fd());
+        let masked = xattr::has_default_acl(target.as_fd());
         Ok(Self { born: DirDefaults { masked, in_group }, device: stat.identity().0 })
     }
 }
@@ -70,7 +70,7 @@ impl DirPair {
     /// The status of `name` in the source; of what it leads to, if symlinks are followed.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
-            file::stat_at_end(&self.source, name)
+            file::stat_at_following(&self.source, name)
         } else {
             file::stat_at(&self.source, name)
         }
@@ -252,7 +252,7 @@ fn drop_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
 fn take_over(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
     let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
     has_begun(plan, (target, &left), || Ok(*source))
-        && file::rename_new(target, &left, name).is_ok()
+        && file::rename_noreplace(target, &left, name).is_ok()
 }
 
 /// Creates a directory whose parent this round created, and which no other program uses.
@@ -278,7 +278,7 @@ pub(super) fn make_late(
 fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
     let itself = file::stat_at(&dirs.target, name)?;
     if plan.options.keep_directory_symlink && itself.kind() == Kind::Symlink {
-        return file::stat_at_end(&dirs.target, name).or(Ok(itself));
+        return file::stat_at_following(&dirs.target, name).or(Ok(itself));
     }
     Ok(itself)
 }

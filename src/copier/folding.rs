@@ -8,8 +8,8 @@ use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::plan::{Plan, fold};
 use pcopy_sys::Errno;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Stat};
-use pcopy_sys::listing::Listing;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -113,7 +113,7 @@ fn by_fold(names: Vec<CString>) -> ByFold {
 
 fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let dir = file::open_dir_at(dir, c".")?;
-    let (mut listing, mut names) = (Listing::new(), Vec::new());
+    let (mut listing, mut names) = (DirReader::new(), Vec::new());
     while listing.fill(dir.as_fd())? {
         while let Some((_, name)) = listing.next_entry() {
             names.push(name.to_owned());

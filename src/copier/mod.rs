@@ -30,7 +30,7 @@ use context::Context;
 use entry::attributes::Attrs;
 use pcopy_ring::{SharedRing, TakeError};
 use pcopy_sys::file::Identity;
-use pcopy_sys::turns::Turns;
+use pcopy_sys::record_lock::RecordLocks;
 use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -70,7 +70,7 @@ pub struct Job<'a> {
     /// Entries of the plan of which nothing was made.
     pub failed: &'a HashSet<u32>,
     /// Where copiers wait that write into one file; nothing where each makes files of its own.
-    pub turns: Option<&'a Turns>,
+    pub turns: Option<&'a RecordLocks>,
     /// The run's own targets, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
     /// For each of the plan's entries, whether the directory that it is staged in was made just

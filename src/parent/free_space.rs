@@ -13,7 +13,7 @@ use crate::options::When;
 use crate::outcome::Left;
 use crate::plan::Plan;
 use pcopy_sys::file;
-use pcopy_sys::volume::{self, Room};
+use pcopy_sys::statfs::{self, FreeSpace};
 use std::os::unix::ffi::OsStrExt;
 
 /// Warns if what is left does not fit.
@@ -32,14 +32,14 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
 }
 
 /// The free space of the target, and what is left to copy into it; `None` if that cannot be known.
-pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room, Left)> {
+pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(FreeSpace, Left)> {
     let mut dirs = plan.operands.iter().map(|operand| plan.target_dir(operand));
     let first = dirs.next()?;
     let device = file::stat_fd(first).ok()?.identity().0;
     let is_one = dirs.all(|dir| file::stat_fd(dir).is_ok_and(|at| at.identity().0 == device));
     // Within one file system files may share their data.
     let may_share = plan.options.reflink != When::Never
-        && volume::may_share_bytes(first)
+        && statfs::may_reflink(first)
         && plan.operands.iter().any(|operand| operand.device() == device);
     if !is_one || may_share {
         return None;
@@ -47,5 +47,5 @@ pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Room
     let done = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesSkipped));
     let bytes = work.room.saturating_sub(done);
     let entries = work.entries.saturating_sub(totals.settled());
-    Some((volume::room_at(first).ok()?, Left { bytes, entries }))
+    Some((statfs::free_space_at(first).ok()?, Left { bytes, entries }))
 }

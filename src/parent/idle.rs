@@ -5,25 +5,25 @@ use super::run::Run;
 use super::run_event::Sink;
 use super::status;
 use pcopy_sys::poll::{self, Event};
-use pcopy_sys::signals::{self, Signals, Wish};
+use pcopy_sys::signals::{self, Request, Signals};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Handles the signals that have arrived; the number of one that ends the run.
 pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
-    while let Ok(Some(request)) = run.signals.next_wish() {
+    while let Ok(Some(request)) = run.signals.next_request() {
         match request {
-            Wish::End(number) => return Some(number),
-            Wish::Halt => {
+            Request::End(number) => return Some(number),
+            Request::Suspend => {
                 run.reporter.sink.clear_progress();
-                if signals::halt_self().is_err() {
+                if signals::suspend_self().is_err() {
                     return None;
                 }
             }
-            Wish::Status => {
+            Request::Status => {
                 status::report_finishing(run.reporter.sink, run.totals, run.begun.elapsed());
             }
-            Wish::Proceed | Wish::Resize | Wish::Child => {}
+            Request::Resume | Request::Resize | Request::Child => {}
         }
     }
     None
@@ -39,10 +39,10 @@ pub(super) fn flush_output(sink: &mut dyn Sink, signals: &Signals, limit: Durati
         if poll::wait(&watched, TICK).is_err() {
             return;
         }
-        while let Ok(Some(request)) = signals.next_wish() {
+        while let Ok(Some(request)) = signals.next_request() {
             match request {
-                Wish::End(number) => signals::die_by(number),
-                Wish::Halt if signals::halt_self().is_err() => return,
+                Request::End(number) => signals::die_by(number),
+                Request::Suspend if signals::suspend_self().is_err() => return,
                 _ => {}
             }
         }

@@ -14,7 +14,7 @@ use crate::copier::{self, Job};
 use crate::error::Unavailable;
 use pcopy_sys::poll::{self, Event};
 use pcopy_sys::process::{self, Death, Pid};
-use pcopy_sys::signals::{self, Wish};
+use pcopy_sys::signals::{self, Request};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -100,17 +100,17 @@ fn wait(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
 fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     let mut requests = Vec::new();
     while let Some(request) =
-        run.signals.next_wish().map_err(Unavailable::because("read signals"))?
+        run.signals.next_request().map_err(Unavailable::because("read signals"))?
     {
         requests.push(request);
     }
     for request in requests {
         match request {
-            Wish::End(number) => interrupt(run.reporter.sink, round, number),
-            Wish::Halt => suspend(run.reporter.sink, round),
-            Wish::Status => status::report(run, round),
-            Wish::Proceed | Wish::Resize => run.reporter.sink.redraw_progress(),
-            Wish::Child => round.child_exited = true,
+            Request::End(number) => interrupt(run.reporter.sink, round, number),
+            Request::Suspend => suspend(run.reporter.sink, round),
+            Request::Status => status::report(run, round),
+            Request::Resume | Request::Resize => run.reporter.sink.redraw_progress(),
+            Request::Child => round.child_exited = true,
         }
     }
     Ok(())
@@ -135,11 +135,11 @@ fn suspend(sink: &mut dyn Sink, round: &Round) {
     let signal_all = |send: fn(Pid) -> pcopy_sys::Result<()>| {
         alive().map(|copier| send(copier.pid())).filter(Result::is_err).count()
     };
-    signal_all(process::halt);
-    if let Err(errno) = signals::halt_self() {
+    signal_all(process::suspend);
+    if let Err(errno) = signals::suspend_self() {
         sink.emit(&RunEvent::CannotSuspend(errno));
     }
-    signal_all(process::proceed);
+    signal_all(process::resume);
 }
 
 /// Reaps copiers that have exited; one that has before its work was done ends the round.

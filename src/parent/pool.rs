@@ -61,7 +61,7 @@ impl Pool {
                     Ok(()) => work(number, writer),
                     Err(_) => 1,
                 };
-                process::exit(status)
+                pcopy_sys::exit(status)
             }
         }
     }
@@ -75,7 +75,7 @@ impl Pool {
     pub(super) fn cpu_time(&self) -> Duration {
         let alive = self.copiers.iter().filter(|copier| copier.is_alive());
         // One that has just exited counts as nothing; at the end of a round that does not matter.
-        alive.filter_map(|copier| process::processor_time(copier.pid).ok()).sum()
+        alive.filter_map(|copier| process::cpu_time(copier.pid).ok()).sum()
     }
 
     /// All copiers, dead or alive.

@@ -76,9 +76,9 @@ impl Precount {
 fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     process::fork_child(|| {
         // The standard library panics where a directory cannot be closed; that needs no message.
-        std::panic::set_hook(Box::new(|_| process::exit(1)));
+        std::panic::set_hook(Box::new(|_| pcopy_sys::exit(1)));
         if per_entry < ENTRY_COST * SHARE {
-            process::be_nice(NICE);
+            process::set_nice(NICE);
         }
         i32::from(count(plan, forecast).is_err())
     })
@@ -89,7 +89,7 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
     for (number, operand) in (0..).zip(&plan.operands) {
         let source = plan.source_dir(operand);
         let look = match plan.options.dereference {
-            Dereference::Always => file::stat_at_end,
+            Dereference::Always => file::stat_at_following,
             _ => file::stat_at,
         };
         let stat = match look(source, &operand.source_name) {
@@ -124,7 +124,7 @@ fn count_below(
     let follow = plan.options.dereference == Dereference::Always;
     let mut starts: Vec<OwnedFd> = vec![top];
     while let Some(start) = starts.pop() {
-        process::enter(&start)?;
+        process::change_dir(&start)?;
         let mut walk = WalkDir::new(".")
             .min_depth(1)
             .follow_links(follow)

@@ -12,7 +12,7 @@ use crate::ipc::wire::task::Task;
 use crate::options::{CopyMode, Links};
 use crate::plan::{Check, Plan};
 use pcopy_ring::SharedRing;
-use pcopy_sys::turns::Turns;
+use pcopy_sys::record_lock::RecordLocks;
 
 /// The ring and the memory of a round; created before the first fork.
 pub(super) struct Shared {
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     pub(super) fs_caps: FsCaps,
     /// Which files with several names were met already; `None` where that does not matter.
     pub(super) inodes: Option<InodeSet>,
-    pub(super) turns: Option<Turns>,
+    pub(super) turns: Option<RecordLocks>,
 }
 
 impl Shared {
@@ -51,7 +51,7 @@ impl Shared {
         let inodes = (keeps_links && !matches!(first, Task::Links { .. } | Task::Verify { .. }))
             .then(InodeSet::create)
             .transpose();
-        let turns = plan.options.in_place.then(Turns::create).transpose();
+        let turns = plan.options.in_place.then(RecordLocks::create).transpose();
         let turns = turns.map_err(Unavailable::because("create the record locks"))?;
         let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
         if let Some(inodes) = &inodes {

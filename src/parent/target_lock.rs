@@ -90,7 +90,8 @@ impl TargetLock {
                 return if plan.policy.locks_target { Err(cannot(errno)) } else { Ok(()) };
             }
             Err(_) if plan.options.in_place => {
-                let source = file::stat_at_end(plan.source_dir(operand), &operand.source_name);
+                let source =
+                    file::stat_at_following(plan.source_dir(operand), &operand.source_name);
                 let bits = source.map_or(0o700, |source| source.permissions());
                 let bits = plan.options.preserve.initial_mode(bits);
                 match file::make_dir(parent, &operand.target_name, bits) {

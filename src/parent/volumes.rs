@@ -6,7 +6,7 @@
 use crate::ipc::wire::task::EntryPath;
 use crate::plan::Plan;
 use pcopy_sys::file;
-use pcopy_sys::{Errno, Result, volume};
+use pcopy_sys::{Errno, Result, statfs};
 use std::os::fd::OwnedFd;
 
 /// The file systems that a run writes to.
@@ -73,7 +73,7 @@ impl Volume {
     /// Flushes what was written to it to stable storage.
     pub(super) fn flush(&self) -> Result<()> {
         for dir in &self.dirs {
-            volume::sync(dir)?;
+            statfs::sync(dir)?;
             // Some file systems ignore syncfs(2) and obey fsync(2) on a directory; some support
             // neither.
             match file::sync(dir) {

@@ -70,7 +70,7 @@ impl Directories {
 
     /// The same; a symbolic link is followed.
     pub(super) fn stat_end(&self, number: usize, name: &CStr) -> Result<Stat, Errno> {
-        file::stat_at_end(self.existing(number)?, name)
+        file::stat_at_following(self.existing(number)?, name)
     }
 
     /// Which directory it is; `None` if it has to be created first.

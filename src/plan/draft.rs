@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::options::{Command, Compat, CopyOptions, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
-use pcopy_sys::{context, process, volume};
+use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -42,7 +42,7 @@ impl Draft {
             (Command::Copy, Compat::Gnu) => placement.place_gnu(&options.operands),
         }
         let has_target = !placement.notes.iter().any(|note| note.kind.is_about_target());
-        if options.copy.context.is_some() && !context::is_enabled() && has_target {
+        if options.copy.context.is_some() && !selinux::is_enabled() && has_target {
             placement.notes.push(Note { before: 0, kind: NoteKind::ContextIgnored });
         }
         let find = |path: &std::path::PathBuf| {
@@ -108,13 +108,13 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
 
 /// Sets the security context of the files that this process and its children create.
 fn set_context(options: &CopyOptions) -> Result<(), Refusal> {
-    let Some(wanted) = options.context.as_ref().filter(|_| context::is_enabled()) else {
+    let Some(wanted) = options.context.as_ref().filter(|_| selinux::is_enabled()) else {
         return Ok(());
     };
     if wanted.is_empty() {
         return Ok(()); // the kernel's default
     }
-    context::set_for_new_files(wanted.as_bytes()).map_err(|error| Refusal {
+    selinux::set_for_new_files(wanted.as_bytes()).map_err(|error| Refusal {
         message: format!("cannot set the context {}: {error}", quote(wanted.as_bytes())),
         hint: None,
     })
@@ -132,7 +132,7 @@ fn default_jobs() -> u16 {
 
 /// How often an entry is retried by default: failures of a network are often transient.
 fn default_retries(dirs: &[OwnedFd]) -> u16 {
-    if dirs.iter().any(volume::is_on_network) { 2 } else { 0 }
+    if dirs.iter().any(statfs::is_network) { 2 } else { 0 }
 }
 
 /// How many CPUs this process may use, at most [`JOBS_MAX`]. Reads a dozen files.

@@ -137,7 +137,7 @@ impl Plan {
         if self.options.keep_directory_symlink {
             return self.open_target(operand, path);
         }
-        file::reach_dir_beneath(self.target_dir(operand), path)
+        file::open_dir_path_beneath(self.target_dir(operand), path)
     }
 
     /// The directory that the target is in; it exists.

@@ -4,7 +4,7 @@ use super::numbers;
 use crate::ipc::memory::counters::Count;
 use crate::parent::position::{Position, weight};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use pcopy_sys::terminal;
+use pcopy_sys::terminal_size;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ impl Line {
     ///
     /// All of it is one message, because setting another part would draw the line once more.
     pub(super) fn update(&mut self, position: &Position, name: &str) {
-        let width = usize::from(terminal::width(stderr()).unwrap_or(WIDTH));
+        let width = usize::from(terminal_size::width(stderr()).unwrap_or(WIDTH));
         let mut text = String::new();
         if position.work.complete {
             // A further round finds its entries again; the percentage shown never decreases.

@@ -23,7 +23,7 @@ pub struct Settings {
     pub progress: When,
 }
 
-/// Turns one event into text.
+/// RecordLocks one event into text.
 type Render = fn(&RunEvent<'_>, &mut Screen);
 
 /// Standard output, standard error and the progress line.

@@ -95,5 +95,3 @@ fn kind_of(d_type: u8) -> Kind {
         _ => Kind::Unknown,
     }
 }
-
-pub use self::DirReader as Listing; // old path, removed with the renaming

@@ -100,6 +100,3 @@ fn seek(file: impl AsFd, offset: u64, whence: Whence) -> Result<u64> {
     let found = retry(|| unistd::lseek(&file, offset, whence))?;
     u64::try_from(found).map_err(|_| Errno::EOVERFLOW)
 }
-
-pub use self::drop_from_cache as forget; // old path, removed with the renaming
-pub use self::seek_to as go_to; // old path, removed with the renaming

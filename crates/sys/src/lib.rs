@@ -25,14 +25,6 @@ pub mod stdio;
 pub mod terminal_size;
 pub mod xattr;
 
-pub use dir_reader as listing; // old path, removed with the renaming
-pub use file_data as bytes; // old path, removed with the renaming
-pub use record_lock as turns; // old path, removed with the renaming
-pub use selinux as context; // old path, removed with the renaming
-pub use shared_words as words; // old path, removed with the renaming
-pub use statfs as volume; // old path, removed with the renaming
-pub use terminal_size as terminal; // old path, removed with the renaming
-
 pub use exit::exit;
 pub use nix::errno::Errno;
 

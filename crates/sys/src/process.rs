@@ -1,6 +1,7 @@
 //! Processes: fork, wait, kill, and children that die with their parent.
 
 use super::Result;
+use super::exit;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{
@@ -35,11 +36,6 @@ impl Death {
     /// Whether SIGPIPE killed it: the end of the process that read its output led to its own.
     pub fn is_by_sigpipe(self) -> bool {
         self == Self::Killed(libc::SIGPIPE)
-    }
-
-    /// Old name, removed with the renaming.
-    pub fn is_by_pipe(self) -> bool {
-        self.is_by_sigpipe()
     }
 }
 
@@ -287,10 +283,3 @@ pub fn raise_file_limit() {
 pub fn change_dir(dir: impl std::os::fd::AsFd) -> Result<()> {
     unistd::fchdir(dir)
 }
-
-pub use self::change_dir as enter; // old path, removed with the renaming
-pub use self::cpu_time as processor_time; // old path, removed with the renaming
-pub use self::resume as proceed; // old path, removed with the renaming
-pub use self::set_nice as be_nice; // old path, removed with the renaming
-pub use self::suspend as halt; // old path, removed with the renaming
-pub use super::exit; // old path, removed with the renaming

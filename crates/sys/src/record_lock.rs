@@ -67,21 +67,6 @@ impl RecordLocks {
         drop(RecordLock { locks: self, byte });
     }
 
-    /// Old name, removed with the renaming.
-    pub fn wait_for(&self, thing: Identity) -> RecordLock<'_> {
-        self.lock_inode(thing)
-    }
-
-    /// Old name, removed with the renaming.
-    pub fn share(&self, number: u16) -> Result<RecordLock<'_>> {
-        self.try_lock_shared(number)
-    }
-
-    /// Old name, removed with the renaming.
-    pub fn wait_for_all(&self, number: u16) {
-        self.wait_until_unlocked(number);
-    }
-
     fn set(&self, byte: libc::off_t, kind: libc::c_int) -> Result<()> {
         fcntl(&self.file, FcntlArg::F_SETLKW(&lock(byte, kind))).map(drop)
     }
@@ -104,6 +89,3 @@ impl Drop for RecordLock<'_> {
         }
     }
 }
-
-pub use self::RecordLock as Turn; // old path, removed with the renaming
-pub use self::RecordLocks as Turns; // old path, removed with the renaming

@@ -24,14 +24,6 @@ pub enum Request {
     Resize,
 }
 
-#[allow(non_upper_case_globals, reason = "the old names of two variants")]
-impl Request {
-    /// Old name, removed with the renaming.
-    pub const Halt: Self = Self::Suspend;
-    /// Old name, removed with the renaming.
-    pub const Proceed: Self = Self::Resume;
-}
-
 const WATCHED: [Signal; 8] = [
     Signal::SIGINT,
     Signal::SIGTERM,
@@ -84,11 +76,6 @@ impl Signals {
             Signal::SIGWINCH => Some(Request::Resize),
             _ => Some(Request::End(number)),
         })
-    }
-
-    /// Old name, removed with the renaming.
-    pub fn next_wish(&self) -> Result<Option<Request>> {
-        self.next_request()
     }
 }
 
@@ -155,6 +142,3 @@ pub fn die_by(signal: i32) -> ! {
     }
     super::exit(128 + signal)
 }
-
-pub use self::Request as Wish; // old path, removed with the renaming
-pub use self::suspend_self as halt_self; // old path, removed with the renaming

@@ -103,9 +103,3 @@ pub fn sync(file: impl AsFd) -> Result<()> {
 pub fn sync_all() {
     nix::unistd::sync();
 }
-
-pub use self::FreeSpace as Room; // old path, removed with the renaming
-pub use self::free_space as room; // old path, removed with the renaming
-pub use self::free_space_at as room_at; // old path, removed with the renaming
-pub use self::is_network as is_on_network; // old path, removed with the renaming
-pub use self::may_reflink as may_share_bytes; // old path, removed with the renaming

@@ -155,8 +155,3 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
         }
     }
 }
-
-pub use self::ACCESS_ACL as ACCESS_LIST; // old path, removed with the renaming
-pub use self::DEFAULT_ACL as DEFAULT_LIST; // old path, removed with the renaming
-pub use self::default_acl_permissions as default_list_bits; // old path, removed with the renaming
-pub use self::has_default_acl as has_default_list; // old path, removed with the renaming

@@ -13,7 +13,7 @@ use crate::outcome::code;
 use crate::plan::trim;
 use crate::shell_quote::quote;
 use option_table::jobs;
-use pcopy_sys::{Errno, context, describe, getopt, signals};
+use pcopy_sys::{Errno, describe, getopt, selinux, signals};
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -247,7 +247,7 @@ fn check_context(options: &CopyOptions) -> Result<(), ParseError> {
     if options.context.is_some() {
         return fatal("cannot set target context and preserve it");
     }
-    if !context::is_enabled() {
+    if !selinux::is_enabled() {
         return fatal("cannot preserve security context without an SELinux-enabled kernel");
     }
     Ok(())

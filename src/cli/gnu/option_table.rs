@@ -5,8 +5,8 @@ use crate::cli::values::{Attribute, UPDATES, WHEN};
 use crate::options::{Dereference, Preserve, Update, Verbosity, When};
 use crate::plan::JOBS_MAX;
 use crate::shell_quote::quote;
-use pcopy_sys::context;
 use pcopy_sys::getopt::{Known, Takes};
+use pcopy_sys::selinux;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -209,7 +209,7 @@ fn follow(args: &mut GnuArgs, dereference: Dereference) -> Result<(), ParseError
 
 /// As cp: a context that cannot be set is reported, the default context is not.
 fn set_context(args: &mut GnuArgs, wanted: Option<OsString>) -> Result<(), ParseError> {
-    if context::is_enabled() || wanted.is_some() {
+    if selinux::is_enabled() || wanted.is_some() {
         args.options.context = Some(wanted.unwrap_or_default());
     }
     Ok(())

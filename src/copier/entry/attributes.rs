@@ -134,7 +134,7 @@ impl Attrs {
         let same_hands = (source.owner(), source.group()) == (self.user, self.group);
         let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
         let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
-        let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
+        let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_ACL);
         // cp does not check first whether the owner changes.
         let might_change = self.policy.private_until_owned && self.keep.ownership;
         might_change || changes_hands || loses_list || gets_list
@@ -267,7 +267,7 @@ impl Attrs {
                 .map_err(Op::SetTimes.error())?;
         }
         let moved = matches!(hands, OwnerResult::Right { moved: true });
-        let bits_may_differ = masked || moved || names.has(xattr::ACCESS_LIST);
+        let bits_may_differ = masked || moved || names.has(xattr::ACCESS_ACL);
         if source.kind() != Kind::Symlink
             && self.keep.permissions != Permissions::Masked
             && bits_may_differ
@@ -289,15 +289,15 @@ impl Attrs {
     ) -> Result<(), EntryError> {
         let names = self.look(Node::Open(from))?;
         let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
-        let masked = new && xattr::has_default_list(to);
+        let masked = new && xattr::has_default_acl(to);
         // Its bits depend on the default ACL that it inherited, so they are computed first.
         let bits = self.dir_bits(source, to, hands, new, masked)?;
         // An existing directory may have ACLs that the source does not have.
         let listed = masked || !new && self.keep.access_lists;
         let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
         lacking = lacking.or(given.err());
-        if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_LIST) {
-            let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_LIST);
+        if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_ACL) {
+            let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_ACL);
             lacking = lacking.or(removed.err().map(Op::SetAccessList.error()));
         }
         if self.keep.timestamps {
@@ -335,7 +335,7 @@ impl Attrs {
             return Ok(None);
         }
         let left = if masked && self.keep.permissions == Permissions::Masked {
-            let bits = xattr::default_list_bits(to).map_err(Op::SetPermissions.error())?;
+            let bits = xattr::default_acl_permissions(to).map_err(Op::SetPermissions.error())?;
             // cp gives write permission to group and others only if the umask permits it.
             let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
             (bits | STICKY) & !(self.umask & masked_too)
@@ -525,9 +525,9 @@ impl Attrs {
         masked: bool,
     ) -> Result<(), EntryError> {
         let exact = self.keep.access_lists || self.keep.permissions != Permissions::Masked;
-        if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_LIST)) {
+        if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_ACL)) {
             // The inherited ACL may grant access that the source's permission bits deny.
-            xattr::remove(to, xattr::ACCESS_LIST).map_err(Op::SetAccessList.error())?;
+            xattr::remove(to, xattr::ACCESS_ACL).map_err(Op::SetAccessList.error())?;
         }
         let mut value = Vec::new();
         let mut lacking = None;
@@ -618,8 +618,8 @@ impl Attrs {
     fn demand(&self, name: &CStr) -> Option<(Op, Preservation)> {
         let (op, demand) = match name.to_bytes() {
             b"security.selinux" => (Op::SetAttributes, self.keep.context),
-            list if list == xattr::ACCESS_LIST.to_bytes()
-                || list == xattr::DEFAULT_LIST.to_bytes() =>
+            list if list == xattr::ACCESS_ACL.to_bytes()
+                || list == xattr::DEFAULT_ACL.to_bytes() =>
             {
                 let wanted = self.keep.access_lists;
                 (Op::SetAccessList, if wanted { Preservation::Required } else { Preservation::No })

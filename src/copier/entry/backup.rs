@@ -13,8 +13,8 @@ use crate::options::{Backup, Control};
 use crate::plan::backup_name::{numbered_suffix, split_number};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
-use pcopy_sys::listing::Listing;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
@@ -83,7 +83,7 @@ impl BackupNumbers {
         if self.of != Some(identity) {
             self.highest.clear();
             let opened = file::open_dir_at(&dirs.target, c".")?; // with a file offset of its own
-            let mut listing = Listing::new();
+            let mut listing = DirReader::new();
             while listing.fill(opened.as_fd())? {
                 while let Some((_, name)) = listing.next_entry() {
                     if let Some((name, number)) = split_number(name.to_bytes()) {
@@ -143,11 +143,11 @@ fn keep_simple(
     };
     match linked {
         // The old file still has its first name, so that the temporary one may be removed.
-        Ok(()) => file::replace(dir, &beside, &second)
+        Ok(()) => file::rename(dir, &beside, &second)
             .map(|()| None)
             .inspect_err(|_| discard(dirs, &beside)),
         Err(errno) if is_without_links(errno) => {
-            file::replace(dir, name, &second).map(|()| Some(second))
+            file::rename(dir, name, &second).map(|()| Some(second))
         }
         Err(errno) => Err(errno),
     }
@@ -158,7 +158,9 @@ fn keep_simple(
 fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
-        Err(errno) if is_without_links(errno) => file::rename_new(dir, name, second).map(|()| true),
+        Err(errno) if is_without_links(errno) => {
+            file::rename_noreplace(dir, name, second).map(|()| true)
+        }
         result => result.map(|()| false),
     }
 }

@@ -13,8 +13,8 @@ use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::large_files::{CHUNK_BYTES, LargeFile};
 use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest, Task};
 use pcopy_sys::file::{self, Identity};
-use pcopy_sys::turns::Turn;
-use pcopy_sys::{Errno, bytes};
+use pcopy_sys::record_lock::RecordLock;
+use pcopy_sys::{Errno, file_data};
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -151,7 +151,7 @@ impl<'a> Team<'a> {
 
 /// Whether the file ends at `size`. If it has grown, a single copier processes it to its end.
 fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
-    bytes::read_at(file, &mut [0], size) == Ok(0)
+    file_data::read_at(file, &mut [0], size) == Ok(0)
 }
 
 /// Is called with the number of bytes that all copiers of a file have processed.
@@ -194,7 +194,7 @@ impl Work<'_> {
         let mut at = chunk.start;
         while at < chunk.end {
             let left = usize::try_from(chunk.end - at).unwrap_or(usize::MAX);
-            match bytes::copy_range_at(self.from, to, at, left) {
+            match file_data::copy_range_at(self.from, to, at, left) {
                 Ok(0) | Err(_) => return false,
                 Ok(copied) => at += copied.min(left) as u64,
             }
@@ -218,8 +218,8 @@ impl Work<'_> {
             }
             let length =
                 usize::try_from(chunk.end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
-            let read =
-                bytes::read_at(self.from, &mut buffer[..length], at).map_err(Op::Read.error())?;
+            let read = file_data::read_at(self.from, &mut buffer[..length], at)
+                .map_err(Op::Read.error())?;
             if read == 0 {
                 return Ok(ChunkResult::Short);
             }
@@ -230,7 +230,7 @@ impl Work<'_> {
             match self.act {
                 ChunkAction::Hash => {}
                 ChunkAction::Copy(to) => {
-                    bytes::write_all_at(to, bytes, at).map_err(Op::Write.error())?;
+                    file_data::write_all_at(to, bytes, at).map_err(Op::Write.error())?;
                 }
                 ChunkAction::Compare(with) => {
                     if !has_at(with, bytes, at, other).map_err(Op::ReadBack.error())? {
@@ -258,7 +258,7 @@ fn has_at(
     buffer: &mut [u8],
 ) -> Result<bool, Errno> {
     while !bytes.is_empty() {
-        let read = bytes::read_at(file, &mut buffer[..bytes.len()], at)?;
+        let read = file_data::read_at(file, &mut buffer[..bytes.len()], at)?;
         if read == 0 || buffer[..read] != bytes[..read] {
             return Ok(false);
         }
@@ -273,7 +273,7 @@ pub(in crate::copier) struct Helper<'a> {
     job: &'a Job<'a>,
     large: LargeFile<'a>,
     request: HelpRequest<'a>,
-    _turn: Turn<'a>,
+    _turn: RecordLock<'a>,
 }
 
 impl<'a> Helper<'a> {

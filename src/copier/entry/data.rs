@@ -16,7 +16,7 @@ use crate::ipc::wire::event::{Attempt, CopyMethod};
 use crate::options::When;
 use crate::plan::Plan;
 use pcopy_sys::file::{self, Stat};
-use pcopy_sys::{Errno, bytes};
+use pcopy_sys::{Errno, file_data};
 use std::os::fd::BorrowedFd;
 
 /// How much is read and written at a time.
@@ -190,7 +190,7 @@ impl<'a> Transfer<'a> {
         if self.is_steady(stat, &now) {
             return Ok(Some(*stat)); // `stat` has the access time from before the read
         }
-        if bytes::go_to(self.source, 0).is_err() {
+        if file_data::seek_to(self.source, 0).is_err() {
             return Ok(None); // it can be read only once
         }
         self.start_over()?;
@@ -212,11 +212,11 @@ impl<'a> Transfer<'a> {
     /// cannot seek.
     pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
         if self.ways.plan.options.reflink == When::Always {
-            bytes::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
+            file_data::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
         }
         self.buffered(u64::MAX)?;
         if self.written < self.position {
-            bytes::set_size(self.target, self.position).map_err(Op::Write.error())?;
+            file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
         Ok(())
     }
@@ -249,14 +249,14 @@ impl<'a> Transfer<'a> {
             size => self.data(size)?,
         }
         if self.written < self.position {
-            bytes::set_size(self.target, self.position).map_err(Op::Write.error())?;
+            file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
         Ok(())
     }
 
     /// Returns to offset 0 and truncates the target.
     pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
-        bytes::set_size(self.target, 0).map_err(Op::Write.error())?;
+        file_data::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
         self.written = 0;
         self.joined = None;
@@ -269,7 +269,7 @@ impl<'a> Transfer<'a> {
 
     /// Clones the source; false if it must be copied another way.
     fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
-        let shared = bytes::clone_all(self.source, self.target);
+        let shared = file_data::clone_all(self.source, self.target);
         let must = self.ways.plan.options.reflink == When::Always;
         match shared {
             Ok(()) if self.is_all_there(stat) => {
@@ -309,7 +309,8 @@ impl<'a> Transfer<'a> {
             if self.meter.status().is_abandoned() {
                 return Err(Unfinished::Dropped);
             }
-            let read = bytes::read_at(self.source, self.buffer, at).map_err(Op::Read.error())?;
+            let read =
+                file_data::read_at(self.source, self.buffer, at).map_err(Op::Read.error())?;
             if read == 0 {
                 return Ok(());
             }
@@ -332,14 +333,14 @@ impl<'a> Transfer<'a> {
     fn around_holes(&mut self, size: u64) -> Result<(), Unfinished> {
         let mut at = 0;
         while at < size {
-            let data = match bytes::next_data(self.source, at) {
+            let data = match file_data::next_data(self.source, at) {
                 Ok(data) if data >= at => data.min(size),
                 Err(Errno::ENXIO) => size,
                 Err(_) if at == 0 => return self.data(size), // the file system does not support holes
                 _ => at,
             };
             self.leave_hole(data - at)?;
-            let hole = match bytes::next_hole(self.source, data) {
+            let hole = match file_data::next_hole(self.source, data) {
                 Ok(hole) if hole > data => hole.min(size),
                 _ => size,
             };
@@ -410,7 +411,7 @@ impl<'a> Transfer<'a> {
     fn offloaded(&mut self, end: u64) -> Result<(), Unfinished> {
         while self.position < end {
             let part = usize::try_from(CALL_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
-            match bytes::copy_range(self.source, self.target, part) {
+            match file_data::copy_range(self.source, self.target, part) {
                 Ok(0) => break,
                 Ok(copied) => {
                     self.method.offload = Attempt::Yes;
@@ -465,7 +466,7 @@ impl<'a> Transfer<'a> {
             let zeros = run(&self.buffer[at..length], true);
             if zeros > 0 {
                 self.position += zeros as u64;
-                bytes::go_to(self.target, self.position).map_err(Op::Write.error())?;
+                file_data::seek_to(self.target, self.position).map_err(Op::Write.error())?;
                 self.meter.spare(zeros as u64)?;
             }
             at += zeros;
@@ -487,8 +488,8 @@ impl<'a> Transfer<'a> {
     }
 
     fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {
-        bytes::go_to(self.source, position).map_err(Op::Read.error())?;
-        bytes::go_to(self.target, position).map_err(Op::Write.error())?;
+        file_data::seek_to(self.source, position).map_err(Op::Read.error())?;
+        file_data::seek_to(self.target, position).map_err(Op::Write.error())?;
         self.position = position;
         Ok(())
     }

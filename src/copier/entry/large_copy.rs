@@ -137,7 +137,7 @@ fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<
         }
         ChunkJob::HashSource(from) => Ok((ours(source()?, from)?, None)),
         ChunkJob::HashTarget(from) => {
-            Ok((ours(file::open_untouched(target()?, request.target_name)?, from)?, None))
+            Ok((ours(file::open_noatime(target()?, request.target_name)?, from)?, None))
         }
         ChunkJob::Compare(..) => Err(Errno::EINVAL), // only for comparisons
     }

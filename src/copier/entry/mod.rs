@@ -280,7 +280,7 @@ fn link_text(entry: Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
 pub(super) fn leads_to(entry: Entry<'_>, source: &Stat, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
-        && file::stat_at_end(&entry.dirs.source, entry.name)
+        && file::stat_at_following(&entry.dirs.source, entry.name)
             .is_ok_and(|end| end.identity() == old.identity())
 }
 

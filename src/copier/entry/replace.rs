@@ -66,10 +66,10 @@ impl EntryCopier<'_> {
             _ => Ok(None), // of what an interrupted run has staged there is no backup
         };
         let (kept, moved) = kept.inspect_err(|_| discard(dirs, staged))?.unwrap_or_default();
-        let published = file::replace(&dirs.target, staged, name).map_err(Op::Publish.error());
+        let published = file::rename(&dirs.target, staged, name).map_err(Op::Publish.error());
         if published.is_err() {
             discard(dirs, staged);
-            let back = moved.map(|moved| file::rename_new(dirs.target.as_fd(), &moved, name));
+            let back = moved.map(|moved| file::rename_noreplace(dirs.target.as_fd(), &moved, name));
             if back.is_some_and(|back| back.is_err()) {
                 // Then it has the name of its backup, and the failure that is reported names the entry.
             }
@@ -140,7 +140,7 @@ pub(super) fn create_fresh<T>(
 
 /// Renames what is staged to its final name, which was free: what has taken it meanwhile is another's.
 fn publish_new(dirs: &DirPair, staged: &CStr, name: &CStr) -> Result<(), EntryError> {
-    let published = file::rename_new(dirs.target.as_fd(), staged, name);
+    let published = file::rename_noreplace(dirs.target.as_fd(), staged, name);
     published.inspect_err(|_| discard(dirs, staged)).map_err(Op::Publish.error())
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
 use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
-use pcopy_sys::{Errno, bytes};
+use pcopy_sys::{Errno, file_data};
 use std::os::fd::{AsFd, OwnedFd};
 
 impl EntryCopier<'_> {
@@ -70,7 +70,7 @@ impl EntryCopier<'_> {
         let (from, stat) = open_source(&cx, entry)?;
         let names = cx.attrs.look(Node::Open(from.as_fd()))?;
         let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
-        let to = file::create_through(&dirs.target, entry.target_name, mode);
+        let to = file::create_through_symlink(&dirs.target, entry.target_name, mode);
         let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
         self.fill(entry, Source { from, stat, names }, target)?.into_applied()
     }
@@ -106,12 +106,12 @@ impl EntryCopier<'_> {
         }
         // Another name of the file, or a symlink to it, may be what another copier is writing now.
         let meets = policy.writes_through_symlinks || old.links() > 1;
-        let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.wait_for(old.identity()));
+        let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.lock_inode(old.identity()));
         let names = cx.attrs.look(Node::Open(from.as_fd()))?;
         cx.outbox.begin_in_place();
         cx.attrs.close_before_writing(to.as_fd(), &read, &old);
         if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
-            bytes::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
+            file_data::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
         }
         let known = (!through).then_some((entry.name, target_name));
         let target = TargetFile::Old(to, old, known);

@@ -26,8 +26,8 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
 use crate::plan::Operand;
 use offer::{Ranges, hand_over};
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{Kind, Stat};
-use pcopy_sys::listing::Listing;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -54,7 +54,7 @@ pub(super) struct Walk<'a, D> {
     /// Whether the last entry took much longer than it takes to hand one over.
     pub(super) last_was_heavy: bool,
     /// The buffer of listings; taken out while it is in use.
-    listing: Option<Listing>,
+    listing: Option<DirReader>,
     message: Vec<u8>,
     name: Vec<u8>,
 }
@@ -237,7 +237,7 @@ impl<'a, D> Walk<'a, D> {
             ranges: Ranges::default(),
             levels: VecDeque::new(),
             last_was_heavy: false,
-            listing: Some(Listing::new()),
+            listing: Some(DirReader::new()),
             message: Vec::new(),
             name: Vec::new(),
         }

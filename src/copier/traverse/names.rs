@@ -1,8 +1,8 @@
 //! Where the names of a directory come from.
 
 use crate::ipc::wire::task;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::Kind;
-use pcopy_sys::listing::Listing;
 use std::ffi::CStr;
 
 /// A directory with more left than this many bytes of records is wide: other copiers may help with it.
@@ -14,7 +14,7 @@ pub(super) const WIDE_BYTES: usize = 16 * 1024;
 
 /// Names to visit: the chunk that was just listed, or those of a task.
 pub(in crate::copier) enum Names<'n> {
-    Listed(&'n mut Listing),
+    Listed(&'n mut DirReader),
     Handed(&'n [u8]),
 }
 

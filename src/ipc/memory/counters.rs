@@ -6,7 +6,7 @@
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::shared_words::SharedWords;
 use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::AtomicU64;

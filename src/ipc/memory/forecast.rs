@@ -1,6 +1,6 @@
 //! The totals that the counting process has found so far, for the progress line and the space check.
 
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -10,7 +10,7 @@
 //! read and add bits, even if the copier that claimed the slot has died. The order between the two
 //! words does not matter: a copier that sees a bit late makes one attempt in vain.
 
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

@@ -12,7 +12,7 @@
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::Identity;
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -20,8 +20,8 @@
 use crate::hash::{self, DIGEST_BYTES, Digest};
 use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::wire::task::ChunkJob;
-use pcopy_sys::turns::{Turn, Turns};
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::record_lock::{RecordLock, RecordLocks};
+use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
@@ -57,7 +57,7 @@ pub struct LargeFiles {
     words: SharedWords,
     /// The digests of chunks, if they are hashed; up to 40 KiB per copier, allocated when written.
     digests: Option<SharedWords>,
-    helpers: Turns,
+    helpers: RecordLocks,
 }
 
 impl LargeFiles {
@@ -68,7 +68,7 @@ impl LargeFiles {
         let for_each = |name, words| SharedWords::create(name, usize::from(copiers) * words);
         let words = for_each("pcopy-larges", WORDS)?;
         let digests = hashed.then(|| for_each("pcopy-digests", SLOTS_WORDS)).transpose()?;
-        Ok(Self { words, digests, helpers: Turns::create()? })
+        Ok(Self { words, digests, helpers: RecordLocks::create()? })
     }
 
     /// The large file of copier `owner`, from 0; `None` if there is no such copier.
@@ -89,7 +89,7 @@ pub struct LargeFile<'a> {
     words: &'a [AtomicU64],
     /// Empty if chunks are not hashed.
     digests: &'a [AtomicU64],
-    helpers: &'a Turns,
+    helpers: &'a RecordLocks,
     owner: u16,
 }
 
@@ -110,13 +110,13 @@ impl<'a> LargeFile<'a> {
     pub fn end(&self) -> u64 {
         self.words[GENERATION].fetch_add(1, SeqCst);
         self.close();
-        self.helpers.wait_for_all(self.owner);
+        self.helpers.wait_until_unlocked(self.owner);
         self.words[CONFIRMED].load(Relaxed)
     }
 
     /// Makes this copier a helper of that generation until the turn is dropped; `None` if it has ended.
-    pub fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<Turn<'a>> {
-        let turn = self.helpers.share(self.owner).ok()?;
+    pub fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<RecordLock<'a>> {
+        let turn = self.helpers.try_lock_shared(self.owner).ok()?;
         // From now on an owner that ends the generation waits for this copier. It may have done so before.
         let is_current = self.words[GENERATION].load(SeqCst) == generation
             && self.words[JOB_FINGERPRINT].load(Relaxed) == fingerprint(chunk_job);

@@ -10,7 +10,7 @@
 //! is settled that word is written once. So at any moment the entry is either reported or begun, never
 //! neither or both, whenever the copier dies.
 
-use pcopy_sys::words::SharedWords;
+use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -159,7 +159,7 @@ fn replace(
     }
     let written = put_to(plan, files, &file)
         .and_then(|()| flush(plan, &file))
-        .and_then(|()| file::replace(&dir, &staged, &name).map_err(at(ManifestOp::Create)))
+        .and_then(|()| file::rename(&dir, &staged, &name).map_err(at(ManifestOp::Create)))
         .and_then(|()| flush(plan, &dir))
         .and_then(|()| file::close(file).map_err(at(ManifestOp::Write)));
     if written.is_err() && file::unlink(&dir, &staged).is_err() {

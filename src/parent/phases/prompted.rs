@@ -13,7 +13,7 @@ use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
 use crate::parent::run_event::{Prompt, RunEvent, Sink};
 use pcopy_sys::poll::{self, Event};
-use pcopy_sys::signals::{self, Signals, Wish};
+use pcopy_sys::signals::{self, Request, Signals};
 use std::io::stdin;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -90,11 +90,11 @@ impl Dialog<'_> {
             let watched =
                 [(self.signals.as_fd(), Event::Readable), (stdin.as_fd(), Event::Readable)];
             let Ok(ready) = poll::wait(&watched, ANSWER_WAIT) else { return Ok(false) };
-            while let Ok(Some(request)) = self.signals.next_wish() {
+            while let Ok(Some(request)) = self.signals.next_request() {
                 match request {
-                    Wish::End(number) => return Err(number),
-                    Wish::Halt if signals::halt_self().is_err() => return Ok(false),
-                    Wish::Proceed => self.show(prompt), // the shell has written below it
+                    Request::End(number) => return Err(number),
+                    Request::Suspend if signals::suspend_self().is_err() => return Ok(false),
+                    Request::Resume => self.show(prompt), // the shell has written below it
                     _ => {}
                 }
             }

@@ -28,12 +28,3 @@ pub const PATH_BYTES_MAX: usize = 4096;
 
 /// The longest name that common file systems accept: `NAME_MAX`.
 pub const NAME_BYTES_MAX: usize = 255;
-
-pub use beneath::open_dir_beneath_noatime as open_dir_untouched; // old path, removed with the renaming
-pub use beneath::open_dir_path_beneath as reach_dir_beneath; // old path, removed with the renaming
-pub use dir_entry::move_noreplace as move_new; // old path, removed with the renaming
-pub use dir_entry::rename as replace; // old path, removed with the renaming
-pub use dir_entry::rename_noreplace as rename_new; // old path, removed with the renaming
-pub use open::create_through_symlink as create_through; // old path, removed with the renaming
-pub use open::open_noatime as open_untouched; // old path, removed with the renaming
-pub use stat::stat_at_following as stat_at_end; // old path, removed with the renaming

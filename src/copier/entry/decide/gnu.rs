@@ -84,7 +84,7 @@ fn follow(
     if !through {
         return Ok(Ok(Existing { itself, old: itself, through }));
     }
-    match file::stat_at_end(&entry.dirs.target, entry.target_name) {
+    match file::stat_at_following(&entry.dirs.target, entry.target_name) {
         Ok(old) => Ok(Ok(Existing { itself, old, through })),
         Err(Errno::ENOENT) if entry.dirs.again => {
             Err(Op::ThroughJustCreated.error()(Errno::EEXIST))
@@ -235,7 +235,7 @@ fn compare_files(
 /// The same for what two names lead to in the end, where symlinks are not followed.
 fn compare_ends(cx: &Context<'_>, entry: Entry<'_>, named: &Stat, itself: &Stat) -> SameFile {
     let end = |stat: &Stat, dir, name| {
-        if is_symlink(stat) { file::stat_at_end(dir, name) } else { Ok(*stat) }
+        if is_symlink(stat) { file::stat_at_following(dir, name) } else { Ok(*stat) }
     };
     let (from, to) = (entry.dirs.source.as_fd(), entry.dirs.target.as_fd());
     let ends =

@@ -58,8 +58,8 @@ impl Buffers<'_> {
         (from, to): (Name<'_>, Name<'_>),
         tally: &mut Tally<'_>,
     ) -> Result<bool, Unfinished> {
-        let source = file::open_untouched(from.0, from.1).map_err(Op::OpenSource.error())?;
-        let target = file::open_untouched(to.0, to.1).map_err(Op::ReadBack.error())?;
+        let source = file::open_noatime(from.0, from.1).map_err(Op::OpenSource.error())?;
+        let target = file::open_noatime(to.0, to.1).map_err(Op::ReadBack.error())?;
         // Something else may have taken its place since it was looked at: a device must not be read.
         let file = |file| file::stat_fd(file).ok().filter(|stat| stat.kind() == Kind::File);
         let stale = |op: Op| op.error()(Errno::ESTALE);

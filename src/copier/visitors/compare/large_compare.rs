@@ -69,7 +69,7 @@ impl Buffers<'_> {
 fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
     let EntryPath { operand, source: path, .. } = request.place;
     let open = |root, path: &[u8], name, identity| {
-        ours(file::open_untouched(file::reach_dir_beneath(root, path)?, name)?, identity)
+        ours(file::open_noatime(file::open_dir_path_beneath(root, path)?, name)?, identity)
     };
     match (request.chunk_job, &plan.check) {
         (ChunkJob::HashTarget(identity), Some(Check::Manifest(listed))) => {

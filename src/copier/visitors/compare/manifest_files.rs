@@ -14,7 +14,7 @@ use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::{Listed, ListedFile};
 use pcopy_sys::file::{self, Kind, Stat};
-use pcopy_sys::{Errno, bytes};
+use pcopy_sys::{Errno, file_data};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -73,7 +73,7 @@ impl<'a> ManifestVisitor<'a> {
         let place = (dir, &*c_name(leaf));
         let mut same = self.buffers.digest(place, (opened.as_fd(), &stat), first)? == file.digest;
         if !same && known.is_none() {
-            bytes::go_to(&opened, 0).map_err(Op::ReadBack.error())?;
+            file_data::seek_to(&opened, 0).map_err(Op::ReadBack.error())?;
             let other = self.buffers.digest(place, (opened.as_fd(), &stat), first.other())?;
             same = other == file.digest;
             if same {
@@ -94,7 +94,7 @@ impl<'a> ManifestVisitor<'a> {
         };
         let (parent, name) = split_last(name);
         if self.last_dir.as_ref().is_none_or(|(path, _)| path != parent) {
-            let dir = file::reach_dir_beneath(self.listed.dir.as_fd(), parent);
+            let dir = file::open_dir_path_beneath(self.listed.dir.as_fd(), parent);
             let dir = dir.map_err(|errno| match errno {
                 Errno::ENOTDIR if has_symlink(self.listed, parent) => error(Errno::ELOOP),
                 Errno::ENOTDIR => error(Errno::ENOENT), // a file where a folder was
@@ -108,7 +108,7 @@ impl<'a> ManifestVisitor<'a> {
         match stat.kind() {
             Kind::Symlink => Err(error(Errno::ELOOP)),
             Kind::File => {
-                let opened = file::open_untouched(dir, &name).map_err(error)?;
+                let opened = file::open_noatime(dir, &name).map_err(error)?;
                 let stat = file::stat_fd(&opened).map_err(error)?;
                 Ok((Some(opened).filter(|_| stat.kind() == Kind::File), stat))
             }
@@ -154,7 +154,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
         if walk.cx.is_passed_over(c"") {
             return Err(Op::KillsCopiers.error()(Errno::EIO));
         }
-        let dir = file::open_dir_untouched(self.listed.dir.as_fd(), &walk.at.source);
+        let dir = file::open_dir_beneath_noatime(self.listed.dir.as_fd(), &walk.at.source);
         dir.map_err(Op::OpenTarget.error())
     }
 
@@ -247,7 +247,7 @@ fn has_symlink(listed: &Listed, path: &[u8]) -> bool {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain([path.len()]).any(|end| {
         let (parent, name) = split_last(&path[..end]);
-        let dir = file::reach_dir_beneath(listed.dir.as_fd(), parent);
+        let dir = file::open_dir_path_beneath(listed.dir.as_fd(), parent);
         let part = dir.and_then(|dir| file::stat_at(dir, &c_name(name)));
         part.is_ok_and(|part| part.kind() == Kind::Symlink)
     })

@@ -12,8 +12,8 @@ use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::EntryPath;
 use crate::options::Links;
 use pcopy_sys::Errno;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind, Stat};
-use pcopy_sys::listing::Listing;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -113,9 +113,9 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         }
         let (plan, path) = (walk.cx.plan(), &walk.at.source);
         let operand = walk.operand().ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
-        let from = file::open_dir_untouched(plan.source_dir(operand), path);
+        let from = file::open_dir_beneath_noatime(plan.source_dir(operand), path);
         let from = from.map_err(Op::ReadDirectory.error())?;
-        let to = file::open_dir_untouched(plan.target_dir(operand), &operand.target_of(path));
+        let to = file::open_dir_beneath_noatime(plan.target_dir(operand), &operand.target_of(path));
         Ok(BothDirs { from, to: to.map_err(Op::OpenTarget.error())? })
     }
 
@@ -212,7 +212,7 @@ fn report_links(
 
 /// Reports all in the target directory that the source does not have.
 fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
-    let mut listing = Listing::new();
+    let mut listing = DirReader::new();
     loop {
         match listing.fill(dirs.to.as_fd()) {
             Ok(true) => {}

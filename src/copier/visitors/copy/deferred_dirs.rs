@@ -190,7 +190,7 @@ pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryErro
     };
     let own = c_name(split_last(place.source).1);
     let name = if at_top { &operand.target_name } else { &own };
-    file::rename_new(parent, &c_name(staged), name).map_err(error)
+    file::rename_noreplace(parent, &c_name(staged), name).map_err(error)
 }
 
 fn operand_of<'a>(plan: &'a Plan, place: EntryPath<'_>) -> Result<&'a Operand, EntryError> {

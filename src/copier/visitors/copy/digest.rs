@@ -77,7 +77,7 @@ impl<'a> CopyVisitor<'a> {
             return Ok(known); // an earlier round of this run has made it
         }
         let error = Op::ReadBack.error();
-        let opened = file::open_untouched(&dirs.target, target_name).map_err(&error)?;
+        let opened = file::open_noatime(&dirs.target, target_name).map_err(&error)?;
         let stat = file::stat_fd(&opened).map_err(&error)?;
         if stat.identity() != old.identity() {
             return Err(error(Errno::ESTALE).into());

@@ -23,7 +23,7 @@ use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::Operand;
 use pcopy_sys::file::{self, Kind};
-use pcopy_sys::{Errno, bytes};
+use pcopy_sys::{Errno, file_data};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -114,12 +114,12 @@ impl<'a> CopyVisitor<'a> {
         made: &CStr,
     ) -> Result<Digest, Unfinished> {
         let error = Op::ReadBack.error();
-        let file = file::open_untouched(dir, made).map_err(&error)?;
+        let file = file::open_noatime(dir, made).map_err(&error)?;
         let stat = file::stat_fd(&file).map_err(&error)?;
         if stat.kind() != Kind::File {
             return Err(error(Errno::ESTALE).into());
         }
-        bytes::forget(&file).map_err(&error)?;
+        file_data::drop_from_cache(&file).map_err(&error)?;
         let tally = Tally::new(walk.cx.status, Some(Count::BytesReadBack));
         self.hash_open(walk, file.as_fd(), &stat, (name, made), tally)
     }
@@ -186,14 +186,14 @@ impl<'a> CopyVisitor<'a> {
                 break;
             }
             hash.update(bytes_read);
-            bytes::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
+            file_data::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
             at += read as u64;
         }
         if at != bytes {
             return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
         }
         if at < old_bytes {
-            bytes::set_size(to, at).map_err(Op::Write.error())?;
+            file_data::set_size(to, at).map_err(Op::Write.error())?;
         }
         Ok(hash.finalize())
     }
