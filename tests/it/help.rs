@@ -1,14 +1,14 @@
-//! The help, as it was read over last.
+//! The help is the reviewed one.
 
 use crate::common::*;
 use std::fs;
 use std::path::Path;
 
-/// When it is meant to be another: `COLUMNS=100 cargo run -- --help > fixtures/help.txt`.
+/// To change it: `COLUMNS=100 cargo run -- --help > fixtures/help.txt`.
 #[test]
 fn the_help_is_the_one_in_the_fixtures() {
     if !cfg!(feature = "bench") {
-        return; // its last words are about the benchmark
+        return; // its last lines are about the benchmark
     }
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/help.txt");
     let known = fs::read_to_string(fixture).unwrap();
@@ -19,5 +19,5 @@ fn the_help_is_the_one_in_the_fixtures() {
     run.exits(0);
     let lines = run.stdout.lines().zip(known.lines());
     let first = lines.enumerate().find(|(_, (is, was))| is != was);
-    assert!(run.stdout == known, "the first line that is another: {first:?}\n{}", run.stdout);
+    assert!(run.stdout == known, "the first line that differs: {first:?}\n{}", run.stdout);
 }
