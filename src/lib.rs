@@ -6,6 +6,7 @@
 
 // In the data path no result may be dropped unseen; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -13,14 +14,14 @@ pub mod cli;
 pub mod copier;
 pub mod error;
 pub mod hash;
-pub mod human;
 pub mod ipc;
 pub mod manifest;
+pub mod messages;
+pub mod numbers;
 pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
-pub mod quote;
+pub mod policy;
+pub mod sanitize;
 pub mod staging;
-pub mod sys;
-pub mod words;

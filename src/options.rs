@@ -1,18 +1,18 @@
-//! What the user wishes, as plain data.
+//! What the user options, as plain data.
 
 use crate::hash::Algorithm;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The wishes of one command line.
+/// The options of one command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Whether it is copied at all.
-    pub act: Act,
+    pub command: Command,
     /// What is to be copied, and where to.
     pub operands: Operands,
     /// How it is to be copied.
-    pub wishes: Wishes,
+    pub copy: CopyOptions,
     /// Whether the folders above each source are made in the target directory, too.
     pub parents: bool,
     /// Where the digests of all files in the copy are listed; `-` is standard output.
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Act {
+pub enum Command {
     /// To copy.
     Copy,
     /// To compare what is there with what a copy would be.
@@ -45,9 +45,9 @@ pub enum Act {
 
 /// How things are to be copied; the same for all that the user named.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wishes {
+pub struct CopyOptions {
     /// Which program the user believes to have started.
-    pub manner: Manner,
+    pub compat: Compat,
     /// What copies keep of their sources.
     pub preserve: Preserve,
     /// When a file that stands in the target is replaced.
@@ -57,8 +57,8 @@ pub struct Wishes {
     /// How what is replaced is kept; `None` if it is not.
     pub backup: Option<Backup>,
     /// What is made of the source's files.
-    pub way: Way,
-    /// Whether links may take the place of what stands in the target; in the manner of cp, whether
+    pub copy_mode: CopyMode,
+    /// Whether links may take the place of what stands in the target; in the compat of cp, whether
     /// a file that cannot be opened for writing makes room.
     pub force: bool,
     /// Whether what stands in the target makes room even where its contents would be kept.
@@ -98,9 +98,9 @@ pub struct Wishes {
     pub debug: bool,
 }
 
-impl Wishes {
+impl CopyOptions {
     /// Whether what is staged is written out before it is published.
-    pub fn waits_for_disk(&self) -> bool {
+    pub fn writes_back_before_publish(&self) -> bool {
         self.fsync || self.verify
     }
 
@@ -118,11 +118,11 @@ impl Wishes {
 
 /// The program whose command line, words and exit codes the user expects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub enum Compat {
     /// This one.
-    Pcopy,
+    Native,
     /// GNU cp: pcopy was started under its name.
-    Cp,
+    Gnu,
 }
 
 /// What a copy keeps of its source, beside type and contents.
@@ -139,9 +139,9 @@ pub struct Preserve {
     /// POSIX access lists.
     pub access_lists: bool,
     /// Extended attributes but for access lists and security contexts.
-    pub attributes: Demand,
+    pub attributes: Preservation,
     /// The SELinux context.
-    pub context: Demand,
+    pub context: Preservation,
 }
 
 impl Preserve {
@@ -152,8 +152,8 @@ impl Preserve {
         timestamps: false,
         links: Links::No,
         access_lists: false,
-        attributes: Demand::No,
-        context: Demand::No,
+        attributes: Preservation::No,
+        context: Preservation::No,
     };
 
     /// What is kept without a wish.
@@ -177,7 +177,7 @@ impl Preserve {
 
     /// Whether anything is to be kept that lies in extended attributes.
     pub fn looks_at_attributes(&self) -> bool {
-        self.access_lists || self.attributes != Demand::No || self.context != Demand::No
+        self.access_lists || self.attributes != Preservation::No || self.context != Preservation::No
     }
 }
 
@@ -206,7 +206,7 @@ pub enum Permissions {
 
 /// How much something is wanted that not every file system can keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Demand {
+pub enum Preservation {
     /// Not at all.
     No,
     /// If it can be kept.
@@ -217,7 +217,7 @@ pub enum Demand {
 
 /// What is made of the source's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum CopyMode {
     /// Files with the same contents.
     Copy,
     /// Second names of theirs.

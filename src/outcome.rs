@@ -1,11 +1,10 @@
 //! How a run ended: its numbers, its last line, its exit code.
 
-use crate::error::lacks_capability;
-use crate::human;
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::report::{Fault, Step};
-use crate::options::Manner;
-use crate::words::pcopy::describe_kind;
+use crate::error::{EntryError, Op, lacks_capability};
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::messages::native::describe_kind;
+use crate::numbers;
+use crate::options::Compat;
 use std::time::Duration;
 
 /// Exit codes; see the table in the README.
@@ -58,7 +57,7 @@ pub struct Left {
 
 impl Left {
     fn describe(self) -> String {
-        format!("; {} ({}) are left", entries(self.entries), human::bytes(self.bytes))
+        format!("; {} ({}) are left", entries(self.entries), numbers::bytes(self.bytes))
     }
 }
 
@@ -66,13 +65,13 @@ impl Left {
 #[derive(Debug)]
 pub struct Outcome {
     /// Whose exit codes are expected.
-    pub manner: Manner,
+    pub compat: Compat,
     /// Why it ended.
     pub end: End,
     /// Its numbers.
     pub totals: Totals,
     /// Failures that were told, by kind.
-    pub kinds: Vec<(Fault, u64)>,
+    pub kinds: Vec<(EntryError, u64)>,
     /// What could not be finished after the copying, or told (`-v` to a full disk).
     pub late_failures: u64,
     /// Directories whose source was gone when their turn came at the end.
@@ -116,9 +115,9 @@ impl Outcome {
     /// The exit code; `None` if the program is to die by a signal.
     pub fn code(&self) -> Option<u8> {
         let code = self.own_code()?;
-        Some(match self.manner {
-            Manner::Pcopy => code,
-            Manner::Cp => code.min(code::SOME_FAILED), // cp has no others
+        Some(match self.compat {
+            Compat::Native => code,
+            Compat::Gnu => code.min(code::SOME_FAILED), // cp has no others
         })
     }
 
@@ -128,10 +127,10 @@ impl Outcome {
             End::TargetLost => Some(code::TARGET_LOST),
             End::CopiersDied | End::Unavailable => Some(code::COPIERS_DIED),
             End::Finished if !self.is_balanced() => Some(code::UNBALANCED),
-            End::Finished if self.kinds.iter().any(|(fault, _)| lacks_capability(*fault)) => {
+            End::Finished if self.kinds.iter().any(|(error, _)| lacks_capability(*error)) => {
                 Some(code::INCAPABLE)
             }
-            End::Finished if self.kinds.iter().any(|(fault, _)| fault.step == Step::Verify) => {
+            End::Finished if self.kinds.iter().any(|(error, _)| error.op == Op::Verify) => {
                 Some(code::DIFFERENT)
             }
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
@@ -155,13 +154,13 @@ impl Outcome {
         let done = format!(
             "{} ({})",
             entries(self.totals.get(Count::Copied)),
-            human::bytes(self.totals.get(Count::Bytes))
+            numbers::bytes(self.totals.get(Count::Bytes))
         );
-        let time = human::duration(self.elapsed);
+        let time = numbers::duration(self.elapsed);
         match self.end {
             End::Finished => {
                 let bytes = self.totals.get(Count::Bytes);
-                let rate = human::rate(self.totals.settled(), bytes, self.elapsed);
+                let rate = numbers::rate(self.totals.settled(), bytes, self.elapsed);
                 format!("copied {done} in {time}, {rate}{}", self.others())
             }
             End::Signal(_) => {
@@ -187,8 +186,8 @@ impl Outcome {
         let done = format!(
             "compared {} ({}) in {}",
             entries(self.totals.get(Count::Found)),
-            human::bytes(self.totals.get(Count::Bytes)),
-            human::duration(self.elapsed)
+            numbers::bytes(self.totals.get(Count::Bytes)),
+            numbers::duration(self.elapsed)
         );
         let numbers = [
             (compared.missing, "missing"),
@@ -199,7 +198,7 @@ impl Outcome {
         ];
         let found = numbers.iter().filter(|(number, _)| *number > 0);
         let found: Vec<_> =
-            found.map(|&(number, word)| format!("{} {word}", human::count(number))).collect();
+            found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
         match self.end {
             End::Finished if found.is_empty() => format!("{done}: all alike"),
             End::Finished => format!("{done}: {}", found.join(", ")),
@@ -211,11 +210,11 @@ impl Outcome {
     /// One line for each kind of failure that many entries share.
     pub fn kinds(&self) -> Vec<String> {
         let mut kinds: Vec<_> = self.kinds.iter().filter(|(_, number)| *number > 1).collect();
-        kinds.sort_by_key(|(fault, number)| (std::cmp::Reverse(*number), fault.errno as i32));
+        kinds.sort_by_key(|(error, number)| (std::cmp::Reverse(*number), error.errno as i32));
         kinds
             .iter()
-            .map(|(fault, number)| {
-                format!("{} failed: {}", entries(*number), describe_kind(*fault))
+            .map(|(error, number)| {
+                format!("{} failed: {}", entries(*number), describe_kind(*error))
             })
             .collect()
     }
@@ -233,26 +232,25 @@ impl Outcome {
             .iter()
             .map(|&(count, word)| (self.totals.get(count), word))
             .filter(|&(number, _)| number > 0)
-            .map(|(number, word)| format!("; {} {word}", human::count(number)))
+            .map(|(number, word)| format!("; {} {word}", numbers::count(number)))
             .collect()
     }
 }
 
 fn entries(number: u64) -> String {
-    format!("{} {}", human::count(number), if number == 1 { "entry" } else { "entries" })
+    format!("{} {}", numbers::count(number), if number == 1 { "entry" } else { "entries" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::report::Step;
-    use crate::sys::Errno;
+    use pcopy_sys::Errno;
 
     fn outcome(end: End, counts: &[(Count, u64)]) -> Outcome {
         let mut totals = Totals::default();
         counts.iter().for_each(|&(count, number)| totals.set(count, number));
         Outcome {
-            manner: Manner::Pcopy,
+            compat: Compat::Native,
             end,
             totals,
             kinds: Vec::new(),
@@ -297,7 +295,7 @@ mod tests {
             (vec![(Found, 1), (Failed, 1)], 1),
             (vec![(Found, 1)], 1),
         ] {
-            let outcome = Outcome { manner: Manner::Cp, ..outcome(End::Finished, &counts) };
+            let outcome = Outcome { compat: Compat::Gnu, ..outcome(End::Finished, &counts) };
             assert_eq!(outcome.code(), Some(expected), "{counts:?}");
         }
     }
@@ -305,18 +303,18 @@ mod tests {
     #[test]
     fn what_the_machine_lacks_is_told_before_other_failures() {
         use Count::{Failed, Found};
-        for (step, errno, expected) in [
-            (Step::Clone, Errno::EOPNOTSUPP, code::INCAPABLE),
-            (Step::Clone, Errno::EINVAL, code::INCAPABLE),
-            (Step::Clone, Errno::ENOMEM, code::SOME_FAILED),
-            (Step::Create, Errno::EOPNOTSUPP, code::SOME_FAILED),
+        for (op, errno, expected) in [
+            (Op::Clone, Errno::EOPNOTSUPP, code::INCAPABLE),
+            (Op::Clone, Errno::EINVAL, code::INCAPABLE),
+            (Op::Clone, Errno::ENOMEM, code::SOME_FAILED),
+            (Op::Create, Errno::EOPNOTSUPP, code::SOME_FAILED),
         ] {
             let mut outcome = outcome(End::Finished, &[(Found, 2), (Failed, 2)]);
             outcome.kinds = vec![
-                (Fault { step: Step::OpenSource, errno: Errno::EACCES }, 1),
-                (Fault { step, errno }, 1),
+                (EntryError { op: Op::OpenSource, errno: Errno::EACCES }, 1),
+                (EntryError { op, errno }, 1),
             ];
-            assert_eq!(outcome.code(), Some(expected), "{step:?} {errno}");
+            assert_eq!(outcome.code(), Some(expected), "{op:?} {errno}");
         }
     }
 
@@ -343,8 +341,8 @@ mod tests {
     #[test]
     fn failures_of_one_kind_are_one_line() {
         let mut outcome = outcome(End::Finished, &[]);
-        let fault = |errno| Fault { step: Step::OpenSource, errno };
-        outcome.kinds = vec![(fault(Errno::EACCES), 10_000), (fault(Errno::EIO), 1)];
+        let error = |errno| EntryError { op: Op::OpenSource, errno };
+        outcome.kinds = vec![(error(Errno::EACCES), 10_000), (error(Errno::EIO), 1)];
         assert_eq!(
             outcome.kinds(),
             ["10,000 entries failed: cannot open for reading: Permission denied"]

@@ -1,6 +1,6 @@
 //! Names under which things are built until they are whole.
 
-use crate::sys::file::NAME_BYTES_MAX;
+use pcopy_sys::file::NAME_BYTES_MAX;
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hasher};
 

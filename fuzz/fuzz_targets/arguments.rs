@@ -2,7 +2,7 @@
 #![no_main]
 
 use pcopy::cli;
-use pcopy::options::{Act, Operands, Options};
+use pcopy::options::{Command, Operands, Options};
 use pcopy::plan::JOBS_MAX;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -56,16 +56,16 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn hangs_together(options: &Options) -> bool {
-    let Options { act, operands, wishes, .. } = options;
+    let Options { command, operands, copy, .. } = options;
     let has_operands = match operands {
         Operands::Onto { sources, .. } | Operands::Into { sources, .. } => !sources.is_empty(),
         Operands::Beside { .. } | Operands::Exactly { .. } => !options.parents,
     };
     let hashes =
-        options.manifest.is_some() || wishes.verify || matches!(act, Act::CheckManifest { .. });
+        options.manifest.is_some() || copy.verify || matches!(command, Command::CheckManifest { .. });
     has_operands
-        && (matches!(act, Act::CheckManifest { .. }) || wishes.hash.is_some() == hashes)
+        && (matches!(command, Command::CheckManifest { .. }) || copy.hash.is_some() == hashes)
         && options.jobs.is_none_or(|jobs| (1..=JOBS_MAX).contains(&jobs))
-        && (*act == Act::Copy || !wishes.verify && !wishes.fsync && wishes.backup.is_none())
-        && !(options.quiet && wishes.verbose)
+        && (*command == Command::Copy || !copy.verify && !copy.fsync && copy.backup.is_none())
+        && !(options.quiet && copy.verbose)
 }

@@ -1,7 +1,7 @@
 //! What is shown of a name, and of lines on a terminal: nothing that could do something to it.
 #![no_main]
 
-use pcopy::quote::{escape, quote, tame};
+use pcopy::sanitize::{escape, quote, tame};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert!(!escape(bytes).contains(is_dangerous));

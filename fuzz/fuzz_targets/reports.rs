@@ -1,7 +1,7 @@
 //! What the supervisor reads from a copier's pipe: anything, or frames that mean the same when written again.
 #![no_main]
 
-use pcopy::ipc::report::Report;
+use pcopy::ipc::wire::event::Report;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut from = bytes;

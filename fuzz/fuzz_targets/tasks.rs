@@ -1,7 +1,7 @@
 //! What a copier takes from the ring: anything, or a task that means the same when packed again.
 #![no_main]
 
-use pcopy::ipc::task::{Task, next_name};
+use pcopy::ipc::wire::task::{Task, next_name};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some(task) = Task::decode(bytes) else { return };

@@ -1,24 +1,24 @@
-//! Where and when a benchmark was made.
+//! The machine that a benchmark runs on, and the date.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the numbers depend on besides the programs.
+/// What the times depend on besides the programs.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     /// The kernel's release.
     pub(super) kernel: String,
-    /// How many processors this process may use.
-    pub(super) processors: usize,
-    /// All memory, in bytes.
+    /// The number of CPUs that this process may use.
+    pub(super) cpus: usize,
+    /// The total memory, in bytes; 0 if it is unknown.
     pub(super) memory: u64,
-    /// When the benchmark began, in UTC: `2026-11-26T06:28:51Z`.
+    /// When the benchmark was started, in UTC: `2026-11-26T06:28:51Z`.
     pub(super) date: String,
 }
 
 impl Machine {
-    /// This one, now.
-    pub(super) fn look() -> Self {
+    /// This machine, now.
+    pub(super) fn detect() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let memory = read("/proc/meminfo");
         // "MemTotal:       24684032 kB"
@@ -27,14 +27,14 @@ impl Machine {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Self {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory: total.unwrap_or(0) * 1024,
             date: date(now),
         }
     }
 }
 
-/// Seconds since the epoch as a date in UTC.
+/// Formats a time, in seconds since the Epoch, as ISO 8601 in UTC.
 fn date(seconds: u64) -> String {
     let (mut days, time) = (seconds / 86_400, seconds % 86_400);
     let is_leap =
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_follow_the_gregorian_calendar() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),

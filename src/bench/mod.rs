@@ -1,144 +1,127 @@
-//! `pcopy bench`: this program and others copy the same trees, in turn, and are timed.
+//! `pcopy bench`: times pcopy and other copy programs on the same trees.
 //!
-//! A run of the benchmark, which `meeting` has on one page: for each tree and each of the things
-//! that can be kept, a race of those who can keep just that; after each race its table, and in the
-//! end numbers and charts for whoever wants to go on with them. The programs are children and get
-//! no help: what is measured is a command as a user gives it, from before its start until its end.
+//! For each tree and each value of `--keep`, the programs that can preserve exactly that copy the
+//! tree in turn, several times: a *race*. A table is printed after each race; JSON and charts are
+//! written at the end. Each program runs as a child process with the command line that a user would
+//! type, and is timed from before it is started until it has exited.
+//!
+//! Nothing here uses the code that it measures (`parent`, `copier`, `plan`, `ipc`): a verification
+//! that listed directories with the copier's code would share the copier's bugs.
+//!
+//! * What to measure: `bench_options`, `trees`, `tools` (the other programs), `command_lines` (how
+//!   each program is called), `copy_command`.
+//! * Before the first run: `preflight`, `space_needed`, `workdir`, `generate`, `random`,
+//!   `tree_stats`.
+//! * The runs: `runner` (the whole benchmark), `race`, `launcher`, `process_groups`, `outdate`,
+//!   `abort`, `status_line`.
+//! * Verification of the copies: `tree_diff`, `entry_diff`.
+//! * The results: `results`, `statistics`, `machine`.
+//! * Their output: `table`, `verdict`, `describe`, `json_report`, `chart`, `output_files`.
 
-mod alike;
-mod alter;
-mod axis;
-mod chart;
-mod check;
-mod child;
-mod curves;
-mod grow;
-mod json;
+pub mod abort;
+pub mod bench_options;
+pub mod chart;
+mod command_lines;
+mod copy_command;
+mod describe;
+mod entry_diff;
+mod generate;
+mod json_report;
+mod launcher;
 mod machine;
-mod meeting;
-mod numbers;
-pub mod options;
-mod outputs;
-pub mod peers;
-pub mod picture;
-mod place;
+mod outdate;
+mod output_files;
+mod preflight;
+mod process_groups;
 mod race;
-pub mod random;
-mod recipes;
-mod report;
-mod room;
-mod rows;
-mod sentence;
-mod status;
-pub mod stop;
-mod survey;
+mod random;
+mod results;
+mod runner;
+mod space_needed;
+mod statistics;
+mod status_line;
+mod table;
+pub mod tools;
+mod tree_diff;
+mod tree_stats;
 pub mod trees;
-mod verify;
-mod waiting;
+mod verdict;
+mod workdir;
 
 use crate::error::Refusal;
 use crate::outcome::code;
-use machine::Machine;
-use meeting::Benchmark;
-use options::{Keep, Onto, Options};
-use place::Keeps;
-use rows::{Race, Row, Trouble};
+use abort::Abort;
+use bench_options::BenchOptions;
+use results::{Problem, Race, Row};
+use runner::Benchmark;
 use std::fs;
 use std::io::Write;
-use stop::Stop;
-use survey::Facts;
-use trees::Tree;
 
-pub use grow::grow;
+pub use generate::generate;
 
-/// All that is known of one tree when it has been copied.
-struct Heat {
-    name: String,
-    /// What it was made from, if it was made.
-    tree: Option<Tree>,
-    facts: Facts,
-    /// The file systems.
-    from: String,
-    to: String,
-    /// What the target's keeps exactly.
-    keeps: Keeps,
-    races: Vec<Race>,
-}
-
-/// Everything that was measured.
-struct Results<'a> {
-    machine: Machine,
-    options: &'a Options,
-    heats: Vec<Heat>,
-}
-
-/// Refuses where `bench` is something that could be meant to be copied.
+/// Refuses if the current directory has an entry `bench`, which the user may have meant to copy.
 pub fn refuse_namesake() -> Result<(), Refusal> {
     if fs::symlink_metadata("bench").is_err() {
         return Ok(());
     }
-    let message = "'bench' is here, and also the name of the benchmark".to_owned();
-    let hint = "write './bench' to copy it, or run the benchmark in another folder";
+    let message = "'bench' is both a subcommand and an existing entry".to_owned();
+    let hint = "write './bench' to copy it, or run the benchmark in another directory";
     Err(Refusal { message, hint: Some(hint) })
 }
 
-/// Runs the benchmark that is wanted, and returns the exit code.
+/// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit
+/// code.
 ///
-/// What fails before the first tree is made is a refusal. What fails later is told here: then it
-/// is not so that nothing was touched, and each table that stands there is true.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Stop> {
-    let (benchmark, work) = Benchmark::begin(options)?;
-    match benchmark.measure(work, out) {
-        Err(Stop::Refused(refusal)) => {
-            tell_error(&refusal);
+/// An error that is returned came before anything was measured: the caller exits as for a command
+/// that was refused. A later error is printed here and makes the exit code 1; the tables that were
+/// printed before it remain valid.
+pub fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<u8, Abort> {
+    let (benchmark, workload) = Benchmark::prepare(options)?;
+    match benchmark.measure(workload, out) {
+        Err(Abort::Error(error)) => {
+            print_error(&error);
             Ok(code::SOME_FAILED)
         }
         measured => measured,
     }
 }
 
-/// Where messages go; not `eprintln!`, which panics where nothing can be written.
-fn tell_error(message: &dyn std::fmt::Display) {
+/// Prints a message on standard error. `eprintln!` would panic if that cannot be written.
+fn print_error(message: &dyn std::fmt::Display) {
     if writeln!(std::io::stderr(), "pcopy: {message}").is_err() {
-        // Then the exit code has to say it alone.
+        // The exit code still reports the failure.
     }
 }
 
-/// The exit code.
-fn verdict<'a>(races: impl IntoIterator<Item = &'a Race>) -> u8 {
+/// The exit code for these races: a wrong copy by pcopy itself outranks every other problem.
+fn exit_code<'a>(races: impl IntoIterator<Item = &'a Race>) -> u8 {
     let rows: Vec<_> = races.into_iter().flat_map(|race| &race.rows).collect();
-    let wrong = |row: &Row| matches!(row.trouble, Some(Trouble::Wrong(_)));
-    if rows.iter().any(|row| row.line.tool == "pcopy" && wrong(row)) {
+    let is_wrong = |row: &Row| matches!(row.problem, Some(Problem::WrongCopy(_)));
+    if rows.iter().any(|row| row.command.is_pcopy() && is_wrong(row)) {
         code::DIFFERENT
-    } else if rows.iter().any(|row| row.trouble.is_some()) {
+    } else if rows.iter().any(|row| row.problem.is_some()) {
         code::SOME_FAILED
     } else {
         code::COMPLETE
     }
 }
 
-/// Whether a race onto something that stands there makes sense for what is kept.
-pub fn goes_together(onto: Onto, keep: Keep) -> bool {
-    // Without times nobody can know that a file is complete but by reading both.
-    onto != Onto::Same || keep != Keep::None
-}
-
 #[cfg(test)]
 mod tests {
-    use super::rows::tests::{race, row};
+    use super::results::tests::{race, row};
     use super::*;
 
-    fn code_for(troubles: [Option<Trouble>; 2]) -> u8 {
-        let [own, peer] = troubles;
+    fn code_for(problems: [Option<Problem>; 2]) -> u8 {
+        let [of_pcopy, of_cp] = problems;
         let mut rows = vec![row("pcopy", &[1.0]), row("cp", &[1.0])];
-        (rows[0].trouble, rows[1].trouble) = (own, peer);
-        verdict(&[race(rows)])
+        (rows[0].problem, rows[1].problem) = (of_pcopy, of_cp);
+        exit_code(&[race(rows)])
     }
 
     #[test]
-    fn a_wrong_copy_of_pcopys_own_is_worse_than_all_else() {
-        let wrong = || Some(Trouble::Wrong(String::new()));
-        let failed = || Some(Trouble::Failed(String::new()));
+    fn a_wrong_copy_by_pcopy_outranks_all_other_problems() {
+        let wrong = || Some(Problem::WrongCopy(String::new()));
+        let failed = || Some(Problem::Failed(String::new()));
         assert_eq!(code_for([None, None]), code::COMPLETE);
         assert_eq!(code_for([None, wrong()]), code::SOME_FAILED);
         assert_eq!(code_for([failed(), None]), code::SOME_FAILED);

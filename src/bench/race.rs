@@ -1,68 +1,133 @@
-//! The runs: all programs in turn, in several rounds.
+//! Runs a race: all its programs in turn, in several rounds.
 
-use super::child::{self, Run};
-use super::options::{Keep, Onto};
-use super::peers::Line;
-use super::place::{self, Place};
+use super::abort::{Abort, SignalWatch};
+use super::bench_options::{BenchOptions, Preserved, TargetState};
+use super::command_lines;
+use super::copy_command::CopyCommand;
+use super::launcher::{Launcher, Measurement};
+use super::outdate::outdate_every_second_file;
 use super::random::Random;
-use super::recipes;
-use super::rows::{Race, Row, Trouble};
-use super::status::Status;
-use super::stop::{Stop, Watch};
-use super::verify;
+use super::results::{Problem, Row};
+use super::status_line::StatusLine;
+use super::tree_diff::compare_trees;
+use super::workdir::{WorkDirs, drop_caches};
 use std::path::Path;
 
-/// Where and how a race is run.
-pub(super) struct Course<'a> {
-    /// What is copied.
+/// What the runs of a race have in common.
+pub(super) struct RaceRunner<'a> {
+    pub(super) options: &'a BenchOptions,
+    /// The directory to copy.
     pub(super) source: &'a Path,
-    /// What it is called.
-    pub(super) name: &'a str,
-    /// Where it is copied to.
-    pub(super) place: &'a Place,
-    /// This program.
-    pub(super) own: &'a Path,
-    /// How many runs count.
-    pub(super) runs: usize,
-    /// Whether the source is read from its disk.
-    pub(super) cold: bool,
-    /// What stands in the target.
-    pub(super) onto: Onto,
-    /// Whether copies are compared.
-    pub(super) verify: bool,
-    /// Who listens for signals.
-    pub(super) watch: &'a Watch,
+    /// The name of its tree.
+    pub(super) case_name: &'a str,
+    pub(super) dirs: &'a WorkDirs,
+    /// The path of this program.
+    pub(super) own_program: &'a Path,
+    pub(super) signals: &'a SignalWatch,
 }
 
-/// Runs all lines: one round that does not count, and then those that do.
-pub(super) fn run(
-    course: &Course<'_>,
-    keep: Keep,
-    lines: Vec<Line>,
-    status: &mut Status,
-) -> Result<Race, Stop> {
-    let mut rows: Vec<Row> = lines.into_iter().map(Row::new).collect();
-    for round in 0..=course.runs {
-        for turn in order(rows.len(), round) {
-            let row = &mut rows[turn];
-            if row.gone {
-                continue;
+impl RaceRunner<'_> {
+    /// Runs each command once without timing it, and then `--runs` times.
+    pub(super) fn run(
+        &self,
+        commands: Vec<CopyCommand>,
+        status: &mut StatusLine,
+    ) -> Result<Vec<Row>, Abort> {
+        let (name, runs) = (self.case_name, self.options.runs);
+        let mut rows: Vec<Row> = commands.into_iter().map(Row::new).collect();
+        for round in 0..=runs {
+            for turn in order(rows.len(), round) {
+                let row = &mut rows[turn];
+                if row.has_failed {
+                    continue;
+                }
+                let run = match round {
+                    0 => "warm-up run".to_owned(),
+                    _ => format!("run {round} of {runs}"),
+                };
+                status.show(&format!("{name}: {run}: {}", row.command.label));
+                let (measurement, problem) = self.run_once(&row.command)?;
+                row.runs.extend(measurement.filter(|_| round > 0));
+                if let Some(problem) = problem {
+                    row.record_problem(problem);
+                }
             }
-            let (name, label) = (course.name, &row.line.label);
-            status.show(&format!("{name}: run {round} of {}: {label}", course.runs));
-            let run = course.turn(row)?;
-            row.runs.extend(run.filter(|_| round > 0));
         }
+        self.dirs.clear_target()?;
+        Ok(rows)
     }
-    course.place.clear()?;
-    Ok(Race { keep, rows, absent: Vec::new() })
+
+    /// One copy by one program: prepares the target, times the copy, verifies it and removes it.
+    ///
+    /// A run that failed has no measurement; one whose copy is wrong has one.
+    fn run_once(
+        &self,
+        command: &CopyCommand,
+    ) -> Result<(Option<Measurement>, Option<Problem>), Abort> {
+        let target = self.dirs.target();
+        self.prepare(command)?;
+        let measurement = match self.launcher().copy(command, self.source, &target)? {
+            Ok(measurement) => measurement,
+            Err(how) => {
+                // No later run may continue from an incomplete copy.
+                self.dirs.clear_target()?;
+                return Ok((None, Some(Problem::Failed(how))));
+            }
+        };
+        let differences = match self.options.verify {
+            true => compare_trees(self.source, &target, command.requirements, self.signals)?,
+            false => None,
+        };
+        if differences.is_some() || self.options.onto != TargetState::Same {
+            self.dirs.clear_target()?;
+        }
+        self.signals.check()?;
+        Ok((Some(measurement), differences.map(Problem::WrongCopy)))
+    }
+
+    /// Brings the target into the state that `--onto` asks for, and the caches into that of
+    /// `--cold`.
+    fn prepare(&self, command: &CopyCommand) -> Result<(), Abort> {
+        let target = self.dirs.target();
+        match self.options.onto {
+            TargetState::New if command.needs_target => {
+                let created = std::fs::create_dir(&target);
+                created.map_err(|error| Abort::cannot("create", &target, &error))?;
+            }
+            TargetState::New => {}
+            TargetState::Same | TargetState::Different if target.exists() => {}
+            TargetState::Same | TargetState::Different => {
+                let pcopy = command_lines::pcopy(self.own_program, Preserved::All, None, true);
+                self.launcher()
+                    .copy(&pcopy, self.source, &target)?
+                    .map_err(|how| Abort::error(format!("cannot prepare the target: {how}")))?;
+            }
+        }
+        if self.options.onto == TargetState::Different {
+            outdate_every_second_file(&target, self.signals)?;
+        }
+        self.dirs.sync_copies()?;
+        if self.options.cold {
+            drop_caches()?;
+            // The kernel does not drop the pages of a running program, and the benchmark is pcopy
+            // itself: of all programs, only pcopy would start from memory. So each program is
+            // started once before its run, and only the source is cold.
+            self.launcher().version(&command.program)?;
+        }
+        Ok(())
+    }
+
+    fn launcher(&self) -> Launcher<'_> {
+        Launcher { output: self.dirs.stderr_file(), signals: self.signals }
+    }
 }
 
-/// In which order the rows have their turns in a round.
+/// The order in which the rows run in a round.
 ///
-/// What one leaves behind (dirty pages, warm caches) the next one has to live with. So every second
-/// round is shuffled, and the one after it goes backwards: nobody always comes after the same one,
-/// and who came first comes last.
+/// A run is affected by what the one before it has left (dirty pages, warm caches). So every second
+/// round is shuffled anew and the round after it is its reverse: no row always follows the same
+/// one, as it would if the order were rotated, and the first row of a round is the last of the
+/// next.
 fn order(rows: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     Random::new(1, (round / 2) as u64).shuffle(&mut order);
@@ -72,72 +137,12 @@ fn order(rows: usize, round: usize) -> Vec<usize> {
     order
 }
 
-impl Course<'_> {
-    /// One copy by one program, and all that is done around it.
-    fn turn(&self, row: &mut Row) -> Result<Option<Run>, Stop> {
-        let target = self.place.target();
-        self.prepare(&row.line)?;
-        let errors = self.place.errors();
-        let run = match child::copy(&row.line, self.source, &target, &errors, self.watch)? {
-            Ok(run) => run,
-            Err(how) => {
-                row.note(Trouble::Failed(how));
-                self.place.clear()?; // what it leaves is nothing to go on from
-                return Ok(None);
-            }
-        };
-        if self.verify {
-            let demands = row.line.demands;
-            let found = verify::compare(self.source, &target, demands, self.watch)?;
-            if let Some(what) = found.describe() {
-                row.note(Trouble::Wrong(what));
-                self.place.clear()?;
-            }
-        }
-        if self.onto != Onto::Same {
-            self.place.clear()?;
-        }
-        self.watch.look()?;
-        Ok(Some(run))
-    }
-
-    /// Puts into the target what is to stand there, and lets the disks come to rest.
-    fn prepare(&self, line: &Line) -> Result<(), Stop> {
-        let target = self.place.target();
-        match self.onto {
-            Onto::New if line.wants_target => {
-                let made = std::fs::create_dir(&target);
-                made.map_err(|error| Stop::cannot("create", &target, &error))?;
-            }
-            Onto::New => {}
-            Onto::Same | Onto::Different if target.exists() => {}
-            Onto::Same | Onto::Different => {
-                let line = recipes::own(self.own, Keep::All, None, true);
-                let errors = self.place.errors();
-                child::copy(&line, self.source, &target, &errors, self.watch)?
-                    .map_err(|how| Stop::refuse(format!("cannot make the target: {how}")))?;
-            }
-        }
-        if self.onto == Onto::Different {
-            place::alter(&target, self.watch)?;
-        }
-        self.place.settle()?;
-        if self.cold {
-            place::forget()?;
-            // Of this program's own file nothing is forgotten, because it runs. So that nobody has
-            // an advantage all programs are warm, and only what they copy is cold.
-            child::version(&line.program, &self.place.errors(), self.watch)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::order;
 
     #[test]
-    fn nobody_always_comes_after_the_same_one() {
+    fn no_row_always_follows_the_same_one() {
         const ROWS: usize = 7;
         let mut after = [[0; ROWS]; ROWS];
         for round in 1..=40 {
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_has_one_turn_in_each_round_and_two_rows_take_turns() {
+    fn each_row_runs_once_in_each_round_and_two_rows_alternate() {
         for (rows, round) in [(1, 0), (2, 1), (7, 5), (7, 6)] {
             let mut order = order(rows, round);
             order.sort_unstable();

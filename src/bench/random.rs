@@ -1,18 +1,18 @@
-//! Numbers and bytes that look like chance and are the same for the same seed, on any machine.
+//! Pseudo-random numbers and bytes: the same for the same seed, on any machine.
 
-/// A stream of numbers (splitmix64).
-pub struct Random(u64);
+/// A stream of pseudo-random numbers (splitmix64).
+pub(super) struct Random(u64);
 
 impl Random {
-    /// The stream that belongs to a seed and to one of its streams, `number`.
-    pub fn new(seed: u64, number: u64) -> Self {
+    /// The stream with the number `stream` of those that belong to `seed`.
+    pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed);
         let start = random.number();
-        Self(start ^ number.wrapping_mul(0xd134_2543_de82_ef95))
+        Self(start ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
-    /// The next number, any 64 bits.
-    pub fn number(&mut self) -> u64 {
+    /// The next number, of 64 random bits.
+    pub(super) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,30 +20,31 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// The next number below `end`, which is not 0.
-    pub fn below(&mut self, end: u64) -> u64 {
+    /// The next number, reduced to less than `end`, which must not be 0.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
 
-    /// Puts `list` into any order.
-    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+    /// Puts `list` into a random order.
+    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
         for end in (2..=list.len()).rev() {
             list.swap(end - 1, self.below(end as u64) as usize);
         }
     }
 
-    /// A number of bytes whose logarithm is spread like a bell around that of `median`.
-    pub fn size(&mut self, median: f64, spread: f64) -> u64 {
-        // Twelve even numbers, added, are as good as a bell and need no logarithm.
-        let even = |number: u64| number as f64 / u64::MAX as f64;
-        let bell: f64 = (0..12).map(|_| even(self.number())).sum::<f64>() - 6.0;
-        (median * (bell * spread).exp()) as u64
+    /// A file size from a log-normal distribution with this median, whose logarithm has the
+    /// standard deviation `spread`.
+    pub(super) fn size(&mut self, median: f64, spread: f64) -> u64 {
+        // The sum of twelve uniform numbers approximates a normal distribution without a logarithm.
+        let uniform = |number: u64| number as f64 / u64::MAX as f64;
+        let normal: f64 = (0..12).map(|_| uniform(self.number())).sum::<f64>() - 6.0;
+        (median * (normal * spread).exp()) as u64
     }
 
-    /// Fills `bytes`.
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        for piece in bytes.chunks_mut(8) {
-            piece.copy_from_slice(&self.number().to_le_bytes()[..piece.len()]);
+    /// Fills `bytes` with random bytes.
+    pub(super) fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.number().to_le_bytes()[..chunk.len()]);
         }
     }
 }
@@ -53,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_bytes_and_another_gives_others() {
-        let bytes = |seed, number| {
+    fn the_same_seed_gives_the_same_bytes_and_another_seed_gives_others() {
+        let bytes = |seed, stream| {
             let mut bytes = [0; 19];
-            Random::new(seed, number).fill(&mut bytes);
+            Random::new(seed, stream).fill(&mut bytes);
             bytes
         };
         assert_eq!(bytes(1, 1), bytes(1, 1));

@@ -1,27 +1,27 @@
-//! The trees to copy, by name: what is in each of them, and in which order it is made.
+//! The trees that can be generated: which entries each has, in which order they are created.
 //!
-//! A tree follows from its name, a seed and a scale alone. Nothing is made here; see `grow`.
+//! A tree is a function of its kind, its seed and its scale. `generate` creates it on disk.
 
 use super::random::Random;
 
-/// A tree by its name.
+/// The kinds of trees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Name {
-    /// 100,000 small files in 1,000 folders.
+pub enum TreeKind {
+    /// 100,000 small files in 1,000 directories.
     Small,
-    /// 50,000 files of 1 KB in one folder.
+    /// 50,000 files of 1 KB in one directory.
     Wide,
-    /// 1,000,000 empty files in one folder.
+    /// 1,000,000 empty files in one directory.
     Empty,
-    /// 20,000 folders in three levels, with one file each.
+    /// 20,000 directories in three levels, with one file each.
     Deep,
     /// One file of 1.2 GB.
     Big,
     /// 20 files of 128 MB.
     Few,
-    /// An image of 4 GB with 64 MB of data in it.
+    /// A disk image of 4 GB with 64 MB of data; the rest are holes.
     Sparse,
-    /// 20,000 files with three names each, in different folders.
+    /// 20,000 files with three names each, in different directories.
     Links,
     /// One small file.
     Tiny1,
@@ -29,96 +29,100 @@ pub enum Name {
     Tiny10,
     /// A hundred small files.
     Tiny100,
-    /// 1,000 small folders; then a wide one and a large file, which sort last.
+    /// 1,000 small directories; then a wide one and a large file, which sort last by name.
     Skewed,
-    /// What looks like somebody's sources.
+    /// Like a source repository: nested directories, files of many sizes, symbolic links.
     Source,
 }
 
-/// All trees, by the names that users give.
-pub const ALL: [(&str, Name); 13] = [
-    ("small", Name::Small),
-    ("wide", Name::Wide),
-    ("empty", Name::Empty),
-    ("deep", Name::Deep),
-    ("big", Name::Big),
-    ("few", Name::Few),
-    ("sparse", Name::Sparse),
-    ("links", Name::Links),
-    ("tiny1", Name::Tiny1),
-    ("tiny10", Name::Tiny10),
-    ("tiny100", Name::Tiny100),
-    ("skewed", Name::Skewed),
-    ("source", Name::Source),
+/// All kinds, by their names on the command line.
+pub const TREES: [(&str, TreeKind); 13] = [
+    ("small", TreeKind::Small),
+    ("wide", TreeKind::Wide),
+    ("empty", TreeKind::Empty),
+    ("deep", TreeKind::Deep),
+    ("big", TreeKind::Big),
+    ("few", TreeKind::Few),
+    ("sparse", TreeKind::Sparse),
+    ("links", TreeKind::Links),
+    ("tiny1", TreeKind::Tiny1),
+    ("tiny10", TreeKind::Tiny10),
+    ("tiny100", TreeKind::Tiny100),
+    ("skewed", TreeKind::Skewed),
+    ("source", TreeKind::Source),
 ];
 
-/// Something to be made under a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Entry {
-    /// A folder.
-    Folder,
-    /// A file of this size, whose bytes are the stream of this number.
-    File {
-        /// Its size.
-        bytes: u64,
-        /// Which stream.
-        stream: u64,
-        /// Whether it may be executed.
-        program: bool,
-    },
-    /// A file with holes: data only in pieces of this size at these positions.
-    Image {
-        /// Its size, holes and all.
-        bytes: u64,
-        /// Which stream.
-        stream: u64,
-        /// The size of each piece of data.
-        piece: u64,
-        /// Where they begin, in order.
-        at: Vec<u64>,
-    },
-    /// A symlink with this text.
-    Symlink(String),
-    /// One more name of the file with this path.
-    Link(String),
-}
-
-/// A tree to be made.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Tree {
-    /// Which.
-    pub name: Name,
-    /// What its bytes, and sizes where they vary, follow from.
-    pub seed: u64,
-    /// How many entries it has in proportion to the usual (`big` and `sparse`: bytes).
-    pub scale: f64,
-}
-
-impl Name {
-    /// The name as users give it.
-    pub fn as_str(self) -> &'static str {
-        ALL.iter().find(|(_, name)| *name == self).map_or("", |(word, _)| *word)
+impl TreeKind {
+    /// The name on the command line.
+    pub(super) fn as_str(self) -> &'static str {
+        TREES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| *name)
     }
 }
 
-impl Tree {
-    /// Calls `make` for each entry, folders before what is in them, until that fails.
-    pub fn each<E>(&self, mut make: impl FnMut(&str, Entry) -> Result<(), E>) -> Result<(), E> {
-        let make = &mut Maker { make: &mut make, seed: self.seed, stream: 0 };
-        match self.name {
-            Name::Small => self.small(make),
-            Name::Wide => make.files("", self.scaled(50_000), 1024),
-            Name::Empty => make.files("", self.scaled(1_000_000), 0),
-            Name::Deep => self.deep(make),
-            Name::Big => make.file("big", self.scaled(1_200_000_000)),
-            Name::Few => make.files("", self.scaled(20), 128 << 20),
-            Name::Sparse => self.sparse(make),
-            Name::Links => self.links(make),
-            Name::Tiny1 => make.files("", 1, 1024),
-            Name::Tiny10 => make.files("", 10, 1024),
-            Name::Tiny100 => make.files("", 100, 1024),
-            Name::Skewed => self.skewed(make),
-            Name::Source => self.source(make),
+/// A tree to generate.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TreeSpec {
+    /// What it is like.
+    pub kind: TreeKind,
+    /// Determines the contents of its files, and their sizes where these vary.
+    pub seed: u64,
+    /// Multiplies its number of files (`big` and `sparse`: its number of bytes).
+    pub scale: f64,
+}
+
+/// An entry of a tree to generate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum TreeEntry {
+    /// A directory.
+    Directory,
+    /// A file full of random bytes.
+    File {
+        /// Its size.
+        bytes: u64,
+        /// The stream of random numbers for its contents.
+        stream: u64,
+        /// Whether it has execute permission.
+        executable: bool,
+    },
+    /// A file of holes, with chunks of random bytes.
+    SparseFile {
+        /// Its size, including the holes.
+        bytes: u64,
+        /// The stream of random numbers for its contents.
+        stream: u64,
+        /// The size of each chunk.
+        chunk: u64,
+        /// Where the chunks begin, in ascending order.
+        offsets: Vec<u64>,
+    },
+    /// A symbolic link with this target.
+    Symlink(String),
+    /// A further name of the file with this path.
+    HardLink(String),
+}
+
+impl TreeSpec {
+    /// Calls `visit` with the path and description of each entry, directories before their
+    /// contents. Returns the first error that `visit` returns.
+    pub(super) fn for_each_entry<E>(
+        &self,
+        mut visit: impl FnMut(&str, TreeEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let out = &mut Emitter { visit: &mut visit, seed: self.seed, last_stream: 0 };
+        match self.kind {
+            TreeKind::Small => self.small(out),
+            TreeKind::Wide => out.files("", self.scaled(50_000), 1024),
+            TreeKind::Empty => out.files("", self.scaled(1_000_000), 0),
+            TreeKind::Deep => self.deep(out),
+            TreeKind::Big => out.file("big", self.scaled(1_200_000_000)),
+            TreeKind::Few => out.files("", self.scaled(20), 128 << 20),
+            TreeKind::Sparse => self.sparse(out),
+            TreeKind::Links => self.links(out),
+            TreeKind::Tiny1 => out.files("", 1, 1024),
+            TreeKind::Tiny10 => out.files("", 10, 1024),
+            TreeKind::Tiny100 => out.files("", 100, 1024),
+            TreeKind::Skewed => self.skewed(out),
+            TreeKind::Source => self.source(out),
         }
     }
 
@@ -126,151 +130,179 @@ impl Tree {
         ((number as f64 * self.scale).round() as u64).max(1)
     }
 
-    fn small<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
-        let (files, folders) = (self.scaled(100_000), self.scaled(1000));
+    fn small<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
+        let (files, directories) = (self.scaled(100_000), self.scaled(1000));
         let mut sizes = Random::new(self.seed, u64::MAX);
-        for folder in 0..folders {
-            let path = format!("folder-{folder:04}");
-            make.folder(&path)?;
-            // The files are dealt out evenly, to the last one.
-            for number in files * folder / folders..files * (folder + 1) / folders {
-                make.file(&format!("{path}/file-{number:06}"), sizes.size(1500.0, 0.8))?;
+        for directory in 0..directories {
+            let path = format!("folder-{directory:04}");
+            out.directory(&path)?;
+            // Each directory gets an equal share of the files, to within one file.
+            let (first, end) =
+                (files * directory / directories, files * (directory + 1) / directories);
+            for number in first..end {
+                out.file(&format!("{path}/file-{number:06}"), sizes.size(1500.0, 0.8))?;
             }
         }
         Ok(())
     }
 
-    fn deep<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
+    fn deep<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
         let mut left = self.scaled(20_000);
-        // So many in each folder that three levels are enough and no fewer would be.
+        // The smallest number of subdirectories in each directory with which three levels suffice.
         let each = (1..).find(|each| each + each * each + each * each * each >= left).unwrap_or(1);
-        let mut folder = |path: &str| {
-            let more = left > 0;
-            left -= u64::from(more);
-            more.then(|| make.folder(path).and_then(|()| make.file(&format!("{path}/file"), 1024)))
-                .transpose()
+        let mut directory = |path: &str| {
+            if left == 0 {
+                return Ok(());
+            }
+            left -= 1;
+            out.directory(path)?;
+            out.file(&format!("{path}/file"), 1024)
         };
         for a in 0..each {
-            folder(&format!("a{a:02}"))?;
+            directory(&format!("a{a:02}"))?;
             for b in 0..each {
-                folder(&format!("a{a:02}/b{b:02}"))?;
+                directory(&format!("a{a:02}/b{b:02}"))?;
                 for c in 0..each {
-                    folder(&format!("a{a:02}/b{b:02}/c{c:02}"))?;
+                    directory(&format!("a{a:02}/b{b:02}/c{c:02}"))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn sparse<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
-        const PIECE: u64 = 64 << 10;
-        let places = self.scaled(4 << 30) / PIECE;
+    fn sparse<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
+        const CHUNK: u64 = 64 << 10;
+        const STRETCH: u64 = 64;
+        let chunks = self.scaled(4 << 30) / CHUNK;
         let mut random = Random::new(self.seed, u64::MAX);
-        // One piece somewhere in each stretch of 64.
-        let at = (0..places / 64).map(|stretch| (stretch * 64 + random.below(64)) * PIECE);
-        let bytes = places.max(1) * PIECE;
-        let entry =
-            Entry::Image { bytes, stream: make.next_stream(), piece: PIECE, at: at.collect() };
-        (make.make)("image", entry)
+        // One of every 64 chunks has data, at a random place among them.
+        let offset = |stretch| (stretch * STRETCH + random.below(STRETCH)) * CHUNK;
+        let offsets = (0..chunks / STRETCH).map(offset).collect();
+        let (bytes, stream) = (chunks.max(1) * CHUNK, out.next_stream());
+        out.entry("image", TreeEntry::SparseFile { bytes, stream, chunk: CHUNK, offsets })
     }
 
-    fn links<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
-        const FOLDERS: u64 = 100;
+    fn links<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
+        const DIRECTORIES: u64 = 100;
         for kind in ["first", "second", "third"] {
-            make.folder(kind)?;
-            for folder in 0..FOLDERS {
-                make.folder(&format!("{kind}/{folder:02}"))?;
+            out.directory(kind)?;
+            for directory in 0..DIRECTORIES {
+                out.directory(&format!("{kind}/{directory:02}"))?;
             }
         }
         for number in 0..self.scaled(20_000) {
-            let first = format!("first/{:02}/file-{number:05}", number % FOLDERS);
-            make.file(&first, 1024)?;
-            // Other neighbours in each folder.
-            let second = format!("second/{:02}/name-{number:05}", number / FOLDERS % FOLDERS);
-            let third = format!("third/{:02}/alias-{number:05}", number * 7 % FOLDERS);
+            let first = format!("first/{:02}/file-{number:05}", number % DIRECTORIES);
+            out.file(&first, 1024)?;
+            // Files whose first names share a directory have further names in different ones.
+            let second =
+                format!("second/{:02}/name-{number:05}", number / DIRECTORIES % DIRECTORIES);
+            let third = format!("third/{:02}/alias-{number:05}", number * 7 % DIRECTORIES);
             for name in [second, third] {
-                (make.make)(&name, Entry::Link(first.clone()))?;
+                out.entry(&name, TreeEntry::HardLink(first.clone()))?;
             }
         }
         Ok(())
     }
 
-    fn skewed<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
+    fn skewed<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
         for number in 0..self.scaled(1000) {
             let path = format!("folder-{number:04}");
-            make.folder(&path)?;
-            make.files(&format!("{path}/"), 10, 1024)?;
+            out.directory(&path)?;
+            out.files(&format!("{path}/"), 10, 1024)?;
         }
-        make.folder("y-wide")?;
-        make.files("y-wide/", self.scaled(30_000), 1024)?;
-        make.file("z-large", self.scaled(256 << 20))
+        out.directory("y-wide")?;
+        out.files("y-wide/", self.scaled(30_000), 1024)?;
+        out.file("z-large", self.scaled(256 << 20))
     }
 
-    fn source<E>(&self, make: &mut Maker<'_, E>) -> Result<(), E> {
-        const LEVELS: usize = 6;
-        const ENDINGS: [&str; 5] = ["c", "h", "rs", "md", "txt"];
+    fn source<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
         let mut random = Random::new(self.seed, u64::MAX);
-        let mut folders: Vec<(String, usize)> = vec![(String::new(), 0)];
-        for number in 1..=self.scaled(3500) {
-            // The first six go down to the last level, so that even a small tree has it.
-            let below = |&(_, level): &(String, usize)| level < LEVELS;
-            let mut parent = folders.len() - 1;
-            if number > LEVELS as u64 {
-                parent = random.below(folders.len() as u64) as usize;
-                parent = (0..=parent).rfind(|&at| below(&folders[at])).unwrap_or(0);
-            }
-            let (path, level) = &folders[parent];
-            let path = format!("{path}part-{number}/");
-            let level = level + 1;
-            make.folder(path.trim_end_matches('/'))?;
-            folders.push((path, level));
-        }
-        for (folder, _) in &folders {
-            let mut last = None;
-            for number in 0..random.below(18) {
-                let ending = ENDINGS[random.below(5) as usize];
-                let path = format!("{folder}unit-{number}.{ending}");
-                match last {
-                    Some(text) if random.below(40) == 0 => {
-                        (make.make)(&path, Entry::Symlink(text))?
-                    }
-                    _ => {
-                        let (bytes, program) = (random.size(4000.0, 1.5), random.below(20) == 0);
-                        let stream = make.next_stream();
-                        (make.make)(&path, Entry::File { bytes, stream, program })?;
-                    }
-                }
-                last = Some(format!("unit-{number}.{ending}"));
-            }
+        let directories = self.source_directories(&mut random, out)?;
+        for directory in &directories {
+            source_files(directory, &mut random, out)?;
         }
         Ok(())
     }
+
+    /// Creates nested directories, and returns the paths of all, the root's included, each empty or
+    /// with a slash at its end.
+    fn source_directories<E>(
+        &self,
+        random: &mut Random,
+        out: &mut Emitter<'_, E>,
+    ) -> Result<Vec<String>, E> {
+        const LEVELS: usize = 6;
+        let level = |path: &String| path.matches('/').count();
+        let mut directories = vec![String::new()];
+        for number in 1..=self.scaled(3500) {
+            // The first six are nested in each other, so that even a small tree has six levels.
+            let mut parent = directories.len() - 1;
+            if number > LEVELS as u64 {
+                parent = random.below(directories.len() as u64) as usize;
+                let may_be_parent = |&at: &usize| level(&directories[at]) < LEVELS;
+                parent = (0..=parent).rfind(may_be_parent).unwrap_or(0);
+            }
+            let path = format!("{}part-{number}", directories[parent]);
+            out.directory(&path)?;
+            directories.push(path + "/");
+        }
+        Ok(directories)
+    }
 }
 
-/// Hands entries on, and gives each file a stream of bytes of its own.
-struct Maker<'a, E> {
-    make: &'a mut dyn FnMut(&str, Entry) -> Result<(), E>,
+/// Creates up to 17 files in a directory of the tree `source`. About one in 40 is a symbolic link
+/// to the file before it.
+fn source_files<E>(
+    directory: &str,
+    random: &mut Random,
+    out: &mut Emitter<'_, E>,
+) -> Result<(), E> {
+    const EXTENSIONS: [&str; 5] = ["c", "h", "rs", "md", "txt"];
+    let mut last = None;
+    for number in 0..random.below(18) {
+        let name = format!("unit-{number}.{}", EXTENSIONS[random.below(5) as usize]);
+        let entry = match last {
+            Some(target) if random.below(40) == 0 => TreeEntry::Symlink(target),
+            _ => {
+                let (bytes, executable) = (random.size(4000.0, 1.5), random.below(20) == 0);
+                TreeEntry::File { bytes, stream: out.next_stream(), executable }
+            }
+        };
+        out.entry(&format!("{directory}{name}"), entry)?;
+        last = Some(name);
+    }
+    Ok(())
+}
+
+/// Passes entries on to the visitor, and gives each file a random stream of its own.
+struct Emitter<'a, E> {
+    visit: &'a mut dyn FnMut(&str, TreeEntry) -> Result<(), E>,
     seed: u64,
-    stream: u64,
+    last_stream: u64,
 }
 
-impl<E> Maker<'_, E> {
+impl<E> Emitter<'_, E> {
     fn next_stream(&mut self) -> u64 {
-        self.stream += 1;
-        Random::new(self.seed, self.stream).number()
+        self.last_stream += 1;
+        Random::new(self.seed, self.last_stream).number()
     }
 
-    fn folder(&mut self, path: &str) -> Result<(), E> {
-        (self.make)(path, Entry::Folder)
+    fn entry(&mut self, path: &str, entry: TreeEntry) -> Result<(), E> {
+        (self.visit)(path, entry)
+    }
+
+    fn directory(&mut self, path: &str) -> Result<(), E> {
+        self.entry(path, TreeEntry::Directory)
     }
 
     fn file(&mut self, path: &str, bytes: u64) -> Result<(), E> {
         let stream = self.next_stream();
-        (self.make)(path, Entry::File { bytes, stream, program: false })
+        self.entry(path, TreeEntry::File { bytes, stream, executable: false })
     }
 
-    fn files(&mut self, before: &str, number: u64, bytes: u64) -> Result<(), E> {
-        (0..number).try_for_each(|file| self.file(&format!("{before}file-{file:07}"), bytes))
+    /// `number` files of `bytes` bytes each, whose names begin with `prefix`.
+    fn files(&mut self, prefix: &str, number: u64, bytes: u64) -> Result<(), E> {
+        (0..number).try_for_each(|file| self.file(&format!("{prefix}file-{file:07}"), bytes))
     }
 }
 
@@ -279,14 +311,14 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn entries(name: Name, seed: u64, scale: f64) -> BTreeMap<String, Entry> {
+    fn entries(kind: TreeKind, seed: u64, scale: f64) -> BTreeMap<String, TreeEntry> {
         let mut found = BTreeMap::new();
-        let tree = Tree { name, seed, scale };
-        let end: Result<(), ()> = tree.each(|path, entry| {
+        let tree = TreeSpec { kind, seed, scale };
+        let end: Result<(), ()> = tree.for_each_entry(|path, entry| {
             let parent = path.rsplit_once('/').map(|(parent, _)| found.get(parent));
             assert!(
-                parent.is_none_or(|parent| parent == Some(&Entry::Folder)),
-                "{path}: no folder"
+                parent.is_none_or(|parent| parent == Some(&TreeEntry::Directory)),
+                "{path}: no directory"
             );
             assert!(found.insert(path.to_owned(), entry).is_none(), "{path} twice");
             Ok(())
@@ -295,77 +327,81 @@ mod tests {
         found
     }
 
-    /// How many folders, files and others there are, and how many bytes the files have.
-    fn count(entries: &BTreeMap<String, Entry>) -> (usize, usize, usize, u64) {
-        let (mut folders, mut files, mut others, mut all) = (0, 0, 0, 0);
+    /// The numbers of directories, of files and of other entries, and the total size of the files.
+    fn count(entries: &BTreeMap<String, TreeEntry>) -> (usize, usize, usize, u64) {
+        let (mut directories, mut files, mut others, mut total) = (0, 0, 0, 0);
         for entry in entries.values() {
             match entry {
-                Entry::Folder => folders += 1,
-                Entry::File { bytes, .. } | Entry::Image { bytes, .. } => {
+                TreeEntry::Directory => directories += 1,
+                TreeEntry::File { bytes, .. } | TreeEntry::SparseFile { bytes, .. } => {
                     files += 1;
-                    all += bytes;
+                    total += bytes;
                 }
-                Entry::Symlink(_) | Entry::Link(_) => others += 1,
+                TreeEntry::Symlink(_) | TreeEntry::HardLink(_) => others += 1,
             }
         }
-        (folders, files, others, all)
+        (directories, files, others, total)
     }
 
     #[test]
-    fn each_tree_has_what_its_name_promises() {
-        for (name, scale, expected) in [
-            (Name::Wide, 0.01, (0, 500, 0, 500 * 1024)),
-            (Name::Empty, 0.001, (0, 1000, 0, 0)),
-            (Name::Deep, 0.01, (200, 200, 0, 200 * 1024)),
-            (Name::Deep, 1.0, (20_000, 20_000, 0, 20_000 * 1024)),
-            (Name::Big, 1.0, (0, 1, 0, 1_200_000_000)),
-            (Name::Few, 1.0, (0, 20, 0, 20 << 27)),
-            (Name::Sparse, 1.0, (0, 1, 0, 4 << 30)),
-            (Name::Links, 0.01, (303, 200, 400, 200 * 1024)),
-            (Name::Tiny1, 1.0, (0, 1, 0, 1024)),
-            (Name::Tiny10, 9.0, (0, 10, 0, 10 * 1024)),
-            (Name::Tiny100, 1.0, (0, 100, 0, 100 * 1024)),
+    fn each_tree_has_what_its_description_says() {
+        for (kind, scale, expected) in [
+            (TreeKind::Wide, 0.01, (0, 500, 0, 500 * 1024)),
+            (TreeKind::Empty, 0.001, (0, 1000, 0, 0)),
+            (TreeKind::Deep, 0.01, (200, 200, 0, 200 * 1024)),
+            (TreeKind::Deep, 1.0, (20_000, 20_000, 0, 20_000 * 1024)),
+            (TreeKind::Big, 1.0, (0, 1, 0, 1_200_000_000)),
+            (TreeKind::Few, 1.0, (0, 20, 0, 20 << 27)),
+            (TreeKind::Sparse, 1.0, (0, 1, 0, 4 << 30)),
+            (TreeKind::Links, 0.01, (303, 200, 400, 200 * 1024)),
+            (TreeKind::Tiny1, 1.0, (0, 1, 0, 1024)),
+            (TreeKind::Tiny10, 9.0, (0, 10, 0, 10 * 1024)),
+            (TreeKind::Tiny100, 1.0, (0, 100, 0, 100 * 1024)),
         ] {
-            assert_eq!(count(&entries(name, 1, scale)), expected, "{name:?}");
+            assert_eq!(count(&entries(kind, 1, scale)), expected, "{kind:?}");
         }
-        let (folders, files, _, bytes) = count(&entries(Name::Small, 1, 0.1));
-        assert_eq!((folders, files), (100, 10_000));
+        let (directories, files, _, bytes) = count(&entries(TreeKind::Small, 1, 0.1));
+        assert_eq!((directories, files), (100, 10_000));
         assert!((1500..2500).contains(&(bytes / 10_000)), "{bytes}");
     }
 
     #[test]
-    fn the_image_has_64_mib_of_data_in_pieces_that_do_not_touch_one_another_twice() {
-        let image = entries(Name::Sparse, 1, 1.0).remove("image");
-        let Some(Entry::Image { bytes, piece, at, .. }) = image else { panic!("{image:?}") };
-        assert_eq!((at.len() as u64 * piece, piece), (64 << 20, 64 << 10));
-        assert!(at.windows(2).all(|two| two[0] + piece <= two[1]) && at[1023] + piece <= bytes);
+    fn the_sparse_image_has_64_mib_of_data_in_chunks_that_do_not_overlap() {
+        let image = entries(TreeKind::Sparse, 1, 1.0).remove("image");
+        let Some(TreeEntry::SparseFile { bytes, chunk, offsets, .. }) = image else {
+            panic!("{image:?}")
+        };
+        assert_eq!((offsets.len() as u64 * chunk, chunk), (64 << 20, 64 << 10));
+        assert!(offsets.windows(2).all(|two| two[0] + chunk <= two[1]));
+        assert!(offsets[1023] + chunk <= bytes);
     }
 
     #[test]
-    fn what_is_large_in_the_skewed_tree_sorts_last() {
-        let entries = entries(Name::Skewed, 1, 0.01);
+    fn the_large_entries_of_the_skewed_tree_sort_last() {
+        let entries = entries(TreeKind::Skewed, 1, 0.01);
         assert_eq!(count(&entries).0, 11);
         let last = entries.last_key_value().unwrap();
-        assert!(matches!(last.1, Entry::File { bytes: 2_684_355, .. }), "{last:?}");
+        assert!(matches!(last.1, TreeEntry::File { bytes: 2_684_355, .. }), "{last:?}");
         assert_eq!(entries.keys().filter(|path| path.starts_with("y-wide/")).count(), 300);
     }
 
     #[test]
-    fn sources_are_six_levels_deep_with_symlinks_and_programs_even_in_a_small_tree() {
-        let entries = entries(Name::Source, 1, 0.02);
+    fn even_a_small_source_tree_has_six_levels_symlinks_and_executable_files() {
+        let entries = entries(TreeKind::Source, 1, 0.02);
         let depth = |path: &String| path.matches('/').count();
-        assert_eq!(entries.keys().map(depth).max(), Some(6), "a file in the sixth folder");
+        assert_eq!(entries.keys().map(depth).max(), Some(6), "a file in the sixth directory");
         assert!(count(&entries).2 > 0);
-        let program = |entry: &Entry| matches!(entry, Entry::File { program: true, .. });
-        assert!(entries.values().any(program));
+        let executable =
+            |entry: &TreeEntry| matches!(entry, TreeEntry::File { executable: true, .. });
+        assert!(entries.values().any(executable));
     }
 
     #[test]
-    fn a_tree_follows_from_its_seed() {
-        for (_, name) in ALL {
-            let tree = |seed| entries(name, seed, 0.001);
-            assert!(tree(1) == tree(1), "{name:?}");
-            assert!(tree(1) != tree(2), "{name:?}: another seed, the same tree");
+    fn the_seed_determines_a_tree() {
+        for (_, kind) in TREES {
+            let tree = |seed| entries(kind, seed, 0.001);
+            assert!(tree(1) == tree(1), "{kind:?}");
+            assert!(tree(1) != tree(2), "{kind:?}: another seed, the same tree");
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The command line of the benchmark, `pcopy bench`.
 
-use crate::bench::goes_together;
-use crate::bench::options::{Keep, Onto, Options, Source};
-use crate::bench::peers::{TOOLS, Tool};
-use crate::bench::picture::Format;
-use crate::bench::trees::{self, Name, Tree};
+use crate::bench::bench_options::{BenchOptions, BenchSource, Preserved, TargetState};
+use crate::bench::chart::ImageFormat;
+use crate::bench::tools::{TOOLS, Tool};
+use crate::bench::trees::{TREES, TreeKind, TreeSpec};
 use crate::plan::JOBS_MAX;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -12,80 +11,130 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// Measure pcopy and other copiers on this machine
+const AFTER_HELP: &str = "\
+Trees:
+  small    100,000 small files in 1,000 directories
+  wide     50,000 files of 1 KB in one directory
+  empty    1,000,000 empty files in one directory
+  deep     20,000 directories in three levels, with one file each
+  big      one file of 1.2 GB
+  few      20 files of 128 MB
+  sparse   a disk image of 4 GB with 64 MB of data
+  links    20,000 files with three names each
+  tiny1, tiny10, tiny100
+           1, 10 or 100 files of 1 KB
+  skewed   1,000 small directories, then a wide one and a large file, by name; a
+           file system may list them in another order
+  source   like a source repository
+  all      all of them
+
+The ratio of a program is its time divided by pcopy's in the same round; the
+median over all rounds is printed. A ratio from 0.97 to 1.03 counts as equal;
+for 'faster' or 'slower', four of five rounds must agree. A run ends when the
+program exits, even if data has not been written to disk yet. Max RSS is that
+of the program's largest process, not the sum over its processes, and includes
+the memory of the process before it executes the program.
+
+Exit codes: 0 done; 1 a program failed, a copy by another program was wrong, or
+the benchmark ended early; 2 usage error; 3 refused before anything was
+measured; 6 a copy by pcopy was wrong.";
+
+// One field per option: clap derives the command line from a single struct.
+/// Compare the speed of pcopy with that of other copy programs
 ///
-/// Makes a tree, or takes SRC, and has it copied by pcopy and by each other copier that is
-/// installed, in turn, several times. Compares each copy with its source, and prints medians,
-/// minima, spreads and ratios.
+/// Generates a tree, or uses SRC, and has it copied by pcopy and by each other installed copy
+/// program, in turn and several times. Compares each copy with its source. Prints the median and
+/// the minimum of the times, their spread, and their ratio to pcopy's.
 ///
-/// Only those who keep the same are compared: `pcopy --preserve=none` with `cp -r`, `pcopy -a` with
-/// `cp -a`. Who keeps less takes part and is marked.
+/// Programs are compared only where they preserve the same: `cp -r` with `pcopy --preserve=none`,
+/// `cp -a` with `pcopy -a`. A program that preserves less is marked.
 #[derive(Parser, Debug)]
 #[command(
     name = "pcopy bench",
     version,
     args_override_self = true,
     override_usage = "pcopy bench [OPTIONS] [SRC]",
-    after_help = "TREE: small (100,000 files in 1,000 folders), wide (50,000 in one folder), empty (1,000,000\nempty ones), deep (20,000 folders of one file), big (1.2 GB), few (20 of 128 MB), sparse (4 GB\nwith 64 MB of data), links (20,000 files with three names), tiny1, tiny10, tiny100, skewed (a\nwide folder and a large file after 1,000 small folders, by name; in which order a file system\nlists them cannot be chosen), source (like somebody's sources), all.\n\nA ratio is the time of the other divided by pcopy's, in the same round; the median of these counts.\nFrom 0.97 to 1.03 the two are even; beyond, four of five rounds have to agree. Times end with the\nprogram, whatever has still to be written to a disk. Memory is that of the largest process alone:\nnot the sum of several, and not less than a process has before its program begins.\n\nExit codes: 0 done, 1 a program failed, its copy was wrong, or it ended early, 2 usage, 3 refused,\n6 pcopy's own copy was wrong."
+    after_help = AFTER_HELP
 )]
-struct Flags {
-    /// Copy this folder instead of a tree that is made
+struct BenchFlags {
+    /// Directory to copy [default: a generated tree]
     #[arg(value_name = "SRC", conflicts_with_all = ["tree", "seed", "scale", "source_dir"])]
     source: Option<PathBuf>,
 
-    /// Which trees are made and copied [default: small]
+    /// Generate and copy each TREE of a comma-separated list [default: small]
+    ///
+    /// The trees are listed below.
     #[arg(long, value_name = "TREE", value_delimiter = ',', value_parser = tree)]
-    tree: Vec<Vec<Name>>,
+    tree: Vec<Vec<TreeKind>>,
 
-    /// What the bytes of trees follow from [default: 1]
+    /// Seed of the generated trees [default: 1]
+    ///
+    /// With the same seed and scale a tree is the same on any machine.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Make trees with so many times as many files [default: 1]
+    /// Multiply the number of files in the trees by F [default: 1]
     ///
-    /// For 'big' and 'sparse': so many times as many bytes. The tiny ones stay as they are.
+    /// For 'big' and 'sparse', the number of bytes. The tiny trees do not change.
     #[arg(long, value_name = "F", value_parser = scale)]
     scale: Option<f64>,
 
-    /// Which copiers take part, as NAME or NAME=PROGRAM [default: all that are installed]
+    /// Programs to compare with, as NAME or NAME=PATH [default: all that are installed]
     ///
-    /// Of cp, rsync, tar, cpz, fcp and xcp.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = peer)]
+    /// A comma-separated list; NAME is cp, rsync, tar, cpz, fcp or xcp. It is an error if a program
+    /// of the list is not installed.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = program)]
     against: Option<Vec<(Tool, Option<PathBuf>)>>,
 
-    /// With how many copiers pcopy takes part [default: as many as it takes by itself]
+    /// Numbers of copiers to run pcopy with [default: the number that pcopy chooses]
+    ///
+    /// A comma-separated list; each number has a row of its own. With more than one, charts also
+    /// show the throughput over the number of copiers.
     #[arg(short = 'j', long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
     jobs: Vec<u16>,
 
-    /// What is kept: none, times (and bits and links), all [default: none,all]
+    /// What the copies preserve [default: none,all]
+    ///
+    /// A comma-separated list; each level has a table of its own. With --onto=same the default is
+    /// times,all.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
-    keep: Vec<Kept>,
+    keep: Vec<KeepValue>,
 
-    /// How many runs of each count; one more before them does not
+    /// Number of timed runs of each program
+    ///
+    /// Before these, each program is run once without being timed.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
 
-    /// Where to make trees and copies: in a folder of their own, which is removed in the end
+    /// Directory to work in
+    ///
+    /// Trees and copies are created in a private subdirectory, which is removed at the end.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
 
-    /// Where to make trees, if on another file system than copies
+    /// Directory to generate trees in [default: that of --dir]
+    ///
+    /// To measure copies from one file system to another.
     #[arg(long, value_name = "DIR")]
     source_dir: Option<PathBuf>,
 
-    /// Empty the caches before each run, which only root can; the programs themselves are warm
+    /// Drop the page cache before each run (root only)
+    ///
+    /// The source is then read from disk. The programs themselves remain cached.
     #[arg(long)]
     cold: bool,
 
-    /// What stands in the target: nothing, a complete copy, one that differs in every second file
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "new")]
-    onto: There,
+    /// State of the target before each copy
+    #[arg(long, value_enum, value_name = "STATE", default_value = "new")]
+    onto: OntoValue,
 
-    /// Write all numbers to FILE
+    /// Write all results to FILE as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Draw a chart; FILE ends in .svg or .png
+    /// Draw charts of the results to FILE, whose name ends in .svg or .png
+    ///
+    /// The option can be given more than once.
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(chart))]
     chart: Vec<PathBuf>,
 
@@ -95,65 +144,63 @@ struct Flags {
 }
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
-enum Kept {
+enum KeepValue {
+    /// Nothing but names, contents and file types
     None,
+    /// Also mode, modification times and hard links
     Times,
+    /// Also owner, ACLs and extended attributes
     All,
 }
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
-enum There {
+enum OntoValue {
+    /// Does not exist
     New,
+    /// A complete copy
     Same,
+    /// A copy in which every second file has other contents and an older time
     Different,
 }
 
-/// Whether the benchmark is asked for: by the first word alone, so that nothing else changes.
+/// Whether the arguments ask for the benchmark: only if `bench` is the first of them.
 pub(super) fn is_wanted(arguments: &[OsString]) -> bool {
     arguments.get(1).is_some_and(|first| first == OsStr::new("bench"))
 }
 
-/// Reads the arguments, the second of which is `bench`. Leaves as the program's own command line does.
-pub(super) fn parse(arguments: &[OsString]) -> Options {
+/// Parses the arguments, the second of which is `bench`. For `--help`, `--version` and usage
+/// errors, prints the text and exits.
+pub(super) fn parse(arguments: &[OsString]) -> BenchOptions {
     super::or_leave(&[&arguments[..1], &arguments[2..]].concat(), read)
 }
 
-fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-    Flags::try_parse_from(arguments)?.into_options()
+fn read(arguments: &[OsString]) -> Result<BenchOptions, clap::Error> {
+    BenchFlags::try_parse_from(arguments)?.into_options()
 }
 
-impl Flags {
-    fn into_options(self) -> Result<Options, clap::Error> {
+impl BenchFlags {
+    fn into_options(self) -> Result<BenchOptions, clap::Error> {
         let onto = match self.onto {
-            There::New => Onto::New,
-            There::Same => Onto::Same,
-            There::Different => Onto::Different,
+            OntoValue::New => TargetState::New,
+            OntoValue::Same => TargetState::Same,
+            OntoValue::Different => TargetState::Different,
         };
-        let named = |kept: &Kept| match kept {
-            Kept::None => Keep::None,
-            Kept::Times => Keep::Times,
-            Kept::All => Keep::All,
-        };
-        let mut keep: Vec<Keep> = self.keep.iter().map(named).collect();
-        if keep.is_empty() {
-            let first = if goes_together(onto, Keep::None) { Keep::None } else { Keep::Times };
-            keep = vec![first, Keep::All];
-        }
-        if keep.iter().any(|&keep| !goes_together(onto, keep)) {
-            let message = "--onto=same needs times that are kept: --keep=times or --keep=all";
-            return Err(Self::command().error(ErrorKind::ValueValidation, message));
-        }
-        let mut names = self.tree.concat();
-        if names.is_empty() {
-            names.push(Name::Small);
+        let keep = self.keep_levels(onto)?;
+        let mut kinds = self.tree.concat();
+        if kinds.is_empty() {
+            kinds.push(TreeKind::Small);
         }
         let (seed, scale) = (self.seed.unwrap_or(1), self.scale.unwrap_or(1.0));
-        let trees = names.into_iter().map(|name| Tree { name, seed, scale });
-        Ok(Options {
-            source: self.source.map_or_else(|| Source::Trees(trees.collect()), Source::Folder),
+        let trees = kinds.into_iter().map(|kind| TreeSpec { kind, seed, scale });
+        let source = match self.source {
+            Some(path) => BenchSource::Directory(path),
+            None => BenchSource::Trees(trees.collect()),
+        };
+        Ok(BenchOptions {
+            source,
             against: self.against,
-            jobs: without_doubles(self.jobs),
-            keep: without_doubles(keep),
+            jobs: without_duplicates(self.jobs),
+            keep,
             runs: self.runs.into(),
             dir: self.dir,
             source_dir: self.source_dir,
@@ -164,31 +211,51 @@ impl Flags {
             verify: !self.no_verify,
         })
     }
-}
 
-/// Each once, where it stands first.
-fn without_doubles<T: PartialEq + Copy>(list: Vec<T>) -> Vec<T> {
-    let first = |&(at, one): &(usize, &T)| !list[..at].contains(one);
-    list.iter().enumerate().filter(first).map(|(_, &one)| one).collect()
-}
-
-fn tree(word: &str) -> Result<Vec<Name>, String> {
-    if word == "all" {
-        return Ok(trees::ALL.iter().map(|&(_, name)| name).collect());
+    fn keep_levels(&self, onto: TargetState) -> Result<Vec<Preserved>, clap::Error> {
+        let level = |value: &KeepValue| match value {
+            KeepValue::None => Preserved::None,
+            KeepValue::Times => Preserved::Times,
+            KeepValue::All => Preserved::All,
+        };
+        let levels: Vec<Preserved> = self.keep.iter().map(level).collect();
+        if levels.iter().any(|&level| !onto.can_be_measured_with(level)) {
+            let message = "--onto=same requires --keep=times or --keep=all: without modification \
+                           times, programs cannot tell that files are up to date";
+            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        if levels.is_empty() {
+            let none = Preserved::None;
+            let least = if onto.can_be_measured_with(none) { none } else { Preserved::Times };
+            return Ok(vec![least, Preserved::All]);
+        }
+        Ok(without_duplicates(levels))
     }
-    let found = trees::ALL.iter().find(|(name, _)| *name == word);
-    found.map(|&(_, name)| vec![name]).ok_or_else(|| {
-        let names = trees::ALL.map(|(name, _)| name).join(", ");
-        format!("there is no such tree; there are {names} and all")
+}
+
+/// The first occurrence of each value.
+fn without_duplicates<T: PartialEq + Copy>(list: Vec<T>) -> Vec<T> {
+    let is_first = |&(at, one): &(usize, &T)| !list[..at].contains(one);
+    list.iter().enumerate().filter(is_first).map(|(_, &one)| one).collect()
+}
+
+fn tree(word: &str) -> Result<Vec<TreeKind>, String> {
+    if word == "all" {
+        return Ok(TREES.iter().map(|&(_, kind)| kind).collect());
+    }
+    let found = TREES.iter().find(|(name, _)| *name == word);
+    found.map(|&(_, kind)| vec![kind]).ok_or_else(|| {
+        let names = TREES.map(|(name, _)| name).join(", ");
+        format!("unknown tree; the trees are {names} and all")
     })
 }
 
 fn scale(word: &str) -> Result<f64, String> {
     let number = word.parse::<f64>().ok().filter(|&number| number > 0.0 && number <= 1000.0);
-    number.ok_or_else(|| "it is to be more than 0 and at most 1000".to_owned())
+    number.ok_or_else(|| "must be more than 0 and at most 1000".to_owned())
 }
 
-fn peer(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
+fn program(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
     let (name, program) = match word.split_once('=') {
         Some((name, program)) => (name, Some(PathBuf::from(program))),
         None => (word, None),
@@ -196,16 +263,16 @@ fn peer(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
     let found = TOOLS.iter().find(|(known, _)| *known == name);
     let &(_, tool) = found.ok_or_else(|| {
         let names = TOOLS.map(|(name, _)| name).join(", ");
-        format!("there is no such copier here; there are {names}")
+        format!("unknown program; the programs are {names}")
     })?;
-    // A bare name would be looked for on PATH.
+    // Made absolute, because a path without a slash would be searched for in PATH.
     let program = program.map(|program| std::path::absolute(&program).unwrap_or(program));
     Ok((tool, program))
 }
 
 fn chart(path: PathBuf) -> Result<PathBuf, String> {
-    match Format::of(&path) {
+    match ImageFormat::of(&path) {
         Some(_) => Ok(path),
-        None => Err("its name is to end in .svg or .png".to_owned()),
+        None => Err("the file name must end in .svg or .png".to_owned()),
     }
 }

@@ -2,29 +2,29 @@
 
 #[cfg(feature = "bench")]
 mod bench;
-mod cp;
-mod flags;
-mod words;
+mod gnu;
+mod native;
+mod values;
 
-use crate::options::{Manner, Options};
-use crate::quote::escape;
+use crate::options::{Compat, Options};
+use crate::sanitize::escape;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Whose command line is to be read: the name under which the program was started decides.
-pub fn manner(arguments: &[OsString]) -> Manner {
+pub fn compat(arguments: &[OsString]) -> Compat {
     let name = arguments.first().and_then(|path| Path::new(path).file_name());
-    if name == Some(OsStr::new("cp")) { Manner::Cp } else { Manner::Pcopy }
+    if name == Some(OsStr::new("cp")) { Compat::Gnu } else { Compat::Native }
 }
 
 /// Reads the arguments, the first of which is the program's name.
 ///
 /// For `--help`, `--version` and usage errors the text is printed and the program leaves, with
-/// code 0 or 2 (in the manner of cp, 1).
+/// code 0 or 2 (in the compat of cp, 1).
 pub fn parse(arguments: &[OsString]) -> Options {
-    match manner(arguments) {
-        Manner::Pcopy => or_leave(arguments, read),
-        Manner::Cp => cp::parse(arguments),
+    match compat(arguments) {
+        Compat::Native => or_leave(arguments, read),
+        Compat::Gnu => gnu::parse(arguments),
     }
 }
 
@@ -32,18 +32,18 @@ pub fn parse(arguments: &[OsString]) -> Options {
 ///
 /// The error is a usage error, or the text of `--help` or `--version`; it repeats what was given.
 pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-    flags::read(arguments)
+    native::read(arguments)
 }
 
 /// Whether the benchmark is asked for and not a copy.
 #[cfg(feature = "bench")]
 pub fn wants_benchmark(arguments: &[OsString]) -> bool {
-    manner(arguments) == Manner::Pcopy && bench::is_wanted(arguments)
+    compat(arguments) == Compat::Native && bench::is_wanted(arguments)
 }
 
 /// Reads the arguments of the benchmark. Leaves as [`parse`] does.
 #[cfg(feature = "bench")]
-pub fn parse_benchmark(arguments: &[OsString]) -> crate::bench::options::Options {
+pub fn parse_benchmark(arguments: &[OsString]) -> crate::bench::bench_options::BenchOptions {
     bench::parse(arguments)
 }
 

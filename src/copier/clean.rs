@@ -3,25 +3,25 @@
 //! What is staged did not exist before, so all in it is ours, and what is published must be the
 //! source and nothing else. Nothing here is ever called for a directory that others can see.
 
-use super::dirs::Dirs;
-use crate::ipc::report::{Fault, Step};
+use super::dir_pair::DirPair;
+use crate::error::{EntryError, Op};
 use crate::staging::staged_name;
-use crate::sys::file::{self, Kind};
-use crate::sys::listing::Listing;
-use crate::sys::{Errno, process};
+use pcopy_sys::file::{self, Kind};
+use pcopy_sys::listing::Listing;
+use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Removes every name in the target that the source does not have.
 ///
 /// Others may be at work in the directory at the same time: what they make, the source has.
-pub(super) fn remove_strangers(dirs: &Dirs) -> Result<(), Fault> {
+pub(super) fn remove_strangers(dirs: &DirPair) -> Result<(), EntryError> {
     debug_assert!(dirs.staged, "only what nobody else sees may be removed");
     let mut listing = Listing::new();
-    while listing.fill(dirs.target.as_fd()).map_err(Step::OpenTarget.fault())? {
+    while listing.fill(dirs.target.as_fd()).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
             if file::stat_at(&dirs.source, name).err() == Some(Errno::ENOENT) {
-                remove(dirs.target.as_fd(), kind, name).map_err(Step::OpenTarget.fault())?;
+                remove(dirs.target.as_fd(), kind, name).map_err(Op::OpenTarget.error())?;
             }
         }
     }

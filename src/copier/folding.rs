@@ -4,12 +4,12 @@
 //! a file lost without a word. In what this round has made, a name that is taken already says enough. In
 //! what stood there it is asked what the target calls the thing that it has found under the name.
 
-use super::dirs::Dirs;
-use crate::ipc::report::{Fault, Step};
+use super::dir_pair::DirPair;
+use crate::error::{EntryError, Op};
 use crate::plan::{Plan, fold};
-use crate::sys::Errno;
-use crate::sys::file::{self, Stat};
-use crate::sys::listing::Listing;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
+use pcopy_sys::listing::Listing;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -30,11 +30,16 @@ pub(super) struct Folding {
 /// Names, by what they are where case is ignored.
 type ByFold = HashMap<String, Vec<CString>>;
 
-impl Dirs {
+impl DirPair {
     /// What stands in the target under `name`; a fault of `step` if that is not known.
     ///
     /// Refuses to take it for an earlier copy of the entry of that name, if it is that of another entry.
-    pub(super) fn find(&self, plan: &Plan, name: &CStr, step: Step) -> Result<Option<Stat>, Fault> {
+    pub(super) fn find(
+        &self,
+        plan: &Plan,
+        name: &CStr,
+        op: Op,
+    ) -> Result<Option<Stat>, EntryError> {
         match file::stat_at(&self.target, name) {
             Ok(old) => {
                 if !self.staged {
@@ -43,25 +48,25 @@ impl Dirs {
                 Ok(Some(old))
             }
             Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(step.fault()(errno)),
+            Err(errno) => Err(op.error()(errno)),
         }
     }
 
     /// Refuses what was found under `name` if it is another entry's.
-    pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), Fault> {
-        if self.is_written(name).map_err(Step::LookAtTarget.fault())? {
+    pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
+        if self.is_written(name).map_err(Op::LookAtTarget.error())? {
             return Ok(());
         }
         let mut coming = self.folding.coming.borrow_mut();
         if coming.is_empty() {
-            *coming = by_fold(self.coming_names(plan).map_err(Step::ReadDirectory.fault())?);
+            *coming = by_fold(self.coming_names(plan).map_err(Op::ReadDirectory.error())?);
         }
         let (folded, written) = (fold(name), self.folding.written.borrow());
         let [coming, written] =
             [&*coming, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
         // The user may have called it otherwise before: then the first gets it, whoever comes first.
         if coming.iter().any(|other| written.contains(other) || **other < *name) {
-            return Err(Step::JustCreated.fault()(Errno::EEXIST));
+            return Err(Op::JustCreated.error()(Errno::EEXIST));
         }
         Ok(())
     }
@@ -92,7 +97,7 @@ impl Dirs {
     /// The names of all that is copied to here.
     fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
         if self.contended {
-            return Ok(plan.entries.iter().map(|entry| entry.target_name.clone()).collect());
+            return Ok(plan.operands.iter().map(|operand| operand.target_name.clone()).collect());
         }
         names_in(&self.source)
     }

@@ -4,53 +4,38 @@
 //! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
 //! behind is then either whole or under a name (or with a time) that tells it is not.
 
-mod agreed;
-mod attrs;
-mod backup;
-mod check;
 pub(crate) mod clean;
-mod data;
-pub(crate) mod dirs;
-mod file;
+mod context;
+pub(crate) mod dir_pair;
+mod entry;
 mod folding;
-mod hashing;
-mod inplace;
-mod instead;
-mod large;
-mod links;
-mod meter;
-mod names;
-mod old;
-pub(crate) mod pending;
-mod reports;
-mod rest;
-mod share;
-mod sink;
-mod standing;
-mod together;
-mod verify;
-mod walk;
+mod name_queue;
+mod park;
+mod report_writer;
+mod traverse;
+pub(crate) mod visitors;
 
-use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::{Count, Counters, Desk};
-use crate::ipc::firsts::Firsts;
-use crate::ipc::groups::Groups;
-use crate::ipc::hashed::Hashed;
-use crate::ipc::large::Larges;
-use crate::ipc::outbox::Outboxes;
-use crate::ipc::putoff::PutOff;
-use crate::ipc::ring::{SharedRing, TakeError};
-use crate::ipc::seal::{self, unseal};
-use crate::ipc::task::Task;
+use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
+use crate::ipc::memory::fs_caps::FsCaps;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::outbox::Outboxes;
+use crate::ipc::wire::frame_check::{self, unseal};
+use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
-use crate::sys::file::{Identity, Stat};
-use crate::sys::turns::Turns;
-use check::Checker;
-use reports::{ParentGone, Reports};
+use context::Context;
+use entry::attributes::Attrs;
+use pcopy_ring::{SharedRing, TakeError};
+use pcopy_sys::file::Identity;
+use pcopy_sys::turns::Turns;
+use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use walk::Walker;
+use visitors::compare;
+use visitors::copy::Copier;
 
 /// What all copiers of a round share; made before the first fork.
 #[derive(Clone, Copy)]
@@ -66,21 +51,21 @@ pub struct Job<'a> {
     /// The large files that copiers help one another with.
     pub larges: &'a Larges,
     /// What the file systems are known not to be able to do.
-    pub abilities: &'a Abilities,
+    pub fs_caps: &'a FsCaps,
     /// Who comes first to a file with several names; nothing where names become files of their
     /// own, or where links are being made.
-    pub firsts: Option<&'a Firsts>,
+    pub inodes: Option<&'a InodeSet>,
     /// The names that are to become links, when all else is copied.
     pub groups: &'a Groups,
     /// The names that the user was asked for and agreed to, when all else is copied.
-    pub agreed: &'a [PutOff],
+    pub agreed: &'a [PendingPrompt],
     /// The digests of files that earlier rounds have found in the copy.
     pub hashed: &'a Hashed,
     /// Whether all questions have been answered.
     pub asked: bool,
     /// Whether it is the first round of its kind, and nobody has begun.
     pub is_first: bool,
-    /// Directories that this run has made under their final names, by `Desk::mark_of`.
+    /// Directories that this run has made under their final names, by `StatusSlot::mark_of`.
     pub made: &'a HashSet<u64>,
     /// Entries of the plan of which nothing was made.
     pub failed: &'a HashSet<u32>,
@@ -91,7 +76,7 @@ pub struct Job<'a> {
     /// For each of the plan's entries, whether the directory that it is staged in was made just
     /// before this round; nothing in the rounds that follow.
     pub fresh: &'a [bool],
-    /// Marks of places where copiers died too often to try again (see `Desk::mark_of`).
+    /// Marks of places where copiers died too often to try again (see `StatusSlot::mark_of`).
     pub passed_over: &'a [u64],
     /// Marks of entries that are done in directories that stood there, where that must be remembered.
     pub done: &'a HashSet<u64>,
@@ -113,66 +98,42 @@ impl Job<'_> {
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 
-    /// Hands over a task, which is put together in `message`; false if there is no room for it.
-    fn give(&self, desk: Desk<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
+    /// OwnerResult over a task, which is put together in `message`; false if there is no room for it.
+    fn give(&self, status: StatusSlot<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
-        self.push(desk, message)
+        self.push(status, message)
     }
 
-    /// Hands over a task that is packed already; false, and `message` is as before, if there is no
+    /// OwnerResult over a task that is packed already; false, and `message` is as before, if there is no
     /// room for it.
-    fn push(&self, desk: Desk<'_>, message: &mut Vec<u8>) -> bool {
-        seal::push(self.ring, desk, message).is_ok()
-    }
-
-    /// Whether a directory below an entry is on another file system, and only wanted as the place for
-    /// that.
-    fn is_left_out(&self, entry: u32, dir: &Stat) -> bool {
-        self.plan.wishes.one_file_system
-            && self
-                .plan
-                .entries
-                .get(entry as usize)
-                .is_some_and(|entry| entry.device != dir.identity().0)
+    fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
+        frame_check::push(self.ring, status, message).is_ok()
     }
 }
 
 /// What a copier is made for: to copy, or to compare only.
 trait Worker {
     /// Does a task and all that follows from it and is not handed over.
-    fn carry_out(&mut self, task: Task<'_>) -> Result<(), ParentGone>;
+    fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone>;
 
     /// Sends all that was reported.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
-
-    /// Which of the copiers it is, from 0.
-    fn number(&self) -> u16;
-
-    /// What it shares with the others.
-    fn job(&self) -> &Job<'_>;
-
-    /// Its own lines in shared memory.
-    fn desk(&self) -> Desk<'_>;
-
-    /// Whether the supervisor wants no more of this.
-    fn is_stopped(&self) -> bool {
-        self.job().ring.is_stopped() || self.desk().is_asked_to_stop()
-    }
-
-    /// Whether copiers died too often on this name in the directory that it is at.
-    fn is_passed_over(&self, name: &CStr) -> bool {
-        let marks = self.job().passed_over;
-        !marks.is_empty() && marks.contains(&self.desk().mark_of(name))
-    }
 }
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let reports = Reports::new(pipe, job.outboxes.get(number));
+    let cx = Context {
+        job: &job,
+        number,
+        status: job.counters.status(number),
+        outbox: job.outboxes.get(number),
+        attrs: Attrs::new(job.plan),
+    };
+    let reports = Reports::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
-        work(&job, number, &mut Checker::new(job, number, reports))
+        work(cx, &mut *compare::worker(cx, reports))
     } else {
-        work(&job, number, &mut Walker::new(job, number, reports))
+        work(cx, &mut Copier::new(cx, reports))
     };
     match done {
         Ok(()) => 0,
@@ -184,30 +145,26 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// An entry that cannot be copied is a report, not an error. The only error is a parent that no
 /// longer listens.
-fn work(job: &Job<'_>, number: u16, worker: &mut impl Worker) -> Result<(), ParentGone> {
-    let desk = job.counters.desk(number);
+fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
+    let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
-    while !desk.is_asked_to_stop() && take(job, worker, &mut message)? {
+    while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
         // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
         // that is not closed ends the round, and the next one has another ring.
         let Some(task) = unseal(&message).and_then(Task::decode) else { break };
-        worker.carry_out(task)?;
-        desk.leave();
-        if worker.is_stopped() {
+        worker.run_task(task)?;
+        status.leave();
+        if cx.is_stopped() {
             break; // the task is not done, so it must not be counted as done
         }
-        desk.add(Count::Done, 1);
+        status.add(Count::Done, 1);
         job.ring.task_done();
     }
     worker.flush_reports()
 }
 
 /// The next task; false if there will be none. Reports are sent before the copier sleeps.
-fn take(
-    job: &Job<'_>,
-    worker: &mut impl Worker,
-    message: &mut Vec<u8>,
-) -> Result<bool, ParentGone> {
+fn take(job: &Job<'_>, worker: &mut dyn Worker, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
     match job.ring.try_take(message) {
         Ok(()) => Ok(true),
         Err(TakeError::Empty) => {

@@ -1,14 +1,14 @@
 //! What can only be done when all copiers have ended: late directories, and the final names.
 
-use super::ledger::LeftDir;
-use super::supervise::Supervisor;
-use crate::copier::pending;
-use crate::ipc::report::Fault;
-use crate::ipc::task::Place;
+use super::run_state::DeferredDir;
+use super::supervisor::Supervisor;
+use crate::copier::visitors::copy;
+use crate::error::EntryError;
+use crate::ipc::wire::task::EntryPath;
+use crate::messages::{self, Names};
 use crate::outcome::End;
 use crate::plan::Plan;
-use crate::sys::signals::{self, Wish};
-use crate::words::{self, Names};
+use pcopy_sys::signals::{self, Wish};
 use std::os::unix::ffi::OsStrExt;
 
 impl Supervisor<'_> {
@@ -17,49 +17,49 @@ impl Supervisor<'_> {
     ///
     /// Returns why it was cut short, if it was; the same command then does the rest.
     pub(super) fn finish(&mut self) -> Option<End> {
-        let late = std::mem::take(&mut self.ledger.late);
+        let late = std::mem::take(&mut self.state.late);
         let (mut staged, mut merged): (Vec<_>, Vec<_>) =
             late.into_iter().partition(|dir| dir.staged);
         // The deepest first: the bits of a directory may lock us out of those below it.
         for dirs in [&mut staged, &mut merged] {
             dirs.sort_by_key(|dir| std::cmp::Reverse(dir.target.len()));
         }
-        self.finish_each(&staged, pending::finish)
+        self.finish_each(&staged, copy::finish)
             .or_else(|| self.write_out_built())
             .or_else(|| self.publish())
-            .or_else(|| self.finish_each(&merged, pending::finish))
+            .or_else(|| self.finish_each(&merged, copy::finish))
     }
 
     fn publish(&mut self) -> Option<End> {
-        let built = std::mem::take(&mut self.ledger.built);
-        self.finish_each(&built, pending::publish)
+        let built = std::mem::take(&mut self.state.built);
+        self.finish_each(&built, copy::publish)
     }
 
     /// Gives the folders that `--parents` has made what they are to keep, the innermost first.
     pub(super) fn finish_parents(&mut self) {
         for parent in self.plan.parents.iter().rev() {
-            if let Err(fault) = pending::finish_parent(self.plan, parent) {
+            if let Err(error) = copy::finish_parent(self.plan, parent) {
                 let [source, target] =
                     [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
                 self.failed_late += 1;
-                let manner = self.plan.wishes.manner;
-                self.screen.error(&words::fault(manner, fault, Names { source, target }));
+                let compat = self.plan.options.compat;
+                self.screen.error(&messages::error(compat, error, Names { source, target }));
             }
         }
     }
 
     fn finish_each(
         &mut self,
-        dirs: &[LeftDir],
-        act: impl Fn(&Plan, Place<'_>) -> Result<(), Fault>,
+        dirs: &[DeferredDir],
+        act: impl Fn(&Plan, EntryPath<'_>) -> Result<(), EntryError>,
     ) -> Option<End> {
         for dir in dirs {
             if let Some(number) = self.signal_to_end() {
                 return Some(End::Signal(number));
             }
-            let Err(fault) = act(self.plan, dir.place()) else { continue };
-            self.tell_late(fault, dir.entry, &dir.source);
-            if self.plan.ends_with(fault) {
+            let Err(error) = act(self.plan, dir.place()) else { continue };
+            self.report_late_error(error, dir.operand, &dir.source);
+            if self.plan.ends_with(error) {
                 return Some(End::TargetLost);
             }
         }
@@ -77,7 +77,7 @@ impl Supervisor<'_> {
                         return None;
                     }
                 }
-                Wish::Status => self.tell_finishing(),
+                Wish::Status => self.report_finishing(),
                 Wish::Proceed | Wish::Resize | Wish::Child => {}
             }
         }

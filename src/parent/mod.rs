@@ -1,33 +1,33 @@
 //! A run, as the parent sees it: claim the target, copy in rounds, finish.
 
-mod ask;
-mod claim;
-mod comparing;
-mod crew;
-mod durable;
+mod autoscale;
+mod compare_report;
 mod finish;
-mod intake;
-mod ledger;
-mod listing;
+mod free_space;
+mod manifest_writer;
 mod output;
 mod pool;
+mod precount;
 mod progress;
-mod room;
+mod prompts;
+mod reports;
 mod round;
-mod scout;
+mod run_state;
 mod screen;
-mod supervise;
-mod watch;
+mod status;
+mod supervisor;
+mod target_lock;
+mod write_back;
 
 use crate::error::{Refusal, Unavailable};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::sys::process;
-use crate::sys::signals::Signals;
-use claim::Claim;
+use pcopy_sys::process;
+use pcopy_sys::signals::Signals;
 pub use screen::Show;
 use std::fmt;
-use supervise::Supervisor;
+use supervisor::Supervisor;
+use target_lock::TargetLock;
 
 /// The run was not begun.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub fn run(plan: &Plan, show: Show) -> Result<Outcome, NotBegun> {
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     let claim = match plan.check {
-        Some(_) => Claim::none(), // who only looks keeps nobody out
-        None => Claim::take(plan).inspect_err(|_| plan.give_back())?,
+        Some(_) => TargetLock::none(), // who only looks keeps nobody out
+        None => TargetLock::take(plan).inspect_err(|_| plan.give_back())?,
     };
     let mut supervisor = Supervisor::new(plan, &claim, &signals, show);
     let end = if plan.check.is_some() { supervisor.compare() } else { supervisor.copy() };

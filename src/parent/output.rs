@@ -1,8 +1,8 @@
 //! Writing to a stream whose reader may be slow, stuck or gone, without waiting for it.
 
-use crate::sys::file;
-use crate::sys::poll::{self, Event};
-use crate::sys::{Errno, Result};
+use pcopy_sys::file;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::{Errno, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! The copiers as processes: start, watch, end.
 
-use crate::ipc::counters::Counters;
-use crate::ipc::outbox::Outbox;
-use crate::sys::file;
-use crate::sys::process::{self, Death, Pid, Side};
-use crate::sys::{Errno, Result, signals};
+use crate::ipc::memory::counters::Counters;
+use crate::ipc::memory::outbox::Outbox;
+use pcopy_sys::file;
+use pcopy_sys::process::{self, Death, Pid, Side};
+use pcopy_sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Copier {
 
     /// Asks it to end after the file in hand.
     pub(super) fn ask_to_stop(&self, counters: &Counters) {
-        counters.desk(self.number).ask_to_stop();
+        counters.status(self.number).ask_to_stop();
     }
 
     /// Ends it at once.
@@ -194,7 +194,7 @@ impl Copier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::outbox::Outboxes;
+    use crate::ipc::memory::outbox::Outboxes;
 
     #[test]
     fn a_copier_is_alive_until_it_ends_and_then_says_how() {
@@ -215,7 +215,7 @@ mod tests {
         let counters = Counters::create(1).unwrap();
         let mut pool = Pool::default();
         pool.start(|number, _pipe| {
-            while !counters.desk(number).is_asked_to_stop() {
+            while !counters.status(number).is_asked_to_stop() {
                 std::thread::yield_now();
             }
             0

@@ -1,10 +1,10 @@
 //! The progress line.
 
-use crate::human;
-use crate::ipc::counters::{Count, Totals};
-use crate::ipc::forecast::Work;
-use crate::sys::terminal;
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::memory::forecast::Work;
+use crate::numbers;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use pcopy_sys::terminal;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
@@ -109,25 +109,25 @@ impl Position {
     }
 
     fn describe(&self, steps: u64) -> String {
-        let settled = human::count(self.totals.settled());
-        let mut bytes = human::bytes(self.totals.get(Count::Bytes));
+        let settled = numbers::count(self.totals.settled());
+        let mut bytes = numbers::bytes(self.totals.get(Count::Bytes));
         let read_back = self.totals.get(Count::BytesReadBack);
         if read_back > 0 {
-            bytes += &format!(", {} read back", human::bytes(read_back));
+            bytes += &format!(", {} read back", numbers::bytes(read_back));
         }
         let rate = self.rate();
         if !self.work.complete {
-            let known = human::count(self.work.entries.max(self.totals.get(Count::Found)));
+            let known = numbers::count(self.work.entries.max(self.totals.get(Count::Found)));
             return format!("{settled} of {known} and counting, {bytes}, {rate}");
         }
-        let known = human::count(self.work.entries);
+        let known = numbers::count(self.work.entries);
         format!("{settled} of {known}, {bytes}, {rate}{}", self.left(steps))
     }
 
     fn rate(&self) -> String {
         let read_back = self.totals.get(Count::BytesReadBack);
         let bytes = self.totals.get(Count::Bytes).wrapping_add(read_back);
-        human::rate(self.totals.settled(), bytes, self.elapsed)
+        numbers::rate(self.totals.settled(), bytes, self.elapsed)
     }
 
     fn left(&self, steps: u64) -> String {
@@ -136,7 +136,7 @@ impl Position {
         }
         let left = self.elapsed.as_secs_f64() * (STEPS - steps) as f64 / steps as f64;
         Duration::try_from_secs_f64(left)
-            .map_or(String::new(), |left| format!(", {} left", human::clock(left)))
+            .map_or(String::new(), |left| format!(", {} left", numbers::clock(left)))
     }
 }
 

@@ -1,23 +1,23 @@
 //! A round: one life of a ring and its copiers, and how it is brought to its end.
 
-use super::crew::{Crew, Sample};
+use super::autoscale::{Autoscale, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
 use super::progress::weight;
 use crate::error::Unavailable;
 use crate::hash::Algorithm;
-use crate::ipc::abilities::Abilities;
-use crate::ipc::counters::{Count, Counters, Totals};
-use crate::ipc::firsts::Firsts;
-use crate::ipc::groups::Groups;
-use crate::ipc::large::Larges;
-use crate::ipc::outbox::Outboxes;
-use crate::ipc::ring::SharedRing;
-use crate::ipc::seal;
-use crate::ipc::task::Task;
-use crate::options::{Links, Way};
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::memory::counters::{Count, Counters, Totals};
+use crate::ipc::memory::fs_caps::FsCaps;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::outbox::Outboxes;
+use crate::ipc::wire::frame_check;
+use crate::ipc::wire::task::Task;
+use crate::options::{CopyMode, Links};
 use crate::plan::{Check, Plan};
-use crate::sys::Errno;
-use crate::sys::turns::Turns;
+use pcopy_ring::SharedRing;
+use pcopy_sys::Errno;
+use pcopy_sys::turns::Turns;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -73,14 +73,14 @@ pub(super) struct Round {
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
     pub(super) larges: Larges,
-    pub(super) abilities: Abilities,
+    pub(super) fs_caps: FsCaps,
     /// Who came first to each file with several names; nothing if that is of no interest.
-    pub(super) firsts: Option<Firsts>,
+    pub(super) inodes: Option<InodeSet>,
     /// What it is for.
     pub(super) part: Part,
     pub(super) turns: Option<Turns>,
     pub(super) pool: Pool,
-    crew: Crew,
+    autoscale: Autoscale,
     begun: Instant,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
@@ -112,49 +112,50 @@ impl Round {
         let out_of_memory = |what| move |source| Unavailable { what, source };
         let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
         let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
-        let crew = Crew::new(plan.jobs_at_first, plan.jobs);
-        counters.set_active(crew.active());
+        let autoscale = Autoscale::new(plan.jobs_at_first, plan.jobs);
+        counters.set_active(autoscale.active());
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
         let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
-        let hashes_pieces = plan.wishes.hash.map_or(may_guess, Algorithm::joins);
+        let hashes_pieces = plan.options.hash.map_or(may_guess, Algorithm::joins);
         let larges = Larges::create(plan.jobs, hashes_pieces)
             .map_err(out_of_memory("make the table of large files"))?;
-        let abilities = Abilities::create().map_err(out_of_memory("make the abilities"))?;
+        let fs_caps = FsCaps::create().map_err(out_of_memory("make the fs_caps"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,
             Task::Verify { .. } => Part::Written,
             Task::Agreed { .. } => Part::Agreed,
             _ => Part::Copies,
         };
-        let makes_files = matches!(plan.wishes.way, Way::Copy | Way::AttributesOnly);
-        let keeps_links = plan.wishes.preserve.links != Links::No && makes_files;
-        let firsts = (keeps_links && !matches!(part, Part::Links | Part::Written))
-            .then(Firsts::create)
+        let makes_files =
+            matches!(plan.options.copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
+        let keeps_links = plan.options.preserve.links != Links::No && makes_files;
+        let inodes = (keeps_links && !matches!(part, Part::Links | Part::Written))
+            .then(InodeSet::create)
             .transpose();
-        let turns = plan.wishes.in_place.then(Turns::create).transpose();
+        let turns = plan.options.in_place.then(Turns::create).transpose();
         let turns = turns.map_err(Unavailable::because("make the turns"))?;
-        let firsts = firsts.map_err(out_of_memory("make the table of links"))?;
-        if let Some(firsts) = &firsts {
+        let inodes = inodes.map_err(out_of_memory("make the table of links"))?;
+        if let Some(inodes) = &inodes {
             for identity in earlier.identities() {
-                firsts.is_first(identity); // from now on no other is
+                inodes.is_first(identity); // from now on no other is
             }
         }
         let mut root = Vec::new();
         first.encode(&mut root);
-        let desk = counters.desk(0); // nobody is at it yet
-        seal::push(&ring, desk, &mut root)
+        let status = counters.status(0); // nobody is at it yet
+        frame_check::push(&ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
             ring,
             counters,
             outboxes,
             larges,
-            abilities,
-            firsts,
+            fs_caps,
+            inodes,
             part,
             turns,
             pool: Pool::default(),
-            crew,
+            autoscale,
             begun: Instant::now(),
             buffer: vec![0; READ_BYTES],
             stop: None,
@@ -184,28 +185,28 @@ impl Round {
     }
 
     fn may_grow(&self) -> bool {
-        let wanted = usize::from(self.crew.active());
+        let wanted = usize::from(self.autoscale.active());
         self.stop.is_none() && self.pool.len() < wanted && !self.ring.is_closed()
     }
 
     /// Looks whether another number of copiers would do better.
     pub(super) fn adapt(&mut self) {
         let at = self.begun.elapsed();
-        if self.stop.is_some() || !self.crew.is_curious(at) {
+        if self.stop.is_some() || !self.autoscale.is_curious(at) {
             return;
         }
         let totals = self.counters.totals();
-        let before = self.crew.active();
+        let before = self.autoscale.active();
         let bytes = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesReadBack));
-        self.crew.observe(Sample {
+        self.autoscale.observe(Sample {
             at,
             work: weight(totals.settled(), bytes),
             used: self.pool.processor_time(),
             // Who rests holds work, too.
             waits: !self.ring.is_empty() || self.pool.len() > usize::from(before),
         });
-        if self.crew.active() != before {
-            self.counters.set_active(self.crew.active());
+        if self.autoscale.active() != before {
+            self.counters.set_active(self.autoscale.active());
             self.next_start = Instant::now();
             self.pause = START_PAUSE;
         }
@@ -218,8 +219,8 @@ impl Round {
         }
         let totals = self.counters.totals();
         let at_work = |copier: &Copier| {
-            let desk = self.counters.desk(copier.number());
-            copier.is_alive() && desk.whereabouts().is_some()
+            let status = self.counters.status(copier.number());
+            copier.is_alive() && status.whereabouts().is_some()
         };
         if may_wait || totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
             self.moved = (totals, Instant::now());
@@ -230,7 +231,7 @@ impl Round {
 
     /// How long the supervisor may sleep.
     pub(super) fn patience(&self) -> Duration {
-        let beat = self.crew.beat().unwrap_or(TICK);
+        let beat = self.autoscale.beat().unwrap_or(TICK);
         if self.may_grow() {
             self.next_start.saturating_duration_since(Instant::now()).min(beat)
         } else {
@@ -244,12 +245,12 @@ impl Round {
             self.stop = Some(why);
         }
         self.ring.stop();
-        // Each at its own desk, too: should the ring be scribbled over, they still hear it.
+        // Each at its own status, too: should the ring be scribbled over, they still apply it.
         self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.counters));
     }
 
     /// After a signal, first asks for the file in hand, then takes the copiers' lives.
-    pub(super) fn press(&mut self) {
+    pub(super) fn escalate(&mut self) {
         let Some(Stop::Signal { since, .. }) = self.stop else { return };
         if since.elapsed() >= FINISH_WITHIN && !self.abandoned {
             self.abandoned = true;

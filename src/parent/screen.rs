@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::progress::Line;
 use crate::options::When;
-use crate::sys::{Errno, stdio};
+use pcopy_sys::{Errno, stdio};
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
 use std::os::fd::BorrowedFd;
 
@@ -128,7 +128,7 @@ impl Screen {
     }
 
     /// The run is being ended: nobody waits any more for what is read too slowly.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn stop_waiting_for_reader(&mut self) {
         self.names.lose_what_does_not_fit();
         self.messages.lose_what_does_not_fit();
     }

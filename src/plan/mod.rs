@@ -1,36 +1,36 @@
-//! From wishes to a plan: what will be copied where, fixed before the first fork.
+//! From options to a plan: what will be copied where, fixed before the first fork.
 //!
 //! Here the disk is looked at and nothing on it is changed, but for the folders that `--parents`
 //! wants. Every reason to refuse the run is found here, so that a refusal never leaves anything half
 //! done.
 
-mod apart;
-mod as_cp;
 pub(crate) mod backup_name;
-mod checking;
-mod listing;
-mod operand;
-mod planner;
+mod comparisons;
+mod manifest_place;
+mod placement_gnu;
+mod placement_native;
+mod split_path;
+mod symlinked_dirs;
 mod waves;
 
-pub use checking::{Check, Listed, ListedFile};
-pub use listing::{Listing, To};
-pub(crate) use operand::trim;
+pub use comparisons::{Check, Listed, ListedFile};
+pub use manifest_place::{Listing, To};
+pub(crate) use split_path::trim;
 
-use crate::error::{Refusal, ends_the_run};
-use crate::ipc::report::{Fault, Step};
-use crate::options::{Act, Dereference, Manner, Options, Way, Wishes};
-use crate::sys::Errno;
-use crate::sys::file::{self, Identity, Kind, Stat};
-use crate::sys::volume;
-use apart::Apart;
-use planner::Planner;
+use crate::error::{EntryError, Op, Refusal, ends_the_run};
+use crate::options::{Command, Compat, CopyMode, CopyOptions, Dereference, Options};
+use crate::policy::Policy;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind, Stat};
+use pcopy_sys::volume;
+use placement_native::Planner;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use symlinked_dirs::SymlinkedDirs;
 pub(crate) use waves::fold;
 use waves::waves;
 
@@ -40,13 +40,15 @@ pub const JOBS_MAX: u16 = 512;
 /// What will be done.
 pub struct Plan {
     /// The things that the user named, each with its place in the target.
-    pub entries: Vec<Entry>,
+    pub operands: Vec<Operand>,
     /// The entries in the order in which they must be copied: what is in one wave may be copied
     /// side by side. More than one only if the contents of folders meet (`a/. b/. DST`), two
     /// sources have one name, or one lies in another (`--parents`); the last one named wins, as with cp.
     pub waves: Vec<Range<u32>>,
     /// How it will be done.
-    pub wishes: Wishes,
+    pub options: CopyOptions,
+    /// What the program that the user has started wants where the options do not say it.
+    pub policy: Policy,
     /// The permission bits that are taken away from what has none of its own to keep.
     pub umask: u32,
     /// Folders above sources that `--parents` is about, the upper ones first.
@@ -67,7 +69,7 @@ pub struct Plan {
     /// a later one.
     named_dirs: HashMap<Identity, u32>,
     dirs: Vec<OwnedFd>,
-    apart: Apart,
+    apart: SymlinkedDirs,
 }
 
 /// Something that the plan has to say.
@@ -103,7 +105,7 @@ pub struct Parent {
 }
 
 /// One thing that the user named, and what it is to become.
-pub struct Entry {
+pub struct Operand {
     /// Its name in its source directory; `.` if it has none of its own (`/`, `.`, `SRC/`).
     pub source_name: CString,
     /// Its name in its target directory; `.` for the contents of a directory (`SRC/.`).
@@ -137,60 +139,61 @@ impl Plan {
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let mut planner = Planner::new(options);
         let mut check = None;
-        let planned = match options.wishes.manner {
-            Manner::Pcopy => match &options.act {
-                Act::CheckManifest { file, dir } => {
+        let planned = match options.copy.compat {
+            Compat::Native => match &options.command {
+                Command::CheckManifest { file, dir } => {
                     Listed::read(file, dir).map(|(listed, notes)| {
                         planner.notes = notes;
                         check = Some(Check::Manifest(listed));
                     })
                 }
-                Act::Check => planner.add_to_compare(&options.operands).map(|()| {
+                Command::Check => planner.add_to_compare(&options.operands).map(|()| {
                     check = Some(Check::Sources);
                 }),
-                Act::Copy => planner.add_all(&options.operands),
+                Command::Copy => planner.add_all(&options.operands),
             },
-            Manner::Cp => planner.add_all_as_cp(&options.operands),
+            Compat::Gnu => planner.add_all_as_cp(&options.operands),
         };
         let planned = planned.and_then(|()| planner.set_context()).and_then(|()| {
             let wish = options.manifest.as_ref();
-            wish.map(|wish| Listing::plan(wish, &planner.entries)).transpose()
+            wish.map(|wish| Listing::plan(wish, &planner.operands)).transpose()
         });
         let manifest = planned.inspect_err(|_| give_back(&planner.made))?;
         let apart = planner.set_apart();
         Ok(Self {
-            waves: waves(&planner.entries, &planner.dirs, &planner.notes, &options.wishes),
-            wishes: options.wishes.clone(),
+            waves: waves(&planner.operands, &planner.dirs, &planner.notes, &options.copy),
+            options: options.copy.clone(),
+            policy: Policy::of(options.copy.compat),
             manifest,
             check,
-            umask: crate::sys::process::umask(),
+            umask: pcopy_sys::process::umask(),
             jobs: options.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: options.jobs.unwrap_or_else(default_jobs),
             retries: options.retries.unwrap_or_else(|| default_retries(&planner.dirs)),
             parents: std::mem::take(&mut planner.made),
             notes: std::mem::take(&mut planner.notes),
             named_dirs: planner.named_dirs,
-            entries: planner.entries,
+            operands: planner.operands,
             dirs: planner.dirs,
             apart,
         })
     }
 
     /// Whether nothing more can be copied after this. cp goes on nevertheless.
-    pub fn ends_with(&self, fault: Fault) -> bool {
-        self.wishes.manner == Manner::Pcopy && self.check.is_none() && ends_the_run(fault)
+    pub fn ends_with(&self, error: EntryError) -> bool {
+        self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
     }
 
     /// The entry before `entry` that is this directory, which must not be copied again below it.
-    pub fn earlier_dir(&self, entry: u32, dir: Identity) -> Option<&Entry> {
-        let earlier = self.named_dirs.get(&dir).filter(|&&earlier| earlier < entry)?;
-        self.entries.get(*earlier as usize)
+    pub fn earlier_dir(&self, operand: u32, dir: Identity) -> Option<&Operand> {
+        let earlier = self.named_dirs.get(&dir).filter(|&&earlier| earlier < operand)?;
+        self.operands.get(*earlier as usize)
     }
 
     /// Whether an entry that is a folder goes into a folder that stands there.
-    pub fn is_looked_for_inside(&self, entry: u32) -> bool {
-        let entry = self.entries.get(entry as usize);
-        entry.is_some_and(|entry| entry.is_dir && !entry.listed.is_empty())
+    pub fn is_looked_for_inside(&self, operand: u32) -> bool {
+        let operand = self.operands.get(operand as usize);
+        operand.is_some_and(|operand| operand.is_dir && !operand.listed.is_empty())
     }
 
     /// Whether [`earlier_dir`](Self::earlier_dir) need be asked.
@@ -204,50 +207,51 @@ impl Plan {
     }
 
     /// The directory that `entry`'s source is in.
-    pub fn source_dir(&self, entry: &Entry) -> BorrowedFd<'_> {
-        self.dirs[entry.source_dir].as_fd()
+    pub fn source_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
+        self.dirs[operand.source_dir].as_fd()
     }
 
     /// Opens the directory at `path` from the directory that `entry`'s source is in. Symlinks on the
     /// way are followed only if all are.
-    pub fn open_source(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
-        match self.wishes.dereference {
-            Dereference::Always => file::open_dir_following(self.source_dir(entry), path),
-            _ => file::open_dir_beneath(self.source_dir(entry), path),
+    pub fn open_source(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.options.dereference {
+            Dereference::Always => file::open_dir_following(self.source_dir(operand), path),
+            _ => file::open_dir_beneath(self.source_dir(operand), path),
         }
     }
 
     /// Whether symlinks in a source directory are followed; `named` is the entry that the user named
     /// in it, if it is that which is looked for.
-    pub fn follows(&self, named: Option<&Entry>) -> bool {
-        self.wishes.dereference == Dereference::Always || named.is_some_and(|entry| entry.follow)
+    pub fn follows(&self, named: Option<&Operand>) -> bool {
+        self.options.dereference == Dereference::Always
+            || named.is_some_and(|operand| operand.follow)
     }
 
     /// Opens the directory at `path` from the directory that `entry`'s target is in. Symlinks on the
     /// way are followed only if the user wants them to stand for directories.
-    pub fn open_target(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
-        if self.wishes.keep_directory_symlink {
-            file::open_dir_following(self.target_dir(entry), path)
+    pub fn open_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
+        if self.options.keep_directory_symlink {
+            file::open_dir_following(self.target_dir(operand), path)
         } else {
-            file::open_dir_beneath(self.target_dir(entry), path)
+            file::open_dir_beneath(self.target_dir(operand), path)
         }
     }
 
     /// The same, only to reach what is in it by name: it need not be readable.
-    pub fn reach_target(&self, entry: &Entry, path: &[u8]) -> Result<OwnedFd, Errno> {
-        if self.wishes.keep_directory_symlink {
-            return self.open_target(entry, path);
+    pub fn reach_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
+        if self.options.keep_directory_symlink {
+            return self.open_target(operand, path);
         }
-        file::reach_dir_beneath(self.target_dir(entry), path)
+        file::reach_dir_beneath(self.target_dir(operand), path)
     }
 
     /// The directory that `entry`'s target is in; it exists.
-    pub fn target_dir(&self, entry: &Entry) -> BorrowedFd<'_> {
-        self.dirs[entry.target_dir].as_fd()
+    pub fn target_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
+        self.dirs[operand.target_dir].as_fd()
     }
 }
 
-impl Entry {
+impl Operand {
     /// Where the source at `path` has its final place, from this entry's target directory.
     pub fn target_of(&self, path: &[u8]) -> Vec<u8> {
         [self.target_name.to_bytes(), below(path)].concat()
@@ -282,16 +286,16 @@ fn below(path: &[u8]) -> &[u8] {
 }
 
 /// What it is called, and told when it fails, to make of `source` what the user wants.
-pub(crate) fn step_to_make(wishes: &Wishes, source: &Stat) -> Step {
-    match (source.kind(), wishes.way) {
-        (Kind::Directory, _) => Step::CreateDirectory,
-        (_, Way::HardLink) => Step::HardLinkTo,
-        (_, Way::Symlink) => Step::SymlinkTo,
-        (Kind::Symlink, _) => Step::CreateSymlink,
-        (Kind::Special, _) if wishes.copy_contents => Step::Create,
-        (Kind::Special, _) if source.is_fifo() => Step::CreateFifo,
-        (Kind::Special, _) => Step::CreateNode,
-        _ => Step::Create,
+pub(crate) fn op_to_create(options: &CopyOptions, source: &Stat) -> Op {
+    match (source.kind(), options.copy_mode) {
+        (Kind::Directory, _) => Op::CreateDirectory,
+        (_, CopyMode::HardLink) => Op::HardLinkTo,
+        (_, CopyMode::Symlink) => Op::SymlinkTo,
+        (Kind::Symlink, _) => Op::CreateSymlink,
+        (Kind::Special, _) if options.copy_contents => Op::Create,
+        (Kind::Special, _) if source.is_fifo() => Op::CreateFifo,
+        (Kind::Special, _) => Op::CreateNode,
+        _ => Op::Create,
     }
 }
 

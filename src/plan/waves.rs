@@ -2,9 +2,9 @@
 //!
 //! Two copiers that make one name at the same time would take each other's staged file for a leftover.
 
-use super::{Entry, Note, ancestors, backup_name};
-use crate::options::{Manner, Wishes};
-use crate::sys::file::{self, Identity};
+use super::{Note, Operand, ancestors, backup_name};
+use crate::options::{Compat, CopyOptions};
+use pcopy_sys::file::{self, Identity};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::ops::Range;
@@ -13,25 +13,25 @@ use std::rc::Rc;
 
 /// Cuts the entries wherever one may write into what another of its wave does.
 pub(super) fn waves(
-    entries: &[Entry],
+    operands: &[Operand],
     dirs: &[OwnedFd],
     notes: &[Note],
-    wishes: &Wishes,
+    options: &CopyOptions,
 ) -> Vec<Range<u32>> {
     // Who reads what cp says finds it in the order of the sources.
-    let stops: HashSet<u32> = match wishes.manner {
-        Manner::Cp => notes.iter().map(|note| note.before).collect(),
-        Manner::Pcopy => HashSet::new(),
+    let stops: HashSet<u32> = match options.compat {
+        Compat::Gnu => notes.iter().map(|note| note.before).collect(),
+        Compat::Native => HashSet::new(),
     };
-    let is_shared = shared(entries, wishes);
-    let merges = |entry: &Entry| entry.target_name.as_c_str() == c"." || is_shared(entry);
-    let mut places = Places::of(entries, dirs, wishes);
+    let is_shared = shared(operands, options);
+    let merges = |operand: &Operand| operand.target_name.as_c_str() == c"." || is_shared(operand);
+    let mut places = Places::of(operands, dirs, options);
     let mut waves: Vec<Range<u32>> = Vec::new();
-    for (number, entry) in (0..).zip(entries) {
-        let place = places.find(entry);
-        let alone = merges(entry)
+    for (number, operand) in (0..).zip(operands) {
+        let place = places.find(operand);
+        let alone = merges(operand)
             || stops.contains(&number)
-            || waves.last().is_none_or(|wave| merges(&entries[wave.start as usize]))
+            || waves.last().is_none_or(|wave| merges(&operands[wave.start as usize]))
             || places.are_taken(&place);
         match waves.last_mut() {
             Some(wave) if !alone => wave.end += 1,
@@ -47,28 +47,30 @@ pub(super) fn waves(
 
 /// Whether an entry is written into one file under two names, or into another source, or takes the name
 /// of another's backup: then there is an order.
-fn shared(entries: &[Entry], wishes: &Wishes) -> impl Fn(&Entry) -> bool {
+fn shared(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> bool {
     let mut users: HashMap<Identity, u32> = HashMap::new();
-    let written = entries.iter().filter_map(|entry| entry.written);
+    let written = operands.iter().filter_map(|operand| operand.written);
     let known: HashSet<Identity> = written.clone().collect();
-    let read = entries.iter().map(|entry| entry.identity).filter(|source| known.contains(source));
+    let read =
+        operands.iter().map(|operand| operand.identity).filter(|source| known.contains(source));
     written.chain(read).for_each(|file| *users.entry(file).or_default() += 1);
-    let names: HashSet<_> = match wishes.backup {
-        Some(_) => {
-            entries.iter().map(|entry| (entry.target_dir, entry.target_name.to_bytes())).collect()
-        }
+    let names: HashSet<_> = match options.backup {
+        Some(_) => operands
+            .iter()
+            .map(|operand| (operand.target_dir, operand.target_name.to_bytes()))
+            .collect(),
         None => HashSet::new(),
     };
-    let is_backup = move |entry: &Entry| {
-        let Some(backup) = &wishes.backup else { return false };
-        let name = entry.target_name.to_bytes();
+    let is_backup = move |operand: &Operand| {
+        let Some(backup) = &options.backup else { return false };
+        let name = operand.target_name.to_bytes();
         let simple = name.strip_suffix(backup.suffix.as_encoded_bytes());
         let numbered = backup_name::split_number(name).map(|(name, _)| name);
-        simple.or(numbered).is_some_and(|of| names.contains(&(entry.target_dir, of)))
+        simple.or(numbered).is_some_and(|of| names.contains(&(operand.target_dir, of)))
     };
-    move |entry| {
-        let is_one_of_many = entry.written.is_some_and(|file| users[&file] > 1);
-        wishes.in_place && is_one_of_many || is_backup(entry)
+    move |operand| {
+        let is_one_of_many = operand.written.is_some_and(|file| users[&file] > 1);
+        options.in_place && is_one_of_many || is_backup(operand)
     }
 }
 
@@ -97,12 +99,12 @@ struct Place {
 }
 
 impl<'a> Places<'a> {
-    fn of(entries: &[Entry], dirs: &'a [OwnedFd], wishes: &Wishes) -> Self {
-        let mut used = entries.iter().map(|entry| entry.target_dir);
+    fn of(operands: &[Operand], dirs: &'a [OwnedFd], options: &CopyOptions) -> Self {
+        let mut used = operands.iter().map(|operand| operand.target_dir);
         let first = used.next();
         Self {
             dirs,
-            may_meet: wishes.keep_directory_symlink || used.any(|dir| Some(dir) != first),
+            may_meet: options.keep_directory_symlink || used.any(|dir| Some(dir) != first),
             above: HashMap::new(),
             numbers: HashMap::new(),
             names: HashSet::new(),
@@ -111,20 +113,20 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn find(&mut self, entry: &Entry) -> Place {
-        let name = fold(&entry.target_name);
+    fn find(&mut self, operand: &Operand) -> Place {
+        let name = fold(&operand.target_name);
         if !self.may_meet {
-            return Place { name: (entry.target_dir, name), top: None, around: Rc::new([]) };
+            return Place { name: (operand.target_dir, name), top: None, around: Rc::new([]) };
         }
-        let dir = &self.dirs[entry.target_dir];
-        let above = self.above.entry(entry.target_dir);
+        let dir = &self.dirs[operand.target_dir];
+        let above = self.above.entry(operand.target_dir);
         let above = above.or_insert_with(|| ancestors(dir.as_fd()).collect());
         // A symlink that stands for a folder lies in one, and leads to what may lie in another.
-        let end = file::open_dir_following(dir.as_fd(), entry.target_name.to_bytes()).ok();
+        let end = file::open_dir_following(dir.as_fd(), operand.target_name.to_bytes()).ok();
         let ends: Vec<_> = end.iter().flat_map(|end| ancestors(end.as_fd())).collect();
         let top = ends.first().copied();
-        let known = above.first().map(|dir| self.numbers.entry(*dir).or_insert(entry.target_dir));
-        let number = known.copied().unwrap_or(entry.target_dir);
+        let known = above.first().map(|dir| self.numbers.entry(*dir).or_insert(operand.target_dir));
+        let number = known.copied().unwrap_or(operand.target_dir);
         let around = if ends.is_empty() {
             Rc::clone(above)
         } else {

@@ -339,10 +339,10 @@ fn a_source_may_change_while_it_is_copied() {
 fn shared_memory_may_be_scribbled_on() {
     const MEMORIES: [&str; 7] = [
         "pcopy-ring",
-        "pcopy-firsts",
+        "pcopy-inodes",
         "pcopy-larges",
         "pcopy-digests",
-        "pcopy-abilities",
+        "pcopy-fs-caps",
         "pcopy-outboxes",
         "pcopy-counters",
     ];

@@ -7,8 +7,8 @@
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, alarm, fork};
-use pcopy::ipc::ring::{PushError, SharedRing, TakeError};
-use pcopy::sys::words::SharedWords;
+use pcopy_ring::{PushError, SharedRing, TakeError};
+use pcopy_sys::words::SharedWords;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};

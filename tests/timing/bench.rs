@@ -8,8 +8,8 @@ use crate::common::plain_user::*;
 use crate::common::*;
 use crate::terminal::Terminal;
 use nix::sys::signal::Signal;
-use pcopy::bench::grow;
-use pcopy::bench::trees::{ALL, Name, Tree};
+use pcopy::bench::generate;
+use pcopy::bench::trees::{TREES, TreeKind, TreeSpec};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -81,8 +81,8 @@ fn json(env: &Sandbox, name: &str) -> Value {
 fn the_same_seed_makes_the_same_files_and_another_seed_makes_others() {
     let env = Sandbox::new();
     for (name, seed) in [("one", 1), ("two", 1), ("three", 2)] {
-        let tree = Tree { name: Name::Source, seed, scale: 0.01 };
-        grow(&tree, &env.path(name), &|| Ok(())).unwrap();
+        let tree = TreeSpec { kind: TreeKind::Source, seed, scale: 0.01 };
+        generate(&tree, &env.path(name), &|| Ok(())).unwrap();
     }
     let contents = |root| {
         let entries = env.listing(root).into_iter();
@@ -97,7 +97,7 @@ fn the_same_seed_makes_the_same_files_and_another_seed_makes_others() {
 #[test]
 fn every_tree_can_be_copied() {
     let env = Sandbox::new();
-    let names = ALL.map(|(name, _)| name).into_iter().filter(|name| *name != "few"); // 128 MB each
+    let names = TREES.map(|(name, _)| name).into_iter().filter(|name| *name != "few"); // 128 MB each
     let list = names.collect::<Vec<_>>().join(",");
 
     let run = short(&env, [format!("--tree={list}"), "--scale=0.002".into()]);
@@ -118,7 +118,7 @@ fn a_directory_of_the_user_can_be_copied() {
     let run = short(&env, ["--keep=all", "src"]);
 
     run.exits(0);
-    stdout_has(&run, "src: 1 file in 1 directory, 1 symlink, 1 special, 1.0 kB; ");
+    stdout_has(&run, "src: 1 file in 1 directory, 1 symlink, 1 special file, 1.0 kB; ");
     assert_eq!(env.listing("src"), before);
     assert_clean(&env);
 }
@@ -172,20 +172,20 @@ fn the_table_names_all_programs_their_commands_and_the_fastest() {
     for text in [
         "tiny10: 10 files, 10 kB; ",
         " warm, 1 run; Linux ",
-        "keeps nothing else (as cp -r) ",
+        "preserves nothing else (like cp -r) ",
         "\npcopy --preserve=none ",
         "\n  pcopy --preserve=none -T SRC DST\n",
         "\ncp -r ",
         "\n  cp -r -T SRC DST\n",
-        "keeps bits, times and links ",
+        "preserves mode, times, links ",
         "\n  cp -r --preserve=mode,timestamps,links -T SRC DST\n",
-        "keeps all (as cp -a) ",
+        "preserves all (like cp -a) ",
         "\npcopy -a ",
         "\ncp -a ",
     ] {
         stdout_has(&run, text);
     }
-    let words = ["wins against cp (", "is even with cp (", "loses against cp ("];
+    let words = ["faster than cp (", "as fast as cp (", "slower than cp ("];
     let verdicts = run.stdout.lines().filter(|line| words.iter().any(|word| line.contains(word)));
     assert_eq!(verdicts.count(), 3, "{}", run.stdout);
 }
@@ -198,7 +198,7 @@ fn programs_that_cannot_do_the_same_are_named() {
     let run = short(&env, [fcp.as_str(), "--keep=all"]);
 
     run.exits(0);
-    stdout_has(&run, "\n  cannot do the same, and take no part: fcp\npcopy ran alone\n");
+    stdout_has(&run, "\n  cannot do the same and were not run: fcp\npcopy ran alone\n");
 }
 
 #[test]
@@ -207,9 +207,11 @@ fn each_number_of_copiers_has_a_row() {
     let run = short(&env, ["-j", "1,2"]);
 
     run.exits(0);
-    for text in
-        ["\npcopy -j1 --preserve=none ", "\npcopy -j2 --preserve=none ", "\nratios are to pcopy -j"]
-    {
+    for text in [
+        "\npcopy -j1 --preserve=none ",
+        "\npcopy -j2 --preserve=none ",
+        "\nratios are relative to pcopy -j",
+    ] {
         stdout_has(&run, text);
     }
 }
@@ -280,7 +282,7 @@ fn everything_that_a_figure_depends_on_is_printed() {
     stdout_has(&run, "; seed 7, scale 1\n");
     stdout_has(&run, "\ncp -r (2) ");
     stdout_has(&run, "/one: cp (GNU coreutils) ");
-    stdout_has(&run, "fewer than 3 runs may be chance");
+    stdout_has(&run, "fewer than 3 runs are not conclusive");
     let json = json(&env, "numbers");
     let tree = &json["trees"][0];
     assert_eq!((&tree["seed"], &json["dir"]), (&7.into(), &"work".into()));
@@ -337,7 +339,7 @@ fn a_wrong_copy_is_reported_and_gets_no_ratio() {
         ),
         ("touch \"$DST/more\"", "1 entry differs: 'more' (not in the source)"),
         ("rm -r \"$DST\"", "11 entries differ: first '.' (missing)"),
-        ("cd \"$DST\"; rm file-0000006; mkdir file-0000006", "'file-0000006' (kind)"),
+        ("cd \"$DST\"; rm file-0000006; mkdir file-0000006", "'file-0000006' (file type)"),
         ("cd \"$DST\"; ln -f file-0000006 file-0000007", "(contents)"),
     ] {
         let cp = script(&env, "liar", &format!("cp \"$@\"\n{lines}"));
@@ -359,7 +361,7 @@ fn metadata_is_compared_where_it_is_to_be_preserved() {
     let env = Sandbox::new();
     for (keep, lines, words) in [
         ("times", "touch \"$DST/file-0000003\"", "(modification time)"),
-        ("times", "chmod 600 \"$DST/file-0000003\"", "(permission bits)"),
+        ("times", "chmod 600 \"$DST/file-0000003\"", "(mode)"),
         ("times", "touch \"$DST\"", "'.' (modification time)"),
         ("none", "touch \"$DST\" \"$DST/file-0000003\"", ""),
     ] {
@@ -399,7 +401,7 @@ fn attributes_are_compared_where_all_is_to_be_preserved() {
     let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
 
     run.exits(1);
-    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (extended attributes)\n");
 }
 
 #[test]
@@ -460,7 +462,7 @@ fn default_acls_are_compared_where_all_is_to_be_preserved() {
     let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
 
     run.exits(1);
-    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (extended attributes)\n");
 }
 
 #[test]
@@ -477,7 +479,7 @@ fn file_capabilities_are_compared_by_root() {
     let run = short(&env, [cp.as_str(), "--keep=all", "src"]);
 
     run.exits(1);
-    stdout_has(&run, "wrong: 1 entry differs: 'a' (attributes)\n");
+    stdout_has(&run, "wrong: 1 entry differs: 'a' (extended attributes)\n");
     // All other programs preserve it; tar needs an option.
     let all = ["bench", "--dir=work", "--runs=1", "--keep=all", "--against=cp,tar", "src"];
     if tool("tar") {
@@ -524,7 +526,7 @@ fn a_wrong_copy_by_pcopy_itself_has_an_exit_code_of_its_own() {
     let run = env.pcopy(words);
 
     run.exits(6);
-    stdout_has(&run, "pcopy made no right copy");
+    stdout_has(&run, "pcopy made no correct copy");
 }
 
 #[test]
@@ -547,7 +549,7 @@ fn a_program_that_fails_is_reported_with_its_messages_and_leaves_nothing() {
 
     run.exits(1);
     stdout_has(&run, "failed: exit 3: out of luck\n");
-    stdout_has(&run, "pcopy has nobody to be compared with; not compared: cp\n");
+    stdout_has(&run, "pcopy has no valid results to be compared with; not compared: cp\n");
     assert!(fs::read_to_string(env.path("a.svg")).unwrap().contains("failed"));
     assert_clean(&env);
 }
@@ -693,7 +695,7 @@ fn what_cannot_succeed_is_refused_before_anything_is_created() {
     for (words, message) in [
         (
             &["--against=cp=/no/such/program"][..],
-            "pcopy: cannot find 'cp': there is no such program in '/no/such/program'",
+            "pcopy: cannot find 'cp': '/no/such/program' is not an executable file",
         ),
         (&["src-2"], "pcopy: cannot open 'src-2': No such file or directory"),
         (&["src/a"], "pcopy: cannot open 'src/a': Not a directory"),
@@ -702,7 +704,7 @@ fn what_cannot_succeed_is_refused_before_anything_is_created() {
         (&["--json=nowhere/a"], "pcopy: cannot write 'nowhere/a': No such file or directory"),
         (&["--json=src"], "pcopy: cannot write 'src': Is a directory"),
         (&["--chart=b.svg", "--chart=src/a/c.svg"], "pcopy: cannot write 'src/a/c.svg': Not a dir"),
-        (&["--tree=big", "--scale=1000"], "pcopy: not enough room in '"),
+        (&["--tree=big", "--scale=1000"], "pcopy: not enough space in '"),
     ] {
         short(&env, words).exits(3).stderr_has(message).stdout_is("");
         assert_clean(&env);
@@ -715,9 +717,7 @@ fn a_peer_that_is_named_and_not_installed_is_refused() {
     let mut command = short_command(&env, ["--against=cp,xcp"]);
     command.env("PATH", "/nowhere");
 
-    env.run(command)
-        .exits(3)
-        .stderr_has("pcopy: cannot find 'cp': there is no such program in PATH");
+    env.run(command).exits(3).stderr_has("pcopy: cannot find 'cp': not in PATH");
 }
 
 #[test]
@@ -735,8 +735,8 @@ fn arguments_that_make_no_sense_are_usage_errors() {
     let env = Sandbox::new();
     env.tree("src", []);
     for (words, message) in [
-        (&["--tree=oak"][..], "there is no such tree; there are small, wide, "),
-        (&["--against=mv"], "there is no such copier here; there are cp, rsync, "),
+        (&["--tree=oak"][..], "unknown tree; the trees are small, wide, "),
+        (&["--against=mv"], "unknown program; the programs are cp, rsync, "),
         (&["--runs=0"], "--runs"),
         (&["--scale=0"], "more than 0"),
         (&["--scale=-1"], "more than 0"),
@@ -744,7 +744,7 @@ fn arguments_that_make_no_sense_are_usage_errors() {
         (&["-j0"], "--jobs"),
         (&["--keep=some"], "--keep"),
         (&["--chart=a.gif"], ".svg or .png"),
-        (&["--onto=same"], "needs times that are kept"),
+        (&["--onto=same"], "requires --keep=times or --keep=all"),
         (&["src", "--tree=small"], "--tree"),
     ] {
         short(&env, words).exits(2).stderr_has(message).stdout_is("");
@@ -759,14 +759,14 @@ fn cold_needs_root_and_a_disk() {
     if is_root() {
         let run = env.run(command);
         if run.stdout.is_empty() {
-            run.exits(3).stderr_has("lies in memory and is never cold");
+            run.exits(3).stderr_has("is on a file system in memory");
         }
         command = std::process::Command::new(plain_program());
         command.args(["bench", "--cold", "--tree=tiny1"]).current_dir(env.path(""));
         command.uid(65534).gid(65534);
     }
 
-    env.run(command).exits(3).stderr_has("pcopy: only root can empty the caches for --cold");
+    env.run(command).exits(3).stderr_has("pcopy: --cold: only root can drop the page cache");
 }
 
 // ---- the subcommand --------------------------------------------------------------------------
@@ -777,7 +777,7 @@ fn an_entry_named_bench_is_not_taken_for_the_subcommand() {
     env.tree("bench", ["file a 1K"]);
 
     for words in [&["bench"][..], &["bench", "dst"], &["bench", "--runs=1"]] {
-        let message = "pcopy: 'bench' is here, and also the name of the benchmark\nhint: write './bench' to copy it";
+        let message = "pcopy: 'bench' is both a subcommand and an existing entry\nhint: write './bench' to copy it";
         env.pcopy(words).exits(3).stderr_has(message).stdout_is("");
     }
     env.pcopy(["./bench", "dst"]).exits(0);

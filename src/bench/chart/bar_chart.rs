@@ -1,0 +1,101 @@
+//! The bar chart of a race: the time of each program.
+
+use super::super::results::{Case, Race, Results, Row};
+use super::super::statistics::{median, range};
+use super::axis::{tick_label, tick_step, ticks};
+use super::layout::{
+    GRID, MARGIN, MUTED, OTHERS, PANEL_HEAD, PANEL_WIDTH, PCOPY, PROBLEM, Panel, TEXT, centred,
+    ending, short_label, starting,
+};
+use super::render::{Rgb, Shape};
+
+const WHISKER: Rgb = (70, 84, 94);
+
+/// The height of a bar and the space around it.
+const BAR_HEIGHT: i32 = 30;
+
+/// The left and right edges of the plot: beside it are the labels and the values.
+const LEFT: i32 = MARGIN + 190;
+const RIGHT: i32 = PANEL_WIDTH - 100;
+
+/// A panel with a bar for each row, as long as its median time, and a whisker from the fastest to
+/// the slowest run.
+pub(super) fn bar_chart(results: &Results<'_>, case: &Case, race: &Race) -> Panel {
+    let plot_height = BAR_HEIGHT * race.rows.len() as i32;
+    let mut panel = Panel::for_race(results, case, race, plot_height);
+    let scale = TimeScale::for_race(race);
+    draw_axis(&mut panel, &scale, PANEL_HEAD + plot_height);
+    for (row, top) in race.rows.iter().zip((PANEL_HEAD..).step_by(BAR_HEIGHT as usize)) {
+        draw_row(&mut panel, &scale, row, top);
+    }
+    panel
+}
+
+/// The horizontal axis.
+struct TimeScale {
+    longest_seconds: f64,
+    /// What the labels show, and how many of it are a second. Times of less than a second are shown
+    /// in milliseconds.
+    unit: &'static str,
+    per_second: f64,
+}
+
+impl TimeScale {
+    fn for_race(race: &Race) -> Self {
+        let slowest = |row: &Row| range(&row.wall_seconds()).map(|(_, greatest)| greatest);
+        let longest_seconds = race.rows.iter().filter_map(slowest).fold(0.0, f64::max);
+        let (unit, per_second) =
+            if longest_seconds < 1.0 { ("milliseconds", 1000.0) } else { ("seconds", 1.0) };
+        Self { longest_seconds, unit, per_second }
+    }
+
+    fn x(&self, seconds: f64) -> i32 {
+        LEFT + (seconds / self.longest_seconds.max(1e-9) * f64::from(RIGHT - LEFT)) as i32
+    }
+}
+
+fn draw_axis(panel: &mut Panel, scale: &TimeScale, bottom: i32) {
+    let longest = scale.longest_seconds * scale.per_second;
+    let step = tick_step(longest);
+    for tick in ticks(step, longest) {
+        let x = scale.x(tick / scale.per_second);
+        panel.line(&[(x, PANEL_HEAD - 4), (x, bottom + 4)], GRID, 1);
+        panel.text(&tick_label(tick, step), (x, bottom + 15), centred(12, MUTED));
+    }
+    let title = format!("{}, lower is better", scale.unit);
+    panel.text(&title, (RIGHT, bottom + 32), ending(12, MUTED));
+}
+
+fn draw_row(panel: &mut Panel, scale: &TimeScale, row: &Row, top: i32) {
+    let middle = top + BAR_HEIGHT / 2;
+    let is_pcopy = row.command.is_pcopy();
+    let (text_color, bar_color) = if is_pcopy { (PCOPY, PCOPY) } else { (TEXT, OTHERS) };
+    panel.text(&short_label(row), (LEFT - 10, middle), ending(13, text_color));
+    let times = row.wall_seconds();
+    let (Some(time), Some((least, greatest))) = (median(&times), range(&times)) else {
+        panel.text("failed", (LEFT + 8, middle), starting(13, PROBLEM));
+        return;
+    };
+    let corners = [(LEFT, top + 5), (scale.x(time).max(LEFT + 1), top + BAR_HEIGHT - 5)];
+    panel.shapes.push(Shape::Bar { corners, color: bar_color });
+    let (from, to) = (scale.x(least), scale.x(greatest));
+    panel.line(&[(from, middle), (to, middle)], WHISKER, 1);
+    for end in [from, to] {
+        panel.line(&[(end, middle - 4), (end, middle + 4)], WHISKER, 1);
+    }
+    let (text, color) = match row.problem {
+        None => (three_digits(time * scale.per_second), TEXT),
+        Some(_) => ("wrong copy".to_owned(), PROBLEM),
+    };
+    panel.text(&text, (to + 8, middle), starting(13, color));
+}
+
+/// A number with three significant digits.
+fn three_digits(number: f64) -> String {
+    let places = match number {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{number:.places$}")
+}

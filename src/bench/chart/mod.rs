@@ -1,0 +1,84 @@
+//! Charts: a bar chart for each race, and with several values of `--jobs` a chart of pcopy's
+//! throughput over the number of copiers.
+
+mod axis;
+mod bar_chart;
+mod layout;
+mod render;
+mod scaling_chart;
+
+use super::abort::Abort;
+use super::describe::quantity;
+use super::results::Results;
+use crate::numbers;
+use crate::sanitize::quote;
+use bar_chart::bar_chart;
+use layout::{MARGIN, MUTED, PANEL_WIDTH, Panel, TEXT, starting};
+use scaling_chart::scaling_chart;
+use std::path::Path;
+
+pub use render::ImageFormat;
+
+/// The height of the title above all panels.
+const HEAD: i32 = 76;
+
+/// Draws all charts into one picture, and returns the contents of the file `path`, whose name
+/// decides the format.
+pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Abort> {
+    let cannot = |cause: &str| {
+        let name = quote(path.as_os_str().as_encoded_bytes());
+        Abort::error(format!("cannot draw {name}: {cause}"))
+    };
+    let format = ImageFormat::of(path);
+    let format = format.ok_or_else(|| cannot("the file name must end in .svg or .png"))?;
+
+    let races =
+        || results.cases.iter().flat_map(|case| case.races.iter().map(move |race| (case, race)));
+    let mut panels: Vec<Panel> =
+        races().map(|(case, race)| bar_chart(results, case, race)).collect();
+    if results.options.jobs.len() > 1 {
+        panels.extend(races().map(|(case, race)| scaling_chart(results, case, race)));
+    }
+    let columns = panels.len().clamp(1, 2);
+    let sheet = arrange(title(results), panels, columns);
+    let size = (PANEL_WIDTH * columns as i32, sheet.height);
+    render::render(&sheet.shapes, size, format).map_err(|cause| cannot(&cause))
+}
+
+/// Puts the panels below the title, in rows from left to right.
+fn arrange(title: Panel, panels: Vec<Panel>, columns: usize) -> Panel {
+    let mut sheet = title;
+    let (mut left, mut row_height) = (0, 0);
+    for panel in panels {
+        if left == PANEL_WIDTH * columns as i32 {
+            sheet.height += row_height;
+            (left, row_height) = (0, 0);
+        }
+        row_height = row_height.max(panel.height);
+        let top = sheet.height;
+        sheet.insert(panel, (left, top));
+        left += PANEL_WIDTH;
+    }
+    sheet.height += row_height;
+    sheet
+}
+
+fn title(results: &Results<'_>) -> Panel {
+    let mut panel = Panel::new(HEAD);
+    let (machine, options) = (&results.machine, results.options);
+    let title = format!("pcopy {} and other copy programs", env!("CARGO_PKG_VERSION"));
+    panel.text(&title, (MARGIN, 28), starting(24, TEXT));
+    let subtitle = format!(
+        "{}, Linux {}, {}, {}; {}",
+        &machine.date[..10],
+        machine.kernel,
+        quantity(machine.cpus as u64, "CPU", "CPUs"),
+        numbers::bytes(machine.memory),
+        match options.runs {
+            1 => "one run".to_owned(),
+            runs => format!("median, fastest and slowest of {runs} runs"),
+        },
+    );
+    panel.text(&subtitle, (MARGIN, 56), starting(13, MUTED));
+    panel
+}

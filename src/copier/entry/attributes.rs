@@ -1,0 +1,691 @@
+//! What a copy keeps of its source beside type and contents, and in which order it is given.
+//!
+//! Owner, attributes, times, permission bits. A change of hands takes set-id bits and capabilities
+//! away, so it comes first. Times before permission bits: a target with its source's size and time
+//! counts as complete, and bits that are still wrong then are mended by the next run, which
+//! compares them, too.
+//!
+//! An owner or an attribute that cannot be given is a failure of its own: the copy stays, with
+//! fewer rights rather than more, and is named.
+
+use crate::copier::dir_pair::Owners;
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::options::{Permissions, Preservation, Preserve};
+use crate::plan::Plan;
+use crate::policy::Policy;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Node, Stat};
+use pcopy_sys::process;
+use pcopy_sys::xattr;
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+const SET_USER_ID: u32 = 0o4000;
+const SET_GROUP_ID: u32 = 0o2000;
+const STICKY: u32 = 0o1000;
+const ALL_SPECIAL: u32 = 0o7000;
+const OWNER_BITS: u32 = 0o700;
+pub(in crate::copier) const OWNER_WRITE: u32 = 0o200;
+const GROUP_BITS: u32 = 0o070;
+const OTHERS_BITS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+
+/// What copies are to keep, and who makes them.
+#[derive(Clone, Copy)]
+pub(crate) struct Attrs {
+    keep: Preserve,
+    umask: u32,
+    policy: Policy,
+    root: bool,
+    user: u32,
+    group: u32,
+}
+
+/// The names of a source's attributes; empty unless some of them are wanted.
+#[derive(Default)]
+pub(in crate::copier) struct XattrNames(Vec<u8>);
+
+/// What a directory does to what is made in it.
+#[derive(Clone, Copy)]
+pub(in crate::copier) struct DirDefaults {
+    /// Its default access list gives it one.
+    pub(in crate::copier) masked: bool,
+    /// Its set-group-id bit gives it the directory's group.
+    pub(in crate::copier) in_group: bool,
+}
+
+/// Whose a copy is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnerResult {
+    /// Whoever made it, as ownership is not kept.
+    Ours,
+    /// The source's owner and group; `moved` if they had to be set.
+    Right { moved: bool },
+    /// We may not give it away.
+    Refused,
+}
+
+impl Attrs {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            keep: plan.options.preserve,
+            umask: plan.umask,
+            policy: plan.policy,
+            root: process::is_root(),
+            user: process::user(),
+            group: process::group(),
+        }
+    }
+
+    /// The names of the source's attributes, if any are to be kept.
+    pub(in crate::copier) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
+        let mut names = XattrNames::default();
+        if self.keep.looks_at_attributes() {
+            xattr::list(source, &mut names.0).map_err(Op::ReadAttributes.error())?;
+        }
+        Ok(names)
+    }
+
+    /// The bits that a file is created with: all but those that the kernel clears when it is
+    /// written, and none for others while it is not in the right hands.
+    pub(in crate::copier) fn birth_permissions(
+        &self,
+        source: &Stat,
+        names: &XattrNames,
+        born: DirDefaults,
+    ) -> u32 {
+        let mut bits = self.plain_bits(source, born.masked) & !ALL_SPECIAL;
+        if self.needs_writing(names) {
+            bits |= OWNER_WRITE;
+        }
+        if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
+    }
+
+    /// The bits that a FIFO, socket or device is made with.
+    pub(in crate::copier) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
+        self.plain_bits(source, masked)
+    }
+
+    /// The source's bits, or what is left of them for something new. Where the directory has a
+    /// default access list, the kernel takes that in place of the umask.
+    fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
+        match self.keep.permissions {
+            Permissions::Exact => source.permissions(),
+            // But under `--preserve=ownership` cp takes both.
+            Permissions::Masked if masked && !self.keep.ownership => {
+                source.permissions() & !ALL_SPECIAL
+            }
+            Permissions::Masked => source.permissions() & !ALL_SPECIAL & !self.umask,
+            Permissions::Fresh => 0o666 & !self.umask,
+        }
+    }
+
+    /// Whether there are attributes that only somebody may set who may write the file, as its bits
+    /// say and not the way in which it is open.
+    fn needs_writing(&self, names: &XattrNames) -> bool {
+        !self.root && names.iter().any(|name| self.demand(name).is_some())
+    }
+
+    /// Whether others may have no rights yet: they would have those of another owner or group, or
+    /// those that an access list will take from them.
+    fn is_born_private(&self, source: &Stat, names: &XattrNames, born: DirDefaults) -> bool {
+        let same_hands = (source.owner(), source.group()) == (self.user, self.group);
+        let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
+        let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
+        let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_LIST);
+        // cp does not look first whether the owner changes.
+        let might_change = self.policy.private_until_owned && self.keep.ownership;
+        might_change || changes_hands || loses_list || gets_list
+    }
+
+    /// Gives a finished file what it is to keep.
+    ///
+    /// The first thing that could not be given is returned; the file is whole without it. Whose it was
+    /// when it was made is looked up in `known`, or noted there.
+    pub(in crate::copier) fn finish_file(
+        &self,
+        from: BorrowedFd<'_>,
+        (to, known): (BorrowedFd<'_>, Option<&Cell<Option<Owners>>>),
+        source: &Stat,
+        names: &XattrNames,
+        born: DirDefaults,
+    ) -> Result<Option<EntryError>, EntryError> {
+        let masked = born.masked;
+        let (hands, mut lacking) = self.hand_over_new(Node::Open(to), source, known);
+        let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
+        lacking = lacking.or(given.err());
+        let private = self.is_born_private(source, names, born);
+        let special = source.permissions() & ALL_SPECIAL != 0;
+        let moved = matches!(hands, OwnerResult::Right { moved: true });
+        let exact = self.keep.permissions == Permissions::Exact;
+        let bits_differ = match self.keep.permissions {
+            Permissions::Exact => masked || special || moved,
+            Permissions::Fresh => masked,
+            Permissions::Masked => false,
+        };
+        let set_bits = || {
+            let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
+            let bits = without_list(self.file_bits(source, &made, hands), lacking);
+            file::set_permissions(to, bits).map_err(Op::SetPermissions.error())
+        };
+        let opened =
+            self.needs_writing(names) && self.plain_bits(source, born.masked) & OWNER_WRITE == 0;
+        let wanted = private || bits_differ || opened;
+        // Bits that are not the source's are compared by nobody, so they must be right when the
+        // times say that the file is complete.
+        if wanted && !exact {
+            set_bits()?;
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Op::SetTimes.error())?;
+        }
+        if wanted && exact {
+            set_bits()?;
+        }
+        Ok(lacking)
+    }
+
+    /// Takes those bits away from a file that is about to be written into that it will not have in
+    /// the end; from all but its owner, if that changes.
+    ///
+    /// Where that is refused the file is somebody else's, and so will its bits be in the end.
+    pub(in crate::copier) fn close_before_writing(
+        &self,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        old: &Stat,
+    ) {
+        let mut bits = old.permissions();
+        if self.keep.permissions == Permissions::Exact {
+            bits &= source.permissions() | OWNER_BITS;
+        }
+        let same_hands = (source.owner(), source.group()) == (old.owner(), old.group());
+        if self.keep.ownership && !same_hands {
+            bits &= !OTHERS_BITS;
+        }
+        let fewer = old.kind() == Kind::File && bits != old.permissions();
+        if fewer && file::set_permissions(to, bits).is_err() {
+            // See above.
+        }
+    }
+
+    /// Gives a file that stood there, was `old` and has been written into, what it is to keep.
+    pub(in crate::copier) fn finish_old(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        names: &XattrNames,
+        old: &Stat,
+    ) -> Result<Option<EntryError>, EntryError> {
+        let node = Node::Open(to);
+        let (hands, mut lacking) = self.hand_over(node, source);
+        if self.keep.looks_at_attributes() {
+            let given = if self.policy.removes_extra_attributes {
+                self.repair_attributes(Node::Open(from), node)
+            } else {
+                self.give_attributes(Node::Open(from), node, names, true)
+            };
+            lacking = lacking.or(given.err());
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Op::SetTimes.error())?;
+        }
+        let now = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
+        let wanted = match self.keep.permissions {
+            Permissions::Exact => without_list(self.file_bits(source, &now, hands), lacking),
+            // But for set-id bits, which the kernel has taken away when it was written.
+            Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
+        };
+        let differ = now.permissions() & !ALL_SPECIAL != wanted & !ALL_SPECIAL
+            || self.keep.permissions == Permissions::Exact && now.permissions() != wanted;
+        if differ {
+            file::set_permissions(to, wanted).map_err(Op::SetPermissions.error())?;
+        }
+        Ok(lacking)
+    }
+
+    /// Gives a symlink, FIFO, socket or device what it is to keep; otherwise as `finish_file`.
+    pub(in crate::copier) fn finish_other(
+        &self,
+        from: Node<'_>,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+        masked: bool,
+    ) -> Result<Option<EntryError>, EntryError> {
+        let to = Node::Named(dir, name);
+        let names = self.look(from)?;
+        let (hands, mut lacking) = self.hand_over(to, source);
+        let masked = masked && source.kind() != Kind::Symlink;
+        lacking = lacking.or(self.give_attributes(from, to, &names, masked).err());
+        if self.keep.timestamps {
+            file::set_times_at(dir, name, source.accessed(), source.modified())
+                .map_err(Op::SetTimes.error())?;
+        }
+        let moved = matches!(hands, OwnerResult::Right { moved: true });
+        let bits_may_differ = masked || moved || names.has(xattr::ACCESS_LIST);
+        if source.kind() != Kind::Symlink
+            && self.keep.permissions != Permissions::Masked
+            && bits_may_differ
+        {
+            let bits = without_list(self.plain_bits(source, false), lacking);
+            file::set_permissions_at(dir, name, bits).map_err(Op::SetPermissions.error())?;
+        }
+        Ok(lacking)
+    }
+
+    /// Gives a directory, in which nothing will be changed any more, what it is to keep. `new` says
+    /// that this run has made it.
+    pub(in crate::copier) fn finish_dir(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        source: &Stat,
+        new: bool,
+    ) -> Result<(), EntryError> {
+        let names = self.look(Node::Open(from))?;
+        let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
+        let masked = new && xattr::has_default_list(to);
+        // Its bits follow from the default list that it was born with, so they come first here.
+        let bits = self.dir_bits(source, to, hands, new, masked)?;
+        // One that stood there may have lists that the source has not.
+        let listed = masked || !new && self.keep.access_lists;
+        let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
+        lacking = lacking.or(given.err());
+        if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_LIST) {
+            let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_LIST);
+            lacking = lacking.or(removed.err().map(Op::SetAccessList.error()));
+        }
+        if self.keep.timestamps {
+            file::set_times(to, source.accessed(), source.modified())
+                .map_err(Op::SetTimes.error())?;
+        }
+        if let Some(bits) = bits {
+            file::set_permissions(to, without_list(bits, lacking))
+                .map_err(Op::SetPermissions.error())?;
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// The bits that a directory is to have; `None` if they are none of our business.
+    fn dir_bits(
+        &self,
+        source: &Stat,
+        to: BorrowedFd<'_>,
+        hands: OwnerResult,
+        new: bool,
+        masked: bool,
+    ) -> Result<Option<u32>, EntryError> {
+        let wanted = match self.keep.permissions {
+            Permissions::Exact if hands == OwnerResult::Refused => {
+                source.permissions() & !(SET_USER_ID | SET_GROUP_ID)
+            }
+            Permissions::Exact => source.permissions(),
+            Permissions::Masked => source.permissions() & (0o777 | STICKY),
+            Permissions::Fresh => 0o777 | source.permissions() & STICKY, // as cp does
+        };
+        if self.keep.permissions == Permissions::Exact {
+            return Ok(Some(wanted));
+        }
+        if !new {
+            return Ok(None);
+        }
+        let left = if masked && self.keep.permissions == Permissions::Masked {
+            let bits = xattr::default_list_bits(to).map_err(Op::SetPermissions.error())?;
+            // cp gives the right to write to others than the owner only as the umask lets it.
+            let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
+            (bits | STICKY) & !(self.umask & masked_too)
+        } else {
+            !self.umask
+        };
+        // What mkdir(2) inherits from the directory above it.
+        let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
+        Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
+    }
+
+    /// Whether a directory that stood there had its source's times, bits and owner before we opened
+    /// it, for which a plain user may have had to give himself rights.
+    pub(in crate::copier) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
+        let opened = if self.root { 0 } else { OWNER_BITS };
+        file::stat_fd(target).is_ok_and(|target| {
+            let bits = target.permissions();
+            let same_bits = bits == source.permissions() || bits == source.permissions() | opened;
+            self.is_like(source, &target, same_bits)
+        })
+    }
+
+    /// Whether such a directory needs nothing at all; attributes are not compared but given again.
+    pub(in crate::copier) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
+        !self.keep.looks_at_attributes()
+            && file::stat_fd(target).is_ok_and(|target| {
+                self.is_like(source, &target, source.permissions() == target.permissions())
+            })
+    }
+
+    fn is_like(&self, source: &Stat, target: &Stat, same_bits: bool) -> bool {
+        let keep = &self.keep;
+        let same_time = source.modified() == target.modified();
+        let same_hands = (source.owner(), source.group()) == (target.owner(), target.group());
+        (same_time || !keep.timestamps)
+            && (same_bits || keep.permissions != Permissions::Exact)
+            && (same_hands || !keep.ownership)
+    }
+
+    /// Whether the times tell that a file is complete, as they are set last.
+    pub(in crate::copier) fn times_tell(&self) -> bool {
+        self.keep.timestamps
+    }
+
+    /// Sets right what a complete entry lacks: other runs may have kept less.
+    pub(in crate::copier) fn repair(
+        &self,
+        from: Node<'_>,
+        (to, target_name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+        target: &Stat,
+    ) -> Result<(), EntryError> {
+        let node = Node::Named(to, target_name);
+        let (hands, mut lacking) =
+            if (source.owner(), source.group()) == (target.owner(), target.group()) {
+                (OwnerResult::Right { moved: false }, None)
+            } else {
+                self.hand_over(node, source)
+            };
+        let mut opened = false;
+        if self.keep.looks_at_attributes() {
+            let closed = source.kind() == Kind::File && target.permissions() & OWNER_WRITE == 0;
+            if closed && !self.root && self.attributes_differ(from, node)? {
+                let bits = target.permissions() | OWNER_WRITE;
+                opened = file::set_permissions_at(to, target_name, bits).is_ok();
+            }
+            lacking = lacking.or(self.repair_attributes(from, node).err());
+        }
+        let is_symlink = source.kind() == Kind::Symlink; // its bits mean nothing and cannot be set
+        if self.keep.permissions == Permissions::Exact && !is_symlink {
+            let wanted = without_list(self.file_bits(source, target, hands), lacking);
+            let moved = matches!(hands, OwnerResult::Right { moved: true });
+            if moved || opened || wanted != target.permissions() {
+                file::set_permissions_at(to, target_name, wanted)
+                    .map_err(Op::SetPermissions.error())?;
+            }
+        } else if opened {
+            file::set_permissions_at(to, target_name, target.permissions())
+                .map_err(Op::SetPermissions.error())?;
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether [`mend`](Self::mend) would change bits or owner, as far as that shows without a look at
+    /// attributes.
+    pub(in crate::copier) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
+        let owners = |stat: &Stat| (stat.owner(), stat.group());
+        let bits = self.keep.permissions == Permissions::Exact
+            && source.kind() != Kind::Symlink
+            && source.permissions() != target.permissions();
+        bits || self.keep.ownership && owners(source) != owners(target)
+    }
+
+    /// Gives an entry that keeps its contents its source's times, if that is wanted.
+    pub(in crate::copier) fn set_times_of(
+        &self,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        source: &Stat,
+    ) -> Result<(), EntryError> {
+        if !self.keep.timestamps {
+            return Ok(());
+        }
+        file::set_times_at(dir, name, source.accessed(), source.modified())
+            .map_err(Op::SetTimes.error())
+    }
+
+    /// Whether a symlink to a file has that file's time, if it is wanted.
+    pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
+        !self.keep.timestamps || source.modified() == target.modified()
+    }
+
+    /// Gives `to` its source's owner and group, if that is wanted.
+    ///
+    /// Who is not root may not give things away, and cp keeps silent about that; at least the
+    /// group may be one of ours.
+    fn hand_over(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
+        self.hand_over_new(to, source, None)
+    }
+
+    /// The same for what was just made: all files that are made in one directory are born to the same
+    /// owner and group, so that only the first need be asked.
+    fn hand_over_new(
+        &self,
+        to: Node<'_>,
+        source: &Stat,
+        known: Option<&Cell<Option<Owners>>>,
+    ) -> (OwnerResult, Option<EntryError>) {
+        if !self.keep.ownership {
+            return (OwnerResult::Ours, None);
+        }
+        let owners = |made: Stat| (made.owner(), made.group());
+        let made = known.and_then(Cell::get).or_else(|| match to {
+            Node::Open(file) => file::stat_fd(file).ok().map(owners),
+            Node::Named(dir, name) => file::stat_at(dir, name).ok().map(owners),
+        });
+        if let Some(known) = known {
+            known.set(made);
+        }
+        let (user, group) = (source.owner(), source.group());
+        if made == Some((user, group)) {
+            return (OwnerResult::Right { moved: false }, None);
+        }
+        match file::set_owner(to, Some(user), group) {
+            Ok(()) => (OwnerResult::Right { moved: true }, None),
+            Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
+                if file::set_owner(to, None, group).is_err() {
+                    // It is none of ours, either.
+                }
+                (OwnerResult::Refused, None)
+            }
+            Err(errno) => (OwnerResult::Refused, Some(Op::SetOwner.error()(errno))),
+        }
+    }
+
+    /// The bits that a file in these hands should have.
+    ///
+    /// Set-id bits lend somebody's rights. They are kept only where the copy belongs to the same
+    /// somebody; else a copy made by root of any user's program would run as root.
+    fn file_bits(&self, source: &Stat, made: &Stat, hands: OwnerResult) -> u32 {
+        let mut bits = self.plain_bits(source, false);
+        if source.kind() != Kind::File {
+            return bits;
+        }
+        match hands {
+            OwnerResult::Right { .. } => {}
+            OwnerResult::Ours if self.policy.keeps_set_id => {}
+            OwnerResult::Refused => bits &= !ALL_SPECIAL,
+            OwnerResult::Ours => {
+                if source.owner() != made.owner() {
+                    bits &= !SET_USER_ID;
+                }
+                if source.group() != made.group() {
+                    bits &= !SET_GROUP_ID;
+                }
+            }
+        }
+        bits
+    }
+
+    /// Gives a new entry those attributes of its source that are wanted; `masked` as above.
+    fn give_attributes(
+        &self,
+        from: Node<'_>,
+        to: Node<'_>,
+        names: &XattrNames,
+        masked: bool,
+    ) -> Result<(), EntryError> {
+        let exact = self.keep.access_lists || self.keep.permissions != Permissions::Masked;
+        if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_LIST)) {
+            // The list that the directory has given it may let in whom the source's bits do not.
+            xattr::remove(to, xattr::ACCESS_LIST).map_err(Op::SetAccessList.error())?;
+        }
+        let mut value = Vec::new();
+        let mut lacking = None;
+        for name in names.iter() {
+            let Some((op, demand)) = self.demand(name) else { continue };
+            let given = match xattr::get(from, name, &mut value) {
+                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(errno) => Err(errno),
+                Ok(()) => xattr::set(to, name, &value),
+            };
+            lacking = lacking.or(self.refused(given, op, demand));
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether an attribute that is wanted would have to be set or removed.
+    fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, EntryError> {
+        let mut differ = false;
+        self.each_that_differs(from, to, |_| differ = true)?;
+        Ok(differ)
+    }
+
+    /// Calls `found` with what it would be to set or remove each wanted attribute that is not the same.
+    fn each_that_differs(
+        &self,
+        from: Node<'_>,
+        to: Node<'_>,
+        mut found: impl FnMut(Op),
+    ) -> Result<(), EntryError> {
+        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (mut value, mut old) = (Vec::new(), Vec::new());
+        for name in theirs.iter().chain(ours.iter()) {
+            let Some((op, _)) = self.demand(name) else { continue };
+            let got = (xattr::get(from, name, &mut value), xattr::get(to, name, &mut old));
+            if !matches!(got, (Ok(()), Ok(()))) || value != old {
+                found(op);
+            }
+        }
+        Ok(())
+    }
+
+    /// In what of all that is kept beside contents two entries of one type differ.
+    pub(in crate::copier) fn differing(
+        &self,
+        (from, to): (Node<'_>, Node<'_>),
+        (source, target): (&Stat, &Stat),
+    ) -> Result<Aspects, EntryError> {
+        let mut aspects = Aspects::default();
+        let has_bits =
+            self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
+        aspects.add_if(has_bits && !has_bits_of(source, target), Aspect::Permissions);
+        aspects.add_if(!self.has_time_of(source, target), Aspect::Time);
+        let hands = |stat: &Stat| (stat.owner(), stat.group());
+        aspects.add_if(self.keep.ownership && hands(source) != hands(target), Aspect::Owner);
+        self.each_that_differs(from, to, |op| {
+            aspects.add(match op {
+                Op::SetAccessList => Aspect::AccessLists,
+                _ => Aspect::Attributes,
+            });
+        })?;
+        Ok(aspects)
+    }
+
+    /// Makes the wanted attributes of a complete entry those of its source.
+    fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
+        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (mut value, mut old) = (Vec::new(), Vec::new());
+        let mut lacking = None;
+        for name in theirs.iter() {
+            let Some((op, demand)) = self.demand(name) else { continue };
+            let given = match xattr::get(from, name, &mut value) {
+                Err(Errno::ENODATA) => Ok(()), // it is gone since it was listed
+                Err(errno) => Err(errno),
+                Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
+                Ok(()) => xattr::set(to, name, &value),
+            };
+            lacking = lacking.or(self.refused(given, op, demand));
+        }
+        for name in ours.iter().filter(|name| !theirs.has(name)) {
+            let Some((op, demand)) = self.demand(name) else { continue };
+            lacking = lacking.or(self.refused(xattr::remove(to, name), op, demand));
+        }
+        lacking.map_or(Ok(()), Err)
+    }
+
+    /// Whether, and how much, the attribute `name` is wanted.
+    fn demand(&self, name: &CStr) -> Option<(Op, Preservation)> {
+        let (op, demand) = match name.to_bytes() {
+            b"security.selinux" => (Op::SetAttributes, self.keep.context),
+            list if list == xattr::ACCESS_LIST.to_bytes()
+                || list == xattr::DEFAULT_LIST.to_bytes() =>
+            {
+                let wanted = self.keep.access_lists;
+                (Op::SetAccessList, if wanted { Preservation::Required } else { Preservation::No })
+            }
+            // What else the kernel or a file system keeps there cannot be set by name.
+            other if other.starts_with(b"system.") => return None,
+            // XFS tells of its access lists a second time, under these names.
+            other if other.starts_with(b"trusted.SGI_ACL_") => return None,
+            _ => (Op::SetAttributes, self.keep.attributes),
+        };
+        (demand != Preservation::No).then_some((op, demand))
+    }
+
+    /// The failure, unless it is one that nobody wants to apply of.
+    fn refused(
+        &self,
+        given: Result<(), Errno>,
+        op: Op,
+        demand: Preservation,
+    ) -> Option<EntryError> {
+        match given {
+            Ok(()) => None,
+            Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES)
+                if demand == Preservation::IfPossible =>
+            {
+                None
+            }
+            Err(errno) => Some(op.error()(errno)),
+        }
+    }
+}
+
+impl XattrNames {
+    fn iter(&self) -> impl Iterator<Item = &CStr> {
+        self.0
+            .split_inclusive(|&byte| byte == 0)
+            .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+    }
+
+    fn has(&self, wanted: &CStr) -> bool {
+        self.iter().any(|name| name == wanted)
+    }
+}
+
+/// Without its access list, the bits of the group are the list's mask: more than the group had.
+fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
+    match lacking {
+        Some(EntryError { op: Op::SetAccessList, .. }) => bits & !GROUP_BITS,
+        _ => bits,
+    }
+}
+
+/// Whether a file in the target may need no copying: its source's type, size and, unless they are
+/// not kept, modification time.
+pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
+    source.type_bits() == target.type_bits()
+        && source.size() == target.size()
+        && (source.modified() == target.modified() || !times_tell)
+        && source.device() == target.device()
+}
+
+/// Whether the target has the bits that a copy gets: set-id bits only where it is in the same hands.
+fn has_bits_of(source: &Stat, target: &Stat) -> bool {
+    let (mut lost, mut bits) = (0, source.permissions());
+    if source.kind() == Kind::File {
+        let (owner, group) = (source.owner() == target.owner(), source.group() == target.group());
+        bits &= !(if owner { 0 } else { SET_USER_ID } | if group { 0 } else { SET_GROUP_ID });
+        lost = if owner && group { 0 } else { ALL_SPECIAL }; // who may not give it away
+    }
+    target.permissions() == bits || target.permissions() == bits & !lost
+}

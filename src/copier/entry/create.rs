@@ -1,0 +1,132 @@
+//! Creating an entry in a directory that no other process sees: under its own name, at once.
+//!
+//! What an interrupted run has left under the name is kept if it is complete, and created anew if not.
+
+use super::fill::Source;
+use super::result::{Applied, Done, Unfinished};
+use super::target_file::TargetFile;
+use super::{Entry, EntryCopier, decide, discard, link_text, op_of, open_source, repair};
+use crate::copier::clean;
+use crate::copier::context::Context;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind, Node, Stat};
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+impl EntryCopier<'_> {
+    /// The common case, in the fewest calls: open, stat, create, read, write, times, two closes.
+    pub(super) fn create_file(&mut self, entry: Entry<'_>) -> Result<Applied, Unfinished> {
+        let (cx, dirs) = (self.cx, entry.dirs);
+        let (from, source) = open_source(&cx, entry)?;
+        let leads = self.come_first(dirs, &source)?;
+        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        let mode = cx.attrs.birth_permissions(&source, &names, dirs.traits.born);
+        let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
+        let created = match create_or_keep(&cx, entry, &source, Op::Create, create) {
+            Ok(created) => created,
+            Err(failed) => return failed.or_lacking(leads),
+        };
+        let Some(to) = created else {
+            cx.status.add(Count::BytesSpared, source.size());
+            return Ok(Applied::plain(Done::Skipped).leading(leads));
+        };
+        let target = TargetFile::New(to, Some((entry.name, entry.target_name)));
+        let source = Source { from, stat: source, names };
+        let filled = self.fill(entry, source, target);
+        let applied = filled.inspect_err(|_| discard(dirs, entry.target_name))?.into_applied()?;
+        Ok(applied.leading(leads))
+    }
+
+    /// The same for a symlink or a special file.
+    pub(super) fn create_other(
+        &self,
+        entry: Entry<'_>,
+        source: &Stat,
+        leads: Option<Identity>,
+    ) -> Result<Applied, Unfinished> {
+        let text = link_text(entry, source)?;
+        let create = |name: &CStr| {
+            self.cx.outbox.begin();
+            make_other(&self.cx, entry, source, &text, name)
+        };
+        let op = op_of(&self.cx, source);
+        match create_or_keep(&self.cx, entry, source, op, create) {
+            Ok(Some(())) => {
+                let applied = finish_other(&self.cx, entry, source, entry.target_name)?;
+                Ok(applied.leading(leads))
+            }
+            Ok(None) => {
+                self.cx.outbox.settle();
+                Ok(Applied::plain(Done::Skipped).leading(leads))
+            }
+            Err(failed) => failed.or_lacking(leads),
+        }
+    }
+}
+
+/// Creates a symlink, FIFO, socket or device like the source.
+pub(super) fn make_other(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+    text: &CStr,
+    name: &CStr,
+) -> Result<(), Errno> {
+    let dirs = entry.dirs;
+    if source.kind() == Kind::Symlink {
+        return file::make_symlink(text, &dirs.target, name);
+    }
+    let mode = cx.attrs.node_permissions(source, dirs.traits.born.masked);
+    file::make_node(&dirs.target, name, source, mode)
+}
+
+/// Gives what `make_other` has created, now under the name `made`, the source's attributes.
+pub(super) fn finish_other(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+    made: &CStr,
+) -> Result<Applied, EntryError> {
+    let dirs = entry.dirs;
+    cx.outbox.begin();
+    let from = Node::Named(dirs.source.as_fd(), entry.name);
+    let to = (dirs.target.as_fd(), made);
+    let lacking = cx.attrs.finish_other(from, to, source, dirs.traits.born.masked);
+    let lacking = lacking.inspect_err(|_| discard(dirs, made))?;
+    Ok(Applied { lacking, ..Applied::plain(Done::Copied) })
+}
+
+/// Creates a name in a staged directory; `None` if an earlier run has created it and it is complete.
+fn create_or_keep<T>(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+    op: Op,
+    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<Option<T>, Unfinished> {
+    let (dirs, name) = (entry.dirs, entry.target_name);
+    match create(name) {
+        Ok(created) => return Ok(Some(created)),
+        Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(op.error()(errno).into()),
+    }
+    if !dirs.existed || !dirs.is_written(name).map_err(op.error())? {
+        // No run has been here before: two names of the source are one in the target, as 'A' and 'a'
+        // are where case is ignored. What was created under the other one must stay.
+        return Err(op.error()(Errno::EEXIST).into());
+    }
+    let old = file::stat_at(&dirs.target, name).map_err(op.error())?;
+    // What `--link` has left of an interrupted run is the source itself, and no copy of it.
+    let is_copy = old.identity() != source.identity();
+    if is_copy && decide::is_up_to_date(cx, entry, source, &old)? {
+        repair(cx, entry, source, &old)?;
+        return Ok(None);
+    }
+    if old.kind() == Kind::Directory && dirs.is_seen(cx.plan()) {
+        return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // another program's
+    }
+    clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
+    Ok(Some(create(name).map_err(op.error())?))
+}

@@ -1,0 +1,107 @@
+//! pcopy's own rules for an existing entry.
+
+use super::super::action::{Action, Reason};
+use super::super::result::Unfinished;
+use super::super::{Entry, leads_to};
+use super::{
+    check_just_created, has_contents, is_up_to_date, keeps_contents, prompt, update_rule,
+    was_published,
+};
+use crate::copier::context::Context;
+use crate::error::Op;
+use crate::options::{CopyMode, Links, Update};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+
+/// What is to be done with an entry in a directory that existed before this run.
+pub(crate) fn decide(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+) -> Result<Action, Unfinished> {
+    let in_place = cx.options().in_place;
+    if in_place && cx.was_begun_over(entry.name) {
+        return Ok(Action::WriteInto { through: false });
+    }
+    if in_place && cx.was_begun_new(entry.name) {
+        return Ok(Action::CreateAnew);
+    }
+    let Some(old) = entry.dirs.find(cx.plan(), entry.target_name, Op::Create)? else {
+        return Ok(Action::Create);
+    };
+    if was_published(cx, entry, source, &old)? {
+        return Ok(Action::Skip { reason: Reason::Published, old });
+    }
+    // As with cp, `--update` decides before anything is asked about what exists.
+    if let Some(reason) = update_rule(cx, source, &old)? {
+        return Ok(Action::Skip { reason, old });
+    }
+    if let Some(reason) = stays(cx, entry, source, &old)? {
+        return Ok(Action::Skip { reason, old });
+    }
+    prompt(cx, entry, &old)?;
+    Ok(if in_place && may_be_written_into(cx, source, &old) {
+        Action::WriteInto { through: false }
+    } else {
+        Action::Replace { old, removed: false }
+    })
+}
+
+/// Why the existing entry stays, if it does; an error if it stays and should not.
+fn stays(
+    cx: &Context<'_>,
+    entry: Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Result<Option<Reason>, Unfinished> {
+    let (options, dirs) = (cx.options(), entry.dirs);
+    if old.kind() == Kind::Directory {
+        return Err(Op::Create.error()(Errno::EISDIR).into());
+    }
+    check_just_created(cx, dirs.again)?;
+    let same_file = Op::SameFile.error()(Errno::EEXIST);
+    if leads_to(entry, source, old) {
+        return Err(same_file.into());
+    }
+    if keeps_contents(cx) && source.type_bits() == old.type_bits() {
+        return Ok(Some(Reason::AttributesOnly));
+    }
+    // With `--update` an older file is replaced even if its contents are the same: else it would be
+    // older for ever.
+    if matches!(options.update, Update::All | Update::Older) {
+        return if old.identity() == source.identity() { Err(same_file.into()) } else { Ok(None) };
+    }
+    if old.identity() == source.identity() && options.copy_mode == CopyMode::Copy {
+        // A hard link to the source is no copy of it: writing to one would change both.
+        return if is_elsewhere(entry) { Ok(None) } else { Err(same_file.into()) };
+    }
+    if !is_up_to_date(cx, entry, source, old)? {
+        return Ok(None);
+    }
+    // To repair it would change its other names, too, and what those are is not known.
+    let is_changed = cx.attrs.would_repair(source, old)
+        || options.checksum && source.modified() != old.modified();
+    let has_other_names = old.links() > source.links();
+    Ok((!(is_changed && has_other_names)).then_some(Reason::UpToDate))
+}
+
+/// Whether `--inplace` can be followed: not where a cut off file would look complete to the next run, or
+/// where more than the bytes of this one file would change.
+fn may_be_written_into(cx: &Context<'_>, source: &Stat, old: &Stat) -> bool {
+    let options = cx.options();
+    let looks_complete = options.update == Update::Older;
+    let is_replaced = looks_complete
+        || options.backup.is_some()
+        || options.remove_destination
+        || options.preserve.links != Links::No && old.links() > 1
+        || old.kind() != Kind::File
+        || !has_contents(cx, source);
+    !is_replaced
+}
+
+/// Whether source and target are in two directories, and not in one that is reached in two ways.
+fn is_elsewhere(entry: Entry<'_>) -> bool {
+    let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
+    let (source, target) = (identity(&entry.dirs.source), identity(&entry.dirs.target));
+    source.is_ok() && target.is_ok() && source != target
+}

@@ -1,0 +1,126 @@
+//! What one file adds to the numbers while it is copied.
+
+use super::result::Unfinished;
+use crate::ipc::memory::counters::{Count, StatusSlot};
+
+/// Counts the bytes of one file as they arrive or turn out to be holes.
+///
+/// A file that is copied twice, because it changed meanwhile, is counted once: the second time
+/// nothing is added until it comes farther than the first.
+pub(in crate::copier) struct Meter<'a> {
+    status: StatusSlot<'a>,
+    /// How far the present attempt has come.
+    done: u64,
+    /// What was counted.
+    counted: u64,
+}
+
+impl<'a> Meter<'a> {
+    pub(in crate::copier) fn new(status: StatusSlot<'a>) -> Self {
+        Self { status, done: 0, counted: 0 }
+    }
+
+    /// Whose numbers they are.
+    pub(in crate::copier) fn status(&self) -> StatusSlot<'a> {
+        self.status
+    }
+
+    /// Counts bytes that were written; this may end the copying.
+    pub(in crate::copier) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.count(Count::Bytes, bytes)
+    }
+
+    /// Counts what is new of so many bytes that have arrived in all.
+    pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
+        self.note(Count::Bytes, bytes.saturating_sub(self.done));
+    }
+
+    /// Counts bytes that need not be written; this may end the copying.
+    pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
+        self.count(Count::BytesSpared, bytes)
+    }
+
+    /// Begins with the first byte again.
+    pub(in crate::copier) fn start_over(&mut self) {
+        self.done = 0;
+    }
+
+    /// Counts, of a file of that many bytes, what will not be written any more.
+    pub(in crate::copier) fn end(self, size: u64) {
+        self.status.add(Count::BytesSpared, size.saturating_sub(self.counted));
+    }
+
+    fn count(&mut self, count: Count, bytes: u64) -> Result<(), Unfinished> {
+        self.note(count, bytes);
+        if self.status.is_abandoned() { Err(Unfinished::Dropped) } else { Ok(()) }
+    }
+
+    fn note(&mut self, count: Count, bytes: u64) {
+        self.done = self.done.saturating_add(bytes);
+        let new = self.done.saturating_sub(self.counted);
+        if new > 0 {
+            self.status.add(count, new);
+            self.counted = self.done;
+        }
+    }
+}
+
+/// Counts the bytes of one file as they are read, once, even if it is read by several and then alone.
+pub(in crate::copier) struct Tally<'a> {
+    pub(in crate::copier) status: StatusSlot<'a>,
+    /// As what; nothing where reading is no event.
+    count: Option<Count>,
+    counted: u64,
+}
+
+impl<'a> Tally<'a> {
+    pub(in crate::copier) fn new(status: StatusSlot<'a>, count: Option<Count>) -> Self {
+        Self { status, count, counted: 0 }
+    }
+
+    /// Notes that so many bytes have been read in all.
+    pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
+        if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
+            self.status.add(count, new);
+            self.counted = bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::memory::counters::Counters;
+
+    #[test]
+    fn a_file_that_is_copied_twice_is_counted_once() {
+        let counters = Counters::create(1).unwrap();
+        let mut meter = Meter::new(counters.status(0));
+        assert!(meter.add(100).is_ok() && meter.spare(50).is_ok());
+        meter.start_over();
+        assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
+        meter.end(200);
+        let totals = counters.totals();
+        assert_eq!((totals.get(Count::Bytes), totals.get(Count::BytesSpared)), (130, 70));
+    }
+
+    #[test]
+    fn a_file_that_is_read_twice_is_counted_once() {
+        let counters = Counters::create(1).unwrap();
+        let mut tally = Tally::new(counters.status(0), Some(Count::BytesReadBack));
+        for far in [10, 40, 5, 30, 50] {
+            tally.up_to(far);
+        }
+        assert_eq!(counters.totals().get(Count::BytesReadBack), 50);
+    }
+
+    #[test]
+    fn an_order_to_drop_the_file_is_heard_with_every_piece() {
+        let counters = Counters::create(1).unwrap();
+        let mut meter = Meter::new(counters.status(0));
+        assert!(meter.add(1).is_ok());
+        counters.abandon();
+        assert!(matches!(meter.add(1), Err(Unfinished::Dropped)));
+        assert!(matches!(meter.spare(0), Err(Unfinished::Dropped)));
+    }
+}

@@ -1,0 +1,154 @@
+//! Replacing an existing entry, in a directory where other processes look: built under a staged name beside
+//! it and renamed over it, so that they see the old one or the new one, whole.
+
+use super::create::{finish_other, make_other};
+use super::fill::{Filled, Source};
+use super::result::{Applied, Unfinished};
+use super::target_file::TargetFile;
+use super::{Entry, EntryCopier, discard, link_text, op_of, open_source, reads, staged_name_for};
+use crate::copier::clean::{remove_leftover, still_named};
+use crate::copier::dir_pair::DirPair;
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::BackupKind;
+use crate::options::Backup;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Node, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+impl EntryCopier<'_> {
+    /// Builds the entry and gives it its name; `old` is what has that name, and `removed` says that cp
+    /// reports to have removed it.
+    pub(super) fn replace(
+        &mut self,
+        entry: Entry<'_>,
+        source: &Stat,
+        old: Option<&Stat>,
+        removed: bool,
+    ) -> Result<Applied, Unfinished> {
+        let dirs = entry.dirs;
+        let staged = staged_name_for(dirs, entry.target_name);
+        let (filled, guard) = self.build(entry, source, &staged)?;
+        let target = dirs.target.as_fd();
+        let named =
+            guard.as_ref().map_or(Ok(true), |ours| still_named(target, &staged, ours.as_fd()));
+        match named {
+            Ok(true) => {}
+            Ok(false) => return Err(Op::Publish.error()(Errno::EBUSY).into()),
+            Err(errno) => {
+                discard(dirs, &staged); // while we have its lock no other run puts another there
+                return Err(Op::Publish.error()(errno).into());
+            }
+        }
+        let backup = match old {
+            Some(_) => self.publish_over(entry, source, old, &staged)?,
+            None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::Not)?,
+        };
+        let mut applied = filled.into_applied()?;
+        applied.details.kept = backup;
+        applied.details.removed = removed;
+        Ok(applied)
+    }
+
+    /// Renames what is staged over the existing entry, of which a backup is made if there are to be any.
+    pub(in crate::copier) fn publish_over(
+        &mut self,
+        entry: Entry<'_>,
+        source: &Stat,
+        old: Option<&Stat>,
+        staged: &CStr,
+    ) -> Result<BackupKind, EntryError> {
+        let (dirs, name) = (entry.dirs, entry.target_name);
+        let kept = match (&self.cx.options().backup, old) {
+            (Some(backup), Some(_)) if !dirs.staged => {
+                self.backups.keep(backup, dirs, (source, entry.name), name).map(Some)
+            }
+            _ => Ok(None), // of what an interrupted run has staged there is no backup
+        };
+        let (kept, moved) = kept.inspect_err(|_| discard(dirs, staged))?.unwrap_or_default();
+        let published = file::replace(&dirs.target, staged, name).map_err(Op::Publish.error());
+        if published.is_err() {
+            discard(dirs, staged);
+            let back = moved.map(|moved| file::rename_new(dirs.target.as_fd(), &moved, name));
+            if back.is_some_and(|back| back.is_err()) {
+                // Then it has the name of its backup, and the failure that is reported names the entry.
+            }
+        }
+        published.map(|()| kept)
+    }
+
+    /// Renames the existing entry to the name of its backup, so that a directory can take its own.
+    pub(in crate::copier) fn move_away(
+        &mut self,
+        backup: &Backup,
+        entry: Entry<'_>,
+    ) -> Result<(), EntryError> {
+        let (dirs, name) = (entry.dirs, entry.target_name);
+        let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
+        let (_, moved) = self.backups.keep(backup, dirs, (&source, entry.name), name)?;
+        match moved {
+            Some(_) => Ok(()),
+            None => file::unlink(&dirs.target, name).map_err(Op::Backup.error()),
+        }
+    }
+
+    /// Builds an entry under its staged name. Where other runs may work in the directory, the file comes
+    /// back open, because its lock must last until it has its final name.
+    fn build(
+        &mut self,
+        entry: Entry<'_>,
+        source: &Stat,
+        staged: &CStr,
+    ) -> Result<(Filled, Option<OwnedFd>), Unfinished> {
+        let (cx, dirs) = (self.cx, entry.dirs);
+        if !reads(&cx, source.kind()) {
+            let text = link_text(entry, source)?;
+            let make = |name: &CStr| make_other(&cx, entry, source, &text, name);
+            create_fresh(dirs, staged, op_of(&cx, source), make)?;
+            return Ok((Filled::Whole(finish_other(&cx, entry, source, staged)?), None));
+        }
+        let (from, stat) = open_source(&cx, entry)?;
+        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
+        let to = create_fresh(dirs, staged, Op::Create, create)?;
+        if dirs.is_shared() && !is_ours(&to) {
+            return Err(Op::Create.error()(Errno::EBUSY).into());
+        }
+        let guard = if dirs.is_shared() { to.try_clone().ok() } else { None };
+        let target = TargetFile::New(to, Some((entry.name, staged)));
+        let filled = self.fill(entry, Source { from, stat, names }, target);
+        Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
+    }
+}
+
+/// Creates a staged name; what a killed run has left under it goes first.
+pub(super) fn create_fresh<T>(
+    dirs: &DirPair,
+    staged: &CStr,
+    op: Op,
+    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<T, Unfinished> {
+    match create(staged) {
+        Err(Errno::EEXIST) => {
+            remove_leftover(dirs.target.as_fd(), staged, dirs.is_shared()).map_err(op.error())?;
+            Ok(create(staged).map_err(op.error())?)
+        }
+        result => Ok(result.map_err(op.error())?),
+    }
+}
+
+/// Renames what is staged to its final name, which was free: what has taken it meanwhile is another's.
+fn publish_new(dirs: &DirPair, staged: &CStr, name: &CStr) -> Result<(), EntryError> {
+    let published = file::rename_new(dirs.target.as_fd(), staged, name);
+    published.inspect_err(|_| discard(dirs, staged)).map_err(Op::Publish.error())
+}
+
+/// Whether a staged file is ours to build, where two runs may meet on one name.
+///
+/// The run that has its lock builds it; without that, one could rename what the other has half written.
+/// Before we had the lock, the other may have taken the file for a leftover and removed its name.
+pub(super) fn is_ours(to: &OwnedFd) -> bool {
+    let locked = file::lock(to.as_fd(), file::Lock::Exclusive) != Err(Errno::EAGAIN);
+    locked && file::stat_fd(to).is_ok_and(|stat| stat.links() > 0)
+}

@@ -1,0 +1,127 @@
+//! Writing into existing files (`--inplace`, and as cp does).
+//!
+//! The file keeps its inode, its owner and its other names, and readers see the new bytes as they
+//! arrive. It is not truncated before it is known that source and target are not one file.
+
+use super::create::{finish_other, make_other};
+use super::fill::Source;
+use super::replace::is_ours;
+use super::result::{Applied, Unfinished};
+use super::target_file::TargetFile;
+use super::{
+    Entry, EntryCopier, discard, link_text, op_of, open_source, reads, remove_leftover_of,
+};
+use crate::error::Op;
+use crate::options::{CopyMode, Links, Update};
+use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
+use pcopy_sys::{Errno, bytes};
+use std::os::fd::{AsFd, OwnedFd};
+
+impl EntryCopier<'_> {
+    /// Removes what a killed run has staged for a name that is not staged now: a link, or, after a run
+    /// without `--inplace`, anything.
+    pub(super) fn remove_staged(&self, entry: Entry<'_>, source: &Stat) {
+        let may_be_link = source.links() > 1 && self.cx.options().preserve.links != Links::No;
+        if self.cx.policy().resumes_leftovers || may_be_link {
+            remove_leftover_of(entry.dirs, entry.target_name);
+        }
+    }
+
+    /// Creates an entry under its final name, which is free. It is staged all the same if the next run
+    /// would skip it in case that this one is killed.
+    pub(super) fn create_in_place(
+        &mut self,
+        entry: Entry<'_>,
+        source: &Stat,
+    ) -> Result<Applied, Unfinished> {
+        let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
+        let update = cx.options().update;
+        let looks_complete = matches!(update, Update::Older | Update::None | Update::NoneFail);
+        if looks_complete && cx.policy().resumes_leftovers {
+            return self.replace(entry, source, None, false);
+        }
+        if !reads(&cx, source.kind()) {
+            let (text, op) = (link_text(entry, source)?, op_of(&cx, source));
+            cx.outbox.begin_new();
+            let created = make_other(&cx, entry, source, &text, target_name);
+            created.inspect_err(|_| cx.outbox.settle()).map_err(op.error())?;
+            return Ok(finish_other(&cx, entry, source, target_name)?);
+        }
+        let (from, stat) = open_source(&cx, entry)?;
+        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        cx.outbox.begin_new();
+        let created = file::create_file(&dirs.target, target_name, mode);
+        let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
+        if cx.policy().locks_target && dirs.contended && !is_ours(&to) {
+            return Err(Op::Create.error()(Errno::EBUSY).into());
+        }
+        let target = TargetFile::New(to, Some((entry.name, target_name)));
+        let filled = self.fill(entry, Source { from, stat, names }, target);
+        filled.inspect_err(|_| discard(dirs, target_name))?.into_applied()
+    }
+
+    /// Creates the file that a symlink in the target leads to and that does not exist.
+    pub(super) fn create_through(&mut self, entry: Entry<'_>) -> Result<Applied, Unfinished> {
+        let (cx, dirs) = (self.cx, entry.dirs);
+        if !cx.options().write_through_dangling {
+            return Err(Op::Dangling.error()(Errno::ENOENT).into());
+        }
+        let (from, stat) = open_source(&cx, entry)?;
+        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        let to = file::create_through(&dirs.target, entry.target_name, mode);
+        let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
+        self.fill(entry, Source { from, stat, names }, target)?.into_applied()
+    }
+
+    /// Writes into the existing file, which a symlink leads to if it is `through` one.
+    pub(super) fn write_into(
+        &mut self,
+        entry: Entry<'_>,
+        source: &Stat,
+        through: bool,
+    ) -> Result<Applied, Unfinished> {
+        let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
+        let (options, policy) = (cx.options(), cx.policy());
+        let (from, read) = open_source(&cx, entry)?;
+        let to = match file::open_target(&dirs.target, target_name, through) {
+            Ok(to) => to,
+            // It is gone, or was never there: some network file systems say so of what was removed.
+            Err(Errno::ENOENT) if !through => return self.create_in_place(entry, source),
+            Err(errno) if options.force || policy.replaces_unwritable => {
+                drop(from);
+                let old = file::stat_at(&dirs.target, target_name)
+                    .map_err(|_| Op::Create.error()(errno))?;
+                return self.replace(entry, source, Some(&old), true);
+            }
+            Err(errno) => return Err(Op::Create.error()(errno).into()),
+        };
+        let old = file::stat_fd(&to).map_err(Op::LookAtTarget.error())?;
+        if old.identity() == read.identity() {
+            return Err(Op::SameFile.error()(Errno::EEXIST).into());
+        }
+        if policy.locks_target && dirs.contended && is_taken(&to) {
+            return Err(Op::Create.error()(Errno::EBUSY).into());
+        }
+        // Another name of the file, or a symlink to it, may be what another copier is writing now.
+        let meets = policy.writes_through_symlinks || old.links() > 1;
+        let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.wait_for(old.identity()));
+        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        cx.outbox.begin_over();
+        cx.attrs.close_before_writing(to.as_fd(), &read, &old);
+        if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
+            bytes::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
+        }
+        let known = (!through).then_some((entry.name, target_name));
+        let target = TargetFile::Old(to, old, known);
+        let filled = self.fill(entry, Source { from, stat: read, names }, target);
+        drop(turn);
+        filled?.into_applied()
+    }
+}
+
+/// Whether another run writes into the file.
+fn is_taken(to: &OwnedFd) -> bool {
+    file::lock(to.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN)
+}

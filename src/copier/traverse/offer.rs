@@ -1,0 +1,191 @@
+//! Handing over: what a copier gives away, and when.
+//!
+//! It gives the oldest of what waits, which is what takes longest and is farthest from where it works, and
+//! only while the ring holds fewer tasks than there are other copiers. What it is working on it keeps.
+
+use super::names::WIDE_BYTES;
+use super::{DirProgress, Level, Names, Offered, Visitor, Walk, visit_names};
+use crate::copier::dir_pair::c_name;
+use crate::copier::name_queue::NameQueue;
+use crate::copier::report_writer::ParentGone;
+use crate::ipc::memory::counters::{Count, StatusSlot};
+use crate::ipc::wire::frame_check::SEAL_BYTES;
+use crate::ipc::wire::task::{self, Depth, EntryPath, Task, push_component};
+use pcopy_ring::MESSAGE_BYTES_MAX;
+use pcopy_sys::file::NAME_BYTES_MAX;
+use std::ops::Range;
+
+/// The longest name in a task, with its kind and its NUL.
+const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
+
+/// More than all that is in a task beside paths and names, its check included.
+const HEADER_BYTES: usize = 32;
+
+/// What is left of a task that is a range of numbers; the later half of it may be handed over.
+#[derive(Default)]
+pub(in crate::copier) struct Ranges {
+    /// Operands, or files of a manifest that is compared.
+    pub(in crate::copier) operands: Range<u32>,
+    /// Groups of names that are to become links.
+    pub(in crate::copier) groups: Range<u32>,
+    /// Names that the user was prompted for and agreed to.
+    pub(in crate::copier) prompted: Range<u32>,
+    /// Files to be read back.
+    pub(in crate::copier) written: Range<u32>,
+}
+
+/// The directory whose names are being visited.
+pub(super) type Here<'h, 'n, D> = (&'h D, &'h mut Names<'n>, &'h mut DirProgress);
+
+/// Hands over the oldest work that waits, for as long as another copier has none.
+///
+/// Of the directory that is `here` names are handed over only if it is wide, or if its files are so large
+/// that it is not their number that counts: it is what this copier keeps for itself.
+pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
+    walk: &mut Walk<'a, V::Dir>,
+    visitor: &mut V,
+    mut here: Option<Here<'_, '_, V::Dir>>,
+) -> Result<(), ParentGone> {
+    while walk.cx.job.is_hungry() {
+        if give_range(walk) || give_oldest_child(walk, visitor) {
+            continue;
+        }
+        let Some((dir, names, progress)) = &mut here else { break };
+        if !(names.is_wide() || walk.last_was_heavy && names.has_more()) {
+            break;
+        }
+        let (depth, staged) = (walk.at.depth(), walk.at.staged);
+        let parent = Some(&**dir);
+        if let Some(renamed) =
+            give_child(walk, visitor, (depth, staged), &mut progress.children, parent)
+        {
+            progress.given = true;
+            progress.shared |= renamed;
+            continue;
+        }
+        progress.given = true;
+        progress.shared = true;
+        visitor.note_shared(depth.source_bytes, true);
+        if !give_names(walk, visitor, dir, names, progress)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hands over the later half of the range that is left.
+fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
+    let Walk { cx, ranges, message, .. } = walk;
+    let mut give = |range: &mut Range<u32>, task: fn(u32, u32) -> Task<'static>| {
+        let (mine, theirs) = halves(range);
+        let task = task(theirs.start, theirs.end);
+        let given = !theirs.is_empty() && cx.job.give(cx.status, &task, message);
+        if given {
+            *range = mine;
+        }
+        given
+    };
+    give(&mut ranges.operands, |first, end| Task::Operands { first, end })
+        || give(&mut ranges.prompted, |first, end| Task::Agreed { first, end })
+        || give(&mut ranges.groups, |first, end| Task::Links { first, end })
+        || give(&mut ranges.written, |first, end| Task::Verify { first, end })
+}
+
+/// Hands over a child directory of the uppermost level that has one.
+fn give_oldest_child<'a, V: Visitor<'a>>(walk: &mut Walk<'a, V::Dir>, visitor: &mut V) -> bool {
+    while walk.levels.front().is_some_and(|level| level.children.is_empty()) {
+        walk.levels.pop_front();
+    }
+    let Some(level) = walk.levels.pop_front() else { return false };
+    let Level { depth, staged, mut children, dir } = level;
+    let given = give_child(walk, visitor, (depth, staged), &mut children, dir.as_ref());
+    walk.levels.push_front(Level { depth, staged, children, dir });
+    given.is_some()
+}
+
+/// Hands over the first of `children`, whose parent is the directory on the path that is so deep; returns
+/// whether it will be renamed there. If it cannot be handed over, it stays, as the last.
+fn give_child<'a, V: Visitor<'a>>(
+    walk: &mut Walk<'a, V::Dir>,
+    visitor: &mut V,
+    (depth, staged): (Depth, bool),
+    children: &mut NameQueue,
+    parent: Option<&V::Dir>,
+) -> Option<bool> {
+    // Paths that fill a slot never go; to take a child out and put it back each time that a copier has no
+    // work would cost time and memory without end.
+    let path_bytes = depth.source_bytes + depth.target_bytes;
+    if path_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
+        return None;
+    }
+    let mark = children.pop_front(&mut walk.name)?;
+    let name = c_name(&walk.name);
+    let path = EntryPath {
+        source: &walk.at.source[..depth.source_bytes],
+        target: &walk.at.target[..depth.target_bytes],
+        staged,
+        ..walk.at.as_path()
+    };
+    let Offered { target_name, staged, existed, renamed, mark, is_ready } =
+        visitor.offer(&walk.cx, path, parent, (mark, &name));
+    let (mut source, mut target) = (path.source.to_vec(), path.target.to_vec());
+    push_component(&mut source, name.to_bytes());
+    push_component(&mut target, target_name.to_bytes());
+    let place = EntryPath { source: &source, target: &target, staged, ..path };
+    let task = Task::Directory { place, existed };
+    if is_ready && walk.cx.job.give(walk.cx.status, &task, &mut walk.message) {
+        visitor.note_shared(depth.source_bytes, renamed);
+        return Some(renamed);
+    }
+    if children.push(mark, &name).is_err() {
+        // It has just been taken out, so there is room for it.
+        unreachable!("a name that was taken out fits back in");
+    }
+    None
+}
+
+/// Hands over some of the names that are left: at most half, and what fits in a slot.
+fn give_names<'a, V: Visitor<'a>>(
+    walk: &mut Walk<'a, V::Dir>,
+    visitor: &mut V,
+    dir: &V::Dir,
+    names: &mut Names<'_>,
+    progress: &mut DirProgress,
+) -> Result<bool, ParentGone> {
+    let mut message = std::mem::take(&mut walk.message);
+    let existed = V::existed(dir);
+    Task::Names { place: walk.at.as_path(), existed, names: b"" }.encode(&mut message);
+    let start = message.len();
+    if start + WIDE_BYTES / 4 > MESSAGE_BYTES_MAX {
+        walk.message = message;
+        return Ok(false); // the path alone fills the slot
+    }
+    put_half(&mut message, names, walk.cx.status, V::COUNTS_NAMES);
+    let given = walk.cx.job.push(walk.cx.status, &mut message);
+    if !given {
+        visit_names(walk, visitor, dir, &mut Names::Handed(&message[start..]), progress)?;
+    }
+    walk.message = message;
+    Ok(given)
+}
+
+/// Moves names into a task: at most half of those that are left, and what fits in a slot.
+fn put_half(message: &mut Vec<u8>, names: &mut Names<'_>, status: StatusSlot<'_>, counts: bool) {
+    let start = message.len();
+    let listed = counts && matches!(names, Names::Listed(_));
+    while message.len() + NAME_ROOM + SEAL_BYTES <= MESSAGE_BYTES_MAX
+        && 2 * (message.len() - start) < names.bytes_left()
+    {
+        let Some((kind, name)) = names.next() else { break };
+        task::put_name(message, kind, name);
+        if listed {
+            status.add(Count::Found, 1);
+        }
+    }
+}
+
+/// The first half of a range and the rest of it; of one alone, all is the rest.
+fn halves(range: &Range<u32>) -> (Range<u32>, Range<u32>) {
+    let middle = range.start + range.end.saturating_sub(range.start) / 2;
+    (range.start..middle, middle..range.end)
+}

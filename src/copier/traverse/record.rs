@@ -1,0 +1,68 @@
+//! Counting what became of an entry, and reporting it to the parent.
+
+use super::Walk;
+use crate::copier::report_writer::ParentGone;
+use crate::error::EntryError;
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::{Event, Report};
+use std::ffi::CStr;
+
+impl<D> Walk<'_, D> {
+    /// Counts and reports an entry that failed or vanished; without a name it is the directory that the
+    /// walk is in.
+    pub(in crate::copier) fn record_failed(
+        &mut self,
+        name: Option<&CStr>,
+        error: EntryError,
+    ) -> Result<(), ParentGone> {
+        self.cx.outbox.settle();
+        if error.op.means_vanished(error.errno) {
+            self.cx.status.add(Count::Vanished, 1);
+            return self.report(name, Event::Vanished(error));
+        }
+        self.cx.status.add(Count::Failed, 1);
+        self.report(name, Event::Failed(error))?;
+        if self.cx.plan().ends_with(error) {
+            // Until the parent has read it, directories that lack this entry would get their names.
+            self.cx.job.ring.stop();
+        }
+        Ok(())
+    }
+
+    /// Reports an entry of the directory that the walk is in, or that directory.
+    pub(in crate::copier) fn report(
+        &mut self,
+        name: Option<&CStr>,
+        event: Event,
+    ) -> Result<(), ParentGone> {
+        self.report_then(name, event, || ())
+    }
+
+    /// The same, and calls `reported` at the moment from which on the report cannot be lost any more.
+    pub(in crate::copier) fn report_then(
+        &mut self,
+        name: Option<&CStr>,
+        event: Event,
+        reported: impl FnOnce(),
+    ) -> Result<(), ParentGone> {
+        match name {
+            Some(name) => self.report_names(name, name, event, reported),
+            None => self.reports.send(&Report { place: self.at.as_path(), event }, reported),
+        }
+    }
+
+    /// The same for an entry that has, at present, another name in the target.
+    pub(in crate::copier) fn report_names(
+        &mut self,
+        name: &CStr,
+        target_name: &CStr,
+        event: Event,
+        reported: impl FnOnce(),
+    ) -> Result<(), ParentGone> {
+        let depth = self.at.depth();
+        self.at.push(name.to_bytes(), target_name.to_bytes());
+        let sent = self.report_then(None, event, reported);
+        self.at.truncate(depth);
+        sent
+    }
+}

@@ -1,0 +1,75 @@
+//! In what two entries of one type differ, as far as a copy keeps it.
+
+use super::Buffers;
+use crate::copier::entry::Tally;
+use crate::copier::entry::data;
+use crate::copier::entry::result::Unfinished;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects};
+use crate::ipc::wire::task::EntryPath;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Node, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A name in a folder that is open.
+type Name<'a> = (BorrowedFd<'a>, &'a CStr);
+
+impl Buffers<'_> {
+    /// What differs between two entries that are no folders.
+    pub(super) fn differing(
+        &mut self,
+        at: EntryPath<'_>,
+        (from, to): (Name<'_>, Name<'_>),
+        (source, target): (&Stat, &Stat),
+    ) -> Result<Aspects, Unfinished> {
+        let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
+        let mut aspects = self.cx.attrs.differing(nodes, (source, target))?;
+        let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
+        let differs = match source.kind() {
+            // One file needs no reading.
+            _ if source.identity() == target.identity() => false,
+            Kind::File if source.size() != target.size() => true,
+            Kind::File => !self.has_same_bytes(at, (from, to), &mut tally)?,
+            Kind::Symlink => {
+                let text = file::read_symlink(from.0, from.1).map_err(Op::ReadSymlink.error())?;
+                text != file::read_symlink(to.0, to.1).map_err(Op::ReadBack.error())?
+            }
+            _ => source.device() != target.device(),
+        };
+        aspects.add_if(differs, Aspect::Contents);
+        tally.up_to(if source.kind() == Kind::File { source.size() } else { 0 });
+        Ok(aspects)
+    }
+
+    /// What differs between two folders, beside what is in them.
+    pub(super) fn differing_folders(
+        &self,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        stats: (&Stat, &Stat),
+    ) -> Result<Aspects, EntryError> {
+        self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats)
+    }
+
+    fn has_same_bytes(
+        &mut self,
+        at: EntryPath<'_>,
+        (from, to): (Name<'_>, Name<'_>),
+        tally: &mut Tally<'_>,
+    ) -> Result<bool, Unfinished> {
+        let source = file::open_untouched(from.0, from.1).map_err(Op::OpenSource.error())?;
+        let target = file::open_untouched(to.0, to.1).map_err(Op::ReadBack.error())?;
+        // Something else may have taken its place since it was looked at: a device must not be read.
+        let file = |file| file::stat_fd(file).ok().filter(|stat| stat.kind() == Kind::File);
+        let stale = |op: Op| op.error()(Errno::ESTALE);
+        let was = file(source.as_fd()).ok_or_else(|| stale(Op::Changed))?;
+        let is = file(target.as_fd()).ok_or_else(|| stale(Op::ReadBack))?;
+        let ends = (source.as_fd(), target.as_fd());
+        if let Some(same) = self.same_together((at, from.1, to.1), ends, (&was, &is), tally) {
+            return Ok(same);
+        }
+        let buffers = (&mut self.theirs[..], &mut self.ours[..]);
+        data::same(source.as_fd(), target.as_fd(), buffers, self.cx.status)
+    }
+}

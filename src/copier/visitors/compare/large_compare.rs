@@ -1,0 +1,91 @@
+//! Large files that several copiers compare, or hash for a manifest.
+
+use super::Buffers;
+use crate::copier::entry::Tally;
+use crate::copier::entry::chunks::{Buffers as ChunkBuffers, Helper, LARGE_BYTES, Team, ours};
+use crate::copier::entry::hash_file;
+use crate::copier::entry::result::Unfinished;
+use crate::hash::{Algorithm, Digest};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::task::{EntryPath, Invitation, Share};
+use crate::plan::{Check, Plan};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+impl Buffers<'_> {
+    /// Whether two large files of one size are the same, if there are others who help to find out; `None`
+    /// if that is still to be seen.
+    pub(super) fn same_together(
+        &mut self,
+        (at, name, target_name): (EntryPath<'_>, &CStr, &CStr),
+        ends: (BorrowedFd<'_>, BorrowedFd<'_>),
+        (source, target): (&Stat, &Stat),
+        tally: &mut Tally<'_>,
+    ) -> Option<bool> {
+        let size = source.size();
+        if size < LARGE_BYTES || target.size() != size {
+            return None;
+        }
+        let share = Share::Compare(source.identity(), target.identity());
+        let team = Team::new(self.cx, at, (name, target_name), share);
+        let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
+        team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
+    }
+
+    /// The digest of a file of a manifest that was opened a moment ago, when it was `stat`; `dir` and
+    /// `name` say where.
+    pub(super) fn digest(
+        &mut self,
+        (dir, name): (&[u8], &CStr),
+        (file, stat): (BorrowedFd<'_>, &Stat),
+        algorithm: Algorithm,
+    ) -> Result<Digest, Unfinished> {
+        let tally = Tally::new(self.cx.status, Some(Count::Bytes));
+        let place = EntryPath { operand: 0, source: dir, target: b"", staged: false };
+        let team = if algorithm.joins() {
+            Team::to_hash(self.cx, place, (name, name), stat)
+        } else {
+            None
+        };
+        hash_file((file, stat), algorithm, team, &mut self.ours, tally)
+    }
+
+    /// Helps with a large file of another copier.
+    pub(super) fn help(&mut self, invitation: &Invitation<'_>) {
+        let Some(helper) = Helper::join(self.cx.job, invitation) else { return };
+        let place = invitation.place;
+        self.cx.status.enter(place.operand, place.source);
+        self.cx.status.at(invitation.name);
+        if let Ok(ends) = open_ends(self.cx.job.plan, invitation) {
+            let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
+            helper.help(self.cx.status, ends, buffers);
+        }
+    }
+}
+
+/// Opens what the owner has open. A file of those names that is another one is not read.
+fn open_ends(
+    plan: &Plan,
+    invitation: &Invitation<'_>,
+) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
+    let EntryPath { operand, source: path, .. } = invitation.place;
+    let open = |root, path: &[u8], name, identity| {
+        ours(file::open_untouched(file::reach_dir_beneath(root, path)?, name)?, identity)
+    };
+    match (invitation.share, &plan.check) {
+        (Share::HashTarget(identity), Some(Check::Manifest(listed))) => {
+            Ok((open(listed.dir.as_fd(), path, invitation.name, identity)?, None))
+        }
+        (Share::Compare(source, target), _) => {
+            let operand = plan.operands.get(operand as usize).ok_or(Errno::EINVAL)?;
+            // The entry itself lies in none of its own folders.
+            let there = if path.is_empty() { Vec::new() } else { operand.target_of(path) };
+            let from = open(plan.source_dir(operand), path, invitation.name, source)?;
+            let to = open(plan.target_dir(operand), &there, invitation.made, target)?;
+            Ok((from, Some(to)))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}

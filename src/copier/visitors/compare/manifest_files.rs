@@ -1,0 +1,254 @@
+//! The files of a manifest, and those that it does not have.
+
+use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
+use crate::copier::context::Context;
+use crate::copier::dir_pair::c_name;
+use crate::copier::entry::result::Unfinished;
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
+use crate::error::{EntryError, Op};
+use crate::hash::Algorithm;
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{EntryPath, split_last};
+use crate::plan::{Listed, ListedFile};
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::{Errno, bytes};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The type bits of a regular file.
+const FILE: u32 = 0o100_000;
+
+type ManifestWalk<'a> = Walk<'a, OwnedFd>;
+
+/// Compares a directory with a manifest. Its operands are the files of the manifest and, after the last, the
+/// directory itself, in which files are looked for that the manifest does not have.
+pub(super) struct ManifestVisitor<'a> {
+    buffers: Buffers<'a>,
+    listed: &'a Listed,
+    /// Which hash a manifest seems to have that does not say it.
+    guess: Algorithm,
+    /// The directory in which a file of the manifest was looked for last.
+    last_dir: Option<(Vec<u8>, OwnedFd)>,
+}
+
+impl<'a> ManifestVisitor<'a> {
+    pub(super) fn new(buffers: Buffers<'a>, listed: &'a Listed) -> Self {
+        Self { buffers, listed, guess: Algorithm::Blake3, last_dir: None }
+    }
+
+    /// Compares a file with its line.
+    fn one_file(
+        &mut self,
+        walk: &mut ManifestWalk<'a>,
+        file: &ListedFile,
+    ) -> Result<(), ParentGone> {
+        let (dir, leaf) = split_last(&file.name);
+        let leaf = c_name(leaf);
+        walk.at.go_to(EntryPath { operand: 0, source: dir, target: b"", staged: false });
+        walk.publish_place();
+        walk.cx.status.at(&leaf);
+        walk.cx.status.add(Count::Found, 1);
+        if walk.cx.is_passed_over(&leaf) {
+            return walk.record_failed(Some(&leaf), Op::KillsCopiers.error()(Errno::EIO));
+        }
+        match self.aspects_of(file) {
+            Ok((aspects, found)) => record(walk, Some(&leaf), aspects, (FILE, found)),
+            Err(Unfinished::Failed(EntryError { op: Op::ReadBack, errno: Errno::ENOENT })) => {
+                record_missing(walk, &leaf, FILE)
+            }
+            Err(Unfinished::Failed(error)) => walk.record_failed(Some(&leaf), error),
+            Err(_) => Ok(()), // the run ends
+        }
+    }
+
+    fn aspects_of(&mut self, file: &ListedFile) -> Result<(Aspects, u32), Unfinished> {
+        let (opened, stat) = self.open_listed(&file.name)?;
+        let Some(opened) = opened else { return Ok((Aspect::Type.into(), stat.mode())) };
+        let known = file.algorithm.or(self.buffers.cx.options().hash);
+        let first = known.unwrap_or(self.guess);
+        let (dir, leaf) = split_last(&file.name);
+        let place = (dir, &*c_name(leaf));
+        let mut same = self.buffers.digest(place, (opened.as_fd(), &stat), first)? == file.digest;
+        if !same && known.is_none() {
+            bytes::go_to(&opened, 0).map_err(Op::ReadBack.error())?;
+            let other = self.buffers.digest(place, (opened.as_fd(), &stat), first.other())?;
+            same = other == file.digest;
+            if same {
+                self.guess = first.other(); // as the others will be
+            }
+        }
+        let mut aspects = Aspects::default();
+        aspects.add_if(!same, Aspect::Contents);
+        Ok((aspects, stat.mode()))
+    }
+
+    /// Opens a file of a manifest, and nothing that a symlink leads to; what is no file is not
+    /// opened.
+    fn open_listed(&mut self, name: &[u8]) -> Result<(Option<OwnedFd>, Stat), EntryError> {
+        let error = |errno| match errno {
+            Errno::ELOOP => Op::ThroughSymlink.error()(errno),
+            errno => Op::ReadBack.error()(errno),
+        };
+        let (parent, name) = split_last(name);
+        if self.last_dir.as_ref().is_none_or(|(path, _)| path != parent) {
+            let dir = file::reach_dir_beneath(self.listed.dir.as_fd(), parent);
+            let dir = dir.map_err(|errno| match errno {
+                Errno::ENOTDIR if has_symlink(self.listed, parent) => error(Errno::ELOOP),
+                Errno::ENOTDIR => error(Errno::ENOENT), // a file where a folder was
+                errno => error(errno),
+            })?;
+            self.last_dir = Some((parent.to_vec(), dir));
+        }
+        let Some((_, dir)) = &self.last_dir else { return Err(error(Errno::EINVAL)) };
+        let name = c_name(name);
+        let stat = file::stat_at(dir, &name).map_err(error)?;
+        match stat.kind() {
+            Kind::Symlink => Err(error(Errno::ELOOP)),
+            Kind::File => {
+                let opened = file::open_untouched(dir, &name).map_err(error)?;
+                let stat = file::stat_fd(&opened).map_err(error)?;
+                Ok((Some(opened).filter(|_| stat.kind() == Kind::File), stat))
+            }
+            _ => Ok((None, stat)),
+        }
+    }
+}
+
+impl<'a> HasBuffers<'a> for ManifestVisitor<'a> {
+    fn buffers(&mut self) -> &mut Buffers<'a> {
+        &mut self.buffers
+    }
+}
+
+impl<'a> Visitor<'a> for ManifestVisitor<'a> {
+    type Dir = OwnedFd;
+    type Facts = ();
+
+    /// Only files with a line are found; the others are extraneous.
+    const COUNTS_NAMES: bool = false;
+
+    fn operand_count(&self, _cx: &Context<'_>) -> usize {
+        self.listed.files.len() + 1
+    }
+
+    fn operand(
+        &mut self,
+        walk: &mut ManifestWalk<'a>,
+        number: u32,
+        _progress: &mut DirProgress,
+    ) -> Result<Option<OwnedFd>, ParentGone> {
+        match self.listed.files.get(number as usize) {
+            Some(file) => self.one_file(walk, file)?,
+            None => {
+                walk.at.operand = 0;
+                traverse::directory(walk, self, None, true)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self, walk: &ManifestWalk<'a>, _existed: bool) -> Result<OwnedFd, EntryError> {
+        if walk.cx.is_passed_over(c"") {
+            return Err(Op::KillsCopiers.error()(Errno::EIO));
+        }
+        let dir = file::open_dir_untouched(self.listed.dir.as_fd(), &walk.at.source);
+        dir.map_err(Op::OpenTarget.error())
+    }
+
+    fn entry(
+        &mut self,
+        walk: &mut ManifestWalk<'a>,
+        dir: &OwnedFd,
+        (kind, name, _): (Kind, &CStr, &CStr),
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        let look = || file::stat_at(dir, name);
+        let kind = match kind {
+            Kind::Unknown => look().map_or(Kind::Special, |stat| stat.kind()),
+            kind => kind,
+        };
+        match kind {
+            Kind::Directory => match progress.children.push(1, name) {
+                Ok(()) => Ok(()),
+                Err(_) => fail_beside(walk, Op::OpenTarget.error()(Errno::ENOMEM)),
+            },
+            Kind::File if !self.listed.has(&walk.at.source, name.to_bytes()) => {
+                let itself = look().map(|stat| stat.identity()).ok();
+                if itself.is_some() && itself == self.listed.own {
+                    return Ok(()); // the manifest
+                }
+                walk.report(Some(name), Event::Differs(Difference::Extra(FILE)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn child(
+        &self,
+        _cx: &Context<'_>,
+        (_, staged): (EntryPath<'_>, bool),
+        _parent: Option<&OwnedFd>,
+        _child: (u8, &CStr),
+    ) -> Child<OwnedFd> {
+        Child::by_source_path(staged)
+    }
+
+    fn offer(
+        &self,
+        _cx: &Context<'_>,
+        _path: EntryPath<'_>,
+        _parent: Option<&OwnedFd>,
+        (mark, _): (u8, &CStr),
+    ) -> Offered {
+        Offered::by_source_path(mark)
+    }
+
+    fn enter(
+        &mut self,
+        walk: &mut ManifestWalk<'a>,
+        _opened: Option<Result<OwnedFd, EntryError>>,
+        existed: bool,
+    ) -> Result<Option<(OwnedFd, ())>, ParentGone> {
+        match self.open(walk, existed) {
+            Ok(dir) => Ok(Some((dir, ()))),
+            Err(error) => fail_beside(walk, error).map(|()| None),
+        }
+    }
+
+    fn listed<'d>(
+        &self,
+        _walk: &ManifestWalk<'a>,
+        dir: &'d OwnedFd,
+        (): &(),
+    ) -> Option<BorrowedFd<'d>> {
+        Some(dir.as_fd())
+    }
+
+    fn leave(
+        &mut self,
+        walk: &mut ManifestWalk<'a>,
+        _dir: &OwnedFd,
+        (): (),
+        listed: Result<(), EntryError>,
+        _progress: &DirProgress,
+    ) -> Result<(), ParentGone> {
+        match listed {
+            Ok(()) => Ok(()),
+            Err(error) => fail_beside(walk, EntryError { op: Op::OpenTarget, ..error }),
+        }
+    }
+}
+
+/// Whether a part of `path` is a symlink. At its end the kernel says of one that it is no directory.
+fn has_symlink(listed: &Listed, path: &[u8]) -> bool {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.chain([path.len()]).any(|end| {
+        let (parent, name) = split_last(&path[..end]);
+        let dir = file::reach_dir_beneath(listed.dir.as_fd(), parent);
+        let part = dir.and_then(|dir| file::stat_at(dir, &c_name(name)));
+        part.is_ok_and(|part| part.kind() == Kind::Symlink)
+    })
+}

@@ -1,0 +1,234 @@
+//! Two trees side by side: what is missing, what is extraneous, and what is compared.
+
+use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
+use crate::copier::context::Context;
+use crate::copier::entry::result::Unfinished;
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::{Child, DirProgress, Offered, Visitor, Walk};
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::difference::{Aspect, Aspects, Difference};
+use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::EntryPath;
+use crate::options::Links;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::listing::Listing;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A directory on both sides.
+pub(super) struct BothDirs {
+    from: OwnedFd,
+    to: OwnedFd,
+}
+
+type TreeWalk<'a> = Walk<'a, BothDirs>;
+
+/// Compares two trees.
+pub(super) struct TreeVisitor<'a>(Buffers<'a>);
+
+/// What is known of a directory that was entered: whether what is in it is not compared.
+pub(super) struct IsLeftOut(bool);
+
+impl<'a> TreeVisitor<'a> {
+    pub(super) fn new(buffers: Buffers<'a>) -> Self {
+        Self(buffers)
+    }
+
+    /// Compares a name in the source with one in the target; what is a directory on both sides waits.
+    fn one_name(
+        &mut self,
+        walk: &mut TreeWalk<'a>,
+        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+        (name, target_name): (&CStr, &CStr),
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        walk.cx.status.at(name);
+        let shown = Some(name);
+        if walk.cx.is_passed_over(name) {
+            return walk.record_failed(shown, Op::KillsCopiers.error()(Errno::EIO));
+        }
+        let source = match file::stat_at(from, name) {
+            Ok(source) => source,
+            Err(errno) => return walk.record_failed(shown, Op::Stat.error()(errno)),
+        };
+        let target = match file::stat_at(to, target_name) {
+            Ok(target) => target,
+            Err(Errno::ENOENT) => return record_missing(walk, name, source.mode()),
+            Err(errno) => return walk.record_failed(shown, Op::LookAtTarget.error()(errno)),
+        };
+        let modes = (source.mode(), target.mode());
+        if source.type_bits() != target.type_bits() {
+            return record(walk, shown, Aspects::from(Aspect::Type), modes);
+        }
+        if source.kind() == Kind::Directory {
+            return match progress.children.push(1, name) {
+                Ok(()) => Ok(()),
+                Err(_) => walk.record_failed(shown, Op::ReadDirectory.error()(Errno::ENOMEM)),
+            };
+        }
+        report_links(walk, name, &source, &target)?;
+        let names = ((from, name), (to, target_name));
+        match self.0.differing(walk.at.as_path(), names, (&source, &target)) {
+            Ok(aspects) => record(walk, shown, aspects, modes),
+            Err(Unfinished::Failed(error)) => walk.record_failed(shown, error),
+            Err(_) => Ok(()), // the run ends
+        }
+    }
+}
+
+impl<'a> HasBuffers<'a> for TreeVisitor<'a> {
+    fn buffers(&mut self) -> &mut Buffers<'a> {
+        &mut self.0
+    }
+}
+
+impl<'a> Visitor<'a> for TreeVisitor<'a> {
+    type Dir = BothDirs;
+    type Facts = IsLeftOut;
+
+    fn operand_count(&self, cx: &Context<'_>) -> usize {
+        cx.plan().operands.len()
+    }
+
+    fn operand(
+        &mut self,
+        walk: &mut TreeWalk<'a>,
+        _number: u32,
+        progress: &mut DirProgress,
+    ) -> Result<Option<BothDirs>, ParentGone> {
+        let plan = walk.cx.plan();
+        let Some(operand) = walk.operand() else { return Ok(None) };
+        walk.cx.status.add(Count::Found, 1);
+        let dirs = (plan.source_dir(operand), plan.target_dir(operand));
+        let names = (&*operand.source_name, &*operand.target_name);
+        self.one_name(walk, dirs, names, progress)?;
+        Ok(None)
+    }
+
+    fn open(&self, walk: &TreeWalk<'a>, _existed: bool) -> Result<BothDirs, EntryError> {
+        if walk.cx.is_passed_over(c"") {
+            return Err(Op::KillsCopiers.error()(Errno::EIO));
+        }
+        let (plan, path) = (walk.cx.plan(), &walk.at.source);
+        let operand = walk.operand().ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
+        let from = file::open_dir_untouched(plan.source_dir(operand), path);
+        let from = from.map_err(Op::ReadDirectory.error())?;
+        let to = file::open_dir_untouched(plan.target_dir(operand), &operand.target_of(path));
+        Ok(BothDirs { from, to: to.map_err(Op::OpenTarget.error())? })
+    }
+
+    fn entry(
+        &mut self,
+        walk: &mut TreeWalk<'a>,
+        dirs: &BothDirs,
+        (_, name, target_name): (Kind, &CStr, &CStr),
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        self.one_name(walk, (dirs.from.as_fd(), dirs.to.as_fd()), (name, target_name), progress)
+    }
+
+    fn child(
+        &self,
+        _cx: &Context<'_>,
+        (_, staged): (EntryPath<'_>, bool),
+        _parent: Option<&BothDirs>,
+        _child: (u8, &CStr),
+    ) -> Child<BothDirs> {
+        Child::by_source_path(staged)
+    }
+
+    fn offer(
+        &self,
+        _cx: &Context<'_>,
+        _path: EntryPath<'_>,
+        _parent: Option<&BothDirs>,
+        (mark, _): (u8, &CStr),
+    ) -> Offered {
+        Offered::by_source_path(mark)
+    }
+
+    fn enter(
+        &mut self,
+        walk: &mut TreeWalk<'a>,
+        _opened: Option<Result<BothDirs, EntryError>>,
+        existed: bool,
+    ) -> Result<Option<(BothDirs, IsLeftOut)>, ParentGone> {
+        let dirs = match self.open(walk, existed) {
+            Ok(dirs) => dirs,
+            Err(error) => return walk.record_failed(None, error).map(|()| None),
+        };
+        let (Ok(source), Ok(target)) = (file::stat_fd(&dirs.from), file::stat_fd(&dirs.to)) else {
+            return walk.record_failed(None, Op::Stat.error()(Errno::EIO)).map(|()| None);
+        };
+        let ends = (dirs.from.as_fd(), dirs.to.as_fd());
+        match self.0.differing_folders(ends, (&source, &target)) {
+            Ok(aspects) => record(walk, None, aspects, (source.mode(), target.mode()))?,
+            Err(error) => return walk.record_failed(None, error).map(|()| None),
+        }
+        let is_left_out = walk.is_left_out(&source);
+        Ok(Some((dirs, IsLeftOut(is_left_out))))
+    }
+
+    fn listed<'d>(
+        &self,
+        _walk: &TreeWalk<'a>,
+        dirs: &'d BothDirs,
+        IsLeftOut(is_left_out): &IsLeftOut,
+    ) -> Option<BorrowedFd<'d>> {
+        (!is_left_out).then(|| dirs.from.as_fd())
+    }
+
+    fn leave(
+        &mut self,
+        walk: &mut TreeWalk<'a>,
+        dirs: &BothDirs,
+        IsLeftOut(is_left_out): IsLeftOut,
+        listed: Result<(), EntryError>,
+        _progress: &DirProgress,
+    ) -> Result<(), ParentGone> {
+        if let Err(error) = listed {
+            fail_beside(walk, error)?;
+        }
+        if is_left_out { Ok(()) } else { find_extraneous(walk, dirs) }
+    }
+}
+
+/// Reports what has several names, on either side: whether those are the same ones is seen at the end.
+fn report_links(
+    walk: &mut TreeWalk<'_>,
+    name: &CStr,
+    source: &Stat,
+    target: &Stat,
+) -> Result<(), ParentGone> {
+    let wanted = walk.cx.options().preserve.links != Links::No;
+    if !wanted || source.links() < 2 && target.links() < 2 {
+        return Ok(());
+    }
+    let event = Event::Twins { source: source.identity(), target: target.identity() };
+    walk.report(Some(name), event)
+}
+
+/// Reports all in the target directory that the source does not have.
+fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
+    let mut listing = Listing::new();
+    loop {
+        match listing.fill(dirs.to.as_fd()) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(errno) => return fail_beside(walk, Op::OpenTarget.error()(errno)),
+        }
+        while let Some((_, name)) = listing.next_entry() {
+            if file::stat_at(&dirs.from, name).err() != Some(Errno::ENOENT) {
+                continue;
+            }
+            let mode = file::stat_at(&dirs.to, name).map_or(0, |stat| stat.mode());
+            let name: CString = name.to_owned();
+            walk.report(Some(&name), Event::Differs(Difference::Extra(mode)))?;
+            if walk.is_stopped() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The directories in a directory: made now, or when the walk comes to them, and kept for later.
+
+use super::{CopyVisitor, CopyWalk, Found};
+use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};
+use crate::copier::entry::decide::check_just_created;
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::DirProgress;
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::Event;
+use crate::staging::staged_name;
+use pcopy_sys::Errno;
+use std::ffi::CStr;
+
+/// Directories with longer paths than this, in bytes, have their children made at once.
+const DEFERRED_PATH_BYTES: usize = 1024;
+
+impl<'a> CopyVisitor<'a> {
+    /// Makes a child directory in the target, or notes that it is to be made, and keeps it for later.
+    pub(super) fn keep_dir(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        let Found { dirs, name, target_name } = found;
+        if is_own_operand(walk, name) {
+            walk.cx.status.take_back(Count::Found, 1); // it is found again as an operand
+            return Ok(());
+        }
+        if may_be_made_later(walk, dirs) {
+            progress.unmade = true;
+            return match progress.children.push(ChildMark::UNMADE.to_byte(), name) {
+                Ok(()) => Ok(()),
+                Err(_) => {
+                    walk.record_failed(Some(name), Op::CreateDirectory.error()(Errno::ENOMEM))
+                }
+            };
+        }
+        let made = self.make_or_move_away(walk, found).and_then(|child| {
+            let kept = progress.children.push(child.to_byte(), name);
+            kept.map(|()| child).map_err(|_| Op::CreateDirectory.error()(Errno::ENOMEM))
+        });
+        let child = match made {
+            Ok(child) => child,
+            Err(error) => return walk.record_failed(Some(name), error),
+        };
+        if let Some(variant) = child.renamed() {
+            progress.renames = true;
+            if dirs.contended {
+                let staged = staged_name(target_name, variant.into());
+                return walk.report_names(name, &staged, Event::Built, || ());
+            }
+        } else if walk.cx.options().in_place && (!child.existed || walk.cx.was_begun_new(name)) {
+            // The next round, should there be one, must tell it from those that existed before.
+            return walk.report_names(name, target_name, Event::Made, || ());
+        }
+        walk.cx.outbox.settle();
+        Ok(())
+    }
+
+    /// Makes the directory; what has its name is backed up first, where the policy allows that.
+    fn make_or_move_away(
+        &mut self,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
+    ) -> Result<ChildMark, EntryError> {
+        let made = make(walk, found);
+        let backup = walk.cx.options().backup.as_ref();
+        let backup = backup.filter(|_| walk.cx.policy().dir_over_file_with_backup);
+        match (made, backup) {
+            (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup)) => {
+                check_just_created(&walk.cx, found.dirs.again)?;
+                self.entry_copier.move_away(backup, found.at(&walk.at))?;
+                make(walk, found)
+            }
+            (made, _) => made,
+        }
+    }
+}
+
+fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> {
+    let Found { dirs, name, target_name } = found;
+    let (plan, job) = (walk.cx.plan(), walk.cx.job);
+    let fresh = job.fresh.get(walk.at.operand as usize).is_some_and(|&fresh| fresh);
+    if !dirs.contended && is_into_itself(walk, dirs, name) {
+        return Err(Op::IntoItself.error()(Errno::ELOOP));
+    }
+    if plan.has_earlier_dirs() && !dirs.contended {
+        let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
+        if plan.earlier_dir(walk.at.operand, source.identity()).is_some() {
+            return Err(Op::DirectoryAgain.error()(Errno::EEXIST));
+        }
+    }
+    if plan.options.in_place && !dirs.staged {
+        let made = walk.cx.was_made(name);
+        let begin = || walk.cx.outbox.begin_new();
+        let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
+        child.existed &= !(fresh && dirs.contended); // the parent has made it
+        return Ok(child);
+    }
+    if plan.options.in_place {
+        walk.cx.outbox.begin_new();
+    }
+    let mut child = make_child(plan, dirs, (name, target_name))?;
+    if dirs.contended && child.staged.is_some() {
+        child.existed = !fresh; // the parent has made it, to lock it
+    }
+    Ok(child)
+}
+
+/// Whether a child directory is an operand of its own (see `plan/symlinked_dirs`).
+fn is_own_operand(walk: &CopyWalk<'_>, name: &CStr) -> bool {
+    let plan = walk.cx.plan();
+    plan.has_apart() && plan.is_apart(walk.at.operand, &walk.at.source_of(name.to_bytes()))
+}
+
+/// Whether a child directory need not be made before a copier begins with it: no process of another run
+/// knows its parent, and nothing has to be looked at first.
+///
+/// File systems put a new directory where there is room for what will be in it: xfs goes through its
+/// allocation groups in turn, and files go where their directory is. If those that are filled at the same
+/// time are made one after the other, they are in different groups, and no copier waits for a group's
+/// lock.
+fn may_be_made_later(walk: &CopyWalk<'_>, dirs: &DirPair) -> bool {
+    let plain = dirs.staged && !dirs.existed && !dirs.contended;
+    // The parent is finished when all of them have begun, and reached by its path for that: in a chain
+    // of directories without end that would take ever longer.
+    plain
+        && walk.at.target.len() < DEFERRED_PATH_BYTES
+        && !walk.cx.options().in_place
+        && !walk.cx.plan().has_earlier_dirs()
+        && walk.operand().is_some_and(|operand| operand.into_itself.is_none())
+}
+
+/// Whether the run's own target is met from above: cp copies all that is beside it.
+fn is_into_itself(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> bool {
+    let targets = &walk.cx.job.targets;
+    walk.operand().is_some_and(|operand| operand.into_itself.is_some())
+        && dirs.stat_source(name).is_ok_and(|stat| targets.contains(&stat.identity()))
+}

@@ -1,0 +1,103 @@
+//! The digests of files, for the manifest and for `--verify`: reported as soon as a file is known to be in the
+//! copy.
+
+use super::{CopyVisitor, CopyWalk, Found};
+use crate::copier::entry::Tally;
+use crate::copier::entry::chunks::Team;
+use crate::copier::entry::decide::is_up_to_date;
+use crate::copier::entry::hash_file;
+use crate::copier::entry::reads;
+use crate::copier::entry::result::{Applied, Unfinished};
+use crate::copier::report_writer::ParentGone;
+use crate::error::Op;
+use crate::hash::Digest;
+use crate::ipc::wire::event::Event;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+impl Found<'_> {
+    /// Reports the digest of the entry, if it is known.
+    pub(super) fn report_digest(
+        self,
+        walk: &mut CopyWalk<'_>,
+        digest: Option<Digest>,
+    ) -> Result<(), ParentGone> {
+        match digest {
+            Some(digest) => {
+                walk.report_names(self.name, self.target_name, Event::Hashed(digest), || ())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> CopyVisitor<'a> {
+    /// The result with the digest of the entry, if that is a file and its digest is wanted; a failure if it
+    /// cannot be hashed.
+    pub(super) fn with_digest(
+        &mut self,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
+        result: Result<Applied, Unfinished>,
+    ) -> Result<Applied, Unfinished> {
+        let applied = result?;
+        let is_known = applied.digest.is_some() || applied.lacking.is_some();
+        if walk.cx.options().hash.is_none() || is_known {
+            return Ok(applied);
+        }
+        let digest = self.digest_of_existing(walk, found)?;
+        Ok(Applied { digest, ..applied })
+    }
+
+    /// The digest of an existing file that was not read; `None` if it is no file, or not what the source
+    /// is (it stays because the user wants it to).
+    fn digest_of_existing(
+        &mut self,
+        walk: &CopyWalk<'a>,
+        found: Found<'_>,
+    ) -> Result<Option<Digest>, Unfinished> {
+        let Found { dirs, name, target_name } = found;
+        let known = walk.cx.job.hashed.get(walk.at.operand, &walk.at.source_of(name.to_bytes()));
+        if known.is_none() && walk.cx.plan().manifest.is_none() {
+            return Ok(None); // only what this run has written is read back
+        }
+        let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
+        if !reads(&walk.cx, source.kind()) {
+            return Ok(None);
+        }
+        let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;
+        let is_copy =
+            old.kind() == Kind::File && is_up_to_date(&walk.cx, found.at(&walk.at), &source, &old)?;
+        if !is_copy {
+            return Ok(None);
+        }
+        if known.is_some() {
+            return Ok(known); // an earlier round of this run has made it
+        }
+        let error = Op::ReadBack.error();
+        let opened = file::open_untouched(&dirs.target, target_name).map_err(&error)?;
+        let stat = file::stat_fd(&opened).map_err(&error)?;
+        if stat.identity() != old.identity() {
+            return Err(error(Errno::ESTALE).into());
+        }
+        let tally = Tally::new(walk.cx.status, None);
+        self.hash_open(walk, opened.as_fd(), &stat, (name, target_name), tally).map(Some)
+    }
+
+    /// The digest of a file in the target that was opened a moment ago, when it was `stat`.
+    pub(super) fn hash_open(
+        &mut self,
+        walk: &CopyWalk<'a>,
+        file: BorrowedFd<'_>,
+        stat: &Stat,
+        names: (&CStr, &CStr),
+        tally: Tally<'_>,
+    ) -> Result<Digest, Unfinished> {
+        let algorithm = walk.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
+        let algorithm = algorithm.map_err(Op::ReadBack.error())?;
+        let team = Team::to_hash(walk.cx, walk.at.as_path(), names, stat);
+        hash_file((file, stat), algorithm, team, &mut self.entry_copier.buffer, tally)
+    }
+}

@@ -1,0 +1,159 @@
+//! One entry of a directory: copied or linked, then recorded.
+
+use super::record::record;
+use super::{CopyVisitor, CopyWalk, Found};
+use crate::copier::dir_pair::{DirPair, c_name};
+use crate::copier::entry::link::LinkMode;
+use crate::copier::entry::result::{Applied, Unfinished};
+use crate::copier::report_writer::ParentGone;
+use crate::copier::traverse::DirProgress;
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::Event;
+use crate::options::CopyMode;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind};
+use std::ffi::{CStr, CString};
+
+impl<'a> CopyVisitor<'a> {
+    /// Does one entry; a directory is kept for later.
+    pub(super) fn copy_entry(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        kind: Kind,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        let Found { dirs, name, target_name } = found;
+        walk.cx.status.at(name);
+        if walk.cx.is_passed_over(name) {
+            self.entry_copier.give_up(found.at(&walk.at));
+            return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
+        }
+        let kind = match kind_of(walk, dirs, kind, name) {
+            Ok(Kind::Directory) => return self.keep_dir(walk, found, progress),
+            Ok(kind) => kind,
+            Err(error) => return walk.record_failed(Some(name), error),
+        };
+        let result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
+        walk.last_was_heavy = matches!(&result, Ok(applied) if applied.heavy);
+        match self.with_digest(walk, found, result) {
+            Ok(applied) => self.record_applied(walk, found, &applied, progress),
+            Err(Unfinished::Deferred(inode)) => self.defer(walk, found, inode, progress),
+            Err(Unfinished::Ask { mode, writable }) => {
+                self.wait_for_end(walk, progress);
+                let event = Event::Ask { existed: dirs.existed, bits: mode, writable };
+                walk.report_names(name, target_name, event, || ())
+            }
+            Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
+        }
+    }
+
+    /// Copies an entry that is not a directory, or makes the link to it that the user wants.
+    fn copy_or_link(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        kind: Kind,
+    ) -> Result<Applied, Unfinished> {
+        let entry = found.at(&walk.at);
+        match walk.cx.options().copy_mode {
+            CopyMode::Copy | CopyMode::AttributesOnly => self.entry_copier.copy(entry, kind),
+            CopyMode::HardLink => self.entry_copier.link(entry, LinkMode::HardLink),
+            CopyMode::Symlink => {
+                let text = shown_source(walk, found.name);
+                self.entry_copier.link(entry, LinkMode::Symlink(&text))
+            }
+        }
+    }
+
+    /// Records an entry that is in the copy.
+    fn record_applied(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        applied: &Applied,
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        found.report_digest(walk, applied.digest)?;
+        if let Some(inode) = applied.leads {
+            self.lead(walk, found, (inode, applied), progress)?;
+        }
+        match applied.lacking {
+            Some(error) => walk.record_failed(Some(found.name), error),
+            None if applied.leads.is_some() => Ok(()), // counted with its report
+            None => record(walk, Some(found.name), applied.done, applied.details),
+        }
+    }
+
+    /// Records an entry that did not come to its end.
+    pub(super) fn record_unfinished(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        found: Found<'_>,
+        unfinished: &Unfinished,
+    ) -> Result<(), ParentGone> {
+        // The run ends and nothing is counted any more, or the entry waits for the end.
+        let Some(error) = unfinished.error() else { return Ok(()) };
+        // What is published must not hold the half that an earlier run left of the entry. A source that
+        // changed keeps what was read of it. Where no run has been before there is no half: what has
+        // the name then came from another name, where case is ignored.
+        let stays = error.op == Op::Changed || error.op.leaves_it_whole();
+        let dirs = found.dirs;
+        if dirs.staged && dirs.existed && !stays && !dirs.is_seen(walk.cx.plan()) {
+            self.entry_copier.give_up(found.at(&walk.at));
+        }
+        walk.record_failed(Some(found.name), error)
+    }
+}
+
+/// What the listing did not say, and what a symlink leads to if it is followed.
+fn kind_of(
+    walk: &CopyWalk<'_>,
+    dirs: &DirPair,
+    kind: Kind,
+    name: &CStr,
+) -> Result<Kind, EntryError> {
+    match kind {
+        Kind::Unknown | Kind::Symlink | Kind::Directory if dirs.follow => {
+            kind_at_end(walk, dirs, name)
+        }
+        Kind::Unknown => {
+            file::stat_at(&dirs.source, name).map(|stat| stat.kind()).map_err(Op::Stat.error())
+        }
+        known => Ok(known),
+    }
+}
+
+/// What `name` is, or what it leads to. A symlink that leads nowhere is a failure, and so is one to a
+/// directory that the walk is in: it may have led above the operand.
+fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind, EntryError> {
+    let itself = file::stat_at(&dirs.source, name).map_err(Op::Stat.error())?;
+    let end = match itself.kind() {
+        Kind::Symlink => dirs.stat_source(name).map_err(Op::Follow.error())?,
+        _ => itself,
+    };
+    if end.kind() == Kind::Directory && is_on_path(walk, end.identity()) {
+        return Err(Op::Cycle.error()(Errno::ELOOP));
+    }
+    Ok(end.kind())
+}
+
+/// Whether the directory that the walk is in, or one that it came through, is this one.
+///
+/// Costs a walk from the top; only directories ask, and only where symlinks are followed.
+fn is_on_path(walk: &CopyWalk<'_>, dir: Identity) -> bool {
+    let Some(operand) = walk.operand() else { return false };
+    let path = &walk.at.source;
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let ends = slashes.map(|(at, _)| at).chain([path.len()]);
+    ends.filter(|&end| end > 0).any(|end| {
+        let opened = walk.cx.plan().open_source(operand, &path[..end]);
+        opened.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == dir)
+    })
+}
+
+/// The path of `name` as the user would write it.
+fn shown_source(walk: &CopyWalk<'_>, name: &CStr) -> CString {
+    let path = walk.at.source_of(name.to_bytes());
+    c_name(&walk.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())
+}

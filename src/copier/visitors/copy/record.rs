@@ -1,0 +1,48 @@
+//! Counting and reporting what was copied.
+
+use super::CopyWalk;
+use crate::copier::entry::result::Done;
+use crate::copier::report_writer::ParentGone;
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::event::{Details, Event};
+use std::ffi::CStr;
+
+/// Counts an entry that ended well, and reports it if that is wanted; without a name it is the directory
+/// that the walk is in.
+pub(super) fn record(
+    walk: &mut CopyWalk<'_>,
+    name: Option<&CStr>,
+    done: Done,
+    details: Details,
+) -> Result<(), ParentGone> {
+    let (status, options) = (walk.cx.status, walk.cx.options());
+    if done == Done::Skipped && !walk.cx.was_begun(name.unwrap_or(c"")) {
+        status.add(Count::Skipped, 1);
+        if options.debug && name.is_some() {
+            return walk.report(name, Event::Skipped);
+        }
+        return Ok(());
+    }
+    let count = if done == Done::Linked { Count::Linked } else { Count::Copied };
+    let remembers = options.must_remember() && name.is_some() && !walk.at.staged;
+    if options.verbose || remembers {
+        return walk.report_then(name, Event::Done(details), || status.add(count, 1));
+    }
+    walk.cx.outbox.settle();
+    status.add(count, 1);
+    Ok(())
+}
+
+/// The same for the directory that the walk is in.
+pub(super) fn record_dir(walk: &mut CopyWalk<'_>, done: Done) -> Result<(), ParentGone> {
+    record(walk, None, done, Details { directory: true, ..Details::default() })
+}
+
+/// Counts the directory that the walk is in, whose times and mode are left to the parent, and reports it as
+/// such.
+pub(super) fn record_deferred(walk: &mut CopyWalk<'_>, done: Done) -> Result<(), ParentGone> {
+    let new = done == Done::Copied;
+    let status = walk.cx.status;
+    let count = if new { Count::Copied } else { Count::Skipped };
+    walk.report_then(None, Event::Late { new }, || status.add(count, 1))
+}

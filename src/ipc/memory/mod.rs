@@ -1,0 +1,8 @@
+//! What lies in memory that all processes of a run share, beside the ring.
+
+pub mod counters;
+pub mod forecast;
+pub mod fs_caps;
+pub mod inode_set;
+pub mod large_files;
+pub mod outbox;

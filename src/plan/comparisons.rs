@@ -1,0 +1,151 @@
+//! What is compared, where that is all that is wanted.
+
+use super::split_path::errno_of;
+use super::{Note, NoteKind};
+use crate::error::Refusal;
+use crate::hash::{Algorithm, Digest};
+use crate::manifest::read_line;
+use crate::sanitize::{escape, quote};
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity, Kind};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What copies are compared with.
+pub enum Check {
+    /// Their sources.
+    Sources,
+    /// A manifest.
+    Manifest(Listed),
+}
+
+/// The files of a manifest.
+pub struct Listed {
+    /// In the order of their names.
+    pub files: Vec<ListedFile>,
+    /// The folder that they are in.
+    pub dir: OwnedFd,
+    /// The manifest itself, which may be in there.
+    pub own: Option<Identity>,
+    shown: PathBuf,
+}
+
+/// A file of a manifest.
+pub struct ListedFile {
+    /// From the folder on; no part of it is empty, `.` or `..`.
+    pub name: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+    /// Which hash that is, where the line says so.
+    pub algorithm: Option<Algorithm>,
+}
+
+impl Listed {
+    /// Reads the manifest `file` of what is in `dir`. Lines that are none, and names that lead out of the
+    /// folder, become notes.
+    pub(super) fn read(file: &Path, dir: &Path) -> Result<(Self, Vec<Note>), Refusal> {
+        match file::stat_path(dir, true) {
+            Ok(stat) if stat.kind() == Kind::Directory => {}
+            Ok(_) => return Err(Refusal::cannot("open directory", dir, Errno::ENOTDIR)),
+            Err(errno) => return Err(Refusal::cannot("open directory", dir, errno)),
+        }
+        let (text, own) =
+            read_all(file).map_err(|error| Refusal::cannot("read", file, errno_of(&error)))?;
+        let mut notes = Vec::new();
+        let mut files = Vec::new();
+        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+            let wrong = match read_line(line) {
+                Ok(None) => continue,
+                Ok(Some(line)) => match normal(&line.name) {
+                    Ok(name) => {
+                        let (digest, algorithm) = (line.digest, line.algorithm);
+                        files.push(ListedFile { name, digest, algorithm });
+                        continue;
+                    }
+                    Err(why) => format!("{} {why}; it is not read", quote(&line.name)),
+                },
+                Err(bad) => bad.to_string(),
+            };
+            let shown = escape(file.as_os_str().as_bytes());
+            let text = format!("{shown}:{number}: {wrong}");
+            notes.push(Note { before: 0, text, kind: NoteKind::Failure });
+        }
+        if files.is_empty() {
+            return Err(Refusal {
+                message: match notes.first() {
+                    Some(note) => format!("no file is listed: {}", note.text),
+                    None => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
+                },
+                hint: Some("a line is a hash of 64 digits, two spaces, and a name"),
+            });
+        }
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        let dir_fd =
+            file::open_dir(dir).map_err(|errno| Refusal::cannot("open directory", dir, errno))?;
+        Ok((Self { files, dir: dir_fd, own, shown: dir.to_owned() }, notes))
+    }
+
+    /// Whether the manifest has the file `name` in the folder at `path`.
+    pub fn has(&self, path: &[u8], name: &[u8]) -> bool {
+        let slash = if path.is_empty() { &b""[..] } else { b"/" };
+        let wanted = || path.iter().chain(slash).chain(name);
+        self.files.binary_search_by(|file| file.name.iter().cmp(wanted())).is_ok()
+    }
+
+    /// How the user would name what is at `path`.
+    pub fn show(&self, path: &[u8]) -> Vec<u8> {
+        let mut whole = self.shown.as_os_str().as_bytes().to_vec();
+        if !path.is_empty() {
+            if whole.last() != Some(&b'/') {
+                whole.push(b'/');
+            }
+            whole.extend_from_slice(path);
+        }
+        whole
+    }
+}
+
+/// All of a file, or of standard input, and which file that is.
+fn read_all(file: &Path) -> Result<(Vec<u8>, Option<Identity>), std::io::Error> {
+    let mut text = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut text)?;
+        return Ok((text, None));
+    }
+    let mut file = std::fs::File::open(file)?;
+    file.read_to_end(&mut text)?;
+    Ok((text, file::stat_fd(&file).ok().map(|stat| stat.identity())))
+}
+
+/// A name without parts that mean nothing; an error if it leads out of the folder, or to none.
+fn normal(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if name.first() == Some(&b'/') {
+        return Err("is absolute");
+    }
+    let parts: Vec<_> = name.split(|&byte| byte == b'/').collect();
+    if parts.contains(&&b".."[..]) {
+        return Err("leads out of the folder");
+    }
+    if matches!(parts.last(), Some(&b"" | &b".")) {
+        return Err("is the name of a folder");
+    }
+    let named = parts.into_iter().filter(|part| !matches!(*part, b"" | b"."));
+    Ok(named.collect::<Vec<_>>().join(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_in_its_folder() {
+        assert_eq!(normal(b"a/b"), Ok(b"a/b".to_vec()));
+        assert_eq!(normal(b"./a//./b"), Ok(b"a/b".to_vec()));
+        assert_eq!(normal(b"..a/b.."), Ok(b"..a/b..".to_vec()));
+        for wrong in [&b"/a"[..], b"//a", b"..", b"../a", b"a/../b", b"a/..", b"a/", b".", b"a/."] {
+            assert!(normal(wrong).is_err(), "{}", escape(wrong));
+        }
+    }
+}

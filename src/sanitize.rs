@@ -1,0 +1,97 @@
+//! Names as people may safely see them.
+//!
+//! A file name is any bytes but NUL and slash. Printed raw, it could move the cursor, recolour the
+//! terminal, or turn the rest of a line around. So control characters, bytes that are not UTF-8,
+//! and the characters that change the direction of text are always shown escaped. The escapes are
+//! those of C and Rust strings, and the backslash is one of them, so no two names look the same.
+
+use std::fmt::Write;
+
+/// The name with all that is dangerous escaped; for lists of names.
+pub fn escape(name: &[u8]) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        chunk.valid().chars().for_each(|character| push(&mut shown, character));
+        for byte in chunk.invalid() {
+            push_formatted(&mut shown, format_args!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+/// The name, escaped, between quotes; for messages.
+pub fn quote(name: &[u8]) -> String {
+    format!("'{}'", escape(name).replace('\'', "\\'"))
+}
+
+/// Lines for a terminal, with what is dangerous in them escaped; a backslash stays as it is.
+pub fn sanitize(lines: &[u8]) -> String {
+    let mut shown = String::with_capacity(lines.len());
+    for (at, line) in lines.split(|&byte| byte == b'\n').enumerate() {
+        if at > 0 {
+            shown.push('\n');
+        }
+        let parts = line.split(|&byte| byte == b'\\').map(escape);
+        shown.push_str(&parts.collect::<Vec<_>>().join("\\"));
+    }
+    shown
+}
+
+fn push(shown: &mut String, character: char) {
+    match character {
+        '\\' => shown.push_str("\\\\"),
+        '\n' => shown.push_str("\\n"),
+        '\t' => shown.push_str("\\t"),
+        '\r' => shown.push_str("\\r"),
+        '\0'..='\x7f' if character.is_ascii_control() => {
+            push_formatted(shown, format_args!("\\x{:02x}", u32::from(character)));
+        }
+        _ if character.is_control() || turns_text(character) => {
+            push_formatted(shown, format_args!("\\u{{{:x}}}", u32::from(character)));
+        }
+        _ => shown.push(character),
+    }
+}
+
+/// Bidirectional controls (UAX #9) and the separators that break a line outside ASCII, besides
+/// characters that have no width and so could make two names look alike.
+pub(crate) fn turns_text(character: char) -> bool {
+    matches!(
+        character,
+        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+fn push_formatted(shown: &mut String, arguments: std::fmt::Arguments<'_>) {
+    shown.write_fmt(arguments).expect("a String takes all that is written");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harmless_names_are_shown_as_they_are() {
+        assert_eq!(escape("a b-ü-文件.txt".as_bytes()), "a b-ü-文件.txt");
+    }
+
+    #[test]
+    fn what_could_move_a_terminal_is_escaped() {
+        assert_eq!(escape(b"\x1b[2Ja\nb\x7f"), "\\x1b[2Ja\\nb\\x7f");
+        assert_eq!(escape("\u{9b}1m".as_bytes()), "\\u{9b}1m");
+        assert_eq!(escape("a\u{202e}gpj".as_bytes()), "a\\u{202e}gpj");
+        assert_eq!(escape(b"\xff\xfea"), "\\xff\\xfea");
+    }
+
+    #[test]
+    fn lines_keep_their_backslashes_and_ends() {
+        assert_eq!(sanitize(b"\\a\\nb\n\x1b[2J\r\n\xff\n"), "\\a\\nb\n\\x1b[2J\\r\n\\xff\n");
+    }
+
+    #[test]
+    fn no_two_names_look_the_same() {
+        assert_ne!(escape(b"\\n"), escape(b"\n"));
+        assert_ne!(escape(b"\\xff"), escape(b"\xff"));
+        assert_eq!(quote(b"it's"), "'it\\'s'");
+    }
+}
