@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what follows from it. How it is told stands in `words`.
+//! What can go wrong, sorted by what follows from it. `ui` turns it into messages.
 //!
 //! A [`Refusal`] ends the run before anything was touched. A failure of one entry is a
 //! [`EntryError`], and the run goes on. [`Unavailable`] is the machine

@@ -6,9 +6,10 @@ use anyhow::Error;
 use pcopy::bench::{self, abort::Abort};
 use pcopy::cli;
 use pcopy::options::{Command, Compat, When};
-use pcopy::outcome::{Outcome, code};
-use pcopy::parent::{self, Show};
+use pcopy::outcome::{Exit, Outcome};
+use pcopy::parent;
 use pcopy::plan::Plan;
+use pcopy::ui::{self, Screen, Settings};
 use pcopy_sys::{process, signals};
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,16 +24,13 @@ fn main() -> ExitCode {
         return measure(&arguments);
     }
     match run(&arguments, compat) {
-        Ok(outcome) => match outcome.code() {
-            Some(code) => ExitCode::from(code),
-            None => signals::die_by(outcome.signal()),
+        Ok(outcome) => match ui::exit(&outcome, compat) {
+            Exit::Code(code) => ExitCode::from(code),
+            Exit::Signal(signal) => signals::die_by(signal),
         },
         Err(error) => {
             report(&program(&arguments, compat), &error);
-            ExitCode::from(match compat {
-                Compat::Native => code::REFUSED,
-                Compat::Gnu => code::SOME_FAILED,
-            })
+            ExitCode::from(ui::refused_code(compat))
         }
     }
 }
@@ -45,8 +43,8 @@ fn run(arguments: &[OsString], compat: Compat) -> Result<Outcome, Error> {
         Command::CheckManifest { .. } => When::Never, // nobody counts ahead
         _ => options.progress,
     };
-    let show = Show { program, quiet: options.quiet, progress };
-    parent::run(&plan, show).map_err(Error::new)
+    let mut screen = Screen::new(Settings { program, compat, quiet: options.quiet, progress });
+    parent::run(&plan, &mut screen).map_err(Error::new)
 }
 
 /// `pcopy bench`.
@@ -60,7 +58,7 @@ fn measure(arguments: &[OsString]) -> ExitCode {
         Err(Abort::Signal(signal)) => signals::die_by(signal),
         Err(Abort::Error(refusal)) => {
             report("pcopy", &refusal);
-            ExitCode::from(code::REFUSED)
+            ExitCode::from(ui::refused_code(Compat::Native))
         }
     }
 }

@@ -1,33 +1,30 @@
-//! How a run ended: its numbers, its last line, its exit code.
+//! How a run ended: why, its counts, and the exit status that follows.
 
 use crate::error::{EntryError, Op, lacks_capability};
 use crate::ipc::memory::counters::{Count, Totals};
-use crate::messages::native::describe_kind;
-use crate::numbers;
-use crate::options::Compat;
 use std::time::Duration;
 
 /// Exit codes; see the table in the README.
 pub mod code {
-    /// All that was asked for is in the target.
+    /// Everything that was asked for is in the target.
     pub const COMPLETE: u8 = 0;
-    /// Finished, and some entries failed.
+    /// Finished, but some entries failed.
     pub const SOME_FAILED: u8 = 1;
-    /// The command line makes no sense.
+    /// The command line is wrong.
     pub const USAGE: u8 = 2;
-    /// Refused before anything was touched.
+    /// Refused before anything was changed.
     pub const REFUSED: u8 = 3;
-    /// The machine lacks what was insisted on (`--reflink=always`).
+    /// The machine lacks a capability that was required (`--reflink=always`).
     pub const INCAPABLE: u8 = 4;
     /// A comparison found a difference.
     pub const DIFFERENT: u8 = 6;
     /// The target is full, over quota, read-only or broken; stopped early.
     pub const TARGET_LOST: u8 = 11;
-    /// The numbers do not add up.
+    /// The counts do not balance.
     pub const UNBALANCED: u8 = 14;
     /// Copiers kept dying.
     pub const COPIERS_DIED: u8 = 16;
-    /// Only that source entries vanished or changed.
+    /// Source entries vanished or changed, and nothing else went wrong.
     pub const VANISHED: u8 = 24;
 }
 
@@ -36,17 +33,17 @@ pub mod code {
 pub enum End {
     /// There was nothing left to do.
     Finished,
-    /// A signal asked for it.
+    /// A signal ended it.
     Signal(i32),
     /// No more can be written to the target.
     TargetLost,
-    /// Copiers died in round after round, and nothing was gained.
+    /// Copiers died in round after round, without progress.
     CopiersDied,
-    /// The machine denied the run something that it cannot do without.
+    /// The machine has denied something that the run cannot do without.
     Unavailable,
 }
 
-/// What was not copied, as far as it is known.
+/// What is left to copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Left {
     /// Bytes.
@@ -55,202 +52,89 @@ pub struct Left {
     pub entries: u64,
 }
 
-impl Left {
-    fn describe(self) -> String {
-        format!("; {} ({}) are left", entries(self.entries), numbers::bytes(self.bytes))
-    }
+/// How the process is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// With this exit status.
+    Code(u8),
+    /// By this signal, as a program that does not catch it.
+    Signal(i32),
 }
 
-/// All there is to say when a run is over.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Whose exit codes are expected.
-    pub compat: Compat,
     /// Why it ended.
     pub end: End,
-    /// Its numbers.
+    /// Its counts.
     pub totals: Totals,
-    /// Failures that were told, by kind.
+    /// Failures that were reported, by kind.
     pub kinds: Vec<(EntryError, u64)>,
-    /// What could not be finished after the copying, or told (`-v` to a full disk).
+    /// Failures after the copying: directories that could not be finished, a manifest or names (`-v`)
+    /// that could not be written.
     pub late_failures: u64,
-    /// Directories whose source was gone when their turn came at the end.
+    /// Directories whose source was gone when they were to be finished.
     pub late_vanished: u64,
-    /// What was found where things were only compared.
+    /// What a comparison has found; `None` if the run copied.
     pub compared: Option<Compared>,
-    /// What is missing in a target that is full.
+    /// What is left to copy into a target that is full, if it is known.
     pub left: Option<Left>,
     /// How long it took.
     pub elapsed: Duration,
 }
 
-/// How many entries of a copy are not as they should be.
+/// How many entries of a copy differ from their sources.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Compared {
-    /// Those that are not there.
+    /// Those that do not exist.
     pub missing: u64,
-    /// Those that should not be there.
+    /// Those that should not exist.
     pub extra: u64,
-    /// Those that are another thing than they should be.
+    /// Those that differ in type, contents or attributes.
     pub different: u64,
 }
 
 impl Compared {
-    fn is_alike(self) -> bool {
+    fn is_identical(self) -> bool {
         self == Self::default()
     }
 }
 
 impl Outcome {
-    /// Whether every entry that was found came to an end. Means nothing if the run was cut short.
+    /// Whether every entry that was found was settled. Says nothing if the run was cut short.
     pub fn is_balanced(&self) -> bool {
         self.end != End::Finished || self.totals.balance()
     }
 
-    /// The signal that the program is to die by; 0 if none.
-    pub fn signal(&self) -> i32 {
-        if let End::Signal(number) = self.end { number } else { 0 }
-    }
-
-    /// The exit code; `None` if the program is to die by a signal.
-    pub fn code(&self) -> Option<u8> {
-        let code = self.own_code()?;
-        Some(match self.compat {
-            Compat::Native => code,
-            Compat::Gnu => code.min(code::SOME_FAILED), // cp has no others
+    /// How the process is to end: the most serious result decides.
+    pub fn exit(&self) -> Exit {
+        let fails = |test: fn(EntryError) -> bool| self.kinds.iter().any(|(error, _)| test(*error));
+        Exit::Code(match self.end {
+            End::Signal(number) => return Exit::Signal(number),
+            End::TargetLost => code::TARGET_LOST,
+            End::CopiersDied | End::Unavailable => code::COPIERS_DIED,
+            End::Finished if !self.is_balanced() => code::UNBALANCED,
+            End::Finished if fails(lacks_capability) => code::INCAPABLE,
+            End::Finished if fails(|error| error.op == Op::Verify) => code::DIFFERENT,
+            End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
+                code::SOME_FAILED
+            }
+            End::Finished if self.compared.is_some_and(|compared| !compared.is_identical()) => {
+                code::DIFFERENT
+            }
+            End::Finished if self.totals.get(Count::Vanished) + self.late_vanished > 0 => {
+                code::VANISHED
+            }
+            End::Finished => code::COMPLETE,
         })
     }
 
-    fn own_code(&self) -> Option<u8> {
-        match self.end {
-            End::Signal(_) => None,
-            End::TargetLost => Some(code::TARGET_LOST),
-            End::CopiersDied | End::Unavailable => Some(code::COPIERS_DIED),
-            End::Finished if !self.is_balanced() => Some(code::UNBALANCED),
-            End::Finished if self.kinds.iter().any(|(error, _)| lacks_capability(*error)) => {
-                Some(code::INCAPABLE)
-            }
-            End::Finished if self.kinds.iter().any(|(error, _)| error.op == Op::Verify) => {
-                Some(code::DIFFERENT)
-            }
-            End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
-                Some(code::SOME_FAILED)
-            }
-            End::Finished if self.compared.is_some_and(|compared| !compared.is_alike()) => {
-                Some(code::DIFFERENT)
-            }
-            End::Finished if self.totals.get(Count::Vanished) + self.late_vanished > 0 => {
-                Some(code::VANISHED)
-            }
-            End::Finished => Some(code::COMPLETE),
-        }
-    }
-
-    /// The last line.
-    pub fn summary(&self) -> String {
-        if let Some(compared) = self.compared {
-            return self.comparison(compared);
-        }
-        let done = format!(
-            "{} ({})",
-            entries(self.totals.get(Count::Copied)),
-            numbers::bytes(self.totals.get(Count::Bytes))
-        );
-        let time = numbers::duration(self.elapsed);
-        match self.end {
-            End::Finished => {
-                let bytes = self.totals.get(Count::Bytes);
-                let rate = numbers::rate(self.totals.settled(), bytes, self.elapsed);
-                format!("copied {done} in {time}, {rate}{}", self.others())
-            }
-            End::Signal(_) => {
-                format!("interrupted after {done} in {time}; the same command goes on from there")
-            }
-            End::TargetLost => format!(
-                "stopped after {done} in {time}{}{}\nhint: when the target can be written again, the same command goes on from there",
-                self.others(),
-                self.left.map(Left::describe).unwrap_or_default()
-            ),
-            End::CopiersDied => format!(
-                "stopped after {done} in {time}: copiers kept dying{}\nhint: see what kills them (memory limits?); the same command goes on from there",
-                self.others()
-            ),
-            End::Unavailable => format!(
-                "stopped after {done} in {time}{}\nhint: the same command goes on from there",
-                self.others()
-            ),
-        }
-    }
-
-    fn comparison(&self, compared: Compared) -> String {
-        let done = format!(
-            "compared {} ({}) in {}",
-            entries(self.totals.get(Count::Found)),
-            numbers::bytes(self.totals.get(Count::Bytes)),
-            numbers::duration(self.elapsed)
-        );
-        let numbers = [
-            (compared.missing, "missing"),
-            (compared.extra, "extra"),
-            (compared.different, "different"),
-            (self.totals.get(Count::Vanished), "vanished"),
-            (self.totals.get(Count::Failed) + self.late_failures, "failed"),
-        ];
-        let found = numbers.iter().filter(|(number, _)| *number > 0);
-        let found: Vec<_> =
-            found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
-        match self.end {
-            End::Finished if found.is_empty() => format!("{done}: all alike"),
-            End::Finished => format!("{done}: {}", found.join(", ")),
-            End::Signal(_) => format!("interrupted: {done}"),
-            End::TargetLost | End::CopiersDied | End::Unavailable => format!("stopped: {done}"),
-        }
-    }
-
-    /// One line for each kind of failure that many entries share.
-    pub fn kinds(&self) -> Vec<String> {
-        let mut kinds: Vec<_> = self.kinds.iter().filter(|(_, number)| *number > 1).collect();
-        kinds.sort_by_key(|(error, number)| (std::cmp::Reverse(*number), error.errno as i32));
-        kinds
-            .iter()
-            .map(|(error, number)| {
-                format!("{} failed: {}", entries(*number), describe_kind(*error))
-            })
-            .collect()
-    }
-
-    fn others(&self) -> String {
-        let others = [
-            (Count::Verified, "verified"),
-            (Count::Linked, "linked"),
-            (Count::Skipped, "skipped"),
-            (Count::Excluded, "left as they were"),
-            (Count::Vanished, "vanished"),
-            (Count::Failed, "failed"),
-        ];
-        others
-            .iter()
-            .map(|&(count, word)| (self.totals.get(count), word))
-            .filter(|&(number, _)| number > 0)
-            .map(|(number, word)| format!("; {} {word}", numbers::count(number)))
-            .collect()
-    }
-}
-
-fn entries(number: u64) -> String {
-    format!("{} {}", numbers::count(number), if number == 1 { "entry" } else { "entries" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pcopy_sys::Errno;
-
-    fn outcome(end: End, counts: &[(Count, u64)]) -> Outcome {
+    /// An outcome with these counts and nothing else, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(end: End, counts: &[(Count, u64)]) -> Self {
         let mut totals = Totals::default();
         counts.iter().for_each(|&(count, number)| totals.set(count, number));
-        Outcome {
-            compat: Compat::Native,
+        Self {
             end,
             totals,
             kinds: Vec::new(),
@@ -261,47 +145,40 @@ mod tests {
             elapsed: Duration::from_millis(1800),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pcopy_sys::Errno;
 
     #[test]
-    fn the_last_line_says_what_was_done() {
-        let counts = [(Count::Found, 50_806), (Count::Copied, 50_806), (Count::Bytes, 572_000_000)];
-        let outcome = outcome(End::Finished, &counts);
-        assert_eq!(outcome.summary(), "copied 50,806 entries (572 MB) in 1.8 s, 28,225/s");
-        assert_eq!(outcome.code(), Some(code::COMPLETE));
-    }
-
-    #[test]
-    fn the_worst_that_happened_decides_the_code() {
+    fn the_most_serious_result_decides_the_exit_code() {
         use Count::{Copied, Failed, Found, Vanished};
         let cases = [
-            (End::Finished, vec![(Found, 2), (Copied, 1), (Vanished, 1)], Some(code::VANISHED)),
-            (End::Finished, vec![(Found, 2), (Failed, 1), (Vanished, 1)], Some(code::SOME_FAILED)),
-            (End::Finished, vec![(Found, 2), (Failed, 1)], Some(code::UNBALANCED)),
-            (End::TargetLost, vec![(Found, 9), (Failed, 1)], Some(code::TARGET_LOST)),
-            (End::CopiersDied, vec![], Some(code::COPIERS_DIED)),
-            (End::Signal(2), vec![(Found, 9)], None),
+            (End::Finished, vec![(Found, 1), (Copied, 1)], Exit::Code(code::COMPLETE)),
+            (
+                End::Finished,
+                vec![(Found, 2), (Copied, 1), (Vanished, 1)],
+                Exit::Code(code::VANISHED),
+            ),
+            (
+                End::Finished,
+                vec![(Found, 2), (Failed, 1), (Vanished, 1)],
+                Exit::Code(code::SOME_FAILED),
+            ),
+            (End::Finished, vec![(Found, 2), (Failed, 1)], Exit::Code(code::UNBALANCED)),
+            (End::TargetLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::TARGET_LOST)),
+            (End::CopiersDied, vec![], Exit::Code(code::COPIERS_DIED)),
+            (End::Signal(2), vec![(Found, 9)], Exit::Signal(2)),
         ];
         for (end, counts, expected) in cases {
-            assert_eq!(outcome(end, &counts).code(), expected, "{end:?} {counts:?}");
+            assert_eq!(Outcome::sample(end, &counts).exit(), expected, "{end:?} {counts:?}");
         }
     }
 
     #[test]
-    fn in_the_manner_of_cp_there_are_two_codes() {
-        use Count::{Copied, Failed, Found, Vanished};
-        for (counts, expected) in [
-            (vec![(Found, 1), (Copied, 1)], 0),
-            (vec![(Found, 1), (Vanished, 1)], 1),
-            (vec![(Found, 1), (Failed, 1)], 1),
-            (vec![(Found, 1)], 1),
-        ] {
-            let outcome = Outcome { compat: Compat::Gnu, ..outcome(End::Finished, &counts) };
-            assert_eq!(outcome.code(), Some(expected), "{counts:?}");
-        }
-    }
-
-    #[test]
-    fn what_the_machine_lacks_is_told_before_other_failures() {
+    fn a_missing_capability_outranks_other_failures() {
         use Count::{Failed, Found};
         for (op, errno, expected) in [
             (Op::Clone, Errno::EOPNOTSUPP, code::INCAPABLE),
@@ -309,43 +186,27 @@ mod tests {
             (Op::Clone, Errno::ENOMEM, code::SOME_FAILED),
             (Op::Create, Errno::EOPNOTSUPP, code::SOME_FAILED),
         ] {
-            let mut outcome = outcome(End::Finished, &[(Found, 2), (Failed, 2)]);
+            let mut outcome = Outcome::sample(End::Finished, &[(Found, 2), (Failed, 2)]);
             outcome.kinds = vec![
                 (EntryError { op: Op::OpenSource, errno: Errno::EACCES }, 1),
                 (EntryError { op, errno }, 1),
             ];
-            assert_eq!(outcome.code(), Some(expected), "{op:?} {errno}");
+            assert_eq!(outcome.exit(), Exit::Code(expected), "{op:?} {errno}");
         }
     }
 
     #[test]
-    fn a_comparison_says_how_many_of_what() {
-        use Count::{Bytes, Different, Failed, Found, Skipped};
-        let compared = |compared, counts: &[(Count, u64)]| Outcome {
-            compared: Some(compared),
-            ..outcome(End::Finished, counts)
-        };
-        let alike = compared(Compared::default(), &[(Found, 2), (Skipped, 2), (Bytes, 3000)]);
-        assert_eq!(alike.summary(), "compared 2 entries (3.0 kB) in 1.8 s: all alike");
-        assert_eq!(alike.code(), Some(code::COMPLETE));
+    fn a_failure_outranks_a_difference() {
+        use Count::{Different, Failed, Found, Skipped};
         let found = Compared { missing: 1, extra: 2000, different: 0 };
-        let other = compared(found, &[(Found, 1), (Different, 1)]);
-        let end = "compared 1 entry (0 bytes) in 1.8 s: 1 missing, 2,000 extra";
-        assert_eq!(other.summary(), end);
-        assert_eq!(other.code(), Some(code::DIFFERENT));
-        let failed = compared(found, &[(Found, 2), (Different, 1), (Failed, 1)]);
-        assert_eq!(failed.summary(), format!("{}, 1 failed", end.replace("1 entry", "2 entries")));
-        assert_eq!(failed.code(), Some(code::SOME_FAILED), "not all was seen");
-    }
-
-    #[test]
-    fn failures_of_one_kind_are_one_line() {
-        let mut outcome = outcome(End::Finished, &[]);
-        let error = |errno| EntryError { op: Op::OpenSource, errno };
-        outcome.kinds = vec![(error(Errno::EACCES), 10_000), (error(Errno::EIO), 1)];
-        assert_eq!(
-            outcome.kinds(),
-            ["10,000 entries failed: cannot open for reading: Permission denied"]
-        );
+        for (compared, counts, expected) in [
+            (Compared::default(), vec![(Found, 2), (Skipped, 2)], code::COMPLETE),
+            (found, vec![(Found, 1), (Different, 1)], code::DIFFERENT),
+            (found, vec![(Found, 2), (Different, 1), (Failed, 1)], code::SOME_FAILED),
+        ] {
+            let outcome =
+                Outcome { compared: Some(compared), ..Outcome::sample(End::Finished, &counts) };
+            assert_eq!(outcome.exit(), Exit::Code(expected), "{compared:?} {counts:?}");
+        }
     }
 }

@@ -44,6 +44,12 @@ pub struct Policy {
     pub backs_up_complete: bool,
     /// A prompt that is declined makes the run fail.
     pub declined_is_failure: bool,
+    /// `--verbose` reports a directory when it is made, and another entry even if copying it fails: not
+    /// only what is complete.
+    pub announces_early: bool,
+    /// A directory that would be copied into itself is reported by its operand, not by the path at which the
+    /// copier met it.
+    pub reports_loops_by_operand: bool,
 }
 
 /// The rules for existing destination files; each is a module of `copier`.
@@ -73,6 +79,8 @@ impl Policy {
         writes_through_symlinks: false,
         backs_up_complete: false,
         declined_is_failure: false,
+        announces_early: false,
+        reports_loops_by_operand: false,
     };
 
     /// Started as `cp`.
@@ -92,6 +100,8 @@ impl Policy {
         writes_through_symlinks: true,
         backs_up_complete: true,
         declined_is_failure: true,
+        announces_early: true,
+        reports_loops_by_operand: true,
     };
 
     /// The policy of the program that the user has started.

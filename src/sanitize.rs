@@ -1,13 +1,15 @@
-//! Names as people may safely see them.
+//! File names that are safe to print.
 //!
 //! A file name is any bytes but NUL and slash. Printed raw, it could move the cursor, recolour the
-//! terminal, or turn the rest of a line around. So control characters, bytes that are not UTF-8,
-//! and the characters that change the direction of text are always shown escaped. The escapes are
-//! those of C and Rust strings, and the backslash is one of them, so no two names look the same.
+//! terminal, or reverse the rest of a line. So control characters, bytes that are not UTF-8, and the
+//! characters that change the direction of text are always escaped. The escapes are those of C and Rust
+//! strings, and the backslash is one of them, so no two names look the same.
+//!
+//! Refusals in `error` quote names, too, so this module lies below `ui` and not in it.
 
 use std::fmt::Write;
 
-/// The name with all that is dangerous escaped; for lists of names.
+/// The name, escaped, for lists of names.
 pub fn escape(name: &[u8]) -> String {
     let mut shown = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
@@ -19,12 +21,12 @@ pub fn escape(name: &[u8]) -> String {
     shown
 }
 
-/// The name, escaped, between quotes; for messages.
+/// The name, escaped and between quotes, for messages.
 pub fn quote(name: &[u8]) -> String {
     format!("'{}'", escape(name).replace('\'', "\\'"))
 }
 
-/// Lines for a terminal, with what is dangerous in them escaped; a backslash stays as it is.
+/// Lines for a terminal, escaped; line feeds and backslashes stay as they are.
 pub fn sanitize(lines: &[u8]) -> String {
     let mut shown = String::with_capacity(lines.len());
     for (at, line) in lines.split(|&byte| byte == b'\n').enumerate() {
@@ -53,8 +55,8 @@ fn push(shown: &mut String, character: char) {
     }
 }
 
-/// Bidirectional controls (UAX #9) and the separators that break a line outside ASCII, besides
-/// characters that have no width and so could make two names look alike.
+/// Whether a character is a bidirectional control (UAX #9), a line separator outside ASCII, or of no
+/// width, so that two names could look the same.
 pub(crate) fn turns_text(character: char) -> bool {
     matches!(
         character,
@@ -71,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn harmless_names_are_shown_as_they_are() {
+    fn harmless_names_are_not_changed() {
         assert_eq!(escape("a b-ü-文件.txt".as_bytes()), "a b-ü-文件.txt");
     }
 
     #[test]
-    fn what_could_move_a_terminal_is_escaped() {
+    fn what_a_terminal_would_interpret_is_escaped() {
         assert_eq!(escape(b"\x1b[2Ja\nb\x7f"), "\\x1b[2Ja\\nb\\x7f");
         assert_eq!(escape("\u{9b}1m".as_bytes()), "\\u{9b}1m");
         assert_eq!(escape("a\u{202e}gpj".as_bytes()), "a\\u{202e}gpj");
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_keep_their_backslashes_and_ends() {
+    fn lines_keep_their_backslashes_and_line_feeds() {
         assert_eq!(sanitize(b"\\a\\nb\n\x1b[2J\r\n\xff\n"), "\\a\\nb\n\\x1b[2J\\r\n\\xff\n");
     }
 

@@ -3,7 +3,7 @@
 use super::bench_options::{BenchOptions, TargetState};
 use super::results::Case;
 use super::tree_stats::TreeStats;
-use crate::numbers;
+use crate::ui::numbers;
 use pcopy_sys::volume;
 
 /// The file systems, and the conditions of the runs.

@@ -7,8 +7,8 @@ use super::results::{Case, Problem, Race, Row};
 use super::statistics::{median, range};
 use super::tree_stats::TreeStats;
 use super::verdict::verdict;
-use crate::numbers;
 use crate::sanitize::escape;
+use crate::ui::numbers;
 
 const COLUMNS: usize = 8;
 

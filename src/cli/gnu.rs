@@ -4,13 +4,13 @@
 //! lines cannot be changed.
 
 use super::values::{Attribute, backup, one_of};
-use crate::messages::gnu::quote;
 use crate::options::{
     Command, Compat, CopyMode, CopyOptions, Dereference, Operands, Options, Preservation, Preserve,
     Update, When,
 };
 use crate::outcome::code;
 use crate::plan::{JOBS_MAX, trim};
+use crate::shell_quote::quote;
 use pcopy_sys::getopt::{self, Known, Takes};
 use pcopy_sys::{Errno, context, describe, signals};
 use std::ffi::{CStr, OsStr, OsString};

@@ -1,60 +1,61 @@
-//! How many copiers are at work, where the user has left it to the run.
+//! How many copiers are at work, where `-j` does not set it.
 //!
-//! As many as there are processors, to begin with: while all is in memory, more of them only get in
-//! one another's way. Measured on two processors, 100,000 small files, two copiers and eight: tmpfs
-//! 0.36 s and 0.37 s, xfs 1.4 s and 1.8 s. On a cold disk they sleep most of the time, and more of
-//! them keep its queue full. Which it is shows in the run itself: whoever sleeps uses no processor. So
-//! there are four times as many as long as they sleep, work waits, and the last step has paid. Where
-//! they sleep a little, they may be waiting for one another, as on btrfs, whose trees have few locks
-//! (100,000 small files, one copier 1.5 s, two 1.8 s): then half of them are tried, and kept if they do
-//! as much.
+//! At first as many as there are CPUs: while everything is in memory, more copiers only contend for the
+//! same locks. Measured on two CPUs, 100,000 small files, two copiers and eight: tmpfs 0.36 s and 0.37
+//! s, xfs 1.4 s and 1.8 s. On a cold disk copiers sleep most of the time, and more of them keep its
+//! queue full. The run itself shows which it is, because a sleeping copier uses no CPU time. So the
+//! number is quadrupled as long as copiers sleep, tasks wait, and the last step has made the run
+//! faster. Where copiers sleep a little, they may be waiting for one another, as on btrfs, whose trees
+//! have few locks (100,000 small files, one copier 1.5 s, two 1.8 s): then half of them are tried, and
+//! that number stays if it does as much.
 //!
-//! A moment says little: two copiers on xfs wait for one another while their folders happen to lie in one
-//! allocation group, and then one does as much (one moment judged by itself: 1.3 s, as with one copier; two
-//! take 1.0 s). So it is what a number does as a rule that counts, against which a trial is held, and the
-//! first moments, in which copiers are still being forked, count for nothing.
+//! One moment says little: two copiers on xfs wait for one another while their directories happen to
+//! lie in one allocation group, and then one copier does as much (with one moment as the measure: 1.3
+//! s, as with one copier; two take 1.0 s). So a trial is compared with the mean of what a number has
+//! done, and the first moments, in which copiers are still being forked, are not counted.
 //!
-//! One that is not wanted any more is not ended, because it holds work that it has not come to. It
-//! rests, and wakes when somebody is hungry.
+//! A copier that is not wanted any more is not ended, because it may hold tasks. It sleeps, and wakes
+//! when the other copiers have too few tasks.
 
 use std::time::Duration;
 
-/// How long a number is tried, at least.
+/// How long a number of copiers is tried, at least.
 const TRIAL: Duration = Duration::from_millis(50);
 
-/// How long it takes until all that are wanted in the beginning are forked and at work, with room.
+/// How long it takes, with a margin, until the first copiers are forked and at work.
 const START: Duration = Duration::from_millis(20);
 
-/// How long what a trial has shown holds good. What is copied may be of another kind by then.
+/// How long the result of a trial is relied on; other kinds of files may be copied by then.
 const REST: Duration = Duration::from_secs(3);
 
-/// Copiers that use less of their processors, in percent, sleep most of the time.
+/// Copiers that use less of their CPUs than this, in percent, sleep most of the time.
 const SLEEPY_PERCENT: u128 = 40;
 
-/// Copiers that use more do not wait for one another.
+/// Copiers that use more than this, in percent, do not wait for one another.
 const BUSY_PERCENT: u128 = 70;
 
-/// How many times as many copiers are tried where they sleep: a cold run of half a second has no time for
-/// small steps (18,000 files: twice as many each time 0.50 s, four times 0.40 s, 32 from the beginning 0.26 s).
+/// By which factor the number grows where copiers sleep: a cold run of half a second has no time for
+/// small steps (18,000 files: factor two 0.50 s, factor four 0.40 s, 32 copiers from the beginning 0.26
+/// s).
 const GROWTH: u16 = 4;
 
-/// How many trials' time a number is looked at before fewer are tried.
-const LOOKS: u32 = 4;
+/// How many samples of a number are taken before fewer copiers are tried.
+const SAMPLES: u32 = 4;
 
-/// What more copiers must do, and half of them, in percent of what was done before.
+/// How much more copiers must do, and how much fewer must, in percent of what was done before.
 const MORE_PERCENT: u128 = 110;
 const FEWER_PERCENT: u128 = 97;
 
-/// What was seen of a run at one moment.
+/// A sample of a round.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sample {
     /// Since the round began.
     pub(super) at: Duration,
-    /// What has been done, in bytes; an entry counts as some thousand.
+    /// What has been done, in bytes; see `position::weight`.
     pub(super) work: u128,
-    /// The processor time that all copiers have used.
+    /// The CPU time that all copiers have used.
     pub(super) used: Duration,
-    /// Whether there is work that nobody has taken.
+    /// Whether there are tasks that no copier has taken.
     pub(super) waits: bool,
 }
 
@@ -64,25 +65,25 @@ pub(super) struct Autoscale {
     first: u16,
     most: u16,
     last: Sample,
-    habit: Habit,
+    usual: Usual,
     state: State,
 }
 
-/// What a number of copiers does as a rule: a mean in which what was a while ago counts less and less.
+/// What a number of copiers usually does: a mean in which older samples weigh less.
 #[derive(Clone, Copy, Default)]
-struct Habit {
-    /// How many looks it comes from.
-    looks: u32,
-    /// The bytes that were done in a second.
+struct Usual {
+    /// How many samples it comes from.
+    samples: u32,
+    /// Bytes a second.
     work: u128,
-    /// The part of the processors that was used, in percent.
+    /// How much of the CPUs was used, in percent.
     use_percent: u128,
 }
 
-impl Habit {
+impl Usual {
     fn add(&mut self, work: u128, use_percent: u128) {
-        self.looks = self.looks.saturating_add(1);
-        let weight = u128::from(self.looks.min(LOOKS));
+        self.samples = self.samples.saturating_add(1);
+        let weight = u128::from(self.samples.min(SAMPLES));
         let mean = |old: u128, new: u128| (old * (weight - 1) + new) / weight;
         self.work = mean(self.work, work);
         self.use_percent = mean(self.use_percent, use_percent);
@@ -93,51 +94,50 @@ impl Habit {
 enum State {
     /// Copiers are being forked.
     Beginning,
-    /// The number has shown no fault.
+    /// There is no reason for another number.
     Steady,
-    /// It was `from` before, with which `work` bytes were done in a second.
+    /// Another number is tried; with `from` copiers, `work` bytes were done in a second.
     Trying { from: u16, work: u128 },
-    /// A trial has shown it to be the better one.
+    /// A trial has shown this number to be the better one.
     Proven { until: Duration },
 }
 
 impl Autoscale {
-    /// `first` copiers to begin with, one for each processor that is to be used, and never more than
-    /// `most`.
+    /// `first` copiers to begin with, one for each CPU that is to be used, and never more than `most`.
     pub(super) fn new(first: u16, most: u16) -> Self {
         let first = first.min(most);
-        let (last, habit) = (Sample::default(), Habit::default());
-        Self { active: first, first, most, last, habit, state: State::Beginning }
+        let (last, usual) = (Sample::default(), Usual::default());
+        Self { active: first, first, most, last, usual, state: State::Beginning }
     }
 
-    /// How many are to be at work now.
+    /// How many copiers are to be at work now.
     pub(super) fn active(&self) -> u16 {
         self.active
     }
 
-    /// After which time another sample is wanted; `None` if the number was named by the user.
-    pub(super) fn beat(&self) -> Option<Duration> {
-        let beat = if matches!(self.state, State::Beginning) { START } else { TRIAL };
-        (self.most > self.first).then_some(beat)
+    /// After which time another sample is wanted; `None` if the user has given the number.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        let interval = if matches!(self.state, State::Beginning) { START } else { TRIAL };
+        (self.most > self.first).then_some(interval)
     }
 
     /// Whether it is time for another sample.
-    pub(super) fn is_curious(&self, at: Duration) -> bool {
-        self.beat().is_some_and(|beat| at.saturating_sub(self.last.at) >= beat)
+    pub(super) fn wants_sample(&self, at: Duration) -> bool {
+        self.interval().is_some_and(|interval| at.saturating_sub(self.last.at) >= interval)
     }
 
-    /// Draws its conclusions.
+    /// Takes a sample and decides about the number.
     pub(super) fn observe(&mut self, now: Sample) {
-        let took = now.at.saturating_sub(self.last.at);
-        let work = per_second(now.work.saturating_sub(self.last.work), took);
+        let elapsed = now.at.saturating_sub(self.last.at);
+        let work = per_second(now.work.saturating_sub(self.last.work), elapsed);
         let used = now.used.saturating_sub(self.last.used);
-        let could = took * u32::from(self.active.min(self.first));
+        let could = elapsed * u32::from(self.active.min(self.first));
         let use_percent = used.as_micros() * 100 / could.as_micros().max(1);
         self.last = now;
-        self.habit.add(work, use_percent);
+        self.usual.add(work, use_percent);
         match self.state {
             State::Beginning => {
-                self.turn_to(self.active, State::Steady);
+                self.switch_to(self.active, State::Steady);
                 return;
             }
             State::Trying { from, work: before } => {
@@ -146,7 +146,7 @@ impl Autoscale {
                 let pays = work > 0 && work * 100 >= enough;
                 if !(pays && more) {
                     let best = if pays { self.active } else { from };
-                    self.turn_to(best, State::Proven { until: now.at + REST });
+                    self.switch_to(best, State::Proven { until: now.at + REST });
                     return;
                 }
             }
@@ -156,43 +156,43 @@ impl Autoscale {
         self.state = State::Steady;
         let next = self.next(now.waits);
         if next != self.active {
-            let (from, work) = (self.active, self.habit.work);
-            self.turn_to(next, State::Trying { from, work });
+            let (from, work) = (self.active, self.usual.work);
+            self.switch_to(next, State::Trying { from, work });
         }
     }
 
-    /// What number is to be tried, by what is usual with the present one.
+    /// The number to try next, judged by what the present one usually does.
     fn next(&self, waits: bool) -> u16 {
-        let Habit { looks, use_percent, .. } = self.habit;
+        let Usual { samples, use_percent, .. } = self.usual;
         if self.active < self.first && waits {
             self.first
         } else if use_percent < SLEEPY_PERCENT {
             if waits { self.active.saturating_mul(GROWTH).min(self.most) } else { self.active }
-        } else if use_percent < BUSY_PERCENT && looks >= LOOKS {
+        } else if use_percent < BUSY_PERCENT && samples >= SAMPLES {
             (self.active / 2).max(1)
         } else {
             self.active
         }
     }
 
-    fn turn_to(&mut self, active: u16, state: State) {
+    fn switch_to(&mut self, active: u16, state: State) {
         if active != self.active || matches!(self.state, State::Beginning) {
-            self.habit = Habit::default();
+            self.usual = Usual::default();
         }
         (self.active, self.state) = (active, state);
     }
 }
 
-fn per_second(work: u128, took: Duration) -> u128 {
-    work * 1_000_000 / took.as_micros().max(1)
+fn per_second(work: u128, elapsed: Duration) -> u128 {
+    work * 1_000_000 / elapsed.as_micros().max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A run in which `done` copiers do that much in a trial's time and use the processors for
-    /// that share of it.
+    /// A run in which a number of copiers does what `done` says during each trial: bytes, and the share
+    /// of CPU time in percent.
     fn run(autoscale: &mut Autoscale, turns: u32, waits: bool, done: impl Fn(u16) -> (u128, u32)) {
         for _ in 0..turns {
             let (work, percent) = done(autoscale.active());
@@ -207,21 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn copiers_that_use_the_processors_are_enough() {
+    fn copiers_that_keep_the_cpus_busy_are_enough() {
         let mut autoscale = Autoscale::new(2, 16);
         run(&mut autoscale, 50, true, |_| (1000, 190));
         assert_eq!(autoscale.active(), 2);
     }
 
     #[test]
-    fn copiers_that_sleep_become_more_as_long_as_it_pays() {
+    fn the_number_grows_while_copiers_sleep_and_the_run_gets_faster() {
         let mut autoscale = Autoscale::new(2, 32);
         run(&mut autoscale, 10, true, |active| (u128::from(active.min(8)) * 100, 20));
         assert_eq!(autoscale.active(), 8);
     }
 
     #[test]
-    fn what_did_not_pay_is_tried_again_after_a_while() {
+    fn a_failed_trial_is_repeated_after_a_while() {
         let mut autoscale = Autoscale::new(2, 32);
         run(&mut autoscale, 4, true, |_| (100, 20));
         assert_eq!(autoscale.active(), 2);
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn where_no_work_waits_nobody_else_is_called() {
+    fn without_waiting_tasks_the_number_does_not_grow() {
         let mut autoscale = Autoscale::new(2, 16);
         run(&mut autoscale, 50, false, |_| (100, 20));
         assert_eq!(autoscale.active(), 2);
     }
 
     #[test]
-    fn copiers_that_wait_for_one_another_become_fewer_if_these_do_as_much() {
+    fn copiers_that_wait_for_one_another_are_halved_if_half_does_as_much() {
         let mut autoscale = Autoscale::new(2, 32);
         run(&mut autoscale, 10, true, |active| (100, if active == 1 { 95 } else { 120 }));
         assert_eq!(autoscale.active(), 1);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_in_which_they_wait_for_one_another_is_not_the_rule() {
+    fn a_moment_of_contention_does_not_reduce_the_number() {
         let mut autoscale = Autoscale::new(2, 32);
         for _ in 0..20 {
             run(&mut autoscale, 4, true, |active| {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_while_they_are_forked_counts_for_nothing() {
+    fn samples_taken_while_copiers_are_forked_are_not_counted() {
         let mut autoscale = Autoscale::new(2, 32);
         run(&mut autoscale, 1, true, |_| (1, 1));
         run(&mut autoscale, 20, true, |_| (100, 120));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_become_more_again_where_the_tree_is_of_another_kind() {
+    fn a_reduced_number_grows_again_when_the_files_change() {
         let mut autoscale = Autoscale::new(2, 32);
         run(&mut autoscale, 10, true, |active| (100, if active == 1 { 95 } else { 120 }));
         assert_eq!(autoscale.active(), 1);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_a_number_gets_that() {
+    fn a_given_number_of_copiers_stays() {
         let mut autoscale = Autoscale::new(5, 5);
         run(&mut autoscale, 50, true, |active| (u128::from(active) * 100, 20));
         assert_eq!(autoscale.active(), 5);

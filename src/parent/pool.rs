@@ -1,4 +1,4 @@
-//! The copiers as processes: start, watch, end.
+//! The copiers as processes: start, read, reap, kill.
 
 use crate::ipc::memory::counters::Counters;
 use crate::ipc::memory::outbox::Outbox;
@@ -8,10 +8,10 @@ use pcopy_sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// How much is read from a pipe at a time, in bytes: what a pipe holds.
+/// How much is read from a pipe at a time, in bytes: the capacity of a pipe.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
-/// The exit status of a copier whose own nobody knows.
+/// Used in place of the exit status of a copier that could not be reaped.
 const UNKNOWN: i32 = -1;
 
 /// The copiers of one round.
@@ -20,7 +20,7 @@ pub(super) struct Pool {
     copiers: Vec<Copier>,
 }
 
-/// One forked copier and the reading end of its pipe.
+/// One forked copier and the read end of its pipe.
 pub(super) struct Copier {
     number: u16,
     pid: Pid,
@@ -32,15 +32,15 @@ pub(super) struct Copier {
 }
 
 impl Pool {
-    /// Forks one more copier, which does `work` with its number and the writing end of a pipe,
-    /// and leaves with the status that this returns.
+    /// Forks one more copier, which runs `work` with its number and the write end of a pipe, and exits
+    /// with the status that `work` returns.
     pub(super) fn start(&mut self, work: impl FnOnce(u16, OwnedFd) -> i32) -> Result<()> {
         let number = u16::try_from(self.copiers.len()).map_err(|_| Errno::EAGAIN)?;
         let (reader, writer) = process::pipe()?;
         let parent = process::own_pid();
         match process::fork()? {
             Side::Parent(pid) => {
-                // Ours must go, or the end of the copier would not be the end of the file.
+                // The parent must close its write end, or it would never read the end of the file.
                 drop(writer);
                 self.copiers.push(Copier {
                     number,
@@ -55,7 +55,7 @@ impl Pool {
             }
             Side::Child => {
                 process::die_with_parent(parent);
-                self.copiers.clear(); // the others' pipes: 512 copiers would hold 131,072 of them
+                self.copiers.clear(); // closes the others' pipes: 512 copiers would hold 131,072
                 drop(reader);
                 let status = match signals::leave_to_parent() {
                     Ok(()) => work(number, writer),
@@ -66,29 +66,29 @@ impl Pool {
         }
     }
 
-    /// How many were started.
+    /// How many copiers were started.
     pub(super) fn len(&self) -> usize {
         self.copiers.len()
     }
 
-    /// The processor time that all that are alive have used.
-    pub(super) fn processor_time(&self) -> Duration {
+    /// The CPU time that the copiers that are alive have used.
+    pub(super) fn cpu_time(&self) -> Duration {
         let alive = self.copiers.iter().filter(|copier| copier.is_alive());
-        // One that has just ended has used nothing any more, which nobody minds at the end.
+        // One that has just exited counts as nothing; at the end of a round that does not matter.
         alive.filter_map(|copier| process::processor_time(copier.pid).ok()).sum()
     }
 
-    /// All of them, dead or alive.
+    /// All copiers, dead or alive.
     pub(super) fn copiers(&self) -> &[Copier] {
         &self.copiers
     }
 
-    /// All of them, to act on.
+    /// The same, to act on.
     pub(super) fn copiers_mut(&mut self) -> &mut [Copier] {
         &mut self.copiers
     }
 
-    /// Notes which of the pipes that are open have something to read, in their order.
+    /// Notes which of the open pipes have something to read, in their order.
     pub(super) fn note_ready(&mut self, ready: &[bool]) {
         let open = self.copiers.iter_mut().filter(|copier| copier.pipe.is_some());
         for (number, copier) in open.enumerate() {
@@ -96,7 +96,7 @@ impl Pool {
         }
     }
 
-    /// Waits until all have ended.
+    /// Waits until all have exited.
     pub(super) fn join_all(&mut self) {
         for copier in &mut self.copiers {
             if copier.join().is_err() {
@@ -105,7 +105,7 @@ impl Pool {
         }
     }
 
-    /// Whether every copier is dead and all that it said was read.
+    /// Whether every copier has exited and all its reports were read.
     pub(super) fn is_done(&self) -> bool {
         self.copiers.iter().all(|copier| !copier.is_alive() && copier.pipe.is_none())
     }
@@ -117,7 +117,7 @@ impl Copier {
         self.number
     }
 
-    /// Its process number.
+    /// Its process ID.
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
@@ -127,23 +127,23 @@ impl Copier {
         self.death.is_none()
     }
 
-    /// How it ended, once it has been reaped.
+    /// How it exited, once it has been reaped.
     pub(super) fn exit_status(&self) -> Option<Death> {
         self.death
     }
 
-    /// Asks it to end after the file in hand.
+    /// Asks it to exit after the file in progress.
     pub(super) fn ask_to_stop(&self, counters: &Counters) {
         counters.status(self.number).ask_to_stop();
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(super) fn kill(&self) -> Result<()> {
         if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
     }
 
-    /// Reaps it if it has ended; true the one time that it does. One that the kernel does not know
-    /// as our child any more has ended, too, or all would wait for it.
+    /// Reaps it if it has exited; true the one time that it does. One that the kernel no longer knows
+    /// as a child counts as exited, too, or the run would wait for it for ever.
     pub(super) fn reap(&mut self) -> Result<bool> {
         if !self.is_alive() {
             return Ok(false);
@@ -153,7 +153,7 @@ impl Copier {
         ended.map(|_| !self.is_alive())
     }
 
-    /// Waits for its end.
+    /// Waits until it has exited.
     pub(super) fn join(&mut self) -> Result<Death> {
         match self.death {
             Some(death) => Ok(death),
@@ -161,16 +161,16 @@ impl Copier {
         }
     }
 
-    /// The pipe, until its end was read.
+    /// The pipe, until the end of the file was read.
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what has arrived, through `buffer`. At its end the pipe is closed, and what the copier
-    /// did not come to send is taken out of its `outbox`.
+    /// Reads what has arrived, through `buffer`. At the end of the file the pipe is closed, and what
+    /// the copier could not send any more is taken from its `outbox`.
     pub(super) fn receive(&mut self, outbox: Outbox<'_>, buffer: &mut [u8]) {
         let Some(pipe) = self.pipe.as_ref().filter(|_| self.ready) else { return };
-        self.ready = false; // with 512 copiers it is one or two that have something to say
+        self.ready = false; // of 512 copiers one or two have sent something
         match file::read(pipe, buffer) {
             Ok(length @ 1..) => {
                 self.received += length as u64;
@@ -184,9 +184,9 @@ impl Copier {
         }
     }
 
-    /// What was received and not yet used up; `use_up` returns how many bytes it needs no more.
-    pub(super) fn with_inbox(&mut self, use_up: impl FnOnce(&[u8]) -> usize) {
-        let used = use_up(&self.inbox);
+    /// Hands out what was received and not used yet; `consume` returns how many bytes it has used.
+    pub(super) fn with_inbox(&mut self, consume: impl FnOnce(&[u8]) -> usize) {
+        let used = consume(&self.inbox);
         self.inbox.drain(..used);
     }
 }
@@ -197,7 +197,7 @@ mod tests {
     use crate::ipc::memory::outbox::Outboxes;
 
     #[test]
-    fn a_copier_is_alive_until_it_ends_and_then_says_how() {
+    fn a_copier_is_alive_until_it_exits_and_then_has_a_status() {
         let mut pool = Pool::default();
         pool.start(|number, _pipe| i32::from(number) + 7).unwrap();
         pool.start(|number, _pipe| i32::from(number) + 7).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copier_that_is_asked_stops_by_itself() {
+    fn a_copier_that_is_asked_to_stop_exits() {
         let counters = Counters::create(1).unwrap();
         let mut pool = Pool::default();
         pool.start(|number, _pipe| {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_copier_ends_its_pipe_and_leaves_what_it_had_to_say() {
+    fn what_a_killed_copier_had_not_sent_is_read_from_its_outbox() {
         let outboxes = Outboxes::create(1).unwrap();
         outboxes.get(0).keep(b"not sent", false);
         let mut pool = Pool::default();

@@ -1,7 +1,7 @@
-//! The scout: a process of its own that counts ahead, so that the line can show a percentage.
+//! Counting ahead, in a process of its own, so that the progress line can show a percentage.
 //!
-//! It is forked only once a line is drawn, and is polite where it would cost much. It only looks: names
-//! through `walkdir`, sizes through `lstat`.
+//! The process is forked only when a progress line is drawn, and with a low priority where counting
+//! would take much of the CPU. It reads nothing but names (through `walkdir`) and sizes (lstat(2)).
 
 use crate::ipc::memory::forecast::{Forecast, Work};
 use crate::options::Dereference;
@@ -16,29 +16,66 @@ use std::path::Path;
 use std::time::Duration;
 use walkdir::WalkDir;
 
-/// What counting an entry costs: names alone 1.3 µs, sizes the rest.
+/// The CPU time of counting an entry: 1.3 µs for its name, the rest for its size.
 const ENTRY_COST: Duration = Duration::from_nanos(2600);
 
-/// A line may cost this part of a run: 3 %.
+/// The progress line may take one part in so many of a run's CPU time: 3 %.
 const SHARE: u32 = 33;
 
-/// How polite the scout is where counting at full speed would cost more than its share.
+/// The niceness of counting where at full speed it would take more than its share.
 ///
-/// A small file in memory costs 20 µs, so counting such a tree would cost an eighth of the copy.
-/// Beside two copiers on two processors a line costs 3 % so, and 5 % at 7 (170,000 files in memory: 1.09
-/// s without); at 19 the copy is over before the scout is.
+/// A small file in memory takes 20 µs to copy, so counting such a tree would take an eighth of the
+/// copy. Beside two copiers on two CPUs the progress line costs 3 % at this niceness, and 5 % at 7
+/// (170,000 files in memory: 1.09 s without); at 19 the copy ends before the counting.
 const NICE: i32 = 12;
 
-/// How many entries are counted between two looks at the clock of the others: their line needs
-/// numbers that grow.
-const TELL_EVERY: u64 = 256;
+/// After how many entries the counts are published: the progress line needs numbers that grow.
+const PUBLISH_EVERY: u64 = 256;
 
-/// Forks the scout; it tells what it knows through `forecast` and leaves when that is all.
-///
-/// `per_entry` is how much processor time an entry has cost so far.
-pub(super) fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
+/// The process that counts ahead, and what it has counted.
+#[derive(Default)]
+pub(super) struct Precount {
+    forecast: Option<Forecast>,
+    process: Option<Pid>,
+}
+
+impl Precount {
+    /// Begins to count, if that has not begun. `per_entry` is how much CPU time an entry has taken so
+    /// far; it decides about the priority.
+    pub(super) fn begin(&mut self, plan: &Plan, per_entry: impl FnOnce() -> Duration) {
+        if self.forecast.is_some() {
+            return;
+        }
+        let Ok(forecast) = Forecast::create() else { return }; // the line then has no percentage
+        self.process = start(plan, &forecast, per_entry()).ok();
+        self.forecast = Some(forecast);
+    }
+
+    /// What was counted until now; `None` if counting has not begun.
+    pub(super) fn work(&self) -> Option<Work> {
+        self.forecast.as_ref().map(Forecast::get)
+    }
+
+    /// Kills the process and waits for its end.
+    pub(super) fn end(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        if process::kill(process).and_then(|()| process::join(process)).is_err() {
+            // It had exited and was reaped already.
+        }
+    }
+
+    /// Kills the process; a broken disk may keep it from exiting.
+    pub(super) fn abandon(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        if process::kill(process).is_err() {
+            // It has exited already.
+        }
+    }
+}
+
+fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     process::fork_child(|| {
-        // The standard library gives up where a directory cannot be closed; that is nobody's business.
+        // The standard library panics where a directory cannot be closed; that needs no message.
         std::panic::set_hook(Box::new(|_| process::exit(1)));
         if per_entry < ENTRY_COST * SHARE {
             process::be_nice(NICE);
@@ -65,7 +102,7 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
             _ => work.add_entry(),
         }
         if stat.kind() == file::Kind::Directory {
-            below(plan, (number, operand), forecast, &mut work)?;
+            count_below(plan, (number, operand), forecast, &mut work)?;
         }
     }
     work.complete = true;
@@ -73,11 +110,11 @@ fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
     Ok(())
 }
 
-/// Counts what is below an entry.
+/// Counts what is below an operand.
 ///
-/// `walkdir` names what it finds by path, and the kernel takes no path longer than `PATH_MAX`. So
-/// where one becomes too long, the scout goes there and begins anew with a short one.
-fn below(
+/// `walkdir` opens what it finds by path, and the kernel takes no path longer than `PATH_MAX`. Where
+/// one becomes too long, that directory becomes the working directory, and the walk starts again there.
+fn count_below(
     plan: &Plan,
     (number, operand): (u32, &Operand),
     forecast: &Forecast,
@@ -95,7 +132,7 @@ fn below(
             .into_iter();
         while let Some(found) = walk.next() {
             match found {
-                // It is counted as the entry that it is.
+                // It is an operand of its own and counted as such.
                 Ok(found)
                     if plan.has_apart() && is_apart(plan, (number, operand), found.path()) =>
                 {
@@ -103,7 +140,7 @@ fn below(
                 }
                 Ok(found) if found.file_type().is_file() => match found.metadata() {
                     Ok(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
-                    Err(_) => work.add_entry(), // it is gone
+                    Err(_) => work.add_entry(), // it has vanished
                 },
                 Ok(_) => work.add_entry(),
                 Err(error) => {
@@ -115,10 +152,10 @@ fn below(
                             path.as_os_str().as_bytes(),
                         )?);
                     }
-                    // Other errors are the copiers' to tell; they find the same.
+                    // The copiers meet the other errors, too, and report them.
                 }
             }
-            if work.entries.is_multiple_of(TELL_EVERY) {
+            if work.entries.is_multiple_of(PUBLISH_EVERY) {
                 forecast.set(*work);
             }
         }

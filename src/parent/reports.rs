@@ -1,132 +1,129 @@
-//! What copiers say, as it comes in: names and failures to the screen, the rest to the state.
+//! The copiers' reports as they arrive: each is remembered, and what concerns the user is emitted.
 
-use super::compare_report::LinkedPair;
+use super::reporter::Reporter;
 use super::round::{Round, Stop};
-use super::run_state::DeferredDir;
-use super::supervisor::Supervisor;
+use super::run::Run;
+use super::run_state::{DeferredDir, LinkedPair, RunState};
+use super::volumes::Volumes;
 use crate::error::{EntryError, Op};
 use crate::ipc::inherited::link_groups::Role;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::messages::native::{describe_unlinked, describe_vanished_unseen};
-use crate::messages::{self, Names};
-use crate::options::Compat;
-use crate::plan::Check;
-use pcopy_sys::Errno;
-use pcopy_sys::file;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use crate::plan::Plan;
 
-impl Supervisor<'_> {
-    /// Reads what copiers have said.
-    pub(super) fn read_reports(&mut self, round: &mut Round) {
-        if self.screen.is_full() {
-            return;
-        }
-        let Round { pool, outboxes, buffer, .. } = round;
-        let mut stop = None;
-        for copier in pool.copiers_mut() {
-            copier.receive(outboxes.get(copier.number()), buffer);
-            let mut garbled = false;
-            copier.with_inbox(|inbox| {
-                let mut rest = inbox;
-                loop {
-                    match Report::decode(&mut rest) {
-                        Ok(Some(report)) => stop = stop.or(self.apply_report(&report)),
-                        Ok(None) => break inbox.len() - rest.len(),
-                        Err(_) => {
-                            garbled = true;
-                            break inbox.len();
-                        }
+/// Reads what copiers have reported.
+pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
+    if run.reporter.sink.is_full() {
+        return;
+    }
+    let Run { plan, state, reporter, volumes, .. } = run;
+    let mut intake = Intake { plan, state, reporter, volumes };
+    let Round { pool, shared, buffer, .. } = round;
+    let mut stop = None;
+    for copier in pool.copiers_mut() {
+        copier.receive(shared.outboxes.get(copier.number()), buffer);
+        let mut malformed = false;
+        copier.with_inbox(|inbox| {
+            let mut rest = inbox;
+            loop {
+                match Report::decode(&mut rest) {
+                    Ok(Some(report)) => stop = stop.or(intake.apply(&report)),
+                    Ok(None) => break inbox.len() - rest.len(),
+                    Err(_) => {
+                        malformed = true;
+                        break inbox.len();
                     }
                 }
-            });
-            if garbled && copier.kill().is_err() {
-                // It is dead already, which is what was wanted.
             }
-        }
-        if let Some(why) = stop {
-            round.stop(why);
+        });
+        if malformed && copier.kill().is_err() {
+            // It has exited already, which is what was wanted.
         }
     }
+    if let Some(why) = stop {
+        round.stop(why);
+    }
+}
 
-    /// Takes one report in; why the round is to end, if it says that.
-    fn apply_report(&mut self, report: &Report<'_>) -> Option<Stop> {
-        let (place, compat) = (report.place, self.plan.options.compat);
+/// What reports change in a run.
+struct Intake<'r, 'a> {
+    plan: &'a Plan,
+    state: &'r mut RunState,
+    reporter: &'r mut Reporter<'a>,
+    volumes: &'r mut Volumes,
+}
+
+impl Intake<'_, '_> {
+    /// Applies one report; why the round is to end, if it is.
+    fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
+        let place = report.place;
         match report.event {
-            Event::Done(how) => {
-                self.note_done(place);
-                self.report_done(place, how);
-            }
-            Event::Skipped => self.report_skipped(place),
+            Event::Done(details) => self.apply_done(place, details),
+            Event::Skipped => self.reporter.skipped(place),
             Event::Made => {
                 let (dir, name) = split_last(place.source);
                 self.state.made.insert(place_fingerprint(place.operand, dir, name));
-                if compat == Compat::Gnu && self.plan.options.verbose {
-                    self.report_name(place, Details::default());
-                }
+                self.announce(place);
             }
-            Event::Volume => self.note_volume(place),
+            Event::Volume => self.volumes.note(self.plan, place),
             Event::Ask { existed, bits, writable } => {
                 let EntryPath { operand, source, target, staged } = place;
                 let (source, target) = (source.to_vec(), target.to_vec());
-                let defer_prompt =
+                let pending =
                     PendingPrompt { operand, source, target, staged, existed, bits, writable };
-                self.state.defer_prompt.push(defer_prompt);
+                self.state.prompts.pending.push(pending);
             }
             Event::Unproven(error) => {
-                if self.state.is_news(error, place) {
-                    self.report_late_error(error, place.operand, place.source);
+                if self.state.is_new_failure(error, place) {
+                    self.reporter.failed_late(error, place.operand, place.source);
                 }
             }
             Event::Failed(error) => {
-                self.note_failed(error, place);
-                if self.state.is_news(error, place) {
-                    if compat == Compat::Gnu && self.plan.options.verbose && is_announced(error) {
-                        self.report_name(place, Details::default());
-                    }
-                    self.report_failure(error, place.operand, place.source);
-                }
+                self.apply_failed(place, error);
                 return self.plan.ends_with(error).then_some(Stop::TargetLost);
             }
             Event::Vanished(error) => {
-                self.note_failed(error, place);
-                if self.state.is_news(error, place) {
-                    self.report_vanished(error, place.operand, place.source);
+                self.note_failed(place, error);
+                if self.state.is_new_failure(error, place) {
+                    self.reporter.vanished(error, place.operand, place.source);
                 }
             }
-            Event::Late { new } => {
-                if new {
-                    self.report_done(place, Details { directory: true, ..Details::default() });
-                }
-                self.state.late.push(DeferredDir::at(place, new));
+            Event::Late { new: true } => {
+                self.report_done(place, Details { directory: true, ..Details::default() });
+                self.state.dirs.late.push(DeferredDir::new(place));
             }
-            Event::Built => self.state.built.push(DeferredDir::at(place, true)),
+            Event::Late { new: false } => {
+                self.state.dirs.late.push(DeferredDir::existing(place));
+            }
+            Event::Built => self.state.dirs.built.push(DeferredDir::new(place)),
             Event::Leader { identity, new, how } => {
                 if new {
-                    self.note_done(place);
-                    self.report_done(place, how);
+                    self.apply_done(place, how);
                 }
-                if !self.state.note_leader(identity, place, new) {
-                    // Each believes that nobody came before him: somebody has scribbled on `InodeSet`, and
-                    // one file would be two.
+                let role = if new { Role::Made } else { Role::Found };
+                if !self.state.note_leader(identity, place, role) {
+                    // Two copiers believe that they met the file first: the memory of `InodeSet` was
+                    // damaged, and one file would become two.
                     return Some(Stop::CopierLost);
                 }
             }
             Event::Link { identity, existed } => {
-                self.state.groups.add(identity, place, existed, Role::Follower);
+                self.state.links.groups.add(identity, place, existed, Role::Follower);
             }
-            Event::Unlinked(errno) => self.report_unlinked(errno, place),
+            Event::Unlinked(errno) => {
+                if let Some(and_others) = self.state.new_link_failure(errno, place) {
+                    self.reporter.link_failed(errno, place, and_others);
+                }
+            }
             Event::Differs(difference) => {
                 let path = place.source.to_vec();
-                self.state.differences.push((place.operand, path, difference));
+                self.state.findings.differences.push((place.operand, path, difference));
             }
             Event::Twins { source, target } => {
                 let (operand, path) = (place.operand, place.source.to_vec());
-                self.state.twins.push(LinkedPair { operand, path, source, target });
+                self.state.findings.linked.push(LinkedPair { operand, path, source, target });
             }
             Event::Hashed(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
@@ -136,115 +133,51 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Of what the user named nothing is there: a second source may take its place.
-    fn note_failed(&mut self, error: EntryError, place: EntryPath<'_>) {
-        if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
-            self.state.failed.insert(place.operand);
-        }
-    }
-
-    fn note_done(&mut self, place: EntryPath<'_>) {
+    fn apply_done(&mut self, place: EntryPath<'_>, details: Details) {
         if self.plan.options.must_remember() && !place.staged {
             let (dir, name) = split_last(place.source);
             self.state.done.insert(place_fingerprint(place.operand, dir, name));
         }
+        self.report_done(place, details);
     }
 
-    fn report_done(&mut self, place: EntryPath<'_>, how: Details) {
-        // cp tells of directories when they are made.
-        if self.plan.options.verbose && !(how.directory && self.plan.options.compat == Compat::Gnu)
-        {
-            self.report_name(place, how);
+    fn report_done(&mut self, place: EntryPath<'_>, details: Details) {
+        let was_announced = details.directory && self.plan.policy.announces_early;
+        let wanted = self.plan.options.verbose && !was_announced;
+        if wanted && self.state.is_newly_done(place) {
+            self.reporter.done(place, details);
         }
     }
 
-    fn report_name(&mut self, place: EntryPath<'_>, how: Details) {
-        let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
-        if self.state.is_untold(place) {
-            let (source, target) =
-                (operand.show_source(place.source), operand.show_target(place.source));
-            let names = Names { source: &source, target: &target };
-            let suffix = self.plan.options.backup.as_ref().map(|backup| backup.suffix.as_bytes());
-            let compat = self.plan.options.compat;
-            self.screen.name(&messages::done(compat, names, how, suffix.unwrap_or_default()));
+    fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
+        self.note_failed(place, error);
+        if !self.state.is_new_failure(error, place) {
+            return;
+        }
+        if fails_after_announcement(error) {
+            self.announce(place);
+        }
+        self.reporter.failed(error, place.operand, place.source);
+    }
+
+    /// Reports an entry as being copied, where that is wanted and was not done before.
+    fn announce(&mut self, place: EntryPath<'_>) {
+        let wanted = self.plan.policy.announces_early && self.plan.options.verbose;
+        if wanted && self.state.is_newly_done(place) {
+            self.reporter.announced(place);
         }
     }
 
-    fn report_skipped(&mut self, place: EntryPath<'_>) {
-        let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
-        let target = operand.show_target(place.source);
-        self.screen.name(&messages::skipped(self.plan.options.compat, &target));
-    }
-
-    /// Too many links concern one file; where there can be none, saying it once will do.
-    fn report_unlinked(&mut self, errno: Errno, place: EntryPath<'_>) {
-        let Some(operand) = self.plan.operands.get(place.operand as usize) else { return };
-        let others = errno != Errno::EMLINK;
-        if self.state.is_news_of_links(errno, place, others) {
-            let target = operand.show_target(place.source);
-            self.screen.notice(&describe_unlinked(errno, &target, others));
+    /// If nothing of an operand was copied, a second source may take its place.
+    fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
+        if !place.source.contains(&b'/') && !error.op.leaves_it_whole() {
+            self.state.failed.insert(place.operand);
         }
-    }
-
-    /// Counts and tells what went wrong with an entry that was counted as done.
-    pub(super) fn report_late_error(&mut self, error: EntryError, operand: u32, source: &[u8]) {
-        if error.op.means_vanished(error.errno) {
-            self.vanished_late += 1;
-            self.report_vanished(error, operand, source);
-        } else {
-            self.failed_late += 1;
-            self.report_failure(error, operand, source);
-        }
-    }
-
-    pub(super) fn report_failure(&mut self, error: EntryError, operand: u32, source: &[u8]) {
-        *self.state.kinds.entry(error).or_default() += 1;
-        self.report_error(error, operand, source, messages::error);
-    }
-
-    pub(super) fn report_vanished(&mut self, error: EntryError, operand: u32, source: &[u8]) {
-        match error.op {
-            Op::Changed => self.report_error(error, operand, source, messages::error),
-            _ if self.plan.check.is_some() => {
-                let describe = |_, _, names: Names<'_>| describe_vanished_unseen(names.source);
-                self.report_error(error, operand, source, describe);
-            }
-            _ => self.report_error(error, operand, source, messages::vanished),
-        }
-    }
-
-    fn report_error(
-        &mut self,
-        error: EntryError,
-        operand: u32,
-        source: &[u8],
-        describe: fn(Compat, EntryError, Names<'_>) -> String,
-    ) {
-        if let Some(Check::Manifest(listed)) = &self.plan.check {
-            let name = listed.show(source);
-            let names = Names { source: &name, target: &name };
-            return self.screen.error(&describe(self.plan.options.compat, error, names));
-        }
-        let number = operand;
-        let Some(operand) = self.plan.operands.get(operand as usize) else { return };
-        let compat = self.plan.options.compat;
-        // cp names the whole copy, not the place where the source met it.
-        let whole = compat == Compat::Gnu && error.op == Op::IntoItself;
-        let path = if whole { b"" } else { source };
-        let (mut source, target) = (operand.show_source(path), operand.show_target(path));
-        if error.op == Op::DirectoryAgain {
-            let shown = Path::new(OsStr::from_bytes(&source));
-            let dir = file::stat_path(shown, false).map(|stat| stat.identity());
-            let earlier = dir.ok().and_then(|dir| self.plan.earlier_dir(number, dir));
-            source = earlier.map_or(source, |operand| operand.show_target(b""));
-        }
-        let message = describe(compat, error, Names { source: &source, target: &target });
-        self.screen.error(&message);
     }
 }
 
-/// Whether cp has said by then what it is about to copy.
-fn is_announced(error: EntryError) -> bool {
+/// Whether an operation fails when the entry was announced already.
+fn fails_after_announcement(error: EntryError) -> bool {
     use Op::{
         Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, Elsewhere,
         HardLinkTo, OpenSource, Read, ReadSymlink, Remove, SymlinkTo, Write,

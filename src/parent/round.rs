@@ -2,51 +2,44 @@
 
 use super::autoscale::{Autoscale, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
-use super::progress::weight;
+use super::position::weight;
+use super::shared::Shared;
 use crate::error::Unavailable;
-use crate::hash::Algorithm;
 use crate::ipc::inherited::link_groups::Groups;
-use crate::ipc::memory::counters::{Count, Counters, Totals};
-use crate::ipc::memory::fs_caps::FsCaps;
-use crate::ipc::memory::inode_set::InodeSet;
-use crate::ipc::memory::large_files::Larges;
-use crate::ipc::memory::outbox::Outboxes;
+use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::wire::frame_check;
 use crate::ipc::wire::task::Task;
-use crate::options::{CopyMode, Links};
-use crate::plan::{Check, Plan};
-use pcopy_ring::SharedRing;
+use crate::plan::Plan;
 use pcopy_sys::Errno;
-use pcopy_sys::turns::Turns;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// The beat of the loop: the line is drawn and deadlines are looked at this often.
+/// How often the poll loop wakes at least, to draw the progress line and to check deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// The pause before another copier is started, at first; it doubles while the others suffice.
-pub(super) const START_PAUSE: Duration = Duration::from_micros(500);
+const START_PAUSE: Duration = Duration::from_micros(500);
 
-/// The pause after the first: ten files are copied in less, and a second copier would only cost them
+/// The pause after the first copier: it copies ten files in less, and a second copier would only add
 /// its start and its end (13 entries: 2.0 ms with one copier, 3.1 ms with two).
-pub(super) const SECOND_PAUSE: Duration = Duration::from_millis(2);
+const SECOND_PAUSE: Duration = Duration::from_millis(2);
 
-/// After a signal: how long a copier may finish its file, and when it is ended in any case.
+/// After a signal: how long a copier may finish its file, and when it is killed in any case.
 const FINISH_WITHIN: Duration = Duration::from_millis(1000);
-const END_WITHIN: Duration = Duration::from_millis(1800);
+const KILL_AFTER: Duration = Duration::from_millis(1800);
 
-/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the
-/// kernel (a network disk that does not answer) dies when it wakes, and can do no harm then.
-const LEAVE_WITHIN: Duration = Duration::from_millis(1900);
+/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the kernel
+/// (a network file system that does not answer) dies when it wakes, and can do no harm then.
+const LEAVE_AFTER: Duration = Duration::from_millis(1900);
 
-/// For how long all copiers may wait for work. They never do, unless somebody has scribbled on the
-/// ring; should it be a machine that sleeps, it costs a round.
-const STANDSTILL: Duration = Duration::from_secs(5);
+/// For how long all copiers may wait for work. They never do, unless the ring's memory was damaged; if
+/// the machine was asleep instead, the false alarm costs a round.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether they do: what 512 copiers have counted is not added up for each event.
-const STANDSTILL_LOOK: Duration = Duration::from_millis(500);
+/// How often that is checked: the counts of 512 copiers are not added up for each event.
+const STALL_CHECK: Duration = Duration::from_millis(500);
 
-/// Why a round is to end before its work is done.
+/// Why a round ends before its work is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     CopierLost,
@@ -54,224 +47,228 @@ pub(super) enum Stop {
     Signal { number: i32, since: Instant },
 }
 
-/// The parts of a run, in their order.
+/// The phase that a round belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All that need not wait for anything.
+    /// Copies everything that need not wait, or compares.
     Copies,
-    /// What the user has agreed to.
-    Agreed,
-    /// Names that become links to what was copied.
+    /// Copies the files whose replacement the user agreed to.
+    Prompted,
+    /// Makes names that become hard links to what was copied.
     Links,
-    /// What was written, which is read back.
-    Written,
+    /// Reads back what was written.
+    ReadBack,
 }
 
 /// One life of a ring and its copiers.
 pub(super) struct Round {
-    pub(super) ring: SharedRing,
-    pub(super) counters: Counters,
-    pub(super) outboxes: Outboxes,
-    pub(super) larges: Larges,
-    pub(super) fs_caps: FsCaps,
-    /// Who came first to each file with several names; nothing if that is of no interest.
-    pub(super) inodes: Option<InodeSet>,
-    /// What it is for.
+    pub(super) shared: Shared,
     pub(super) part: Part,
-    pub(super) turns: Option<Turns>,
+    /// Whether it is the first of its phase: what is staged was made by this run.
+    pub(super) is_first: bool,
     pub(super) pool: Pool,
-    autoscale: Autoscale,
-    begun: Instant,
+    pace: Pace,
     /// What is read from pipes goes through this.
     pub(super) buffer: Vec<u8>,
     pub(super) stop: Option<Stop>,
-    pub(super) pause: Duration,
-    pub(super) next_start: Instant,
-    /// Whether it is the first of its wave: what is staged was made by this run.
-    pub(super) is_first: bool,
-    /// Whether a place was newly passed over, which is a gain.
-    pub(super) passed_over: bool,
-    /// Where copiers died in this round: one event may take all who are at one file.
-    pub(super) died_at: HashSet<u64>,
-    pub(super) abandoned: bool,
-    /// Whether a copier or the scout may wait to be reaped.
-    pub(super) child_ended: bool,
-    /// What was counted when somebody was last seen at work, and when.
+    /// Whether copiers were ordered to abort the files in progress.
+    aborted: bool,
+    /// Whether a child process may wait to be reaped.
+    pub(super) child_exited: bool,
+    pub(super) casualties: Casualties,
+    /// What was counted when a copier was last seen at work, and when.
     moved: (Totals, Instant),
 }
 
+/// How many copiers there are to be, and when the next one starts.
+struct Pace {
+    autoscale: Autoscale,
+    begun: Instant,
+    pause: Duration,
+    next_start: Instant,
+}
+
+/// Where copiers died in a round.
+#[derive(Default)]
+pub(super) struct Casualties {
+    /// One event may kill all copiers at one file, which counts once.
+    pub(super) places: HashSet<u64>,
+    /// Whether one of the places is skipped from now on: the next round will come further.
+    pub(super) passed_over: bool,
+}
+
 impl Round {
-    /// A ring with its first task in it, and nobody yet to take it.
-    ///
-    /// Names of the files of `earlier` are put off, to become links to what these have become.
+    /// A ring with its first task in it, and no copier yet; for `earlier` see [`Shared::create`].
     pub(super) fn begin(
         plan: &Plan,
         first: Task<'_>,
         earlier: &Groups,
     ) -> Result<Self, Unavailable> {
-        let out_of_memory = |what| move |source| Unavailable { what, source };
-        let ring = SharedRing::create().map_err(out_of_memory("make the ring"))?;
-        let counters = Counters::create(plan.jobs).map_err(out_of_memory("make the counters"))?;
-        let autoscale = Autoscale::new(plan.jobs_at_first, plan.jobs);
-        counters.set_active(autoscale.active());
-        let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("make the outboxes"))?;
-        let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
-        let hashes_pieces = plan.options.hash.map_or(may_guess, Algorithm::joins);
-        let larges = Larges::create(plan.jobs, hashes_pieces)
-            .map_err(out_of_memory("make the table of large files"))?;
-        let fs_caps = FsCaps::create().map_err(out_of_memory("make the fs_caps"))?;
         let part = match first {
             Task::Links { .. } => Part::Links,
-            Task::Verify { .. } => Part::Written,
-            Task::Agreed { .. } => Part::Agreed,
+            Task::Verify { .. } => Part::ReadBack,
+            Task::Agreed { .. } => Part::Prompted,
             _ => Part::Copies,
         };
-        let makes_files =
-            matches!(plan.options.copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
-        let keeps_links = plan.options.preserve.links != Links::No && makes_files;
-        let inodes = (keeps_links && !matches!(part, Part::Links | Part::Written))
-            .then(InodeSet::create)
-            .transpose();
-        let turns = plan.options.in_place.then(Turns::create).transpose();
-        let turns = turns.map_err(Unavailable::because("make the turns"))?;
-        let inodes = inodes.map_err(out_of_memory("make the table of links"))?;
-        if let Some(inodes) = &inodes {
-            for identity in earlier.identities() {
-                inodes.is_first(identity); // from now on no other is
-            }
-        }
+        let shared = Shared::create(plan, &first, earlier)?;
+        let pace = Pace::begin(plan);
+        shared.counters.set_active(pace.autoscale.active());
         let mut root = Vec::new();
         first.encode(&mut root);
-        let status = counters.status(0); // nobody is at it yet
-        frame_check::push(&ring, status, &mut root)
+        let status = shared.counters.status(0); // no copier uses it yet
+        frame_check::push(&shared.ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
-            ring,
-            counters,
-            outboxes,
-            larges,
-            fs_caps,
-            inodes,
+            shared,
             part,
-            turns,
+            is_first: true,
             pool: Pool::default(),
-            autoscale,
-            begun: Instant::now(),
+            pace,
             buffer: vec![0; READ_BYTES],
             stop: None,
-            pause: START_PAUSE,
-            next_start: Instant::now(),
-            is_first: true,
-            passed_over: false,
-            died_at: HashSet::new(),
-            abandoned: false,
-            child_ended: false,
+            aborted: false,
+            child_exited: false,
+            casualties: Casualties::default(),
             moved: (Totals::default(), Instant::now()),
         })
     }
 
-    /// Whether work waits that nobody has taken, and it is time to look.
+    /// Whether it is time to start a copier, and work waits for it: ten files do not pay for eight
+    /// forks.
     pub(super) fn wants_copier(&mut self) -> bool {
-        let now = Instant::now();
-        if !self.may_grow() || now < self.next_start {
+        if self.pool.len() == 0 {
+            return true;
+        }
+        if !self.may_grow() || Instant::now() < self.pace.next_start {
             return false;
         }
-        if self.ring.is_empty() {
-            self.pause = (self.pause * 2).min(TICK);
-            self.next_start = now + self.pause;
+        if self.shared.ring.is_empty() {
+            self.pace.pause_for((self.pace.pause * 2).min(TICK));
             return false;
         }
         true
     }
 
-    fn may_grow(&self) -> bool {
-        let wanted = usize::from(self.autoscale.active());
-        self.stop.is_none() && self.pool.len() < wanted && !self.ring.is_closed()
+    /// Notes that a copier has started; the next one may after a pause.
+    pub(super) fn note_started(&mut self) {
+        self.pace.pause_for(if self.pool.len() == 1 { SECOND_PAUSE } else { START_PAUSE });
     }
 
-    /// Looks whether another number of copiers would do better.
-    pub(super) fn adapt(&mut self) {
-        let at = self.begun.elapsed();
-        if self.stop.is_some() || !self.autoscale.is_curious(at) {
+    /// Notes that the machine has denied a copier; it may allow one later.
+    pub(super) fn note_denied(&mut self) {
+        self.pace.pause_for(TICK);
+    }
+
+    fn may_grow(&self) -> bool {
+        let wanted = usize::from(self.pace.autoscale.active());
+        self.stop.is_none() && self.pool.len() < wanted && !self.shared.ring.is_closed()
+    }
+
+    /// Decides whether another number of copiers would be faster.
+    pub(super) fn autoscale(&mut self) {
+        let at = self.pace.begun.elapsed();
+        let autoscale = &mut self.pace.autoscale;
+        if self.stop.is_some() || !autoscale.wants_sample(at) {
             return;
         }
-        let totals = self.counters.totals();
-        let before = self.autoscale.active();
+        let totals = self.shared.counters.totals();
+        let before = autoscale.active();
         let bytes = totals.get(Count::Bytes).wrapping_add(totals.get(Count::BytesReadBack));
-        self.autoscale.observe(Sample {
+        autoscale.observe(Sample {
             at,
             work: weight(totals.settled(), bytes),
-            used: self.pool.processor_time(),
-            // Who rests holds work, too.
-            waits: !self.ring.is_empty() || self.pool.len() > usize::from(before),
+            used: self.pool.cpu_time(),
+            // A copier that rests may hold work, too.
+            waits: !self.shared.ring.is_empty() || self.pool.len() > usize::from(before),
         });
-        if self.autoscale.active() != before {
-            self.counters.set_active(self.autoscale.active());
-            self.next_start = Instant::now();
-            self.pause = START_PAUSE;
+        if autoscale.active() != before {
+            self.shared.counters.set_active(autoscale.active());
+            self.pace.next_start = Instant::now();
+            self.pace.pause = START_PAUSE;
         }
     }
 
-    /// Ends a round in which all wait for work that will never come. `may_wait` for somebody else.
-    pub(super) fn end_standstill(&mut self, may_wait: bool) {
-        if self.stop.is_some() || self.moved.1.elapsed() < STANDSTILL_LOOK {
+    /// Notes that copiers wait for a slow reader of the run's output, so the round is not stalled.
+    pub(super) fn excuse_stall(&mut self) {
+        self.moved.1 = Instant::now();
+    }
+
+    /// Ends a round in which all copiers wait for work that will never come.
+    pub(super) fn end_if_stalled(&mut self) {
+        if self.stop.is_some() || self.moved.1.elapsed() < STALL_CHECK {
             return;
         }
-        let totals = self.counters.totals();
+        let totals = self.shared.counters.totals();
         let at_work = |copier: &Copier| {
-            let status = self.counters.status(copier.number());
+            let status = self.shared.counters.status(copier.number());
             copier.is_alive() && status.whereabouts().is_some()
         };
-        if may_wait || totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
+        if totals != self.moved.0 || self.pool.copiers().iter().any(at_work) {
             self.moved = (totals, Instant::now());
-        } else if self.moved.1.elapsed() >= STANDSTILL {
+        } else if self.moved.1.elapsed() >= STALLED_AFTER {
             self.stop(Stop::CopierLost);
         }
     }
 
-    /// How long the supervisor may sleep.
-    pub(super) fn patience(&self) -> Duration {
-        let beat = self.autoscale.beat().unwrap_or(TICK);
+    /// How long the poll loop may sleep.
+    pub(super) fn poll_timeout(&self) -> Duration {
+        let interval = self.pace.autoscale.interval().unwrap_or(TICK);
         if self.may_grow() {
-            self.next_start.saturating_duration_since(Instant::now()).min(beat)
+            self.pace.next_start.saturating_duration_since(Instant::now()).min(interval)
         } else {
-            beat
+            interval
         }
     }
 
-    /// Has the copiers end after the file in hand. A signal outranks the other reasons.
+    /// Has the copiers exit after the file in progress. A signal outranks the other reasons.
     pub(super) fn stop(&mut self, why: Stop) {
         if self.stop.is_none() || matches!(why, Stop::Signal { .. }) {
             self.stop = Some(why);
         }
-        self.ring.stop();
-        // Each at its own status, too: should the ring be scribbled over, they still apply it.
-        self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.counters));
+        self.shared.ring.stop();
+        // In each copier's status, too: a copier sees that even if the ring's memory is damaged.
+        self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.shared.counters));
     }
 
-    /// After a signal, first asks for the file in hand, then takes the copiers' lives.
+    /// After a signal: first has the files in progress aborted, then kills the copiers.
     pub(super) fn escalate(&mut self) {
         let Some(Stop::Signal { since, .. }) = self.stop else { return };
-        if since.elapsed() >= FINISH_WITHIN && !self.abandoned {
-            self.abandoned = true;
-            self.counters.abandon();
+        if since.elapsed() >= FINISH_WITHIN && !self.aborted {
+            self.aborted = true;
+            self.shared.counters.abandon();
         }
-        if since.elapsed() >= END_WITHIN {
+        if since.elapsed() >= KILL_AFTER {
             self.kill_all();
         }
     }
 
-    /// Whether the run ends without those copiers that cannot be ended.
+    /// Whether the run ends without those copiers that do not die.
     pub(super) fn is_given_up(&self) -> bool {
-        matches!(self.stop, Some(Stop::Signal { since, .. }) if since.elapsed() >= LEAVE_WITHIN)
+        matches!(self.stop, Some(Stop::Signal { since, .. }) if since.elapsed() >= LEAVE_AFTER)
     }
 
-    /// Ends all copiers. Does not wait: one that sleeps in the kernel may take for ever to die.
+    /// Kills all copiers without waiting: one that sleeps in the kernel may never die.
     pub(super) fn kill_all(&self) {
         for copier in self.pool.copiers() {
             if copier.kill().is_err() {
-                // It has ended already.
+                // It has exited already.
             }
         }
+    }
+}
+
+impl Pace {
+    fn begin(plan: &Plan) -> Self {
+        Self {
+            autoscale: Autoscale::new(plan.jobs_at_first, plan.jobs),
+            begun: Instant::now(),
+            pause: START_PAUSE,
+            next_start: Instant::now(),
+        }
+    }
+
+    fn pause_for(&mut self, pause: Duration) {
+        self.pause = pause;
+        self.next_start = Instant::now() + pause;
     }
 }

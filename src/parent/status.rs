@@ -1,127 +1,93 @@
-//! How far a run has come: the progress line and the answer to USR1.
+//! How far a run has come: the progress line and the answer to `SIGUSR1`.
 
-use super::precount;
-use super::progress::Position;
+use super::free_space;
+use super::position::Position;
 use super::round::Round;
-use super::supervisor::Supervisor;
-use crate::ipc::memory::counters::{Count, Totals};
-use crate::ipc::memory::forecast::Forecast;
-use crate::numbers;
-use crate::plan::Check;
-use crate::sanitize::{escape, quote};
-use pcopy_sys::process;
+use super::run::Run;
+use super::run_event::{At, RunEvent, Sink};
+use crate::ipc::memory::counters::Totals;
+use crate::plan::{Check, Plan};
 use std::time::Duration;
 
 /// A run that is over before this needs no progress line.
 const LINE_AFTER: Duration = Duration::from_millis(500);
 
-impl Supervisor<'_> {
-    /// Draws the line, which begins when the run takes long enough to want one.
-    pub(super) fn draw(&mut self, round: &Round) {
-        if !self.screen.draws() || self.begun.elapsed() < LINE_AFTER {
-            return;
-        }
-        if self.forecast.is_none() {
-            self.begin_scouting(Some(round));
-        }
-        let position = self.position(&round.counters.totals());
-        self.warn_of_room(&position);
-        let name = self.name_in_hand(round);
-        self.draw_at(&position, &escape(&name));
+/// Draws the progress line, which begins when the run takes long enough to need one.
+pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
+    if !wants_line(run) {
+        return;
     }
+    let (plan, begun) = (run.plan, run.begun);
+    run.precount.begin(plan, || {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = u32::try_from(round.pool.len().min(cpus)).unwrap_or(1);
+        let settled = round.shared.counters.totals().settled();
+        begun.elapsed() * busy / u32::try_from(settled).unwrap_or(u32::MAX).max(1)
+    });
+    let position = position(run, run.state.so_far(&round.shared.counters.totals()));
+    if position.work.complete && !std::mem::replace(&mut run.space_checked, true) {
+        free_space::warn_if_short(plan, &position, run.reporter.sink);
+    }
+    let at = At::Entry { name: &current_name(plan, round), copiers: copiers_alive(round) };
+    run.reporter.sink.emit(&RunEvent::Progress { position, at });
+}
 
-    /// Draws the line while a disk takes what was written, and no copier is at work.
-    pub(super) fn draw_waiting(&mut self) {
-        if self.screen.draws() && self.begun.elapsed() >= LINE_AFTER {
-            let position = Position { totals: self.totals, ..self.position(&Totals::default()) };
-            self.draw_at(&position, "waiting for the disk");
-        }
+/// Draws the progress line while written data is flushed and no copier runs.
+pub(super) fn draw_flushing(run: &mut Run<'_>) {
+    if wants_line(run) {
+        let position = position(run, run.totals);
+        run.reporter.sink.emit(&RunEvent::Progress { position, at: At::Flushing });
     }
+}
 
-    fn draw_at(&mut self, position: &Position, at: &str) {
-        if self.screen.line().is_none() {
-            self.screen.begin_line();
-        }
-        if let Some(line) = self.screen.line() {
-            line.update(position, at);
-        }
-    }
+/// Answers `SIGUSR1` while copiers run.
+pub(super) fn report(run: &mut Run<'_>, round: &Round) {
+    let work = run.precount.work().unwrap_or_default();
+    run.reporter.sink.emit(&RunEvent::Status {
+        totals: run.state.sum_up(round.shared.counters.totals()),
+        entries: work.complete.then_some(work.entries),
+        elapsed: run.begun.elapsed(),
+        at: At::Entry { name: &current_name(run.plan, round), copiers: copiers_alive(round) },
+    });
+}
 
-    /// Has the scout count all that there is; without a round it has the processors for itself.
-    pub(super) fn begin_scouting(&mut self, round: Option<&Round>) {
-        let Ok(forecast) = Forecast::create() else { return }; // then the line has no percentage
-        let per_entry = round.map_or(Duration::MAX, |round| {
-            let processors = std::thread::available_parallelism().map_or(1, usize::from);
-            let busy = u32::try_from(round.pool.len().min(processors)).unwrap_or(1);
-            let settled = u32::try_from(round.counters.totals().settled()).unwrap_or(u32::MAX);
-            self.begun.elapsed() * busy / settled.max(1)
-        });
-        self.scout = precount::start(self.plan, &forecast, per_entry).ok();
-        self.forecast = Some(forecast);
-    }
+/// Answers `SIGUSR1` when all copiers have exited.
+pub(super) fn report_finishing(sink: &mut dyn Sink, totals: Totals, elapsed: Duration) {
+    sink.emit(&RunEvent::Status { totals, entries: None, elapsed, at: At::Finishing });
+    sink.flush();
+}
 
-    pub(super) fn end_scout(&mut self, wait: bool) {
-        let Some(scout) = self.scout.take() else { return };
-        let ended = process::kill(scout);
-        if wait && ended.and_then(|()| process::join(scout)).is_err() {
-            // It had ended and was reaped already.
-        }
-    }
+fn wants_line(run: &Run<'_>) -> bool {
+    run.reporter.sink.wants_progress() && run.begun.elapsed() >= LINE_AFTER
+}
 
-    fn position(&self, round: &Totals) -> Position {
-        Position {
-            totals: self.state.so_far(round),
-            work: self.forecast.as_ref().map(Forecast::get).unwrap_or_default(),
-            elapsed: self.begun.elapsed(),
-            reads_back: self.plan.options.verify,
-        }
+fn position(run: &Run<'_>, totals: Totals) -> Position {
+    Position {
+        totals,
+        work: run.precount.work().unwrap_or_default(),
+        elapsed: run.begun.elapsed(),
+        reads_back: run.plan.options.verify,
     }
+}
 
-    /// As the user would name it, not escaped.
-    fn name_in_hand(&self, round: &Round) -> Vec<u8> {
-        let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
-        let place =
-            alive.filter_map(|copier| round.counters.status(copier.number()).whereabouts()).next();
-        let Some(place) = place else { return Vec::new() };
-        let mut path = place.dir;
-        if !path.is_empty() && !place.name.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&place.name);
-        if let Some(Check::Manifest(listed)) = &self.plan.check {
-            return listed.show(&path);
-        }
-        let operand = self.plan.operands.get(place.operand as usize);
-        operand.map(|operand| operand.show_source(&path)).unwrap_or_default()
-    }
+fn copiers_alive(round: &Round) -> usize {
+    round.pool.copiers().iter().filter(|copier| copier.is_alive()).count()
+}
 
-    /// What USR1 asks for.
-    pub(super) fn report_status(&mut self, round: &Round) {
-        let position = self.position(&round.counters.totals());
-        let of = if position.work.complete {
-            format!(" of {}", numbers::count(position.work.entries))
-        } else {
-            String::new()
-        };
-        let copiers = round.pool.copiers().iter().filter(|copier| copier.is_alive()).count();
-        let name = quote(&self.name_in_hand(round));
-        let totals = self.state.sum_up(round.counters.totals());
-        self.report_position(&totals, &of, &format!("{copiers} copiers, at {name}"));
+/// The entry that one of the copiers is at, as the user would name it.
+fn current_name(plan: &Plan, round: &Round) -> Vec<u8> {
+    let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
+    let counters = &round.shared.counters;
+    let place = alive.filter_map(|copier| counters.status(copier.number()).whereabouts()).next();
+    let Some(place) = place else { return Vec::new() };
+    let mut path = place.dir;
+    if !path.is_empty() && !place.name.is_empty() {
+        path.push(b'/');
     }
-
-    /// The same when all copiers have ended.
-    pub(super) fn report_finishing(&mut self) {
-        let totals = self.totals;
-        self.report_position(&totals, "", "finishing");
-        self.screen.flush();
+    path.extend_from_slice(&place.name);
+    if let Some(Check::Manifest(listed)) = &plan.check {
+        return listed.show(&path);
     }
-
-    fn report_position(&mut self, totals: &Totals, of: &str, at: &str) {
-        self.screen.error(&format!(
-            "{}{of} entries, {}, {}, {at}",
-            numbers::count(totals.settled()),
-            numbers::bytes(totals.get(Count::Bytes)),
-            numbers::duration(self.begun.elapsed()),
-        ));
-    }
+    let operand = plan.operands.get(place.operand as usize);
+    operand.map(|operand| operand.show_source(&path)).unwrap_or_default()
 }

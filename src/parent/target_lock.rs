@@ -1,15 +1,14 @@
 //! Keeping other runs out of the target while this one works.
 //!
-//! Each directory that the run builds or merges into is locked for it alone, and every directory
-//! above it is shared: so two runs may copy into one folder side by side, and none may work
-//! inside what another is building. (These are the intention locks of databases, with flock.)
-//! The locks die with the last process of the run, however it ends.
+//! Each directory that the run builds or merges into is locked exclusively, and every directory above
+//! it is locked shared: so two runs may copy into one directory side by side, and none may work inside
+//! what another is building. (These are the intention locks of databases, with flock(2).) The locks end
+//! with the last process of the run, whatever ends it.
 
 use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::dir_pair::{has_begun, may_be_ours};
 use crate::error::Refusal;
 use crate::ipc::memory::counters::place_fingerprint;
-use crate::options::Compat;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
 use crate::staging::staged_name;
@@ -22,32 +21,33 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-/// How long copiers may live on whose parent was killed.
-const DYING: Duration = Duration::from_secs(1);
+/// How long copiers may outlive a parent that was killed.
+const ORPHANS_LIVE: Duration = Duration::from_secs(1);
 
-/// What this run has for itself.
+/// What this run has locked.
 pub(super) struct TargetLock {
     /// The directories that the run builds or merges into.
     pub(super) targets: HashSet<Identity>,
-    /// For each of the plan's entries: whether its staging directory was made by this run.
+    /// For each operand: whether its staging directory was made by this run.
     pub(super) fresh: Vec<bool>,
     locks: Vec<OwnedFd>,
 }
 
 impl TargetLock {
-    /// Makes the staging directory of each entry that needs one, and locks what will be written.
+    /// Makes the staging directory of each operand that needs one, and locks what will be written.
     ///
-    /// If another run is in the way, what was made here is removed again and the run refused.
+    /// If another run has a conflicting lock, what was made here is removed again and the run is
+    /// refused.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
-        let mut claim = Self::none();
-        let taken = claim.take_all(plan);
+        let mut lock = Self::none();
+        let taken = lock.take_all(plan);
         if taken.is_err() {
-            claim.give_back(plan);
+            lock.remove_unused(plan);
         }
-        taken.map(|()| claim)
+        taken.map(|()| lock)
     }
 
-    /// Nothing: nothing will be written.
+    /// No locks: nothing will be written.
     pub(super) fn none() -> Self {
         Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() }
     }
@@ -55,14 +55,12 @@ impl TargetLock {
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
         for operand in &plan.operands {
             self.fresh.push(false);
-            // cp keeps nobody out; it only must know its target when it meets it in its source.
-            if operand.is_dir
-                && (plan.options.compat == Compat::Native || operand.into_itself.is_some())
-            {
-                self.own(plan, operand)?;
+            // Without locks the target must only be known if it lies in its source.
+            if operand.is_dir && (plan.policy.locks_target || operand.into_itself.is_some()) {
+                self.lock_or_create(plan, operand)?;
             }
         }
-        if plan.options.compat == Compat::Gnu {
+        if !plan.policy.locks_target {
             return Ok(());
         }
         let mut seen = self.targets.clone();
@@ -72,27 +70,24 @@ impl TargetLock {
         Ok(())
     }
 
-    /// Locks the directory that `entry` becomes, the last of `fresh`.
-    fn own(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
+    /// Locks the directory that `operand`, the last of `fresh`, becomes.
+    fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
         let parent = plan.target_dir(operand);
         let cannot = |errno| Refusal::cannot("create directory", &operand.target_shown, errno);
         let keeps_link =
             |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
         let (name, fresh) = match file::stat_at(parent, &operand.target_name) {
             Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
-                if plan.options.compat == Compat::Native {
-                    drop_begun(plan, operand);
+                if plan.policy.resumes_leftovers {
+                    remove_begun(plan, operand);
                 }
                 (operand.target_name.clone(), false)
             }
-            Ok(_) => return Ok(()), // in the way: that is this entry's failure, later
-            // What cannot be seen may be there, and then what is staged would be nobody's.
+            Ok(_) => return Ok(()), // no directory: that is this operand's failure, later
+            // A target that cannot be examined may exist, and then staging it would leave a directory
+            // that no run takes up.
             Err(errno) if errno != Errno::ENOENT => {
-                return if plan.options.compat == Compat::Gnu {
-                    Ok(())
-                } else {
-                    Err(cannot(errno))
-                };
+                return if plan.policy.locks_target { Err(cannot(errno)) } else { Ok(()) };
             }
             Err(_) if plan.options.in_place => {
                 let source = file::stat_at_end(plan.source_dir(operand), &operand.source_name);
@@ -100,7 +95,7 @@ impl TargetLock {
                 let bits = plan.options.preserve.bits_from_birth(bits);
                 match file::make_dir(parent, &operand.target_name, bits) {
                     Ok(()) => (operand.target_name.clone(), true),
-                    Err(_) if plan.options.compat == Compat::Gnu => return Ok(()), // that, too
+                    Err(_) if !plan.policy.locks_target => return Ok(()), // that, too
                     Err(errno) => return Err(cannot(errno)),
                 }
             }
@@ -110,11 +105,13 @@ impl TargetLock {
                     Ok(()) => (staged, true),
                     Err(Errno::EEXIST) => {
                         let fresh =
-                            make_room(plan, operand, &staged).map_err(|errno| match errno {
-                                Errno::EBUSY => busy(operand),
-                                Errno::EEXIST => strangers(operand, &staged),
-                                errno => cannot(errno),
-                            })?;
+                            reuse_or_replace(plan, operand, &staged).map_err(
+                                |errno| match errno {
+                                    Errno::EBUSY => busy(operand),
+                                    Errno::EEXIST => foreign(operand, &staged),
+                                    errno => cannot(errno),
+                                },
+                            )?;
                         (staged, fresh)
                     }
                     Err(errno) => return Err(cannot(errno)),
@@ -122,7 +119,7 @@ impl TargetLock {
             }
         };
         if let Some(last) = self.fresh.last_mut() {
-            *last = fresh; // at once: whatever fails from here on, it can be given back
+            *last = fresh; // at once, so that it is removed if anything fails from here on
         }
         let opened = if plan.options.keep_directory_symlink {
             file::open_dir_following(parent, name.to_bytes())
@@ -132,14 +129,14 @@ impl TargetLock {
         let dir = match opened {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => return Err(cannot(errno)),
-            Err(_) => return Ok(()), // the copier will say why
+            Err(_) => return Ok(()), // the copier will report why
         };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
         // Two sources may become one directory: 'a/.' and 'b/.'.
         if !self.targets.contains(&stat.identity()) {
-            let ours = plan.options.compat == Compat::Gnu
-                || lock_soon(dir.as_fd(), Lock::Exclusive) != Err(Errno::EAGAIN);
-            if !ours {
+            let is_busy = plan.policy.locks_target
+                && lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN);
+            if is_busy {
                 return Err(busy(operand));
             }
             self.targets.insert(stat.identity());
@@ -159,10 +156,10 @@ impl TargetLock {
             let Ok(stat) = file::stat_fd(&dir) else { break };
             let next = file::open_parent(&dir).ok();
             if seen.insert(stat.identity()) {
-                // A descriptor of its own: the plan's is shared by all entries and stays unlocked.
+                // A descriptor of its own: the plan's is shared by all operands and stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
                     let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    // A script may well hold `flock /backup` while it calls us: that is no reason.
+                    // A script may hold `flock /backup` while it runs pcopy: that is no conflict.
                     let is_busy = refused
                         && process::holds_flock(stat.identity().1, &process::own_name())
                         && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
@@ -181,7 +178,7 @@ impl TargetLock {
         Ok(())
     }
 
-    /// The marks of directories that were made under their final names.
+    /// The fingerprints of directories that were made under their final names.
     pub(super) fn made(&self, plan: &Plan) -> HashSet<u64> {
         let operands = (0..).zip(&plan.operands).zip(&self.fresh);
         operands
@@ -192,8 +189,8 @@ impl TargetLock {
             .collect()
     }
 
-    /// Removes the staging directories that this run has made and not used.
-    pub(super) fn give_back(&self, plan: &Plan) {
+    /// Removes the staging directories that this run has made and nothing was copied into.
+    pub(super) fn remove_unused(&self, plan: &Plan) {
         for (operand, _) in plan.operands.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
             let staged: CString = if plan.options.in_place {
                 operand.target_name.clone()
@@ -201,29 +198,32 @@ impl TargetLock {
                 staged_name(&operand.target_name, 0)
             };
             if file::remove_dir(plan.target_dir(operand), &staged).is_err() {
-                // Not empty or not ours any more: then it must stay, and the next run goes on in it.
+                // Not empty, or no longer this run's: then it must stay, and the next run resumes in
+                // it.
             }
         }
     }
 }
 
-/// Locks, and waits a moment for who has the lock: copiers whose parent was killed go on for as long as the
-/// kernel keeps them, and whoever starts the command again at once means to go on.
+/// Locks, and waits a moment for a process that holds the lock: copiers whose parent was killed live on
+/// for as long as they are in a system call, and a user who reruns the command at once wants to resume.
 fn lock_soon(dir: BorrowedFd<'_>, lock: Lock) -> Result<(), Errno> {
     let begun = Instant::now();
     loop {
         match file::lock(dir, lock) {
-            Err(Errno::EAGAIN) if begun.elapsed() < DYING => std::thread::sleep(DYING / 50),
+            Err(Errno::EAGAIN) if begun.elapsed() < ORPHANS_LIVE => {
+                std::thread::sleep(ORPHANS_LIVE / 50)
+            }
             result => return result,
         }
     }
 }
 
-/// Sees to it that a staged name that exists is a directory; true if it was made for that.
+/// Makes an existing staged name a directory to work in; true if it was created for that.
 ///
-/// A file there is what a killed run has left, or what another is building at this moment. `EEXIST` if
-/// it is a stranger's directory.
-fn make_room(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<bool, Errno> {
+/// A file of this name is a leftover of a killed run, or another run is building it. `EEXIST` if it is
+/// another user's directory.
+fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<bool, Errno> {
     let parent = plan.target_dir(operand);
     let old = file::stat_at(parent, staged)?;
     if old.kind() == Kind::Directory {
@@ -235,27 +235,28 @@ fn make_room(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<bool, Errn
     file::make_dir(parent, staged, 0o700).map(|()| true)
 }
 
-/// Removes what a killed run has begun under the staged name of an entry that has its own name by now.
-fn drop_begun(plan: &Plan, operand: &Operand) {
+/// Removes the staging directory that a killed run has left for an operand that has its final name by
+/// now.
+fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
     if !has_begun(plan, (parent, &staged), source) {
         return;
     }
-    // Another run may be at it.
+    // Another run may be working in it.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
     if file::lock(dir.as_fd(), Lock::Exclusive).is_ok()
         && remove(parent, Kind::Directory, &staged).is_err()
     {
-        // Then it stays: nothing depends on it.
+        // It stays; nothing depends on it.
     }
 }
 
-fn strangers(operand: &Operand, staged: &CStr) -> Refusal {
+fn foreign(operand: &Operand, staged: &CStr) -> Refusal {
     let shown = operand.target_shown.with_file_name(OsStr::from_bytes(staged.to_bytes()));
     Refusal {
         message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
-        hint: Some("the copy is built under this name; have it removed, or choose another target"),
+        hint: Some("the copy is staged under this name; have it removed, or choose another target"),
     }
 }
 
@@ -265,6 +266,6 @@ fn busy(operand: &Operand) -> Refusal {
             "another pcopy is writing to {}",
             quote(operand.target_shown.as_os_str().as_bytes())
         ),
-        hint: Some("wait until it has ended, then give the same command again"),
+        hint: Some("wait until it has finished, then rerun the command"),
     }
 }

@@ -70,13 +70,13 @@ impl Listed {
             };
             let shown = escape(file.as_os_str().as_bytes());
             let text = format!("{shown}:{number}: {wrong}");
-            notes.push(Note { before: 0, text, kind: NoteKind::Failure });
+            notes.push(Note { before: 0, kind: NoteKind::BadManifestLine(text) });
         }
         if files.is_empty() {
             return Err(Refusal {
-                message: match notes.first() {
-                    Some(note) => format!("no file is listed: {}", note.text),
-                    None => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
+                message: match notes.first().map(|note| &note.kind) {
+                    Some(NoteKind::BadManifestLine(text)) => format!("no file is listed: {text}"),
+                    _ => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
                 },
                 hint: Some("a line is a hash of 64 digits, two spaces, and a name"),
             });

@@ -7,6 +7,7 @@
 pub(crate) mod backup_name;
 mod comparisons;
 mod manifest_place;
+mod note;
 mod placement_gnu;
 mod placement_native;
 mod split_path;
@@ -15,6 +16,7 @@ mod waves;
 
 pub use comparisons::{Check, Listed, ListedFile};
 pub use manifest_place::{Listing, To};
+pub use note::{Note, NoteKind, ParentError};
 pub(crate) use split_path::trim;
 
 use crate::error::{EntryError, Op, Refusal, ends_the_run};
@@ -53,7 +55,7 @@ pub struct Plan {
     pub umask: u32,
     /// Folders above sources that `--parents` is about, the upper ones first.
     pub parents: Vec<Parent>,
-    /// What is to be told on the way, in its order.
+    /// What planning has found that does not end the run, in the order of the operands.
     pub notes: Vec<Note>,
     /// The manifest that is written when the run has ended.
     pub manifest: Option<Listing>,
@@ -70,27 +72,6 @@ pub struct Plan {
     named_dirs: HashMap<Identity, u32>,
     dirs: Vec<OwnedFd>,
     apart: SymlinkedDirs,
-}
-
-/// Something that the plan has to say.
-pub struct Note {
-    /// The entry that comes next.
-    pub before: u32,
-    /// Its text.
-    pub text: String,
-    /// What it is.
-    pub kind: NoteKind,
-}
-
-/// What a note of the plan is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoteKind {
-    /// What the user should know, though it is no reason to refuse.
-    Warning,
-    /// What cannot be copied, though all else can: only cp begins nevertheless.
-    Failure,
-    /// What `-v` says already now, of folders that were made for `--parents` for example.
-    Announcement,
 }
 
 /// A folder above a source, and the one in the target that was made for it.

@@ -4,12 +4,10 @@
 use super::backup_name::{numbered_suffix, split_number};
 use super::placement_native::{Planner, place_of};
 use super::split_path::{SplitPath, name_of};
-use super::{NoteKind, Operand, ancestors, op_to_create};
+use super::{NoteKind, Operand, ParentError, ancestors, op_to_create};
 use crate::error::{EntryError, Op, Refusal};
-use crate::ipc::wire::event::Details;
-use crate::messages::Names;
-use crate::messages::gnu::{describe_done, describe_fault, quote};
 use crate::options::{Control, Dereference, Operands, Permissions};
+use crate::shell_quote::quote;
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, describe};
 use std::ffi::{OsStr, OsString};
@@ -131,8 +129,8 @@ impl Planner<'_> {
                 Component::ParentDir => to.push(".."),
                 _ => continue,
             }
-            if let Err(message) = self.cp_make_parent(&from, &to) {
-                return self.note(NoteKind::Failure, message);
+            if let Err(error) = self.cp_make_parent(&from, &to) {
+                return self.note(NoteKind::ParentFailed(error));
             }
         }
         if source.name == ".." && self.made.last().is_some_and(|parent| parent.new) {
@@ -143,10 +141,9 @@ impl Planner<'_> {
         self.cp_add(source, &to, name, to.join(source.name));
     }
 
-    fn cp_make_parent(&mut self, source: &Path, target: &Path) -> Result<(), String> {
-        let [from, to] = [source, target].map(|path| quote(path.as_os_str().as_bytes()));
+    fn cp_make_parent(&mut self, source: &Path, target: &Path) -> Result<(), ParentError> {
         let source_stat = file::stat_path(source, true)
-            .map_err(|errno| format!("failed to get attributes of {from}: {}", describe(errno)))?;
+            .map_err(|errno| ParentError::Stat(source.to_owned(), errno))?;
         match file::stat_path(target, true) {
             Ok(stat) if stat.kind() == Kind::Directory => {
                 // With -p it is as if it were new.
@@ -156,21 +153,18 @@ impl Planner<'_> {
                 }
                 return Ok(());
             }
-            Ok(_) => return Err(format!("{to} exists but is not a directory")),
+            Ok(_) => return Err(ParentError::NotADirectory(target.to_owned())),
             Err(Errno::ENOENT) => {}
-            Err(errno) => {
-                return Err(format!("failed to get attributes of {to}: {}", describe(errno)));
-            }
+            Err(errno) => return Err(ParentError::Stat(target.to_owned(), errno)),
         }
         if source_stat.kind() != Kind::Directory {
-            let cause = describe(Errno::ENOTDIR);
-            return Err(format!("failed to get attributes of {from}: {cause}"));
+            return Err(ParentError::Stat(source.to_owned(), Errno::ENOTDIR));
         }
         let bits = self.options.preserve.bits_from_birth(source_stat.permissions());
         file::make_dir_at_path(target, bits)
-            .map_err(|errno| format!("cannot make directory {to}: {}", describe(errno)))?;
-        let said = format!("{} -> {}", source.display(), target.display());
-        self.note(NoteKind::Announcement, said);
+            .map_err(|errno| ParentError::Create(target.to_owned(), errno))?;
+        let [from, to] = [source, target].map(Path::to_owned);
+        self.note(NoteKind::ParentMade { source: from, target: to });
         self.put_parent(source, target, true);
         Ok(())
     }
@@ -182,7 +176,6 @@ impl Planner<'_> {
         target_name: &OsStr,
         target_shown: PathBuf,
     ) {
-        let shown = source.given.as_os_str().as_bytes();
         let through = self.follow() || source.nameless || source.slash_at_end;
         let stat = match file::stat_path(source.given, through) {
             Ok(stat) => stat,
@@ -190,8 +183,7 @@ impl Planner<'_> {
         };
         let is_dir = stat.kind() == Kind::Directory;
         if is_dir && !self.options.recursive {
-            let message = format!("-r not specified; omitting directory {}", quote(shown));
-            return self.note(NoteKind::Failure, message);
+            return self.note(NoteKind::DirectoryOmitted(source.given.to_owned()));
         }
         let is_link =
             || file::stat_path(source.given, false).is_ok_and(|stat| stat.kind() == Kind::Symlink);
@@ -253,17 +245,15 @@ impl Planner<'_> {
         self.put(operand, source_identity, parent.ok().map(|stat| stat.identity()));
     }
 
-    /// Has it told what is about to be copied, though it will fail.
+    /// Has a source reported as being copied, though copying it will fail.
     fn cp_announce(&mut self, source: &Path, target: &Path) {
-        let [source, target] = [source, target].map(|path| path.as_os_str().as_bytes());
-        let said = describe_done(Names { source, target }, Details::default(), b"");
-        self.note(NoteKind::Announcement, said);
+        let [source, target] = [source, target].map(Path::to_owned);
+        self.note(NoteKind::Announced { source, target });
     }
 
     fn cp_fail(&mut self, op: Op, errno: Errno, source: &Path, target: &Path) {
-        let [source, target] = [source, target].map(|path| path.as_os_str().as_bytes());
-        let text = describe_fault(EntryError { op, errno }, Names { source, target });
-        self.note(NoteKind::Failure, text);
+        let [source, target] = [source, target].map(Path::to_owned);
+        self.note(NoteKind::Failed { error: EntryError { op, errno }, source, target });
     }
 }
 

@@ -4,7 +4,6 @@ use super::manifest_place::{listed_alone, listed_below};
 use super::split_path::{SplitPath, errno_of, name_of, trim};
 use super::{Note, NoteKind, Operand, Parent, ancestors};
 use crate::error::Refusal;
-use crate::messages;
 use crate::options::{
     Command, Compat, CopyMode, CopyOptions, Dereference, Operands, Options, Permissions, Update,
 };
@@ -67,10 +66,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Has something told when what was planned so far is done.
-    pub(super) fn note(&mut self, kind: NoteKind, text: String) {
+    /// Has something reported when the operands planned so far are copied.
+    pub(super) fn note(&mut self, kind: NoteKind) {
         let before = u32::try_from(self.operands.len()).unwrap_or(u32::MAX);
-        self.notes.push(Note { before, text, kind });
+        self.notes.push(Note { before, kind });
     }
 
     /// Whether the symlinks that the user named are followed.
@@ -82,8 +81,7 @@ impl<'a> Planner<'a> {
     pub(super) fn set_context(&mut self) -> Result<(), Refusal> {
         let Some(wanted) = &self.options.context else { return Ok(()) };
         if !context::is_enabled() {
-            let ignored = "warning: ignoring --context; it requires an SELinux-enabled kernel";
-            self.notes.push(Note { before: 0, text: ignored.into(), kind: NoteKind::Warning });
+            self.notes.push(Note { before: 0, kind: NoteKind::ContextIgnored });
             return Ok(());
         }
         if wanted.is_empty() {
@@ -397,9 +395,8 @@ impl<'a> Planner<'a> {
     pub(super) fn put(&mut self, mut operand: Operand, source: Identity, parent: Option<Identity>) {
         let once = operand.is_dir || self.options.backup.is_none();
         if once && self.is_named_twice(&operand, source, parent) {
-            let shown = operand.source_shown.as_os_str().as_bytes();
-            let text = messages::named_twice(self.options.compat, operand.is_dir, shown);
-            self.note(NoteKind::Warning, text);
+            let Operand { is_dir, source_shown: source, .. } = operand;
+            self.note(NoteKind::NamedTwice { is_dir, source });
             return;
         }
         let name = (operand.target_dir, operand.target_name.clone());

@@ -102,18 +102,19 @@ fn end_of(
         0 => {
             excuse.again
                 || !ending.stderr.contains("cannot ")
-                || ending.stderr.contains(" of their own")
-                || ending.stderr.contains(" of its own")
+                || ending.stderr.contains(" as separate files")
+                || ending.stderr.contains(" as a separate file")
         }
         1 => {
             has("cannot ")
                 || has("failed")
                 || has("passed over")
+                || has("repeatedly died")
                 || has("was replaced")
                 || is_cp && has("cp: ")
         }
         3 => has("pcopy: "),
-        14 if excuse.numbers => has("the numbers do not add up"),
+        14 if excuse.numbers => has("the counts do not balance"),
         11 => has("hint: when the target can be written again"),
         16 => has("copiers kept dying") || has("cannot "),
         24 => has("vanished") || has("changed"),
@@ -328,7 +329,7 @@ fn each_name_is_old_or_new(
 
 /// Whether a run reports that its counts are wrong.
 fn reports_wrong_counts(ending: &Ending) -> bool {
-    ending.stderr.contains("the numbers do not add up; some entries may be missing")
+    ending.stderr.contains("the counts do not balance; some entries may be missing")
 }
 
 /// Whether a message names an entry or a directory above it.

@@ -54,7 +54,7 @@ fn a_copy_is_identical_and_nothing_is_changed(options: &[&str], jobs: &str) {
 
     let run = env.pcopy([options, &["-j", jobs, "--check", "-T", "src", "dst"]].concat());
 
-    run.exits(0).stdout_is("").stderr_has(": all alike");
+    run.exits(0).stdout_is("").stderr_has(": identical");
     assert!(accessed.lines().count() > 50, "{accessed}");
     assert_eq!(accesses(&env), accessed);
     assert_eq!(env.listing(""), before);
@@ -110,12 +110,12 @@ fn each_difference_has_one_line(jobs: &str) {
         (|dst| fs::remove_file(dst.join("a")).unwrap(), "missing: 'dst/a'"),
         (
             |dst| fs::remove_dir_all(dst.join("d")).unwrap(),
-            "missing: 'dst/d', a folder, with all in it",
+            "missing: 'dst/d', a directory, with its contents",
         ),
-        (|dst| fs::write(dst.join("d/new\n"), "x").unwrap(), "extra: 'dst/d/new\\n'"),
+        (|dst| fs::write(dst.join("d/new\n"), "x").unwrap(), "extraneous: 'dst/d/new\\n'"),
         (
             |dst| fs::create_dir_all(dst.join("x/y/z")).unwrap(),
-            "extra: 'dst/x', a folder, with all in it",
+            "extraneous: 'dst/x', a directory, with its contents",
         ),
         (|dst| rewrite(dst.join("d/b"), b"tww"), "different: 'dst/d/b': contents"),
         (|dst| rewrite(dst.join("a"), b"ones"), "different: 'dst/a': contents"),
@@ -161,7 +161,7 @@ fn each_difference_has_one_line(jobs: &str) {
                 fs::remove_file(dst.join("d/fifo")).unwrap();
                 fs::create_dir(dst.join("d/fifo")).unwrap();
             },
-            "different: 'dst/d/fifo': a folder instead of a FIFO",
+            "different: 'dst/d/fifo': a directory instead of a FIFO",
         ),
         (
             |dst| {
@@ -204,7 +204,7 @@ fn owner_acls_and_attributes_count_where_they_are_preserved() {
                     Command::new("setfacl").args(["-d", "-m", "u:7:r"]).arg(dst.join("d")).status();
                 assert!(set.unwrap().success());
             },
-            "access list",
+            "ACL",
             true,
         ),
     ];
@@ -246,7 +246,8 @@ fn hard_links_must_be_hard_links_and_other_files_not(jobs: &str) {
 
     env.pcopy(["--no-preserve=links", "src", "apart"]).exits(0);
     let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "apart"]);
-    run.exits(6).stdout_is("different: 'apart/d/link': hard links, of 'apart/a'\n");
+    run.exits(6)
+        .stdout_is("different: 'apart/d/link': hard-linked to 'apart/a' on one side only\n");
     env.pcopy(["-j", jobs, "--no-preserve=links", "--check", "-T", "src", "apart"]).exits(0);
 
     let time = modified(env.path("good"));
@@ -254,7 +255,7 @@ fn hard_links_must_be_hard_links_and_other_files_not(jobs: &str) {
     fs::hard_link(env.path("good/a"), env.path("good/b")).unwrap();
     set_times(&env.path("good"), time, time);
     let run = env.pcopy(["--check", "-T", "src", "good"]);
-    run.exits(6).stdout_is("different: 'good/b': hard links, of 'good/a'\n");
+    run.exits(6).stdout_is("different: 'good/b': hard-linked to 'good/a' on one side only\n");
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn sources_and_targets_are_placed_as_for_a_copy() {
         env.tree("src", ["text a one", "text d/b two"]);
         fs::create_dir_all(env.path(before)).unwrap();
         env.pcopy(copy).exits(0);
-        env.pcopy([&["--check"], check].concat()).exits(0).stderr_has("all alike");
+        env.pcopy([&["--check"], check].concat()).exits(0).stderr_has("identical");
         for spoiled in ["src/a", "src/d/b"] {
             fs::write(env.path(spoiled), "another text").unwrap();
         }
@@ -288,9 +289,9 @@ fn sources_and_targets_are_placed_as_for_a_copy() {
 fn a_wrong_directory_gets_a_hint() {
     let env = copied();
     let run = env.pcopy(["--check", "src", "dst"]);
-    run.exits(6).stdout_is("missing: 'dst/src', a folder, with all in it\n");
+    run.exits(6).stdout_is("missing: 'dst/src', a directory, with its contents\n");
     run.stderr_has(
-        "hint: DST is a folder, so SRC is looked for in it; -T compares SRC with DST itself",
+        "hint: DST is a directory, so SRC is looked up inside it; use -T to compare SRC with DST itself",
     );
     fs::create_dir(env.path("dst/src")).unwrap();
     env.pcopy(["--check", "src", "dst"]).exits(6).stderr_lacks("hint:");
@@ -305,7 +306,7 @@ fn symlinks_are_never_followed() {
         symlink("../moved", dst.join("d")).unwrap();
     });
     let run = env.pcopy(["--check", "-T", "src", "dst"]);
-    run.exits(6).stdout_is("different: 'dst/d': a symlink instead of a folder\n");
+    run.exits(6).stdout_is("different: 'dst/d': a symlink instead of a directory\n");
 }
 
 #[test]
@@ -446,7 +447,7 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
     let (one, other) = (env.listing("src"), env.listing("dst"));
     let kind = |entry: &Entry| entry.mode & 0o170_000;
     let contents = |entry: &Entry| {
-        if kind(entry) == 0o040_000 { ", a folder, with all in it" } else { "" }
+        if kind(entry) == 0o040_000 { ", a directory, with its contents" } else { "" }
     };
     let mut lines = BTreeSet::new();
     // Nothing is compared below what is missing, extraneous or of another type.
@@ -487,7 +488,7 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
     }
     for (path, entry) in other.iter().filter(|(path, _)| is_seen(path) && !one.contains_key(*path))
     {
-        lines.insert(format!("extra: 'dst/{}'{}", path.display(), contents(entry)));
+        lines.insert(format!("extraneous: 'dst/{}'{}", path.display(), contents(entry)));
     }
     lines
 }
@@ -589,7 +590,7 @@ fn a_file_on_which_copiers_die_is_named_and_the_rest_compared(jobs: &str) {
         ["-P", place.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:signal=KILL"];
     for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
         let run = env.run(env.traced(&options, [&[jobs], line].concat()));
-        run.exits(1).stderr_has("pcopy: passed over '").stderr_has("1 different, 1 failed\n");
+        run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
         assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
         assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
     }

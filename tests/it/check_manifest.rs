@@ -68,7 +68,7 @@ fn manifests_of_pcopy_are_accepted() {
         fs::remove_file(env.path("src/locked")).unwrap(); // an ordinary user cannot read it
         env.pcopy([hash, "src", "dst", "--manifest=dst/SUMS"]);
         let run = env.pcopy(["--check-manifest", "dst/SUMS", "dst/"]);
-        run.exits(0).stdout_is("").stderr_has(": all alike");
+        run.exits(0).stdout_is("").stderr_has(": identical");
     }
 }
 
@@ -86,14 +86,14 @@ fn missing_changed_and_unlisted_files_are_reported(jobs: &str) {
     let run = env.pcopy(["-j", jobs, "--check-manifest", "sums", "dst"]);
 
     run.exits(6).stdout_is(
-        "different: 'dst/0': a folder instead of a file\n\
+        "different: 'dst/0': a directory instead of a file\n\
          missing: 'dst/a'\n\
          different: 'dst/d/b': contents\n\
-         extra: 'dst/d/e'\n\
+         extraneous: 'dst/d/e'\n\
          missing: 'dst/d/e/big'\n\
-         extra: 'dst/x/y/more'\n",
+         extraneous: 'dst/x/y/more'\n",
     );
-    run.stderr_has("compared 6 entries").stderr_has(": 2 missing, 2 extra, 2 different");
+    run.stderr_has("compared 6 entries").stderr_has(": 2 missing, 2 extraneous, 2 different");
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn a_name_outside_the_directory_is_not_read() {
         "pcopy: sums:7: '../secret' leads out of the folder; it is not read\n",
         "pcopy: sums:8: 'd/../../secret' leads out of the folder; it is not read\n",
         &format!("pcopy: sums:9: '{absolute}' is absolute; it is not read\n"),
-        "pcopy: 'dst/link/secret' leads through a symlink; it is not read\n",
-        "pcopy: 'dst/leaf' leads through a symlink; it is not read\n",
-        "pcopy: 'dst/d/here/b' leads through a symlink; it is not read\n",
+        "pcopy: not reading 'dst/link/secret': its path contains a symbolic link\n",
+        "pcopy: not reading 'dst/leaf': its path contains a symbolic link\n",
+        "pcopy: not reading 'dst/d/here/b': its path contains a symbolic link\n",
         "pcopy: sums:13: 'a/' is the name of a folder; it is not read\n",
         ": 7 failed\n",
     ] {
@@ -227,7 +227,7 @@ fn killed_copiers_change_nothing_in_the_report_of_check_manifest() {
     fs::write(env.path("dst/dir-100/file-107"), "other").unwrap();
     let (line, mut dice) = (["--check-manifest", "sums", "dst"], Dice::new());
     let report = "different: 'dst/dir-100/file-107': contents\n";
-    let report = format!("missing: 'dst/dir-0/file-7'\n{report}extra: 'dst/extra'\n");
+    let report = format!("missing: 'dst/dir-0/file-7'\n{report}extraneous: 'dst/extra'\n");
     let begun = Instant::now();
     env.pcopy(line).exits(6).stdout_is(&report);
     let took = begun.elapsed();

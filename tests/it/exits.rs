@@ -99,7 +99,7 @@ fn eleven_means_that_the_target_is_full_and_the_command_can_be_rerun(jobs: &str)
     let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
 
     run.exits(11).stderr_has("No space left on device").stderr_has("hint: ");
-    run.stderr_has(" are left\n");
+    run.stderr_has(" left to copy\n");
     assert!(!env.path("small/dst").exists(), "{}", run.story());
     let source = env.listing("src");
     for (path, entry) in env.listing("small/.dst.pcopy-partial") {
@@ -195,7 +195,7 @@ fn fourteen_means_that_the_counts_do_not_add_up() {
     memory.write_all_at(&(u64::from_ne_bytes(word) + 1_000_000).to_ne_bytes(), found).unwrap();
     live.thaw();
 
-    live.end().exits(14).stderr_has("pcopy: internal: the numbers do not add up");
+    live.end().exits(14).stderr_has("pcopy: internal error: the counts do not balance");
 }
 
 /// The address of the counters in the parent.

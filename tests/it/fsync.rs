@@ -173,7 +173,7 @@ fn what_may_not_be_flushed_is_neither_published_nor_taken_for_complete_later() {
 
         let run = with_fault(&env, "inject=syncfs:error=EIO:when=1", &["--fsync", "src", target]);
 
-        run.exits(11).stderr_has("to the disk: Input/output error").stderr_has("goes on");
+        run.exits(11).stderr_has("to stable storage: Input/output error").stderr_has("to resume");
         assert!(!env.path(target).exists());
         env.assert_nothing_staged();
         env.pcopy(["--fsync", "src", target]).exits(0);
@@ -193,7 +193,7 @@ fn a_file_that_cannot_be_flushed_leaves_the_old_one() {
     let run =
         with_fault(&env, "inject=fsync:error=ENOSPC:when=1", &["-T", "--fsync", "src", "dst"]);
 
-    run.exits(11).stderr_has("cannot write 'dst/a' to the disk: No space left on device");
+    run.exits(11).stderr_has("cannot flush 'dst/a' to stable storage: No space left on device");
     assert_eq!(fs::read(env.path("dst/a")).unwrap(), old);
     env.assert_nothing_staged();
 }
@@ -370,7 +370,7 @@ fn a_disk_that_loses_data_after_the_write_is_reported() {
 
         run.exits(code);
         if code != 0 {
-            run.stderr_has("to the disk: "); // and not only the error of its aborted journal
+            run.stderr_has("to stable storage: "); // and not only the error of its aborted journal
         }
         assert_eq!(env.path("disk/dst").exists(), code == 0);
     }

@@ -23,6 +23,7 @@ mod fsync;
 mod help;
 mod inplace;
 mod keep_directory_symlink;
+mod language;
 mod large;
 mod layers;
 mod link_mode;

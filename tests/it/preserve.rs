@@ -326,8 +326,7 @@ fn what_a_file_system_cannot_preserve_is_silent_under_archive_and_a_failure_when
     if run_tool("setfacl", &["-m", "g:5:rw"], &env.path("src/listed")) {
         assert_eq!(mode_of(env.path("src/listed")), 0o664, "the mask lets the group write");
         let run = env.pcopy(["-a", "src", "bare/list"]);
-        run.exits(1)
-            .stderr_has("cannot set access list of 'bare/list/listed': Operation not supported");
+        run.exits(1).stderr_has("cannot set ACL of 'bare/list/listed': Operation not supported");
         assert_eq!(mode_of(env.path("bare/list/listed")), 0o604, "fewer permissions, not more");
     }
     assert_eq!(modified(env.path("src")), time);

@@ -42,13 +42,13 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     if !files.is_empty() {
         prop_assert_eq!(accepts(&env, "sha256sum", "dst", "sums"), Ok(()), "{}", run.story());
         let again = env.pcopy(["-j", jobs, "--check-manifest", "sums", "dst"]);
-        let wrong = again.stdout.lines().find(|line| !line.starts_with("extra: "));
+        let wrong = again.stdout.lines().find(|line| !line.starts_with("extraneous: "));
         prop_assert_eq!(wrong, None, "{}", again.story());
     }
 
     let compare = || env.pcopy(["-T", "-j", jobs, keep, "--check", "src", "dst"]);
     let compared = compare();
-    let wrong = compared.stdout.lines().find(|line| !line.starts_with("extra: "));
+    let wrong = compared.stdout.lines().find(|line| !line.starts_with("extraneous: "));
     prop_assert_eq!(wrong, None, "{}", compared.story());
     let code = if compared.stdout.is_empty() { 0 } else { 6 };
     prop_assert_eq!(compared.status.code(), Some(code), "{}", compared.story());

@@ -151,7 +151,7 @@ fn a_file_is_never_without_a_name_while_it_is_backed_up() {
             [&format!("--backup={control}"), "-T", "src", "dst"],
         ));
 
-        run.exits(1).stderr_has("passed over 'src/a': copiers died on it");
+        run.exits(1).stderr_has("skipping 'src/a': copiers repeatedly died on it");
         let left = texts(&env.path("dst"));
         assert_eq!(left["a"], "old", "{control} {call}: {left:?}");
         assert!(left["a~"] == "older" || left["a~"] == "old", "{control} {call}: {left:?}");
@@ -185,7 +185,7 @@ fn a_file_is_never_without_a_name_while_it_is_replaced() {
             ["--preserve=mode", "-T", "src", "dst"],
         ));
 
-        run.exits(1).stderr_has("passed over 'src/a': copiers died on it");
+        run.exits(1).stderr_has("skipping 'src/a': copiers repeatedly died on it");
         let a = Path::new("a");
         assert_eq!(env.listing("dst").get(a), before.get(a), "{new}, {old}");
     }
@@ -392,7 +392,7 @@ fn an_old_file_moved_to_its_backup_is_restored_if_the_new_one_cannot_replace_it(
 
         let run = env.run(env.traced(&broken, [control, "-T", "src", "dst"]));
 
-        run.exits(1).stderr_has("cannot give the final name to 'dst/a': Permission denied");
+        run.exits(1).stderr_has("cannot rename 'dst/a' into place: Permission denied");
         let left = texts(&env.path("dst"));
         let left: Vec<_> = left.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         assert_eq!(left, [("", "directory"), ("a", "old")], "{}", run.story());

@@ -270,7 +270,7 @@ fn a_file_on_which_copiers_die_again_and_again_leaves_no_partial_file() {
         let through_buffer = ["--reflink=never", "-j", "2", "-T", "src", target];
         let run = env.run(env.traced(&options, through_buffer));
 
-        run.exits(1).stderr_has("pcopy: passed over 'src/big': copiers died on it again and again");
+        run.exits(1).stderr_has("pcopy: skipping 'src/big': copiers repeatedly died on it");
         assert!(!exists(env.path(target).join("big")), "{}", run.story());
         env.assert_nothing_staged();
         env.assert_same("src/a", format!("{target}/a"));

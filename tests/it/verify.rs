@@ -86,7 +86,7 @@ fn what_is_wrong_twice_is_reported_and_removed(jobs: &str) {
 
     let run = env.run(with_wrong_bytes(&env, ".dst.pcopy-partial/a", &new));
     assert_bytes_were_wrong(&env);
-    run.exits(6).stderr_has("pcopy: 'dst/a' is not what was read from 'src/a', twice");
+    run.exits(6).stderr_has("pcopy: 'dst/a' differed twice from what was read from 'src/a'");
     let run = env.run(with_wrong_bytes(&env, "there/b/.c.pcopy-partial", &merged));
     assert_bytes_were_wrong(&env);
     run.exits(0); // at the second attempt it had its final name, and was right

@@ -262,7 +262,7 @@ fn a_file_on_which_copiers_always_die_is_named_and_skipped(jobs: &str) {
     let run = env.run(with_a_deadly_file(&env, &["-j", jobs, "src", &target]));
 
     run.exits(1);
-    let message = "pcopy: passed over 'src/dir-0/bad': copiers died on it again and again";
+    let message = "pcopy: skipping 'src/dir-0/bad': copiers repeatedly died on it";
     assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
     run.stderr_has("1 failed");
     let mut source = env.listing("src");

@@ -359,7 +359,7 @@ fn the_line_continues_while_data_is_read_back() {
 
     let run = env.run(env.traced(&options, ["--progress=always", "--verify", "-j1", "src", "dst"]));
 
-    run.exits(0).stderr_has("waiting for the disk");
+    run.exits(0).stderr_has("flushing to stable storage");
     let percents = run.stderr.lines().filter(|line| line.contains(" read back"));
     let percents: Vec<u32> =
         percents.map(|line| line.split_once('%').unwrap().0.trim().parse().unwrap()).collect();
@@ -452,7 +452,7 @@ fn where_the_rest_does_not_fit_a_warning_comes_before_the_target_is_full() {
         let run = env.run(env.traced(&slow, arguments));
 
         run.exits(if warned { 11 } else { 0 });
-        let warning = "are free where 'small/dst' is";
+        let warning = "free on the file system of 'small/dst'";
         if warned {
             run.stderr_has(warning)
         } else {

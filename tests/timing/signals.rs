@@ -26,7 +26,7 @@ fn sandbox() -> Sandbox {
 /// Fails unless a rerun of the command completes the copy after a signal ended the run.
 #[track_caller]
 fn a_rerun_resumes(env: &Sandbox, run: &Run<'_>) {
-    run.stderr_has("interrupted after").stderr_has("the same command goes on from there");
+    run.stderr_has("interrupted after").stderr_has("rerun the command to resume");
     assert!(!env.path("dst").exists(), "half a copy was published\n{}", run.story());
 
     env.pcopy(["src", "dst"]).exits(0);

@@ -1,37 +1,37 @@
-//! Sleeping until a word in shared memory changes.
+//! Sleep until a word in shared memory changes: futex(2).
 //!
-//! The word may lie in memory that several processes have mapped at different addresses: the
-//! kernel finds it by its page, so these are the shared futexes, not the `PRIVATE` ones.
-#![allow(unsafe_code)] // libc has no wrapper for futex(2); the raw system call is all there is
+//! The word may lie in memory that several processes have mapped at different addresses: the kernel
+//! identifies it by its page, so these are shared futexes, without `FUTEX_PRIVATE_FLAG`.
 
 use super::Errno;
+use nix::sys::time::TimeSpec;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// Why a wait ended. None of them says that the word has changed: look again.
+/// The longest limit, 68 years: it fits into the seconds of every C library.
+const LIMIT_MAX: Duration = Duration::from_secs(i32::MAX as u64);
+
+/// Why a wait ended. None of them means that the word has changed: the caller must look again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
-    /// Somebody called [`wake`], or nobody did: the kernel may end a wait without a reason.
+    /// A call of [`wake`], or no reason: the kernel permits spurious wake-ups.
     Called,
-    /// The word was not `expected` any more, so there was no sleep.
+    /// The word was no longer `expected`, so there was no sleep.
     Changed,
     /// The limit passed.
     TimedOut,
-    /// A signal was handled meanwhile.
+    /// A signal was handled.
     Interrupted,
 }
 
-/// Sleeps while `word` is `expected`, for at most `limit`; without a limit, until called.
+/// Sleeps while `word` is `expected`, for at most `limit`; without a limit, until [`wake`] is called.
 ///
-/// Comparing and falling asleep are one step for [`wake`]: whoever changes the word first and
-/// wakes afterwards is never missed.
+/// To [`wake`], the comparison and the start of the sleep are one step: a process that changes the
+/// word first and calls `wake` afterwards is never missed.
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Woken {
-    let limit = limit.map(|limit| libc::timespec {
-        tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_nsec: limit.subsec_nanos().into(),
-    });
-    let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let limit = limit.map(|limit| TimeSpec::from_duration(limit.min(LIMIT_MAX)));
+    let limit = limit.as_ref().map_or(ptr::null(), |limit| ptr::from_ref(limit.as_ref()));
     // SAFETY: `word` is a live, aligned 32-bit word and the kernel only reads it; `limit` is null
     // or points to a timespec that outlives the call.
     let slept =
@@ -47,9 +47,9 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Woken {
     }
 }
 
-/// Wakes up to `count` of those who sleep on `word`, in whichever process; says how many.
+/// Wakes up to `count` sleepers on `word`, in any process; returns how many.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
-    let count = count.min(i32::MAX as u32); // the kernel takes it as signed
+    let count = count.min(i32::MAX as u32); // the kernel reads it as signed
     // SAFETY: `word` is a live, aligned 32-bit word; waking neither reads nor writes it.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
     woken.try_into().unwrap_or(0)
@@ -62,7 +62,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_word_that_has_changed_is_not_waited_for() {
+    fn a_wait_on_a_changed_word_returns_at_once() {
         assert_eq!(wait(&AtomicU32::new(1), 0, None), Woken::Changed);
     }
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_woken_by_who_changes_the_word() {
+    fn a_sleeper_is_woken_after_the_word_has_changed() {
         let word = AtomicU32::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn waking_nobody_wakes_nobody() {
+    fn a_wake_without_sleepers_wakes_none() {
         assert_eq!(wake(&AtomicU32::new(0), u32::MAX), 0);
     }
 }

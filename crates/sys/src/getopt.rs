@@ -1,6 +1,5 @@
-//! The C library's reader of options, for a command line that must be read exactly as GNU's tools
-//! read theirs: long names may be cut short, operands and options may be mixed, and
-//! `POSIXLY_CORRECT` ends that.
+//! getopt_long(3), for command lines that must be parsed exactly as the GNU tools do: long options may
+//! be abbreviated, and operands and options may be mixed unless `POSIXLY_CORRECT` is set.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,40 +7,41 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// Whether an option takes an argument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Takes {
-    /// None.
+    /// No argument.
     Nothing,
-    /// One, joined to it or after it.
+    /// An argument, attached or as the next word.
     Argument,
-    /// One if it is joined to it.
+    /// An optional argument, which must be attached.
     Perhaps,
 }
 
-/// An option: its long name, its letter (or any number above 255), and what it takes.
+/// An option: its long name, its letter (or any number above 255), and whether it takes an argument.
 pub type Known = (&'static CStr, u32, Takes);
 
-/// What stood on a command line.
+/// A parsed command line.
 #[derive(Debug)]
 pub struct Read {
-    /// The options in their order, by letter, each with its argument.
+    /// The options in their order, by letter, with their arguments.
     pub options: Vec<(u32, Option<OsString>)>,
-    /// All the rest.
+    /// The operands.
     pub operands: Vec<OsString>,
 }
 
-/// What getopt_long(3) returns for what it has complained of.
+/// What getopt_long(3) returns after it has printed an error.
 const WRONG: c_int = b'?' as c_int;
 
 unsafe extern "C" {
-    /// The argument of the option that was just returned.
+    /// The argument of the option that was returned last.
     static mut optarg: *mut c_char;
-    /// The index of the next word; after the last option, of the first operand.
+    /// The index of the next word; after the last option, that of the first operand.
     static mut optind: c_int;
 }
 
-/// Reads `arguments`, the first of which is the program's name; `letters` is getopt's short string.
+/// Parses `arguments`, the first of which is the program's name; `letters` is getopt's string of short
+/// options.
 ///
-/// `None` if something is wrong, of which the library has told on standard error. Works once in a
-/// process, before it has a second thread: the library keeps its place in variables of its own.
+/// `None` on an error, which the C library has printed on standard error. Works once per process, and
+/// only while the process has a single thread: the C library keeps its state in global variables.
 pub fn read(arguments: &[OsString], letters: &CStr, long: &[Known]) -> Option<Read> {
     let words: Vec<CString> = arguments
         .iter()
@@ -62,14 +62,13 @@ pub fn read(arguments: &[OsString], letters: &CStr, long: &[Known]) -> Option<Re
             val: c_int::try_from(letter).unwrap_or(WRONG),
         })
         .collect();
-    // SAFETY: all fields are numbers and pointers, for which zero bits are a value; the table ends so.
+    // SAFETY: all fields are numbers and pointers, for which zeros are a valid value. Zeros end the table.
     table.push(unsafe { std::mem::zeroed() });
     let count = c_int::try_from(words.len()).ok()?;
     let mut options = Vec::new();
     loop {
-        // SAFETY: the vector has `count` strings and a null pointer behind them, the table ends in
-        // zeros, and both outlive the call, which moves pointers within the vector and writes to
-        // no string.
+        // SAFETY: the vector has `count` strings and then a null pointer, the table ends with zeros,
+        // and both outlive the call, which moves pointers within the vector and writes to no string.
         let letter = unsafe {
             libc::getopt_long(
                 count,
@@ -84,7 +83,7 @@ pub fn read(arguments: &[OsString], letters: &CStr, long: &[Known]) -> Option<Re
             WRONG => return None,
             _ => {}
         }
-        // SAFETY: there is a single thread, so nobody else moves it; it points into one of `words`.
+        // SAFETY: there is a single thread, so it does not change; it points into one of `words`.
         let argument = unsafe { text(optarg) };
         options.push((u32::try_from(letter).ok()?, argument));
     }
@@ -103,6 +102,6 @@ unsafe fn text(word: *const c_char) -> Option<OsString> {
     if word.is_null() {
         return None;
     }
-    // SAFETY: the caller has promised it.
+    // SAFETY: the caller promises that.
     Some(OsString::from_vec(unsafe { CStr::from_ptr(word) }.to_bytes().to_vec()))
 }

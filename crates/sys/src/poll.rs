@@ -1,4 +1,4 @@
-//! Waiting for several descriptors at once.
+//! Waiting for several descriptors at once: ppoll(2).
 
 use super::Result;
 use nix::errno::Errno;
@@ -10,15 +10,15 @@ use std::time::Duration;
 /// What a descriptor is watched for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// Something can be read, or the other end is gone.
+    /// Data can be read, or the other end is closed.
     Readable,
-    /// Something can be written without waiting, or the other end is gone.
+    /// Data can be written without waiting, or the other end is closed.
     Writable,
 }
 
-/// Waits up to `limit` until at least one of `watched` is ready, and says which are.
+/// Waits for at most `limit` until at least one of `watched` is ready; returns which of them are.
 ///
-/// A signal that interrupts the wait ends it with nothing ready.
+/// A signal that interrupts the wait ends it with none ready.
 pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> = watched
         .iter()
@@ -27,7 +27,7 @@ pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<
             Event::Writable => PollFd::new(fd, PollFlags::POLLOUT),
         })
         .collect();
-    // With poll, which takes whole milliseconds, the last one of a wait would be spun away.
+    // poll(2) takes whole milliseconds, so the last one of a wait would be a busy loop.
     match nix::poll::ppoll(&mut polled, Some(TimeSpec::from_duration(limit)), None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; watched.len()]),

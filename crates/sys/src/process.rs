@@ -1,4 +1,4 @@
-//! Processes: fork, wait, kill, and how a child dies with its parent.
+//! Processes: fork, wait, kill, and children that die with their parent.
 
 use super::Result;
 use nix::errno::Errno;
@@ -19,48 +19,55 @@ use std::time::Duration;
 
 pub use nix::unistd::Pid;
 
-/// The limit of open files, soft and hard, from before it was raised.
+/// The soft and hard limit of open files before they were raised.
 static FILE_LIMIT: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Death {
-    /// It left with this exit status.
+    /// It exited with this status.
     Exited(i32),
-    /// A signal ended it.
+    /// This signal killed it.
     Killed(i32),
 }
 
 impl Death {
-    /// Whether it wrote to a pipe that nobody read any more: what somebody else's end led to.
-    pub fn is_by_pipe(self) -> bool {
+    /// Whether SIGPIPE killed it: the end of the process that read its output led to its own.
+    pub fn is_by_sigpipe(self) -> bool {
         self == Self::Killed(libc::SIGPIPE)
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn is_by_pipe(self) -> bool {
+        self.is_by_sigpipe()
     }
 }
 
-/// Which side of a fork this is.
+/// The side of a fork.
 pub enum Side {
     /// The new process.
     Child,
-    /// The old one, and the new one's number.
+    /// The old process, with the ID of the new one.
     Parent(Pid),
 }
 
-/// Splits the process in two.
+/// Forks.
 ///
-/// Must not be called once a second thread exists: the child would inherit locks that nobody
-/// is left to release.
+/// Must not be called once a second thread exists: the child would inherit locks that no thread of
+/// it can release.
 pub fn fork() -> Result<Side> {
-    // SAFETY: the program has a single thread until the last fork (nothing in it starts one),
-    // so the child may do all that the parent may.
+    // SAFETY: the program has a single thread until the last fork (it never starts one), so the
+    // child may do everything that the parent may.
     match unsafe { unistd::fork() }? {
         ForkResult::Child => Ok(Side::Child),
         ForkResult::Parent { child } => Ok(Side::Parent(child)),
     }
 }
 
-/// Forks a child that does `work` and leaves with the status that this returns, or with 1 if it cannot be
-/// one of ours: it dies with its parent, to which it leaves the signals of a terminal.
+/// Forks a child that does `work` and exits with the status that `work` returns.
+///
+/// The child dies with its parent, and ignores the signals that a terminal sends to the whole process
+/// group. If that cannot be set up, it exits with 1.
 pub fn fork_child(work: impl FnOnce() -> i32) -> Result<Pid> {
     let parent = own_pid();
     match fork()? {
@@ -72,27 +79,27 @@ pub fn fork_child(work: impl FnOnce() -> i32) -> Result<Pid> {
     }
 }
 
-/// This process's number.
+/// The ID of this process.
 pub fn own_pid() -> Pid {
     unistd::getpid()
 }
 
-/// The processor time that a process has used so far.
-pub fn processor_time(pid: Pid) -> Result<Duration> {
+/// The CPU time that a process has used so far.
+pub fn cpu_time(pid: Pid) -> Result<Duration> {
     let now = time::clock_gettime(time::clock_getcpuclockid(pid)?)?;
     let nanoseconds = u32::try_from(now.tv_nsec()).unwrap_or(0);
     Ok(Duration::new(u64::try_from(now.tv_sec()).unwrap_or(0), nanoseconds))
 }
 
-/// This program's name as `ps` shows it.
+/// The name of this program as ps(1) shows it.
 pub fn own_name() -> String {
     std::fs::read_to_string("/proc/self/comm").unwrap_or_default()
 }
 
-/// Whether a process with this name holds a lock (flock) on the inode of this number.
+/// Whether a process of this name holds a flock(2) lock on the inode of this number.
 ///
-/// Looked up in `/proc/locks` (proc(5)), by inode alone: some file systems give there another
-/// device than `stat` does. Without `/proc` the answer is yes.
+/// Looked up in `/proc/locks` (proc(5)) by the inode number alone: some file systems report another
+/// device there than in stat(2). Without `/proc` the answer is yes.
 pub fn holds_flock(inode: u64, name: &str) -> bool {
     let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
     locks.lines().any(|line| {
@@ -104,9 +111,9 @@ pub fn holds_flock(inode: u64, name: &str) -> bool {
     })
 }
 
-/// Asks the kernel to kill this process when its parent dies, and leaves if it is dead already.
+/// Has the kernel kill this process when its parent dies, and exits if the parent is dead already.
 ///
-/// The check closes the gap between the fork and the request.
+/// The check covers the time between the fork and the call.
 pub fn die_with_parent(parent: Pid) {
     // SAFETY: prctl with these arguments takes numbers only.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -115,24 +122,18 @@ pub fn die_with_parent(parent: Pid) {
     }
 }
 
-/// Leaves at once: no destructors, no exit handlers, no buffers of the parent written twice.
-pub fn exit(status: i32) -> ! {
-    // SAFETY: _exit(2) takes a number and does not return.
-    unsafe { libc::_exit(status) }
-}
-
-/// How `pid`, a child, ended, if it has; never waits.
+/// How the child `pid` ended, if it has ended; never waits.
 pub fn reap(pid: Pid) -> Result<Option<Death>> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(status) => return Ok(death(status)),
-            Err(Errno::EINTR) => {} // nobody looks again before another child ends
+            Err(Errno::EINTR) => {} // the caller looks again only when another child ends
             Err(errno) => return Err(errno),
         }
     }
 }
 
-/// Waits until `pid`, a child, has ended.
+/// Waits until the child `pid` has ended.
 pub fn join(pid: Pid) -> Result<Death> {
     loop {
         match waitpid(pid, None).map(death) {
@@ -143,7 +144,7 @@ pub fn join(pid: Pid) -> Result<Death> {
     }
 }
 
-/// The end that a status tells of, if it is one.
+/// How a process ended, if `status` says that it ended.
 fn death(status: WaitStatus) -> Option<Death> {
     match status {
         WaitStatus::Exited(_, status) => Some(Death::Exited(status)),
@@ -152,19 +153,19 @@ fn death(status: WaitStatus) -> Option<Death> {
     }
 }
 
-/// What a process and all that it waited for have used.
+/// The resources that a process and its reaped children have used.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Usage {
-    /// Processor time, in the program and in the kernel.
+    /// CPU time, user and system.
     pub cpu: Duration,
-    /// The most memory that any one of the processes had at once, in bytes.
+    /// The maximum resident set size of any one of the processes, in bytes.
     pub memory: u64,
 }
 
-/// Starts a program in a process group of its own; it hears all signals, and dies with this process.
+/// Starts a program in a process group of its own; it dies with this process.
 ///
-/// It gets what a shell would have given it: signals that are ignored here end it, and the limit of
-/// open files is the one that this process was started with.
+/// It gets what a shell would have given it: no signal is blocked, SIGXFSZ has its default action, and
+/// the limit of open files is the one that this process was started with.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     let parent = own_pid();
     let limit = FILE_LIMIT.get().copied();
@@ -179,15 +180,16 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(())
     };
-    // SAFETY: between fork and exec only system calls are made that take numbers or the child's own
+    // SAFETY: between fork and exec there are only system calls that take numbers or the child's own
     // memory; nothing is allocated and no lock is taken.
     unsafe { command.process_group(0).pre_exec(prepare) }.spawn()
 }
 
-/// How `pid`, a child, ended, and what it used, if it has ended; never waits.
+/// How the child `pid` ended and what it used, if it has ended; never waits.
 pub fn reap_with_usage(pid: Pid) -> Result<Option<(Death, Usage)>> {
     let mut status = 0;
-    // SAFETY: wait4 writes one number and one `rusage`, for which there is room; any bits are one.
+    // SAFETY: wait4 writes one number and one `rusage`, for which there is room, and any bits are a
+    // valid one.
     let (answer, used) = unsafe {
         let mut used = std::mem::zeroed::<libc::rusage>();
         let answer = libc::wait4(pid.as_raw(), &raw mut status, libc::WNOHANG, &raw mut used);
@@ -210,78 +212,85 @@ pub fn reap_with_usage(pid: Pid) -> Result<Option<(Death, Usage)>> {
     Ok(Some((death, Usage { cpu, memory })))
 }
 
-/// Sends TERM, or KILL, to all processes of the group that [`start`] made.
+/// Sends SIGTERM, or SIGKILL if `at_once`, to all processes of the group that [`start`] created.
 pub fn end_group(leader: Pid, at_once: bool) -> Result<()> {
     signal::killpg(leader, if at_once { Signal::SIGKILL } else { Signal::SIGTERM })
 }
 
-/// Ends `pid` at once.
+/// Sends SIGKILL to `pid`.
 pub fn kill(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGKILL)
 }
 
-/// Halts `pid` until [`proceed`].
-pub fn halt(pid: Pid) -> Result<()> {
+/// Suspends `pid` until [`resume`].
+pub fn suspend(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGSTOP)
 }
 
-/// Lets a halted `pid` go on.
-pub fn proceed(pid: Pid) -> Result<()> {
+/// Resumes a suspended `pid`.
+pub fn resume(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGCONT)
 }
 
-/// A pipe: its reading end, which never waits, and its writing end, which does.
+/// A pipe: its read end, which never blocks, and its write end, which does.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     Ok((reader, writer))
 }
 
-/// Takes no permission bits away from what is created from now on; modes are given in full.
+/// Sets the umask to 0: files are created with the given mode.
 pub fn clear_umask() {
     nix::sys::stat::umask(Mode::empty());
 }
 
-/// The permission bits that are taken away from what this process creates.
+/// The umask: the permission bits that new files do not get.
 pub fn umask() -> u32 {
     let umask = nix::sys::stat::umask(Mode::empty());
-    nix::sys::stat::umask(umask); // it can only be read by setting it
+    nix::sys::stat::umask(umask); // it can be read only by setting it
     umask.bits()
 }
 
-/// Whether permission bits do not bind this process (effective user 0).
+/// Whether the effective user is root, who is exempt from permission checks.
 pub fn is_root() -> bool {
     unistd::geteuid().is_root()
 }
 
-/// The effective user.
+/// The effective user ID.
 pub fn user() -> u32 {
     unistd::geteuid().as_raw()
 }
 
-/// The effective group.
+/// The effective group ID.
 pub fn group() -> u32 {
     unistd::getegid().as_raw()
 }
 
-/// Takes a smaller share of a busy processor than the others: `nice` 1 to 19.
-pub fn be_nice(nice: i32) {
-    // SAFETY: setpriority takes numbers only; if it is refused, nothing is lost but politeness.
+/// Lowers the priority of this process: 1 to 19, as nice(1).
+pub fn set_nice(nice: i32) {
+    // SAFETY: setpriority takes numbers only. If it fails, the priority stays as it is.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
 }
 
-/// Raises the soft limit of open files to the hard one, if that is allowed.
+/// Raises the soft limit of open files to the hard one, if that is permitted.
 pub fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         let (_, hard) = *FILE_LIMIT.get_or_init(|| (soft, hard));
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     });
     if raised.is_err() {
-        // Then it must do with fewer; whoever runs out of them says so.
+        // Then there are fewer; an open that fails with EMFILE is reported.
     }
 }
 
 /// Makes `dir` the current directory.
-pub fn enter(dir: impl std::os::fd::AsFd) -> Result<()> {
+pub fn change_dir(dir: impl std::os::fd::AsFd) -> Result<()> {
     unistd::fchdir(dir)
 }
+
+pub use self::change_dir as enter; // old path, removed with the renaming
+pub use self::cpu_time as processor_time; // old path, removed with the renaming
+pub use self::resume as proceed; // old path, removed with the renaming
+pub use self::set_nice as be_nice; // old path, removed with the renaming
+pub use self::suspend as halt; // old path, removed with the renaming
+pub use super::exit; // old path, removed with the renaming

@@ -1,4 +1,4 @@
-//! Signals as something to read, and the ways to act on them.
+//! Signals that are read from a descriptor, and the default actions done on request.
 
 use super::{Result, retry};
 use nix::sys::signal::{
@@ -7,21 +7,29 @@ use nix::sys::signal::{
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What somebody wants of the program.
+/// What a signal asks of the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
-    /// INT, TERM, HUP: end, by this signal.
+pub enum Request {
+    /// INT, TERM, HUP: end, killed by this signal.
     End(i32),
-    /// TSTP: halt until CONT.
-    Halt,
-    /// CONT: go on.
-    Proceed,
-    /// USR1: say how far it came.
+    /// TSTP: suspend until CONT.
+    Suspend,
+    /// CONT: resume.
+    Resume,
+    /// USR1: print the progress.
     Status,
     /// CHLD: a child ended.
     Child,
-    /// WINCH: the terminal has another size.
+    /// WINCH: the size of the terminal changed.
     Resize,
+}
+
+#[allow(non_upper_case_globals, reason = "the old names of two variants")]
+impl Request {
+    /// Old name, removed with the renaming.
+    pub const Halt: Self = Self::Suspend;
+    /// Old name, removed with the renaming.
+    pub const Proceed: Self = Self::Resume;
 }
 
 const WATCHED: [Signal; 8] = [
@@ -35,21 +43,23 @@ const WATCHED: [Signal; 8] = [
     Signal::SIGWINCH,
 ];
 
-/// The signals of this process, to be polled and read.
+/// The signals of this process, to poll and read: signalfd(2).
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Takes over the signals that pcopy answers to; they no longer interrupt anything.
+    /// Blocks the signals that pcopy handles, so that they are only read from here.
     ///
-    /// A HUP, INT or TSTP that was ignored when the program started (`nohup`, a shell's `&`) stays so.
+    /// A HUP, INT or TSTP that was ignored when the program started (`nohup`, a shell's `&`) stays
+    /// ignored.
     pub fn watch() -> Result<Self> {
-        // A parent that ignored it would have left us without word of our own children's ends.
+        // If the parent ignored SIGCHLD, this process inherited that, and would not see its own
+        // children end.
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: SIG_DFL runs no code of ours.
         unsafe { sigaction(Signal::SIGCHLD, &default) }?;
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // Beyond a limit on file sizes (ulimit -f) a write then fails with EFBIG, as that file's
-        // failure; the signal would kill the process.
+        // A write beyond the limit of file sizes (ulimit -f) then fails with EFBIG, which is an error
+        // of that file; the signal would kill the process.
         // SAFETY: SIG_IGN runs no code of ours.
         unsafe { sigaction(Signal::SIGXFSZ, &ignore) }?;
         let mut set = SigSet::empty();
@@ -62,18 +72,23 @@ impl Signals {
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
     }
 
-    /// The next wish, if there is one; never waits.
-    pub fn next_wish(&self) -> Result<Option<Wish>> {
+    /// The next request, if there is one; never waits.
+    pub fn next_request(&self) -> Result<Option<Request>> {
         let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
         Ok(match Signal::try_from(number)? {
-            Signal::SIGTSTP => Some(Wish::Halt),
-            Signal::SIGCONT => Some(Wish::Proceed),
-            Signal::SIGUSR1 => Some(Wish::Status),
-            Signal::SIGCHLD => Some(Wish::Child),
-            Signal::SIGWINCH => Some(Wish::Resize),
-            _ => Some(Wish::End(number)),
+            Signal::SIGTSTP => Some(Request::Suspend),
+            Signal::SIGCONT => Some(Request::Resume),
+            Signal::SIGUSR1 => Some(Request::Status),
+            Signal::SIGCHLD => Some(Request::Child),
+            Signal::SIGWINCH => Some(Request::Resize),
+            _ => Some(Request::End(number)),
         })
+    }
+
+    /// Old name, removed with the renaming.
+    pub fn next_wish(&self) -> Result<Option<Request>> {
+        self.next_request()
     }
 }
 
@@ -84,7 +99,7 @@ impl AsFd for Signals {
 }
 
 fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: with a null action sigaction only writes the old one, into a whole structure.
+    // SAFETY: with a null action sigaction only writes the old one, for which there is room.
     let old = unsafe {
         let mut old = std::mem::zeroed::<libc::sigaction>();
         if libc::sigaction(signal as i32, std::ptr::null(), &raw mut old) != 0 {
@@ -96,7 +111,7 @@ fn is_ignored(signal: Signal) -> bool {
         && matches!(signal, Signal::SIGINT | Signal::SIGHUP | Signal::SIGTSTP)
 }
 
-/// In a child: leaves it to the parent to answer what a terminal sends to the whole group.
+/// In a child: ignores what a terminal sends to the whole process group, which the parent handles.
 pub fn leave_to_parent() -> Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in [
@@ -105,7 +120,7 @@ pub fn leave_to_parent() -> Result<()> {
         Signal::SIGHUP,
         Signal::SIGUSR1,
         Signal::SIGPIPE,
-        // A file that may not become so large is that file's failure.
+        // As in `watch`: a file that is too large is an error of that file.
         Signal::SIGXFSZ,
     ] {
         // SAFETY: SIG_IGN runs no code of ours.
@@ -114,20 +129,20 @@ pub fn leave_to_parent() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Halts this process as TSTP does by itself; returns when it goes on.
-pub fn halt_self() -> Result<()> {
+/// Suspends this process with the default action of TSTP; returns when it is resumed.
+pub fn suspend_self() -> Result<()> {
     let set = SigSet::from(Signal::SIGTSTP);
     raise(Signal::SIGTSTP)?;
-    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // it halts here
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // it is suspended here
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
 }
 
-/// Ends this process as one that writes to a pipe which nobody reads.
+/// Ends this process by SIGPIPE, as a write to a pipe without readers does.
 pub fn die_by_pipe() -> ! {
     die_by(libc::SIGPIPE)
 }
 
-/// Ends this process by `signal`, so that a shell sees what happened.
+/// Ends this process by `signal`, so that a shell sees it killed by that signal.
 pub fn die_by(signal: i32) -> ! {
     if let Ok(signal) = Signal::try_from(signal) {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -135,8 +150,11 @@ pub fn die_by(signal: i32) -> ! {
         let restored = unsafe { sigaction(signal, &default) };
         let unblocked = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
         if restored.is_ok() && unblocked.is_ok() && raise(signal).is_ok() {
-            // The raise above is the last thing that a process with this default does.
+            // Not reached for signals whose default action ends the process.
         }
     }
-    super::process::exit(128 + signal)
+    super::exit(128 + signal)
 }
+
+pub use self::Request as Wish; // old path, removed with the renaming
+pub use self::suspend_self as halt_self; // old path, removed with the renaming

@@ -1,22 +1,22 @@
-//! What the program was given as standard output.
+//! The state of standard output when the program was started.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Runs before `main`: the standard library opens `/dev/null` in place of a closed standard
-/// output, and after that nobody can tell that the output went nowhere.
-extern "C" fn look_at_stdout() {
+/// Runs before `main`: the standard library opens `/dev/null` in place of a closed standard output,
+/// and from then on it cannot be distinguished from one that the user wanted.
+extern "C" fn check_stdout() {
     // SAFETY: F_GETFD takes no further argument and changes nothing.
     let closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;
     STDOUT_WAS_CLOSED.store(closed, Ordering::Relaxed);
 }
 
-// SAFETY: the loader calls what stands in `.init_array` once, before `main`, as a C function;
-// it may pass arguments, which a C function may leave unread.
+// SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function; it
+// may pass arguments, which a C function may ignore.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static LOOK: extern "C" fn() = look_at_stdout;
+static CHECK: extern "C" fn() = check_stdout;
 
 /// Whether standard output was closed when the program was started (`pcopy >&-`).
 pub fn stdout_was_closed() -> bool {

@@ -1,23 +1,23 @@
-//! Extended attributes: what a file carries beside its data, by name.
+//! Extended attributes: xattr(7).
 //!
-//! Access lists, capabilities and security labels are kept as such attributes, too.
+//! ACLs, capabilities and security contexts are extended attributes, too.
 
 use super::file::Node;
 use super::{Errno, Result, retry};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// The name under which the kernel gives an access list.
-pub const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+/// The attribute that holds the access ACL of a file.
+pub const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 
-/// The name of the access list that a directory gives to what is made in it.
-pub const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
+/// The attribute that holds the default ACL of a directory, which new files in it inherit.
+pub const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
-/// The names of all attributes that we may see, each with its NUL; empty if the file system has
-/// none.
+/// The names of all visible attributes, each with a NUL; empty if the file system does not support
+/// them.
 ///
-/// No call takes a directory and a name before Linux 6.13, so for those it goes through `/proc`;
-/// where that is not mounted, such an entry seems to have none.
+/// Before Linux 6.13 no call takes a directory and a name, so those go through `/proc`. Without
+/// `/proc`, such a file seems to have no attributes.
 pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
     fill(names, |buffer, size| {
         // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
@@ -40,7 +40,7 @@ pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
 /// The value of the attribute `name`; `ENODATA` if there is none.
 pub fn get(node: Node<'_>, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
     fill(value, |buffer, size| {
-        // SAFETY: as in `list`; the name is NUL-terminated, too.
+        // SAFETY: as in `list`; and the name is NUL-terminated.
         node.call(|target| unsafe {
             match target {
                 Target::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
@@ -66,7 +66,7 @@ pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     result.map(drop)
 }
 
-/// Removes the attribute `name`; that it is not there is no error.
+/// Removes the attribute `name`; no error if it does not exist.
 pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
     // SAFETY: name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
@@ -82,18 +82,18 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
     }
 }
 
-/// Whether the directory gives an access list of its own to what is created in it.
-pub fn has_default_list(dir: BorrowedFd<'_>) -> bool {
-    // SAFETY: with length 0 the kernel writes nothing and only returns the size.
+/// Whether the directory has a default ACL.
+pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
+    // SAFETY: with size 0 the kernel writes nothing and only returns the size.
     let size = || unsafe {
-        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_LIST.as_ptr(), std::ptr::null_mut(), 0)
+        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_ACL.as_ptr(), std::ptr::null_mut(), 0)
     };
     retry(|| Errno::result(size())).is_ok_and(|size| size > 0)
 }
 
-/// The permission bits that the directory's default access list leaves to what is created in it.
-pub fn default_list_bits(dir: BorrowedFd<'_>) -> Result<u32> {
-    /// After a version, entries of a tag, the permissions and an id, all little-endian.
+/// The permission bits that the directory's default ACL permits for new files in it.
+pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
+    /// A version, then entries of a tag, the permissions and an ID, all little-endian.
     const HEADER_BYTES: usize = 4;
     const ENTRY_BYTES: usize = 8;
     const OWNER: u16 = 0x01;
@@ -101,7 +101,7 @@ pub fn default_list_bits(dir: BorrowedFd<'_>) -> Result<u32> {
     const MASK: u16 = 0x10;
     const OTHER: u16 = 0x20;
     let mut list = Vec::new();
-    get(Node::Open(dir), DEFAULT_LIST, &mut list)?;
+    get(Node::Open(dir), DEFAULT_ACL, &mut list)?;
     let entries = list.get(HEADER_BYTES..).ok_or(Errno::EINVAL)?;
     let of = |wanted: u16| {
         let mut found = entries.chunks_exact(ENTRY_BYTES);
@@ -133,11 +133,11 @@ impl Node<'_> {
     }
 }
 
-/// Has `call` fill `buffer`, with more room for as long as that does not suffice.
+/// Has `call` fill `buffer`, which grows until it is large enough.
 fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) -> Result<()> {
-    /// Enough for nearly all, so that one call suffices.
+    /// Large enough for nearly all attributes, so that one call suffices.
     const FIRST_BYTES: usize = 1024;
-    /// More than the kernel hands out, 64 KiB: who still says that it does not fit says so for ever.
+    /// More than the 64 KiB that the kernel allows: an ERANGE for this size would never end.
     const MOST_BYTES: usize = 1024 * 1024;
     buffer.resize(buffer.capacity().max(FIRST_BYTES), 0);
     loop {
@@ -146,7 +146,7 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
                 buffer.truncate(size);
                 return Ok(());
             }
-            // It is larger, or has grown.
+            // It is larger than the buffer, or has grown since.
             Err(Errno::ERANGE) if buffer.len() < MOST_BYTES => buffer.resize(buffer.len() * 4, 0),
             Err(errno) => {
                 buffer.clear();
@@ -155,3 +155,8 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
         }
     }
 }
+
+pub use self::ACCESS_ACL as ACCESS_LIST; // old path, removed with the renaming
+pub use self::DEFAULT_ACL as DEFAULT_LIST; // old path, removed with the renaming
+pub use self::default_acl_permissions as default_list_bits; // old path, removed with the renaming
+pub use self::has_default_acl as has_default_list; // old path, removed with the renaming

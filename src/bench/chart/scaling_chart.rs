@@ -9,7 +9,7 @@ use super::layout::{
     short_label, starting,
 };
 use super::render::{Point, Shape};
-use crate::numbers;
+use crate::ui::numbers;
 
 const PLOT_HEIGHT: i32 = 300;
 

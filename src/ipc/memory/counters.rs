@@ -24,8 +24,8 @@ pub enum Count {
     Linked,
     /// Entries left alone because the target had them already.
     Skipped,
-    /// Entries that the user did not want.
-    Excluded,
+    /// Entries whose replacement the user declined when asked.
+    Declined,
     /// Source entries that were gone when their turn came, or changed while they were read.
     Vanished,
     /// Entries that could not be copied.
@@ -75,8 +75,8 @@ impl Totals {
 
     /// Entries that nothing more will happen to in this round.
     pub fn settled(&self) -> u64 {
-        use Count::{Copied, Different, Excluded, Failed, Linked, Skipped, Vanished};
-        [Copied, Linked, Skipped, Excluded, Vanished, Failed, Different]
+        use Count::{Copied, Declined, Different, Failed, Linked, Skipped, Vanished};
+        [Copied, Linked, Skipped, Declined, Vanished, Failed, Different]
             .iter()
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }
@@ -97,6 +97,10 @@ impl Totals {
 /// processor fetches them in pairs).
 const LINE_WORDS: usize = 16;
 const ASKED: usize = COUNTS;
+
+// The count words and the stop flag behind them must not reach the copier's status, or a count more would
+// overwrite the hash of the place that it is at.
+const _: () = assert!(Count::Done as usize + 1 == COUNTS && ASKED < LINE_WORDS);
 
 /// A copier's status: the directory it is in and the name it is at, for the supervisor to read
 /// when it died there.

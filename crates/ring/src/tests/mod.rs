@@ -1,12 +1,12 @@
-//! The ring's tests: against a model, among threads, scribbled over, and woven by loom.
+//! The ring's tests: against a model, with garbage in its memory, among threads, and under loom.
 
+#[cfg(loom)]
+mod deaths_at_each_step;
+#[cfg(loom)]
+mod interleavings;
 #[cfg(not(loom))]
-mod model;
+mod queue_model;
 #[cfg(not(loom))]
 mod scribble;
 #[cfg(not(loom))]
 mod threads;
-#[cfg(loom)]
-mod vanishing;
-#[cfg(loom)]
-mod weaving;

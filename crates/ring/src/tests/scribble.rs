@@ -1,16 +1,16 @@
-//! Whatever stands in the memory: no panic, no look outside a slot, no loop without an end.
+//! Garbage in the shared memory: no panic, no access outside a slot, no endless loop.
 
-use super::model::Dice;
-use crate::{HeapRing, TakeError};
+use super::queue_model::Dice;
+use crate::{HeapRing, MayWait, NeverWait, Pushers, TakeError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 const SEEDS: u64 = if cfg!(miri) { 50 } else { 20_000 };
 
 #[test]
-fn a_length_that_cannot_be_is_an_empty_message() {
+fn an_impossible_length_gives_an_empty_message() {
     for len in [9, u64::from(u32::MAX) + 1, u64::MAX] {
-        let ring = HeapRing::<8>::on_heap(2);
+        let ring = HeapRing::<8, NeverWait>::on_heap(2);
         ring.try_push(b"message").expect("room");
         ring.slot(0).scribble(len);
         let mut into = Vec::new();
@@ -20,9 +20,18 @@ fn a_length_that_cannot_be_is_an_empty_message() {
 }
 
 #[test]
-fn garbage_in_every_word_hangs_nobody() {
+fn garbage_in_any_word_makes_no_call_hang() {
+    scribble_over_every_word::<MayWait>();
+}
+
+#[test]
+fn garbage_in_any_word_makes_no_call_hang_where_pushers_never_wait() {
+    scribble_over_every_word::<NeverWait>();
+}
+
+fn scribble_over_every_word<P: Pushers>() {
     for seed in 0..SEEDS {
-        let ring = HeapRing::<8>::on_heap(4);
+        let ring = HeapRing::<8, P>::on_heap(4);
         let mut dice = Dice(seed);
         let mut into = Vec::new();
         for _ in 0..20 {

@@ -1,7 +1,7 @@
-//! Real threads, on the heap: what loom cannot reach because it is too long, and what Miri and
-//! the real futex have to say.
+//! Real threads and a ring on the heap: runs that are too long for loom, with the real futex, and
+//! under Miri.
 
-use crate::{HeapRing, PushError, TakeError};
+use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn every_number_arrives_once_and_in_each_pushers_order() {
+fn every_number_arrives_once_and_in_the_order_of_its_pusher() {
     const EACH: u64 = if cfg!(miri) { 30 } else { 20_000 };
     const PUSHERS: u64 = 3;
-    let ring = HeapRing::<16>::on_heap(4);
+    let ring = HeapRing::<16, MayWait>::on_heap(4);
     let taken = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for pusher in 0..PUSHERS {
@@ -20,7 +20,7 @@ fn every_number_arrives_once_and_in_each_pushers_order() {
             let ring = &ring;
             scope.spawn(move || {
                 for number in pusher * EACH..(pusher + 1) * EACH {
-                    ring.push_within(&number.to_le_bytes(), LONG).expect("room, soon");
+                    ring.push_within(&number.to_le_bytes(), LONG).expect("room within the limit");
                 }
                 ring.task_done();
             });
@@ -46,11 +46,20 @@ fn every_number_arrives_once_and_in_each_pushers_order() {
 }
 
 #[test]
-fn a_push_wakes_a_sleeper_long_before_its_nap_is_over() {
+fn a_push_wakes_a_sleeping_taker_long_before_its_nap_ends() {
+    wake_a_taker_often::<MayWait>();
+}
+
+#[test]
+fn a_push_that_never_waits_wakes_a_sleeping_taker_long_before_its_nap_ends() {
+    wake_a_taker_often::<NeverWait>();
+}
+
+fn wake_a_taker_often<P: Pushers>() {
     if cfg!(miri) {
-        return; // its clock is not ours
+        return; // Miri's clock is virtual
     }
-    let ring = HeapRing::<16>::on_heap(2);
+    let ring = HeapRing::<16, P>::on_heap(2);
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut into = Vec::new();
@@ -68,14 +77,14 @@ fn a_push_wakes_a_sleeper_long_before_its_nap_is_over() {
                 thread::yield_now();
             }
         }
-        assert!(start.elapsed() < Duration::from_secs(2), "50 naps would be 5 s");
+        assert!(start.elapsed() < Duration::from_secs(2), "50 naps would take 5 s");
     });
 }
 
 #[test]
 fn close_and_stop_end_every_wait() {
     for stop in [false, true] {
-        let (empty, full) = (HeapRing::<16>::on_heap(2), HeapRing::<16>::on_heap(2));
+        let [empty, full] = [(); 2].map(|()| HeapRing::<16, MayWait>::on_heap(2));
         full.try_push(b"").expect("room");
         full.try_push(b"").expect("room");
         thread::scope(|scope| {

@@ -1,0 +1,99 @@
+//! Reading the entries of a directory in large chunks: getdents64(2).
+
+use super::file::Kind;
+use super::{Result, retry};
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// How much of a directory is read in one call, in bytes: about 1,500 entries with names of usual length.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The offsets in a record of its length, of the file type, and of the name: getdents64(2).
+const LENGTH_AT: usize = 16;
+const KIND_AT: usize = 18;
+const NAME_AT: usize = 19;
+
+/// A buffer for directory entries, and how far it has been read.
+pub struct DirReader {
+    buffer: Box<[u8]>,
+    filled: usize,
+    at: usize,
+}
+
+impl DirReader {
+    /// An empty buffer of [`CHUNK_BYTES`].
+    pub fn new() -> Self {
+        Self { buffer: vec![0; CHUNK_BYTES].into_boxed_slice(), filled: 0, at: 0 }
+    }
+
+    /// Reads the next chunk of `dir`; false at the end.
+    pub fn fill(&mut self, dir: BorrowedFd<'_>) -> Result<bool> {
+        self.at = 0;
+        self.filled = 0;
+        // SAFETY: the kernel writes at most `buffer.len()` bytes into a buffer of that length.
+        let mut list = || unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                dir.as_raw_fd(),
+                self.buffer.as_mut_ptr(),
+                self.buffer.len(),
+            )
+        };
+        let filled = retry(|| Errno::result(list()))?;
+        self.filled = usize::try_from(filled).unwrap_or(0);
+        Ok(self.filled > 0)
+    }
+
+    /// The next entry of the chunk, without `.` and `..`.
+    pub fn next_entry(&mut self) -> Option<(Kind, &CStr)> {
+        let (kind, start, end) = self.advance()?;
+        let name = CStr::from_bytes_until_nul(&self.buffer[start..end]).ok()?;
+        Some((kind, name))
+    }
+
+    /// How many bytes of the chunk are not read yet, which distinguishes a wide directory from a small one.
+    pub fn bytes_left(&self) -> usize {
+        self.filled - self.at
+    }
+
+    fn advance(&mut self) -> Option<(Kind, usize, usize)> {
+        loop {
+            let record = self.buffer.get(self.at..self.filled)?;
+            if record.len() <= NAME_AT {
+                return None;
+            }
+            let length =
+                usize::from(u16::from_ne_bytes([record[LENGTH_AT], record[LENGTH_AT + 1]]));
+            if length <= NAME_AT || length > record.len() {
+                return None;
+            }
+            let (start, end) = (self.at + NAME_AT, self.at + length);
+            let kind = kind_of(record[KIND_AT]);
+            let dots =
+                record[NAME_AT..].starts_with(b".\0") || record[NAME_AT..].starts_with(b"..\0");
+            self.at = end;
+            if !dots {
+                return Some((kind, start, end));
+            }
+        }
+    }
+}
+
+impl Default for DirReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn kind_of(d_type: u8) -> Kind {
+    match d_type {
+        libc::DT_REG => Kind::File,
+        libc::DT_DIR => Kind::Directory,
+        libc::DT_LNK => Kind::Symlink,
+        libc::DT_FIFO | libc::DT_SOCK | libc::DT_BLK | libc::DT_CHR => Kind::Special,
+        _ => Kind::Unknown,
+    }
+}
+
+pub use self::DirReader as Listing; // old path, removed with the renaming

@@ -1,0 +1,71 @@
+//! Owner, permission bits and times, and what they permit.
+
+use super::stat::Stamp;
+use crate::{Result, retry};
+use nix::fcntl::{self, AtFlags};
+use nix::sys::stat::{self, Mode, UtimensatFlags};
+use nix::unistd::{self, AccessFlags, Gid, Uid};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+/// A file whose owner or attributes are read or set.
+#[derive(Clone, Copy)]
+pub enum Node<'a> {
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// The file of this name in a directory; of a symlink, itself.
+    Named(BorrowedFd<'a>, &'a CStr),
+}
+
+/// Sets the group and, unless `user` is `None`, the user that own a file.
+///
+/// The kernel removes set-ID bits and capabilities from a file whose owner changes.
+pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
+    let (user, group) = (user.map(Uid::from_raw), Some(Gid::from_raw(group)));
+    retry(|| match node {
+        Node::Open(file) => unistd::fchown(file, user, group),
+        Node::Named(dir, name) => {
+            unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW)
+        }
+    })
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_permissions(file: impl AsFd, permissions: u32) -> Result<()> {
+    retry(|| stat::fchmod(&file, Mode::from_bits_truncate(permissions)))
+}
+
+/// Sets the permission bits of `name`, which must not be a symlink.
+pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
+    let nofollow = stat::FchmodatFlags::NoFollowSymlink;
+    retry(|| stat::fchmodat(&dir, name, Mode::from_bits_truncate(permissions), nofollow))
+}
+
+/// Sets the access and modification time of an open file.
+pub fn set_times(file: impl AsFd, accessed: Stamp, modified: Stamp) -> Result<()> {
+    retry(|| stat::futimens(&file, &accessed.into(), &modified.into()))
+}
+
+/// Sets the access and modification time of `name`; of a symlink, its own.
+pub fn set_times_at(dir: impl AsFd, name: &CStr, accessed: Stamp, modified: Stamp) -> Result<()> {
+    let nofollow = UtimensatFlags::NoFollowSymlink;
+    retry(|| stat::utimensat(&dir, name, &accessed.into(), &modified.into(), nofollow))
+}
+
+/// Checks that the effective user may list the directory at `path`; symlinks are followed.
+pub fn may_read_dir(path: &Path) -> Result<()> {
+    let access = AccessFlags::R_OK | AccessFlags::X_OK;
+    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
+}
+
+/// Checks that the effective user may create and remove entries in `path`; symlinks are followed.
+pub fn may_write_dir(path: &Path) -> Result<()> {
+    let access = AccessFlags::W_OK | AccessFlags::X_OK;
+    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
+}
+
+/// Whether the effective user may write to the file `name`; a symlink is followed.
+pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
+    retry(|| unistd::faccessat(&dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS)).is_ok()
+}

@@ -1,0 +1,109 @@
+//! Opening and creating files, and opening directories.
+
+use crate::{Errno, Result, retry};
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Opens a directory that the user gave, to access files in it; symlinks are followed.
+///
+/// A directory that may be searched but not read (`0711`) is opened with `O_PATH`, which suffices for
+/// everything but listing and locking it.
+pub fn open_dir(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let open = |flags| retry(|| fcntl::open(path, flags, Mode::empty()));
+    match open(OFlag::O_RDONLY | flags) {
+        Err(Errno::EACCES) => open(OFlag::O_PATH | flags),
+        result => result,
+    }
+}
+
+/// Opens the directory `name` in `dir`; `ENOTDIR` if it is a symlink.
+pub fn open_dir_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    retry(|| fcntl::openat(&dir, name, DIR_FLAGS, Mode::empty()))
+}
+
+pub(super) const DIR_FLAGS: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Opens the parent of an open directory.
+pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
+    retry(|| fcntl::openat(&dir, c"..", DIR_FLAGS, Mode::empty()))
+}
+
+/// Opens a source file for reading.
+///
+/// Follows a symlink only if `follow`, never waits for the writer of a FIFO, and never makes a terminal
+/// the controlling one.
+pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    open_to_read(dir, name, nofollow)
+}
+
+fn open_to_read(dir: impl AsFd, name: &CStr, more: OFlag) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    retry(|| fcntl::openat(&dir, name, flags | more, Mode::empty()))
+}
+
+/// Opens a file for reading without updating its access time, if permitted: only for the owner and
+/// root.
+///
+/// Never follows a symlink, never waits for the writer of a FIFO.
+pub fn open_noatime(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    match open_to_read(&dir, name, OFlag::O_NOFOLLOW | OFlag::O_NOATIME) {
+        Err(Errno::EPERM) => open_to_read(&dir, name, OFlag::O_NOFOLLOW),
+        result => result,
+    }
+}
+
+/// Opens a source of any type for reading. Waits for the writer of a FIFO; reads of a terminal wait for
+/// its user.
+pub fn open_stream(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
+}
+
+/// Opens an existing file for writing, without truncation. A symlink is followed only if `follow`,
+/// and is `ELOOP` otherwise.
+pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
+}
+
+/// Opens a file that another copier writes, to write to it, too. Never waits: another program may have
+/// put a FIFO in its place.
+pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_NOCTTY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    retry(|| fcntl::openat(&dir, name, flags, Mode::empty()))
+}
+
+/// Creates the file that the dangling symlink `name` points to, open for writing.
+pub fn create_through_symlink(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    retry(|| fcntl::openat(&dir, name, flags, Mode::from_bits_truncate(permissions)))
+}
+
+/// Opens the user's `path` for writing, without truncation; symlinks are followed.
+pub fn open_to_write(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    retry(|| fcntl::open(path, flags, Mode::empty()))
+}
+
+/// Creates a file, open for writing; `EEXIST` if the name exists.
+pub fn create_file(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_CREAT
+        | OFlag::O_EXCL
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    retry(|| fcntl::openat(&dir, name, flags, Mode::from_bits_truncate(permissions)))
+}

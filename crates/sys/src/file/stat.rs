@@ -1,0 +1,154 @@
+//! Type, size, owner, times and identity of a file: stat(2).
+
+use crate::{Result, retry};
+use nix::fcntl::AtFlags;
+use nix::sys::stat;
+use nix::sys::time::TimeSpec;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// The type of a file, from a directory listing or from its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A FIFO, a socket, or a block or character device.
+    Special,
+    /// Not given by the directory listing; [`stat_at`] returns it.
+    Unknown,
+}
+
+/// The result of stat(2).
+#[derive(Clone, Copy)]
+pub struct Stat(libc::stat);
+
+/// A timestamp: seconds since the epoch, and nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Whole seconds; negative before 1970.
+    pub seconds: i64,
+    /// 0 to 999,999,999.
+    pub nanoseconds: i64,
+}
+
+/// Device and inode number, which together identify an inode on this machine.
+pub type Identity = (u64, u64);
+
+impl Stat {
+    /// The type of the file; never [`Kind::Unknown`].
+    pub fn kind(&self) -> Kind {
+        match self.type_bits() {
+            libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            _ => Kind::Special,
+        }
+    }
+
+    /// Permission bits with set-user-ID, set-group-ID and sticky bit: `mode & 07777`.
+    pub fn permissions(&self) -> u32 {
+        self.0.st_mode & 0o7777
+    }
+
+    /// File type and permission bits.
+    pub fn mode(&self) -> u32 {
+        self.0.st_mode
+    }
+
+    /// The file type bits of the mode, which distinguish a FIFO from a socket.
+    pub fn type_bits(&self) -> u32 {
+        self.0.st_mode & libc::S_IFMT
+    }
+
+    /// Whether it is a FIFO.
+    pub fn is_fifo(&self) -> bool {
+        self.type_bits() == libc::S_IFIFO
+    }
+
+    /// Size in bytes; of a symlink, the length of its target.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    /// Device and inode number.
+    pub fn identity(&self) -> Identity {
+        (self.0.st_dev, self.0.st_ino)
+    }
+
+    /// The number of hard links.
+    pub fn links(&self) -> u64 {
+        self.0.st_nlink
+    }
+
+    /// The device that a device file represents.
+    pub fn device(&self) -> u64 {
+        self.0.st_rdev
+    }
+
+    /// User ID of the owner.
+    pub fn owner(&self) -> u32 {
+        self.0.st_uid
+    }
+
+    /// Group ID of the owner.
+    pub fn group(&self) -> u32 {
+        self.0.st_gid
+    }
+
+    /// Time of last access.
+    pub fn accessed(&self) -> Stamp {
+        Stamp { seconds: self.0.st_atime, nanoseconds: self.0.st_atime_nsec }
+    }
+
+    /// Whether its data was modified later than the data of `other`.
+    pub fn is_newer_than(&self, other: &Stat) -> bool {
+        let when = |stat: &Stat| (stat.0.st_mtime, stat.0.st_mtime_nsec);
+        when(self) > when(other)
+    }
+
+    /// Time of last data modification.
+    pub fn modified(&self) -> Stamp {
+        Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
+    }
+
+    /// Time of last status change, which no program can set.
+    pub fn changed(&self) -> Stamp {
+        Stamp { seconds: self.0.st_ctime, nanoseconds: self.0.st_ctime_nsec }
+    }
+
+    /// Allocated bytes; fewer than the size if the file has holes.
+    pub fn allocated(&self) -> u64 {
+        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
+    }
+}
+
+impl From<Stamp> for TimeSpec {
+    fn from(stamp: Stamp) -> Self {
+        TimeSpec::new(stamp.seconds, stamp.nanoseconds)
+    }
+}
+
+/// The status of an open file.
+pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
+    retry(|| stat::fstat(&file)).map(Stat)
+}
+
+/// The status of `name` in `dir`; of a symlink, its own.
+pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
+    retry(|| stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(Stat)
+}
+
+/// The status of `name` in `dir`; of a symlink, that of the file it points to.
+pub fn stat_at_following(dir: impl AsFd, name: &CStr) -> Result<Stat> {
+    retry(|| stat::fstatat(&dir, name, AtFlags::empty())).map(Stat)
+}
+
+/// The status of the user's `path`; a symlink in its last component is followed only if `follow`.
+pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
+    retry(|| if follow { stat::stat(path) } else { stat::lstat(path) }).map(Stat)
+}

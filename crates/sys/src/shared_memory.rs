@@ -1,0 +1,117 @@
+//! Memory that a process shares with the children it forks.
+//!
+//! An anonymous mapping of `memmap2` is private, and copied by a fork, so the memory is a memfd: a file
+//! without a name in any directory. It is sealed, so no process can shorten it under another.
+
+use super::{Errno, retry};
+use memmap2::{MmapOptions, MmapRaw};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::unistd::ftruncate;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A mapping that is shared with all processes forked after its creation.
+///
+/// It begins at a page boundary, is filled with zeros at first, and keeps its size.
+#[derive(Debug)]
+pub struct SharedMemory {
+    map: MmapRaw,
+}
+
+impl SharedMemory {
+    /// Maps `bytes` bytes as `name`, which is shown in `/proc/PID/maps`.
+    ///
+    /// A page takes up memory only after it has been touched. The error says what failed.
+    pub fn create(name: &str, bytes: usize) -> io::Result<Self> {
+        let failed = |cause: io::Error| {
+            let message = format!("cannot create {bytes} bytes of shared memory '{name}': {cause}");
+            io::Error::new(cause.kind(), message)
+        };
+        let file = if files_are_limited() {
+            File::options().read(true).write(true).open("/dev/zero").map(OwnedFd::from)
+        } else {
+            sealed_file(name, bytes).map_err(io::Error::from)
+        };
+        let file = file.map_err(failed)?;
+        let map = MmapOptions::new().len(bytes).map_raw(&file).map_err(failed)?;
+        Ok(Self { map })
+    }
+
+    /// The first byte. Valid for reads and writes of [`len`](Self::len) bytes as long as `self`
+    /// lives; other processes write there, too.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
+    }
+
+    /// The size in bytes.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether the size is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Whether the size of files is limited (`ulimit -f`), which applies to a memfd, too. Then a mapping of
+/// `/dev/zero` is used, which is shared memory without a size and a name.
+fn files_are_limited() -> bool {
+    getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+}
+
+fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
+    let size = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
+    let file = memfd(name)?;
+    retry(|| ftruncate(&file, size))?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
+}
+
+/// Creates a memfd that can never be executed: Linux 6.3 and later can require that of every memfd,
+/// earlier kernels do not know the flag.
+pub(super) fn memfd(name: &str) -> super::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let not_executable = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    match memfd_create(name, flags | not_executable) {
+        Err(Errno::EINVAL) => memfd_create(name, flags),
+        made => made,
+    }
+}
+
+#[cfg(all(test, not(miri)))] // Miri has no memfd
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_filled_with_zeros_and_can_be_written() {
+        let memory = SharedMemory::create("test", 10_000).expect("memory");
+        assert_eq!(memory.len(), 10_000);
+        // SAFETY: 10,000 bytes are mapped, and no other reference to them exists.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.len()) };
+        assert!(bytes.iter().all(|&byte| byte == 0));
+        bytes.fill(7);
+        assert_eq!(bytes[9_999], 7);
+    }
+
+    #[test]
+    fn its_size_is_sealed() {
+        let file = sealed_file("test", 4096).expect("file");
+        assert_eq!(ftruncate(&file, 0), Err(Errno::EPERM));
+        assert_eq!(ftruncate(&file, 8192), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn an_error_says_what_failed() {
+        let error = SharedMemory::create("test", usize::MAX).expect_err("too large");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot create 18446744073709551615 bytes of shared memory 'test': ")
+        );
+    }
+}

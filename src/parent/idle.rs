@@ -1,0 +1,51 @@
+//! Signals and output while no copier runs.
+
+use super::round::TICK;
+use super::run::Run;
+use super::run_event::Sink;
+use super::status;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::signals::{self, Signals, Wish};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// Handles the signals that have arrived; the number of one that ends the run.
+pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
+    while let Ok(Some(request)) = run.signals.next_wish() {
+        match request {
+            Wish::End(number) => return Some(number),
+            Wish::Halt => {
+                run.reporter.sink.clear_progress();
+                if signals::halt_self().is_err() {
+                    return None;
+                }
+            }
+            Wish::Status => {
+                status::report_finishing(run.reporter.sink, run.totals, run.begun.elapsed());
+            }
+            Wish::Proceed | Wish::Resize | Wish::Child => {}
+        }
+    }
+    None
+}
+
+/// Waits until all output is written, for at most `limit`. A further signal kills the process.
+pub(super) fn flush_output(sink: &mut dyn Sink, signals: &Signals, limit: Duration) {
+    let begun = Instant::now();
+    sink.flush();
+    while !sink.unwritten().is_empty() && begun.elapsed() < limit {
+        let mut watched = vec![(signals.as_fd(), Event::Readable)];
+        watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Event::Writable)));
+        if poll::wait(&watched, TICK).is_err() {
+            return;
+        }
+        while let Ok(Some(request)) = signals.next_wish() {
+            match request {
+                Wish::End(number) => signals::die_by(number),
+                Wish::Halt if signals::halt_self().is_err() => return,
+                _ => {}
+            }
+        }
+        sink.flush();
+    }
+}

@@ -1,0 +1,97 @@
+//! `--check`: nothing is copied; what differs is reported at the end, in the order of the names.
+
+use crate::ipc::wire::difference::Difference;
+use crate::ipc::wire::task::Task;
+use crate::outcome::{Compared, End};
+use crate::parent::reporter::Reporter;
+use crate::parent::rounds::run_rounds;
+use crate::parent::run::{Run, Stopped};
+use crate::parent::run_event::RunEvent;
+use crate::parent::run_state::{Findings, LinkedPair};
+use crate::plan::{Check, Plan};
+use std::collections::HashMap;
+
+/// Compares everything and reports what differs.
+pub(in crate::parent) fn compare(run: &mut Run<'_>) -> (End, Compared) {
+    run.plan.notes.iter().for_each(|note| run.reporter.note(note));
+    let tasks = match &run.plan.check {
+        Some(Check::Manifest(listed)) => listed.files.len() + 1, // one more for unlisted files
+        _ => run.plan.operands.len(),
+    };
+    let whole = Task::Operands { first: 0, end: u32::try_from(tasks).unwrap_or(u32::MAX) };
+    let end = match run_rounds(run, whole) {
+        Ok(()) => End::Finished,
+        Err(Stopped::Early(end)) => end,
+        Err(Stopped::Unavailable(unavailable)) => {
+            run.reporter.unavailable(&unavailable);
+            End::Unavailable
+        }
+    };
+    run.reporter.sink.clear_progress();
+    let findings = std::mem::take(&mut run.state.findings);
+    (end, report(run.plan, &mut run.reporter, findings))
+}
+
+/// What is reported about one name.
+enum Line {
+    Differs(Difference),
+    /// It should have been one file with this other name, or should not.
+    LinkDiffers(Vec<u8>),
+}
+
+fn report(plan: &Plan, reporter: &mut Reporter<'_>, findings: Findings) -> Compared {
+    let mut compared = Compared::default();
+    let mut lines = Vec::new();
+    let mut looked_inside = false;
+    for (operand, path, difference) in findings.differences {
+        *match difference {
+            Difference::Missing(_) => &mut compared.missing,
+            Difference::Extra(_) => &mut compared.extra,
+            Difference::Other { .. } => &mut compared.different,
+        } += 1;
+        let is_operand = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
+        looked_inside |= is_operand && plan.is_looked_for_inside(operand);
+        lines.push((reporter.shown_target(operand, &path), Line::Differs(difference)));
+    }
+    for (name, other) in separated_links(reporter, findings.linked) {
+        compared.different += 1;
+        lines.push((name, Line::LinkDiffers(other)));
+    }
+    lines.sort_by(|one, other| one.0.cmp(&other.0));
+    for (name, line) in &lines {
+        reporter.sink.emit(&match line {
+            Line::Differs(difference) => {
+                RunEvent::Differs { target: name, difference: *difference }
+            }
+            Line::LinkDiffers(other) => RunEvent::LinkDiffers { target: name, other },
+        });
+    }
+    if looked_inside {
+        reporter.sink.emit(&RunEvent::ComparedInside);
+    }
+    compared
+}
+
+/// Names that are one file on one side and not on the other, each with the other name.
+fn separated_links(
+    reporter: &Reporter<'_>,
+    mut linked: Vec<LinkedPair>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    linked.sort_by(|one, other| (one.operand, &one.path).cmp(&(other.operand, &other.path)));
+    let (mut by_source, mut by_target) = (HashMap::new(), HashMap::new());
+    let mut separated = Vec::new();
+    for (number, pair) in linked.iter().enumerate() {
+        let first_of_source = *by_source.entry(pair.source).or_insert(number);
+        let first_of_target = *by_target.entry(pair.target).or_insert(number);
+        let other = if linked[first_of_source].target != pair.target {
+            first_of_source
+        } else if linked[first_of_target].source != pair.source {
+            first_of_target
+        } else {
+            continue;
+        };
+        let name = |pair: &LinkedPair| reporter.shown_target(pair.operand, &pair.path);
+        separated.push((name(pair), name(&linked[other])));
+    }
+    separated
+}

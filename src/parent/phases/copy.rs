@@ -1,0 +1,14 @@
+//! Copying the operands of a wave, but for what waits: links, prompted files, final names.
+
+use crate::ipc::wire::task::Task;
+use crate::parent::rounds::run_rounds;
+use crate::parent::run::{Run, Stopped};
+use std::ops::Range;
+
+/// Copies the operands of a wave.
+pub(in crate::parent) fn copy(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
+    run_rounds(run, Task::Operands { first: wave.start, end: wave.end })?;
+    run.state.end_phase(&run.totals);
+    run.state.hashed.index();
+    Ok(())
+}

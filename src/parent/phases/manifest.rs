@@ -1,0 +1,177 @@
+//! The manifest, written when the run has ended, whatever ended it.
+
+use crate::copier::clean::remove_leftover;
+use crate::hash::Digest;
+use crate::ipc::inherited::digests::Hashed;
+use crate::ipc::wire::task::split_last;
+use crate::manifest::put_line;
+use crate::outcome::End;
+use crate::parent::reporter::Reporter;
+use crate::parent::run_event::{ManifestOp, RunEvent};
+use crate::plan::{Plan, To};
+use crate::sanitize::sanitize;
+use crate::staging::staged_name;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Lock};
+use std::cmp::Ordering;
+use std::ffi::CString;
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// How much is written at a time, in bytes.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What failed, and why.
+type ManifestError = (ManifestOp, Errno);
+
+/// Lists the files that are in the copy, if that is wanted.
+pub(in crate::parent) fn write(
+    plan: &Plan,
+    hashed: &Hashed,
+    end: End,
+    reporter: &mut Reporter<'_>,
+) {
+    let Some(listing) = &plan.manifest else { return };
+    let mut files: Vec<_> = hashed.all(end != End::Finished).collect();
+    sort(plan, &mut files);
+    if plan.operands.len() > 1 && end == End::Finished {
+        files.retain(|file| is_still_file(plan, file));
+    }
+    let sink = &mut *reporter.sink;
+    let written = match &listing.to {
+        To::Stdout => put_all(plan, &files, |lines| {
+            sink.emit(&RunEvent::ManifestLines(lines));
+            Ok(())
+        }),
+        To::Stream => open_stream(&listing.shown).and_then(|file| put_to(plan, &files, &file)),
+        To::File { dir, name, inside } => replace(plan, &files, (dir, name), *inside),
+    };
+    if let Err((op, errno)) = written {
+        sink.emit(&RunEvent::ManifestFailed { op, path: &listing.shown, errno });
+        reporter.late.failed += 1;
+    }
+}
+
+/// Whether the manifest goes to standard output.
+pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
+    matches!(&plan.manifest, Some(listing) if matches!(listing.to, To::Stdout))
+}
+
+/// An operand, a path that begins with its source name, and the digest of that file.
+type Listed<'a> = (u32, &'a [u8], Digest);
+
+/// Whether the name is still that of a file in the copy: a later source may have replaced it.
+fn is_still_file(plan: &Plan, &(operand, path, _): &Listed<'_>) -> bool {
+    let Some(operand) = plan.operands.get(operand as usize) else { return false };
+    let target = operand.target_of(path);
+    let (dir, name) = split_last(&target);
+    let stat = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
+        let dir = plan.reach_target(operand, dir)?;
+        file::stat_at(&dir, &name)
+    });
+    stat.is_ok_and(|stat| stat.kind() == Kind::File)
+}
+
+/// Sorts files by their names in the manifest; of several that became one, the last stays.
+fn sort(plan: &Plan, files: &mut Vec<Listed<'_>>) {
+    files.reverse();
+    files.sort_by(|one, other| compare(plan, one, other));
+    files.dedup_by(|one, other| compare(plan, one, other).is_eq());
+}
+
+/// Compares the names of two files, without building them if it can: there may be millions.
+fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
+    if one.0 == other.0 {
+        return one.1.cmp(other.1);
+    }
+    let name = |file: &Listed<'_>| {
+        let operand = plan.operands.get(file.0 as usize);
+        operand.map(|operand| operand.listed_as(file.1)).unwrap_or_default()
+    };
+    name(one).cmp(&name(other))
+}
+
+/// Hands all lines to `put`, in chunks.
+fn put_all(
+    plan: &Plan,
+    files: &[Listed<'_>],
+    mut put: impl FnMut(&[u8]) -> Result<(), ManifestError>,
+) -> Result<(), ManifestError> {
+    let mut lines = Vec::with_capacity(2 * CHUNK_BYTES);
+    for &(operand, path, digest) in files {
+        let Some(operand) = plan.operands.get(operand as usize) else { continue };
+        put_line(&mut lines, digest, &operand.listed_as(path));
+        if lines.len() >= CHUNK_BYTES {
+            put(&lines)?;
+            lines.clear();
+        }
+    }
+    put(&lines)
+}
+
+/// Writes all lines to a file. A checker reads names as they are; a terminal device must not get them
+/// raw.
+fn put_to(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), ManifestError> {
+    let is_terminal = file.is_terminal();
+    put_all(plan, files, |lines| match is_terminal {
+        true => file::write_all(file, sanitize(lines).as_bytes()).map_err(at(ManifestOp::Write)),
+        false => file::write_all(file, lines).map_err(at(ManifestOp::Write)),
+    })
+}
+
+/// With `--fsync`, flushes the manifest or its directory.
+fn flush(plan: &Plan, what: &OwnedFd) -> Result<(), ManifestError> {
+    if plan.options.fsync { file::sync(what).map_err(at(ManifestOp::Flush)) } else { Ok(()) }
+}
+
+/// Opens what is no regular file, to write into it.
+fn open_stream(path: &Path) -> Result<OwnedFd, ManifestError> {
+    file::open_to_write(path).map_err(at(ManifestOp::Open))
+}
+
+/// Writes a manifest under a staged name and renames it into place.
+fn replace(
+    plan: &Plan,
+    files: &[Listed<'_>],
+    (dir, name): (&Path, &Path),
+    inside: bool,
+) -> Result<(), ManifestError> {
+    let dir = file::open_dir(dir).map_err(at(ManifestOp::Create))?;
+    let name = CString::new(name.as_os_str().as_bytes())
+        .map_err(|_| (ManifestOp::Create, Errno::EINVAL))?;
+    let before = file::stat_fd(&dir).map_err(at(ManifestOp::Create))?;
+    let old = file::stat_at(&dir, &name).ok().filter(|old| old.kind() == Kind::File);
+    let bits = old.map_or(0o666 & !plan.umask, |old| old.permissions() & 0o777);
+    let staged = staged_name(&name, 0);
+    let file = match file::create_file(&dir, &staged, bits) {
+        Err(Errno::EEXIST) => remove_leftover(dir.as_fd(), &staged, true)
+            .and_then(|()| file::create_file(&dir, &staged, bits)),
+        result => result,
+    }
+    .map_err(at(ManifestOp::Create))?;
+    // Another run with the same manifest must not take it for a leftover.
+    if file::lock(file.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+        return Err((ManifestOp::Create, Errno::EBUSY));
+    }
+    let written = put_to(plan, files, &file)
+        .and_then(|()| flush(plan, &file))
+        .and_then(|()| file::replace(&dir, &staged, &name).map_err(at(ManifestOp::Create)))
+        .and_then(|()| flush(plan, &dir))
+        .and_then(|()| file::close(file).map_err(at(ManifestOp::Write)));
+    if written.is_err() && file::unlink(&dir, &staged).is_err() {
+        // The first failure is the one that is reported.
+    }
+    written?;
+    if inside {
+        // The directory had its source's times already.
+        file::set_times(&dir, before.accessed(), before.modified())
+            .map_err(at(ManifestOp::SetDirTimes))?;
+    }
+    Ok(())
+}
+
+fn at(op: ManifestOp) -> impl Fn(Errno) -> ManifestError {
+    move |errno| (op, errno)
+}

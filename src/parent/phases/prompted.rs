@@ -1,0 +1,109 @@
+//! Prompting before files are overwritten (`-i`): after everything else is copied, one after the other.
+//!
+//! No copier waits for an answer. What needs one is deferred, and what the user agrees to is copied by
+//! rounds of its own.
+
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::task::Task;
+use crate::outcome::End;
+use crate::parent::answers::Answers;
+use crate::parent::idle::flush_output;
+use crate::parent::round::TICK;
+use crate::parent::rounds::run_rounds;
+use crate::parent::run::{Run, Stopped};
+use crate::parent::run_event::{Prompt, RunEvent, Sink};
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::signals::{self, Signals, Wish};
+use std::io::stdin;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long to wait for an answer before looking for signals again.
+const ANSWER_WAIT: Duration = TICK.saturating_mul(100);
+
+/// Asks about the files that wait for an answer, and copies those that the user agrees to.
+pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped> {
+    ask_all(run).map_err(|signal| Stopped::Early(End::Signal(signal)))?;
+    run.state.links.before_prompted = run.state.links.groups.names();
+    match u32::try_from(run.state.prompts.agreed.len()) {
+        Ok(0) | Err(_) => return Ok(()),
+        Ok(agreed) => run_rounds(run, Task::Agreed { first: 0, end: agreed })?,
+    }
+    run.state.end_phase(&run.totals);
+    run.state.hashed.index();
+    Ok(())
+}
+
+/// Asks about each file; the error is a signal that ends the run.
+fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
+    let mut pending = std::mem::take(&mut run.state.prompts.pending);
+    if pending.is_empty() {
+        return Ok(());
+    }
+    pending.sort_by(|one, other| (one.operand, &one.source).cmp(&(other.operand, &other.source)));
+    let sink = &mut *run.reporter.sink;
+    sink.clear_progress();
+    let mut dialog = Dialog { sink, signals: run.signals, answers: &mut run.answers };
+    let options = &run.plan.options;
+    let mut declined = 0;
+    for file in pending {
+        let Some(operand) = run.plan.operands.get(file.operand as usize) else { continue };
+        let agreed = dialog.ask(Prompt {
+            target: &operand.show_target(&file.source),
+            mode: file.bits,
+            writable: file.writable,
+            removes: options.force || options.remove_destination,
+        })?;
+        if agreed {
+            run.state.prompts.agreed.push(file);
+        } else {
+            declined += 1;
+        }
+    }
+    if run.plan.policy.declined_is_failure {
+        run.reporter.late.failed += declined;
+    }
+    let before = run.totals.get(Count::Declined);
+    run.totals.set(Count::Declined, before.wrapping_add(declined));
+    run.state.end_phase(&run.totals);
+    Ok(())
+}
+
+/// Prompts on standard error, answers on standard input.
+struct Dialog<'r> {
+    sink: &'r mut dyn Sink,
+    signals: &'r Signals,
+    answers: &'r mut Answers,
+}
+
+impl Dialog<'_> {
+    /// Whether the user agrees that a file is replaced; the error is a signal that ends the run.
+    fn ask(&mut self, prompt: Prompt<'_>) -> Result<bool, i32> {
+        self.show(prompt);
+        loop {
+            if let Some(yes) = self.answers.take() {
+                return Ok(yes);
+            }
+            let stdin = stdin();
+            let watched =
+                [(self.signals.as_fd(), Event::Readable), (stdin.as_fd(), Event::Readable)];
+            let Ok(ready) = poll::wait(&watched, ANSWER_WAIT) else { return Ok(false) };
+            while let Ok(Some(request)) = self.signals.next_wish() {
+                match request {
+                    Wish::End(number) => return Err(number),
+                    Wish::Halt if signals::halt_self().is_err() => return Ok(false),
+                    Wish::Proceed => self.show(prompt), // the shell has written below it
+                    _ => {}
+                }
+            }
+            if ready.get(1) == Some(&true) {
+                self.answers.read();
+            }
+        }
+    }
+
+    fn show(&mut self, prompt: Prompt<'_>) {
+        self.sink.emit(&RunEvent::Prompt(prompt));
+        flush_output(self.sink, self.signals, Duration::MAX);
+    }
+}

@@ -1,0 +1,62 @@
+//! What can only be done when all copiers have exited: finishing directories and renaming them into
+//! place.
+
+use super::write_back;
+use crate::copier::visitors::copy;
+use crate::error::EntryError;
+use crate::ipc::wire::task::EntryPath;
+use crate::outcome::End;
+use crate::parent::idle::ending_signal;
+use crate::parent::reporter::Reporter;
+use crate::parent::run::{Run, Stopped};
+use crate::parent::run_event::{Names, RunEvent};
+use crate::parent::run_state::DeferredDir;
+use crate::plan::Plan;
+use std::cmp::Reverse;
+use std::os::unix::ffi::OsStrExt;
+
+/// Finishes the target: what is staged gets its attributes and then its name. Directories that existed
+/// before come last, because a new name in one changes its times.
+pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
+    let late = std::mem::take(&mut run.state.dirs.late);
+    let (mut staged, mut existing): (Vec<_>, Vec<_>) = late.into_iter().partition(|dir| dir.staged);
+    // The deepest first: the mode of a directory may deny access to those below it.
+    for dirs in [&mut staged, &mut existing] {
+        dirs.sort_by_key(|dir| Reverse(dir.target.len()));
+    }
+    for_each(run, &staged, copy::finish)?;
+    write_back::flush_before_publishing(run)?;
+    let built = std::mem::take(&mut run.state.dirs.built);
+    for_each(run, &built, copy::publish)?;
+    for_each(run, &existing, copy::finish)
+}
+
+/// Sets the attributes of the directories made for `--parents`, the innermost first.
+pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>) {
+    for parent in plan.parents.iter().rev() {
+        if let Err(error) = copy::finish_parent(plan, parent) {
+            let [source, target] =
+                [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
+            reporter.late.failed += 1;
+            reporter.sink.emit(&RunEvent::Failed { error, names: Names { source, target } });
+        }
+    }
+}
+
+fn for_each(
+    run: &mut Run<'_>,
+    dirs: &[DeferredDir],
+    act: impl Fn(&Plan, EntryPath<'_>) -> Result<(), EntryError>,
+) -> Result<(), Stopped> {
+    for dir in dirs {
+        if let Some(number) = ending_signal(run) {
+            return Err(Stopped::Early(End::Signal(number)));
+        }
+        let Err(error) = act(run.plan, dir.place()) else { continue };
+        run.reporter.failed_late(error, dir.operand, &dir.source);
+        if run.plan.ends_with(error) {
+            return Err(Stopped::Early(End::TargetLost));
+        }
+    }
+    Ok(())
+}

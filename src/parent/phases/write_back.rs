@@ -1,0 +1,114 @@
+//! `--fsync` and `--verify`: data is on stable storage before it is published, and before the run ends.
+//!
+//! What is staged is flushed once for each file system and not for each file: one wait instead of
+//! thousands. What replaces an existing file was flushed by its copier, before its rename.
+
+use crate::copier::clean;
+use crate::error::{EntryError, Op, Unavailable};
+use crate::ipc::wire::task::split_last;
+use crate::outcome::End;
+use crate::parent::idle::ending_signal;
+use crate::parent::reporter::Reporter;
+use crate::parent::run::{Run, Stopped};
+use crate::parent::run_state::DeferredDir;
+use crate::parent::status;
+use crate::parent::volumes::Volume;
+use crate::plan::Plan;
+use pcopy_sys::Errno;
+use pcopy_sys::file::Kind;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::process::{self, Death};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How often it is checked whether the child that flushes has exited.
+const CHECK: Duration = Duration::from_millis(100);
+
+/// Why a file system was not flushed.
+enum NotFlushed {
+    /// The kernel reports an error.
+    Failed(Errno),
+    /// The run has to end first.
+    Ended(End),
+}
+
+/// Flushes what is about to be renamed into place, or to be linked where others see it.
+pub(in crate::parent) fn flush_before_publishing(run: &mut Run<'_>) -> Result<(), Stopped> {
+    if run.state.dirs.built.is_empty() { Ok(()) } else { flush_or_remove_built(run) }
+}
+
+/// Flushes everything; if that fails, removes the directories that are not published yet. They may not
+/// be on stable storage though they look complete, and the next run would take them for that.
+pub(super) fn flush_or_remove_built(run: &mut Run<'_>) -> Result<(), Stopped> {
+    let flushed = flush(run);
+    if let Err(Stopped::Early(End::TargetLost)) = flushed {
+        let built = std::mem::take(&mut run.state.dirs.built);
+        remove_all(run.plan, &built, &mut run.reporter);
+    }
+    flushed
+}
+
+/// Flushes everything that was written until now.
+pub(in crate::parent) fn flush(run: &mut Run<'_>) -> Result<(), Stopped> {
+    let volumes = std::mem::take(&mut run.volumes);
+    let mut end = None;
+    for volume in volumes.iter() {
+        match flush_in_child(run, volume) {
+            Ok(()) => {}
+            Err(NotFlushed::Failed(errno)) => {
+                let error = EntryError { op: Op::Sync, errno };
+                run.reporter.failed_late(error, volume.operand, &volume.source);
+                end = Some(End::TargetLost);
+            }
+            Err(NotFlushed::Ended(early)) => {
+                end = Some(early);
+                break;
+            }
+        }
+    }
+    run.volumes = volumes;
+    end.map_or(Ok(()), |end| Err(Stopped::Early(end)))
+}
+
+/// Flushes a file system in a process of its own: it may take minutes, in which signals are handled.
+fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
+    let child = process::fork_child(|| volume.flush().map_or_else(|errno| errno as i32, |()| 0));
+    let child = child.map_err(NotFlushed::Failed)?;
+    loop {
+        if let Some(number) = ending_signal(run) {
+            if process::kill(child).is_err() {
+                // It has just exited.
+            }
+            return Err(NotFlushed::Ended(End::Signal(number)));
+        }
+        match process::reap(child).map_err(NotFlushed::Failed)? {
+            None => {}
+            Some(Death::Exited(0)) => return Ok(()),
+            Some(Death::Exited(errno)) => return Err(NotFlushed::Failed(Errno::from_raw(errno))),
+            Some(Death::Killed(_)) => return Err(NotFlushed::Failed(Errno::EINTR)),
+        }
+        status::draw_flushing(run);
+        run.reporter.sink.flush();
+        let watched = [(run.signals.as_fd(), Event::Readable)];
+        if let Err(errno) = poll::wait(&watched, CHECK) {
+            run.reporter.unavailable(&Unavailable::because("wait for events")(errno));
+            return Err(NotFlushed::Ended(End::Unavailable));
+        }
+    }
+}
+
+fn remove_all(plan: &Plan, dirs: &[DeferredDir], reporter: &mut Reporter<'_>) {
+    for place in dirs.iter().map(DeferredDir::place) {
+        let Some(operand) = plan.operands.get(place.operand as usize) else { continue };
+        let (above, name) = split_last(place.target);
+        let removed = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
+            let above = plan.open_target(operand, above)?;
+            clean::remove(above.as_fd(), Kind::Directory, &name)
+        });
+        if let Err(errno) = removed {
+            let error = EntryError { op: Op::Remove, errno };
+            reporter.failed(error, place.operand, place.source);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The parent's poll loop over one round: pipes, signals, deaths and a clock.
+//!
+//! The parent copies nothing and waits for one thing only, poll(2): a stuck reader of its output, a
+//! stuck copier and an impatient user are all events of the same loop.
+
+use super::pool::Copier;
+use super::reports;
+use super::round::{Part, Round, Stop};
+use super::run::Run;
+use super::run_event::{RunEvent, Sink};
+use super::run_state::Deaths;
+use super::status;
+use crate::copier::{self, Job};
+use crate::error::Unavailable;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::process::{self, Death, Pid};
+use pcopy_sys::signals::{self, Wish};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+/// Runs a round until all its copiers have exited and all their reports were read.
+pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    loop {
+        start_copier(run, round)?;
+        if round.pool.is_done() || round.is_given_up() {
+            return Ok(());
+        }
+        wait(run, round)?;
+        handle_signals(run, round)?;
+        reports::read(run, round);
+        reap_copiers(&mut run.state.deaths, round);
+        match run.reporter.sink.is_full() {
+            true => round.excuse_stall(),
+            false => round.end_if_stalled(),
+        }
+        round.escalate();
+        round.autoscale();
+        status::draw(run, round);
+        run.reporter.sink.flush();
+    }
+}
+
+/// Starts one more copier if there is work for it.
+fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    if !round.wants_copier() {
+        return Ok(());
+    }
+    let first = round.pool.len() == 0;
+    let (state, shared) = (&run.state, &round.shared);
+    let job = Job {
+        plan: run.plan,
+        ring: &shared.ring,
+        counters: &shared.counters,
+        outboxes: &shared.outboxes,
+        larges: &shared.larges,
+        fs_caps: &shared.fs_caps,
+        inodes: shared.inodes.as_ref(),
+        groups: &state.links.groups,
+        agreed: &state.prompts.agreed,
+        hashed: &state.hashed,
+        asked: round.part != Part::Copies,
+        is_first: round.is_first,
+        made: &state.made,
+        failed: &state.failed,
+        turns: shared.turns.as_ref(),
+        targets: &run.lock.targets,
+        fresh: if round.is_first { &run.lock.fresh } else { &[] },
+        passed_over: &state.deaths.passed_over,
+        done: &state.done,
+        begun: &state.deaths.begun,
+        begun_new: &state.deaths.begun_new,
+        begun_over: &state.deaths.begun_over,
+        root: process::is_root(),
+    };
+    match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
+        Ok(()) => round.note_started(),
+        Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
+        Err(_) => round.note_denied(), // the copiers that there are do the work
+    }
+    Ok(())
+}
+
+/// Sleeps until something happens, or a deadline is to be checked.
+fn wait(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    let sink = &run.reporter.sink;
+    let mut watched: Vec<(BorrowedFd<'_>, Event)> = vec![(run.signals.as_fd(), Event::Readable)];
+    watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Event::Writable)));
+    let streams = watched.len();
+    if !sink.is_full() {
+        let pipes = round.pool.copiers().iter().filter_map(Copier::pipe);
+        watched.extend(pipes.map(|pipe| (pipe, Event::Readable)));
+    }
+    let ready = poll::wait(&watched, round.poll_timeout())
+        .map_err(Unavailable::because("wait for events"))?;
+    round.pool.note_ready(&ready[streams..]);
+    Ok(())
+}
+
+/// Handles the signals that have arrived.
+fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    let mut requests = Vec::new();
+    while let Some(request) =
+        run.signals.next_wish().map_err(Unavailable::because("read signals"))?
+    {
+        requests.push(request);
+    }
+    for request in requests {
+        match request {
+            Wish::End(number) => interrupt(run.reporter.sink, round, number),
+            Wish::Halt => suspend(run.reporter.sink, round),
+            Wish::Status => status::report(run, round),
+            Wish::Proceed | Wish::Resize => run.reporter.sink.redraw_progress(),
+            Wish::Child => round.child_exited = true,
+        }
+    }
+    Ok(())
+}
+
+/// The first signal has the files in progress finished, the second kills the run.
+fn interrupt(sink: &mut dyn Sink, round: &mut Round, number: i32) {
+    if let Some(Stop::Signal { number, .. }) = round.stop {
+        round.kill_all();
+        sink.clear_progress();
+        signals::die_by(number); // the process that counts ahead dies with its parent
+    }
+    sink.stop_waiting_for_reader();
+    round.stop(Stop::Signal { number, since: Instant::now() });
+}
+
+/// Suspends all processes of the run, as a shell expects of one, and continues with them.
+fn suspend(sink: &mut dyn Sink, round: &Round) {
+    sink.clear_progress();
+    let alive = || round.pool.copiers().iter().filter(|copier| copier.is_alive());
+    // A copier that has just died cannot be suspended; reaping it reports that.
+    let signal_all = |send: fn(Pid) -> pcopy_sys::Result<()>| {
+        alive().map(|copier| send(copier.pid())).filter(Result::is_err).count()
+    };
+    signal_all(process::halt);
+    if let Err(errno) = signals::halt_self() {
+        sink.emit(&RunEvent::CannotSuspend(errno));
+    }
+    signal_all(process::proceed);
+}
+
+/// Reaps copiers that have exited; one that has before its work was done ends the round.
+fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
+    if !std::mem::take(&mut round.child_exited) {
+        return; // 512 copiers would be 512 system calls for each event
+    }
+    let ring = &round.shared.ring;
+    let done = ring.is_closed() || ring.is_stopped();
+    let mut lost = Vec::new();
+    for copier in round.pool.copiers_mut() {
+        match copier.reap() {
+            Ok(false) => {}
+            Ok(true) if copier.exit_status() == Some(Death::Exited(0)) && done => {}
+            Ok(true) | Err(_) => lost.push(copier.number()),
+        }
+    }
+    if lost.is_empty() || matches!(round.stop, Some(Stop::Signal { .. } | Stop::TargetLost)) {
+        return;
+    }
+    for number in lost {
+        note_death(deaths, round, number);
+    }
+    round.stop(Stop::CopierLost);
+}
+
+/// Notes where a copier died, and what it had begun there.
+fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
+    let place = round.shared.counters.status(number).whereabouts();
+    let mark = place.as_ref().map(|place| place.mark);
+    let outbox = round.shared.outboxes.get(number);
+    for (has_begun, marks) in [
+        (outbox.has_begun(), &mut deaths.begun),
+        (outbox.has_begun_new(), &mut deaths.begun_new),
+        (outbox.has_begun_over(), &mut deaths.begun_over),
+    ] {
+        marks.extend(mark.filter(|_| has_begun));
+    }
+    // An operand as a whole is no file to be skipped: such a run has failed.
+    let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
+    if let Some(place) = place.filter(|place| round.casualties.places.insert(place.mark)) {
+        round.casualties.passed_over |= deaths.note(place.mark);
+    }
+}

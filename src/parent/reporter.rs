@@ -1,0 +1,158 @@
+//! Reporting about entries: finds their names, counts failures, and emits the event.
+
+use super::run_event::{Names, RunEvent, Sink};
+use crate::error::{EntryError, Op, Unavailable};
+use crate::ipc::wire::event::Details;
+use crate::ipc::wire::task::EntryPath;
+use crate::plan::{Check, Note, Operand, Plan};
+use pcopy_sys::Errno;
+use pcopy_sys::file;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The way from the phases of a run to the sink of its events.
+pub(super) struct Reporter<'a> {
+    plan: &'a Plan,
+    pub(super) sink: &'a mut dyn Sink,
+    /// Failures reported, by kind.
+    pub(super) kinds: HashMap<EntryError, u64>,
+    /// What failed when the copiers had counted their entries already.
+    pub(super) late: Late,
+}
+
+/// Counts that no copier has made.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Late {
+    pub(super) failed: u64,
+    pub(super) vanished: u64,
+}
+
+impl<'a> Reporter<'a> {
+    pub(super) fn new(plan: &'a Plan, sink: &'a mut dyn Sink) -> Self {
+        Self { plan, sink, kinds: HashMap::new(), late: Late::default() }
+    }
+
+    /// What planning has found.
+    pub(super) fn note(&mut self, note: &Note) {
+        if note.kind.is_failure() {
+            self.late.failed += 1;
+        }
+        if self.plan.options.verbose || !note.kind.is_verbose() {
+            self.sink.emit(&RunEvent::Note(note));
+        }
+    }
+
+    /// The machine has denied something.
+    pub(super) fn unavailable(&mut self, unavailable: &Unavailable) {
+        self.sink.emit(&RunEvent::Unavailable(unavailable));
+    }
+
+    /// An entry is about to be copied.
+    pub(super) fn announced(&mut self, place: EntryPath<'_>) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        self.with_names(operand, place.source, |sink, names| {
+            sink.emit(&RunEvent::Announced(names));
+        });
+    }
+
+    /// An entry is complete.
+    pub(super) fn done(&mut self, place: EntryPath<'_>, details: Details) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        let suffix = self.plan.options.backup.as_ref().map(|backup| backup.suffix.as_bytes());
+        let suffix = suffix.unwrap_or_default();
+        self.with_names(operand, place.source, |sink, names| {
+            sink.emit(&RunEvent::Done { names, details, suffix });
+        });
+    }
+
+    /// An existing file was left as it is.
+    pub(super) fn skipped(&mut self, place: EntryPath<'_>) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        self.sink.emit(&RunEvent::Skipped { target: &operand.show_target(place.source) });
+    }
+
+    /// A name could not become a hard link.
+    pub(super) fn link_failed(&mut self, errno: Errno, place: EntryPath<'_>, and_others: bool) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        let target = &operand.show_target(place.source);
+        self.sink.emit(&RunEvent::LinkFailed { errno, target, and_others });
+    }
+
+    /// Counts and reports what went wrong with an entry that was counted as done.
+    pub(super) fn failed_late(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+        if error.op.means_vanished(error.errno) {
+            self.late.vanished += 1;
+            self.vanished(error, operand, source);
+        } else {
+            self.late.failed += 1;
+            self.failed(error, operand, source);
+        }
+    }
+
+    /// An entry has failed.
+    pub(super) fn failed(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+        *self.kinds.entry(error).or_default() += 1;
+        self.with_error_names(error, operand, source, |sink, names| {
+            sink.emit(&RunEvent::Failed { error, names });
+        });
+    }
+
+    /// A source entry has vanished, or changed while it was read.
+    pub(super) fn vanished(&mut self, error: EntryError, operand: u32, source: &[u8]) {
+        let compared = self.plan.check.is_some();
+        self.with_error_names(error, operand, source, |sink, names| {
+            sink.emit(&RunEvent::Vanished { error, names, compared });
+        });
+    }
+
+    /// How the user would name the target of what is at `path` below an operand, or in a manifest.
+    pub(super) fn shown_target(&self, operand: u32, path: &[u8]) -> Vec<u8> {
+        match &self.plan.check {
+            Some(Check::Manifest(listed)) => listed.show(path),
+            _ => self.operand(operand).map(|operand| operand.show_target(path)).unwrap_or_default(),
+        }
+    }
+
+    fn operand(&self, number: u32) -> Option<&'a Operand> {
+        self.plan.operands.get(number as usize)
+    }
+
+    fn with_names(
+        &mut self,
+        operand: &Operand,
+        path: &[u8],
+        emit: impl FnOnce(&mut dyn Sink, Names<'_>),
+    ) {
+        let (source, target) = (operand.show_source(path), operand.show_target(path));
+        emit(self.sink, Names { source: &source, target: &target });
+    }
+
+    /// The names that a failure is reported with.
+    fn with_error_names(
+        &mut self,
+        error: EntryError,
+        number: u32,
+        path: &[u8],
+        emit: impl FnOnce(&mut dyn Sink, Names<'_>),
+    ) {
+        if let Some(Check::Manifest(listed)) = &self.plan.check {
+            let name = listed.show(path);
+            return emit(self.sink, Names { source: &name, target: &name });
+        }
+        let Some(operand) = self.operand(number) else { return };
+        let whole = self.plan.policy.reports_loops_by_operand && error.op == Op::IntoItself;
+        let path = if whole { b"" } else { path };
+        if error.op != Op::DirectoryAgain {
+            return self.with_names(operand, path, emit);
+        }
+        // Not the directory that was met again, but the copy that was made of it before.
+        let (source, target) = (operand.show_source(path), operand.show_target(path));
+        let dir = file::stat_path(Path::new(OsStr::from_bytes(&source)), false);
+        let dir = dir.ok().map(|stat| stat.identity());
+        let earlier = dir.and_then(|dir| self.plan.earlier_dir(number, dir));
+        let source = earlier.map_or(source, |operand| operand.show_target(b""));
+        emit(self.sink, Names { source: &source, target: &target });
+    }
+}

@@ -1,0 +1,69 @@
+//! What the phases of a run share.
+
+use super::answers::Answers;
+use super::precount::Precount;
+use super::reporter::Reporter;
+use super::run_event::Sink;
+use super::run_state::RunState;
+use super::target_lock::TargetLock;
+use super::volumes::Volumes;
+use crate::error::Unavailable;
+use crate::ipc::memory::counters::Totals;
+use crate::outcome::End;
+use crate::plan::Plan;
+use pcopy_sys::signals::Signals;
+use std::time::Instant;
+
+/// A run, as the parent sees it.
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) lock: &'a TargetLock,
+    pub(super) signals: &'a Signals,
+    pub(super) begun: Instant,
+    pub(super) reporter: Reporter<'a>,
+    pub(super) state: RunState,
+    /// The counts of the run when its last round had ended.
+    pub(super) totals: Totals,
+    pub(super) precount: Precount,
+    /// Whether free space was compared with what is left to copy.
+    pub(super) space_checked: bool,
+    pub(super) volumes: Volumes,
+    pub(super) answers: Answers,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        lock: &'a TargetLock,
+        signals: &'a Signals,
+        sink: &'a mut dyn Sink,
+    ) -> Self {
+        Self {
+            plan,
+            lock,
+            signals,
+            begun: Instant::now(),
+            reporter: Reporter::new(plan, sink),
+            state: RunState::begin(lock.made(plan)),
+            totals: Totals::default(),
+            precount: Precount::default(),
+            space_checked: false,
+            volumes: Volumes::of(plan),
+            answers: Answers::default(),
+        }
+    }
+}
+
+/// Why a phase did not come to its end.
+pub(super) enum Stopped {
+    /// The run ends early, for this reason.
+    Early(End),
+    /// The machine has denied something; not reported yet.
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Stopped {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}

@@ -1,0 +1,64 @@
+//! What the copiers of a round share with the parent and with one another.
+
+use crate::error::Unavailable;
+use crate::hash::Algorithm;
+use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::memory::counters::Counters;
+use crate::ipc::memory::fs_caps::FsCaps;
+use crate::ipc::memory::inode_set::InodeSet;
+use crate::ipc::memory::large_files::Larges;
+use crate::ipc::memory::outbox::Outboxes;
+use crate::ipc::wire::task::Task;
+use crate::options::{CopyMode, Links};
+use crate::plan::{Check, Plan};
+use pcopy_ring::SharedRing;
+use pcopy_sys::turns::Turns;
+
+/// The ring and the memory of a round; created before the first fork.
+pub(super) struct Shared {
+    pub(super) ring: SharedRing,
+    pub(super) counters: Counters,
+    pub(super) outboxes: Outboxes,
+    pub(super) larges: Larges,
+    pub(super) fs_caps: FsCaps,
+    /// Which files with several names were met already; `None` where that does not matter.
+    pub(super) inodes: Option<InodeSet>,
+    pub(super) turns: Option<Turns>,
+}
+
+impl Shared {
+    /// Creates all of it for a round that begins with the task `first`.
+    ///
+    /// Names of the files of `earlier` are deferred, to become links to what these have become.
+    pub(super) fn create(
+        plan: &Plan,
+        first: &Task<'_>,
+        earlier: &Groups,
+    ) -> Result<Self, Unavailable> {
+        let out_of_memory = |what| move |source| Unavailable { what, source };
+        let ring = SharedRing::create().map_err(out_of_memory("create the ring"))?;
+        let counters = Counters::create(plan.jobs).map_err(out_of_memory("create the counters"))?;
+        let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("create the outboxes"))?;
+        let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
+        let hashes_chunks = plan.options.hash.map_or(may_guess, Algorithm::joins);
+        let larges = Larges::create(plan.jobs, hashes_chunks)
+            .map_err(out_of_memory("create the table of large files"))?;
+        let fs_caps =
+            FsCaps::create().map_err(out_of_memory("create the table of file systems"))?;
+        let makes_files =
+            matches!(plan.options.copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
+        let keeps_links = plan.options.preserve.links != Links::No && makes_files;
+        let inodes = (keeps_links && !matches!(first, Task::Links { .. } | Task::Verify { .. }))
+            .then(InodeSet::create)
+            .transpose();
+        let turns = plan.options.in_place.then(Turns::create).transpose();
+        let turns = turns.map_err(Unavailable::because("create the record locks"))?;
+        let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
+        if let Some(inodes) = &inodes {
+            for identity in earlier.identities() {
+                inodes.is_first(identity); // from now on no other name is
+            }
+        }
+        Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })
+    }
+}

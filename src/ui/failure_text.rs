@@ -1,0 +1,116 @@
+//! Why an entry failed, in pcopy's words: `cannot ACT 'NAME': CAUSE`.
+
+use crate::error::{EntryError, Op};
+use crate::parent::run_event::Names;
+use crate::sanitize::quote;
+use pcopy_sys::describe;
+
+/// Why one entry failed, after `pcopy: `.
+pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
+    let (source, target) = (quote(names.source), quote(names.target));
+    let thing = if error.op.concerns_source() { &source } else { &target };
+    let cause = describe(error.errno);
+    match error.op {
+        Op::OpenSource => format!("cannot open {thing} for reading: {cause}"),
+        Op::Changed => format!("{thing} changed while it was read"),
+        Op::IntoItself => format!("cannot copy {thing} into itself, {target}"),
+        Op::SameFile => format!("{source} and {target} are the same file"),
+        Op::BackupIsSource => {
+            format!("backing up {target} would destroy the source; {source} not copied")
+        }
+        Op::JustCreated => format!("will not overwrite just-created {target} with {source}"),
+        Op::DirectoryAgain => format!("{source} has already been copied"),
+        Op::Cycle => format!("cannot copy cyclic symbolic link {source}"),
+        Op::NotReplaced => format!("not replacing {target}"),
+        Op::ThroughJustCreated => {
+            format!("will not copy {source} through just-created symlink {target}")
+        }
+        Op::Dangling => format!("not writing through dangling symlink {target}"),
+        Op::Elsewhere => {
+            format!("{target}: can make relative symbolic links only in current directory")
+        }
+        Op::ThroughSymlink => format!("not reading {target}: its path contains a symbolic link"),
+        Op::Clone => format!("cannot clone {source} to {target}: {cause}"),
+        Op::Verify => {
+            format!("{target} differed twice from what was read from {source}; removed")
+        }
+        Op::Sync => format!("cannot flush {thing} to stable storage: {cause}"),
+        Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
+        Op::Publish => format!("cannot rename {thing} into place: {cause}"),
+        op => format!("cannot {} {thing}: {cause}", act(op)),
+    }
+}
+
+/// A kind of failure, without the name, for the summary of many.
+pub(super) fn describe_kind(error: EntryError) -> String {
+    let cause = describe(error.errno);
+    match error.op {
+        Op::OpenSource => format!("cannot open for reading: {cause}"),
+        Op::Changed => "changed while read".to_owned(),
+        Op::IntoItself => "cannot copy into itself".to_owned(),
+        Op::SameFile => "source and target are the same file".to_owned(),
+        Op::BackupIsSource => "backing up would destroy the source".to_owned(),
+        Op::JustCreated => "will not overwrite what was just created".to_owned(),
+        Op::DirectoryAgain => "already copied".to_owned(),
+        Op::Cycle => "cyclic symbolic link".to_owned(),
+        Op::NotReplaced => "not replaced".to_owned(),
+        Op::Verify => "differs from what was read".to_owned(),
+        Op::Sync => format!("cannot flush to stable storage: {cause}"),
+        Op::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
+        Op::Dangling => "not written through a dangling symlink".to_owned(),
+        Op::Elsewhere => "a relative symbolic link would be dangling".to_owned(),
+        Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
+        Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
+        Op::Publish => format!("cannot rename into place: {cause}"),
+        op => format!("cannot {}: {cause}", act(op)),
+    }
+}
+
+/// The verb of `cannot VERB 'NAME'`; those that make a sentence of their own come last.
+fn act(op: Op) -> &'static str {
+    match op {
+        Op::OpenSource => "open for reading",
+        Op::ReadDirectory => "read directory",
+        Op::Stat => "stat",
+        Op::Read | Op::ReadSymlink | Op::ReadBack => "read",
+        Op::Create
+        | Op::CreateSymlink
+        | Op::CreateFifo
+        | Op::CreateNode
+        | Op::SymlinkTo
+        | Op::HardLinkTo
+        | Op::FileOverDirectory => "create",
+        Op::CreateDirectory | Op::DirectoryOverFile => "create directory",
+        Op::LookAtTarget => "stat",
+        Op::Remove => "remove",
+        Op::OpenTarget => "open directory",
+        Op::Write => "write",
+        Op::SetTimes => "set times of",
+        Op::SetPermissions => "set permissions of",
+        Op::SetOwner => "set owner of",
+        Op::SetAccessList => "set ACL of",
+        Op::ReadAttributes => "read extended attributes of",
+        Op::SetAttributes => "set extended attributes of",
+        Op::Close => "close",
+        Op::Sync => "flush",
+        Op::Link => "link",
+        Op::Clone => "clone",
+        Op::Backup => "back up",
+        Op::Follow => "follow",
+        Op::Changed
+        | Op::IntoItself
+        | Op::SameFile
+        | Op::BackupIsSource
+        | Op::JustCreated
+        | Op::Cycle
+        | Op::NotReplaced
+        | Op::ThroughJustCreated
+        | Op::Dangling
+        | Op::Elsewhere
+        | Op::DirectoryAgain
+        | Op::ThroughSymlink
+        | Op::Verify
+        | Op::Publish
+        | Op::KillsCopiers => "copy",
+    }
+}

@@ -1,0 +1,204 @@
+//! GNU cp's messages, which scripts and tests written for cp look for.
+//!
+//! What cp has no message for is reported in pcopy's words.
+
+use super::screen::Screen;
+use super::summary::summary;
+use super::{human, numbers};
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::event::{BackupKind, Details};
+use crate::outcome::{End, Outcome};
+use crate::parent::run_event::{Names, Prompt, RunEvent};
+use crate::plan::backup_name::numbered_suffix;
+use crate::plan::{Note, NoteKind, ParentError};
+use crate::shell_quote::{quote, quote_if_needed};
+use pcopy_sys::describe;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Shows an event in cp's messages.
+pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
+    match *event {
+        RunEvent::Note(note) => render_note(note, screen),
+        RunEvent::Announced(names) => screen.print(&describe_done(names, Details::default(), b"")),
+        RunEvent::Done { names, details, suffix } => {
+            screen.print(&describe_done(names, details, suffix));
+        }
+        RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
+        RunEvent::Failed { error, names } | RunEvent::Vanished { error, names, .. } => {
+            screen.error(&describe_failure(error, names));
+        }
+        RunEvent::Prompt(prompt) => screen.prompt(&question(prompt)),
+        RunEvent::OutputLost(errno) => screen.error(&format!("write error: {}", describe(errno))),
+        RunEvent::Ended(outcome) => render_end(outcome, screen),
+        _ => human::render(event, screen),
+    }
+}
+
+/// Reports what planning has found.
+fn render_note(note: &Note, screen: &mut Screen) {
+    let bytes = |path: &'_ Path| path.as_os_str().as_bytes().to_vec();
+    match &note.kind {
+        NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
+            human::render(&RunEvent::Note(note), screen);
+        }
+        NoteKind::NamedTwice { is_dir, source } => {
+            screen.notice(&human::named_twice(*is_dir, &quote(&bytes(source))));
+        }
+        NoteKind::Failed { error, source, target } => {
+            let names = Names { source: &bytes(source), target: &bytes(target) };
+            screen.error(&describe_failure(*error, names));
+        }
+        NoteKind::DirectoryOmitted(source) => {
+            let source = quote(&bytes(source));
+            screen.error(&format!("-r not specified; omitting directory {source}"));
+        }
+        NoteKind::ParentFailed(error) => screen.error(&describe_parent_failure(error)),
+        NoteKind::ParentMade { source, target } => {
+            screen.print(&format!("{} -> {}", source.display(), target.display()));
+        }
+        NoteKind::Announced { source, target } => {
+            let names = Names { source: &bytes(source), target: &bytes(target) };
+            screen.print(&describe_done(names, Details::default(), b""));
+        }
+    }
+}
+
+fn describe_parent_failure(error: &ParentError) -> String {
+    let quote = |path: &Path| quote(path.as_os_str().as_bytes());
+    match error {
+        ParentError::Stat(path, errno) => {
+            format!("failed to get attributes of {}: {}", quote(path), describe(*errno))
+        }
+        ParentError::NotADirectory(path) => {
+            format!("{} exists but is not a directory", quote(path))
+        }
+        ParentError::Create(path, errno) => {
+            format!("cannot make directory {}: {}", quote(path), describe(*errno))
+        }
+    }
+}
+
+/// cp has no last line; what it never meets is reported in pcopy's words.
+fn render_end(outcome: &Outcome, screen: &mut Screen) {
+    match outcome.end {
+        End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
+        End::Finished | End::Signal(_) => {}
+        End::TargetLost | End::CopiersDied | End::Unavailable => {
+            screen.error(&summary(outcome));
+        }
+    }
+}
+
+/// Why one entry failed, after `cp: `.
+fn describe_failure(error: EntryError, names: Names<'_>) -> String {
+    let (source, target) = (quote(names.source), quote(names.target));
+    let cause = describe(error.errno);
+    match error.op {
+        Op::OpenSource => format!("cannot open {source} for reading: {cause}"),
+        Op::ReadDirectory => format!("cannot access {source}: {cause}"),
+        Op::Stat | Op::Follow => format!("cannot stat {source}: {cause}"),
+        Op::Read => format!("error reading {source}: {cause}"),
+        Op::ReadSymlink => format!("cannot read symbolic link {source}: {cause}"),
+        Op::LookAtTarget => format!("cannot stat {target}: {cause}"),
+        Op::Create | Op::Publish => format!("cannot create regular file {target}: {cause}"),
+        Op::CreateSymlink => format!("cannot create symbolic link {target}: {cause}"),
+        Op::CreateFifo => format!("cannot create fifo {target}: {cause}"),
+        Op::CreateNode => format!("cannot create special file {target}: {cause}"),
+        Op::SymlinkTo => format!("cannot create symbolic link {target} to {source}: {cause}"),
+        Op::Link | Op::HardLinkTo => {
+            format!("cannot create hard link {target} to {source}: {cause}")
+        }
+        Op::CreateDirectory => format!("cannot create directory {target}: {cause}"),
+        Op::DirectoryOverFile => {
+            format!("cannot overwrite non-directory {target} with directory {source}")
+        }
+        // `source` is where the directory was copied to before.
+        Op::DirectoryAgain => {
+            format!("will not create hard link {target} to directory {source}")
+        }
+        Op::FileOverDirectory => {
+            format!("cannot overwrite directory {target} with non-directory {source}")
+        }
+        Op::OpenTarget => format!("cannot access {target}: {cause}"),
+        Op::Remove => format!("cannot remove {target}: {cause}"),
+        Op::Write => format!("error writing {target}: {cause}"),
+        Op::SetTimes => format!("preserving times for {target}: {cause}"),
+        Op::SetPermissions => format!("setting permissions for {target}: {cause}"),
+        Op::SetOwner => format!("failed to preserve ownership for {target}: {cause}"),
+        Op::SetAccessList => format!("preserving permissions for {target}: {cause}"),
+        Op::ReadAttributes => format!("listing attributes of {source}: {cause}"),
+        Op::SetAttributes => format!("setting attributes for {target}: {cause}"),
+        Op::Close => format!("failed to close {target}: {cause}"),
+        Op::Changed => {
+            format!("skipping file {source}, as it was replaced while being copied")
+        }
+        Op::IntoItself => {
+            format!("cannot copy a directory, {source}, into itself, {target}")
+        }
+        Op::SameFile => format!("{source} and {target} are the same file"),
+        Op::Backup => format!("cannot backup {target}: {cause}"),
+        Op::BackupIsSource => {
+            format!("backing up {target} might destroy source;  {source} not copied")
+        }
+        Op::JustCreated => format!("will not overwrite just-created {target} with {source}"),
+        Op::ThroughJustCreated => {
+            format!("will not copy {source} through just-created symlink {target}")
+        }
+        Op::Dangling => format!("not writing through dangling symlink {target}"),
+        Op::Cycle => format!("cannot copy cyclic symbolic link {source}"),
+        Op::NotReplaced => format!("not replacing {target}"),
+        Op::Clone => format!("failed to clone {target} from {source}: {cause}"),
+        Op::Elsewhere => {
+            let target = quote_if_needed(names.target);
+            format!("{target}: can make relative symbolic links only in current directory")
+        }
+        Op::Verify => format!("{target} is not what was read from {source}"),
+        Op::Sync => format!("error writing {target} to the disk: {cause}"),
+        Op::ThroughSymlink => format!("not reading {target} through a symlink"),
+        Op::ReadBack => format!("error reading {target}: {cause}"),
+        Op::KillsCopiers => format!("passed over {source}: copiers died on it again and again"),
+    }
+}
+
+/// What `-v` prints: that an existing file was removed, what was copied where, and with `--debug` how.
+fn describe_done(names: Names<'_>, details: Details, suffix: &[u8]) -> String {
+    let (source, target) = (quote(names.source), quote(names.target));
+    let mut text = String::new();
+    if details.removed {
+        writeln!(text, "removed {target}").expect(FITS);
+    }
+    write!(text, "{source} -> {target}").expect(FITS);
+    let numbered;
+    let suffix = match details.kept {
+        BackupKind::Not => None,
+        BackupKind::Simple => Some(suffix),
+        BackupKind::Numbered(number) => {
+            numbered = numbered_suffix(number);
+            Some(numbered.as_bytes())
+        }
+    };
+    if let Some(suffix) = suffix {
+        write!(text, " (backup: {})", quote(&[names.target, suffix].concat())).expect(FITS);
+    }
+    if let Some(method) = details.method {
+        write!(text, "\n{}", human::describe_method(method)).expect(FITS);
+    }
+    text
+}
+
+const FITS: &str = "a String takes all that is written";
+
+/// The question before a file is overwritten.
+fn question(prompt: Prompt<'_>) -> String {
+    let (target, mode) = (quote(prompt.target), prompt.mode);
+    let letters = numbers::permissions(mode);
+    if prompt.writable {
+        format!("overwrite {target}? ")
+    } else if prompt.removes {
+        format!("replace {target}, overriding mode {mode:04o} ({letters})? ")
+    } else {
+        format!("unwritable {target} (mode {mode:04o}, {letters}); try anyway? ")
+    }
+}

@@ -1,0 +1,256 @@
+//! pcopy's own messages: lower case, the action, the thing quoted, the cause, no full stop.
+
+use super::failure_text::describe_failure;
+use super::numbers;
+use super::screen::Screen;
+use super::summary::{entries, failures_by_kind, summary};
+use crate::error::Op;
+use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::wire::difference::{Aspect, Difference};
+use crate::ipc::wire::event::{CopyMethod, Details};
+use crate::outcome::{End, Left, Outcome};
+use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
+use crate::plan::{Note, NoteKind};
+use crate::sanitize::{escape, quote};
+use pcopy_sys::{Errno, describe};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Shows an event in pcopy's own messages.
+pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
+    match *event {
+        RunEvent::Note(note) => render_note(note, screen),
+        // The first belongs to cp's `-v`; the second is drawn by the screen.
+        RunEvent::Announced(_) | RunEvent::Progress { .. } => {}
+        RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
+        RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
+        RunEvent::Failed { error, names } => screen.error(&describe_failure(error, names)),
+        RunEvent::Vanished { error, names, .. } if error.op == Op::Changed => {
+            screen.error(&describe_failure(error, names));
+        }
+        RunEvent::Vanished { names, compared, .. } => {
+            let act = if compared { "compared" } else { "copied" };
+            screen.error(&format!("{} vanished before it was {act}", quote(names.source)));
+        }
+        RunEvent::LinkFailed { errno, target, and_others } => {
+            screen.notice(&describe_link_failure(errno, target, and_others));
+        }
+        RunEvent::Prompt(prompt) => screen.prompt(&format!("replace {}? ", quote(prompt.target))),
+        RunEvent::Differs { target, difference } => {
+            screen.print(&describe_difference(difference, target));
+        }
+        RunEvent::LinkDiffers { target, other } => {
+            let (target, other) = (quote(target), quote(other));
+            screen.print(&format!(
+                "different: {target}: hard-linked to {other} on one side only"
+            ));
+        }
+        RunEvent::ComparedInside => screen.plain(
+            "hint: DST is a directory, so SRC is looked up inside it; use -T to compare SRC with DST itself",
+        ),
+        RunEvent::SpaceShort { left, free, target } => {
+            screen.notice(&describe_shortage(left, free, target));
+        }
+        RunEvent::Status { ref totals, entries, elapsed, at } => {
+            screen.error(&describe_status(totals, entries, elapsed, at));
+        }
+        RunEvent::ManifestLines(lines) => screen.print_bytes(lines),
+        RunEvent::ManifestFailed { op, path, errno } => {
+            screen.error(&describe_manifest_failure(op, path, errno));
+        }
+        RunEvent::Unavailable(unavailable) => screen.error(&unavailable.to_string()),
+        RunEvent::CannotSuspend(errno) => {
+            screen.error(&format!("cannot suspend: {}", describe(errno)));
+        }
+        RunEvent::OutputLost(errno) => {
+            screen.error(&format!("cannot write to standard output: {}", describe(errno)));
+        }
+        RunEvent::Ended(outcome) => render_end(outcome, screen),
+    }
+}
+
+fn render_note(note: &Note, screen: &mut Screen) {
+    match &note.kind {
+        NoteKind::ContextIgnored => {
+            screen.notice("warning: ignoring --context; it requires an SELinux-enabled kernel");
+        }
+        NoteKind::NamedTwice { is_dir, source } => {
+            let source = quote(source.as_os_str().as_bytes());
+            screen.notice(&named_twice(*is_dir, &source));
+        }
+        NoteKind::BadManifestLine(text) => screen.error(text),
+        // Only GNU mode has these: pcopy refuses such operands.
+        NoteKind::Failed { .. }
+        | NoteKind::DirectoryOmitted(_)
+        | NoteKind::ParentFailed(_)
+        | NoteKind::ParentMade { .. }
+        | NoteKind::Announced { .. } => {}
+    }
+}
+
+/// A source that was given twice, quoted as its mode quotes.
+pub(super) fn named_twice(is_dir: bool, quoted: &str) -> String {
+    let kind = if is_dir { "directory" } else { "file" };
+    format!("warning: source {kind} {quoted} specified more than once")
+}
+
+/// What `--debug` prints about a file's data; cp prints the same.
+pub(super) fn describe_method(method: CopyMethod) -> String {
+    let (offload, reflink, sparse) = method.words();
+    format!("copy offload: {offload}, reflink: {reflink}, sparse detection: {sparse}")
+}
+
+/// The last lines of a run.
+fn render_end(outcome: &Outcome, screen: &mut Screen) {
+    for kind in failures_by_kind(outcome) {
+        screen.notice(&kind);
+    }
+    if !outcome.is_balanced() {
+        screen.error(UNBALANCED);
+    }
+    match outcome.end {
+        End::Finished => screen.plain(&summary(outcome)),
+        End::Signal(_) => screen.notice(&summary(outcome)),
+        End::TargetLost | End::CopiersDied | End::Unavailable => screen.error(&summary(outcome)),
+    }
+}
+
+/// The run has lost count: exit status 14.
+pub(super) const UNBALANCED: &str =
+    "internal error: the counts do not balance; some entries may be missing";
+
+/// What `-v` prints for an entry that is complete, and `--debug` in a line of its own.
+fn done(names: Names<'_>, details: Details) -> String {
+    match details.method {
+        None => escape(names.target),
+        Some(method) => format!("{}\n{}", escape(names.target), describe_method(method)),
+    }
+}
+
+/// A name that could not become a hard link and was copied as a file of its own.
+fn describe_link_failure(errno: Errno, target: &[u8], and_others: bool) -> String {
+    let (target, cause) = (quote(target), describe(errno));
+    if and_others {
+        format!("cannot link {target} and others: {cause}; they were copied as separate files")
+    } else {
+        format!("cannot link {target}: {cause}; it was copied as a separate file")
+    }
+}
+
+/// A line of `--check` about an entry that is not as it should be.
+fn describe_difference(difference: Difference, target: &[u8]) -> String {
+    let target = quote(target);
+    match difference {
+        Difference::Missing(mode) => format!("missing: {target}{}", with_contents(mode)),
+        Difference::Extra(mode) => format!("extraneous: {target}{}", with_contents(mode)),
+        Difference::Other { aspects, wanted, found } => {
+            let words = ASPECTS.iter().filter(|(aspect, _)| aspects.has(*aspect));
+            let words: Vec<_> = words
+                .map(|(aspect, word)| match aspect {
+                    Aspect::Type => format!("{} instead of {}", kind(found), kind(wanted)),
+                    Aspect::Permissions => {
+                        format!("{word} {:04o} instead of {:04o}", found & 0o7777, wanted & 0o7777)
+                    }
+                    _ => (*word).to_owned(),
+                })
+                .collect();
+            format!("different: {target}: {}", words.join(", "))
+        }
+    }
+}
+
+const ASPECTS: [(Aspect, &str); 7] = [
+    (Aspect::Type, ""),
+    (Aspect::Contents, "contents"),
+    (Aspect::Permissions, "permission bits"),
+    (Aspect::Time, "modification time"),
+    (Aspect::Owner, "owner or group"),
+    (Aspect::AccessLists, "ACL"),
+    (Aspect::Attributes, "extended attributes"),
+];
+
+/// A directory stands for everything in it.
+fn with_contents(mode: u32) -> &'static str {
+    if mode & 0o170_000 == 0o040_000 { ", a directory, with its contents" } else { "" }
+}
+
+fn kind(mode: u32) -> &'static str {
+    match mode & 0o170_000 {
+        0o100_000 => "a file",
+        0o040_000 => "a directory",
+        0o120_000 => "a symlink",
+        0o010_000 => "a FIFO",
+        0o140_000 => "a socket",
+        _ => "a device",
+    }
+}
+
+/// Why the manifest was not written.
+fn describe_manifest_failure(op: ManifestOp, path: &Path, errno: Errno) -> String {
+    let (path, cause) = (quote(path.as_os_str().as_bytes()), describe(errno));
+    match op {
+        ManifestOp::Create => format!("cannot create {path}: {cause}"),
+        ManifestOp::Open => format!("cannot open {path}: {cause}"),
+        ManifestOp::Write => format!("cannot write {path}: {cause}"),
+        ManifestOp::Flush => format!("cannot flush {path} to stable storage: {cause}"),
+        ManifestOp::SetDirTimes => format!("cannot set times of the directory of {path}: {cause}"),
+    }
+}
+
+/// The warning that what is left does not fit.
+fn describe_shortage(left: Left, free: Free, target: &[u8]) -> String {
+    let shown = quote(target);
+    let (left, free) = match free {
+        Free::Bytes(free) => (numbers::bytes(left.bytes), numbers::bytes(free)),
+        Free::Entries(free) => {
+            let inodes = if free == 1 { "inode" } else { "inodes" };
+            (entries(left.entries), format!("{} {inodes}", numbers::count(free)))
+        }
+    };
+    format!("warning: {left} left to copy, but only {free} free on the file system of {shown}")
+}
+
+/// The answer to `SIGUSR1`.
+fn describe_status(totals: &Totals, all: Option<u64>, elapsed: Duration, at: At<'_>) -> String {
+    let of = all.map(|all| format!(" of {}", numbers::count(all))).unwrap_or_default();
+    let at = match at {
+        At::Entry { name, copiers } => format!("{copiers} copiers, at {}", quote(name)),
+        At::Flushing | At::Finishing => "finishing".to_owned(),
+    };
+    format!(
+        "{}{of} entries, {}, {}, {at}",
+        numbers::count(totals.settled()),
+        numbers::bytes(totals.get(Count::Bytes)),
+        numbers::duration(elapsed),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_names_what_is_left_and_what_is_free() {
+        let left = Left { bytes: 2_000_000, entries: 3000 };
+        assert_eq!(
+            describe_shortage(left, Free::Bytes(1_000_000), b"dst"),
+            "warning: 2.0 MB left to copy, but only 1.0 MB free on the file system of 'dst'"
+        );
+        assert_eq!(
+            describe_shortage(left, Free::Entries(1), b"dst"),
+            "warning: 3,000 entries left to copy, but only 1 inode free on the file system of 'dst'"
+        );
+    }
+
+    #[test]
+    fn a_directory_is_reported_with_its_contents() {
+        let missing = Difference::Missing(0o040_755);
+        let extraneous = Difference::Extra(0o100_644);
+        assert_eq!(
+            describe_difference(missing, b"dst/d"),
+            "missing: 'dst/d', a directory, with its contents"
+        );
+        assert_eq!(describe_difference(extraneous, b"dst/f"), "extraneous: 'dst/f'");
+    }
+}

@@ -1,0 +1,98 @@
+//! Writing to a stream whose reader may be slow, stuck or gone, without waiting for it.
+
+use pcopy_sys::file;
+use pcopy_sys::poll::{self, Event};
+use pcopy_sys::{Errno, Result};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// When this many bytes wait for a slow reader, the parent reads no more reports.
+const FULL_BYTES: usize = 1024 * 1024;
+
+/// A pipe that poll(2) calls writable takes at least this many bytes without blocking: `PIPE_BUF`.
+const CHUNK_BYTES: usize = 4096;
+
+/// A stream, and what has not been written to it yet.
+pub(super) struct Output<S> {
+    stream: S,
+    waiting: Vec<u8>,
+    never_blocks: bool,
+    drops_overflow: bool,
+    failure: Option<Errno>,
+}
+
+impl<S: AsFd> Output<S> {
+    pub(super) fn new(stream: S, failure: Option<Errno>) -> Self {
+        let never_blocks = file::stat_fd(&stream).is_ok_and(|stat| stat.kind() == file::Kind::File);
+        Self { stream, waiting: Vec::new(), never_blocks, drops_overflow: false, failure }
+    }
+
+    /// Adds a line, to be written by [`flush`](Self::flush).
+    pub(super) fn line(&mut self, text: &str) {
+        if self.accepts() {
+            self.waiting.extend_from_slice(text.as_bytes());
+            self.waiting.push(b'\n');
+        }
+    }
+
+    /// Adds bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if self.accepts() {
+            self.waiting.extend_from_slice(bytes);
+        }
+    }
+
+    fn accepts(&self) -> bool {
+        let overflows = self.drops_overflow && self.waiting.len() >= FULL_BYTES;
+        self.failure.is_none() && !overflows
+    }
+
+    /// The stream, if something waits to be written to it.
+    pub(super) fn waiting(&self) -> Option<BorrowedFd<'_>> {
+        (!self.waiting.is_empty()).then(|| self.stream.as_fd())
+    }
+
+    /// Whether so much waits that no more should be produced.
+    pub(super) fn is_full(&self) -> bool {
+        !self.drops_overflow && self.waiting.len() >= FULL_BYTES
+    }
+
+    /// From now on drops what exceeds the limit, so that a stuck reader delays nothing.
+    pub(super) fn drop_overflow(&mut self) {
+        self.drops_overflow = true;
+    }
+
+    /// Writes what the stream takes at once. The first error ends the writing, not the run.
+    pub(super) fn flush(&mut self) {
+        let mut written = 0;
+        while written < self.waiting.len() && self.failure.is_none() && self.is_ready() {
+            match file::write(&self.stream, self.chunk(written)) {
+                Ok(0) => self.failure = Some(Errno::EIO),
+                Ok(count) => written += count,
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => self.failure = Some(errno),
+            }
+        }
+        if self.failure.is_some() {
+            self.waiting.clear();
+        } else {
+            self.waiting.drain(..written);
+        }
+    }
+
+    /// Why not everything was written, if so.
+    pub(super) fn failure(&self) -> Option<Errno> {
+        self.failure
+    }
+
+    fn chunk(&self, from: usize) -> &[u8] {
+        let rest = &self.waiting[from..];
+        if self.never_blocks { rest } else { &rest[..rest.len().min(CHUNK_BYTES)] }
+    }
+
+    fn is_ready(&self) -> bool {
+        let ready: Result<Vec<bool>> =
+            poll::wait(&[(self.stream.as_fd(), Event::Writable)], Duration::ZERO);
+        self.never_blocks || ready.is_ok_and(|ready| ready[0])
+    }
+}

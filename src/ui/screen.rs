@@ -1,0 +1,164 @@
+//! The streams and the progress line of a run, as a sink of its events.
+
+use super::output::Output;
+use super::progress::Line;
+use super::{gnu, human};
+use crate::options::{Compat, When};
+use crate::parent::run_event::{At, RunEvent, Sink};
+use crate::sanitize::{escape, sanitize};
+use pcopy_sys::{Errno, stdio};
+use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
+use std::os::fd::BorrowedFd;
+
+/// What the user wants to see, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What messages begin with.
+    pub program: String,
+    /// Whose messages they are.
+    pub compat: Compat,
+    /// Errors only.
+    pub quiet: bool,
+    /// When to draw the progress line.
+    pub progress: When,
+}
+
+/// Turns one event into text.
+type Render = fn(&RunEvent<'_>, &mut Screen);
+
+/// Standard output, standard error and the progress line.
+pub struct Screen {
+    output: Output<Stdout>,
+    messages: Output<Stderr>,
+    line: Option<Line>,
+    draws: bool,
+    program: String,
+    quiet: bool,
+    render: Render,
+}
+
+impl Screen {
+    /// The streams of this process.
+    pub fn new(settings: Settings) -> Self {
+        let closed = stdio::stdout_was_closed().then_some(Errno::EBADF);
+        let draws = match settings.progress {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => !settings.quiet && stderr().is_terminal(),
+        };
+        Self {
+            output: Output::new(stdout(), closed),
+            messages: Output::new(stderr(), None),
+            line: None,
+            draws,
+            program: settings.program,
+            quiet: settings.quiet,
+            render: match settings.compat {
+                Compat::Native => human::render,
+                Compat::Gnu => gnu::render,
+            },
+        }
+    }
+
+    /// A line for standard output.
+    pub(super) fn print(&mut self, line: &str) {
+        self.output.line(line);
+    }
+
+    /// Lines for standard output as they are, unless a terminal would interpret what is in them.
+    pub(super) fn print_bytes(&mut self, lines: &[u8]) {
+        if stdout().is_terminal() {
+            self.output.bytes(sanitize(lines).as_bytes());
+        } else {
+            self.output.bytes(lines);
+        }
+    }
+
+    /// An error message.
+    pub(super) fn error(&mut self, message: &str) {
+        self.messages.line(&format!("{}: {message}", self.program));
+    }
+
+    /// A question; the answer is typed behind it.
+    pub(super) fn prompt(&mut self, question: &str) {
+        self.messages.bytes(format!("{}: {question}", self.program).as_bytes());
+    }
+
+    /// A message that `--quiet` suppresses.
+    pub(super) fn notice(&mut self, message: &str) {
+        if !self.quiet {
+            self.error(message);
+        }
+    }
+
+    /// The same without the program's name before it.
+    pub(super) fn plain(&mut self, message: &str) {
+        if !self.quiet {
+            self.messages.line(message);
+        }
+    }
+}
+
+impl Sink for Screen {
+    fn emit(&mut self, event: &RunEvent<'_>) {
+        if let RunEvent::Progress { position, at } = event {
+            let name = match at {
+                At::Entry { name, .. } => escape(name),
+                At::Flushing => "flushing to stable storage".to_owned(),
+                At::Finishing => String::new(),
+            };
+            self.line.get_or_insert_with(Line::new).update(position, &name);
+        } else {
+            (self.render)(event, self);
+        }
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.draws
+    }
+
+    fn clear_progress(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.clear();
+        }
+    }
+
+    fn redraw_progress(&mut self) {
+        if let Some(line) = &self.line {
+            line.redraw();
+        }
+    }
+
+    /// Writes what can be written without waiting, with the progress line removed meanwhile.
+    fn flush(&mut self) {
+        if self.output.waiting().is_none() && self.messages.waiting().is_none() {
+            return;
+        }
+        let (output, messages) = (&mut self.output, &mut self.messages);
+        let mut write = || {
+            output.flush();
+            messages.flush();
+        };
+        match &self.line {
+            Some(line) => line.hide_while(write),
+            None => write(),
+        }
+    }
+
+    fn unwritten(&self) -> Vec<BorrowedFd<'_>> {
+        self.output.waiting().into_iter().chain(self.messages.waiting()).collect()
+    }
+
+    fn is_full(&self) -> bool {
+        self.output.is_full() || self.messages.is_full()
+    }
+
+    fn stop_waiting_for_reader(&mut self) {
+        self.output.drop_overflow();
+        self.messages.drop_overflow();
+    }
+
+    fn output_failure(&self) -> Option<Errno> {
+        self.output.failure()
+    }
+}

@@ -1,0 +1,145 @@
+//! The last lines of a run: what was done, how fast, and what failed.
+
+use super::failure_text::describe_kind;
+use super::numbers;
+use crate::ipc::memory::counters::Count;
+use crate::outcome::{Compared, End, Left, Outcome};
+use std::cmp::Reverse;
+
+/// The last line of a run.
+pub(super) fn summary(outcome: &Outcome) -> String {
+    if let Some(compared) = outcome.compared {
+        return comparison(outcome, compared);
+    }
+    let done = format!(
+        "{} ({})",
+        entries(outcome.totals.get(Count::Copied)),
+        numbers::bytes(outcome.totals.get(Count::Bytes))
+    );
+    let time = numbers::duration(outcome.elapsed);
+    let others = other_counts(outcome);
+    match outcome.end {
+        End::Finished => {
+            let bytes = outcome.totals.get(Count::Bytes);
+            let rate = numbers::rate(outcome.totals.settled(), bytes, outcome.elapsed);
+            format!("copied {done} in {time}, {rate}{others}")
+        }
+        End::Signal(_) => {
+            format!("interrupted after {done} in {time}; rerun the command to resume")
+        }
+        End::TargetLost => format!(
+            "stopped after {done} in {time}{others}{}\nhint: when the target can be written again, rerun the command to resume",
+            outcome.left.map(left_to_copy).unwrap_or_default()
+        ),
+        End::CopiersDied => format!(
+            "stopped after {done} in {time}: copiers kept dying{others}\nhint: find out what kills them (memory limits?), then rerun the command to resume",
+        ),
+        End::Unavailable => {
+            format!("stopped after {done} in {time}{others}\nhint: rerun the command to resume",)
+        }
+    }
+}
+
+fn comparison(outcome: &Outcome, compared: Compared) -> String {
+    let totals = &outcome.totals;
+    let done = format!(
+        "compared {} ({}) in {}",
+        entries(totals.get(Count::Found)),
+        numbers::bytes(totals.get(Count::Bytes)),
+        numbers::duration(outcome.elapsed)
+    );
+    let numbers = [
+        (compared.missing, "missing"),
+        (compared.extra, "extraneous"),
+        (compared.different, "different"),
+        (totals.get(Count::Vanished), "vanished"),
+        (totals.get(Count::Failed) + outcome.late_failures, "failed"),
+    ];
+    let found = numbers.iter().filter(|(number, _)| *number > 0);
+    let found: Vec<_> =
+        found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
+    match outcome.end {
+        End::Finished if found.is_empty() => format!("{done}: identical"),
+        End::Finished => format!("{done}: {}", found.join(", ")),
+        End::Signal(_) => format!("interrupted: {done}"),
+        End::TargetLost | End::CopiersDied | End::Unavailable => format!("stopped: {done}"),
+    }
+}
+
+/// One line for each kind of failure that several entries share.
+pub(super) fn failures_by_kind(outcome: &Outcome) -> Vec<String> {
+    let mut kinds: Vec<_> = outcome.kinds.iter().filter(|(_, number)| *number > 1).collect();
+    kinds.sort_by_key(|(error, number)| (Reverse(*number), error.errno as i32));
+    kinds
+        .iter()
+        .map(|(error, number)| format!("{} failed: {}", entries(*number), describe_kind(*error)))
+        .collect()
+}
+
+fn other_counts(outcome: &Outcome) -> String {
+    let others = [
+        (Count::Verified, "verified"),
+        (Count::Linked, "linked"),
+        (Count::Skipped, "skipped"),
+        (Count::Declined, "left as they were"),
+        (Count::Vanished, "vanished"),
+        (Count::Failed, "failed"),
+    ];
+    others
+        .iter()
+        .map(|&(count, word)| (outcome.totals.get(count), word))
+        .filter(|&(number, _)| number > 0)
+        .map(|(number, word)| format!("; {} {word}", numbers::count(number)))
+        .collect()
+}
+
+fn left_to_copy(left: Left) -> String {
+    format!("; {} ({}) left to copy", entries(left.entries), numbers::bytes(left.bytes))
+}
+
+/// `1 entry`, `2,000 entries`.
+pub(super) fn entries(number: u64) -> String {
+    format!("{} {}", numbers::count(number), if number == 1 { "entry" } else { "entries" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{EntryError, Op};
+    use pcopy_sys::Errno;
+
+    #[test]
+    fn the_last_line_counts_what_was_copied() {
+        let counts = [(Count::Found, 50_806), (Count::Copied, 50_806), (Count::Bytes, 572_000_000)];
+        let outcome = Outcome::sample(End::Finished, &counts);
+        assert_eq!(summary(&outcome), "copied 50,806 entries (572 MB) in 1.8 s, 28,225/s");
+    }
+
+    #[test]
+    fn the_last_line_of_a_comparison_counts_the_differences() {
+        use Count::{Bytes, Different, Failed, Found, Skipped};
+        let compared = |compared, counts: &[(Count, u64)]| Outcome {
+            compared: Some(compared),
+            ..Outcome::sample(End::Finished, counts)
+        };
+        let same = compared(Compared::default(), &[(Found, 2), (Skipped, 2), (Bytes, 3000)]);
+        assert_eq!(summary(&same), "compared 2 entries (3.0 kB) in 1.8 s: identical");
+        let found = Compared { missing: 1, extra: 2000, different: 0 };
+        let other = compared(found, &[(Found, 1), (Different, 1)]);
+        let end = "compared 1 entry (0 bytes) in 1.8 s: 1 missing, 2,000 extraneous";
+        assert_eq!(summary(&other), end);
+        let failed = compared(found, &[(Found, 2), (Different, 1), (Failed, 1)]);
+        assert_eq!(summary(&failed), format!("{}, 1 failed", end.replace("1 entry", "2 entries")));
+    }
+
+    #[test]
+    fn failures_of_one_kind_are_one_line() {
+        let mut outcome = Outcome::sample(End::Finished, &[]);
+        let error = |errno| EntryError { op: Op::OpenSource, errno };
+        outcome.kinds = vec![(error(Errno::EACCES), 10_000), (error(Errno::EIO), 1)];
+        assert_eq!(
+            failures_by_kind(&outcome),
+            ["10,000 entries failed: cannot open for reading: Permission denied"]
+        );
+    }
+}
