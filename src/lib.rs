@@ -1,7 +1,7 @@
-//! pcopy copies a folder with several processes.
+//! pcopy copies directories with several processes.
 //!
 //! The library exists for the program `pcopy` (see `main.rs`), its tests and its benches.
-//! Its modules are floors: each uses only the floors below it (`tests/layers.rs` checks that).
+//! Its modules are floors: each uses only the floors below it (`tests/it/layers.rs` checks that).
 //! ARCHITECTURE.md tells how a copy goes through them.
 
 // In the data path no result may be dropped unseen; tests may.

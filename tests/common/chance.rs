@@ -1,18 +1,18 @@
-//! Chance that can be repeated: `PCOPY_SEED` chooses it, `PCOPY_CASES` how much of it.
+//! Random choices that can be repeated: `PCOPY_SEED` is their seed, `PCOPY_CASES` the number of cases.
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::time::Duration;
 
-/// Chance, the same for the same seed.
+/// Random numbers, the same for the same seed.
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// `PCOPY_SEED` repeats a run; the seed is printed with every failure.
+    /// With the seed `PCOPY_SEED`, or another in each run; it is printed with every failure.
     pub(crate) fn new() -> Self {
         Self::from("PCOPY_SEED")
     }
 
-    /// The same with a variable of one's own.
+    /// The same with another variable.
     pub(crate) fn from(variable: &str) -> Self {
         let given = std::env::var(variable).ok().map(|seed| seed.parse().unwrap());
         let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
@@ -21,7 +21,7 @@ impl Dice {
         dice
     }
 
-    /// Chance that this seed chooses.
+    /// With this seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed | 1)
     }
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// A runner of as many cases, the same every time, and its seed; the variables choose others.
+/// A runner of this many cases, the same in each run, and its seed; the variables choose others.
 pub(crate) fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
     let seed = number_from("PCOPY_SEED", 1);
     let mut bytes = [7; 32];

@@ -1,7 +1,7 @@
-//! File systems in images, mounted where only the test sees them.
+//! File systems in images.
 
-use super::things::{Mounted, mount};
-use super::{Sandbox, skip, tool};
+use super::mounts::{Mounted, mount};
+use super::{Sandbox, skip_for, tool};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -11,28 +11,41 @@ use std::process::Command;
 pub(crate) type Make = &'static [&'static str];
 
 pub(crate) const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
-/// Its listings do not say what an entry is.
+/// Its listings do not have the types of entries.
 pub(crate) const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
 pub(crate) const XFS: Make = &["mkfs.xfs", "-q"];
 pub(crate) const BTRFS: Make = &["mkfs.btrfs", "-q"];
 pub(crate) const TMPFS: Make = &["tmpfs"];
 
-/// Mounts a new file system on `name`; tells that `test` is skipped, and why, if that cannot be.
+/// Mounts a new file system on `name` of a sandbox; skips this test and returns `None` if this machine cannot.
+macro_rules! mounted_or_skip {
+    ($env:expr, $name:expr, $make:expr) => {
+        $crate::common::images::mounted_or_skip_for(
+            $crate::common::test_name::test_name!(),
+            $env,
+            $name,
+            $make,
+        )
+    };
+}
+pub(crate) use mounted_or_skip;
+
+/// The same for a test whose name a helper got.
 #[track_caller]
-pub(crate) fn mounted_or_skip(
+pub(crate) fn mounted_or_skip_for(
     test: &str,
     env: &Sandbox,
     name: &str,
     make: Make,
 ) -> Option<Mounted> {
-    mounted(env, name, make).inspect_err(|why| skip(test, why)).ok()
+    mounted(env, name, make).inspect_err(|why| skip_for(test, why)).ok()
 }
 
 fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
     mounted_of(env, name, make, 1 << 30)
 }
 
-/// Mounts a new file system of so many bytes on `name`; says why if that cannot be.
+/// Mounts a new file system of so many bytes on `name`; returns why if this machine cannot.
 pub(crate) fn mounted_of(
     env: &Sandbox,
     name: &str,
@@ -53,7 +66,7 @@ pub(crate) fn mounted_of(
     make_image(&image, make, bytes);
     let words = ["-t", kind, "-o", "loop"].map(OsStr::new);
     let mounted = mount(&[&words[..], &[image.as_os_str()]].concat(), &place);
-    // Nothing is left of it when it is unmounted, and no listing of the sandbox reads all of it.
+    // So that nothing remains after the unmount, and no listing of the sandbox reads the image.
     fs::remove_file(image).unwrap();
     mounted.ok_or_else(|| format!("cannot mount {kind} from an image here"))
 }

@@ -1,6 +1,7 @@
-//! Runs that are watched, signalled and killed while they are on.
+//! Runs that are observed, signalled and killed while they are in progress.
 
 use super::chance::Dice;
+use super::plain_user::copy_settings;
 use super::{HANG, PCOPY, Run, Sandbox, children_of, read_back, wait, wait_until};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -11,10 +12,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How often a run that was too quick to be caught is tried again.
+/// How often a run is repeated that ended before it could be stopped in progress.
 const TRIES: usize = 20;
 
-/// A run that is still going on, in a process group of its own; killed if the test fails.
+/// A run in progress, in a process group of its own; killed if the test fails.
 pub(crate) struct Live<'a> {
     sandbox: &'a Sandbox,
     shown: String,
@@ -25,15 +26,12 @@ pub(crate) struct Live<'a> {
 }
 
 impl Sandbox {
-    /// `pcopy` with the signals' default answers, whatever the tests were started with.
-    ///
-    /// A shell's `&` and `nohup` have some ignored, and pcopy leaves them so. `env` becomes pcopy,
-    /// so the process is the same one.
+    /// `pcopy` with the default actions of all signals.
     pub(crate) fn tame<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        self.before(&["env", "--default-signal=INT,TERM,HUP,TSTP,USR1"], arguments)
+        with_default_signals(self.command(arguments))
     }
 
-    /// `pcopy` as the argument of a program that becomes it or runs it.
+    /// `pcopy` as the argument of a program that executes it.
     pub(crate) fn before<A: AsRef<OsStr>>(
         &self,
         program: &[&str],
@@ -47,7 +45,7 @@ impl Sandbox {
         command
     }
 
-    /// `pcopy` under strace with these options, as the direct child that every other run is.
+    /// `pcopy` under strace with these options, as a direct child, like every other run.
     pub(crate) fn traced<A: AsRef<OsStr>>(
         &self,
         options: &[&str],
@@ -56,7 +54,7 @@ impl Sandbox {
         let log = self.path("trace");
         let mut program = vec!["strace", "-DD", "-f", "-qq", "-o", log.to_str().unwrap()];
         program.extend(options);
-        self.before(&program, arguments)
+        with_default_signals(self.before(&program, arguments))
     }
 
     /// Starts a run of [`tame`](Self::tame) arguments; both outputs go to files.
@@ -74,10 +72,9 @@ impl Sandbox {
         self.launch_onto(command, stdout.into(), stderr.into(), out, err)
     }
 
-    /// Starts a command with a pipe for standard output, which nobody reads unless the test does.
+    /// Starts a command with a pipe for standard output, which only the test reads.
     ///
-    /// With `-v` on a tree of [`long_names`](Self::long_names) that is a valve: the run cannot end
-    /// before its names are read.
+    /// With `-v` and a tree of [`long_names`](Self::long_names) the run cannot end before its names are read.
     pub(crate) fn launch_stuck(&self, command: Command) -> (Live<'_>, ChildStdout) {
         let err = tempfile::tempfile().unwrap();
         let stderr = err.try_clone().unwrap();
@@ -136,17 +133,17 @@ impl Sandbox {
         self
     }
 
-    /// Compares 40 times by this line, which takes as long as `took`, while a copier is killed at a moment
-    /// that chance has chosen; fails if another thing is said than `said`.
+    /// Runs 40 comparisons with this command line, which takes as long as `took`, while a copier is killed at
+    /// a random moment; fails if a run prints anything but `expected`.
     #[track_caller]
-    pub(crate) fn says_the_same_though_copiers_die(
+    pub(crate) fn reports_the_same_though_copiers_die(
         &self,
         line: &[&str],
-        (said, took): (&str, Duration),
+        (expected, took): (&str, Duration),
         dice: &mut Dice,
     ) {
         let (mut killed, mut turn) = (0, 0);
-        // As many more as it takes, where others use the processors, too.
+        // On a busy machine as many more as it takes.
         while turn < 40 || killed < 10 && turn < 400 {
             let mut live = self.start([&["-j", ["1", "2", "8"][turn % 3]], line].concat());
             turn += 1;
@@ -156,20 +153,20 @@ impl Sandbox {
                 killed += 1;
                 send(copiers[dice.below(copiers.len())], Signal::SIGKILL);
             }
-            live.end().exits(6).stdout_is(said);
+            live.end().exits(6).stdout_is(expected);
         }
         assert!(killed >= 10, "only {killed} were killed");
     }
 
-    /// A run of `src` to `dst` that was frozen in the middle of copying.
+    /// A run of `src` to `dst` that was stopped in the middle of copying.
     ///
-    /// A run that had ended before it could be caught is tried again, a bounded number of times.
+    /// A run that ended before it could be stopped is repeated, a bounded number of times.
     #[track_caller]
     pub(crate) fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
         let all = count_entries(&self.path("src"));
         let staging = self.path(".dst.pcopy-partial");
         for _ in 0..TRIES {
-            // A fifth: so that files are complete, and not only folders made.
+            // A fifth: so that files are complete, too, and not only directories made.
             let before = count_entries(&staging).max(1) + all / 5;
             let mut live = self.start(arguments.iter().cloned());
             let has_begun = || count_entries(&staging) > before;
@@ -186,7 +183,7 @@ impl Sandbox {
                 }
             }
         }
-        panic!("the run was never caught in the middle, in {TRIES} tries");
+        panic!("the run was never stopped in the middle, in {TRIES} tries");
     }
 }
 
@@ -195,7 +192,7 @@ impl<'a> Live<'a> {
         self.child.id()
     }
 
-    /// The processes that the run has forked and that live: copiers, and perhaps the scout.
+    /// The living children of the run: copiers, and perhaps the process that counts ahead.
     pub(crate) fn children(&self) -> Vec<u32> {
         children_of(self.pid()).into_iter().filter(|&pid| is_alive(pid)).collect()
     }
@@ -211,7 +208,7 @@ impl<'a> Live<'a> {
     #[track_caller]
     pub(crate) fn wait_for_children(&mut self, count: usize) -> Vec<u32> {
         wait_until(&format!("{count} children of\n{}", self.shown), || {
-            assert!(self.is_running(), "it had ended\n{}", self.said());
+            assert!(self.is_running(), "it had ended\n{}", self.stderr());
             self.children().len() >= count
         });
         self.children()
@@ -224,11 +221,11 @@ impl<'a> Live<'a> {
 
     /// Sends a signal to all processes of the run, as a terminal does.
     pub(crate) fn signal_all(&self, signal: Signal) {
-        // If nobody is left, there is nobody to tell.
+        // The processes may have ended.
         let _: nix::Result<()> = killpg(as_pid(self.pid()), signal);
     }
 
-    /// Stops every process of the run where it is.
+    /// Stops every process of the run.
     pub(crate) fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
         wait_until("all processes stop", || {
@@ -242,8 +239,8 @@ impl<'a> Live<'a> {
         self.signal_all(Signal::SIGCONT);
     }
 
-    /// What it has said so far.
-    pub(crate) fn said(&self) -> String {
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.err)))
             .unwrap_or_default()
     }
@@ -259,9 +256,9 @@ impl<'a> Live<'a> {
     pub(crate) fn end_within(mut self, limit: Duration) -> Run<'a> {
         let status = self.status.or_else(|| wait(&mut self.child, limit)).unwrap_or_else(|| {
             panic!(
-                "{} had not ended after {limit:?}; it said:\n{}\n{}",
+                "{} had not ended after {limit:?}; standard error:\n{}\n{}",
                 self.shown,
-                self.said(),
+                self.stderr(),
                 self.sandbox.show()
             )
         });
@@ -294,6 +291,17 @@ impl Run<'_> {
     }
 }
 
+/// The same command with the default actions of all signals, whatever the tests were started with.
+///
+/// A shell's `&` and `nohup` ignore some, and pcopy leaves them ignored. `env` executes the program, so the
+/// process is the same one.
+pub(crate) fn with_default_signals(command: Command) -> Command {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=INT,TERM,HUP,TSTP,USR1").arg(command.get_program());
+    copy_settings(&command, &mut env);
+    env
+}
+
 /// Sends a signal to one process, which may be gone.
 pub(crate) fn send(pid: u32, signal: Signal) {
     let _: nix::Result<()> = kill(as_pid(pid), signal);
@@ -303,18 +311,18 @@ fn as_pid(pid: u32) -> Pid {
     Pid::from_raw(pid.try_into().unwrap())
 }
 
-/// The letter that /proc has for what a process is doing; `None` if there is none.
+/// The letter of a process's state in /proc; `None` if there is no such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// Whether there is such a process, and it is no zombie.
+/// Whether a process exists and is no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// How many entries are below `dir`, itself included; 0 if there is none.
+/// How many entries a tree has, its root included; 0 if it does not exist.
 pub(crate) fn count_entries(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let below = |entry: fs::DirEntry| {
@@ -325,10 +333,4 @@ pub(crate) fn count_entries(dir: &Path) -> usize {
         }
     };
     1 + entries.filter_map(Result::ok).map(below).sum::<usize>()
-}
-
-/// What descriptors of a process point at.
-pub(crate) fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
 }

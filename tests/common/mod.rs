@@ -1,20 +1,22 @@
-//! A sandbox to run the real program in, and an oracle that shares no code with it.
+//! A sandbox in which tests run the program, and comparisons that share no code with it.
 
-pub(crate) mod as_cp;
 pub(crate) mod attack;
 pub(crate) mod chance;
+pub(crate) mod checksum_programs;
+pub(crate) mod entries;
 pub(crate) mod images;
-pub(crate) mod listed;
+pub(crate) mod large_files;
 pub(crate) mod live;
-pub(crate) mod planted;
-pub(crate) mod things;
+pub(crate) mod mounts;
+pub(crate) mod plain_user;
+pub(crate) mod reference_cp;
+pub(crate) mod small_trees;
+pub(crate) mod test_name;
+pub(crate) mod testtree;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,7 +31,7 @@ pub(crate) const PLACE: &str = "PCOPY_TEST_PLACE";
 /// No run may take longer; one that does has hung.
 pub(crate) const HANG: Duration = Duration::from_secs(120);
 
-/// A temporary folder: in memory where the machine has room there, or where [`PLACE`] says.
+/// A temporary directory: in memory if the machine has `/dev/shm`, or below [`PLACE`].
 pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
 }
@@ -56,7 +58,7 @@ impl Default for Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if !is_root() {
-            // What is read-only for its owner could not be removed.
+            // Directories without permissions for their owner could not be removed.
             let opened = Command::new("chmod").args(["-fR", "u+rwX"]).arg(self.dir.path()).status();
             assert!(opened.is_ok());
         }
@@ -81,30 +83,6 @@ impl Sandbox {
     /// The whole path of something in the sandbox; an absolute path stays as it is.
     pub(crate) fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.dir.path().join(Path::new(name.as_ref()))
-    }
-
-    /// Makes a tree from lines: `dir NAME`, `file NAME SIZE`, `text NAME WORDS`, `link NAME TEXT`,
-    /// `fifo NAME`. SIZE may end in K or M; a file's bytes depend on its name alone.
-    pub(crate) fn tree<'a>(&self, root: &str, lines: impl IntoIterator<Item = &'a str>) -> &Self {
-        let root = self.path(root);
-        fs::create_dir_all(&root).unwrap();
-        for line in lines {
-            let mut words = line.splitn(3, ' ');
-            let kind = words.next().unwrap();
-            let name = words.next().unwrap_or_else(|| panic!("no name in {line:?}"));
-            let rest = words.next().unwrap_or("");
-            let path = root.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            match kind {
-                "dir" => fs::create_dir_all(&path).unwrap(),
-                "file" => fs::write(&path, contents(name.as_bytes(), size(rest))).unwrap(),
-                "text" => fs::write(&path, rest).unwrap(),
-                "link" => std::os::unix::fs::symlink(rest, &path).unwrap(),
-                "fifo" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
-                other => panic!("{other:?} is no kind of entry"),
-            }
-        }
-        self
     }
 
     /// `pcopy` with these arguments, in the sandbox, not yet started.
@@ -136,65 +114,9 @@ impl Sandbox {
         });
         Run { sandbox: self, shown, status, stdout: read_back(out), stderr: read_back(err) }
     }
-
-    /// Every entry below `root` with all that a copy must keep; directories' sizes are not part of it.
-    pub(crate) fn listing(&self, root: impl AsRef<OsStr>) -> BTreeMap<PathBuf, Entry> {
-        listing(&self.path(root))
-    }
-
-    /// Fails unless both trees are the same: names, types, modes, times, contents.
-    #[track_caller]
-    pub(crate) fn assert_same(&self, one: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
-        let (one, other) = (self.path(one), self.path(other));
-        let differences = differences(&listing(&one), &listing(&other));
-        assert!(
-            differences.is_empty(),
-            "{} and {} differ:\n{differences}",
-            one.display(),
-            other.display()
-        );
-        let kind = fs::symlink_metadata(&one).unwrap().file_type();
-        if !kind.is_dir() && !kind.is_file() {
-            return; // diff would read from a FIFO that is its operand
-        }
-        let diff = Command::new("diff")
-            .args(["-rq", "--no-dereference"])
-            .arg(&one)
-            .arg(&other)
-            .output()
-            .unwrap();
-        let specials = |line: &&str| {
-            !line.contains(" is a fifo ")
-                && !line.contains(" is a socket ")
-                && !line.contains(" special file")
-        };
-        let said = String::from_utf8_lossy(&diff.stdout).into_owned();
-        let said: Vec<&str> = said.lines().filter(specials).collect();
-        assert!(said.is_empty(), "diff -r says: {said:#?}");
-    }
-
-    /// Fails if any staged name is left anywhere in the sandbox.
-    #[track_caller]
-    pub(crate) fn assert_nothing_staged(&self) {
-        let left: Vec<_> = self
-            .listing("")
-            .into_keys()
-            .filter(|path| path.as_os_str().as_bytes().ends_with(b".pcopy-partial"))
-            .collect();
-        assert!(left.is_empty(), "left behind: {left:?}");
-    }
-
-    /// The sandbox as text, for messages; at most 60 lines.
-    pub(crate) fn show(&self) -> String {
-        let mut text = String::new();
-        for (path, entry) in self.listing("").iter().take(60) {
-            writeln!(text, "{:06o} {:>9} {}", entry.mode, entry.size, path.display()).unwrap();
-        }
-        text
-    }
 }
 
-/// A run that has ended, and what it said.
+/// A run that has ended, with its output.
 pub(crate) struct Run<'a> {
     sandbox: &'a Sandbox,
     shown: String,
@@ -270,77 +192,6 @@ pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// What a copy must keep of an entry.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
-    /// Type and permission bits.
-    pub(crate) mode: u32,
-    /// Bytes; 0 for a directory, whose size is the file system's business.
-    pub(crate) size: u64,
-    /// Modification time in seconds and nanoseconds.
-    pub(crate) modified: (i64, i64),
-    /// A symlink's text, a device's number, a file's hash.
-    pub(crate) what: Vec<u8>,
-}
-
-/// Lists by path from the root of the tree, which is itself entry ``; found with `std` alone.
-pub(crate) fn listing(root: &Path) -> BTreeMap<PathBuf, Entry> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![PathBuf::new()];
-    while let Some(path) = waiting.pop() {
-        let whole = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(&path) };
-        let metadata = fs::symlink_metadata(&whole)
-            .unwrap_or_else(|error| panic!("{}: {error}", whole.display()));
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            match fs::read_dir(&whole) {
-                Ok(entries) => {
-                    waiting.extend(entries.map(|entry| path.join(entry.unwrap().file_name())))
-                }
-                Err(error) => panic!("{}: {error}", whole.display()),
-            }
-        }
-        let what = if kind.is_symlink() {
-            fs::read_link(&whole).unwrap().into_os_string().into_vec()
-        } else if kind.is_file() {
-            hash(&fs::read(&whole).unwrap_or_default()).to_ne_bytes().to_vec()
-        } else if kind.is_block_device() || kind.is_char_device() {
-            metadata.rdev().to_ne_bytes().to_vec()
-        } else {
-            Vec::new()
-        };
-        let entry = Entry {
-            mode: metadata.mode(),
-            size: if kind.is_dir() { 0 } else { metadata.len() },
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            what,
-        };
-        found.insert(path, entry);
-    }
-    found
-}
-
-/// What two listings do not have in common, in words.
-pub(crate) fn differences(
-    one: &BTreeMap<PathBuf, Entry>,
-    other: &BTreeMap<PathBuf, Entry>,
-) -> String {
-    let mut text = String::new();
-    for (path, entry) in one {
-        match other.get(path) {
-            None => writeln!(text, "missing: {path:?} {entry:?}").unwrap(),
-            Some(copy) if copy != entry => {
-                writeln!(text, "differs: {path:?}\n  {entry:?}\n  {copy:?}").unwrap()
-            }
-            Some(_) => {}
-        }
-    }
-    for path in other.keys().filter(|path| !one.contains_key(*path)) {
-        writeln!(text, "extra: {path:?}").unwrap();
-    }
-    text.lines().take(60).fold(String::new(), |all, line| all + line + "\n")
-}
-
 /// Bytes that depend on the seed alone and do not repeat.
 pub(crate) fn contents(seed: &[u8], length: usize) -> Vec<u8> {
     let mut state = hash(seed) | 1;
@@ -384,14 +235,24 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Says by name that a test cannot run here, and why; fails where skips are forbidden (CI).
+/// Prints that this test cannot run on this machine, and why; fails if skips are forbidden (CI).
 ///
-/// Use as `if !tool("strace") { return skip("the name of the fact", "strace is not installed"); }`.
-pub(crate) fn skip(test: &str, why: &str) {
+/// Use as `if !tool("strace") { return skip!("strace is not installed"); }`.
+macro_rules! skip {
+    ($why:expr) => {
+        $crate::common::skip_for($crate::common::test_name::test_name!(), $why)
+    };
+}
+
+/// The same for a test whose name a helper got.
+pub(crate) fn skip_for(test: &str, why: &str) {
     assert!(std::env::var_os("PCOPY_FORBID_SKIPS").is_none(), "skipped: {test}: {why}");
-    // Not `eprintln!`: the test harness would keep that to itself.
-    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {test}: {why}\n"))
-        .unwrap();
+    print_line(&format!("skipped: {test}: {why}"));
+}
+
+/// Prints a line even if the test passes: `libtest` captures what `eprintln!` prints.
+pub(crate) fn print_line(line: &str) {
+    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")).unwrap();
 }
 
 /// Whether a program is installed.
@@ -413,12 +274,23 @@ pub(crate) fn all_tests() -> Vec<String> {
     listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// Whether there is strace, without which `test` is skipped, and that is told.
+/// Whether strace is installed, without which this test is skipped.
+macro_rules! has_strace {
+    () => {
+        $crate::common::has_strace_for($crate::common::test_name::test_name!())
+    };
+}
+
+pub(crate) use test_name::{cells, each_jobs, test_name};
+pub(crate) use testtree::{Entry, Listing, differences, listing};
+pub(crate) use {has_strace, skip};
+
+/// The same for a test whose name a helper got.
 #[track_caller]
-pub(crate) fn has_strace(test: &str) -> bool {
+pub(crate) fn has_strace_for(test: &str) -> bool {
     let has = tool("strace");
     if !has {
-        skip(test, "strace is not installed");
+        skip_for(test, "strace is not installed");
     }
     has
 }

@@ -1,4 +1,4 @@
-//! A pseudo-terminal, and what is to be seen on it.
+//! A pseudo-terminal, and what it shows.
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A terminal with a thread that reads all that is written to it.
+/// A terminal with a thread that reads everything that is written to it.
 pub(crate) struct Terminal {
     keyboard: File,
     slave: Option<OwnedFd>,
@@ -29,31 +29,31 @@ impl Terminal {
         let written = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&written);
         let reader = std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            // The last process that has the terminal open takes it away: that is an error here.
-            while let Ok(length @ 1..) = master.read(&mut piece) {
-                into.lock().unwrap().extend_from_slice(&piece[..length]);
+            let mut buffer = [0; 4096];
+            // When the last process has closed the terminal, the read fails.
+            while let Ok(length @ 1..) = master.read(&mut buffer) {
+                into.lock().unwrap().extend_from_slice(&buffer[..length]);
             }
         });
         Self { keyboard, slave: Some(pty.slave), written, reader }
     }
 
-    /// One stream of a process to be.
+    /// A standard stream of a process.
     pub(crate) fn stream(&self) -> Stdio {
         self.slave.as_ref().unwrap().try_clone().unwrap().into()
     }
 
-    /// Types, as a person would.
+    /// Types on the keyboard.
     pub(crate) fn type_in(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
     }
 
-    /// All that was written so far.
+    /// Everything written so far.
     pub(crate) fn written(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
     }
 
-    /// All that was written, when nobody has it open any more.
+    /// Everything that was written, after every process has closed the terminal.
     pub(crate) fn close(mut self) -> Seen {
         self.slave = None;
         let begun = Instant::now();
@@ -65,13 +65,13 @@ impl Terminal {
     }
 }
 
-/// What a person in front of a terminal has seen.
+/// What a terminal has shown.
 pub(crate) struct Seen {
-    /// All that was written.
+    /// Everything that was written.
     pub(crate) bytes: Vec<u8>,
-    /// The rows as they stood in the end, without spaces at their ends and empty rows below.
+    /// The rows in the end, without trailing spaces and empty rows below.
     pub(crate) screen: Vec<String>,
-    /// Each state of a row before it was erased or left, in order.
+    /// Each text of a row before it was erased or left, in order.
     pub(crate) states: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Seen {
                     }
                 }
                 '\x1b' => {
-                    assert_eq!(chars.next(), Some('['), "an escape that is none of ours");
+                    assert_eq!(chars.next(), Some('['), "an escape that pcopy does not use");
                     let mut number = String::new();
                     let letter = loop {
                         match chars.next().unwrap() {
@@ -114,7 +114,7 @@ impl Seen {
                         'C' => column += count,
                         'D' => column = column.saturating_sub(count),
                         'm' | 'h' | 'l' => {}
-                        other => panic!("ESC [ {number} {other} is none of ours"),
+                        other => panic!("pcopy does not use ESC [ {number} {other}"),
                     }
                     while rows.len() <= row {
                         rows.push(Vec::new());

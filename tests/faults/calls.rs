@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-/// Calls that cannot fail, those that end a process or begin a program, and `brk`, whose failure is
-/// told in a way of its own, which strace cannot imitate.
+/// Calls that cannot fail, those that end a process or begin a program, and `brk`, which returns a failure in
+/// a way that strace cannot imitate.
 const NEVER: [&str; 18] = [
     "brk",
     "execve",
@@ -35,12 +35,12 @@ const NEVER: [&str; 18] = [
 pub(crate) enum Scope {
     /// Each, from the first of the loader on.
     All,
-    /// Those that concern a path of the trees: pcopy's own, among them the first that a copier makes.
+    /// Those with a path of the trees: all of pcopy's own, from the first of a copier on.
     Trees,
 }
 
 impl Scope {
-    /// strace's words for it: every path of the trees, and every bare name.
+    /// strace's options for it: every path of the trees, and every name.
     fn options(self, world: &World) -> Vec<String> {
         if self == Self::All {
             return Vec::new();
@@ -59,10 +59,10 @@ impl Scope {
     }
 }
 
-/// strace, writing into `trace` of the sandbox what it did with these calls.
+/// strace, which logs these calls into `trace` of the sandbox.
 ///
-/// Its `when=N` counts for each process by itself: the parent's N-th call fails, and each copier's
-/// N-th. So with several copiers several faults come together.
+/// Its `when=N` counts in each process: the N-th call of the parent fails, and the N-th of each copier. So with
+/// several copiers several faults occur.
 pub(crate) fn strace(world: &World, scope: Scope, options: &[&str]) -> Vec<String> {
     let log = world.env.path("trace");
     let quiet = "--quiet=attach,personality,path-resolution";
@@ -73,7 +73,7 @@ pub(crate) fn strace(world: &World, scope: Scope, options: &[&str]) -> Vec<Strin
     words
 }
 
-/// How often each call is made by whoever makes it most often, in an undisturbed run.
+/// How often each call is made by the process that makes it most often, in an undisturbed run.
 pub(crate) fn counted(line: Line, jobs: u16, scope: Scope) -> BTreeMap<String, usize> {
     let world = World::new(line);
     let ending = run(world.command(&strace(&world, scope, &["-e", "trace=all"]), jobs));
@@ -87,7 +87,7 @@ fn count(log: &str, scope: Scope) -> BTreeMap<String, usize> {
         let Some((pid, rest)) = line.split_once(' ') else { continue };
         let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
         let is_name = call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        // strace leaves out what it makes fail, and a pipe that stays open never comes to its end.
+        // strace does not execute a call that it makes fail, and a pipe that stays open never has an end.
         let is_pipe = call == "close" && scope == Scope::All;
         if is_name && !NEVER.contains(&call) && !is_pipe {
             *counts.entry((pid, call)).or_default() += 1;
@@ -101,7 +101,7 @@ fn count(log: &str, scope: Scope) -> BTreeMap<String, usize> {
     most
 }
 
-/// The calls that are made before the program comes to its own, by loader and language.
+/// The calls of the loader and the language before `main`.
 pub(crate) fn before_main() -> BTreeMap<String, usize> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new("strace");
@@ -111,7 +111,7 @@ pub(crate) fn before_main() -> BTreeMap<String, usize> {
     count(&fs::read_to_string(log.path()).unwrap(), Scope::All)
 }
 
-/// One fault, as strace can do it.
+/// One fault that strace injects.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) line: Line,
@@ -120,25 +120,25 @@ pub(crate) struct Fault {
     pub(crate) call: String,
     /// `error=EIO`, `retval=0`, `signal=KILL`.
     pub(crate) effect: String,
-    /// From which call on it comes.
+    /// At which call it occurs first.
     pub(crate) nth: usize,
-    /// After how many further calls it comes again, if it does.
+    /// After how many further calls it occurs again, if it does.
     pub(crate) step: Option<usize>,
 }
 
-/// How a run with a fault in it ended.
+/// How a run with a fault ended.
 pub(crate) struct Damaged {
     pub(crate) ending: Ending,
-    /// How often the fault came.
+    /// How often the fault occurred.
     pub(crate) hits: usize,
     pub(crate) excuse: Excuse,
-    /// The first times that it came, for messages.
+    /// The first log lines of the fault, for messages.
     pub(crate) shown: String,
 }
 
 impl Fault {
-    /// Does it to a run.
-    pub(crate) fn happen(&self, world: &World, before_main: &BTreeMap<String, usize>) -> Damaged {
+    /// Injects it into a run.
+    pub(crate) fn inject(&self, world: &World, before_main: &BTreeMap<String, usize>) -> Damaged {
         let Self { call, effect, nth, .. } = self;
         let step = match self.step {
             None => String::new(),
@@ -149,7 +149,7 @@ impl Fault {
             (format!("trace={call}"), format!("inject={call}:{effect}:when={nth}{step}"));
         let mut words = strace(world, self.scope, &["-e", &trace, "-e", &inject]);
         if !effect.starts_with("signal") {
-            words.insert(1, "--seccomp-bpf".to_owned()); // quicker, but no signal gets through
+            words.insert(1, "--seccomp-bpf".to_owned()); // faster, but it injects no signals
         }
         let ending = run(world.command(&words, self.jobs));
         let log = fs::read_to_string(world.env.path("trace")).unwrap_or_default();
@@ -161,12 +161,12 @@ impl Fault {
         Damaged { ending, hits, excuse, shown: shown.join("\n") }
     }
 
-    /// What it excuses.
+    /// What this fault excuses.
     fn excuse(&self, log: &str, hits: usize, before_main: &BTreeMap<String, usize>) -> Excuse {
         let (call, effect) = (self.call.as_str(), self.effect.as_str());
         let is_loaders = before_main.get(call).is_some_and(|&count| self.nth <= count);
         let is_memory = matches!(call, "mmap" | "mremap" | "munmap" | "mprotect");
-        // A line may be cut in two where two processes call at once.
+        // strace splits a line in two where two processes call at once.
         let resumed = |pid: &str| {
             let rest = |line: &str| line.contains("write resumed") && line.contains("INJECTED");
             log.lines().any(|line| line.starts_with(pid) && rest(line))
@@ -193,8 +193,8 @@ impl Fault {
     }
 }
 
-/// Whether what fails is kept only where it can be, and cp says no word of it either.
+/// Whether the attribute is preserved only where possible, so that cp reports no failure either.
 fn is_silent(call: &str, errno: &str) -> bool {
     call.contains("xattr") && matches!(errno, "EOPNOTSUPP" | "ENODATA" | "EPERM" | "EACCES")
-        || call == "linkat" // a copy that says so takes the place of a link
+        || call == "linkat" // a copy replaces the link, with a message
 }

@@ -1,30 +1,30 @@
-//! What must be true after any run, whatever was done to it.
+//! The conditions that hold after any run, with any fault.
 
+use crate::common::testtree::{Node, Tree, What, read};
 use crate::ending::{Ending, run};
-use crate::tree::{Node, Tree, What, read};
-use crate::world::{Keeps, World};
+use crate::world::{Preserves, World};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
-/// What the fault that was done to a run excuses.
+/// What the fault in a run excuses.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Excuse {
     /// Signals that may have ended it.
     pub(crate) signals: &'static [i32],
-    /// Standard error could not be written: what it should have said is not there.
+    /// Standard error could not be written, so messages are missing.
     pub(crate) mute: bool,
-    /// What may be kept cannot be, and cp is silent about that, too.
+    /// Attributes that are preserved only where possible could not be, which cp does not report either.
     pub(crate) bare: bool,
-    /// It never came to its own first call: the loader or the language said so in its own way.
+    /// It ended before `main`, with a message of the loader or the language.
     pub(crate) stillborn: bool,
-    /// It was told that nothing stands where something does, so no backup of that was made.
+    /// A system call claimed that an existing entry does not exist, so it has no backup.
     pub(crate) unseen: bool,
-    /// A copier may have been lost, too, and what failed before that was made good by the next round.
+    /// A copier may have died, too, and the next round repeated what had failed.
     pub(crate) again: bool,
-    /// Whatever was being written in place when it ended is half new.
+    /// Files that were being written in place when it ended are partial.
     pub(crate) half: bool,
-    /// Its numbers need not add up, if it says so.
+    /// Its counts need not add up, if it reports that.
     pub(crate) numbers: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn wrongs(world: &World, ending: &Ending, excuse: Excuse) -> String {
         let others = after_the_second(world, &again, excuse);
         if !others.is_empty() {
             wrongs.extend(others);
-            wrongs.push(format!("the second run said:\n{}", again.stderr));
+            wrongs.push(format!("the second run printed:\n{}", again.stderr));
         }
     }
     if wrongs.is_empty() {
@@ -51,7 +51,7 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
     if ending.left {
         wrongs.push("processes were left".to_owned());
     }
-    wrongs.extend(source_is_untouched(world));
+    wrongs.extend(source_is_unchanged(world));
     wrongs.extend(nothing_else_is_there(world));
     let target = world.target();
     let end = match (status.code(), status.signal()) {
@@ -62,7 +62,7 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
             None => return wrongs,
         },
         _ => {
-            wrongs.push("no signal was to end it".to_owned());
+            wrongs.push("an unexpected signal ended it".to_owned());
             return wrongs;
         }
     };
@@ -71,19 +71,19 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
     }
     match end {
         End::Complete => wrongs.extend(is_complete(world, &target, excuse.bare, excuse.unseen)),
-        End::Told | End::Cut => {
+        End::Reported | End::Cut => {
             wrongs.extend(each_name_is_old_or_new(world, &target, end, ending, excuse))
         }
     }
     wrongs
 }
 
-/// What kind of end an exit code promises.
+/// The kind of end that an exit code promises.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Complete,
-    /// Some entries failed, each named.
-    Told,
+    /// Some entries failed, each with a message.
+    Reported,
     /// Stopped early.
     Cut,
 }
@@ -96,9 +96,9 @@ fn end_of(
     target: &Tree,
     wrongs: &mut Vec<String>,
 ) -> Option<End> {
-    let said = |text: &str| excuse.mute || ending.stderr.contains(text);
+    let has = |text: &str| excuse.mute || ending.stderr.contains(text);
     let is_cp = world.line.as_cp;
-    let told = match code {
+    let is_explained = match code {
         0 => {
             excuse.again
                 || !ending.stderr.contains("cannot ")
@@ -106,25 +106,25 @@ fn end_of(
                 || ending.stderr.contains(" as a separate file")
         }
         1 => {
-            said("cannot ")
-                || said("failed")
-                || said("passed over")
-                || said("repeatedly died")
-                || said("was replaced")
-                || is_cp && said("cp: ")
+            has("cannot ")
+                || has("failed")
+                || has("passed over")
+                || has("repeatedly died")
+                || has("was replaced")
+                || is_cp && has("cp: ")
         }
-        3 => said("pcopy: "),
-        14 if excuse.numbers => said("the counts do not balance"),
-        11 => said("hint: when the target can be written again"),
-        16 => said("copiers kept dying") || said("cannot "),
-        24 => said("vanished") || said("changed"),
+        3 => has("pcopy: "),
+        14 if excuse.numbers => has("the counts do not balance"),
+        11 => has("hint: when the target can be written again"),
+        16 => has("copiers kept dying") || has("cannot "),
+        24 => has("vanished") || has("changed"),
         _ => {
-            wrongs.push(format!("{code} is no code for this"));
+            wrongs.push(format!("exit code {code} is not allowed here"));
             return None;
         }
     };
-    if !told {
-        wrongs.push(format!("it does not say why it left with {code}"));
+    if !is_explained {
+        wrongs.push(format!("no message explains exit code {code}"));
     }
     if is_cp && code > 1 {
         wrongs.push(format!("cp has no code {code}"));
@@ -133,28 +133,28 @@ fn end_of(
         wrongs.extend(counts_agree(code, world, &ending.stderr));
     }
     if code == 3 && bare(target) != bare(&world.old) {
-        wrongs.push("it was refused, and something was touched".to_owned());
+        wrongs.push("it was refused, and something was changed".to_owned());
     }
     Some(match code {
         0 => End::Complete,
-        // Without a name it is the machine that has denied something to the run itself.
+        // Without a name the failure is one of the run itself.
         1 | 24 if ending.stderr.contains('\'') && !ending.stderr.contains("stopped after") => {
-            End::Told
+            End::Reported
         }
         _ => End::Cut,
     })
 }
 
-/// Contents and bits alone.
+/// Contents and modes alone.
 fn bare(tree: &Tree) -> Vec<(&PathBuf, &What, u32)> {
     tree.iter().map(|(path, node)| (path, &node.what, node.mode)).collect()
 }
 
-/// The numbers of the last line, against one another and the code.
-fn counts_agree(code: i32, world: &World, said: &str) -> Option<String> {
-    let Some(line) = said.lines().rfind(|line| line.starts_with("copied ")) else {
-        // What was never begun has no numbers.
-        return (code == 0).then(|| "there is no last line".to_owned());
+/// The counts of the summary, compared with one another and the exit code.
+fn counts_agree(code: i32, world: &World, stderr: &str) -> Option<String> {
+    let Some(line) = stderr.lines().rfind(|line| line.starts_with("copied ")) else {
+        // A run that never began has no summary.
+        return (code == 0).then(|| "there is no summary".to_owned());
     };
     let number = |word: &str| -> usize {
         let before = line.split(word).next().filter(|before| before.len() < line.len());
@@ -174,25 +174,25 @@ fn counts_agree(code: i32, world: &World, said: &str) -> Option<String> {
     wrong.then(|| format!("of {all} entries, with code {code}: {line}"))
 }
 
-fn source_is_untouched(world: &World) -> Option<String> {
+fn source_is_unchanged(world: &World) -> Option<String> {
     let now = read(&world.env.path("src"));
     if now == world.source {
         return None;
     }
-    let touched: Vec<_> = world
+    let changed: Vec<_> = world
         .source
         .iter()
         .filter(|(path, node)| now.get(*path) != Some(*node))
         .map(|(path, node)| format!("{path:?} was {node:?}, is {:?}", now.get(path)))
         .collect();
-    Some(format!("the source was touched: {touched:?} {} entries now", now.len()))
+    Some(format!("the source was changed: {changed:?} {} entries now", now.len()))
 }
 
 fn nothing_else_is_there(world: &World) -> Option<String> {
     let ours = ["src", "dst", ".dst.pcopy-partial", "cp", "trace"];
     let names = fs::read_dir(world.env.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let others: Vec<_> = names.filter(|name| !ours.contains(&name.to_str().unwrap())).collect();
-    (!others.is_empty()).then(|| format!("beside the trees there is {others:?}"))
+    (!others.is_empty()).then(|| format!("stray entries beside the trees: {others:?}"))
 }
 
 /// Whether any part of a path is a staged name.
@@ -200,13 +200,13 @@ fn is_staged(path: &Path) -> bool {
     path.iter().any(|part| part.to_str().unwrap().ends_with(".pcopy-partial"))
 }
 
-/// The name whose second name a backup is.
+/// The file that a path is the backup of.
 fn backed_up(world: &World, path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_suffix('~').filter(|_| world.line.backs_up())?;
     world.source.contains_key(Path::new(name)).then(|| name.into())
 }
 
-/// Whether a name holds what a backup may: the old one, or what an earlier run has put in its place.
+/// Whether a path holds what a backup may: the old file, or the file that an earlier run replaced it with.
 fn is_backup(world: &World, path: &Path, node: &Node) -> bool {
     backed_up(world, path).is_some_and(|name| {
         [&world.old, &world.source]
@@ -224,11 +224,11 @@ fn is_complete(world: &World, target: &Tree, bare: bool, unseen: bool) -> Vec<St
                 .extend(differs(world, node, copy, bare).map(|what| format!("{path:?}: {what}"))),
         }
     }
-    if world.line.keeps >= Keeps::Usual && !bare {
+    if world.line.preserves >= Preserves::Default && !bare {
         for (one, other) in [("small", "d/e/small-too"), ("d/mid", "n/m/mid-too")] {
-            let inode = |path| target.get(Path::new(path)).map(|node: &Node| node.inode.0);
+            let inode = |path| target.get(Path::new(path)).map(|node: &Node| node.file);
             if inode(one) != inode(other) {
-                wrongs.push(format!("{one} and {other} are not one file"));
+                wrongs.push(format!("{one} and {other} are not hard links"));
             }
         }
     }
@@ -236,15 +236,15 @@ fn is_complete(world: &World, target: &Tree, bare: bool, unseen: bool) -> Vec<St
         if !is_backup(world, path, node)
             && world.old.get(path).is_none_or(|old| old.what != node.what)
         {
-            wrongs.push(format!("{path:?} is none of ours: {node:?}"));
+            wrongs.push(format!("{path:?} is neither old nor of the source: {node:?}"));
         }
     }
-    wrongs.extend(old_ones_are_kept(world, target, unseen));
+    wrongs.extend(old_files_remain(world, target, unseen));
     wrongs
 }
 
-/// What stood only in the target, and what was to be backed up.
-fn old_ones_are_kept(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
+/// Extraneous entries of the target remain, and replaced files have backups.
+fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
     let mut wrongs = Vec::new();
     for (path, old) in &world.old {
         let is_old = |path: &Path| target.get(path).is_some_and(|node| node.what == old.what);
@@ -254,26 +254,27 @@ fn old_ones_are_kept(world: &World, target: &Tree, unseen: bool) -> Vec<String> 
             wrongs.push(format!("{path:?}, which is the user's, is gone or changed"));
         }
         if world.line.backs_up() && !unseen && !old.is_dir() && !is_old(path) && !is_old(&backup) {
-            wrongs.push(format!("of {path:?} there is no backup"));
+            wrongs.push(format!("{path:?} has no backup"));
         }
     }
     wrongs
 }
 
-/// What a copy lacks that this line keeps.
+/// What a copy lacks that this line preserves.
 fn differs(world: &World, node: &Node, copy: &Node, bare: bool) -> Option<String> {
-    let keeps = world.line.keeps;
+    let preserves = world.line.preserves;
     let same = node.what == copy.what;
-    let is_link = matches!(node.what, What::Symlink(_));
-    let mode = keeps < Keeps::Usual || bare || is_link || node.mode == copy.mode;
-    let time = keeps < Keeps::Usual || bare || node.modified == copy.modified;
-    let others =
-        keeps < Keeps::All || bare || (node.owner, &node.xattrs) == (copy.owner, &copy.xattrs);
+    let is_link = node.is_symlink();
+    let mode = preserves < Preserves::Default || bare || is_link || node.mode == copy.mode;
+    let time = preserves < Preserves::Default || bare || node.time == copy.time;
+    let others = preserves < Preserves::All
+        || bare
+        || (node.owner, &node.xattrs) == (copy.owner, &copy.xattrs);
     let wrong = !same || !mode || !time || !others;
     wrong.then(|| format!("{node:?} became {copy:?}"))
 }
 
-/// Each final name holds the source's bytes or its old ones, and what is missing was named.
+/// Each final name holds the contents of the source or its old ones, and missing entries were reported.
 fn each_name_is_old_or_new(
     world: &World,
     target: &Tree,
@@ -294,50 +295,50 @@ fn each_name_is_old_or_new(
             wrongs.push(format!("{path:?} is neither old nor new: {node:?}"));
         }
     }
-    wrongs.extend(old_ones_are_kept(world, target, excuse.unseen));
+    wrongs.extend(old_files_remain(world, target, excuse.unseen));
     for path in world.old.keys().filter(|path| !target.contains_key(*path)) {
-        // What cannot be proven to be on the disk is removed, and told.
+        // A file that fails verification is removed, and reported.
         if !world.line.verifies() || !is_named(&ending.stderr, path) {
-            wrongs.push(format!("{path:?}, which stood there, has gone and nothing has come"));
+            wrongs.push(format!("{path:?}, which existed, is gone and was not replaced"));
         }
     }
     for (path, node) in &world.source {
         if target.get(path).is_some_and(|copy| copy.what == node.what) {
             continue;
         }
-        let stands = target.contains_key(path);
-        let new_folder_is_there = path
+        let exists = target.contains_key(path);
+        let new_dir_exists = path
             .ancestors()
             .skip(1)
             .any(|dir| target.contains_key(dir) && !world.old.contains_key(dir));
-        let must_be_there = match end {
-            End::Told => !excuse.mute && !is_named(&ending.stderr, path),
+        let must_exist = match end {
+            End::Reported => !excuse.mute && !is_named(&ending.stderr, path),
             _ => {
-                let is_told = excuse.mute || is_named(&ending.stderr, path);
-                let is_told = is_told || excuse.numbers && adds_up_to_nothing(ending);
-                !stands && new_folder_is_there && !world.line.in_place && !is_told
+                let is_reported = excuse.mute || is_named(&ending.stderr, path);
+                let is_reported = is_reported || excuse.numbers && reports_wrong_counts(ending);
+                !exists && new_dir_exists && !world.line.in_place && !is_reported
             }
         };
-        if must_be_there {
-            let what = if stands { "not the source's" } else { "missing" };
-            wrongs.push(format!("{path:?} is {what} without a word: {node:?}"));
+        if must_exist {
+            let what = if exists { "not the source's" } else { "missing" };
+            wrongs.push(format!("{path:?} is {what} and not reported: {node:?}"));
         }
     }
     wrongs
 }
 
-/// Whether a run says that it does not know what it has done.
-fn adds_up_to_nothing(ending: &Ending) -> bool {
+/// Whether a run reports that its counts are wrong.
+fn reports_wrong_counts(ending: &Ending) -> bool {
     ending.stderr.contains("the counts do not balance; some entries may be missing")
 }
 
-/// Whether a message names an entry or a folder above it.
-fn is_named(said: &str, path: &Path) -> bool {
+/// Whether a message names an entry or a directory above it.
+fn is_named(stderr: &str, path: &Path) -> bool {
     path.ancestors().any(|path| {
         ["src", "dst"].iter().any(|root| {
             let name = Path::new(root).join(path);
             let name = name.to_str().unwrap().trim_end_matches('/').to_owned();
-            said.contains(&format!("'{name}'"))
+            stderr.contains(&format!("'{name}'"))
         })
     })
 }
@@ -355,6 +356,6 @@ fn after_the_second(world: &World, ending: &Ending, excuse: Excuse) -> Vec<Strin
     if !staged.is_empty() {
         wrongs.push(format!("the second run left {staged:?}"));
     }
-    wrongs.extend(source_is_untouched(world));
+    wrongs.extend(source_is_unchanged(world));
     wrongs.iter().map(|wrong| format!("after the second run: {wrong}")).collect()
 }

@@ -1,16 +1,16 @@
-//! Many cases at once, and all that is wrong in the end.
+//! Many cases in parallel, with a report of all failures.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// No more of what is wrong is shown: the first ones say enough.
+/// No more failures are shown: the first ones are enough.
 const SHOWN_MAX: usize = 40;
 
-/// Does all cases, on all processors, until the time is up; fails with what is wrong.
+/// Runs the cases, on all CPUs, until the time is up; fails with the report.
 ///
-/// `one` says what is wrong with a case, and whether it counts; how many were done and counted is
-/// returned.
+/// `one` returns what is wrong with a case, and whether it counts. Returns how many cases ran, and how many
+/// of them count.
 #[track_caller]
 pub(crate) fn all<C: Sync>(
     what: &str,
@@ -51,7 +51,7 @@ pub(crate) fn all<C: Sync>(
     (done, counted)
 }
 
-/// The first lines of what is wrong.
+/// The first lines of a failure.
 fn cut(wrong: &str) -> String {
     wrong.lines().take(45).collect::<Vec<_>>().join("\n")
 }

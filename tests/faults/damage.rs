@@ -1,26 +1,26 @@
-//! A disk that breaks while it is read: from some block on it gives nothing any more.
+//! A disk that fails while it is read: from some block on it returns errors.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
 use crate::common::images::make_image;
-use crate::common::things::{Mounted, mount};
+use crate::common::mounts::{Mounted, mount};
 use crate::common::{Sandbox, wait_until};
-use crate::ending::finish_with_words;
+use crate::ending::finish_with_output;
 use crate::limits::EXT4_SMALL;
 use crate::world::{Line, World};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 
-/// The disk: what the largest tree needs, and as much again.
+/// The size of the disk: twice what the largest tree needs.
 const DISK_BYTES: usize = 48 << 20;
 const SECTOR_BYTES: usize = 512;
 
-/// Files beside those that every world has, so that there is time for it.
+/// More files than every world has, so that the run takes long enough.
 const MORE_FILES: usize = 300;
 
-/// What is wrong after a run whose source's disk has lost its end, before it or meanwhile, and after one
-/// from a whole disk; and whether anything could not be read.
+/// What is wrong after a run from a disk that lost its end, before the run or in it, and after one from the
+/// whole disk; and whether a read failed.
 pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mut dice = Dice::seeded(seed);
     let (disk, env) = (Sandbox::new(), Sandbox::new());
@@ -32,15 +32,15 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let world = World::within(env, line);
     mounted.detach();
     fs::copy(&image, &whole).unwrap();
-    let mounted = attach(&image, &at, "loop,ro"); // anew, so that nothing is in memory
-    let said = tempfile::tempfile().unwrap();
-    let words = || said.try_clone().unwrap();
+    let mounted = attach(&image, &at, "loop,ro"); // again, so that nothing is in the page cache
+    let output = tempfile::tempfile().unwrap();
+    let stream = || output.try_clone().unwrap();
     let mut command = world.command(&[], jobs);
-    command.stdout(words()).stderr(words());
+    command.stdout(stream()).stderr(stream());
 
-    // Most of it lies at the beginning.
+    // Most data lies at the beginning.
     let most = [DISK_BYTES, DISK_BYTES / 8][dice.below(2)];
-    // A disk answers with whole sectors. Loop devices make of half a one what no reader could know.
+    // A disk returns whole sectors. A loop device fills up a partial one, which no reader could detect.
     let left = dice.below(most / SECTOR_BYTES) as u64 * SECTOR_BYTES as u64;
     let lose = || OpenOptions::new().write(true).open(&image).unwrap().set_len(left).unwrap();
     let before = dice.below(2) == 0;
@@ -52,7 +52,7 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
         std::thread::sleep(dice.moment(Duration::from_millis(6)));
         lose();
     }
-    let ending = finish_with_words(child, said);
+    let ending = finish_with_output(child, output);
 
     mounted.detach();
     let mounted = attach(&whole, &at, "loop,ro");
@@ -66,8 +66,8 @@ pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
 
 fn attach(image: &Path, at: &Path, options: &str) -> Mounted {
     let mut mounted = None;
-    // Who takes the same loop device at the same moment is sent away.
-    wait_until("an image is mounted, as others were", || {
+    // Of two mounts that take the same loop device at the same moment one fails.
+    wait_until("an image is mounted", || {
         mounted = mount(&["-t", "ext4", "-o", options, image.to_str().unwrap()], at);
         mounted.is_some()
     });

@@ -1,4 +1,4 @@
-//! A run to its end: how it left, what it said, and whether all of it is gone.
+//! A run to its end: its status, its output, and whether all its processes are gone.
 
 use crate::common::wait;
 use nix::sys::signal::{SIGKILL, killpg};
@@ -8,10 +8,10 @@ use std::io::{Read, Seek};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// A run that takes longer has hung.
+/// A run that takes longer hangs.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Within this time all that belong to a run that has ended are gone.
+/// Within this time all processes of a run that has ended are gone.
 const SOON: Duration = Duration::from_secs(5);
 
 /// How a run ended.
@@ -19,7 +19,7 @@ pub(crate) struct Ending {
     /// `None` if it hung.
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stderr: String,
-    /// Processes of its group that were left.
+    /// Whether processes of its group were left.
     pub(crate) left: bool,
 }
 
@@ -32,23 +32,23 @@ impl Ending {
 
 /// Runs a command, the leader of its own process group, to its end.
 pub(crate) fn run(mut command: Command) -> Ending {
-    let said = tempfile::tempfile().unwrap();
-    command.stdout(said.try_clone().unwrap()).stderr(said.try_clone().unwrap());
+    let output = tempfile::tempfile().unwrap();
+    command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
     let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    finish_with_words(child, said)
+    finish_with_output(child, output)
 }
 
-/// Waits for the end of one that was started so, and reads what it has written into a file.
-pub(crate) fn finish_with_words(child: Child, mut said: fs::File) -> Ending {
+/// Waits for the end of a leader of its own process group, and reads its output from a file.
+pub(crate) fn finish_with_output(child: Child, mut output: fs::File) -> Ending {
     let mut ending = finish(child);
     let mut bytes = Vec::new();
-    said.rewind().unwrap();
-    said.read_to_end(&mut bytes).unwrap();
+    output.rewind().unwrap();
+    output.read_to_end(&mut bytes).unwrap();
     ending.stderr = String::from_utf8_lossy(&bytes).into_owned();
     ending
 }
 
-/// Waits for the end of one that was started so.
+/// Waits for the end of a leader of its own process group.
 pub(crate) fn finish(mut child: Child) -> Ending {
     let status = wait(&mut child, HANG);
     let group = Pid::from_raw(child.id().cast_signed());
@@ -67,7 +67,7 @@ pub(crate) fn finish(mut child: Child) -> Ending {
     Ending { status, stderr: String::new(), left }
 }
 
-/// Whether anybody of a group lives; its dead may not have been reaped yet by who inherited them.
+/// Whether a process of a group lives; the process that adopted them may not have reaped the dead ones yet.
 fn lives(group: Pid) -> bool {
     fs::read_dir("/proc").unwrap().any(|entry| {
         let stat = fs::read_to_string(entry.unwrap().path().join("stat")).unwrap_or_default();

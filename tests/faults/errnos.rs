@@ -142,7 +142,7 @@ const ERRNOS: [(&[&str], &[&str]); 23] = [
         &["ftruncate", "fallocate"],
         &["EFBIG", "EIO", "EINTR", "EPERM", "ENOSPC", "EDQUOT", "EINVAL", "EROFS"],
     ),
-    // ENXIO is no failure: it says that only a hole is left, which nobody can know better.
+    // ENXIO is no failure: it means that only a hole follows, which pcopy cannot check.
     (&["lseek"], &["EINVAL", "EIO", "EOVERFLOW", "ESPIPE", "EINTR"]),
     (
         &["newfstatat", "fstat", "statx", "faccessat2", "access", "readlinkat", "readlink"],
@@ -181,10 +181,10 @@ const ERRNOS: [(&[&str], &[&str]); 23] = [
     (&["getrandom"], &["EINTR", "ENOSYS", "EPERM"]),
 ];
 
-/// What a call that stands in no table is tried with, so that none is left out.
+/// The errors for a call that is in no table, so that none is left out.
 const ANY: &[&str] = &["EIO", "EINTR", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
 
-/// The failures to try a call with.
+/// The errors for a call.
 pub(crate) fn errnos(call: &str) -> &'static [&'static str] {
     ERRNOS.iter().find(|(calls, _)| calls.contains(&call)).map_or(ANY, |(_, errnos)| errnos)
 }

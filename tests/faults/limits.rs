@@ -1,9 +1,10 @@
-//! Targets that are full, small or read-only, and processes that may have little of anything.
+//! Targets that are full, small or read-only, and processes with low limits.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
 use crate::common::images::{BTRFS, Make, TMPFS, mounted_of};
-use crate::common::things::{mount, plain_program};
+use crate::common::mounts::mount;
+use crate::common::plain_user::plain_program;
 use crate::ending::{finish, run};
 use crate::world::{Line, World};
 use nix::sys::statvfs::statvfs;
@@ -14,19 +15,19 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// For a small image: nothing is kept for root, and times have nanoseconds.
+/// For a small image: no blocks reserved for root, and times with nanoseconds.
 pub(crate) const EXT4_SMALL: Make = &["mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256"];
 
-/// A limit that the shell sets, and how much of it.
+/// Limits that the shell sets, and their amounts.
 pub(crate) const LIMITS: [(&str, &[usize]); 5] = [
     ("-n", &[3, 5, 8, 12, 14, 16, 20, 24, 32]), // open files
     ("-f", &[0, 1, 4, 16, 64, 200]),            // size of a file in blocks of 512 or 1024 bytes
-    ("-v", &[1_000, 3_000, 5_000, 6_000, 8_000, 12_000, 20_000, 40_000]), // KiB of addresses
+    ("-v", &[1_000, 3_000, 5_000, 6_000, 8_000, 12_000, 20_000, 40_000]), // address space in KiB
     ("-l", &[0]),
     ("-t", &[1]),
 ];
 
-/// What is wrong after a run under a limit.
+/// What is wrong after a run with a limit.
 pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) -> (String, bool) {
     let world = World::new(line);
     let script = format!("ulimit {flag} {amount} || exit 77; exec \"$@\"");
@@ -34,10 +35,10 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     let ending = run(world.command(&words, jobs));
     let code = ending.code();
     let excuse = Excuse {
-        // Without memory the language gives up, and so does the loader.
+        // Without memory the language aborts, and so does the loader.
         signals: if flag == "-v" { &[libc::SIGABRT, libc::SIGSEGV] } else { &[] },
         stillborn: code == Some(127) || code == Some(77),
-        mute: flag == "-f", // what it says goes into a file, too
+        mute: flag == "-f", // its messages go into a file, too
         half: true,
         again: true,
         ..Excuse::default()
@@ -47,10 +48,10 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// What is wrong after a run of a user who may have so many processes.
+/// What is wrong after a run of a user with a limit of processes.
 pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (String, bool) {
     static USERS: AtomicU32 = AtomicU32::new(0);
-    // The kernel counts all that a user has, so each run has one of its own.
+    // The kernel counts all processes of a user, so each run has a user of its own.
     let user = 100_000 + std::process::id() % 10_000 * 100_000 + USERS.fetch_add(1, Relaxed);
     let world = World::owned_by(user, line);
     let program = plain_program().to_str().unwrap();
@@ -66,7 +67,7 @@ pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (Strin
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// What is wrong after a run in a file system that has so little room once the source is planted.
+/// What is wrong after a run on a file system with so little space after the source was planted.
 pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool) {
     let base = Sandbox::new();
     let mounted = match room {
@@ -85,7 +86,7 @@ pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool
         let mut command = world.command(&[], jobs);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(2));
-        // Refused while anything is open for writing; forced it is at once.
+        // This fails while a file is open for writing.
         let _: Option<()> = mount(&["-o", "remount,ro"], &place).map(std::mem::forget);
         finish(child)
     } else {
@@ -156,12 +157,12 @@ impl Room {
         }
     }
 
-    /// Gives enough again.
+    /// Makes enough space again.
     fn widen(self, place: &Path) {
         match self {
             Self::Ext4(_) => {
                 fs::remove_file(place.join("ballast")).unwrap();
-                // What is freed can be used again when that is on the disk.
+                // Freed blocks can be used after the change was flushed.
                 nix::unistd::syncfs(fs::File::open(place).unwrap()).unwrap();
             }
             Self::Quota(_) => set_quota(place, "none"),
@@ -185,13 +186,13 @@ fn quota_of(place: &Path) -> (String, u64) {
 
 fn set_quota(place: &Path, most: &str) {
     let (group, _) = quota_of(place);
-    // Through the subvolume it could not be done when it is full.
+    // Through the subvolume this fails when it is full.
     btrfs(&["qgroup", "limit", most, &group], place.parent().unwrap());
 }
 
 fn btrfs(words: &[&str], place: &Path) -> String {
     let output = Command::new("btrfs").args(words).arg(place).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "btrfs {words:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "btrfs {words:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }

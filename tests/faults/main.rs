@@ -1,50 +1,49 @@
-//! Faults: whatever goes wrong while pcopy runs, nothing is lost, nothing is half, and it is told.
+//! Faults: whatever fails while pcopy runs, nothing is lost, no file is partial, and the failure is reported.
 //!
-//! After each fault an undisturbed run of the same line must complete the copy; `checker.rs` has what is
-//! always true. The short form takes a sample, chosen by a seed that is printed (`PCOPY_SEED`);
-//! `PCOPY_FAULTS=long cargo test --release --test faults` takes all, `PCOPY_FAULTS_CALL` those of one call,
-//! and `PCOPY_FAULTS_MINUTES` as many of each part as there is time for.
+//! After each fault an undisturbed run of the same command must complete the copy; `checker.rs` has the
+//! conditions that always hold. The short form runs a sample, chosen by a seed that is printed (`PCOPY_SEED`);
+//! `PCOPY_FAULTS=long cargo test --release --test faults` runs all, `PCOPY_FAULTS_CALL` those of one system
+//! call, and `PCOPY_FAULTS_MINUTES` limits the time of each part.
 
 mod calls;
 mod checked;
 mod checker;
-#[allow(dead_code)] // it uses a part
+#[allow(dead_code, unused_imports, unused_macros)] // it uses a part
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
 mod damage;
 mod ending;
 mod errnos;
-mod kills;
 mod limits;
 mod memory;
 mod moving;
+mod random_kills;
 mod scribble;
 mod shim;
-mod tree;
 mod world;
 
 use calls::{Fault, Scope, before_main, counted};
 use checker::wrongs;
 use common::chance::Dice;
 use common::images::mounted_of;
-use common::things::in_own_mounts;
-use common::{Sandbox, has_strace, is_root, skip, tool};
+use common::mounts::in_own_mounts;
+use common::{Sandbox, has_strace, is_root, skip, test_name, tool};
 use errnos::errnos;
-use kills::Victim;
 use limits::{EXT4_SMALL, LIMITS, Room, in_little_room, under_limit, with_few_processes};
+use random_kills::Victim;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use world::{Keeps, LINES, World};
+use world::{LINES, Preserves, World};
 
-/// Chance for the sample: `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for this campaign alone, repeats it.
+/// Random numbers for the sample: `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for this campaign alone, repeats it.
 fn dice() -> Dice {
     let own = "PCOPY_FAULTS_SEED";
     if std::env::var_os(own).is_some() { Dice::from(own) } else { Dice::new() }
 }
 
-/// Whether all is to be tried, not a sample.
+/// Whether all cases run, not a sample.
 fn is_long() -> bool {
     std::env::var_os("PCOPY_FAULTS").is_some_and(|form| form == "long")
 }
@@ -54,8 +53,8 @@ fn short_or_long(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }
 
-/// For how long cases are tried in the short form, and without end in the long one; `PCOPY_FAULTS_MINUTES`
-/// ends each part of that early.
+/// How long the cases of a part run in the short form; in the long one without a limit, but for
+/// `PCOPY_FAULTS_MINUTES`.
 fn seconds(short: u64) -> Duration {
     let minutes =
         std::env::var("PCOPY_FAULTS_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
@@ -63,12 +62,12 @@ fn seconds(short: u64) -> Duration {
     if is_long() { long } else { Duration::from_secs(short) }
 }
 
-/// Whether faults of this call are wanted.
+/// Whether faults of this call are selected.
 fn is_wanted(call: &str) -> bool {
     std::env::var_os("PCOPY_FAULTS_CALL").is_none_or(|wanted| wanted == call)
 }
 
-/// All faults of one call each that `effects` knows for it, each at every place where it can come.
+/// All faults that `effects` has for each call, each at every occurrence of the call.
 fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fault> {
     let mut all = Vec::new();
     for line in LINES {
@@ -90,7 +89,7 @@ fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fau
     all
 }
 
-/// The same in the order of chance: what there is no time for is not always the same.
+/// The cases in random order, so that not always the same ones are left out.
 fn shuffled<C>(mut cases: Vec<C>, dice: &mut Dice) -> Vec<C> {
     for place in (1..cases.len()).rev() {
         cases.swap(place, dice.below(place + 1));
@@ -98,7 +97,7 @@ fn shuffled<C>(mut cases: Vec<C>, dice: &mut Dice) -> Vec<C> {
     cases
 }
 
-/// Of each call and effect as many as this, in the order of chance.
+/// Of each call and effect as many as this, in random order.
 fn sample(faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
     let mut faults = shuffled(faults, dice);
     let mut taken = HashMap::new();
@@ -110,8 +109,8 @@ fn sample(faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
     faults
 }
 
-/// Calls with which the machine itself is asked for something: nothing interrupts them. All others may be
-/// interrupted, at least where FUSE or a network disk answers.
+/// Calls that the kernel answers by itself: nothing interrupts them. All others may be interrupted, at least
+/// where FUSE or a network file system answers.
 const MACHINES: [&str; 10] = [
     "clone",
     "fcntl",
@@ -125,13 +124,13 @@ const MACHINES: [&str; 10] = [
     "signalfd4",
 ];
 
-/// Does all of these to a run each; fails if anything is wrong after one, or if they did not come.
+/// Runs each fault; fails if anything is wrong after one, or if they did not occur.
 #[track_caller]
 fn survives(what: &str, cases: &[Fault], limit: Duration) {
     let loaders = before_main();
     let (done, hit) = crowd::all(what, cases, limit, |fault| {
         let world = World::new(fault.line);
-        let damaged = fault.happen(&world, &loaders);
+        let damaged = fault.inject(&world, &loaders);
         let mut wrong = wrongs(&world, &damaged.ending, damaged.excuse);
         let code = damaged.ending.code();
         let interrupted = fault.effect == "error=EINTR"
@@ -143,12 +142,12 @@ fn survives(what: &str, cases: &[Fault], limit: Duration) {
         let story = || format!("{fault:?}\n{}\n{wrong}", damaged.shown);
         (if wrong.is_empty() { wrong } else { story() }, damaged.hits > 0)
     });
-    assert!(done > 0 && hit * 2 > done, "only {hit} of {done} faults came");
+    assert!(done > 0 && hit * 2 > done, "only {hit} of {done} faults occurred");
 }
 
 #[test]
 fn every_system_call_can_fail() {
-    if !has_strace("every_system_call_can_fail") {
+    if !has_strace!() {
         return;
     }
     let errors = |call: &str| errnos(call).iter().map(|errno| format!("error={errno}")).collect();
@@ -160,10 +159,10 @@ fn every_system_call_can_fail() {
 
 #[test]
 fn every_system_call_can_fail_from_some_point_on() {
-    if !has_strace("every_system_call_can_fail_from_some_point_on") {
+    if !has_strace!() {
         return;
     }
-    // What is interrupted for ever may be tried for ever.
+    // A call that is always interrupted may be repeated without end.
     let lasting = |errno: &&&str| **errno != "EINTR";
     let errors = |call: &str| {
         errnos(call).iter().filter(lasting).map(|errno| format!("error={errno}")).collect()
@@ -176,7 +175,7 @@ fn every_system_call_can_fail_from_some_point_on() {
 
 #[test]
 fn every_second_call_can_be_interrupted() {
-    if !has_strace("every_second_call_can_be_interrupted") {
+    if !has_strace!() {
         return;
     }
     let all = faults(|_| vec!["error=EINTR".to_owned()], Some(2));
@@ -187,7 +186,7 @@ fn every_second_call_can_be_interrupted() {
 
 #[test]
 fn a_process_can_be_killed_at_every_call() {
-    if !has_strace("a_process_can_be_killed_at_every_call") {
+    if !has_strace!() {
         return;
     }
     let all = faults(|_| vec!["signal=KILL".to_owned()], None);
@@ -198,23 +197,23 @@ fn a_process_can_be_killed_at_every_call() {
 
 #[test]
 fn a_copier_can_be_killed_at_any_moment() {
-    let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Halted];
-    let kills = kills::by_chance(short_or_long(3500, 35_000), &LINES, &victims, &mut dice());
+    let victims = [Victim::Copier, Victim::Copier, Victim::Stopped, Victim::Suspended];
+    let kills = random_kills::random(short_or_long(3500, 35_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("copiers killed", &kills, seconds(90));
+    random_kills::all_survive("copiers killed", &kills, seconds(90));
 }
 
 #[test]
 fn the_parent_or_all_of_a_run_can_be_killed_at_any_moment() {
     let victims = [Victim::Parent, Victim::Group];
-    let kills = kills::by_chance(short_or_long(1000, 10_000), &LINES, &victims, &mut dice());
+    let kills = random_kills::random(short_or_long(1000, 10_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("runs killed", &kills, seconds(60));
+    random_kills::all_survive("runs killed", &kills, seconds(60));
 }
 
 #[test]
-fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
-    if !has_strace("a_call_that_does_nothing_and_says_so_makes_no_short_copy") {
+fn a_call_that_returns_zero_makes_no_short_copy() {
+    if !has_strace!() {
         return;
     }
     let nothing = |call: &str| match call {
@@ -225,8 +224,8 @@ fn a_call_that_does_nothing_and_says_so_makes_no_short_copy() {
     };
     let mut all = faults(nothing, None);
     all.extend(faults(nothing, Some(1)));
-    // A read of nothing is the end of the file: cp believes that, and so does its stand-in. In the
-    // parent it is the kernel's word for a signal, which always has one length.
+    // A read of 0 bytes is the end of the file: cp accepts that, and so does pcopy as cp. In the parent it
+    // is a read of a signal, which always has one length.
     all.retain(|fault| fault.call != "read" || fault.scope == Scope::Trees && !fault.line.as_cp);
     let cases = sample(all, short_or_long(150, usize::MAX), &mut dice());
 
@@ -255,10 +254,10 @@ fn a_run_may_have_little_of_anything() {
 #[test]
 fn a_user_may_have_few_processes() {
     if !is_root() || !tool("setpriv") {
-        return skip("a_user_may_have_few_processes", "needs root and setpriv, to be others");
+        return skip!("needs root and setpriv, to run as other users");
     }
     let mut cases = Vec::new();
-    for line in LINES.into_iter().filter(|line| !line.as_cp && line.keeps < Keeps::All) {
+    for line in LINES.into_iter().filter(|line| !line.as_cp && line.preserves < Preserves::All) {
         for jobs in [1, 2, 8] {
             cases.extend([1, 2, 3, 4, 9].map(|amount| (line, jobs, amount)));
         }
@@ -274,7 +273,7 @@ fn a_user_may_have_few_processes() {
 
 #[test]
 fn a_target_may_be_full_or_read_only_from_any_point_on() {
-    if !in_own_mounts("a_target_may_be_full_or_read_only_from_any_point_on") {
+    if !in_own_mounts!() {
         return;
     }
     let bytes = [0, 4096, 8192, 40_000, 100_000, 300_000, 400_000, 5_000_000, 12_000_000];
@@ -301,13 +300,12 @@ fn a_target_may_be_full_or_read_only_from_any_point_on() {
 }
 
 #[test]
-fn a_disk_may_break_while_it_is_read() {
-    const TEST: &str = "a_disk_may_break_while_it_is_read";
-    if !in_own_mounts(TEST) {
+fn a_disk_may_fail_while_it_is_read() {
+    if !in_own_mounts!() {
         return;
     }
     if let Err(why) = mounted_of(&Sandbox::new(), "try", EXT4_SMALL, 16 << 20) {
-        return skip(TEST, &why);
+        return skip!(&why);
     }
     let mut dice = dice();
     let mut case =
@@ -319,7 +317,7 @@ fn a_disk_may_break_while_it_is_read() {
         damage::is_survived(line, jobs, seed as u64)
     });
 
-    assert!(hit * 4 > done, "only in {hit} of {done} runs something could not be read");
+    assert!(hit * 4 > done, "only in {hit} of {done} runs a read failed");
 }
 
 #[test]
@@ -338,7 +336,7 @@ fn a_source_may_change_while_it_is_copied() {
 }
 
 #[test]
-fn somebody_may_scribble_on_the_shared_memory() {
+fn shared_memory_may_be_scribbled_on() {
     const MEMORIES: [&str; 7] = [
         "pcopy-ring",
         "pcopy-inodes",
@@ -365,7 +363,7 @@ fn somebody_may_scribble_on_the_shared_memory() {
 
 #[test]
 fn the_first_task_may_be_scribbled_on() {
-    if !has_strace("the_first_task_may_be_scribbled_on") {
+    if !has_strace!() {
         return;
     }
     let mut cases = Vec::new();
@@ -387,15 +385,14 @@ fn the_first_task_may_be_scribbled_on() {
 fn each_old_file_is_in_its_backup_whichever_copier_is_killed() {
     let lines: Vec<_> = LINES.into_iter().filter(|line| line.backs_up()).collect();
     let victims = [Victim::Copier, Victim::Stopped];
-    let kills = kills::by_chance(short_or_long(3000, 30_000), &lines, &victims, &mut dice());
+    let kills = random_kills::random(short_or_long(3000, 30_000), &lines, &victims, &mut dice());
 
-    kills::all_survive("copiers killed while they back up", &kills, seconds(40));
+    random_kills::all_survive("copiers killed while they back up", &kills, seconds(40));
 }
 
 #[test]
-fn reads_and_writes_may_do_a_part_of_what_they_are_asked_for() {
-    let Some(library) = shim::library("reads_and_writes_may_do_a_part_of_what_they_are_asked_for")
-    else {
+fn reads_and_writes_may_be_partial() {
+    let Some(library) = shim::library(test_name!()) else {
         return;
     };
     let mut dice = dice();
@@ -414,8 +411,7 @@ fn reads_and_writes_may_do_a_part_of_what_they_are_asked_for() {
 
 #[test]
 fn all_of_a_run_can_be_killed_at_every_call_that_changes_something() {
-    let test = "all_of_a_run_can_be_killed_at_every_call_that_changes_something";
-    let Some(library) = shim::library(test) else { return };
+    let Some(library) = shim::library(test_name!()) else { return };
     let mut cases = Vec::new();
     for line in LINES {
         for jobs in [1, 2] {
@@ -426,7 +422,6 @@ fn all_of_a_run_can_be_killed_at_every_call_that_changes_something() {
     let limit = seconds(90);
 
     let killed = AtomicUsize::new(0);
-
     let (done, hit) = crowd::all("runs killed at a call", &cases, limit, |&(line, jobs, call)| {
         let (wrong, kills) = shim::all_may_die_at(line, jobs, &library, call);
         killed.fetch_add(kills, Relaxed);
@@ -439,7 +434,7 @@ fn all_of_a_run_can_be_killed_at_every_call_that_changes_something() {
 
 #[test]
 fn a_run_may_have_little_memory() {
-    if !memory::can_be_limited("a_run_may_have_little_memory") {
+    if !memory::can_be_limited(test_name!()) {
         return;
     }
     let mut cases = Vec::new();
@@ -455,18 +450,16 @@ fn a_run_may_have_little_memory() {
         memory::with_little_memory(line, jobs, limit)
     });
 
-    assert!(hit * 5 > done, "only in {hit} of {done} runs was somebody shot");
+    assert!(hit * 5 > done, "only in {hit} of {done} runs a process was killed");
 }
 
 #[test]
-fn a_copier_that_the_kernel_shoots_for_its_memory_costs_nothing_but_time() {
-    if !memory::can_be_limited(
-        "a_copier_that_the_kernel_shoots_for_its_memory_costs_nothing_but_time",
-    ) {
+fn a_copier_killed_by_the_oom_killer_costs_nothing_but_time() {
+    if !memory::can_be_limited(test_name!()) {
         return;
     }
     let victims = [Victim::Starved];
-    let kills = kills::by_chance(short_or_long(400, 10_000), &LINES, &victims, &mut dice());
+    let kills = random_kills::random(short_or_long(400, 10_000), &LINES, &victims, &mut dice());
 
-    kills::all_survive("copiers shot for their memory", &kills, seconds(40));
+    random_kills::all_survive("copiers shot for their memory", &kills, seconds(40));
 }

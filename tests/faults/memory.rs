@@ -1,7 +1,7 @@
-//! Control groups whose processes may have little memory: the kernel shoots one when it is used up.
+//! Control groups with little memory: the OOM killer kills a process when it is used up.
 
 use crate::checker::{Excuse, wrongs};
-use crate::common::skip;
+use crate::common::skip_for;
 use crate::ending::run;
 use crate::world::{Line, World};
 use std::fs;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-/// How much a whole run may have, in KiB.
+/// The memory of a whole run, in KiB.
 pub(crate) const LIMITS: [usize; 8] = [500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 16_000];
 
-/// Where the controller of memory is, in both of its forms, and the file for the limit.
+/// The memory controller, in both versions, and the file for the limit.
 const CONTROLLERS: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 
@@ -21,7 +21,7 @@ pub(crate) struct Cgroup(PathBuf);
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The last of its processes may not be buried yet.
+        // The last of its processes may not have been reaped yet.
         for _ in 0..1000 {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
@@ -32,7 +32,7 @@ impl Drop for Cgroup {
 }
 
 impl Cgroup {
-    /// One whose processes may have so many KiB together; `None` where that cannot be.
+    /// Makes one whose processes have so many KiB together; `None` if this machine cannot.
     pub(crate) fn new(limit: usize) -> Option<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("pcopy-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -45,41 +45,41 @@ impl Cgroup {
         })
     }
 
-    /// Takes a process in; false if it has ended.
-    pub(crate) fn take(&self, pid: u32) -> bool {
+    /// Adds a process; false if it has ended.
+    pub(crate) fn add(&self, pid: u32) -> bool {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
-    /// Whether somebody was shot.
-    pub(crate) fn has_shot(&self) -> bool {
+    /// Whether the OOM killer killed a process.
+    pub(crate) fn has_killed(&self) -> bool {
         ["memory.oom_control", "memory.events"].iter().any(|file| {
             let text = fs::read_to_string(self.0.join(file)).unwrap_or_default();
-            let shot = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-            shot.is_some_and(|number| number != "0")
+            let killed = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+            killed.is_some_and(|number| number != "0")
         })
     }
 }
 
-/// Whether there are such groups here, without which `test` is skipped, and that is told.
+/// Whether this machine has such groups; without them `test` is skipped.
 pub(crate) fn can_be_limited(test: &str) -> bool {
     let can = Cgroup::new(1_000).is_some();
     if !can {
-        skip(test, "needs root and the control group of memory");
+        skip_for(test, "needs root and the memory controller");
     }
     can
 }
 
-/// What is wrong after a run that may have so many KiB, and whether somebody was shot.
+/// What is wrong after a run with so many KiB, and whether the OOM killer killed a process.
 pub(crate) fn with_little_memory(line: Line, jobs: u16, limit: usize) -> (String, bool) {
     let world = World::new(line);
     let group = Cgroup::new(limit).unwrap();
     let script = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
     let words = ["sh", "-c", script, group.0.to_str().unwrap()].map(str::to_owned);
     let ending = run(world.command(&words, jobs));
-    let shot = group.has_shot();
-    let signals: &[i32] = if shot { &[libc::SIGKILL] } else { &[] };
+    let killed = group.has_killed();
+    let signals: &[i32] = if killed { &[libc::SIGKILL] } else { &[] };
     let excuse = Excuse { signals, half: true, again: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
     let story = || format!("{limit} KiB, {jobs} copiers, {line:?}\n{wrong}");
-    (if wrong.is_empty() { String::new() } else { story() }, shot)
+    (if wrong.is_empty() { String::new() } else { story() }, killed)
 }

@@ -1,10 +1,10 @@
-//! A source that changes while it is copied: each file once, from one state to another at one stroke.
+//! A source that changes while it is copied: each file once, atomically from one state to another.
 
 use crate::common::chance::Dice;
-use crate::common::things::node;
+use crate::common::entries::node;
+use crate::common::testtree::{Tree, What, read};
 use crate::common::{PCOPY, Sandbox, contents};
 use crate::ending::{Ending, run};
-use crate::tree::{Tree, What, read};
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const FILES: usize = 240;
 
-/// What happens to a file. None of it can be seen half done.
+/// A change of a file. Each is atomic.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Grows,
@@ -30,7 +30,7 @@ enum Change {
 const CHANGES: [Change; 5] =
     [Change::Grows, Change::Shrinks, Change::Vanishes, Change::BecomesFifo, Change::HasOtherBytes];
 
-/// What is wrong after a run meanwhile, and after one when all is quiet.
+/// What is wrong after a run during the changes, and after one without.
 pub(crate) fn is_copied_while_it_changes(options: &[&str], jobs: u16, seed: u64) -> (String, bool) {
     let env = Sandbox::new();
     for number in 0..FILES {
@@ -72,7 +72,7 @@ fn command(env: &Sandbox, options: &[&str], jobs: u16) -> Command {
     command
 }
 
-/// Changes one file after the other, in an order of chance, until the run has ended.
+/// Changes one file after the other, in random order, until the run has ended.
 fn change_all(source: &Path, seed: u64, ended: &AtomicBool) {
     let mut dice = Dice::seeded(seed);
     let mut changed = HashSet::new();
@@ -114,12 +114,12 @@ fn wrongs(before: &Tree, after: &Tree, copy: &Tree, ending: &Ending) -> Vec<Stri
     }
     for (path, old) in before {
         let name = format!("'src/{}'", path.display());
-        let is_told = ending.stderr.contains(&name);
+        let is_reported = ending.stderr.contains(&name);
         let new = after.get(path);
         let is_state = |what: &What| old.what == *what || new.is_some_and(|new| new.what == *what);
         let is_right = match copy.get(path) {
-            Some(copy) => is_state(&copy.what) || is_told,
-            None => is_told || new.is_none(),
+            Some(copy) => is_state(&copy.what) || is_reported,
+            None => is_reported || new.is_none(),
         };
         if !is_right {
             wrongs.push(format!("{name} was {old:?}, is {new:?}, became {:?}", copy.get(path)));

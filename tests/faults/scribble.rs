@@ -3,51 +3,51 @@
 use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
 use crate::common::chance::Dice;
-use crate::ending::finish_with_words;
+use crate::ending::finish_with_output;
 use crate::world::{Line, PLAIN, World};
 use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// Files beside those that every world has, so that there is time for it.
+/// More files than every world has, so that the run takes long enough.
 const MORE_FILES: usize = 400;
 
-/// What is wrong after a run into whose memory called `name` somebody has written, and whether he came
-/// in time.
+/// What is wrong after a run with random bytes in its shared memory `name`, and whether they were written
+/// before its end.
 ///
-/// The numbers may be wrong then (exit 14), a copier may die of it (16), what was lost is a failure (1);
-/// but whoever says that all is well must be right, and what has a final name is whole.
+/// The counts may be wrong then (exit 14), copiers may die (16), lost entries are failures (1); but a
+/// reported success must be right, and every published file is whole.
 pub(crate) fn is_survived(name: &str, line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mut dice = Dice::seeded(seed);
     let env = Sandbox::new();
     env.many("src", MORE_FILES, 0);
     let world = World::within(env, line);
-    let said = tempfile::tempfile().unwrap();
-    let words = || said.try_clone().unwrap();
+    let output = tempfile::tempfile().unwrap();
+    let stream = || output.try_clone().unwrap();
     let mut command = world.command(&[], jobs);
-    let child = command.stdout(words()).stderr(words()).spawn().unwrap();
+    let child = command.stdout(stream()).stderr(stream()).spawn().unwrap();
     std::thread::sleep(dice.moment(Duration::from_millis(12)));
     let hit = scribble(child.id(), name, &mut dice);
-    let ending = finish_with_words(child, said);
+    let ending = finish_with_output(child, output);
     let excuse = Excuse { half: true, again: true, numbers: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
     let story = || format!("{name}, {jobs} copiers, seed {seed}, {line:?}\n{wrong}");
     (if wrong.is_empty() { String::new() } else { story() }, hit)
 }
 
-/// The words of a ring with its first task in it that are not zero, as far as anybody looked: the
-/// numbers of its header, the turn, and the task.
+/// How many nonzero words a ring with its first task has at most: the numbers of its header, the turn, and
+/// the task.
 pub(crate) const FIRST_WORDS: usize = 8;
 
-/// What is turned over in such a word.
+/// The bits that are flipped in such a word.
 pub(crate) const BITS: [u64; 2] = [1, 1 << 63];
 
-/// In which of them the top bit is turned over as well: that of the ring's end closes it.
+/// The word whose top bit is flipped as well: that of the ring's end closes it.
 pub(crate) const CLOSING: [Option<usize>; 3] = [None, Some(0), Some(1)];
 
-/// What is wrong after a run in whose ring this was done to the `word`-th of these words before there was a
-/// copier, and whether there is such a word.
+/// What is wrong after a run in whose ring these bits of the `word`-th nonzero word were flipped before there
+/// was a copier, and whether there is such a word.
 pub(crate) fn first_task_is_survived(
     word: usize,
     bits: u64,
@@ -57,20 +57,20 @@ pub(crate) fn first_task_is_survived(
     let late = "strace -D -qq -o /dev/null -e trace=clone,clone3 \
                 -e inject=clone,clone3:delay_enter=300000:when=1";
     let late: Vec<String> = late.split_whitespace().map(str::to_owned).collect();
-    let said = tempfile::tempfile().unwrap();
-    let words = || said.try_clone().unwrap();
+    let output = tempfile::tempfile().unwrap();
+    let stream = || output.try_clone().unwrap();
     let mut command = world.command(&late, 2);
-    let child = command.stdout(words()).stderr(words()).spawn().unwrap();
-    let turns = [Some((word, bits)), closing.map(|word| (word, 1 << 63))];
-    let hit = turn_over(child.id(), turns.into_iter().flatten().collect());
-    let ending = finish_with_words(child, said);
+    let child = command.stdout(stream()).stderr(stream()).spawn().unwrap();
+    let flips = [Some((word, bits)), closing.map(|word| (word, 1 << 63))];
+    let hit = flip(child.id(), flips.into_iter().flatten().collect());
+    let ending = finish_with_output(child, output);
     let excuse = Excuse { again: true, numbers: true, ..Excuse::default() };
     let wrong = wrongs(&world, &ending, excuse);
     let story = || format!("word {word}, bits {bits:x}, {closing:?}\n{wrong}");
     (if wrong.is_empty() { String::new() } else { story() }, hit)
 }
 
-fn turn_over(pid: u32, turns: Vec<(usize, u64)>) -> bool {
+fn flip(pid: u32, flips: Vec<(usize, u64)>) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(5) {
         if let Some((memory, range)) = open(pid, "pcopy-ring") {
@@ -80,7 +80,7 @@ fn turn_over(pid: u32, turns: Vec<(usize, u64)>) -> bool {
             let full: Vec<usize> =
                 (0..bytes.len()).step_by(8).filter(|&at| word_at(at) != 0).collect();
             if full.len() > 5 {
-                return turns.iter().all(|&(word, bits)| {
+                return flips.iter().all(|&(word, bits)| {
                     let Some(&at) = full.get(word) else { return false };
                     let other = word_at(at) ^ bits;
                     memory.write_at(&other.to_ne_bytes(), range.start + at as u64).is_ok()
@@ -92,7 +92,7 @@ fn turn_over(pid: u32, turns: Vec<(usize, u64)>) -> bool {
     false
 }
 
-/// The memory of a process, and where in it the mapping of that name lies.
+/// The memory of a process, and the range of the mapping of that name.
 fn open(pid: u32, name: &str) -> Option<(File, Range<u64>)> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let line = maps.lines().find(|line| line.contains(name))?;
@@ -102,13 +102,13 @@ fn open(pid: u32, name: &str) -> Option<(File, Range<u64>)> {
     Some((memory, begin..end))
 }
 
-/// Writes some bytes somewhere into a mapping of the parent, which all share.
+/// Writes random bytes at random positions into a mapping of the parent, which all processes share.
 fn scribble(pid: u32, name: &str, dice: &mut Dice) -> bool {
     let Some((memory, Range { start: begin, end })) = open(pid, name) else { return false };
     let mut hit = false;
     for _ in 0..=dice.below(200) {
         let bytes: Vec<u8> = (0..=dice.below(15)).map(|_| dice.below(256) as u8).collect();
-        // Most of what matters lies at the beginning.
+        // Most of the important data lies at the beginning.
         let length = (end - begin) as usize;
         let within = if dice.below(2) == 0 { length.min(4096) } else { length };
         let at = begin + dice.below(within) as u64;

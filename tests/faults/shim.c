@@ -1,9 +1,9 @@
-/* Stands between pcopy and the kernel for the faults that strace cannot make; see shim.rs.
+/* Lies between pcopy and the kernel, for the faults that strace cannot make; see shim.rs.
  *
- *   SHIM=short:SEED       a read or write of a file does a part of what it was asked for, by chance
- *   SHIM=kill:NUMBER:NTH  at the NTH call of that number in a whole run, all of its process group dies
+ *   SHIM=short:SEED       reads and writes of files are partial, at random
+ *   SHIM=kill:NUMBER:NTH  the NTH call of that number in a whole run kills its process group
  *
- * It says into the file SHIM_LOG that it did so. */
+ * It writes into the file SHIM_LOG when it did so. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static long (*kernel)(long, ...);
-static _Atomic unsigned long *calls; /* of a run: shared by all its processes */
+static _Atomic unsigned long *calls; /* of the whole run, in shared memory */
 static unsigned long seed, nth;
 static long deadly = -1;
 
@@ -32,7 +32,7 @@ __attribute__((constructor)) static void begin(void)
 		abort();
 }
 
-static void tell(const char *what)
+static void report(const char *what)
 {
 	const char *path = getenv("SHIM_LOG");
 	long log = kernel(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -40,20 +40,20 @@ static void tell(const char *what)
 	kernel(SYS_close, log);
 }
 
-/* The call itself, unless it is the one at which all die. */
+/* The call itself, unless it is the one that kills the run. */
 static long call(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (number == deadly && ++*calls == nth) {
-		tell("k");
+		report("k");
 		kernel(SYS_kill, 0L, (long)SIGKILL);
 	}
 	return kernel(number, a, b, c, d, e, f);
 }
 
-/* How much of COUNT is done this time. */
+/* How many of COUNT bytes this call reads or writes. */
 static size_t part(int fd, size_t count)
 {
-	static int told;
+	static int reported;
 	struct stat stat;
 	if (deadly >= 0 || count < 2 || fstat(fd, &stat) || !S_ISREG(stat.st_mode))
 		return count;
@@ -61,11 +61,11 @@ static size_t part(int fd, size_t count)
 	chance ^= chance >> 29;
 	size_t some = chance / 8 % (count - 1) + 1;
 	size_t parts[] = { count, count, 1, count - 1, count / 2, some, some, some };
-	if (!told && parts[chance % 8] < count) {
-		told = 1;
-		tell("s");
+	if (!reported && parts[chance % 8] < count) {
+		reported = 1;
+		report("s");
 	}
-	/* Never so small that a large file takes a million of them. */
+	/* Not so few that a large file needs a million calls. */
 	return count > 65536 && parts[chance % 8] < 4096 ? 4096 + 1 : parts[chance % 8];
 }
 

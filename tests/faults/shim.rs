@@ -1,14 +1,14 @@
-//! Faults that strace cannot make: `shim.c`, a library that stands between pcopy and libc.
+//! Faults that strace cannot make: `shim.c`, a library between pcopy and libc.
 
 use crate::checker::{Excuse, wrongs};
-use crate::common::{skip, tool};
+use crate::common::{skip_for, tool};
 use crate::ending::{Ending, run};
 use crate::world::{Line, World};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Calls after which something else stands on the disk, and those that open what is to stand there.
+/// Calls that change the file system, and those that open files.
 pub(crate) const CHANGING: [(&str, libc::c_long); 15] = [
     ("openat", libc::SYS_openat),
     ("openat2", libc::SYS_openat2),
@@ -27,10 +27,10 @@ pub(crate) const CHANGING: [(&str, libc::c_long); 15] = [
     ("utimensat", libc::SYS_utimensat),
 ];
 
-/// Builds the library; `None` where that cannot be, and `test` is skipped, and that is told.
+/// Builds the library; skips `test` and returns `None` if this machine cannot.
 pub(crate) fn library(test: &str) -> Option<PathBuf> {
     if !tool("cc") || cfg!(target_feature = "crt-static") {
-        skip(test, "needs a C compiler, and a program that is linked dynamically");
+        skip_for(test, "needs a C compiler and a dynamically linked program");
         return None;
     }
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -45,18 +45,17 @@ pub(crate) fn library(test: &str) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Runs with the library and a fault; says how it ended and whether the fault came.
+/// Runs with the library and a fault; returns how it ended and whether the fault occurred.
 fn run_with(world: &World, jobs: u16, library: &Path, fault: &str) -> (Ending, bool) {
     let log = world.env.path("trace");
     let mut command = world.command(&[], jobs);
     command.env("LD_PRELOAD", library).env("SHIM", fault).env("SHIM_LOG", &log);
     let ending = run(command);
-    let came = fs::remove_file(log).is_ok();
-    (ending, came)
+    let occurred = fs::remove_file(log).is_ok();
+    (ending, occurred)
 }
 
-/// What is wrong after a run whose reads and writes do a part of what they are asked for: nothing may be,
-/// for that is no failure.
+/// What is wrong after a run with partial reads and writes, which are no failures.
 pub(crate) fn is_copied_in_parts(
     line: Line,
     jobs: u16,
@@ -64,17 +63,17 @@ pub(crate) fn is_copied_in_parts(
     seed: usize,
 ) -> (String, bool) {
     let world = World::new(line);
-    let (ending, came) = run_with(&world, jobs, library, &format!("short:{seed}"));
+    let (ending, occurred) = run_with(&world, jobs, library, &format!("short:{seed}"));
     let mut wrong = wrongs(&world, &ending, Excuse::default());
     if ending.code() != Some(0) {
         wrong += &format!("it ended with {:?}\n{}", ending.status, ending.stderr);
     }
     let story = || format!("short:{seed} {jobs} copiers, {line:?}\n{wrong}");
-    (if wrong.is_empty() { wrong.clone() } else { story() }, came)
+    (if wrong.is_empty() { wrong.clone() } else { story() }, occurred)
 }
 
 /// What is wrong after runs of which all processes die at a call, at the first one, the second, and so on
-/// until there is none more; and how many runs died.
+/// to the last; and how many runs died.
 pub(crate) fn all_may_die_at(
     line: Line,
     jobs: u16,
@@ -91,15 +90,15 @@ pub(crate) fn all_may_die_at(
     let mut story = String::new();
     for nth in 1.. {
         let world = World::new(line);
-        let (ending, came) = run_with(&world, jobs, library, &format!("kill:{number}:{nth}"));
-        let excuse = if came { excuse } else { Excuse::default() };
+        let (ending, occurred) = run_with(&world, jobs, library, &format!("kill:{number}:{nth}"));
+        let excuse = if occurred { excuse } else { Excuse::default() };
         let wrong = wrongs(&world, &ending, excuse);
         if !wrong.is_empty() {
             story += &format!("all die at {call} {nth}, {jobs} copiers, {line:?}\n{wrong}\n");
         }
-        if !came {
+        if !occurred {
             return (story, nth - 1);
         }
     }
-    unreachable!("a run makes as many calls as it makes")
+    unreachable!("the number of calls of a run is finite")
 }

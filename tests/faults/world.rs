@@ -1,66 +1,75 @@
-//! What is copied, by which command lines, and onto what.
+//! The sources, the targets and the command lines of the campaign.
 
-use crate::common::things::{chmod, node, set_times};
+use crate::common::entries::{chmod, node, set_times};
+use crate::common::testtree::{Tree, read};
 use crate::common::{PCOPY, Sandbox, contents, is_root};
-use crate::tree::{Tree, read};
 use std::fs;
 use std::os::unix::fs::{FileExt, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// A command line, and what it owes.
+/// A command line, and what it promises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
-    /// Under the name of cp.
+    /// Run as cp.
     pub(crate) as_cp: bool,
     pub(crate) words: &'static [&'static str],
-    /// Whether a part of the target stands there already.
-    pub(crate) stands: bool,
-    /// Whether a file is among the rest that several copiers copy together.
+    pub(crate) target_exists: bool,
+    /// Whether the source has a file that several copiers copy together.
     pub(crate) large: bool,
-    pub(crate) keeps: Keeps,
+    pub(crate) preserves: Preserves,
     /// Whether files have their final names from the beginning.
     pub(crate) in_place: bool,
 }
 
-/// What a copy keeps beside names and contents; each keeps what those before it keep.
+/// What a copy preserves beside names and contents; each level includes those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Keeps {
+pub(crate) enum Preserves {
     Nothing,
-    /// Permission bits, times, names of one file.
-    Usual,
+    /// Modes, times, hard links.
+    Default,
     /// Owners and extended attributes, too.
     All,
 }
 
-/// Onto nothing, with what a user gets who wishes for nothing.
+/// To a new target, with the default options.
 pub(crate) const PLAIN: Line = Line {
     as_cp: false,
     words: &["--reflink=never"],
-    stands: false,
+    target_exists: false,
     large: false,
-    keeps: Keeps::Usual,
+    preserves: Preserves::Default,
     in_place: false,
 };
 
 pub(crate) const LINES: [Line; 12] = [
     PLAIN,
     Line { words: &["--fsync", "--verify"], ..PLAIN },
-    Line { words: &["-a", "--fsync", "--verify"], keeps: Keeps::All, stands: true, ..PLAIN },
-    Line { words: &["-a"], keeps: Keeps::All, ..PLAIN },
-    Line { words: &["-a"], keeps: Keeps::All, stands: true, ..PLAIN },
-    Line { words: &["--inplace"], stands: true, in_place: true, ..PLAIN },
-    Line { words: &["-a", "--backup=simple"], keeps: Keeps::All, stands: true, ..PLAIN },
-    Line { words: &["--preserve=none"], keeps: Keeps::Nothing, ..PLAIN },
+    Line {
+        words: &["-a", "--fsync", "--verify"],
+        preserves: Preserves::All,
+        target_exists: true,
+        ..PLAIN
+    },
+    Line { words: &["-a"], preserves: Preserves::All, ..PLAIN },
+    Line { words: &["-a"], preserves: Preserves::All, target_exists: true, ..PLAIN },
+    Line { words: &["--inplace"], target_exists: true, in_place: true, ..PLAIN },
+    Line {
+        words: &["-a", "--backup=simple"],
+        preserves: Preserves::All,
+        target_exists: true,
+        ..PLAIN
+    },
+    Line { words: &["--preserve=none"], preserves: Preserves::Nothing, ..PLAIN },
     Line { large: true, ..PLAIN },
     Line { words: &["--verify"], large: true, ..PLAIN },
-    Line { as_cp: true, words: &["-a"], keeps: Keeps::All, in_place: true, ..PLAIN },
+    Line { as_cp: true, words: &["-a"], preserves: Preserves::All, in_place: true, ..PLAIN },
     Line {
         as_cp: true,
         words: &["-r"],
-        keeps: Keeps::Nothing,
-        stands: true,
+        preserves: Preserves::Nothing,
+        target_exists: true,
         in_place: true,
         ..PLAIN
     },
@@ -81,7 +90,7 @@ impl Line {
     }
 }
 
-/// A source, perhaps a target, and how both stood before.
+/// A source and perhaps a target, and both as they were before the run.
 pub(crate) struct World {
     pub(crate) env: Sandbox,
     pub(crate) line: Line,
@@ -94,20 +103,20 @@ impl World {
         Self::within(Sandbox::new(), line)
     }
 
-    /// Plants both in a sandbox of one's choice.
+    /// Plants both in this sandbox.
     pub(crate) fn within(env: Sandbox, line: Line) -> Self {
         plant_source(&env, line.large);
-        if line.stands {
+        if line.target_exists {
             plant_target(&env);
         }
         if line.as_cp {
-            symlink(PCOPY, env.path("cp")).unwrap(); // it is the name that says so
+            symlink(PCOPY, env.path("cp")).unwrap(); // the name selects the compatibility mode
         }
         let (source, old) = (read(&env.path("src")), read(&env.path("dst")));
         Self { env, line, source, old }
     }
 
-    /// Plants both, and gives all to a user.
+    /// Plants both, and makes a user the owner of everything.
     pub(crate) fn owned_by(user: u32, line: Line) -> Self {
         let mut world = Self::new(line);
         let owner = format!("{user}:{user}");
@@ -153,7 +162,7 @@ fn plant_source(env: &Sandbox, large: bool) {
         fs::hard_link(env.path("src").join(first), env.path("src").join(second)).unwrap();
     }
     node(&env.path("src/d/fifo"), "fifo", 0, 0);
-    // Where there are no attributes, none are kept.
+    // Without extended attributes on this file system, none are checked.
     let _: std::io::Result<()> = xattr::set(env.path("src/d/two"), "user.name", b"value");
     if large {
         static LARGE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -171,12 +180,12 @@ fn plant_source(env: &Sandbox, large: bool) {
 
 fn plant_target(env: &Sandbox) {
     env.tree("dst", ["text small old", "file d/mid 30K", "text d/other only here"]);
-    env.tree("dst", ["text kept only here", "link sym elsewhere", "text buffered shorter"]);
+    env.tree("dst", ["text extraneous only here", "link sym elsewhere", "text buffered shorter"]);
     chmod(&env.path("dst/d"), 0o700);
     age(env, "dst", 900_000_000);
 }
 
-/// Gives everything a time in the past, each another one.
+/// Gives each entry another time in the past.
 fn age(env: &Sandbox, root: &str, base: i64) {
     for (number, path) in read(&env.path(root)).into_keys().rev().enumerate() {
         let time = (base + number as i64, 123_456_789);

@@ -1,8 +1,9 @@
-//! What permissions do to a copy by a user who has no more than his own.
+//! Permissions: what an ordinary user can copy, and who can see files while they are copied.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::mounts::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 holds_on_every_file_system!();
 
-/// Opens everything, so that the oracle (if it is a plain user, too) and the sandbox's end can
-/// come in.
+/// Gives the owner all permissions below `roots`, so that the comparison and the removal of the sandbox
+/// reach everything, when the tests run as an ordinary user, too.
 fn open_up(env: &Sandbox, roots: &[&str]) {
     for root in roots {
         let done =
@@ -22,48 +23,44 @@ fn open_up(env: &Sandbox, roots: &[&str]) {
     }
 }
 
-#[test]
-fn a_file_that_cannot_be_read_fails_alone() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.tree("src", ["file a 10", "file bad 20", "file sub/b 300K", "file sub/bad 20"]);
-        chmod(&env.path("src/bad"), 0o000);
-        chmod(&env.path("src/sub/bad"), 0o200);
+each_jobs!(a_file_that_cannot_be_read_fails_alone, 1, 2, 8);
+fn a_file_that_cannot_be_read_fails_alone(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file bad 20", "file sub/b 300K", "file sub/bad 20"]);
+    chmod(&env.path("src/bad"), 0o000);
+    chmod(&env.path("src/sub/bad"), 0o200);
 
-        let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
+    let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
 
-        run.exits(1).stderr_has("; 2 failed");
-        run.stderr_has("pcopy: cannot open 'src/bad' for reading: Permission denied\n");
-        run.stderr_has("pcopy: cannot open 'src/sub/bad' for reading: Permission denied\n");
-        assert!(!exists(env.path("dst/bad")) && !exists(env.path("dst/sub/bad")));
-        env.assert_same("src/a", "dst/a");
-        env.assert_same("src/sub/b", "dst/sub/b");
-        env.assert_nothing_staged();
-    }
+    run.exits(1).stderr_has("; 2 failed");
+    run.stderr_has("pcopy: cannot open 'src/bad' for reading: Permission denied\n");
+    run.stderr_has("pcopy: cannot open 'src/sub/bad' for reading: Permission denied\n");
+    assert!(!exists(env.path("dst/bad")) && !exists(env.path("dst/sub/bad")));
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/sub/b", "dst/sub/b");
+    env.assert_nothing_staged();
+}
+
+each_jobs!(a_directory_that_cannot_be_read_fails_alone, 1, 2, 8);
+fn a_directory_that_cannot_be_read_fails_alone(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file none/x 20", "file no-list/x 30", "file sub/b 40"]);
+    chmod(&env.path("src/none"), 0o000);
+    chmod(&env.path("src/no-list"), 0o311);
+
+    let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
+
+    open_up(&env, &["src", "dst"]);
+    run.exits(1).stderr_has("; 2 failed");
+    run.stderr_has("pcopy: cannot read directory 'src/none': Permission denied\n");
+    run.stderr_has("pcopy: cannot read directory 'src/no-list': Permission denied\n");
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/sub", "dst/sub");
+    env.assert_nothing_staged();
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_fails_alone() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.tree("src", ["file a 10", "file none/x 20", "file no-list/x 30", "file sub/b 40"]);
-        chmod(&env.path("src/none"), 0o000);
-        chmod(&env.path("src/no-list"), 0o311);
-
-        let run = env.plain_pcopy(["-j", jobs, "src", "dst"]);
-
-        open_up(&env, &["src", "dst"]);
-        run.exits(1).stderr_has("; 2 failed");
-        run.stderr_has("pcopy: cannot read directory 'src/none': Permission denied\n");
-        run.stderr_has("pcopy: cannot read directory 'src/no-list': Permission denied\n");
-        env.assert_same("src/a", "dst/a");
-        env.assert_same("src/sub", "dst/sub");
-        env.assert_nothing_staged();
-    }
-}
-
-#[test]
-fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
+fn a_directory_that_may_be_listed_but_not_searched_fails_entry_by_entry() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file list/x 20", "link list/y 30", "dir list/z", "file b 40"]);
     chmod(&env.path("src/list"), 0o444);
@@ -81,7 +78,7 @@ fn a_directory_that_may_be_listed_and_not_entered_fails_name_by_name() {
 }
 
 #[test]
-fn a_run_after_the_rights_were_mended_completes_the_copy() {
+fn a_run_after_the_permissions_were_repaired_completes_the_copy() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file bad 20", "file none/x 20"]);
     chmod(&env.path("src/bad"), 0o000);
@@ -114,54 +111,50 @@ fn make_read_only(env: &Sandbox, root: &str) {
     chmod(&env.path(root), 0o555);
 }
 
-#[test]
-fn read_only_directories_are_copied_with_their_modes() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.tree("src", READ_ONLY);
-        env.give_to_plain_user();
-        make_read_only(&env, "src");
+each_jobs!(read_only_directories_are_copied_with_their_modes, 1, 2, 8);
+fn read_only_directories_are_copied_with_their_modes(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", READ_ONLY);
+    env.give_to_plain_user();
+    make_read_only(&env, "src");
 
-        env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
+    env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
 
-        let (source, copy) = (env.listing("src"), env.listing("dst"));
-        open_up(&env, &["src", "dst"]);
-        assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
-        env.assert_nothing_staged();
-    }
+    let (source, copy) = (env.listing("src"), env.listing("dst"));
+    open_up(&env, &["src", "dst"]);
+    assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
+    env.assert_nothing_staged();
 }
 
-#[test]
-fn a_copy_of_read_only_directories_can_be_brought_up_to_date() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.tree("src", READ_ONLY);
-        env.give_to_plain_user();
-        make_read_only(&env, "src");
-        env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
-        open_up(&env, &["src"]);
-        fs::write(env.path("src/r/s/b"), "changed").unwrap();
-        fs::write(env.path("src/x/y/z/c"), "changed, too").unwrap();
-        env.tree("src", ["file r/s/new 5", "file x/y/new/d 6"]);
-        if is_root() {
-            let all = ["r/s/b", "x/y/z/c", "r/s/new", "x/y/new", "x/y/new/d"];
-            for name in all {
-                chown(env.path("src").join(name), Some(65534), Some(65534)).unwrap();
-            }
+each_jobs!(a_copy_of_read_only_directories_can_be_brought_up_to_date, 1, 2, 8);
+fn a_copy_of_read_only_directories_can_be_brought_up_to_date(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", READ_ONLY);
+    env.give_to_plain_user();
+    make_read_only(&env, "src");
+    env.plain_pcopy_as_is(["-j", jobs, "src", "dst"]).exits(0);
+    open_up(&env, &["src"]);
+    fs::write(env.path("src/r/s/b"), "changed").unwrap();
+    fs::write(env.path("src/x/y/z/c"), "changed, too").unwrap();
+    env.tree("src", ["file r/s/new 5", "file x/y/new/d 6"]);
+    if is_root() {
+        let all = ["r/s/b", "x/y/z/c", "r/s/new", "x/y/new", "x/y/new/d"];
+        for name in all {
+            chown(env.path("src").join(name), Some(65534), Some(65534)).unwrap();
         }
-        make_read_only(&env, "src");
-
-        env.plain_pcopy_as_is(["-j", jobs, "-T", "src", "dst"]).exits(0);
-
-        let (source, copy) = (env.listing("src"), env.listing("dst"));
-        open_up(&env, &["src", "dst"]);
-        assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
-        env.assert_nothing_staged();
     }
+    make_read_only(&env, "src");
+
+    env.plain_pcopy_as_is(["-j", jobs, "-T", "src", "dst"]).exits(0);
+
+    let (source, copy) = (env.listing("src"), env.listing("dst"));
+    open_up(&env, &["src", "dst"]);
+    assert_eq!(differences(&source, &copy), "", "with {jobs} copiers");
+    env.assert_nothing_staged();
 }
 
 #[test]
-fn a_directory_without_any_rights_in_the_target_is_mended() {
+fn a_target_directory_without_permissions_is_repaired() {
     let env = Sandbox::new();
     env.tree("src", ["file sub/a 10", "file deep/er/b 20"]);
     env.tree("dst", ["file sub/a 5", "file deep/er/kept 5"]);
@@ -179,10 +172,9 @@ fn a_directory_without_any_rights_in_the_target_is_mended() {
 }
 
 #[test]
-fn set_id_bits_of_somebody_elses_file_are_not_copied() {
-    let name = "set_id_bits_of_somebody_elses_file_are_not_copied";
+fn set_id_bits_of_another_users_file_are_not_copied() {
     if !is_root() {
-        return skip(name, "needs root, to have files of two users");
+        return skip!("needs root, to have files of two users");
     }
     let env = Sandbox::new();
     env.tree("src", ["file user 10", "file group 10", "file mine 10"]);
@@ -223,10 +215,9 @@ fn born(calls: &[String], name: &str) -> u32 {
 }
 
 #[test]
-fn a_file_is_never_more_open_than_it_will_be() {
-    let name = "a_file_is_never_more_open_than_it_will_be";
+fn a_file_is_never_more_permissive_than_in_the_end() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for target in [&["dir dst"][..], &[]] {
         let env = Sandbox::new();
@@ -260,10 +251,9 @@ fn a_file_is_never_more_open_than_it_will_be() {
 }
 
 #[test]
-fn a_directory_is_built_for_its_owner_alone() {
-    let name = "a_directory_is_built_for_its_owner_alone";
+fn a_staged_directory_is_accessible_to_its_owner_only() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (target, names) in [
         (&[][..], &[".dst.pcopy-partial", "sub", "deep", "secret"][..]),
@@ -283,7 +273,7 @@ fn a_directory_is_built_for_its_owner_alone() {
 }
 
 #[test]
-fn a_source_in_a_folder_that_may_only_be_passed_through_is_copied() {
+fn a_source_in_a_directory_that_may_only_be_searched_is_copied() {
     let env = Sandbox::new();
     env.tree("private", ["file src/a 10", "file src/sub/b 20", "file file 30"]);
     env.give_to_plain_user();
@@ -301,7 +291,7 @@ fn a_source_in_a_folder_that_may_only_be_passed_through_is_copied() {
 }
 
 #[test]
-fn a_target_in_a_folder_that_may_be_written_and_not_listed_is_made() {
+fn a_target_in_a_directory_that_may_be_written_but_not_listed_is_created() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]).tree("", ["file file 30", "dir drop"]);
     env.give_to_plain_user();
@@ -319,10 +309,9 @@ fn a_target_in_a_folder_that_may_be_written_and_not_listed_is_made() {
 }
 
 #[test]
-fn a_folder_of_somebody_else_in_the_target_fails_alone() {
-    let name = "a_folder_of_somebody_else_in_the_target_fails_alone";
+fn a_target_directory_of_another_user_fails_alone() {
     if !is_root() {
-        return skip(name, "needs root, to have folders of two users");
+        return skip!("needs root, to have directories of two users");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file theirs/b 20", "file theirs/new/c 30", "file mine/d 40"]);
@@ -343,10 +332,9 @@ fn a_folder_of_somebody_else_in_the_target_fails_alone() {
 }
 
 #[test]
-fn a_file_of_somebody_else_in_our_folder_is_replaced() {
-    let name = "a_file_of_somebody_else_in_our_folder_is_replaced";
+fn a_file_of_another_user_in_the_callers_directory_is_replaced() {
     if !is_root() {
-        return skip(name, "needs root, to have files of two users");
+        return skip!("needs root, to have files of two users");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]).tree("dst", ["file a 5"]);
@@ -362,9 +350,8 @@ fn a_file_of_somebody_else_in_our_folder_is_replaced() {
 
 #[test]
 fn what_only_root_can_make_fails_alone() {
-    let name = "what_only_root_can_make_fails_alone";
     if !is_root() {
-        return skip(name, "needs root, to make a device");
+        return skip!("needs root, to make a device");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "fifo p"]);
@@ -380,8 +367,8 @@ fn what_only_root_can_make_fails_alone() {
     env.assert_same("src/p", "dst/p");
 }
 
-#[test]
-fn a_plain_user_copies_a_mixed_tree() {
+each_jobs!(a_plain_user_copies_a_mixed_tree, 1, 2, 8);
+fn a_plain_user_copies_a_mixed_tree(jobs: &str) {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     for name in ["locked", "null", "char", "block"] {
@@ -390,22 +377,19 @@ fn a_plain_user_copies_a_mixed_tree() {
         }
     }
     env.give_to_plain_user();
-    for jobs in ["1", "2", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.plain_pcopy_as_is(["-j", jobs, "src", &target]).exits(0);
+    env.plain_pcopy_as_is(["-j", jobs, "src", &target]).exits(0);
 
-        let differences = differences(&env.listing("src"), &env.listing(&target));
-        assert_eq!(differences, "", "with {jobs} copiers");
-    }
-    open_up(&env, &["src", "dst-1", "dst-2", "dst-8"]);
+    let differences = differences(&env.listing("src"), &env.listing(&target));
+    assert_eq!(differences, "", "with {jobs} copiers");
+    open_up(&env, &["src", &target]);
 }
 
 #[test]
-fn the_default_access_list_of_the_target_does_not_change_modes() {
-    let name = "the_default_access_list_of_the_target_does_not_change_modes";
+fn the_default_acl_of_the_target_does_not_change_modes() {
     if !tool("setfacl") {
-        return skip(name, "setfacl is not installed");
+        return skip!("setfacl is not installed");
     }
     for base in [Path::new("/dev/shm"), &std::env::temp_dir()] {
         if !base.is_dir() {
@@ -416,7 +400,7 @@ fn the_default_access_list_of_the_target_does_not_change_modes() {
         let acl = ["-d", "-m", "u::rwx,g::r-x,o::---,m::r-x"];
         let set = Command::new("setfacl").args(acl).arg(env.path("into")).output().unwrap();
         if !set.status.success() {
-            return skip(name, "the file system of the temporary folder has no access lists");
+            return skip!("the file system of the temporary directory has no ACLs");
         }
 
         env.pcopy(["src", "into"]).exits(0);
@@ -427,7 +411,7 @@ fn the_default_access_list_of_the_target_does_not_change_modes() {
 }
 
 #[test]
-fn a_half_of_a_file_that_cannot_be_read_any_more_is_not_published() {
+fn a_half_written_file_whose_source_became_unreadable_is_not_published() {
     let env = Sandbox::new();
     env.tree("src", ["file whole 10", "file locked 100"]);
     env.tree(".dst.pcopy-partial", ["file locked 50"]);
@@ -441,11 +425,12 @@ fn a_half_of_a_file_that_cannot_be_read_any_more_is_not_published() {
     assert!(!exists(env.path("dst/locked")), "{}", run.story());
 }
 
-/// What a watcher has seen of a file while it was copied: bits, owner, and whether it was in the middle.
+/// What an observer saw of a file while it was copied: mode, owner, and whether its size was neither the old
+/// nor the new one.
 type Sightings = BTreeSet<(u32, u32, bool)>;
 
-/// Looks at `places` without a pause while `copy` makes a file at one of them. `bytes` are the sizes of the
-/// old file and of the new one; any other is that of one in the making.
+/// Inspects `places` without a pause while `copy` creates a file at one of them. `bytes` are the sizes of
+/// the old file and of the new one; with any other size the file is in progress.
 fn watched(places: &[PathBuf], bytes: [u64; 2], copy: impl FnOnce()) -> Sightings {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -453,8 +438,8 @@ fn watched(places: &[PathBuf], bytes: [u64; 2], copy: impl FnOnce()) -> Sighting
             let mut seen = Sightings::new();
             while !done.load(SeqCst) {
                 for metadata in places.iter().filter_map(|place| fs::symlink_metadata(place).ok()) {
-                    let bits = metadata.mode() & 0o7777;
-                    seen.insert((bits, metadata.uid(), !bytes.contains(&metadata.len())));
+                    let mode = metadata.mode() & 0o7777;
+                    seen.insert((mode, metadata.uid(), !bytes.contains(&metadata.len())));
                 }
             }
             seen
@@ -466,25 +451,26 @@ fn watched(places: &[PathBuf], bytes: [u64; 2], copy: impl FnOnce()) -> Sighting
 }
 
 #[test]
-fn nobody_sees_a_file_more_open_than_it_will_be() {
+fn no_other_user_sees_a_file_more_permissive_than_in_the_end() {
     const BYTES: u64 = 12 * 1024 * 1024;
     const OLD_BYTES: u64 = 10;
     let (me, other) = (fs::metadata("/proc/self").unwrap().uid(), 65534);
     let mut files = vec![(0o600, me), (0o640, me)];
     if is_root() {
-        files.extend([(0o644, other), (0o600, other), (0o4755, other)]); // for -a, which gives them away
+        files.extend([(0o644, other), (0o600, other), (0o4755, other)]); // -a sets the owner
     }
     for (mode, owner) in files {
         for ways in [&["-a"][..], &["-a", "--inplace"], &["-j1", "-a", "--reflink=never"]] {
-            for stands in [false, true] {
-                let what = format!("{mode:o} of {owner}, {ways:?}, onto one that stands: {stands}");
+            for exists in [false, true] {
+                let what =
+                    format!("{mode:o} of {owner}, {ways:?}, onto an existing file: {exists}");
                 let mut was_amid = false;
                 for _ in 0..TRIES {
                     let env = Sandbox::new();
                     env.tree("src", [&*format!("file f {BYTES}")]);
                     chown(env.path("src/f"), Some(owner), None).unwrap();
                     chmod(&env.path("src/f"), mode);
-                    if stands {
+                    if exists {
                         env.tree("dst", [&*format!("file f {OLD_BYTES}")]);
                         chmod(&env.path("dst/f"), 0o600);
                     }
@@ -496,10 +482,10 @@ fn nobody_sees_a_file_more_open_than_it_will_be() {
                     });
 
                     assert_eq!(mode_of(env.path("dst/f")), mode, "{what}");
-                    for &(bits, by, _) in &seen {
-                        assert_eq!(bits & !mode, 0, "{what}: was {bits:04o} of {by}\n{seen:?}");
-                        let open = if by == owner { 0 } else { bits & 0o7077 };
-                        assert_eq!(open, 0, "{what}: was {bits:04o} of {by}\n{seen:?}");
+                    for &(was, by, _) in &seen {
+                        assert_eq!(was & !mode, 0, "{what}: was {was:04o} of {by}\n{seen:?}");
+                        let open = if by == owner { 0 } else { was & 0o7077 };
+                        assert_eq!(open, 0, "{what}: was {was:04o} of {by}\n{seen:?}");
                     }
                     was_amid |= seen.iter().any(|&(_, _, is_amid)| is_amid);
                     if was_amid {
@@ -512,25 +498,25 @@ fn nobody_sees_a_file_more_open_than_it_will_be() {
     }
 }
 
-/// How often a run that nobody saw in the middle is watched again.
+/// How often a run is repeated that the observer did not see in progress.
 const TRIES: usize = 20;
 
-/// A folder with a staged name, made by somebody else.
-fn strangers_folder(env: &Sandbox, name: &str) {
+/// A directory with a staged name that another user made.
+fn directory_of_another_user(env: &Sandbox, name: &str) {
     let path = env.path(name);
     fs::create_dir(&path).unwrap();
     std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
 }
 
 #[test]
-fn nothing_is_built_in_a_folder_that_somebody_else_has_made() {
+fn nothing_is_staged_in_a_directory_that_another_user_made() {
     if !is_root() {
-        return skip("nothing_is_built_in_a_folder_that_somebody_else_has_made", "needs root");
+        return skip!("needs root");
     }
     for options in [&[][..], &["-a"]] {
         let env = Sandbox::new();
         env.tree("src", ["text secret words"]).tree("dst", []);
-        strangers_folder(&env, "dst/.src.pcopy-partial");
+        directory_of_another_user(&env, "dst/.src.pcopy-partial");
 
         let run = env.pcopy([options, &["src", "dst"]].concat());
 
@@ -539,33 +525,32 @@ fn nothing_is_built_in_a_folder_that_somebody_else_has_made() {
     }
 }
 
-#[test]
-fn a_new_folder_in_one_that_stood_there_is_not_built_in_a_strangers_either() {
+each_jobs!(a_new_directory_in_an_existing_one_is_not_staged_in_another_users_directory, 1, 4);
+fn a_new_directory_in_an_existing_one_is_not_staged_in_another_users_directory(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
     if !is_root() {
-        return skip("a_new_folder_in_one_that_stood_there_is_not_built", "needs root");
+        return skip!("needs root");
     }
-    for jobs in ["-j1", "-j4"] {
-        let env = Sandbox::new();
-        env.tree("src", ["text new/secret words"]).tree("dst", []);
-        strangers_folder(&env, "dst/.new.pcopy-partial");
+    let env = Sandbox::new();
+    env.tree("src", ["text new/secret words"]).tree("dst", []);
+    directory_of_another_user(&env, "dst/.new.pcopy-partial");
 
-        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+    env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
 
-        env.assert_same("src/new", "dst/new");
-        assert_eq!(fs::metadata(env.path("dst/new")).unwrap().uid(), 0);
-        assert_eq!(fs::read_dir(env.path("dst/.new.pcopy-partial")).unwrap().count(), 0);
-    }
+    env.assert_same("src/new", "dst/new");
+    assert_eq!(fs::metadata(env.path("dst/new")).unwrap().uid(), 0);
+    assert_eq!(fs::read_dir(env.path("dst/.new.pcopy-partial")).unwrap().count(), 0);
 }
 
 #[test]
-fn what_was_given_away_before_the_end_is_gone_on_with() {
+fn a_directory_that_changed_owner_before_the_end_is_resumed() {
     if !is_root() {
-        return skip("what_was_given_away_before_the_end_is_gone_on_with", "needs root");
+        return skip!("needs root");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", []);
     std::os::unix::fs::chown(env.path("src"), Some(65534), Some(65534)).unwrap();
-    strangers_folder(&env, "dst/.src.pcopy-partial"); // its owner may read the source anyway
+    directory_of_another_user(&env, "dst/.src.pcopy-partial"); // its owner may read the source anyway
 
     env.pcopy(["-a", "src", "dst"]).exits(0);
 
@@ -574,13 +559,12 @@ fn what_was_given_away_before_the_end_is_gone_on_with() {
 }
 
 #[test]
-fn where_all_that_is_made_is_somebody_elses_a_run_goes_on_as_anywhere() {
-    let name = "where_all_that_is_made_is_somebody_elses_a_run_goes_on_as_anywhere";
-    if !in_own_mounts(name) {
+fn where_all_new_files_belong_to_another_user_a_run_resumes_as_elsewhere() {
+    if !in_own_mounts!() {
         return;
     }
     if !tool("bindfs") {
-        return skip(name, "bindfs is not installed");
+        return skip!("bindfs is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file d/b 3K"]).tree("under", []).tree("dst", []);
@@ -588,7 +572,7 @@ fn where_all_that_is_made_is_somebody_elses_a_run_goes_on_as_anywhere() {
     bind.args(["--force-user=nobody", "--force-group=nogroup", "under", "dst"]);
     assert!(bind.current_dir(env.path("")).status().unwrap().success());
     let mounted = Mounted(env.path("dst"));
-    // What a killed run has left, of the whole and of a folder in one that stands there.
+    // What a killed run left, of the whole target and of a directory in an existing one.
     env.tree("dst", ["dir .src.pcopy-partial", "dir old/.d.pcopy-partial"]);
 
     env.pcopy(["src", "dst"]).exits(0);

@@ -1,18 +1,19 @@
-//! `--check`: what is missing, extra or different is named, and nothing is changed.
+//! `--check`: missing, extraneous and changed entries are reported, and nothing is modified.
 
 use crate::common::chance::Dice;
+use crate::common::entries::*;
 use crate::common::images::*;
-use crate::common::things::*;
+use crate::common::mounts::*;
 use crate::common::*;
 use nix::sys::signal::Signal::{SIGTERM, SIGUSR1};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The times of access of all files in both trees, seen without reading one.
+/// The access times of all files in both trees, found without reading one.
 fn accesses(env: &Sandbox) -> String {
     let find = Command::new("find")
         .args(["src", "dst", "-type", "f", "-printf", "%A@ %p\\n"])
@@ -21,7 +22,7 @@ fn accesses(env: &Sandbox) -> String {
     String::from_utf8_lossy(&find.unwrap().stdout).into_owned()
 }
 
-/// Sets all times of access to one at which any look would show.
+/// Sets all access times so far back that any read would change them.
 fn age(env: &Sandbox, roots: &[&str]) {
     let status = Command::new("find")
         .args(roots)
@@ -31,51 +32,52 @@ fn age(env: &Sandbox, roots: &[&str]) {
     assert!(status.unwrap().success());
 }
 
-#[test]
-fn a_copy_is_alike_and_nothing_is_changed() {
+cells! {
+    a_copy_is_identical_and_nothing_is_changed,
+    jobs_1 => (&[], "1"),
+    jobs_2_archive => (&["-a"], "2"),
+    jobs_8_preserve => (&["-p"], "8"),
+    jobs_8_links => (&["-d"], "8"),
+}
+fn a_copy_is_identical_and_nothing_is_changed(options: &[&str], jobs: &str) {
     if !is_root() {
-        return skip(
-            "a_copy_is_alike_and_nothing_is_changed",
-            "others cannot copy all of the tree",
-        );
+        return skip!("an ordinary user cannot copy all of the tree");
     }
-    for (jobs, options) in [("1", &[][..]), ("2", &["-a"]), ("8", &["-p"]), ("8", &["-d"])] {
-        let env = Sandbox::new();
-        env.plant("src", "fixtures/mixed.tree");
-        xattr::set(env.path("src/large"), "user.colour", b"blue").unwrap();
-        fs::hard_link(env.path("src/large"), env.path("src/old-dir/a/hard")).unwrap();
-        env.pcopy([options, &["src", "dst"]].concat()).exits(0);
-        let before = env.listing("");
-        age(&env, &["src", "dst"]);
-        let accessed = accesses(&env);
+    let env = Sandbox::new();
+    env.plant("src", "fixtures/mixed.tree");
+    xattr::set(env.path("src/large"), "user.colour", b"blue").unwrap();
+    fs::hard_link(env.path("src/large"), env.path("src/old-dir/a/hard")).unwrap();
+    env.pcopy([options, &["src", "dst"]].concat()).exits(0);
+    let before = env.listing("");
+    age(&env, &["src", "dst"]);
+    let accessed = accesses(&env);
 
-        let run = env.pcopy([options, &["-j", jobs, "--check", "-T", "src", "dst"]].concat());
+    let run = env.pcopy([options, &["-j", jobs, "--check", "-T", "src", "dst"]].concat());
 
-        run.exits(0).stdout_is("").stderr_has(": identical");
-        assert!(accessed.lines().count() > 50, "{accessed}");
-        assert_eq!(accesses(&env), accessed);
-        assert_eq!(env.listing(""), before);
-    }
+    run.exits(0).stdout_is("").stderr_has(": identical");
+    assert!(accessed.lines().count() > 50, "{accessed}");
+    assert_eq!(accesses(&env), accessed);
+    assert_eq!(env.listing(""), before);
 }
 
 #[test]
-fn a_folder_keeps_its_time_of_access() {
+fn a_directory_keeps_its_access_time() {
     let env = Sandbox::new();
     env.tree("src", ["file d/a 10"]);
     env.pcopy(["src", "dst"]).exits(0);
     age(&env, &["src", "dst"]);
     let accessed = |path: &str| fs::metadata(env.path(path)).unwrap().atime();
-    let folders = ["src", "src/d", "dst", "dst/d"];
-    let before = folders.map(accessed);
+    let directories = ["src", "src/d", "dst", "dst/d"];
+    let before = directories.map(accessed);
     env.pcopy(["--check", "-T", "src", "dst"]).exits(0);
-    assert_eq!(folders.map(accessed), before);
+    assert_eq!(directories.map(accessed), before);
     fs::read_dir(env.path("src/d")).unwrap().count();
     if accessed("src/d") == before[1] {
-        skip("a_folder_keeps_its_time_of_access", "times of access are off here");
+        skip!("access times are off here");
     }
 }
 
-/// A source and a good copy of it.
+/// A source and an exact copy of it.
 fn copied() -> Sandbox {
     let env = Sandbox::new();
     env.tree("src", ["text a one", "text d/b two", "link d/sym a", "fifo d/fifo", "file d/big 1M"]);
@@ -86,7 +88,7 @@ fn copied() -> Sandbox {
     env
 }
 
-/// Does something to the copy without a trace in the times of its folders.
+/// Modifies the copy and restores the times of its directories.
 fn spoil(env: &Sandbox, act: impl Fn(&Path)) {
     let dirs = ["dst", "dst/d"].map(|dir| env.path(dir));
     let times = dirs.each_ref().map(modified);
@@ -102,8 +104,8 @@ fn rewrite(path: PathBuf, text: &[u8]) {
     set_times(&path, time, time);
 }
 
-#[test]
-fn each_difference_has_one_line_in_plain_words() {
+each_jobs!(each_difference_has_one_line, 1, 8);
+fn each_difference_has_one_line(jobs: &str) {
     let cases: [(Act, &str); 15] = [
         (|dst| fs::remove_file(dst.join("a")).unwrap(), "missing: 'dst/a'"),
         (
@@ -172,23 +174,21 @@ fn each_difference_has_one_line_in_plain_words() {
     for (number, (act, line)) in cases.into_iter().enumerate() {
         let env = copied();
         spoil(&env, act);
-        for jobs in ["1", "8"] {
-            let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "dst"]);
-            run.exits(6).stdout_is(&format!("{line}\n"));
-            let what = line.split(':').next().unwrap();
-            run.stderr_has(&format!(": 1 {what}\n"));
-            assert_eq!(run.stderr.lines().count(), 1, "{number}\n{}", run.story());
-        }
+        let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "dst"]);
+        run.exits(6).stdout_is(&format!("{line}\n"));
+        let what = line.split(':').next().unwrap();
+        run.stderr_has(&format!(": 1 {what}\n"));
+        assert_eq!(run.stderr.lines().count(), 1, "{number}\n{}", run.story());
     }
 }
 
-/// Something that is done to a copy.
+/// A modification of a copy.
 type Act = fn(&Path);
 
 #[test]
-fn owner_access_lists_and_attributes_count_where_they_are_kept() {
+fn owner_acls_and_attributes_count_where_they_are_preserved() {
     if !is_root() || !tool("setfacl") {
-        return skip("owner_access_lists_and_attributes", "needs root and setfacl");
+        return skip!("needs root and setfacl");
     }
     let acts: [(Act, &str, bool); 4] = [
         (
@@ -222,7 +222,7 @@ fn owner_access_lists_and_attributes_count_where_they_are_kept() {
 }
 
 #[test]
-fn what_a_copy_does_not_keep_does_not_count() {
+fn what_a_copy_does_not_preserve_does_not_count() {
     let env = copied();
     spoil(&env, |dst| {
         chmod(&dst.join("a"), 0o600);
@@ -233,8 +233,8 @@ fn what_a_copy_does_not_keep_does_not_count() {
     env.pcopy(["--preserve=none", "--check", "-T", "src", "dst"]).exits(0);
 }
 
-#[test]
-fn names_of_one_file_must_be_one_file_and_others_not() {
+each_jobs!(hard_links_must_be_hard_links_and_other_files_not, 1, 8);
+fn hard_links_must_be_hard_links_and_other_files_not(jobs: &str) {
     let env = Sandbox::new();
     env.tree("src", ["text a same", "text b same", "text d/c same"]);
     for name in ["a", "b", "d/c"] {
@@ -245,12 +245,10 @@ fn names_of_one_file_must_be_one_file_and_others_not() {
     env.pcopy(["--check", "-T", "src", "good"]).exits(0);
 
     env.pcopy(["--no-preserve=links", "src", "apart"]).exits(0);
-    for jobs in ["1", "8"] {
-        let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "apart"]);
-        run.exits(6)
-            .stdout_is("different: 'apart/d/link': hard-linked to 'apart/a' on one side only\n");
-        env.pcopy(["-j", jobs, "--no-preserve=links", "--check", "-T", "src", "apart"]).exits(0);
-    }
+    let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "apart"]);
+    run.exits(6)
+        .stdout_is("different: 'apart/d/link': hard-linked to 'apart/a' on one side only\n");
+    env.pcopy(["-j", jobs, "--no-preserve=links", "--check", "-T", "src", "apart"]).exits(0);
 
     let time = modified(env.path("good"));
     fs::remove_file(env.path("good/b")).unwrap();
@@ -288,7 +286,7 @@ fn sources_and_targets_are_placed_as_for_a_copy() {
 }
 
 #[test]
-fn who_looks_in_the_wrong_folder_gets_a_hint() {
+fn a_wrong_directory_gets_a_hint() {
     let env = copied();
     let run = env.pcopy(["--check", "src", "dst"]);
     run.exits(6).stdout_is("missing: 'dst/src', a directory, with its contents\n");
@@ -330,7 +328,7 @@ fn what_cannot_be_read_is_named_and_exits_1() {
     }
     env.plain_pcopy_as_is(["--check", "-T", "src", "dst"]).exits(0);
     if is_root() {
-        // What may not be written may be compared.
+        // A comparison needs no write permission.
         let chown = Command::new("chown").args(["-hR", "0:0"]).arg(env.path("dst")).status();
         assert!(chown.unwrap().success());
         chmod(&env.path("dst/d/b"), 0o644);
@@ -339,9 +337,9 @@ fn what_cannot_be_read_is_named_and_exits_1() {
 }
 
 #[test]
-fn a_disk_that_fails_is_named_and_the_rest_compared() {
+fn a_file_with_a_read_error_is_named_and_the_rest_compared() {
     if !tool("strace") {
-        return skip("a_disk_that_fails_is_named", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = copied();
     spoil(&env, |dst| rewrite(dst.join("d/b"), b"tww"));
@@ -354,10 +352,9 @@ fn a_disk_that_fails_is_named_and_the_rest_compared() {
 }
 
 #[test]
-fn a_comparison_says_where_it_is_and_ends_when_it_is_told_to() {
-    let test = "a_comparison_says_where_it_is_and_ends_when_it_is_told_to";
+fn a_comparison_reports_its_status_and_ends_on_a_signal() {
     if !tool("strace") {
-        return skip(test, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file big 20M", "text a one"]);
@@ -372,14 +369,14 @@ fn a_comparison_says_where_it_is_and_ends_when_it_is_told_to() {
     ] {
         let mut live = env.launch(env.traced(&slow, line));
         wait_until("it reads", || {
-            assert!(live.is_running(), "it has ended\n{}", live.said());
+            assert!(live.is_running(), "it has ended\n{}", live.stderr());
             fs::metadata(env.path("trace")).is_ok_and(|trace| trace.len() > 0)
         });
-        wait_until("it says that it is at the large file", || {
-            assert!(live.is_running(), "it has ended\n{}", live.said());
+        wait_until("the status names the large file", || {
+            assert!(live.is_running(), "it has ended\n{}", live.stderr());
             live.signal(SIGUSR1);
             std::thread::sleep(Duration::from_millis(50));
-            live.said().contains(&format!("at '{at}'"))
+            live.stderr().contains(&format!("at '{at}'"))
         });
         live.signal(SIGTERM);
         let begun = Instant::now();
@@ -429,16 +426,15 @@ fn what_cannot_be_compared_is_refused() {
 }
 
 #[test]
-fn a_folder_on_another_file_system_is_left_out_where_that_is_wanted() {
-    let test = "a_folder_on_another_file_system_is_left_out_where_that_is_wanted";
-    if !in_own_mounts(test) {
+fn a_directory_on_another_file_system_is_left_out_on_request() {
+    if !in_own_mounts!() {
         return;
     }
     let env = copied();
     fs::create_dir(env.path("src/on")).unwrap();
     fs::remove_dir_all(env.path("dst")).unwrap();
     fs::remove_dir(env.path("src/on")).unwrap();
-    let Some(_mounted) = mounted_or_skip(test, &env, "src/on", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "src/on", TMPFS) else { return };
     env.tree("src/on", ["text other x"]);
     env.pcopy(["-x", "src", "dst"]).exits(0);
     env.pcopy(["-x", "--check", "-T", "src", "dst"]).exits(0);
@@ -446,26 +442,25 @@ fn a_folder_on_another_file_system_is_left_out_where_that_is_wanted() {
     run.exits(6).stdout_is("missing: 'dst/on/other'\n");
 }
 
-/// What is to be said of two trees, by other code than the program's: names, and in what they differ.
+/// The expected report of two trees, from code that the program does not share.
 fn expected(env: &Sandbox) -> BTreeSet<String> {
     let (one, other) = (env.listing("src"), env.listing("dst"));
     let kind = |entry: &Entry| entry.mode & 0o170_000;
-    let folder = |entry: &Entry| {
+    let contents = |entry: &Entry| {
         if kind(entry) == 0o040_000 { ", a directory, with its contents" } else { "" }
     };
     let mut lines = BTreeSet::new();
-    // Below what is missing, extra or of another type nothing is looked at.
+    // Nothing is compared below what is missing, extraneous or of another type.
     let both = |path: &Path| {
-        let there =
-            |tree: &BTreeMap<PathBuf, Entry>| tree.get(path).is_some_and(|e| kind(e) == 0o040_000);
-        there(&one) && there(&other)
+        let is_directory = |tree: &Listing| tree.get(path).is_some_and(|e| kind(e) == 0o040_000);
+        is_directory(&one) && is_directory(&other)
     };
     let is_seen = |path: &Path| path.ancestors().skip(1).all(both);
     for (path, entry) in one.iter().filter(|(path, _)| is_seen(path)) {
         let name = Path::new("dst").join(path).display().to_string();
         let name = name.trim_end_matches('/');
         let Some(copy) = other.get(path) else {
-            lines.insert(format!("missing: '{name}'{}", folder(entry)));
+            lines.insert(format!("missing: '{name}'{}", contents(entry)));
             continue;
         };
         let mut aspects = Vec::new();
@@ -476,12 +471,12 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
         if entry.what != copy.what || entry.size != copy.size {
             aspects.push("contents".to_owned());
         }
-        let bits = |entry: &Entry| entry.mode & 0o7777;
-        if bits(entry) != bits(copy) && kind(entry) != 0o120_000 {
+        let mode = |entry: &Entry| entry.mode & 0o7777;
+        if mode(entry) != mode(copy) && kind(entry) != 0o120_000 {
             aspects.push(format!(
                 "permission bits {:04o} instead of {:04o}",
-                bits(copy),
-                bits(entry)
+                mode(copy),
+                mode(entry)
             ));
         }
         if entry.modified != copy.modified {
@@ -493,12 +488,12 @@ fn expected(env: &Sandbox) -> BTreeSet<String> {
     }
     for (path, entry) in other.iter().filter(|(path, _)| is_seen(path) && !one.contains_key(*path))
     {
-        lines.insert(format!("extraneous: 'dst/{}'{}", path.display(), folder(entry)));
+        lines.insert(format!("extraneous: 'dst/{}'{}", path.display(), contents(entry)));
     }
     lines
 }
 
-/// Does something to something in the copy.
+/// Modifies a random entry of the copy.
 fn damage(env: &Sandbox, dice: &mut Dice) {
     let all: Vec<_> = env.listing("dst").into_keys().skip(1).collect();
     let path = env.path("dst").join(&all[dice.below(all.len())]);
@@ -530,11 +525,11 @@ fn damage(env: &Sandbox, dice: &mut Dice) {
 }
 
 #[test]
-fn chance_differences_are_all_named_in_order_whatever_the_number_of_copiers() {
+fn random_differences_are_all_named_in_order_for_any_number_of_copiers() {
     let mut dice = Dice::new();
     for turn in 0..12 {
         let env = Sandbox::new();
-        // Wide folders, which several copiers share, and deep ones.
+        // Wide directories, which several copiers share, and deep ones.
         env.many("src", if turn % 3 == 0 { 2000 } else { 150 }, 300_000);
         env.long_names("src/wide", if turn % 4 == 0 { 1500 } else { 20 });
         env.tree("src", ["dir d/e/f/g/h", "file d/e/f/x 10", "link l d", "fifo p"]);
@@ -547,7 +542,7 @@ fn chance_differences_are_all_named_in_order_whatever_the_number_of_copiers() {
         for jobs in ["1", "2", "8"] {
             let run = env.pcopy(["-j", jobs, "--check", "-T", "src", "dst"]);
             run.exits(if wanted.is_empty() { 0 } else { 6 });
-            let said: BTreeSet<_> = run
+            let report: BTreeSet<_> = run
                 .stdout
                 .lines()
                 .map(|line| match line.split_once(" instead of a ") {
@@ -555,7 +550,7 @@ fn chance_differences_are_all_named_in_order_whatever_the_number_of_copiers() {
                     None => line.to_owned(),
                 })
                 .collect();
-            assert_eq!(said, wanted, "turn {turn}, -j{jobs}");
+            assert_eq!(report, wanted, "turn {turn}, -j{jobs}");
             assert_eq!(run.stdout.lines().count(), wanted.len(), "each once");
             assert!(last.is_none_or(|last| last == run.stdout), "another order with -j{jobs}");
             last = Some(run.stdout.clone());
@@ -564,7 +559,7 @@ fn chance_differences_are_all_named_in_order_whatever_the_number_of_copiers() {
 }
 
 #[test]
-fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
+fn killed_copiers_change_nothing_in_the_report_of_check() {
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
     env.pcopy(["src", "dst"]).exits(0);
@@ -574,15 +569,16 @@ fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
     }
     let line = ["--check", "-T", "src", "dst"];
     let begun = Instant::now();
-    let said = env.pcopy(line).stdout.clone();
+    let report = env.pcopy(line).stdout.clone();
     let took = begun.elapsed();
-    env.says_the_same_though_copiers_die(&line, (&said, took), &mut dice);
+    env.reports_the_same_though_copiers_die(&line, (&report, took), &mut dice);
 }
 
-#[test]
-fn a_file_on_which_copiers_die_is_named_and_the_rest_compared() {
+each_jobs!(a_file_on_which_copiers_die_is_named_and_the_rest_compared, 1, 8);
+fn a_file_on_which_copiers_die_is_named_and_the_rest_compared(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
     if !tool("strace") {
-        return skip("a_file_on_which_copiers_die_is_named", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let deep = format!("{}/file", ["a-long-name"; 40].join("/"));
     let env = Sandbox::new();
@@ -593,11 +589,9 @@ fn a_file_on_which_copiers_die_is_named_and_the_rest_compared() {
     let options =
         ["-P", place.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:signal=KILL"];
     for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
-        for jobs in ["-j1", "-j8"] {
-            let run = env.run(env.traced(&options, [&[jobs], line].concat()));
-            run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
-            assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
-            assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
-        }
+        let run = env.run(env.traced(&options, [&[jobs], line].concat()));
+        run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
+        assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
+        assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());
     }
 }

@@ -1,8 +1,8 @@
-//! `--check-manifest`: files compared with the lines of a manifest.
+//! `--check-manifest`: files are compared with the lines of a manifest.
 
 use crate::common::chance::Dice;
-use crate::common::listed::*;
-use crate::common::things::*;
+use crate::common::checksum_programs::*;
+use crate::common::entries::*;
 use crate::common::*;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A folder with some files, and a manifest of them by `sha256sum`.
+/// A directory with some files, and a manifest of them by `sha256sum`.
 fn listed() -> Sandbox {
     let env = Sandbox::new();
     env.tree(
@@ -30,9 +30,9 @@ fn sha256(env: &Sandbox, file: &str) -> String {
 }
 
 #[test]
-fn what_others_have_written_is_accepted() {
+fn manifests_of_other_programs_are_accepted() {
     for (hash, program) in CHECKERS {
-        if !has_checker("what_others_have_written_is_accepted", program) {
+        if !has_checker!(program) {
             continue;
         }
         for tag in [&[][..], &["--tag"]] {
@@ -55,58 +55,56 @@ fn what_others_have_written_is_accepted() {
         let env = listed();
         let other = if hash == "sha256" { "--hash=blake3" } else { "--hash=sha256" };
         if program == "sha256sum" {
-            env.pcopy([other, "--check-manifest", "sums", "dst"]).exits(6); // if somebody insists
+            env.pcopy([other, "--check-manifest", "sums", "dst"]).exits(6); // the option overrides
         }
     }
 }
 
 #[test]
-fn what_pcopy_has_written_is_accepted() {
+fn manifests_of_pcopy_are_accepted() {
     for hash in ["--hash=blake3", "--hash=sha256"] {
         let env = Sandbox::new();
         env.plant("src", "fixtures/mixed.tree");
-        fs::remove_file(env.path("src/locked")).unwrap(); // others cannot read it
+        fs::remove_file(env.path("src/locked")).unwrap(); // an ordinary user cannot read it
         env.pcopy([hash, "src", "dst", "--manifest=dst/SUMS"]);
         let run = env.pcopy(["--check-manifest", "dst/SUMS", "dst/"]);
         run.exits(0).stdout_is("").stderr_has(": identical");
     }
 }
 
-#[test]
-fn missing_different_and_extra_files_are_named() {
-    for jobs in ["1", "8"] {
-        let env = listed();
-        fs::remove_file(env.path("dst/a")).unwrap();
-        fs::write(env.path("dst/d/b"), "tww").unwrap();
-        fs::remove_dir_all(env.path("dst/d/e")).unwrap();
-        fs::write(env.path("dst/d/e"), "a file where a folder was").unwrap();
-        fs::remove_file(env.path("dst/0")).unwrap();
-        fs::create_dir(env.path("dst/0")).unwrap();
-        env.tree("dst", ["text x/y/more 1", "link x/symlinks-are-not-listed a", "fifo x/fifo"]);
+each_jobs!(missing_changed_and_unlisted_files_are_reported, 1, 8);
+fn missing_changed_and_unlisted_files_are_reported(jobs: &str) {
+    let env = listed();
+    fs::remove_file(env.path("dst/a")).unwrap();
+    fs::write(env.path("dst/d/b"), "tww").unwrap();
+    fs::remove_dir_all(env.path("dst/d/e")).unwrap();
+    fs::write(env.path("dst/d/e"), "a file where a directory was").unwrap();
+    fs::remove_file(env.path("dst/0")).unwrap();
+    fs::create_dir(env.path("dst/0")).unwrap();
+    env.tree("dst", ["text x/y/more 1", "link x/symlinks-are-not-listed a", "fifo x/fifo"]);
 
-        let run = env.pcopy(["-j", jobs, "--check-manifest", "sums", "dst"]);
+    let run = env.pcopy(["-j", jobs, "--check-manifest", "sums", "dst"]);
 
-        run.exits(6).stdout_is(
-            "different: 'dst/0': a directory instead of a file\n\
-             missing: 'dst/a'\n\
-             different: 'dst/d/b': contents\n\
-             extraneous: 'dst/d/e'\n\
-             missing: 'dst/d/e/big'\n\
-             extraneous: 'dst/x/y/more'\n",
-        );
-        run.stderr_has("compared 6 entries").stderr_has(": 2 missing, 2 extraneous, 2 different");
-    }
+    run.exits(6).stdout_is(
+        "different: 'dst/0': a directory instead of a file\n\
+         missing: 'dst/a'\n\
+         different: 'dst/d/b': contents\n\
+         extraneous: 'dst/d/e'\n\
+         missing: 'dst/d/e/big'\n\
+         extraneous: 'dst/x/y/more'\n",
+    );
+    run.stderr_has("compared 6 entries").stderr_has(": 2 missing, 2 extraneous, 2 different");
 }
 
 #[test]
-fn a_name_that_leads_out_is_not_read() {
+fn a_name_outside_the_directory_is_not_read() {
     let env = listed();
     env.tree("", ["text secret words", "text outside/secret words"]);
     symlink("../outside", env.path("dst/link")).unwrap();
     symlink("../secret", env.path("dst/leaf")).unwrap();
     symlink(".", env.path("dst/d/here")).unwrap();
     let absolute = env.path("secret").to_str().unwrap().to_owned();
-    // Each with the right hash: who reads it finds it alike.
+    // Each with the right hash: a program that reads the file finds no difference.
     let hash = sha256(&env, "secret");
     let mut text = fs::read_to_string(env.path("sums")).unwrap();
     let names = ["../secret", "d/../../secret", &absolute, "link/secret", "leaf", "d/here/b", "a/"];
@@ -118,7 +116,7 @@ fn a_name_that_leads_out_is_not_read() {
     let run = env.pcopy(["--check-manifest", "sums", "dst"]);
 
     run.exits(1).stdout_is("");
-    for said in [
+    for report in [
         "pcopy: sums:7: '../secret' leads out of the directory; it is not read\n",
         "pcopy: sums:8: 'd/../../secret' leads out of the directory; it is not read\n",
         &format!("pcopy: sums:9: '{absolute}' is absolute; it is not read\n"),
@@ -128,12 +126,12 @@ fn a_name_that_leads_out_is_not_read() {
         "pcopy: sums:13: 'a/' is the name of a directory; it is not read\n",
         ": 7 failed\n",
     ] {
-        run.stderr_has(said);
+        run.stderr_has(report);
     }
 }
 
 #[test]
-fn lines_that_are_none_are_named_by_their_number() {
+fn malformed_lines_are_reported_by_their_number() {
     let env = listed();
     let good = fs::read_to_string(env.path("sums")).unwrap();
     let hash = sha256(&env, "dst/a");
@@ -159,7 +157,7 @@ fn lines_that_are_none_are_named_by_their_number() {
 }
 
 #[test]
-fn a_manifest_comes_from_anywhere_and_is_not_extra_itself() {
+fn a_manifest_may_lie_anywhere_and_is_not_extraneous_itself() {
     let env = listed();
     let sums = fs::read(env.path("sums")).unwrap();
     fs::rename(env.path("sums"), env.path("dst/d/SUMS")).unwrap();
@@ -220,7 +218,7 @@ fn a_file_that_is_listed_twice_is_checked_twice() {
 }
 
 #[test]
-fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
+fn killed_copiers_change_nothing_in_the_report_of_check_manifest() {
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
     env.pcopy(["src", "dst", "--manifest=sums"]).exits(0);
@@ -228,16 +226,16 @@ fn a_copier_that_is_killed_changes_nothing_in_what_is_said() {
     fs::remove_file(env.path("dst/dir-0/file-7")).unwrap();
     fs::write(env.path("dst/dir-100/file-107"), "other").unwrap();
     let (line, mut dice) = (["--check-manifest", "sums", "dst"], Dice::new());
-    let said = "different: 'dst/dir-100/file-107': contents\n";
-    let said = format!("missing: 'dst/dir-0/file-7'\n{said}extraneous: 'dst/extra'\n");
+    let report = "different: 'dst/dir-100/file-107': contents\n";
+    let report = format!("missing: 'dst/dir-0/file-7'\n{report}extraneous: 'dst/extra'\n");
     let begun = Instant::now();
-    env.pcopy(line).exits(6).stdout_is(&said);
+    env.pcopy(line).exits(6).stdout_is(&report);
     let took = begun.elapsed();
-    env.says_the_same_though_copiers_die(&line, (&said, took), &mut dice);
+    env.reports_the_same_though_copiers_die(&line, (&report, took), &mut dice);
 }
 
 #[test]
-fn checking_leaves_no_time_of_access_and_changes_nothing() {
+fn checking_leaves_no_access_time_and_changes_nothing() {
     let env = listed();
     let before = env.listing("");
     for file in files_below(&env.path("dst")) {

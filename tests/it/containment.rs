@@ -1,28 +1,28 @@
-//! Nothing outside of what the user named is read or touched, whoever swaps what for a symlink meanwhile.
+//! Nothing outside the operands is read or modified while another process exchanges entries with symlinks.
 //!
 //! An attack lasts 3 s; with `PCOPY_FAULTS=long` 30 s. The same attack is made on a simple copier that
-//! looks first and opens then: if that one got away, the attack would prove nothing.
+//! inspects an entry and then opens it by its path: it must leak, or the attack would prove nothing.
 
-use crate::common::attack::{Attacker, Victim, marked, plant_marked, portrait};
+use crate::common::attack::{Attacker, Victim, marked, plant_marked, snapshot};
 use crate::common::{HANG, Sandbox};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How many places are attacked in turn.
+/// How many entries are attacked in turn.
 const VICTIMS: usize = 6;
 
-/// What a run may leave with: all went well, some failed, some vanished or changed.
+/// The allowed exit codes: everything was copied, some entries failed, some vanished or changed.
 const CODES: [i32; 3] = [0, 1, 24];
 
-/// What is tried in turn, onto a new folder and onto one that stands there.
+/// The options that are tried in turn, with a new target directory and with an existing one.
 const OPTIONS: [&[&str]; 5] =
     [&[], &["-a"], &["--inplace"], &["-a", "--inplace"], &["--preserve=none", "-b"]];
 
 /// One kind of attack.
 struct Attack {
     name: &'static str,
-    /// What is exchanged with a symlink, below the source or the target.
+    /// The entries that are exchanged with symlinks, below the source or the target.
     victims: fn(&Sandbox) -> Vec<Victim>,
     /// Whether a new target is tried, too.
     onto_new: bool,
@@ -38,16 +38,16 @@ fn a_source_file_that_becomes_a_symlink_leaks_nothing() {
 }
 
 #[test]
-fn a_source_folder_that_becomes_a_symlink_leaks_nothing() {
+fn a_source_directory_that_becomes_a_symlink_leaks_nothing() {
     attack(&Attack {
-        name: "source folder",
-        victims: |env| (0..VICTIMS).map(|n| victim(env, "src", &folder(n), n)).collect(),
+        name: "source directory",
+        victims: |env| (0..VICTIMS).map(|n| victim(env, "src", &directory(n), n)).collect(),
         onto_new: true,
     });
 }
 
 #[test]
-fn a_file_in_the_target_that_becomes_a_symlink_harms_nothing() {
+fn a_target_file_that_becomes_a_symlink_harms_nothing() {
     attack(&Attack {
         name: "target file",
         victims: |env| {
@@ -60,47 +60,47 @@ fn a_file_in_the_target_that_becomes_a_symlink_harms_nothing() {
 }
 
 #[test]
-fn a_folder_in_the_target_that_becomes_a_symlink_harms_nothing() {
+fn a_target_directory_that_becomes_a_symlink_harms_nothing() {
     attack(&Attack {
-        name: "target folder",
+        name: "target directory",
         victims: |env| {
             let roots = |n| ["dst", ".dst.pcopy-partial"].map(|root| (n, root));
             let victims = (0..VICTIMS).flat_map(roots);
-            victims.map(|(n, root)| victim(env, root, &folder(n), n)).collect()
+            victims.map(|(n, root)| victim(env, root, &directory(n), n)).collect()
         },
         onto_new: true,
     });
 }
 
-/// What is attacked among the folders: some at the top, some so deep that they are reached from the top.
-fn folder(number: usize) -> String {
+/// The directories that are attacked: some at the top, some so deep that copiers open them from the top.
+fn directory(number: usize) -> String {
     if number.is_multiple_of(2) { format!("sub-{number}") } else { format!("sub-{number}/1/2/3/4") }
 }
 
 fn victim(env: &Sandbox, root: &str, name: &str, number: usize) -> Victim {
     let spare = env.path("attic").join(format!("{root}-{name}").replace('/', "-"));
-    let outside = if name.contains("leaf") { format!("file-{number}") } else { "folder".into() };
+    let outside = if name.contains("leaf") { format!("file-{number}") } else { "dir".into() };
     let place = env.path(root).join(name);
     Victim { place, spare, leads_to: env.path("outside").join(outside) }
 }
 
-/// Files and folders, the like of which is outside; one file is large enough for several copiers, and
-/// one has two names.
+/// Plants a source, and entries of the same names outside it. One file is large enough for several copiers,
+/// and one has two names.
 fn plant(env: &Sandbox) {
     for number in 0..VICTIMS {
         let bytes = if number == 0 { "17M" } else { "3K" };
         env.tree("src", [&*format!("file leaf-{number} {bytes}")]);
         plant_marked(&env.path(format!("outside/file-{number}")), 3000);
-        for folder in ["", "/1", "/1/2", "/1/2/3", "/1/2/3/4", "/1/2/3/4/5"] {
-            let one = format!("sub-{number}{folder}/one");
+        for directory in ["", "/1", "/1/2", "/1/2/3", "/1/2/3/4", "/1/2/3/4/5"] {
+            let one = format!("sub-{number}{directory}/one");
             env.tree("src", [&*format!("file {one} 2K"), &*format!("link {one}-link nowhere")]);
             let second = env.path("src").join(format!("{one}-again"));
             fs::hard_link(env.path("src").join(&one), second).unwrap();
         }
     }
-    for folder in ["", "/1", "/1/2", "/1/2/3", "/1/2/3/4", "/1/2/3/4/5", "/5"] {
-        plant_marked(&env.path(format!("outside/folder{folder}/one")), 2000);
-        plant_marked(&env.path(format!("outside/folder{folder}/one-again")), 2000);
+    for directory in ["", "/1", "/1/2", "/1/2/3", "/1/2/3/4", "/1/2/3/4/5", "/5"] {
+        plant_marked(&env.path(format!("outside/dir{directory}/one")), 2000);
+        plant_marked(&env.path(format!("outside/dir{directory}/one-again")), 2000);
     }
     env.tree("attic", ["dir ."]).tree("trash", ["dir ."]);
 }
@@ -110,12 +110,12 @@ fn attack(attack: &Attack) {
         if std::env::var_os("PCOPY_FAULTS").is_some_and(|how| how == "long") { 30 } else { 3 };
     let env = Sandbox::new();
     plant(&env);
-    let before = portrait(&env.path("outside"));
+    let before = snapshot(&env.path("outside"));
     env.pcopy(["-T", "src", "dst"]).exits(0);
 
     let attacker = Attacker::begin((attack.victims)(&env));
     let begun = Instant::now();
-    let (mut runs, mut told) = (0, 0);
+    let (mut runs, mut reported) = (0, 0);
     while begun.elapsed() < Duration::from_secs(seconds) {
         let options = OPTIONS[runs % OPTIONS.len()];
         if attack.onto_new && runs % 2 == 1 {
@@ -123,55 +123,55 @@ fn attack(attack: &Attack) {
         }
         let run =
             env.pcopy(["-j8", "-q", "--update=all", "-T", "src", "dst"].iter().chain(options));
-        attacker.at_rest(|| {
+        attacker.while_paused(|| {
             let fits = run.status.code().is_some_and(|code| CODES.contains(&code));
             assert!(fits, "{}", run.story());
-            // A folder of the copy may be where the attacker has left it.
+            // A directory of the copy may be where the attacker left it.
             let places = ["dst", ".dst.pcopy-partial", "attic"].map(|place| env.path(place));
             let leaked = marked(&places);
             assert!(leaked.is_empty(), "{leaked:?} after {runs} runs\n{}", run.story());
-            let after = portrait(&env.path("outside"));
+            let after = snapshot(&env.path("outside"));
             assert_eq!(after, before, "after {runs} runs\n{}", run.story());
         });
-        told += run.stderr.lines().count();
+        reported += run.stderr.lines().count();
         runs += 1;
     }
     let swaps = attacker.end();
 
     let tries = leaks_from_a_simple_copier(attack.victims);
     println!(
-        "{}: {seconds} s, {runs} runs, {swaps:?}, {told} failures told; a simple copier leaks in run {tries}",
+        "{}: {seconds} s, {runs} runs, {swaps:?}, {reported} failures; a simple copier leaks in run {tries}",
         attack.name
     );
-    assert!(told > 0 || swaps.lost > 0, "no run has met the attacker in {runs}: {swaps:?}");
+    assert!(reported > 0 || swaps.lost > 0, "no run of {runs} met the attacker: {swaps:?}");
 }
 
-/// Puts the target out of reach, so that the next run makes a new one.
+/// Moves the target away, so that the next run creates a new one.
 fn throw_away(env: &Sandbox, number: usize) {
     for name in ["dst", ".dst.pcopy-partial"] {
         let trash = env.path(format!("trash/{name}-{number}"));
         if fs::rename(env.path(name), &trash).is_ok() {
-            // The attacker may still be at it: what cannot be removed goes with the sandbox.
+            // The attacker may still exchange entries in it: what remains is removed with the sandbox.
             let _: std::io::Result<()> = fs::remove_dir_all(trash);
         }
     }
 }
 
-/// Makes the same attack on a copier that goes by paths, and returns in which run something outside was
-/// read or touched.
+/// Makes the same attack on a copier that opens entries by their paths, and returns in which run something
+/// outside was read or modified.
 fn leaks_from_a_simple_copier(victims: fn(&Sandbox) -> Vec<Victim>) -> usize {
     let env = Sandbox::new();
     plant(&env);
     let (source, target) = (env.path("src"), env.path("dst"));
     simple_copy(&source, &target);
-    let before = portrait(&env.path("outside"));
+    let before = snapshot(&env.path("outside"));
     let attacker = Attacker::begin(victims(&env));
     let begun = Instant::now();
     let mut runs = 0;
     let is_unharmed = || {
-        marked(std::slice::from_ref(&target)).is_empty() && portrait(&env.path("outside")) == before
+        marked(std::slice::from_ref(&target)).is_empty() && snapshot(&env.path("outside")) == before
     };
-    while attacker.at_rest(is_unharmed) {
+    while attacker.while_paused(is_unharmed) {
         assert!(begun.elapsed() < HANG, "the attack is too weak for a simple copier, {runs} runs");
         simple_copy(&source, &target);
         runs += 1;
@@ -180,7 +180,7 @@ fn leaks_from_a_simple_copier(victims: fn(&Sandbox) -> Vec<Victim>) -> usize {
     runs
 }
 
-/// Looks what an entry is, then opens it by its path; what fails is passed over.
+/// Inspects an entry, then opens it by its path; failures are ignored.
 fn simple_copy(from: &Path, to: &Path) {
     let Ok(metadata) = fs::symlink_metadata(from) else { return };
     if metadata.is_file() {

@@ -1,8 +1,8 @@
-//! What a copy holds: every type of entry, exactly.
+//! The copy is exact: every type of entry, name, mode, time, size.
 
-use crate::common::things::*;
+use crate::common::entries::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-// xfs does not know numbers that large.
-holds_on_every_file_system!(except devices_are_made_again_with_their_numbers);
+// xfs cannot hold numbers that large.
+holds_on_every_file_system!(except devices_are_recreated_with_their_numbers);
 
 #[test]
 fn a_small_tree_is_copied_with_all_that_is_in_it() {
@@ -27,24 +27,22 @@ fn a_small_tree_is_copied_with_all_that_is_in_it() {
     env.assert_nothing_staged();
 }
 
-#[test]
-fn any_number_of_copiers_gives_the_same_tree() {
+each_jobs!(any_number_of_copiers_gives_the_same_tree, 1, 2, 8, 64);
+fn any_number_of_copiers_gives_the_same_tree(jobs: &str) {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     let source = env.listing("src");
-    for jobs in ["1", "2", "8", "64"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.pcopy(["-j", jobs, "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "src", &target]).exits(0);
 
-        let differences = differences(&source, &env.listing(&target));
-        assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
-    }
-    env.assert_same("src", "dst-8");
+    let differences = differences(&source, &env.listing(&target));
+    assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
+    env.assert_same("src", &target);
 }
 
 #[test]
-fn the_source_is_left_as_it_was() {
+fn the_source_is_left_unchanged() {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     let changes = || -> Vec<(PathBuf, i64, i64)> {
@@ -65,7 +63,7 @@ fn the_source_is_left_as_it_was() {
 }
 
 #[test]
-fn every_mode_of_a_file_is_kept() {
+fn every_mode_of_a_file_is_preserved() {
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
     for mode in 0..=0o7777 {
@@ -82,12 +80,9 @@ fn every_mode_of_a_file_is_kept() {
 }
 
 #[test]
-fn every_mode_of_a_directory_is_kept() {
+fn every_mode_of_a_directory_is_preserved() {
     if !is_root() {
-        return skip(
-            "every_mode_of_a_directory_is_kept",
-            "needs root, to enter those without rights",
-        );
+        return skip!("needs root, to enter those without rights");
     }
     let env = Sandbox::new();
     for mode in 0..=0o7777 {
@@ -107,7 +102,7 @@ fn every_mode_of_a_directory_is_kept() {
 }
 
 #[test]
-fn every_mode_of_a_fifo_is_kept() {
+fn every_mode_of_a_fifo_is_preserved() {
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
     for mode in 0..=0o7777 {
@@ -141,10 +136,9 @@ fn the_umask_of_the_caller_does_not_matter() {
 }
 
 #[test]
-fn the_set_user_id_bit_goes_when_the_copy_has_another_owner() {
-    let name = "the_set_user_id_bit_goes_when_the_copy_has_another_owner";
+fn the_set_user_id_bit_is_dropped_when_the_copy_has_another_owner() {
     if !is_root() {
-        return skip(name, "needs root, to have files of two users");
+        return skip!("needs root, to have files of two users");
     }
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
@@ -164,7 +158,7 @@ fn the_set_user_id_bit_goes_when_the_copy_has_another_owner() {
     }
 
     for target in ["dst", "dst"] {
-        env.pcopy(["-T", "src", target]).exits(0); // fresh, then skipped: nothing is to be mended
+        env.pcopy(["-T", "src", target]).exits(0); // copied, then skipped: nothing is to be repaired
 
         for (name, _, _, _, wanted) in cases {
             let got = mode_of(env.path("dst").join(name));
@@ -174,7 +168,7 @@ fn the_set_user_id_bit_goes_when_the_copy_has_another_owner() {
 }
 
 #[test]
-fn times_are_kept_to_the_nanosecond() {
+fn times_are_preserved_to_the_nanosecond() {
     let env = Sandbox::new();
     env.tree("src", ["file f 10", "dir d", "link l f", "fifo p", "file full/x 1"]);
     let times: [Time; 6] = [
@@ -193,7 +187,7 @@ fn times_are_kept_to_the_nanosecond() {
 
         env.pcopy(["src", &target]).exits(0);
 
-        let time = modified(env.path("src/f")); // not every file system knows 1811
+        let time = modified(env.path("src/f")); // not every file system can hold 1811
         for name in ["f", "d", "l", "p", "full/x", "full", ""] {
             assert_eq!(modified(env.path(&target).join(name)), time, "of '{name}'");
         }
@@ -201,7 +195,7 @@ fn times_are_kept_to_the_nanosecond() {
 }
 
 #[test]
-fn access_times_are_kept_too() {
+fn access_times_are_preserved_too() {
     let env = Sandbox::new();
     env.tree("src", ["file f 10", "dir d", "link l f", "fifo p", "file full/x 1"]);
     let names = ["f", "d", "l", "p", "full/x", "full", ""];
@@ -218,32 +212,30 @@ fn access_times_are_kept_too() {
     }
 }
 
-#[test]
-fn a_directory_keeps_its_time_though_it_is_filled_later() {
+each_jobs!(a_directory_keeps_its_time_though_it_is_filled_later, 1, 2, 8);
+fn a_directory_keeps_its_time_though_it_is_filled_later(jobs: &str) {
     let env = Sandbox::new();
-    for jobs in ["1", "2", "8"] {
-        let (source, target) = (format!("src-{jobs}"), format!("dst-{jobs}"));
-        for dir in 0..40 {
-            for file in 0..10 {
-                let path = env.path(&source).join(format!("{}/{dir}/{}", dir % 4, file % 3));
-                fs::create_dir_all(&path).unwrap();
-                fs::write(path.join(file.to_string()), "x").unwrap();
-            }
+    let (source, target) = (format!("src-{jobs}"), format!("dst-{jobs}"));
+    for dir in 0..40 {
+        for file in 0..10 {
+            let path = env.path(&source).join(format!("{}/{dir}/{}", dir % 4, file % 3));
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join(file.to_string()), "x").unwrap();
         }
-        let dirs: Vec<PathBuf> = env.listing(&source).into_keys().collect();
-        for (number, path) in dirs.iter().enumerate() {
-            let time = (1_000_000_000 + i64::try_from(number).unwrap(), 7);
-            set_times(&env.path(&source).join(path), time, time);
-        }
-
-        env.pcopy(["-j", jobs, &source, &target]).exits(0);
-
-        env.assert_same(&source, &target);
     }
+    let dirs: Vec<PathBuf> = env.listing(&source).into_keys().collect();
+    for (number, path) in dirs.iter().enumerate() {
+        let time = (1_000_000_000 + i64::try_from(number).unwrap(), 7);
+        set_times(&env.path(&source).join(path), time, time);
+    }
+
+    env.pcopy(["-j", jobs, &source, &target]).exits(0);
+
+    env.assert_same(&source, &target);
 }
 
-#[test]
-fn a_name_may_be_any_bytes() {
+each_jobs!(a_name_may_be_any_bytes, 1, 8);
+fn a_name_may_be_any_bytes(jobs: &str) {
     let env = Sandbox::new();
     let bytes = (1..=255_u8).filter(|byte| *byte != b'/');
     let names = bytes.clone().filter(|byte| *byte != b'.').map(|byte| vec![byte]);
@@ -257,13 +249,11 @@ fn a_name_may_be_any_bytes() {
             _ => std::os::unix::fs::symlink("x", path).unwrap(),
         }
     }
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.pcopy(["-j", jobs, "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "src", &target]).exits(0);
 
-        env.assert_same("src", &target);
-    }
+    env.assert_same("src", &target);
 }
 
 #[test]
@@ -333,7 +323,7 @@ fn a_file_with_holes_reads_the_same() {
 }
 
 #[test]
-fn symlinks_are_copied_as_what_they_say() {
+fn symlinks_are_copied_with_their_text() {
     let env = Sandbox::new();
     env.tree("src", ["file a 5", "dir d"]);
     env.tree("outside", ["text secret words"]);
@@ -356,9 +346,9 @@ fn symlinks_are_copied_as_what_they_say() {
 }
 
 #[test]
-fn devices_are_made_again_with_their_numbers() {
+fn devices_are_recreated_with_their_numbers() {
     if !is_root() {
-        return skip("devices_are_made_again_with_their_numbers", "needs root, to make devices");
+        return skip!("needs root, to make devices");
     }
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
@@ -367,7 +357,7 @@ fn devices_are_made_again_with_their_numbers() {
         node(&env.path(format!("src/{number}-{kind}")), kind, major, minor);
     }
 
-    env.pcopy(["src", "dst"]).exits(0); // 1:5 is /dev/zero: read as data, it would never end
+    env.pcopy(["src", "dst"]).exits(0); // 1:5 is /dev/zero: read as a file, it would never end
 
     env.assert_same("src", "dst");
 }
@@ -377,28 +367,27 @@ fn a_fifo_is_not_opened() {
     use std::os::unix::fs::OpenOptionsExt;
     let env = Sandbox::new();
     env.tree("src", ["fifo waiting", "file a 10"]);
-    // Somebody has it open and has written: whoever opens it, too, could take that away.
+    // The test has it open and has written: another process that opens it could read that.
     let mut ours = fs::File::options()
         .read(true)
         .write(true)
         .custom_flags(nix::libc::O_NONBLOCK)
         .open(env.path("src/waiting"))
         .unwrap();
-    std::io::Write::write_all(&mut ours, b"for somebody else").unwrap();
+    std::io::Write::write_all(&mut ours, b"for another reader").unwrap();
 
     env.pcopy(["src", "dst"]).exits(0);
 
-    let mut words = [0; 17];
+    let mut words = [0; 18];
     std::io::Read::read_exact(&mut ours, &mut words).unwrap();
-    assert_eq!(&words, b"for somebody else");
+    assert_eq!(&words, b"for another reader");
     assert!(fs::symlink_metadata(env.path("dst/waiting")).unwrap().file_type().is_fifo());
 }
 
 #[test]
 fn special_files_are_never_opened() {
-    let name = "special_files_are_never_opened";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
@@ -450,12 +439,11 @@ fn a_file_without_a_size_is_copied_to_its_end() {
 }
 
 #[test]
-fn a_folder_of_files_that_claim_too_much_is_copied() {
-    // Files in /sys claim 4096 bytes and have fewer.
+fn a_directory_of_files_that_report_too_large_a_size_is_copied() {
+    // Files in /sys report a size of 4096 bytes and have fewer.
     let source = Path::new("/sys/kernel/mm/transparent_hugepage");
-    let name = "a_folder_of_files_that_claim_too_much_is_copied";
     if fs::read(source.join("enabled")).is_err() {
-        return skip(name, "this kernel shows no /sys/kernel/mm/transparent_hugepage/enabled");
+        return skip!("this kernel shows no /sys/kernel/mm/transparent_hugepage/enabled");
     }
     let env = Sandbox::new();
 
@@ -476,16 +464,14 @@ fn an_empty_directory_is_copied_alone() {
     env.assert_same("src", "dst");
 }
 
-#[test]
-fn what_is_copied_is_counted_exactly() {
+each_jobs!(what_is_copied_is_counted_exactly, 1, 8);
+fn what_is_copied_is_counted_exactly(jobs: &str) {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     let source = env.listing("src");
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
-        let run = env.pcopy(["-j", jobs, "src", &target]);
-        run.exits(0).stderr_has(&format!("copied {} entries (", source.len()));
-    }
+    let target = format!("dst-{jobs}");
+    let run = env.pcopy(["-j", jobs, "src", &target]);
+    run.exits(0).stderr_has(&format!("copied {} entries (", source.len()));
 }
 
 #[test]
@@ -503,9 +489,8 @@ fn the_working_directory_may_have_been_removed() {
 
 #[test]
 fn a_file_beyond_the_size_that_the_user_may_write_fails_alone() {
-    let name = "a_file_beyond_the_size_that_the_user_may_write_fails_alone";
     if !tool("prlimit") {
-        return skip(name, "prlimit is not installed");
+        return skip!("prlimit is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file big 10M", "file small 1M", "file sub/a 10"]);

@@ -1,7 +1,8 @@
-//! The bytes of a file: holes, clones, the kernel's own copying, and sources that change.
+//! File data: holes, clones, copying by the kernel, and sources that change.
 
+use crate::common::entries::*;
 use crate::common::images::*;
-use crate::common::things::*;
+use crate::common::mounts::*;
 use crate::common::*;
 use nix::sys::signal::Signal::SIGTERM;
 use std::fs::{self, File};
@@ -12,33 +13,46 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// All file systems that are tried, by the name that they are mounted under.
-const DISKS: [(&str, Make); 4] = [("tmpfs", TMPFS), ("ext4", EXT4), ("xfs", XFS), ("btrfs", BTRFS)];
+/// A file system, and the name in the sandbox that it is mounted on.
+type Disk = (&'static str, Make);
 
-/// Those whose files can share bytes.
+/// Makes a test of each file system of a function that takes a [`Disk`].
+macro_rules! each_disk {
+    ($test:ident) => {
+        cells! {
+            $test,
+            tmpfs => (("tmpfs", TMPFS)),
+            ext4 => (("ext4", EXT4)),
+            xfs => (("xfs", XFS)),
+            btrfs => (("btrfs", BTRFS)),
+        }
+    };
+}
+
+/// Those whose files can share blocks.
 const SHARING: [&str; 2] = ["xfs", "btrfs"];
 
-/// Makes a file of `size` bytes with data at each of `pieces`, as offset and length; else holes.
-fn sparse(path: &Path, size: u64, pieces: &[(u64, usize)]) {
+/// Makes a file of `size` bytes with data at each of `extents`, as offset and length; the rest is holes.
+fn sparse(path: &Path, size: u64, extents: &[(u64, usize)]) {
     let file = File::create(path).unwrap();
-    for &(at, length) in pieces {
+    for &(at, length) in extents {
         file.write_all_at(&contents(b"data", length), at).unwrap();
     }
     file.set_len(size).unwrap();
 }
 
-/// Writes all that waits to its disk: only then does a file system know where it puts it.
-fn settle(env: &Sandbox, disk: &str) {
+/// Flushes a file system: only then does it allocate blocks.
+fn sync(env: &Sandbox, disk: &str) {
     assert!(Command::new("sync").arg("-f").arg(env.path(disk)).status().unwrap().success());
 }
 
-/// Bytes that a file takes on its disk.
+/// The bytes that are allocated for a file.
 fn allocated(path: impl AsRef<Path>) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// Fails unless both have the same bytes. (What else a copy keeps is compared elsewhere; to hash so
-/// many zeros would take most of the time here.)
+/// Fails unless both have the same bytes. (Other tests compare attributes; to hash so many zeros would take
+/// most of the time of these.)
 #[track_caller]
 fn same_bytes(env: &Sandbox, one: &str, other: &str) {
     let diff = Command::new("diff").arg("-r").arg(env.path(one)).arg(env.path(other)).output();
@@ -46,7 +60,7 @@ fn same_bytes(env: &Sandbox, one: &str, other: &str) {
     assert!(diff.status.success(), "{one} and {other}: {}", String::from_utf8_lossy(&diff.stdout));
 }
 
-/// Files with holes in all places where there can be some.
+/// Files with holes at all positions.
 fn plant_sparse(env: &Sandbox, root: &str) {
     fs::create_dir_all(env.path(root)).unwrap();
     let path = |name: &str| env.path(root).join(name);
@@ -60,20 +74,18 @@ fn plant_sparse(env: &Sandbox, root: &str) {
     sparse(&path("one-byte"), 8 * MIB, &[(5 * MIB + 3, 1)]);
 }
 
-/// Runs `test` with each kind of file system mounted at its name.
-fn on_each(name: &str, test: impl Fn(&Sandbox, &str)) {
-    if !in_own_mounts(name) {
+/// Runs `test` of this name with a file system mounted.
+fn mounted_on(name: &str, (disk, make): Disk, test: impl Fn(&Sandbox, &str)) {
+    if !in_own_mounts_for(name) {
         return;
     }
-    for (disk, make) in DISKS {
-        let env = Sandbox::new();
-        if let Some(_mounted) = mounted_or_skip(name, &env, disk, make) {
-            test(&env, disk);
-        }
+    let env = Sandbox::new();
+    if let Some(_mounted) = mounted_or_skip_for(name, &env, disk, make) {
+        test(&env, disk);
     }
 }
 
-/// The lines of strace's log that name a system call.
+/// How many lines of strace's log name a system call.
 fn calls(env: &Sandbox, call: &str) -> usize {
     let log = fs::read_to_string(env.path("trace")).unwrap();
     log.lines().filter(|line| line.contains(call)).count()
@@ -81,11 +93,11 @@ fn calls(env: &Sandbox, call: &str) -> usize {
 
 // ---- holes -----------------------------------------------------------------------------------
 
-#[test]
-fn a_hole_stays_a_hole_on_every_file_system() {
-    on_each("a_hole_stays_a_hole_on_every_file_system", |env, disk| {
+each_disk!(a_hole_stays_a_hole);
+fn a_hole_stays_a_hole(disk: Disk) {
+    mounted_on(test_name!(), disk, |env, disk| {
         plant_sparse(env, "src");
-        settle(env, "src");
+        sync(env, "src");
         for (jobs, reflink) in [("1", "never"), ("8", "auto")] {
             let flag = format!("--reflink={reflink}");
             for (from, to) in [("src", "there"), ("there", "again"), ("again", "back")] {
@@ -96,12 +108,12 @@ fn a_hole_stays_a_hole_on_every_file_system() {
                 let (from, to) = (place(from), place(to));
                 env.pcopy(["-j", jobs, &flag, &from, &to]).exits(0);
                 same_bytes(env, "src", &to);
-                settle(env, &to);
+                sync(env, &to);
                 for name in fs::read_dir(env.path("src")).unwrap() {
                     let name = name.unwrap().file_name();
                     let (was, is) = (env.path("src").join(&name), env.path(&to).join(&name));
                     let (was, is) = (allocated(was), allocated(is));
-                    // xfs keeps some more for a file that has grown.
+                    // xfs allocates some more for a file that grew.
                     assert!(is < 2 * was + MIB, "{to}/{name:?} takes {is}, {was} in the source");
                 }
             }
@@ -112,9 +124,9 @@ fn a_hole_stays_a_hole_on_every_file_system() {
     });
 }
 
-#[test]
-fn a_hole_of_a_tebibyte_takes_no_time() {
-    on_each("a_hole_of_a_tebibyte_takes_no_time", |env, disk| {
+each_disk!(a_hole_of_a_tebibyte_takes_no_time);
+fn a_hole_of_a_tebibyte_takes_no_time(disk: Disk) {
+    mounted_on(test_name!(), disk, |env, disk| {
         let (source, target) = (format!("{disk}/huge"), format!("{disk}/dst"));
         sparse(&env.path(&source), 1 << 40, &[(3 << 30, 100_000), (1 << 39, 1)]);
 
@@ -124,7 +136,7 @@ fn a_hole_of_a_tebibyte_takes_no_time() {
 
         let copy = File::open(env.path(&target)).unwrap();
         assert_eq!(copy.metadata().unwrap().len(), 1 << 40);
-        settle(env, disk);
+        sync(env, disk);
         assert!(allocated(env.path(&target)) < MIB);
         for (at, length) in [(3 << 30, 100_000), (1 << 39, 1)] {
             let mut bytes = vec![0; length];
@@ -134,16 +146,16 @@ fn a_hole_of_a_tebibyte_takes_no_time() {
     });
 }
 
-#[test]
-fn without_holes_all_of_a_file_is_written() {
-    on_each("without_holes_all_of_a_file_is_written", |env, disk| {
+each_disk!(without_holes_all_of_a_file_is_written);
+fn without_holes_all_of_a_file_is_written(disk: Disk) {
+    mounted_on(test_name!(), disk, |env, disk| {
         let (source, target) = (format!("{disk}/src"), format!("{disk}/dst"));
         plant_sparse(env, &source);
 
         env.pcopy(["--sparse=never", &source, &target]).exits(0);
 
         same_bytes(env, &source, &target);
-        settle(env, disk);
+        sync(env, disk);
         for name in ["only-a-hole", "hole-at-end", "many-holes"] {
             let is = allocated(env.path(&target).join(name));
             assert!(is >= 16 * MIB, "{name} takes {is} on {disk}");
@@ -151,9 +163,9 @@ fn without_holes_all_of_a_file_is_written() {
     });
 }
 
-#[test]
-fn zeros_become_holes_where_that_is_wanted() {
-    on_each("zeros_become_holes_where_that_is_wanted", |env, disk| {
+each_disk!(zeros_become_holes_on_request);
+fn zeros_become_holes_on_request(disk: Disk) {
+    mounted_on(test_name!(), disk, |env, disk| {
         plant_sparse(env, "src");
         fs::write(env.path("src/zeros"), vec![0; 4 << 20]).unwrap();
         let mut mixed = vec![0; (4 << 20) + 17];
@@ -167,24 +179,23 @@ fn zeros_become_holes_where_that_is_wanted() {
             env.pcopy(["-j", jobs, "--sparse=always", "src", &target]).exits(0);
 
             same_bytes(env, "src", &target);
-            settle(env, disk);
+            sync(env, disk);
             for name in ["zeros", "mixed"] {
                 let is = allocated(env.path(&target).join(name));
-                assert!(is < MIB, "{name} takes {is} on {disk}");
+                assert!(is < MIB, "{target}/{name} takes {is}");
             }
             let solid = allocated(env.path(&target).join("solid"));
-            assert!(solid >= MIB, "{solid} bytes are too few for what is no zeros");
+            assert!(solid >= MIB, "{solid} bytes are too few for {target}/solid");
         }
     });
 }
 
 #[test]
-fn a_file_system_that_knows_nothing_of_holes_or_talks_nonsense_gets_a_full_copy() {
-    let name = "a_file_system_that_knows_nothing_of_holes_or_talks_nonsense_gets_a_full_copy";
+fn a_file_system_without_holes_or_with_wrong_answers_gets_a_full_copy() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
-    // The first two calls are questions; what follows would be goings to positions.
+    // The first two calls ask for data and holes; later ones would set positions.
     for answer in ["error=EINVAL:when=1", "error=EOPNOTSUPP:when=1", "retval=0:when=1..2"] {
         for flag in ["--reflink=auto", "--reflink=never", "--sparse=always"] {
             let env = Sandbox::new();
@@ -203,26 +214,25 @@ fn a_file_system_that_knows_nothing_of_holes_or_talks_nonsense_gets_a_full_copy(
 
 // ---- clones ----------------------------------------------------------------------------------
 
-/// Whether all of a file's bytes are shared with another.
+/// Whether all blocks of a file are shared with another.
 fn is_shared(path: &Path) -> bool {
-    let told = Command::new("filefrag").arg("-v").arg(path).output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
+    let map = Command::new("filefrag").arg("-v").arg(path).output().unwrap();
+    let map = String::from_utf8(map.stdout).unwrap();
     let extents =
-        || told.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
-    assert!(extents().count() > 0, "{told}");
+        || map.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    assert!(extents().count() > 0, "{map}");
     extents().all(|line| line.contains("shared"))
 }
 
-#[test]
-fn a_copy_shares_the_sources_bytes_where_it_can_and_may() {
-    let name = "a_copy_shares_the_sources_bytes_where_it_can_and_may";
+each_disk!(a_copy_shares_the_sources_blocks_where_it_can_and_may);
+fn a_copy_shares_the_sources_blocks_where_it_can_and_may(disk: Disk) {
     if !tool("filefrag") {
-        return skip(name, "filefrag is not installed");
+        return skip!("filefrag is not installed");
     }
-    on_each(name, |env, disk| {
+    mounted_on(test_name!(), disk, |env, disk| {
         let source = format!("{disk}/src");
         env.tree(&source, ["file big 30M", "file small 20K", "file empty 0"]);
-        settle(env, disk);
+        sync(env, disk);
         for (number, (flag, shares)) in [
             ("--reflink=auto", true),
             ("--reflink=never", false),
@@ -240,9 +250,9 @@ fn a_copy_shares_the_sources_bytes_where_it_can_and_may() {
             env.pcopy([flag, "-j2", &source, &target]).exits(0);
             same_bytes(env, &source, &target);
             if disk == "tmpfs" {
-                continue; // it does not tell where its bytes are
+                continue; // it has no map of extents
             }
-            settle(env, disk);
+            sync(env, disk);
             for file in ["big", "small"] {
                 let path = env.path(&target).join(file);
                 let expected = shares && SHARING.contains(&disk);
@@ -252,9 +262,9 @@ fn a_copy_shares_the_sources_bytes_where_it_can_and_may() {
     });
 }
 
-#[test]
-fn what_cannot_be_cloned_and_must_be_is_named_and_exits_4() {
-    on_each("what_cannot_be_cloned_and_must_be_is_named_and_exits_4", |env, disk| {
+each_disk!(a_file_that_must_be_cloned_and_cannot_is_named_and_exits_4);
+fn a_file_that_must_be_cloned_and_cannot_is_named_and_exits_4(disk: Disk) {
+    mounted_on(test_name!(), disk, |env, disk| {
         env.tree("src", ["file a 10K", "file sub/b 300K", "link c a"]);
         let elsewhere = format!("{disk}/from-another");
         let run = env.pcopy(["--reflink=always", "src", &elsewhere]);
@@ -272,7 +282,7 @@ fn what_cannot_be_cloned_and_must_be_is_named_and_exits_4() {
 }
 
 #[test]
-fn to_insist_on_clones_and_on_anything_about_holes_makes_no_sense() {
+fn insisting_on_clones_excludes_options_about_holes() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K"]);
     for sparse in ["--sparse=always", "--sparse=never"] {
@@ -284,9 +294,9 @@ fn to_insist_on_clones_and_on_anything_about_holes_makes_no_sense() {
 #[test]
 fn a_clone_that_fails_for_another_reason_is_an_error() {
     if !tool("strace") {
-        return skip("a_clone_that_fails_for_another_reason", "strace is not installed");
+        return skip!("strace is not installed");
     }
-    // An error of the disk may be the source's.
+    // EIO may be a read error of the source.
     for (error, code) in [("ENOSPC", 11), ("EDQUOT", 11), ("EIO", 1), ("ENOMEM", 1)] {
         let env = Sandbox::new();
         env.tree("src", ["file a 300K"]);
@@ -301,10 +311,9 @@ fn a_clone_that_fails_for_another_reason_is_an_error() {
 }
 
 #[test]
-fn what_two_file_systems_cannot_do_is_tried_once_and_what_two_files_cannot_for_each() {
-    let name = "what_two_file_systems_cannot_do_is_tried_once";
+fn what_two_file_systems_cannot_do_is_tried_once_and_what_two_files_cannot_each_time() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     const FILES: usize = 6;
     for (error, once) in [
@@ -336,9 +345,9 @@ fn what_two_file_systems_cannot_do_is_tried_once_and_what_two_files_cannot_for_e
 }
 
 #[test]
-fn all_copiers_learn_what_one_has_found_out() {
+fn all_copiers_learn_what_one_found_out() {
     if !tool("strace") {
-        return skip("all_copiers_learn_what_one_has_found_out", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.many("src", 2000, 0);
@@ -353,15 +362,12 @@ fn all_copiers_learn_what_one_has_found_out() {
     }
 }
 
-// ---- the kernel's own copying ----------------------------------------------------------------
+// ---- copying by the kernel -------------------------------------------------------------------
 
 #[test]
 fn a_copy_by_the_kernel_that_ends_early_is_completed() {
     if !tool("strace") {
-        return skip(
-            "a_copy_by_the_kernel_that_ends_early_is_completed",
-            "strace is not installed",
-        );
+        return skip!("strace is not installed");
     }
     for answer in [
         "retval=0",
@@ -376,7 +382,7 @@ fn a_copy_by_the_kernel_that_ends_early_is_completed() {
     ] {
         for when in ["1+", "2+"] {
             if answer.ends_with("EINTR") && when == "1+" {
-                continue; // for ever, as it asks to be asked again
+                continue; // without end: EINTR means that the call is to be repeated
             }
             let env = Sandbox::new();
             env.tree("src", ["file big 20M"]);
@@ -395,12 +401,12 @@ fn a_copy_by_the_kernel_that_ends_early_is_completed() {
 }
 
 #[test]
-fn files_that_are_made_when_they_are_read_are_copied_to_their_end() {
+fn files_generated_on_read_are_copied_to_their_end() {
     let env = Sandbox::new();
     let files = ["/proc/version", "/proc/filesystems", "/sys/kernel/fscaps", "/proc/kallsyms"];
     for (number, file) in files.into_iter().enumerate() {
         if !exists(file) {
-            skip("files_that_are_made_when_they_are_read", &format!("there is no {file}"));
+            skip!(&format!("there is no {file}"));
             continue;
         }
         for flag in ["--sparse=auto", "--sparse=always", "--sparse=never"] {
@@ -414,9 +420,8 @@ fn files_that_are_made_when_they_are_read_are_copied_to_their_end() {
 
 #[test]
 fn a_small_file_takes_eight_calls_and_without_times_seven() {
-    let name = "a_small_file_takes_eight_calls_and_without_times_seven";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let count = |keep: &str, files: usize| {
         let env = Sandbox::new();
@@ -425,11 +430,11 @@ fn a_small_file_takes_eight_calls_and_without_times_seven() {
             fs::write(env.path("src").join(number.to_string()), "some words").unwrap();
         }
         env.run(env.traced(&[], ["-j1", "-q", keep, "src", "dst"])).exits(0);
-        // Without what the standard library asks in a debug build before it closes a file.
+        // Without the calls with which the standard library checks a descriptor in a debug build.
         calls(&env, "(") - calls(&env, "F_GETFD")
     };
-    // Opened, looked at, created, copied, looked at, times, closed twice. What a run and a folder
-    // take besides grows by an event or a full buffer now and then. With -a its attributes are listed.
+    // openat, fstat, openat, copy, fstat, utimensat, close twice. The calls of the run and of the directory
+    // grow by a report or a full buffer now and then. With -a the attributes are listed.
     for (keep, calls) in [("--progress=never", 8.0), ("--preserve=none", 7.0), ("-a", 9.0)] {
         let (few, many) = (count(keep, 100), count(keep, 500));
         let each = (many - few) as f64 / 400.0;
@@ -438,13 +443,13 @@ fn a_small_file_takes_eight_calls_and_without_times_seven() {
 }
 
 #[test]
-fn a_large_file_that_the_kernel_copies_is_dropped_in_time() {
+fn a_large_file_that_the_kernel_copies_is_aborted_in_time() {
     if !tool("strace") {
-        return skip("a_large_file_that_the_kernel_copies", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file big 200M"]);
-    let slow = "inject=copy_file_range:delay_exit=300000"; // 25 pieces
+    let slow = "inject=copy_file_range:delay_exit=300000"; // 25 calls
     let options = ["-e", "trace=copy_file_range", "-e", slow];
     let mut live = env.launch(env.traced(&options, ["-j1", "src", "dst"]));
     let half = env.path(".dst.pcopy-partial/big");
@@ -459,12 +464,12 @@ fn a_large_file_that_the_kernel_copies_is_dropped_in_time() {
 
     run.died_by(SIGTERM);
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    assert!(!exists(&half), "half a file was kept\n{}", run.story());
+    assert!(!exists(&half), "half a file remained\n{}", run.story());
 }
 
 // ---- sources that change ---------------------------------------------------------------------
 
-/// Copies `src/big`, slowly, and has `change` done to it each time that a part has been copied.
+/// Copies `src/big` slowly, and calls `change` each time that a part was copied.
 #[track_caller]
 fn copy_while_it_changes(
     env: &Sandbox,
@@ -497,7 +502,7 @@ fn copy_while_it_changes(
     code
 }
 
-/// Each as large as the way that it is for wants it.
+/// A file of each size that its way of copying needs.
 const CHANGING: [(&str, &str); 4] = [
     ("--reflink=auto", "file big 10M"),
     ("--reflink=never", "file big 1M"),
@@ -508,7 +513,7 @@ const CHANGING: [(&str, &str); 4] = [
 #[test]
 fn a_file_that_is_rewritten_while_it_is_read_is_copied_again() {
     if !tool("strace") {
-        return skip("a_file_that_is_rewritten_while_it_is_read", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (flag, file) in CHANGING {
         let env = Sandbox::new();
@@ -522,7 +527,7 @@ fn a_file_that_is_rewritten_while_it_is_read_is_copied_again() {
                 .unwrap()
                 .write_all_at(&vec![7; size], 0)
                 .unwrap();
-            set_times(path, time, time); // which does not hide it
+            set_times(path, time, time); // which does not hide the change
         };
 
         assert_eq!(copy_while_it_changes(&env, flag, 1, rewrite), 0, "{flag} {file}");
@@ -534,7 +539,7 @@ fn a_file_that_is_rewritten_while_it_is_read_is_copied_again() {
 #[test]
 fn a_file_that_grows_or_shrinks_while_it_is_read_is_copied_again() {
     if !tool("strace") {
-        return skip("a_file_that_grows_or_shrinks_while_it_is_read", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (flag, file) in CHANGING {
         for new_size in [100, 11 * MIB] {
@@ -555,7 +560,7 @@ fn a_file_that_grows_or_shrinks_while_it_is_read_is_copied_again() {
 #[test]
 fn a_file_that_changes_twice_while_it_is_read_is_named_and_copied_by_the_next_run() {
     if !tool("strace") {
-        return skip("a_file_that_changes_twice_while_it_is_read", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (flag, file) in CHANGING {
         let env = Sandbox::new();
@@ -574,9 +579,9 @@ fn a_file_that_changes_twice_while_it_is_read_is_named_and_copied_by_the_next_ru
 }
 
 #[test]
-fn rights_that_change_while_a_file_is_read_are_those_of_the_copy() {
+fn permissions_that_change_while_a_file_is_read_are_those_of_the_copy() {
     if !tool("strace") {
-        return skip("rights_that_change_while_a_file_is_read", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file big 1M"]);
@@ -591,7 +596,7 @@ fn rights_that_change_while_a_file_is_read_are_those_of_the_copy() {
 #[test]
 fn a_file_that_ends_before_its_size_is_named_and_copied_by_the_next_run() {
     if !tool("strace") {
-        return skip("a_file_that_ends_before_its_size_is_named", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for kilobytes in [1, 300, 900] {
         let env = Sandbox::new();
@@ -607,16 +612,16 @@ fn a_file_that_ends_before_its_size_is_named_and_copied_by_the_next_run() {
     }
 }
 
-/// Network disks tell only then that they had no room.
+/// Network file systems report only at close that they had no space.
 #[test]
 fn a_file_whose_close_fails_is_named_and_leaves_the_old_one() {
-    if !has_strace("a_file_whose_close_fails_is_named_and_leaves_the_old_one") {
+    if !has_strace!() {
         return;
     }
-    for (stands, staged) in [(false, ".dst.pcopy-partial/a"), (true, "dst/.a.pcopy-partial")] {
+    for (exists, staged) in [(false, ".dst.pcopy-partial/a"), (true, "dst/.a.pcopy-partial")] {
         let env = Sandbox::new();
         env.tree("src", ["file a 3K", "file b 3K"]);
-        if stands {
+        if exists {
             env.tree("dst", ["text a old"]);
         }
         let path = env.path(staged);
@@ -626,7 +631,7 @@ fn a_file_whose_close_fails_is_named_and_leaves_the_old_one() {
 
         run.exits(11).stderr_has("cannot close 'dst/a': Input/output error");
         let left = fs::read_to_string(env.path("dst/a")).ok();
-        assert_eq!(left.as_deref(), stands.then_some("old"));
+        assert_eq!(left.as_deref(), exists.then_some("old"));
         env.pcopy(["-T", "src", "dst"]).exits(0);
         env.assert_same("src", "dst");
         env.assert_nothing_staged();

@@ -1,10 +1,10 @@
-//! Trees deeper than any path may be long.
+//! Trees deeper than PATH_MAX.
 //!
-//! Nothing here uses a path of more than a few names: steps are made from an open directory to the
-//! next one, down through a name and up through `..`.
+//! Nothing here uses a path of more than a few names: the tests open each directory from the one above, and
+//! go up through `..`.
 
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -56,14 +56,14 @@ fn names(dir: impl AsFd) -> Vec<(CString, bool)> {
     names
 }
 
-/// What must be the same of a name in two directories.
-fn look(dir: impl AsFd, name: &CStr) -> (u32, i64, i64, i64) {
+/// The attributes of a name that must be equal in both trees.
+fn attributes(dir: impl AsFd, name: &CStr) -> (u32, i64, i64, i64) {
     let stat = fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).unwrap();
     let is_dir = stat.st_mode & 0o170_000 == 0o040_000;
     (stat.st_mode, if is_dir { 0 } else { stat.st_size }, stat.st_mtime, stat.st_mtime_nsec)
 }
 
-/// A chain of `depth` directories; on every `every`th level a file, a symlink and an empty directory.
+/// Makes a chain of `depth` directories; on every `every`th level a file, a symlink and an empty directory.
 fn grow_chain(root: &Path, depth: usize, name: &CStr, every: usize) {
     fs::create_dir(root).unwrap();
     let mut at = top(root);
@@ -79,11 +79,11 @@ fn grow_chain(root: &Path, depth: usize, name: &CStr, every: usize) {
     put(&at, c"bottom", "the bottom");
 }
 
-/// Compares two trees, whatever their depth; says how many entries each has.
+/// Compares two trees of any depth; returns how many entries each has.
 fn compare(one: &Path, other: &Path) -> usize {
     let mut at = (top(one), top(other));
     let mut count = 1;
-    // What waits on each level above, and here; down is a name, up is `..`.
+    // The directories still to compare on each level above, and on this one.
     let mut waiting = vec![compare_here(&at.0, &at.1, &mut count)];
     while let Some(here) = waiting.last_mut() {
         if let Some(name) = here.pop() {
@@ -99,7 +99,7 @@ fn compare(one: &Path, other: &Path) -> usize {
     count
 }
 
-/// Compares what is in two directories; returns the directories in them.
+/// Compares the entries of two directories; returns the directories among them.
 fn compare_here(one: &OwnedFd, other: &OwnedFd, count: &mut usize) -> Vec<CString> {
     let entries = names(one);
     let others = names(other);
@@ -108,15 +108,19 @@ fn compare_here(one: &OwnedFd, other: &OwnedFd, count: &mut usize) -> Vec<CStrin
     assert_eq!(mode(one), mode(other), "after {count} entries");
     for (name, is_dir) in &entries {
         *count += 1;
-        assert_eq!(look(one, name), look(other, name), "{name:?} after {count} entries");
-        if !is_dir && look(one, name).0 & 0o170_000 == 0o100_000 {
+        assert_eq!(
+            attributes(one, name),
+            attributes(other, name),
+            "{name:?} after {count} entries"
+        );
+        if !is_dir && attributes(one, name).0 & 0o170_000 == 0o100_000 {
             assert_eq!(contents_of(one, name), contents_of(other, name), "{name:?}");
         }
     }
     entries.into_iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name).collect()
 }
 
-/// Removes a tree, whatever its depth; `tempfile` cannot.
+/// Removes a tree of any depth, which `tempfile` cannot.
 fn remove(root: &Path) {
     let mut at = top(root);
     let mut way: Vec<CString> = Vec::new();
@@ -142,7 +146,7 @@ fn remove(root: &Path) {
     fs::remove_dir(root).unwrap();
 }
 
-/// Removes what is named even if the test fails.
+/// Removes the trees in a sandbox, even if the test fails.
 struct Cleared<'a>(&'a Sandbox);
 
 impl Drop for Cleared<'_> {
@@ -155,21 +159,18 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// Copies with several numbers of copiers and compares; then once more over it.
+/// Copies and compares, and then once more over the copy.
 ///
 /// `Sandbox::pcopy` is not used: when it fails it shows the tree, by paths.
-fn copies_right(env: &Sandbox, entries: usize) {
-    for jobs in ["1", "2", "8"] {
-        let (code, said) = pcopy(env, &["-j", jobs, "-T", "src", "dst"]);
-        assert_eq!(code, Some(0), "with {jobs} copiers: {said}");
-        assert_eq!(compare(&env.path("src"), &env.path("dst")), entries, "with {jobs} copiers");
+fn copies_right(env: &Sandbox, jobs: &str, entries: usize) {
+    let (code, stderr) = pcopy(env, &["-j", jobs, "-T", "src", "dst"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(compare(&env.path("src"), &env.path("dst")), entries);
 
-        let (code, said) = pcopy(env, &["-j", jobs, "-T", "src", "dst"]);
-        assert_eq!(code, Some(0), "again with {jobs} copiers: {said}");
-        assert!(said.contains("copied 0 entries"), "again with {jobs} copiers: {said}");
-        assert_eq!(compare(&env.path("src"), &env.path("dst")), entries, "again with {jobs}");
-        remove(&env.path("dst"));
-    }
+    let (code, stderr) = pcopy(env, &["-j", jobs, "-T", "src", "dst"]);
+    assert_eq!(code, Some(0), "again: {stderr}");
+    assert!(stderr.contains("copied 0 entries"), "again: {stderr}");
+    assert_eq!(compare(&env.path("src"), &env.path("dst")), entries, "again");
 }
 
 fn pcopy(env: &Sandbox, arguments: &[&str]) -> (Option<i32>, String) {
@@ -183,46 +184,46 @@ fn outcome(mut command: Command) -> (Option<i32>, String) {
         child.kill().unwrap();
         panic!("{command:?} hung");
     };
-    let mut said = vec![0; 4000];
-    let length = std::os::unix::fs::FileExt::read_at(&err, &mut said, 0).unwrap();
-    said.truncate(length);
-    (status.code(), OsString::from_vec(said).to_string_lossy().into_owned())
+    let mut stderr = vec![0; 4000];
+    let length = std::os::unix::fs::FileExt::read_at(&err, &mut stderr, 0).unwrap();
+    stderr.truncate(length);
+    (status.code(), OsString::from_vec(stderr).to_string_lossy().into_owned())
 }
 
-#[test]
-fn a_chain_of_300_long_names_is_copied() {
+each_jobs!(a_chain_of_300_long_names_is_copied, 1, 2, 8);
+fn a_chain_of_300_long_names_is_copied(jobs: &str) {
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
     let name = CString::new("n".repeat(50)).unwrap();
     grow_chain(&env.path("src"), 300, &name, 10);
 
-    copies_right(&env, 1 + 300 + 3 * 30 + 1);
+    copies_right(&env, jobs, 1 + 300 + 3 * 30 + 1);
 }
 
-#[test]
-fn a_chain_of_5_000_short_names_is_copied() {
+each_jobs!(a_chain_of_5_000_short_names_is_copied, 1, 2, 8);
+fn a_chain_of_5_000_short_names_is_copied(jobs: &str) {
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
     grow_chain(&env.path("src"), 5000, c"d", 500);
 
-    copies_right(&env, 1 + 5000 + 3 * 10 + 1);
+    copies_right(&env, jobs, 1 + 5000 + 3 * 10 + 1);
 }
 
-#[test]
-fn a_chain_of_100_names_of_the_greatest_length_is_copied() {
+each_jobs!(a_chain_of_100_names_of_the_greatest_length_is_copied, 1, 2, 8);
+fn a_chain_of_100_names_of_the_greatest_length_is_copied(jobs: &str) {
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
     let name = CString::new("N".repeat(255)).unwrap();
     grow_chain(&env.path("src"), 100, &name, 1);
 
-    copies_right(&env, 1 + 100 + 3 * 100 + 1);
+    copies_right(&env, jobs, 1 + 100 + 3 * 100 + 1);
 }
 
-#[test]
-fn a_tree_that_branches_all_the_way_down_is_copied() {
+each_jobs!(a_tree_that_branches_all_the_way_down_is_copied, 1, 2, 8);
+fn a_tree_that_branches_all_the_way_down_is_copied(jobs: &str) {
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
-    // Three ways at every level, and only one of them goes on.
+    // Four directories on every level, and only one of them goes deeper.
     fs::create_dir(env.path("src")).unwrap();
     let mut at = top(&env.path("src"));
     for level in 0..400 {
@@ -237,7 +238,7 @@ fn a_tree_that_branches_all_the_way_down_is_copied() {
         at = open_dir(&at, c"middle-where-it-goes-on");
     }
 
-    copies_right(&env, 1 + 400 * (1 + 3 * 3));
+    copies_right(&env, jobs, 1 + 400 * (1 + 3 * 3));
 }
 
 #[test]
@@ -246,9 +247,9 @@ fn a_deep_tree_is_merged_into_an_older_copy() {
     let _cleared = Cleared(&env);
     let name = CString::new("n".repeat(50)).unwrap();
     grow_chain(&env.path("src"), 200, &name, 20);
-    let (code, said) = pcopy(&env, &["src", "dst"]);
-    assert_eq!(code, Some(0), "{said}");
-    // Change, remove and add something at the bottom of the copy and of the source.
+    let (code, stderr) = pcopy(&env, &["src", "dst"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    // Change, remove and add entries at the bottom of the copy and of the source.
     let bottom = |root: &str| (0..200).fold(top(&env.path(root)), |at, _| open_dir(&at, &name));
     let (source, target) = (bottom("src"), bottom("dst"));
     unlinkat(&target, c"bottom", UnlinkatFlags::NoRemoveDir).unwrap();
@@ -257,9 +258,9 @@ fn a_deep_tree_is_merged_into_an_older_copy() {
     put(open_dir(&source, c"new"), c"inside", "the new bottom");
     drop((source, target));
 
-    let (code, said) = pcopy(&env, &["-T", "src", "dst"]);
+    let (code, stderr) = pcopy(&env, &["-T", "src", "dst"]);
 
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, Some(0), "{stderr}");
     compare(&env.path("src"), &env.path("dst"));
 }
 
@@ -275,18 +276,18 @@ fn a_failure_deeper_than_a_path_may_be_is_named() {
     mkdirat(&bottom, c"bottom", Mode::from_bits_truncate(0o755)).unwrap();
     drop(bottom);
 
-    let (code, said) = pcopy(&env, &["-T", "src", "dst"]);
+    let (code, stderr) = pcopy(&env, &["-T", "src", "dst"]);
 
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.starts_with("pcopy: cannot create 'dst/nnnn"), "{said}");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with("pcopy: cannot create 'dst/nnnn"), "{stderr}");
 }
 
 #[test]
-fn a_target_may_be_as_deep_as_the_kernel_lets_one_name_it() {
+fn a_target_may_be_as_deep_as_a_path_can_name() {
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
     env.tree("src", ["file sub/a 10"]);
-    // As long as a path may be, without the NUL: what is copied below it is beyond.
+    // As long as a path may be, without the NUL: what is copied below it exceeds PATH_MAX.
     let rest = 4095 - env.path("t").as_os_str().len() - "/new".len();
     let path = env.path("t").join(format!("{}{}", "d/".repeat(rest / 2 - 1), "d".repeat(rest % 2)));
     let path = path.to_str().unwrap().trim_end_matches('/').to_owned();
@@ -294,28 +295,24 @@ fn a_target_may_be_as_deep_as_the_kernel_lets_one_name_it() {
     let target = format!("{path}/new");
     assert!(target.len() > 4000 && target.len() < 4096);
 
-    let (code, said) = pcopy(&env, &["src", &target]);
+    let (code, stderr) = pcopy(&env, &["src", &target]);
 
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, Some(0), "{stderr}");
     compare(&env.path("src"), Path::new(&target));
 }
 
-#[test]
-fn thirty_two_descriptors_are_enough_for_any_depth() {
-    let name = "thirty_two_descriptors_are_enough_for_any_depth";
+each_jobs!(thirty_two_descriptors_are_enough_for_any_depth, 1, 8, 64);
+fn thirty_two_descriptors_are_enough_for_any_depth(jobs: &str) {
     if !tool("prlimit") {
-        return skip(name, "prlimit is not installed");
+        return skip!("prlimit is not installed");
     }
     let env = Sandbox::new();
     let _cleared = Cleared(&env);
     grow_chain(&env.path("src"), 400, c"deeper", 1);
-    for jobs in ["1", "8", "64"] {
-        let command = env.before(&["prlimit", "--nofile=32"], ["-j", jobs, "-T", "src", "dst"]);
+    let command = env.before(&["prlimit", "--nofile=32"], ["-j", jobs, "-T", "src", "dst"]);
 
-        let (code, said) = outcome(command);
+    let (code, stderr) = outcome(command);
 
-        assert_eq!(code, Some(0), "with {jobs} copiers: {said}");
-        compare(&env.path("src"), &env.path("dst"));
-        remove(&env.path("dst"));
-    }
+    assert_eq!(code, Some(0), "with {jobs} copiers: {stderr}");
+    compare(&env.path("src"), &env.path("dst"));
 }

@@ -1,23 +1,24 @@
-//! Copiers reach what they copy by descriptors: no call of theirs takes a path that somebody could
-//! have made lead elsewhere since.
+//! Copiers access what they copy by descriptors: none of their system calls takes a path that another
+//! process could have made lead elsewhere.
 
 use crate::common::{Sandbox, skip, tool};
 use std::collections::BTreeMap;
 use std::fs;
 
-/// One system call in a log of strace's.
+/// One system call in the log of strace.
 struct Call<'a> {
     name: &'a str,
     arguments: &'a str,
 }
 
-/// What is wrong with a call, if something is: each name must follow an open directory, and be one name.
+/// What is wrong with a call, if anything: each name must follow the descriptor of an open directory, and must
+/// have one component.
 ///
-/// What may be otherwise:
-/// * `openat2` takes several components, as it is told to follow no symlink and to stay below;
-/// * what a symlink says is no path;
-/// * attributes of what cannot be opened (symlinks, FIFOs) have no call of their own before Linux 6.13:
-///   they go through `/proc`, by an open directory and one name, and the last is not followed.
+/// Exceptions:
+/// * `openat2` takes several components, with flags that follow no symlink and stay below the directory;
+/// * the text of a symlink is no path;
+/// * attributes of entries that cannot be opened (symlinks, FIFOs) have no call with a descriptor before
+///   Linux 6.13: they take a path in `/proc`, of an open directory and one name that is not followed.
 fn fault(call: &Call<'_>) -> Option<&'static str> {
     let arguments = split(call.arguments);
     let is_descriptor = |word: &str| word.parse::<u32>().is_ok();
@@ -26,7 +27,7 @@ fn fault(call: &Call<'_>) -> Option<&'static str> {
         let place =
             arguments[0].strip_prefix("\"/proc/self/fd/").and_then(|rest| rest.split_once('/'));
         let is_one = place.is_some_and(|(dir, name)| is_descriptor(dir) && !name.contains('/'));
-        return (!is_one).then_some("not by an open directory and one name");
+        return (!is_one).then_some("not an open directory and one name");
     }
     for (at, argument) in
         arguments.iter().enumerate().filter(|(_, argument)| argument.starts_with('"'))
@@ -40,7 +41,7 @@ fn fault(call: &Call<'_>) -> Option<&'static str> {
         }
         if call.name == "openat2" {
             if !call.arguments.contains(known) || argument.starts_with("\"/") {
-                return Some("it may leave the folder");
+                return Some("it may leave the directory");
             }
         } else if argument.contains('/') || *argument == "\"..\"" {
             return Some("more than one name");
@@ -69,14 +70,14 @@ fn split(arguments: &str) -> Vec<&str> {
     found
 }
 
-/// The calls of each process in the log, the first of which is the supervisor.
+/// The calls of each process in the log.
 fn calls(log: &str) -> BTreeMap<&str, Vec<Call<'_>>> {
     let mut found: BTreeMap<&str, Vec<Call<'_>>> = BTreeMap::new();
     for line in log.lines() {
         let (pid, call) = line.split_once(' ').unwrap();
         let call = call.trim_start();
         if call.starts_with(['<', '+', '-']) {
-            continue; // the end of a call that is known, or of a process, or a signal
+            continue; // the end of a call that is listed, or of a process, or a signal
         }
         let (name, rest) = call.split_once('(').unwrap();
         let end = rest.rfind(") ").or_else(|| rest.rfind(" <unfinished"));
@@ -86,7 +87,7 @@ fn calls(log: &str) -> BTreeMap<&str, Vec<Call<'_>>> {
     found
 }
 
-/// A tree with all that there is, some of it so deep that it is reached from the top.
+/// A tree with entries of all types, some so deep that copiers open them from the top.
 fn plant(env: &Sandbox) {
     env.tree(
         "src",
@@ -101,18 +102,17 @@ fn plant(env: &Sandbox) {
     for number in 0..600 {
         env.tree("src/wide", [&*format!("file {number:0>40} 10")]);
     }
-    for folder in ["", "b/", "b/c/d/e/f/g/"] {
-        env.tree("src", [&*format!("file {folder}one 1K")]);
-        let [one, again] = ["one", "again"].map(|name| env.path(format!("src/{folder}{name}")));
+    for directory in ["", "b/", "b/c/d/e/f/g/"] {
+        env.tree("src", [&*format!("file {directory}one 1K")]);
+        let [one, again] = ["one", "again"].map(|name| env.path(format!("src/{directory}{name}")));
         fs::hard_link(one, again).unwrap();
     }
 }
 
 #[test]
-fn copiers_reach_all_by_descriptors() {
-    let name = "copiers_reach_all_by_descriptors";
+fn copiers_access_everything_by_descriptors() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let ways: [&[&str]; 8] = [
         &[],
@@ -124,13 +124,13 @@ fn copiers_reach_all_by_descriptors() {
         &["--fsync", "--manifest=list", "--update=all"],
         &["--check"],
     ];
-    for stands in [false, true] {
+    for exists in [false, true] {
         for way in ways {
             let env = Sandbox::new();
             plant(&env);
-            if stands || way.contains(&"--check") {
+            if exists || way.contains(&"--check") {
                 env.pcopy(["-q", "-T", "src", "dst"]).exits(0);
-                // Not complete any more, some of it of another type.
+                // No longer up to date, and some entries of another type.
                 env.tree("dst", ["file a 9K", "file b/c/d/e/f/g/h 1", "file wide/0 3"]);
                 fs::remove_file(env.path("dst/link")).unwrap();
                 env.tree("dst", ["file link 3"]);
@@ -140,7 +140,7 @@ fn copiers_reach_all_by_descriptors() {
 
             let run = env.run(env.traced(&options, arguments));
 
-            // What is different, and a link whose name is taken, are no obstacle here.
+            // Differences, and a link whose name exists, are expected.
             assert!(matches!(run.status.code(), Some(0 | 1 | 6)), "{}", run.story());
             let log = read_whole(&env);
             let calls = calls(&log);
@@ -153,12 +153,12 @@ fn copiers_reach_all_by_descriptors() {
                 .filter_map(|call| Some((fault(call)?, call.name, call.arguments)))
                 .take(20)
                 .collect();
-            assert!(bad.is_empty(), "{way:?}, onto one that stands: {stands}: {bad:#?}");
+            assert!(bad.is_empty(), "{way:?}, onto an existing target: {exists}: {bad:#?}");
         }
     }
 }
 
-/// The log, when strace, which outlives the run, has written all of it.
+/// The whole log. strace outlives the run and may still be writing it.
 fn read_whole(env: &Sandbox) -> String {
     let read = || fs::read_to_string(env.path("trace")).unwrap();
     let mut log = read();

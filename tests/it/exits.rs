@@ -1,15 +1,16 @@
-//! The exit code says how a run ended: one test for each that can occur.
+//! Exit codes: at least one test for each.
 
+use crate::common::entries::chmod;
 use crate::common::live::{Live, send};
-use crate::common::things::{chmod, in_own_mounts};
-use crate::common::{Sandbox, has_strace, skip, tool};
+use crate::common::mounts::in_own_mounts;
+use crate::common::{Sandbox, each_jobs, has_strace, skip, tool};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 #[test]
-fn zero_means_that_all_is_there() {
+fn zero_means_that_everything_was_copied() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "dir b", "link c a"]);
 
@@ -19,7 +20,7 @@ fn zero_means_that_all_is_there() {
 }
 
 #[test]
-fn zero_also_when_all_was_there_before() {
+fn zero_also_when_everything_was_up_to_date() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "dir b", "link c a"]);
     env.pcopy(["src", "dst"]).exits(0);
@@ -65,13 +66,13 @@ fn three_means_that_the_run_was_refused() {
     for refused in [["src", "src/inside"], ["missing", "dst"], ["src", "missing/dst"]] {
         env.pcopy(refused).exits(3);
     }
-    assert_eq!(env.listing("").len(), 3, "something was touched\n{}", env.show());
+    assert_eq!(env.listing("").len(), 3, "something was changed\n{}", env.show());
 }
 
 #[test]
-fn four_means_that_the_machine_lacks_what_was_insisted_on() {
+fn four_means_that_the_machine_lacks_a_required_feature() {
     if !tool("strace") {
-        return skip("four_means_that_the_machine_lacks", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", ["dir b"]);
@@ -83,37 +84,35 @@ fn four_means_that_the_machine_lacks_what_was_insisted_on() {
     run.stderr_has("cannot create 'dst/b': Is a directory").stderr_has("2 failed");
 }
 
-#[test]
-fn eleven_means_that_the_target_is_full_and_the_command_goes_on_later() {
-    if !in_own_mounts("eleven_means_that_the_target_is_full_and_the_command_goes_on_later") {
+each_jobs!(eleven_means_that_the_target_is_full_and_the_command_can_be_rerun, 1, 8);
+fn eleven_means_that_the_target_is_full_and_the_command_can_be_rerun(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
-    for jobs in ["1", "8"] {
-        let env = Sandbox::new();
-        env.many("src", 500, 0);
-        env.tree("src", ["file big-1 3M", "file big-2 3M", "file big-3 3M"]);
-        let small = env.path("small");
-        fs::create_dir(&small).unwrap();
-        mount(&["-t", "tmpfs", "-o", "size=4M", "none"], &small);
+    let env = Sandbox::new();
+    env.many("src", 500, 0);
+    env.tree("src", ["file big-1 3M", "file big-2 3M", "file big-3 3M"]);
+    let small = env.path("small");
+    fs::create_dir(&small).unwrap();
+    mount(&["-t", "tmpfs", "-o", "size=4M", "none"], &small);
 
-        let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
+    let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
 
-        run.exits(11).stderr_has("No space left on device").stderr_has("hint: ");
-        run.stderr_has(" left to copy\n");
-        assert!(!env.path("small/dst").exists(), "{}", run.story());
-        let source = env.listing("src");
-        for (path, entry) in env.listing("small/.dst.pcopy-partial") {
-            let is_file = entry.mode & 0o170_000 == 0o100_000;
-            let is_whole = source.get(&path) == Some(&entry);
-            assert!(!is_file || is_whole, "{path:?} is half a file\n{}", run.story());
-        }
-
-        mount(&["-o", "remount,size=64M"], &small);
-        env.pcopy(["-j", jobs, "src", "small/dst"]).exits(0).stderr_has(" skipped");
-        env.assert_same("src", "small/dst");
-        env.assert_nothing_staged();
-        assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    run.exits(11).stderr_has("No space left on device").stderr_has("hint: ");
+    run.stderr_has(" left to copy\n");
+    assert!(!env.path("small/dst").exists(), "{}", run.story());
+    let source = env.listing("src");
+    for (path, entry) in env.listing("small/.dst.pcopy-partial") {
+        let is_file = entry.mode & 0o170_000 == 0o100_000;
+        let is_whole = source.get(&path) == Some(&entry);
+        assert!(!is_file || is_whole, "{path:?} is half a file\n{}", run.story());
     }
+
+    mount(&["-o", "remount,size=64M"], &small);
+    env.pcopy(["-j", jobs, "src", "small/dst"]).exits(0).stderr_has(" skipped");
+    env.assert_same("src", "small/dst");
+    env.assert_nothing_staged();
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
 }
 
 fn mount(arguments: &[&str], on: &std::path::Path) {
@@ -121,9 +120,9 @@ fn mount(arguments: &[&str], on: &std::path::Path) {
 }
 
 #[test]
-fn eleven_is_also_for_an_error_of_the_disk() {
+fn eleven_also_means_an_io_error_of_the_target() {
     if !tool("strace") {
-        return skip("eleven_is_also_for_an_error_of_the_disk", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for error in ["EIO", "EDQUOT", "EROFS"] {
         let env = Sandbox::new();
@@ -139,13 +138,13 @@ fn eleven_is_also_for_an_error_of_the_disk() {
     }
 }
 
-#[test]
-fn when_eleven_ends_a_run_no_new_folder_gets_its_name_without_what_failed() {
-    if !has_strace("when_eleven_ends_a_run_no_new_folder_gets_its_name_without_what_failed") {
+each_jobs!(when_eleven_ends_a_run_no_new_directory_is_published_without_what_failed, 1, 2);
+fn when_eleven_ends_a_run_no_new_directory_is_published_without_what_failed(jobs: &str) {
+    if !has_strace!() {
         return;
     }
-    let trees = [&["file new/a 1K", "file new/b 1K", "file other 1K"][..], &["file new/a 1K"]];
-    for (jobs, tree) in ["-j1", "-j2"].into_iter().flat_map(|jobs| trees.map(|tree| (jobs, tree))) {
+    let jobs = &*format!("-j{jobs}");
+    for tree in [&["file new/a 1K", "file new/b 1K", "file other 1K"][..], &["file new/a 1K"]] {
         let env = Sandbox::new();
         env.tree("src", tree.iter().copied()).tree("dst", []);
         let options = ["-e", "trace=utimensat", "-e", "inject=utimensat:error=ENOSPC:when=1"];
@@ -161,9 +160,9 @@ fn when_eleven_ends_a_run_no_new_folder_gets_its_name_without_what_failed() {
 }
 
 #[test]
-fn an_error_of_the_source_disk_is_one_entrys_failure() {
+fn a_read_error_of_the_source_is_the_failure_of_one_entry() {
     if !tool("strace") {
-        return skip("an_error_of_the_source_disk_is_one_entrys_failure", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file bad 1K"]);
@@ -174,22 +173,22 @@ fn an_error_of_the_source_disk_is_one_entrys_failure() {
     let run = env.run(env.traced(&options, ["-j2", "src", "dst"]));
 
     run.exits(1).stderr_has("pcopy: cannot read 'src/bad': Input/output error");
-    assert!(!env.path("dst/bad").exists(), "half a file was kept");
+    assert!(!env.path("dst/bad").exists(), "half a file remained");
 }
 
 #[test]
-fn fourteen_means_that_the_numbers_do_not_add_up() {
+fn fourteen_means_that_the_counts_do_not_add_up() {
     let env = Sandbox::new();
     env.many("src", 6000, 300_000);
     let live = env.frozen_mid_copy(&["-j2", "src", "dst"]);
-    // Somebody scribbles on the memory that all share: copier 0 has found a million more.
-    // The counters begin with a line of 16 words that concerns all; then come copier 0's, the
-    // first of which counts what it has found.
+    // Scribble on the shared memory: copier 0 has found a million more entries. The counters begin with a
+    // line of 16 words for the whole run; then come those of copier 0, the first of which counts the
+    // entries that it has found.
     let found = counters_of(&live) + 16 * 8;
     let memory =
         OpenOptions::new().read(true).write(true).open(format!("/proc/{}/mem", live.pid()));
     let Ok(memory) = memory else {
-        return skip("fourteen_means_that_the_numbers_do_not_add_up", "/proc/PID/mem is closed");
+        return skip!("/proc/PID/mem is closed");
     };
     let mut word = [0; 8];
     memory.read_exact_at(&mut word, found).unwrap();
@@ -199,7 +198,7 @@ fn fourteen_means_that_the_numbers_do_not_add_up() {
     live.end().exits(14).stderr_has("pcopy: internal error: the counts do not balance");
 }
 
-/// Where the counters lie in the parent's memory.
+/// The address of the counters in the parent.
 fn counters_of(live: &Live<'_>) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{}/maps", live.pid())).unwrap();
     let line = maps.lines().find(|line| line.contains("pcopy-counters")).unwrap();
@@ -209,7 +208,7 @@ fn counters_of(live: &Live<'_>) -> u64 {
 #[test]
 fn sixteen_means_that_copiers_kept_dying() {
     if !tool("strace") {
-        return skip("sixteen_means_that_copiers_kept_dying", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 1K"]);
@@ -221,9 +220,9 @@ fn sixteen_means_that_copiers_kept_dying() {
 }
 
 #[test]
-fn a_run_that_cannot_have_its_memory_leaves_nothing_behind() {
+fn a_run_that_cannot_allocate_its_memory_leaves_nothing_behind() {
     if !tool("strace") {
-        return skip("a_run_that_cannot_have_its_memory_leaves_nothing_behind", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 1K"]);
@@ -236,7 +235,7 @@ fn a_run_that_cannot_have_its_memory_leaves_nothing_behind() {
 
 /// Options of strace under which `src/gone` vanishes between listing and opening.
 fn with_a_vanishing_file(env: &Sandbox, arguments: &[&str]) -> Command {
-    // strace compares the name as it stands in the call, too.
+    // strace compares the name in the call, too.
     let options = ["-P", "gone", "-e", "trace=openat", "-e", "inject=openat:error=ENOENT"];
     env.traced(&options, arguments)
 }
@@ -244,7 +243,7 @@ fn with_a_vanishing_file(env: &Sandbox, arguments: &[&str]) -> Command {
 #[test]
 fn twenty_four_means_that_source_entries_vanished() {
     if !tool("strace") {
-        return skip("twenty_four_means_that_source_entries_vanished", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file gone 3K", "file z 3K"]);
@@ -258,7 +257,7 @@ fn twenty_four_means_that_source_entries_vanished() {
 #[test]
 fn a_failure_is_worse_than_a_vanished_entry() {
     if !tool("strace") {
-        return skip("a_failure_is_worse_than_a_vanished_entry", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file gone 3K", "file z 3K"]).tree("dst", ["dir z"]);
@@ -271,7 +270,7 @@ fn a_failure_is_worse_than_a_vanished_entry() {
 #[test]
 fn a_lost_target_is_worse_than_a_failure() {
     if !tool("strace") {
-        return skip("a_lost_target_is_worse_than_a_failure", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file z 3K"]).tree("dst", ["dir a", "dir z"]);

@@ -1,14 +1,15 @@
-//! The same copy on every file system: made in images, mounted where only the test sees them.
+//! The same copy on every file system: in images, mounted in a mount namespace of the test.
 
+use crate::common::entries::*;
 use crate::common::images::*;
-use crate::common::things::*;
+use crate::common::mounts::*;
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-/// The mixed tree without what not every file system can hold: times before 1901, and symlinks of
-/// more than 1024 bytes.
+/// Plants the mixed tree without entries that some file systems cannot hold: times before 1901, and symlinks
+/// of more than 1024 bytes.
 fn plant(env: &Sandbox, root: &str) {
     env.plant(root, "fixtures/mixed.tree");
     let time = modified(env.path(root));
@@ -19,14 +20,21 @@ fn plant(env: &Sandbox, root: &str) {
     set_times(&env.path(root), time, time);
 }
 
+cells! {
+    a_file_system_holds_the_same_tree,
+    tmpfs => TMPFS,
+    ext4 => EXT4,
+    ext4_whose_listings_have_no_types => EXT4_WITHOUT_TYPES,
+    xfs => XFS,
+    btrfs => BTRFS,
+}
 /// Copies the mixed tree from tmpfs to a file system, within it, and back; and once more over it.
-#[track_caller]
-fn holds_the_same_tree(name: &str, make: Make) {
-    if !in_own_mounts(name) {
+fn a_file_system_holds_the_same_tree(make: Make) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
-    let Some(_mounted) = mounted_or_skip(name, &env, "at", make) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", make) else { return };
     plant(&env, "src");
     let source = env.listing("src");
     for jobs in ["1", "2", "8"] {
@@ -48,37 +56,8 @@ fn holds_the_same_tree(name: &str, make: Make) {
 }
 
 #[test]
-fn tmpfs_holds_the_same_tree() {
-    holds_the_same_tree("tmpfs_holds_the_same_tree", TMPFS);
-}
-
-#[test]
-fn ext4_holds_the_same_tree() {
-    holds_the_same_tree("ext4_holds_the_same_tree", EXT4);
-}
-
-#[test]
-fn ext4_whose_listings_do_not_tell_types_holds_the_same_tree() {
-    holds_the_same_tree(
-        "ext4_whose_listings_do_not_tell_types_holds_the_same_tree",
-        EXT4_WITHOUT_TYPES,
-    );
-}
-
-#[test]
-fn xfs_holds_the_same_tree() {
-    holds_the_same_tree("xfs_holds_the_same_tree", XFS);
-}
-
-#[test]
-fn btrfs_holds_the_same_tree() {
-    holds_the_same_tree("btrfs_holds_the_same_tree", BTRFS);
-}
-
-#[test]
 fn a_tree_goes_round_all_file_systems_and_comes_back_the_same() {
-    let name = "a_tree_goes_round_all_file_systems_and_comes_back_the_same";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
@@ -87,7 +66,7 @@ fn a_tree_goes_round_all_file_systems_and_comes_back_the_same() {
     let mut mounts = Vec::new();
     let all = [("ext4", EXT4), ("xfs", XFS), ("btrfs", BTRFS), ("tmpfs", TMPFS), ("last", EXT4)];
     for (place, make) in all {
-        if let Some(mounted) = mounted_or_skip(name, &env, place, make) {
+        if let Some(mounted) = mounted_or_skip!(&env, place, make) {
             mounts.push(mounted);
             let to = format!("{place}/dst");
             env.pcopy(["-j", "4", &at, &to]).exits(0);
@@ -102,13 +81,12 @@ fn a_tree_goes_round_all_file_systems_and_comes_back_the_same() {
 
 #[test]
 fn a_source_that_spans_file_systems_is_copied_whole() {
-    let name = "a_source_that_spans_file_systems_is_copied_whole";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
-    let Some(_mounted) = mounted_or_skip(name, &env, "src/mounted", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "src/mounted", TMPFS) else { return };
     env.tree("src/mounted", ["file c 30", "file deeper/d 300K"]);
 
     env.pcopy(["src", "dst"]).exits(0);
@@ -118,14 +96,13 @@ fn a_source_that_spans_file_systems_is_copied_whole() {
 
 #[test]
 fn a_target_that_spans_file_systems_is_merged_into() {
-    let name = "a_target_that_spans_file_systems_is_merged_into";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20", "file sub/new/c 30", "file sub/d 3M"]);
     env.tree("dst", []);
-    let Some(_mounted) = mounted_or_skip(name, &env, "dst/sub", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "dst/sub", TMPFS) else { return };
     env.tree("dst/sub", ["text b old"]);
 
     env.pcopy(["-T", "src", "dst"]).exits(0);
@@ -136,13 +113,12 @@ fn a_target_that_spans_file_systems_is_merged_into() {
 
 #[test]
 fn a_mount_point_can_be_the_target() {
-    let name = "a_mount_point_can_be_the_target";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
     plant(&env, "src");
-    let Some(_mounted) = mounted_or_skip(name, &env, "at", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", TMPFS) else { return };
 
     env.pcopy(["-T", "src", "at"]).exits(0);
 
@@ -151,12 +127,11 @@ fn a_mount_point_can_be_the_target() {
 
 #[test]
 fn a_mount_point_can_be_the_source() {
-    let name = "a_mount_point_can_be_the_source";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
-    let Some(_mounted) = mounted_or_skip(name, &env, "at", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", TMPFS) else { return };
     plant(&env, "at");
 
     env.pcopy(["at", "dst"]).exits(0);
@@ -166,12 +141,11 @@ fn a_mount_point_can_be_the_source() {
 
 #[test]
 fn an_overlay_holds_the_same_tree() {
-    let name = "an_overlay_holds_the_same_tree";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
-    let Some(_mounted) = mounted_or_skip(name, &env, "disk", TMPFS) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "disk", TMPFS) else { return };
     env.tree("disk", ["file lower/below/x 10", "file lower/dst/a 5", "dir upper", "dir work"]);
     fs::create_dir(env.path("over")).unwrap();
     let dir = |name: &str| env.path("disk").join(name).display().to_string();
@@ -179,7 +153,7 @@ fn an_overlay_holds_the_same_tree() {
         format!("lowerdir={},upperdir={},workdir={}", dir("lower"), dir("upper"), dir("work"));
     let words = ["-t", "overlay", "-o", &options, "overlay"];
     let Some(_overlay) = mount(&words, &env.path("over")) else {
-        return skip(name, "cannot mount an overlay here");
+        return skip!("cannot mount an overlay here");
     };
     plant(&env, "src");
 
@@ -192,43 +166,39 @@ fn an_overlay_holds_the_same_tree() {
     env.assert_same("over/below", "below");
 }
 
-#[test]
-fn a_target_that_fills_up_leaves_no_final_name_and_is_completed_when_there_is_room() {
-    let name = "a_target_that_fills_up_leaves_no_final_name_and_is_completed_when_there_is_room";
-    if !in_own_mounts(name) {
+each_jobs!(a_target_that_fills_up_publishes_nothing_and_is_completed_when_there_is_space, 1, 8);
+fn a_target_that_fills_up_publishes_nothing_and_is_completed_when_there_is_space(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
-    for jobs in ["1", "8"] {
-        let env = Sandbox::new();
-        fs::create_dir(env.path("small")).unwrap();
-        let place = env.path("small");
-        let words = ["-t", "tmpfs", "-o", "size=1M", "tmpfs"];
-        let Some(_mounted) = mount(&words, &place) else {
-            return skip(name, "cannot mount a tmpfs here");
-        };
-        let lines: Vec<String> = (0..40).map(|number| format!("file f{number} 100K")).collect();
-        env.tree("src", lines.iter().map(String::as_str));
+    let env = Sandbox::new();
+    fs::create_dir(env.path("small")).unwrap();
+    let place = env.path("small");
+    let words = ["-t", "tmpfs", "-o", "size=1M", "tmpfs"];
+    let Some(_mounted) = mount(&words, &place) else {
+        return skip!("cannot mount a tmpfs here");
+    };
+    let lines: Vec<String> = (0..40).map(|number| format!("file f{number} 100K")).collect();
+    env.tree("src", lines.iter().map(String::as_str));
 
-        let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
-        run.exits(11).stderr_has("No space left on device").stderr_has("\nhint: ");
-        assert!(!exists(env.path("small/dst")), "{}", run.story());
+    let run = env.pcopy(["-j", jobs, "src", "small/dst"]);
+    run.exits(11).stderr_has("No space left on device").stderr_has("\nhint: ");
+    assert!(!exists(env.path("small/dst")), "{}", run.story());
 
-        let grown = Command::new("mount").args(["-o", "remount,size=100M"]).arg(&place).status();
-        assert!(grown.unwrap().success());
-        env.pcopy(["-j", jobs, "src", "small/dst"]).exits(0);
-        env.assert_same("src", "small/dst");
-        assert!(!exists(env.path("small/.dst.pcopy-partial")));
-    }
+    let grown = Command::new("mount").args(["-o", "remount,size=100M"]).arg(&place).status();
+    assert!(grown.unwrap().success());
+    env.pcopy(["-j", jobs, "src", "small/dst"]).exits(0);
+    env.assert_same("src", "small/dst");
+    assert!(!exists(env.path("small/.dst.pcopy-partial")));
 }
 
 #[test]
 fn a_time_that_the_target_cannot_hold_does_not_stop_the_copy() {
-    let name = "a_time_that_the_target_cannot_hold_does_not_stop_the_copy";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
-    let Some(_mounted) = mounted_or_skip(name, &env, "at", EXT4) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", EXT4) else { return };
     env.tree("src", ["file old 10", "file new 20"]);
     set_times(&env.path("src/old"), (-9_999_999_999, 5), (-9_999_999_999, 5));
     set_times(&env.path("src/new"), (99_999_999_999, 5), (99_999_999_999, 5));

@@ -1,10 +1,10 @@
-//! Writing into what stands in the target (`--inplace`), and other wishes of cp in pcopy's manner.
+//! Writing into existing files (`--inplace`), and other options of cp in native mode.
 
 use crate::common::chance::Dice;
+use crate::common::entries::*;
 use crate::common::live::*;
-use crate::common::things::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use nix::sys::signal::Signal::SIGKILL;
 use std::cell::Cell;
 use std::fs;
@@ -16,7 +16,7 @@ holds_on_every_file_system!();
 
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// So many runs at most are tried until enough of them were hit.
+/// At most this many runs are killed until enough of them were hit in progress.
 const TURNS_MAX: usize = 300;
 
 fn planted() -> Sandbox {
@@ -26,29 +26,27 @@ fn planted() -> Sandbox {
     env
 }
 
-#[test]
-fn a_file_keeps_its_inode_and_readers_see_the_new_bytes_come() {
-    for jobs in JOBS {
-        let env = planted();
-        let before = ["a", "sub/b"].map(|name| inode(env.path("dst").join(name)));
-        let mut reader = fs::File::open(env.path("dst/sub/b")).unwrap();
+each_jobs!(a_file_keeps_its_inode_and_readers_see_the_new_bytes_come, 1, 2, 8);
+fn a_file_keeps_its_inode_and_readers_see_the_new_bytes_come(jobs: &str) {
+    let env = planted();
+    let before = ["a", "sub/b"].map(|name| inode(env.path("dst").join(name)));
+    let mut reader = fs::File::open(env.path("dst/sub/b")).unwrap();
 
-        env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
+    env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
 
-        assert_eq!(["a", "sub/b"].map(|name| inode(env.path("dst").join(name))), before);
-        let mut seen = Vec::new();
-        std::io::Read::read_to_end(&mut reader, &mut seen).unwrap();
-        assert_eq!(seen, fs::read(env.path("src/sub/b")).unwrap());
-        fs::remove_file(env.path("dst/only")).unwrap();
-        set_times(&env.path("dst"), (0, 0), modified(env.path("src")));
-        env.assert_same("src", "dst");
-    }
+    assert_eq!(["a", "sub/b"].map(|name| inode(env.path("dst").join(name))), before);
+    let mut seen = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut seen).unwrap();
+    assert_eq!(seen, fs::read(env.path("src/sub/b")).unwrap());
+    fs::remove_file(env.path("dst/only")).unwrap();
+    set_times(&env.path("dst"), (0, 0), modified(env.path("src")));
+    env.assert_same("src", "dst");
 }
 
 #[test]
 fn a_file_keeps_its_owner() {
     if !is_root() {
-        return skip("a_file_keeps_its_owner", "needs root");
+        return skip!("needs root");
     }
     let env = planted();
     std::os::unix::fs::chown(env.path("dst/a"), Some(1234), Some(5678)).unwrap();
@@ -61,7 +59,7 @@ fn a_file_keeps_its_owner() {
 }
 
 #[test]
-fn without_links_that_are_kept_a_file_keeps_its_other_names() {
+fn without_preserved_links_a_file_keeps_its_other_names() {
     let env = planted();
     fs::hard_link(env.path("dst/a"), env.path("other")).unwrap();
 
@@ -73,9 +71,8 @@ fn without_links_that_are_kept_a_file_keeps_its_other_names() {
 
 #[test]
 fn nothing_is_staged_while_it_runs() {
-    let name = "nothing_is_staged_while_it_runs";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for target in ["dst", "fresh"] {
         let env = planted();
@@ -93,7 +90,7 @@ fn nothing_is_staged_while_it_runs() {
 }
 
 #[test]
-fn folders_that_are_new_are_seen_under_their_names_at_once() {
+fn new_directories_have_their_final_names_at_once() {
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
     let mut live = env.start(["--inplace", "-j2", "src", "dst"]);
@@ -167,18 +164,16 @@ fn copiers_that_are_killed_cost_nothing_but_time() {
     assert!(hits.get() >= 5, "only {hits:?} copiers were hit");
 }
 
-#[test]
-fn a_file_that_cannot_be_opened_for_writing_is_replaced() {
-    for jobs in JOBS {
-        let env = planted();
-        chmod(&env.path("dst/a"), 0o444);
+each_jobs!(a_file_that_cannot_be_opened_for_writing_is_replaced, 1, 2, 8);
+fn a_file_that_cannot_be_opened_for_writing_is_replaced(jobs: &str) {
+    let env = planted();
+    chmod(&env.path("dst/a"), 0o444);
 
-        let run = env.plain_pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]);
+    let run = env.plain_pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]);
 
-        run.exits(0);
-        env.assert_same("src/a", "dst/a");
-        env.assert_same("src/sub", "dst/sub");
-    }
+    run.exits(0);
+    env.assert_same("src/a", "dst/a");
+    env.assert_same("src/sub", "dst/sub");
 }
 
 #[test]
@@ -238,58 +233,54 @@ fn with_copy_contents_special_files_are_read() {
     }
 }
 
-#[test]
-fn a_symlink_to_a_folder_in_the_target_is_kept_if_that_is_wanted() {
-    for jobs in JOBS {
-        for cp in [false, true] {
-            let env = Sandbox::new();
-            env.tree("", ["dir elsewhere", "file src/d/a 10", "file src/e/b 10"]);
-            env.tree("dst", ["link d ../elsewhere", "dir e"]);
-            let line = ["-r", "-j", jobs, "--keep-directory-symlink", "-T", "src", "dst"];
-            let without = ["-r", "-j", jobs, "-T", "src", "dst"];
+each_jobs!(a_symlink_to_a_directory_in_the_target_is_kept_on_request, 1, 2, 8);
+fn a_symlink_to_a_directory_in_the_target_is_kept_on_request(jobs: &str) {
+    for cp in [false, true] {
+        let env = Sandbox::new();
+        env.tree("", ["dir elsewhere", "file src/d/a 10", "file src/e/b 10"]);
+        env.tree("dst", ["link d ../elsewhere", "dir e"]);
+        let line = ["-r", "-j", jobs, "--keep-directory-symlink", "-T", "src", "dst"];
+        let without = ["-r", "-j", jobs, "-T", "src", "dst"];
 
-            let refused = if cp { env.cp(without) } else { env.pcopy(without) };
-            assert_eq!(count_entries(&env.path("elsewhere")), 1);
-            if cp {
-                refused.exits(1).stderr_has(
-                    "cp: cannot overwrite non-directory 'dst/d' with directory 'src/d'\n",
-                );
-            } else {
-                refused.exits(1);
-            }
-            let run = if cp { env.cp(line) } else { env.pcopy(line) };
-
-            run.exits(0);
-            assert_eq!(fs::read_link(env.path("dst/d")).unwrap(), Path::new("../elsewhere"));
-            assert_eq!(
-                fs::read(env.path("elsewhere/a")).unwrap(),
-                fs::read(env.path("src/d/a")).unwrap()
-            );
-            env.assert_nothing_staged();
+        let refused = if cp { env.cp(without) } else { env.pcopy(without) };
+        assert_eq!(count_entries(&env.path("elsewhere")), 1);
+        if cp {
+            refused
+                .exits(1)
+                .stderr_has("cp: cannot overwrite non-directory 'dst/d' with directory 'src/d'\n");
+        } else {
+            refused.exits(1);
         }
+        let run = if cp { env.cp(line) } else { env.pcopy(line) };
+
+        run.exits(0);
+        assert_eq!(fs::read_link(env.path("dst/d")).unwrap(), Path::new("../elsewhere"));
+        assert_eq!(
+            fs::read(env.path("elsewhere/a")).unwrap(),
+            fs::read(env.path("src/d/a")).unwrap()
+        );
+        env.assert_nothing_staged();
     }
 }
 
-#[test]
-fn with_archive_a_file_and_a_symlink_to_it_that_is_followed_are_one_file() {
-    for jobs in JOBS {
-        let env = Sandbox::new();
-        env.tree("src", ["file a 10", "link l a", "link d/l ../a", "file d/b 5"]);
+each_jobs!(with_archive_a_file_and_a_symlink_to_it_that_is_followed_are_one_file, 1, 2, 8);
+fn with_archive_a_file_and_a_symlink_to_it_that_is_followed_are_one_file(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "link l a", "link d/l ../a", "file d/b 5"]);
 
-        env.pcopy(["-aL", "-j", jobs, "src", "one"]).exits(0);
-        env.pcopy(["-L", "-j", jobs, "src", "each"]).exits(0);
+    env.pcopy(["-aL", "-j", jobs, "src", "one"]).exits(0);
+    env.pcopy(["-L", "-j", jobs, "src", "each"]).exits(0);
 
-        let links = |root: &str| {
-            ["a", "l", "d/l"].map(|name| fs::metadata(env.path(root).join(name)).unwrap().nlink())
-        };
-        assert_eq!((links("one"), links("each")), ([3; 3], [1; 3]));
-    }
+    let links = |root: &str| {
+        ["a", "l", "d/l"].map(|name| fs::metadata(env.path(root).join(name)).unwrap().nlink())
+    };
+    assert_eq!((links("one"), links("each")), ([3; 3], [1; 3]));
 }
 
 #[test]
 fn a_context_is_ignored_with_a_warning_where_there_are_none() {
     if Path::new("/sys/fs/selinux/enforce").exists() {
-        return skip("a_context_is_ignored_with_a_warning", "SELinux is at work");
+        return skip!("SELinux is enforcing");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]);
@@ -306,7 +297,7 @@ fn a_context_is_ignored_with_a_warning_where_there_are_none() {
 }
 
 #[test]
-fn what_is_no_file_takes_the_place_of_one() {
+fn special_files_replace_regular_files() {
     let env = Sandbox::new();
     env.tree("src", ["fifo p", "link l x"]).tree("dst", ["text p old", "text l old"]);
 
@@ -316,7 +307,7 @@ fn what_is_no_file_takes_the_place_of_one() {
 }
 
 #[test]
-fn names_of_one_file_stay_one_when_some_are_complete() {
+fn hard_links_stay_one_file_when_some_are_complete() {
     let env = Sandbox::new();
     env.tree("src", ["file h1 10"]);
     for name in ["src/h2", "src/h3"] {
@@ -330,43 +321,39 @@ fn names_of_one_file_stay_one_when_some_are_complete() {
     assert_eq!(fs::metadata(env.path("dst/h2")).unwrap().nlink(), 3);
 }
 
-#[test]
-fn a_link_that_a_killed_run_has_staged_is_removed_where_the_file_is_written_into() {
-    for jobs in JOBS {
-        let env = Sandbox::new();
-        env.tree("src", ["file a 20K"]).tree("dst", ["text a old", "text b old", "file mine 1"]);
-        fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
-        for staged in [".a.pcopy-partial", ".b.pcopy-partial"] {
-            fs::hard_link(env.path("dst/mine"), env.path("dst").join(staged)).unwrap();
-        }
-
-        env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
-
-        env.assert_nothing_staged();
-        assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/b")));
+each_jobs!(a_link_that_a_killed_run_has_staged_is_removed_where_the_file_is_written_into, 1, 2, 8);
+fn a_link_that_a_killed_run_has_staged_is_removed_where_the_file_is_written_into(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 20K"]).tree("dst", ["text a old", "text b old", "file mine 1"]);
+    fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
+    for staged in [".a.pcopy-partial", ".b.pcopy-partial"] {
+        fs::hard_link(env.path("dst/mine"), env.path("dst").join(staged)).unwrap();
     }
+
+    env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
+
+    env.assert_nothing_staged();
+    assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/b")));
+}
+
+each_jobs!(what_a_run_without_the_option_staged_is_removed, 1, 2, 8);
+fn what_a_run_without_the_option_staged_is_removed(jobs: &str) {
+    let env = planted();
+    env.tree("dst", ["text .a.pcopy-partial half", "text .new.pcopy-partial/c half"]);
+    env.tree("dst/sub", ["text .b.pcopy-partial half"]);
+
+    env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
+
+    env.assert_nothing_staged();
+    env.assert_same("src/new", "dst/new");
 }
 
 #[test]
-fn what_a_run_without_it_has_staged_does_not_stay() {
-    for jobs in JOBS {
-        let env = planted();
-        env.tree("dst", ["text .a.pcopy-partial half", "text .new.pcopy-partial/c half"]);
-        env.tree("dst/sub", ["text .b.pcopy-partial half"]);
-
-        env.pcopy(["--inplace", "-j", jobs, "-T", "src", "dst"]).exits(0);
-
-        env.assert_nothing_staged();
-        env.assert_same("src/new", "dst/new");
-    }
-}
-
-#[test]
-fn with_archive_attributes_that_the_source_has_not_go() {
+fn with_archive_attributes_that_the_source_lacks_are_removed() {
     let env = Sandbox::new();
     env.tree("src", ["text x new"]).tree("dst", ["text x older"]);
     if xattr::set(env.path("dst/x"), "user.old", b"1").is_err() {
-        return skip("with_archive_attributes_that_the_source_has_not_go", "no attributes here");
+        return skip!("no attributes here");
     }
 
     env.pcopy(["-a", "--inplace", "-T", "src", "dst"]).exits(0);
@@ -376,7 +363,7 @@ fn with_archive_attributes_that_the_source_has_not_go() {
 }
 
 #[test]
-fn folders_that_keep_no_bits_are_not_left_locked_by_a_killed_run() {
+fn directories_without_preserved_modes_are_not_left_locked_by_a_killed_run() {
     for _ in 0..5 {
         let env = Sandbox::new();
         env.tree("src", ["file d/e/f 60M"]).tree("dst", []);

@@ -3,32 +3,31 @@
 //! One file per subject. These tests run in parallel; what a busy machine disturbs is in `tests/timing`.
 
 mod access;
-mod as_cp;
-mod as_cp_streams;
-mod ask;
+mod case_folding;
 mod check;
 mod check_manifest;
 #[path = "../common/mod.rs"]
 mod common;
+mod compat;
+mod compat_streams;
 mod containment;
 mod copy;
 mod data;
 mod deep;
 mod descriptors;
-mod durable;
-#[path = "../common/everywhere.rs"]
-mod everywhere;
+#[path = "../common/every_file_system.rs"]
+mod every_file_system;
 mod exits;
 mod filesystems;
-mod folding;
+mod fsync;
 mod help;
 mod inplace;
-mod keep_symlinks;
+mod keep_directory_symlink;
 mod language;
 mod large;
 mod layers;
+mod link_mode;
 mod links;
-mod links_instead;
 mod manifest;
 mod manifest_file;
 mod manifest_lines;
@@ -36,11 +35,11 @@ mod merge;
 mod output;
 mod placement;
 mod preserve;
-mod processes;
 mod promises;
+mod prompts;
 mod random;
 mod random_check;
-mod random_cp;
+mod random_compat;
 mod random_options;
 mod refusals;
 mod replace;

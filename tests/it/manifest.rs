@@ -1,13 +1,14 @@
-//! `--manifest`: what it lists, and that the checkers of others take it.
+//! `--manifest`: what it lists, and that other programs accept it.
 
+use crate::common::checksum_programs::*;
+use crate::common::entries::*;
 use crate::common::images::*;
-use crate::common::listed::*;
-use crate::common::things::*;
+use crate::common::mounts::*;
 use crate::common::*;
 use std::fs;
 use std::process::Command;
 
-/// Some of all that can be a file in a copy.
+/// Files of all kinds, and entries that are not listed.
 fn some_files(env: &Sandbox) {
     env.tree(
         "src",
@@ -23,13 +24,12 @@ fn some_files(env: &Sandbox) {
 }
 
 #[test]
-fn names_begin_in_the_folder_that_was_named() {
-    let test = "names_begin_in_the_folder_that_was_named";
+fn names_are_relative_to_the_target_operand() {
     for (hash, program) in CHECKERS {
-        if !has_checker(test, program) {
+        if !has_checker!(program) {
             continue;
         }
-        // What stands there before, the arguments, and where the names begin.
+        // What exists before, the arguments, and what the names are relative to.
         for (before, arguments, root) in [
             ("", &["src", "dst"][..], "dst"),
             ("dst", &["src", "dst"], "dst"),
@@ -56,28 +56,26 @@ fn names_begin_in_the_folder_that_was_named() {
     }
 }
 
-#[test]
-fn any_name_is_escaped_as_coreutils_does() {
-    for jobs in ["1", "8"] {
-        let env = Sandbox::new();
-        env.plant("src", "fixtures/mixed.tree");
-        for name in ["cr\rx", "\r", "\\n", "\n", "a\\\r\n", " * ", "#", "SHA256 (x) = y"] {
-            fs::write(env.path("src").join(name), name).unwrap();
-        }
-
-        env.pcopy(["-j", jobs, "--hash=sha256", "--manifest=sums", "src", "dst"]);
-
-        if is_root() {
-            assert_lists(&env, "sums", "sha256sum", "dst"); // others cannot read all of it
-        }
-        assert_eq!(accepts(&env, "sha256sum", "dst", "sums"), Ok(()));
+each_jobs!(any_name_is_escaped_as_coreutils_does, 1, 8);
+fn any_name_is_escaped_as_coreutils_does(jobs: &str) {
+    let env = Sandbox::new();
+    env.plant("src", "fixtures/mixed.tree");
+    for name in ["cr\rx", "\r", "\\n", "\n", "a\\\r\n", " * ", "#", "SHA256 (x) = y"] {
+        fs::write(env.path("src").join(name), name).unwrap();
     }
+
+    env.pcopy(["-j", jobs, "--hash=sha256", "--manifest=sums", "src", "dst"]);
+
+    if is_root() {
+        assert_lists(&env, "sums", "sha256sum", "dst"); // an ordinary user cannot read all of it
+    }
+    assert_eq!(accepts(&env, "sha256sum", "dst", "sums"), Ok(()));
 }
 
 #[test]
-fn a_file_that_is_called_like_standard_input_is_not_taken_for_it() {
+fn a_file_named_dash_is_not_taken_for_standard_input() {
     for (hash, program) in CHECKERS {
-        if !has_checker("a_file_that_is_called_like_standard_input", program) {
+        if !has_checker!(program) {
             continue;
         }
         let env = Sandbox::new();
@@ -85,36 +83,32 @@ fn a_file_that_is_called_like_standard_input_is_not_taken_for_it() {
         env.pcopy([&format!("--hash={hash}"), "--manifest=sums", "src", "dst"]).exits(0);
         assert_eq!(accepts(&env, program, "dst", "sums"), Ok(()));
         fs::write(env.path("dst/-"), "abd").unwrap();
-        assert!(accepts(&env, program, "dst", "sums").is_err(), "it was not looked at");
+        assert!(accepts(&env, program, "dst", "sums").is_err(), "the file was not read");
     }
 }
 
-#[test]
-fn what_was_complete_is_listed_like_what_is_copied() {
-    for jobs in ["1", "2", "8"] {
-        for options in
-            [&[][..], &["-u"], &["-n"], &["--inplace"], &["-a"], &["--no-preserve=links"]]
-        {
-            let env = Sandbox::new();
-            some_files(&env);
-            let list = |name: &str| {
-                let manifest = format!("--manifest={name}");
-                let line = ["-j", jobs, "--hash=sha256", &manifest, "-T", "src", "dst"];
-                env.pcopy([&line[..], options].concat()).exits(0);
-                assert_lists(&env, name, "sha256sum", "dst");
-            };
-            list("copied");
-            list("skipped");
-            for gone in ["a", "d/e/large", "hole"] {
-                fs::remove_file(env.path("dst").join(gone)).unwrap();
-            }
-            list("some-of-both");
+each_jobs!(what_was_up_to_date_is_listed_like_what_was_copied, 1, 2, 8);
+fn what_was_up_to_date_is_listed_like_what_was_copied(jobs: &str) {
+    for options in [&[][..], &["-u"], &["-n"], &["--inplace"], &["-a"], &["--no-preserve=links"]] {
+        let env = Sandbox::new();
+        some_files(&env);
+        let list = |name: &str| {
+            let manifest = format!("--manifest={name}");
+            let line = ["-j", jobs, "--hash=sha256", &manifest, "-T", "src", "dst"];
+            env.pcopy([&line[..], options].concat()).exits(0);
+            assert_lists(&env, name, "sha256sum", "dst");
+        };
+        list("copied");
+        list("skipped");
+        for gone in ["a", "d/e/large", "hole"] {
+            fs::remove_file(env.path("dst").join(gone)).unwrap();
         }
+        list("some-of-both");
     }
 }
 
 #[test]
-fn a_file_that_stays_though_it_is_another_is_not_listed() {
+fn an_existing_file_that_is_not_replaced_is_not_listed() {
     for option in ["-n", "-u"] {
         let env = Sandbox::new();
         env.tree("src", ["text a new", "text b same"])
@@ -128,11 +122,11 @@ fn a_file_that_stays_though_it_is_another_is_not_listed() {
 #[test]
 fn the_hash_is_of_what_was_read_and_not_of_what_was_written() {
     if !tool("strace") {
-        return skip("the_hash_is_of_what_was_read", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 100000"]);
-    // The third write of the copier (the reports are others) says that it wrote, and did not.
+    // The write of the copier to the file claims to have written, and did not.
     let lie = "inject=write:retval=100000:when=1";
     let options = ["-P", "/a-path-of-no-file", "-e", "trace=write", "-e", lie];
     let source = env.path(".dst.pcopy-partial/a");
@@ -145,42 +139,43 @@ fn the_hash_is_of_what_was_read_and_not_of_what_was_written() {
     assert!(accepts(&env, "sha256sum", "dst", "sums").is_err(), "the write was not lost");
 }
 
-#[test]
-fn clones_holes_and_zeros_are_hashed_as_they_are_read() {
-    let test = "clones_holes_and_zeros_are_hashed_as_they_are_read";
-    if !in_own_mounts(test) {
+cells! {
+    clones_holes_and_zeros_are_hashed_as_they_are_read,
+    tmpfs => (TMPFS, false),
+    ext4 => (EXT4, false),
+    xfs => (XFS, true),
+    btrfs => (BTRFS, true),
+}
+fn clones_holes_and_zeros_are_hashed_as_they_are_read(make: Make, has_clones: bool) {
+    if !in_own_mounts!() {
         return;
     }
-    for (disk, make) in [("tmpfs", TMPFS), ("ext4", EXT4), ("xfs", XFS), ("btrfs", BTRFS)] {
-        let env = Sandbox::new();
-        let Some(_mounted) = mounted_or_skip(test, &env, disk, make) else { continue };
-        some_files(&env);
-        fs::write(env.path("src/zeros"), vec![0; 1 << 20]).unwrap();
-        let there = format!("{disk}/there");
-        env.pcopy(["src", &there]).exits(0);
-        for option in ["--reflink=auto", "--reflink=never", "--sparse=always", "--sparse=never"] {
-            let target = format!("{disk}/dst");
-            let line = ["-j8", option, "--hash=sha256", "--manifest=sums", &there, &target];
+    let env = Sandbox::new();
+    let Some(_mounted) = mounted_or_skip!(&env, "at", make) else { return };
+    some_files(&env);
+    fs::write(env.path("src/zeros"), vec![0; 1 << 20]).unwrap();
+    env.pcopy(["src", "at/src"]).exits(0);
+    for option in ["--reflink=auto", "--reflink=never", "--sparse=always", "--sparse=never"] {
+        let line = ["-j8", option, "--hash=sha256", "--manifest=sums", "at/src", "at/dst"];
 
-            env.pcopy(line).exits(0);
+        env.pcopy(line).exits(0);
 
-            assert_lists(&env, "sums", "sha256sum", &target);
-            env.assert_same("src", &target);
-            fs::remove_dir_all(env.path(&target)).unwrap();
-        }
-        if ["xfs", "btrfs"].contains(&disk) {
-            // Files in memory may have no blocks yet, and a clone waits for these.
-            let line = ["--reflink=always", "--manifest=sums", "--hash=sha256", &there];
-            env.pcopy([&line[..], &[&format!("{disk}/clones")]].concat()).exits(0);
-            assert_lists(&env, "sums", "sha256sum", &format!("{disk}/clones"));
-        }
+        assert_lists(&env, "sums", "sha256sum", "at/dst");
+        env.assert_same("src", "at/dst");
+        fs::remove_dir_all(env.path("at/dst")).unwrap();
+    }
+    if has_clones {
+        // Dirty pages may have no blocks yet, and a clone waits for these.
+        let line = ["--reflink=always", "--manifest=sums", "--hash=sha256", "at/src", "at/clones"];
+        env.pcopy(line).exits(0);
+        assert_lists(&env, "sums", "sha256sum", "at/clones");
     }
 }
 
 #[test]
 fn a_file_that_changes_while_it_is_read_is_hashed_as_it_was_read_in_the_end() {
     if !tool("strace") {
-        return skip("a_file_that_changes_while_it_is_read_is_hashed", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (times, code) in [(1, 0), (2, 24)] {
         let env = Sandbox::new();
@@ -193,7 +188,7 @@ fn a_file_that_changes_while_it_is_read_is_hashed_as_it_was_read_in_the_end() {
         for time in 0..times {
             let size = || fs::metadata(&half).map_or(0, |half| half.len());
             wait_until("a part was copied", || {
-                assert!(live.is_running(), "too quick");
+                assert!(live.is_running(), "too fast");
                 size() > 0
             });
             fs::write(env.path("src/big"), vec![b'0' + time; 1_000_000]).unwrap();
@@ -212,39 +207,39 @@ fn a_file_that_changes_while_it_is_read_is_hashed_as_it_was_read_in_the_end() {
     }
 }
 
-#[test]
-fn a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again() {
-    let test = "a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again";
-    if !in_own_mounts(test) {
+cells! {
+    a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again,
+    xfs => XFS,
+    btrfs => BTRFS,
+}
+fn a_file_that_changes_between_its_clone_and_its_hash_is_cloned_again(make: Make) {
+    if !in_own_mounts!() {
         return;
     }
     if !tool("strace") {
-        return skip(test, "strace is not installed");
+        return skip!("strace is not installed");
     }
-    for (disk, make) in [("xfs", XFS), ("btrfs", BTRFS)] {
-        let env = Sandbox::new();
-        let Some(_mounted) = mounted_or_skip(test, &env, disk, make) else { continue };
-        let (source, target) = (format!("{disk}/src"), format!("{disk}/dst"));
-        env.tree(&source, ["file big 3M"]);
-        let half = env.path(format!("{disk}/.dst.pcopy-partial/big"));
-        // The first call answers late: the clone is there, and nobody has read it.
-        let late = "inject=ioctl:delay_exit=700000:when=1";
-        let options = ["-e", "trace=ioctl", "-e", late];
-        let line = ["-j1", "--hash=sha256", "--manifest=sums", &source, &target];
-        let mut live = env.launch(env.traced(&options, line));
-        wait_until("it is cloned", || {
-            assert!(live.is_running(), "too quick");
-            fs::metadata(&half).is_ok_and(|half| half.len() == 3 << 20)
-        });
-        fs::write(env.path(&source).join("big"), vec![7; 2 << 20]).unwrap();
+    let env = Sandbox::new();
+    let Some(_mounted) = mounted_or_skip!(&env, "at", make) else { return };
+    env.tree("at/src", ["file big 3M"]);
+    let half = env.path("at/.dst.pcopy-partial/big");
+    // The first call returns late: the file is cloned, and not yet read.
+    let late = "inject=ioctl:delay_exit=700000:when=1";
+    let options = ["-e", "trace=ioctl", "-e", late];
+    let line = ["-j1", "--hash=sha256", "--manifest=sums", "at/src", "at/dst"];
+    let mut live = env.launch(env.traced(&options, line));
+    wait_until("it is cloned", || {
+        assert!(live.is_running(), "too fast");
+        fs::metadata(&half).is_ok_and(|half| half.len() == 3 << 20)
+    });
+    fs::write(env.path("at/src/big"), vec![7; 2 << 20]).unwrap();
 
-        live.end().exits(0);
+    live.end().exits(0);
 
-        assert_lists(&env, "sums", "sha256sum", &target);
-        env.assert_same(&source, &target);
-        let calls = fs::read_to_string(env.path("trace")).unwrap();
-        assert!(calls.matches("FICLONE").count() > 1, "{disk}: {calls}");
-    }
+    assert_lists(&env, "sums", "sha256sum", "at/dst");
+    env.assert_same("at/src", "at/dst");
+    let calls = fs::read_to_string(env.path("trace")).unwrap();
+    assert!(calls.matches("FICLONE").count() > 1, "{calls}");
 }
 
 #[test]
@@ -261,7 +256,7 @@ fn a_stream_that_becomes_a_file_is_listed() {
 }
 
 #[test]
-fn folders_that_become_one_are_listed_as_they_are_in_the_end() {
+fn directories_that_are_merged_are_listed_as_they_are_in_the_end() {
     let env = Sandbox::new();
     env.tree("a", ["text x one", "text only-a 1"]).tree("b", ["text x other", "text d/only-b 2"]);
     fs::create_dir(env.path("dst")).unwrap();
@@ -274,7 +269,7 @@ fn folders_that_become_one_are_listed_as_they_are_in_the_end() {
 #[test]
 fn a_complete_file_that_cannot_be_read_back_is_named_and_not_listed() {
     if !tool("strace") {
-        return skip("a_complete_file_that_cannot_be_read_back", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file b 20"]);
@@ -291,7 +286,7 @@ fn a_complete_file_that_cannot_be_read_back_is_named_and_not_listed() {
 }
 
 #[test]
-fn reading_back_leaves_no_time_of_access() {
+fn reading_back_leaves_no_access_time() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]);
     env.pcopy(["src", "dst"]).exits(0);
@@ -305,12 +300,12 @@ fn reading_back_leaves_no_time_of_access() {
     let read = Command::new("cat").arg(env.path("dst/a")).output().unwrap();
     assert!(read.status.success());
     if accessed() == before {
-        skip("reading_back_leaves_no_time_of_access", "times of access are off here");
+        skip!("access times are off here");
     }
 }
 
 #[test]
-fn what_a_later_source_has_replaced_by_no_file_is_not_listed() {
+fn what_a_later_source_replaced_by_no_regular_file_is_not_listed() {
     let env = Sandbox::new();
     env.tree("a", ["text f one", "text g one"]).tree("b", ["link f nowhere", "text g two"]);
     env.tree("c", ["fifo h"]).tree("a", ["text h one"]).tree("dst", []);

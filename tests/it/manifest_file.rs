@@ -1,11 +1,12 @@
-//! The file that `--manifest` writes: where it may be, when it appears, and what ends it.
+//! The file that `--manifest` writes: where it may lie, when it appears, and what happens to it at a failure.
 
 use crate::common::chance::Dice;
-use crate::common::listed::*;
+use crate::common::checksum_programs::*;
+use crate::common::entries::*;
 use crate::common::live::{send, state};
-use crate::common::things::*;
 use crate::common::*;
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs;
 use std::process::Stdio;
@@ -39,7 +40,7 @@ fn a_manifest_may_lie_in_the_copy_which_keeps_its_time() {
 }
 
 #[test]
-fn a_place_that_would_do_harm_is_refused_before_anything_is_touched() {
+fn a_path_that_would_do_harm_is_refused_before_anything_is_changed() {
     for (manifest, why) in [
         ("src/sums", "'src/sums' lies inside 'src'"),
         ("src/d/b", "'src/d/b' lies inside 'src'"),
@@ -65,7 +66,7 @@ fn a_place_that_would_do_harm_is_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn a_place_that_is_a_file_of_the_copy_is_refused() {
+fn a_path_that_is_a_file_of_the_copy_is_refused() {
     let env = Sandbox::new();
     env.tree("", ["text f one"]);
     for manifest in ["f", "g", "./g"] {
@@ -78,7 +79,7 @@ fn a_place_that_is_a_file_of_the_copy_is_refused() {
 }
 
 #[test]
-fn a_place_that_may_not_be_written_is_refused() {
+fn a_path_that_may_not_be_written_is_refused() {
     let env = Sandbox::new();
     small(&env);
     env.tree("", ["dir closed"]);
@@ -92,12 +93,12 @@ fn a_place_that_may_not_be_written_is_refused() {
 }
 
 #[test]
-fn an_old_manifest_is_there_until_the_new_one_is_and_keeps_its_bits() {
+fn an_old_manifest_exists_until_the_new_one_does_and_keeps_its_mode() {
     let env = Sandbox::new();
     env.long_names("src", 3000);
     env.tree("", ["text real old", "link sums real"]);
     chmod(&env.path("real"), 0o640);
-    // Names that nobody reads hold the run.
+    // The run cannot end before the names on its standard output are read.
     let (mut live, names) = env.launch_stuck(env.tame(["-v", "src", "dst", "--manifest=sums"]));
     wait_until("some are copied", || {
         assert!(live.is_running());
@@ -115,7 +116,7 @@ fn an_old_manifest_is_there_until_the_new_one_is_and_keeps_its_bits() {
 }
 
 #[test]
-fn a_new_manifest_has_the_bits_of_any_new_file() {
+fn a_new_manifest_has_the_mode_of_any_new_file() {
     let env = Sandbox::new();
     small(&env);
     let run = |mask: &str| {
@@ -151,7 +152,7 @@ fn standard_output_and_other_streams_take_the_lines() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_written_is_a_failure_and_the_copy_is_there() {
+fn a_manifest_that_cannot_be_written_is_a_failure_and_the_copy_is_complete() {
     let env = Sandbox::new();
     small(&env);
     let run = env.pcopy(["src", "dst", "--manifest=/dev/full"]);
@@ -165,9 +166,9 @@ fn a_manifest_that_cannot_be_written_is_a_failure_and_the_copy_is_there() {
 }
 
 #[test]
-fn who_dies_while_it_is_written_leaves_the_old_one() {
+fn a_run_killed_while_it_is_written_leaves_the_old_one() {
     if !tool("strace") {
-        return skip("who_dies_while_it_is_written", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     small(&env);
@@ -190,7 +191,7 @@ fn who_dies_while_it_is_written_leaves_the_old_one() {
 }
 
 #[test]
-fn a_run_without_a_copy_lists_nothing_that_is_not_there() {
+fn a_run_that_copies_nothing_lists_nothing_missing() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file locked 10", "link l a"]);
     chmod(&env.path("src/locked"), 0);
@@ -218,8 +219,8 @@ fn a_manifest_is_whole_though_copiers_are_killed() {
     let whole = fs::read(env.path("whole")).unwrap();
     fs::remove_dir_all(env.path("dst")).unwrap();
     let mut dice = Dice::new();
-    let mut killed = 0;
-    for turn in 0..40 {
+    let killed = Cell::new(0);
+    for turn in (0..300).take_while(|turn| *turn < 40 || killed.get() < 40) {
         let options = [&["--inplace"][..], &[], &["-b"], &["--no-preserve=links"]][turn % 4];
         let jobs = ["1", "2", "8"][turn % 3];
         let mut live = env.start([&["-j", jobs, "-T"], options, &line[..], &["sums"]].concat());
@@ -227,7 +228,7 @@ fn a_manifest_is_whole_though_copiers_are_killed() {
             std::thread::sleep(dice.moment(took / 3));
             let copiers = live.children();
             if live.is_running() && !copiers.is_empty() {
-                killed += 1;
+                killed.set(killed.get() + 1);
                 send(copiers[dice.below(copiers.len())], SIGKILL);
             }
         }
@@ -239,7 +240,7 @@ fn a_manifest_is_whole_though_copiers_are_killed() {
         assert!(sums == whole, "{options:?} -j{jobs}: {} bytes\n{}", sums.len(), run.story());
         fs::remove_dir_all(env.path("dst")).unwrap();
     }
-    assert!(killed >= 40, "only {killed} were killed");
+    assert!(killed.get() >= 40, "only {killed:?} were killed");
 }
 
 #[test]
@@ -275,7 +276,7 @@ fn a_run_that_is_interrupted_lists_what_is_complete_and_the_next_one_all() {
 #[test]
 fn what_vanishes_between_two_rounds_is_not_listed() {
     let env = Sandbox::new();
-    // In whatever order they come, some are copied before the copier waits for a writer.
+    // In any order of the listing, some are copied before the copier waits for a writer.
     env.tree("src", ["text a 1", "text b 2", "fifo fifo", "text c 3", "text d 4"]);
     let line = ["-j1", "--copy-contents", "src", "dst", "--manifest=sums"];
     let mut live = env.start(line);
@@ -286,12 +287,12 @@ fn what_vanishes_between_two_rounds_is_not_listed() {
         ["a", "b", "c", "d"].into_iter().any(is_done)
             && live.children().iter().any(|&copier| state(copier) == Some('S'))
     });
-    std::thread::sleep(Duration::from_millis(100)); // nobody comes
+    std::thread::sleep(Duration::from_millis(100)); // without a writer
     let gone = ["a", "b", "c", "d"].into_iter().find(|name| is_done(name)).unwrap();
     fs::remove_file(source.join(gone)).unwrap();
     let first = live.children();
     first.iter().for_each(|&copier| send(copier, SIGKILL));
-    wait_until("another has come", || live.children().iter().any(|new| !first.contains(new)));
+    wait_until("another copier comes", || live.children().iter().any(|new| !first.contains(new)));
     fs::write(source.join("fifo"), "from a writer").unwrap();
 
     live.end().exits(0);

@@ -1,8 +1,8 @@
-//! The lines of a manifest under any names and any bytes. `PCOPY_SEED` and `PCOPY_CASES` as in the
-//! other tests with chance.
+//! The lines of a manifest with any names and any bytes. `PCOPY_SEED` and `PCOPY_CASES` as in the
+//! other random tests.
 
 use crate::common::chance::runner;
-use crate::common::listed::accepts;
+use crate::common::checksum_programs::accepts;
 use crate::common::*;
 use pcopy::hash::Digest;
 use pcopy::manifest::{put_line, read_line};
@@ -15,17 +15,17 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// A byte of a name, more often one that means something in a line.
+/// A byte of a name, more often one that has a meaning in a line.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
         2 => prop::sample::select(b"\\\n\r *-#()=nr".to_vec()),
         1 => 1..=255u8,
     ]
-    .prop_filter("a slash is no part of a name", |&byte| byte != b'/')
+    .prop_filter("not a slash", |&byte| byte != b'/')
 }
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
-    vec(byte(), 1..40).prop_filter("a folder's", |name| name != b"." && name != b"..")
+    vec(byte(), 1..40).prop_filter("not a directory", |name| name != b"." && name != b"..")
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Copying into what is there already: replaced whole, skipped where complete, never followed.
+//! Copying into an existing directory: entries are replaced whole, skipped where up to date, never followed.
 
+use crate::common::entries::*;
 use crate::common::live::Live;
-use crate::common::things::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
@@ -18,7 +18,7 @@ fn same_time(env: &Sandbox, source: &str, target: &str) {
 }
 
 #[test]
-fn what_only_the_target_has_stays() {
+fn extraneous_entries_in_the_target_stay() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
     env.tree("dst", ["text extra kept", "text sub/extra kept", "dir more/deep", "link l nowhere"]);
@@ -34,7 +34,7 @@ fn what_only_the_target_has_stays() {
 }
 
 #[test]
-fn a_folder_is_merged_into_one_of_its_name_in_the_target() {
+fn a_directory_is_merged_into_one_of_its_name_in_the_target() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
     env.tree("dst/src", ["text a old", "text extra kept"]);
@@ -47,7 +47,7 @@ fn a_folder_is_merged_into_one_of_its_name_in_the_target() {
 }
 
 #[test]
-fn who_reads_the_old_file_goes_on_reading_it() {
+fn a_reader_of_the_old_file_continues_to_read_it() {
     let env = Sandbox::new();
     env.tree("src", ["text a new"]).tree("dst", ["text a the-old-words"]);
     let mut reader = fs::File::open(env.path("dst/a")).unwrap();
@@ -75,31 +75,29 @@ fn another_name_of_the_old_file_keeps_the_old_contents() {
     env.assert_same("src/a", "dst/a");
 }
 
-#[test]
-fn what_is_complete_is_skipped_and_counted() {
+each_jobs!(what_is_complete_is_skipped_and_counted, 1, 2, 8);
+fn what_is_complete_is_skipped_and_counted(jobs: &str) {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     env.pcopy(["src", "dst"]).exits(0).stderr_lacks("skipped");
     let entries = env.listing("src").len();
     let before: Vec<_> = inodes(&env, "dst");
 
-    for jobs in ["1", "2", "8"] {
-        let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
+    let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
 
-        run.exits(0).stderr_has("copied 0 entries (0 bytes)");
-        run.stderr_has(&format!("; {entries} skipped"));
-        assert_eq!(inodes(&env, "dst"), before);
-        env.assert_same("src", "dst");
-    }
+    run.exits(0).stderr_has("copied 0 entries (0 bytes)");
+    run.stderr_has(&format!("; {entries} skipped"));
+    assert_eq!(inodes(&env, "dst"), before);
+    env.assert_same("src", "dst");
 }
 
-/// The inodes, and of what is not a directory the time of its last change.
+/// The inodes, and the times of the last change, but of directories.
 fn inodes(env: &Sandbox, root: &str) -> Vec<(std::path::PathBuf, u64, (i64, i64))> {
     let paths = env.listing(root).into_keys();
     paths
         .map(|path| {
             let metadata = fs::symlink_metadata(env.path(root).join(&path)).unwrap();
-            // A plain user has to open read-only directories for a moment, to look into them.
+            // An ordinary user has to chmod read-only directories for a moment, to list them.
             let changed = (metadata.ctime(), metadata.ctime_nsec());
             let changed = if metadata.is_dir() { (0, 0) } else { changed };
             (path, metadata.ino(), changed)
@@ -142,7 +140,7 @@ fn a_newer_target_is_replaced_too() {
 }
 
 #[test]
-fn the_mode_of_a_skipped_file_is_mended() {
+fn the_mode_of_a_skipped_file_is_repaired() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "fifo p"]);
     env.pcopy(["src", "dst"]).exits(0);
@@ -171,7 +169,7 @@ fn a_replaced_file_gets_the_mode_of_the_source() {
 }
 
 #[test]
-fn the_mode_of_a_directory_is_mended() {
+fn the_mode_of_a_directory_is_repaired() {
     let env = Sandbox::new();
     env.tree("src", ["dir a", "file b/c 1"]).tree("dst", ["dir a", "dir b"]);
     chmod(&env.path("src/a"), 0o1751);
@@ -183,8 +181,8 @@ fn the_mode_of_a_directory_is_mended() {
     env.assert_same("src", "dst");
 }
 
-#[test]
-fn directories_have_their_times_after_a_merge_that_added_to_them() {
+each_jobs!(directories_have_their_times_after_a_merge_that_added_to_them, 1, 2, 8);
+fn directories_have_their_times_after_a_merge_that_added_to_them(jobs: &str) {
     let env = Sandbox::new();
     env.tree(
         "src",
@@ -195,14 +193,12 @@ fn directories_have_their_times_after_a_merge_that_added_to_them() {
         let time = (1_000_000_000 + i64::try_from(number).unwrap(), 3);
         set_times(&env.path("src").join(path), time, time);
     }
-    for jobs in ["1", "2", "8"] {
-        let target = format!("dst-{jobs}");
-        env.pcopy(["-T", "dst", &target]).exits(0);
+    let target = format!("dst-{jobs}");
+    env.pcopy(["-T", "dst", &target]).exits(0);
 
-        env.pcopy(["-j", jobs, "-T", "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "-T", "src", &target]).exits(0);
 
-        env.assert_same("src", &target);
-    }
+    env.assert_same("src", &target);
 }
 
 #[test]
@@ -264,7 +260,7 @@ fn a_directory_in_the_way_of_a_symlink_fails_alone() {
 }
 
 #[test]
-fn a_file_in_the_way_of_the_whole_folder_fails() {
+fn a_file_in_the_way_of_the_whole_directory_fails() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]).tree("dst", ["text src kept"]);
 
@@ -303,12 +299,12 @@ fn a_file_named_alone_replaces_a_symlink_and_leaves_what_it_points_to() {
 }
 
 #[test]
-fn a_symlink_is_replaced_where_it_says_something_else() {
+fn a_symlink_with_another_text_is_replaced() {
     let env = Sandbox::new();
     env.tree("src", ["link a here", "link b here", "link c there"]);
     env.tree("dst", ["link a away", "text b file", "link c there"]);
     for name in ["a", "b", "c"] {
-        // The same size and time: only the text tells them apart.
+        // The same size and time: only the text differs.
         set_times(&env.path("src").join(name), (5, 5), (1_500_000_000, 5));
         set_times(&env.path("dst").join(name), (5, 5), (1_500_000_000, 5));
     }
@@ -342,7 +338,7 @@ fn special_files_are_replaced_and_replace() {
 #[test]
 fn a_device_with_another_number_is_replaced() {
     if !is_root() {
-        return skip("a_device_with_another_number_is_replaced", "needs root, to make devices");
+        return skip!("needs root, to make devices");
     }
     let env = Sandbox::new();
     env.tree("src", []).tree("dst", []);
@@ -367,8 +363,8 @@ fn a_symlink_to_the_target_is_followed_to_it() {
     assert!(fs::symlink_metadata(env.path("dst")).unwrap().is_symlink());
 }
 
-#[test]
-fn a_source_with_names_like_staged_ones_is_copied() {
+each_jobs!(a_source_with_names_like_staged_ones_is_copied, 1, 8);
+fn a_source_with_names_like_staged_ones_is_copied(jobs: &str) {
     let env = Sandbox::new();
     env.tree(
         "src",
@@ -384,16 +380,14 @@ fn a_source_with_names_like_staged_ones_is_copied() {
             "file ..a.pcopy-partial.pcopy-partial 9",
         ],
     );
-    for jobs in ["1", "8"] {
-        let (fresh, merged) = (format!("fresh-{jobs}"), format!("merged-{jobs}"));
-        env.tree(&merged, ["text a old", "text .a.pcopy-partial old", "dir e"]);
+    let (fresh, merged) = (format!("fresh-{jobs}"), format!("merged-{jobs}"));
+    env.tree(&merged, ["text a old", "text .a.pcopy-partial old", "dir e"]);
 
-        env.pcopy(["-j", jobs, "src", &fresh]).exits(0);
-        env.pcopy(["-j", jobs, "-T", "src", &merged]).exits(0);
+    env.pcopy(["-j", jobs, "src", &fresh]).exits(0);
+    env.pcopy(["-j", jobs, "-T", "src", &merged]).exits(0);
 
-        env.assert_same("src", &fresh);
-        env.assert_same("src", &merged);
-    }
+    env.assert_same("src", &fresh);
+    env.assert_same("src", &merged);
 }
 
 #[test]
@@ -418,7 +412,7 @@ fn what_a_killed_run_left_of_a_file_is_cleaned_up() {
 }
 
 #[test]
-fn what_a_killed_run_left_of_a_directory_is_gone_on_with() {
+fn what_a_killed_run_left_of_a_directory_is_resumed() {
     let env = Sandbox::new();
     env.tree("src", ["file new/a 10", "file new/sub/b 20", "file new/c 30"]);
     env.tree("dst", ["file .new.pcopy-partial/a 10", "text .new.pcopy-partial/sub/b half"]);
@@ -442,7 +436,7 @@ fn a_leftover_that_is_a_directory_does_not_stop_a_file() {
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
-    // Nothing of ours makes such a thing, so it may be anybody's: to refuse is right, to remove is not.
+    // pcopy makes no such directory, so it may be the user's: it may be refused, but not removed.
     env.assert_same("src/b", "dst/b");
     if run.status.code() == Some(0) {
         env.assert_same("src/a", "dst/a");
@@ -525,27 +519,25 @@ fn a_source_that_shrank_since_the_first_run_is_copied_whole_again() {
     env.assert_same("src", "dst");
 }
 
-#[test]
-fn a_merge_of_a_wide_directory_skips_and_replaces_exactly() {
+each_jobs!(a_merge_of_a_wide_directory_skips_and_replaces_exactly, 1, 8);
+fn a_merge_of_a_wide_directory_skips_and_replaces_exactly(jobs: &str) {
     let env = Sandbox::new();
     let names: Vec<String> =
         (0..4000).map(|number| format!("file f{number} {}", number % 50)).collect();
     env.tree("src", names.iter().map(String::as_str));
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
-        env.pcopy(["src", &target]).exits(0);
-        for number in (0..4000).step_by(4) {
-            fs::write(env.path(&target).join(format!("f{number}")), "changed").unwrap();
-        }
-        for number in (1..4000).step_by(4) {
-            fs::remove_file(env.path(&target).join(format!("f{number}"))).unwrap();
-        }
-
-        let run = env.pcopy(["-j", jobs, "-T", "src", &target]);
-
-        run.exits(0).stderr_has("copied 2,000 entries").stderr_has("; 2,001 skipped");
-        env.assert_same("src", &target);
+    let target = format!("dst-{jobs}");
+    env.pcopy(["src", &target]).exits(0);
+    for number in (0..4000).step_by(4) {
+        fs::write(env.path(&target).join(format!("f{number}")), "changed").unwrap();
     }
+    for number in (1..4000).step_by(4) {
+        fs::remove_file(env.path(&target).join(format!("f{number}"))).unwrap();
+    }
+
+    let run = env.pcopy(["-j", jobs, "-T", "src", &target]);
+
+    run.exits(0).stderr_has("copied 2,000 entries").stderr_has("; 2,001 skipped");
+    env.assert_same("src", &target);
 }
 
 #[test]
@@ -563,10 +555,9 @@ fn a_symlink_does_not_replace_the_file_that_it_points_to() {
 }
 
 #[test]
-fn a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete() {
-    let name = "a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete";
+fn a_new_directory_in_an_existing_one_is_published_as_soon_as_it_is_complete() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     for number in 0..100 {
@@ -578,7 +569,7 @@ fn a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete() {
 
     live.end().exits(0);
 
-    // What copiers rename need not be remembered by the parent, whose memory stays small.
+    // The parent need not remember directories that copiers rename, so its memory stays small.
     let trace = fs::read_to_string(env.path("trace")).unwrap();
     let renames = trace.lines().filter(|line| line.contains("renameat2("));
     let (by_parent, by_copiers): (Vec<_>, Vec<_>) =
@@ -587,57 +578,53 @@ fn a_new_folder_in_an_old_one_has_its_name_as_soon_as_it_is_complete() {
     env.assert_same("src", "dst");
 }
 
-#[test]
-fn names_that_look_like_staged_names_do_not_meet() {
-    for jobs in ["1", "8"] {
-        let env = Sandbox::new();
-        let names =
-            ["a", "a.1", ".a.pcopy-partial", "a-1", ".a.pcopy-partial-1", ".a.1.pcopy-partial"];
-        for name in names {
-            env.tree("src", [&*format!("text {name} of {name}"), &*format!("file d/{name}/x 5")]);
-            env.tree("dst", [&*format!("text {name} old"), "dir d"]);
-        }
-
-        env.pcopy(["-j", jobs, "-T", "src", "dst"]).exits(0);
-
-        env.assert_same("src", "dst");
+each_jobs!(names_that_look_like_staged_names_do_not_meet, 1, 8);
+fn names_that_look_like_staged_names_do_not_meet(jobs: &str) {
+    let env = Sandbox::new();
+    let names = ["a", "a.1", ".a.pcopy-partial", "a-1", ".a.pcopy-partial-1", ".a.1.pcopy-partial"];
+    for name in names {
+        env.tree("src", [&*format!("text {name} of {name}"), &*format!("file d/{name}/x 5")]);
+        env.tree("dst", [&*format!("text {name} old"), "dir d"]);
     }
+
+    env.pcopy(["-j", jobs, "-T", "src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
 }
 
-#[test]
-fn what_another_run_builds_in_the_same_folder_is_left_to_it() {
-    for jobs in ["-j1", "-j4"] {
-        let env = Sandbox::new();
-        env.tree("src", ["text d/f new", "text d/g new"]);
-        env.tree("dst", ["text d/f old one", "text d/.f.pcopy-partial half"]);
-        // It has come through a symlink or a mount, and has not met the lock of this run.
-        let other = fs::File::open(env.path("dst/d/.f.pcopy-partial")).unwrap();
-        other.lock().unwrap();
+each_jobs!(what_another_run_stages_in_the_same_directory_is_left_alone, 1, 4);
+fn what_another_run_stages_in_the_same_directory_is_left_alone(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    let env = Sandbox::new();
+    env.tree("src", ["text d/f new", "text d/g new"]);
+    env.tree("dst", ["text d/f old one", "text d/.f.pcopy-partial half"]);
+    // The other run came through a symlink or a mount, and did not see the lock of this run.
+    let other = fs::File::open(env.path("dst/d/.f.pcopy-partial")).unwrap();
+    other.lock().unwrap();
 
-        let run = env.pcopy([jobs, "-T", "src", "dst"]);
+    let run = env.pcopy([jobs, "-T", "src", "dst"]);
 
-        run.exits(1).stderr_has("cannot create 'dst/d/f': Device or resource busy");
-        let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
-        let texts = ["dst/d/f", "dst/d/.f.pcopy-partial", "dst/d/g"].map(text);
-        assert_eq!(texts, ["old one", "half", "new"]);
-        drop(other);
-        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
-        env.assert_same("src", "dst");
-    }
+    run.exits(1).stderr_has("cannot create 'dst/d/f': Device or resource busy");
+    let text = |name: &str| fs::read_to_string(env.path(name)).unwrap();
+    let texts = ["dst/d/f", "dst/d/.f.pcopy-partial", "dst/d/g"].map(text);
+    assert_eq!(texts, ["old one", "half", "new"]);
+    drop(other);
+    env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
 }
 
-/// A run that builds a file in a folder that stood there, slowly, and the name that this has meanwhile.
-fn slow_build(env: &Sandbox) -> (Live<'_>, PathBuf) {
+/// A run that writes a file slowly in an existing directory, and the staged name of the file.
+fn slow_copy(env: &Sandbox) -> (Live<'_>, PathBuf) {
     env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
     let calls = "trace=write,copy_file_range";
     let slow = "inject=write,copy_file_range:delay_enter=1000000";
     let live = env.launch(env.traced(&["-e", calls, "-e", slow], ["-j1", "-T", "src", "dst"]));
     let staged = env.path("dst/d/.f.pcopy-partial");
-    wait_until("it is built", || staged.exists());
+    wait_until("it is staged", || staged.exists());
     (live, staged)
 }
 
-/// Whether the run has the lock of what it builds; without it another would take that for a leftover.
+/// Waits until the run locks what it stages; without the lock another run would take that for a leftover.
 #[track_caller]
 fn wait_for_lock(staged: &Path) {
     let file = fs::File::open(staged).unwrap();
@@ -649,12 +636,12 @@ fn wait_for_lock(staged: &Path) {
 }
 
 #[test]
-fn what_this_run_builds_in_a_folder_that_stands_is_locked_against_others() {
-    if !has_strace("what_this_run_builds_in_a_folder_that_stands_is_locked_against_others") {
+fn what_this_run_stages_in_an_existing_directory_is_locked() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
-    let (live, staged) = slow_build(&env);
+    let (live, staged) = slow_copy(&env);
 
     wait_for_lock(&staged);
 
@@ -663,40 +650,36 @@ fn what_this_run_builds_in_a_folder_that_stands_is_locked_against_others() {
 }
 
 #[test]
-fn what_has_taken_the_staged_name_meanwhile_is_not_published() {
-    if !has_strace("what_has_taken_the_staged_name_meanwhile_is_not_published") {
+fn what_took_the_staged_name_meanwhile_is_not_published() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
-    let (live, staged) = slow_build(&env);
+    let (live, staged) = slow_copy(&env);
     wait_for_lock(&staged);
     fs::remove_file(&staged).unwrap();
     fs::write(&staged, "half of another run's").unwrap();
 
     let run = live.end();
 
-    // Refused where it is made, if we came at once, or when it is about to get its name.
+    // Refused when it is opened, if the test came early, or when it is renamed into place.
     run.exits(1).stderr_has("'dst/d/f': Device or resource busy");
     assert_eq!(fs::read_to_string(env.path("dst/d/f")).unwrap(), "old");
     assert_eq!(fs::read_to_string(&staged).unwrap(), "half of another run's");
 }
 
-#[test]
-fn a_folder_that_was_begun_goes_when_another_has_its_name() {
-    for jobs in ["-j1", "-j4"] {
-        let env = Sandbox::new();
-        env.tree("src", ["text d/f new", "text d/deep/g new"]);
-        // A killed run has begun it, and then somebody has made one.
-        env.tree(
-            "dst",
-            ["text .d.pcopy-partial/f half", "text .d.pcopy-partial/deep/g half", "dir d"],
-        );
-        env.tree("", ["text .dst.pcopy-partial/d/f half"]);
+each_jobs!(a_staged_directory_is_removed_when_another_has_its_final_name, 1, 4);
+fn a_staged_directory_is_removed_when_another_has_its_final_name(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    let env = Sandbox::new();
+    env.tree("src", ["text d/f new", "text d/deep/g new"]);
+    // A killed run staged it, and then another program made one of that name.
+    env.tree("dst", ["text .d.pcopy-partial/f half", "text .d.pcopy-partial/deep/g half", "dir d"]);
+    env.tree("", ["text .dst.pcopy-partial/d/f half"]);
 
-        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+    env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
 
-        env.assert_nothing_staged();
-        assert!(!exists(env.path(".dst.pcopy-partial")));
-        env.assert_same("src", "dst");
-    }
+    env.assert_nothing_staged();
+    assert!(!exists(env.path(".dst.pcopy-partial")));
+    env.assert_same("src", "dst");
 }

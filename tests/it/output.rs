@@ -1,7 +1,7 @@
-//! What a run says, on which stream, in which words, and what becomes of it when nobody listens.
+//! What a run prints, on which stream, and what happens when its streams are closed, full or slow.
 
-use crate::common::things::chmod;
-use crate::common::{HANG, Sandbox, wait, wait_until};
+use crate::common::entries::chmod;
+use crate::common::{HANG, PCOPY, Sandbox, each_jobs, wait};
 use crate::terminal::Terminal;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::{Command, Stdio};
 
-/// Names that a terminal must never see as they are, and how they are shown.
+/// Names that must not reach a terminal raw, and how they are shown.
 const WILD: [(&[u8], &str); 12] = [
     (b"new\nline", "new\\nline"),
     (b"\x1b[2Jescape", "\\x1b[2Jescape"),
@@ -34,7 +34,7 @@ fn wild_tree(env: &Sandbox) {
     }
 }
 
-/// Fails if a text has characters in it that could do something to a terminal.
+/// Fails if a text has characters that could control a terminal.
 #[track_caller]
 fn assert_harmless(text: &str) {
     let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -51,29 +51,27 @@ fn on_terminal(mut command: Command) -> String {
     let mut child = command.stdout(terminal.stream()).stderr(terminal.stream()).spawn().unwrap();
     drop(command); // it has the terminal open
     wait(&mut child, HANG).unwrap_or_else(|| panic!("{shown} hung"));
-    let bytes = terminal.close().bytes; // which refuses some of what is none of ours
+    let bytes = terminal.close().bytes; // which fails at escapes that pcopy does not use
     let text = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{shown}: {error}"));
-    text.replace("\r\n", "\n") // the terminal's own
+    text.replace("\r\n", "\n") // the terminal turns one into the other
 }
 
-// ---- what is said when all goes well ---------------------------------------------------------
+// ---- what is printed when everything succeeds ------------------------------------------------
 
-#[test]
-fn by_default_a_run_says_one_line() {
+each_jobs!(by_default_a_run_prints_one_line, 1, 2, 8);
+fn by_default_a_run_prints_one_line(jobs: &str) {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b/c 1K"]);
-    for jobs in ["1", "2", "8"] {
-        let run = env.pcopy(["-j", jobs, "src", &format!("dst-{jobs}")]);
+    let run = env.pcopy(["-j", jobs, "src", &format!("dst-{jobs}")]);
 
-        run.exits(0).stdout_is("");
-        let line = run.stderr.strip_suffix('\n').unwrap();
-        let rest =
-            line.strip_prefix("copied 4 entries (4.1 kB) in ").unwrap_or_else(|| panic!("{line}"));
-        let (time, rate) = rest.split_once(" s, ").unwrap();
-        assert!(time.parse::<f64>().is_ok(), "{line}");
-        let rate = rate.strip_suffix("/s").unwrap();
-        assert!(rate.replace(',', "").parse::<u64>().is_ok(), "{line}");
-    }
+    run.exits(0).stdout_is("");
+    let line = run.stderr.strip_suffix('\n').unwrap();
+    let rest =
+        line.strip_prefix("copied 4 entries (4.1 kB) in ").unwrap_or_else(|| panic!("{line}"));
+    let (time, rate) = rest.split_once(" s, ").unwrap();
+    assert!(time.parse::<f64>().is_ok(), "{line}");
+    let rate = rate.strip_suffix("/s").unwrap();
+    assert!(rate.replace(',', "").parse::<u64>().is_ok(), "{line}");
 }
 
 #[test]
@@ -85,7 +83,7 @@ fn one_entry_is_not_called_entries() {
 }
 
 #[test]
-fn quiet_says_nothing_when_all_goes_well() {
+fn quiet_prints_nothing_when_everything_succeeds() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K"]);
 
@@ -96,7 +94,7 @@ fn quiet_says_nothing_when_all_goes_well() {
 }
 
 #[test]
-fn quiet_still_says_errors_and_nothing_else() {
+fn quiet_still_prints_errors_and_nothing_else() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", ["dir a", "dir b"]);
 
@@ -111,8 +109,8 @@ fn quiet_still_says_errors_and_nothing_else() {
     assert_eq!(lines, BTreeSet::from(expected), "{}", run.story());
 }
 
-#[test]
-fn verbose_names_each_entry_once_as_a_path_of_the_target() {
+each_jobs!(verbose_names_each_entry_once_as_a_path_of_the_target, 1, 2, 8);
+fn verbose_names_each_entry_once_as_a_path_of_the_target(jobs: &str) {
     let env = Sandbox::new();
     env.many("src", 700, 0).tree("src", ["link link-1 a", "fifo fifo-1", "dir empty"]);
     let expected: BTreeSet<String> = env
@@ -120,17 +118,15 @@ fn verbose_names_each_entry_once_as_a_path_of_the_target() {
         .into_keys()
         .map(|path| format!("DST/{}", path.display()).trim_end_matches('/').to_owned())
         .collect();
-    for jobs in ["1", "2", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        let run = env.pcopy(["-v", "-j", jobs, "src", &target]);
+    let run = env.pcopy(["-v", "-j", jobs, "src", &target]);
 
-        run.exits(0);
-        let said: Vec<String> =
-            run.stdout.lines().map(|name| name.replacen(&target, "DST", 1)).collect();
-        assert_eq!(said.len(), expected.len(), "each once");
-        assert_eq!(said.into_iter().collect::<BTreeSet<_>>(), expected);
-    }
+    run.exits(0);
+    let printed: Vec<String> =
+        run.stdout.lines().map(|name| name.replacen(&target, "DST", 1)).collect();
+    assert_eq!(printed.len(), expected.len(), "each once");
+    assert_eq!(printed.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
@@ -145,7 +141,7 @@ fn verbose_names_are_below_the_directory_that_was_copied_into() {
 }
 
 #[test]
-fn verbose_does_not_name_what_was_there_already() {
+fn verbose_does_not_name_what_was_up_to_date() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K", "file b 1K"]);
     env.pcopy(["src", "dst"]).exits(0);
@@ -173,7 +169,7 @@ fn verbose_names_are_escaped() {
 // ---- failures --------------------------------------------------------------------------------
 
 #[test]
-fn a_failure_is_named_in_the_words_that_the_manual_promises() {
+fn a_failure_is_reported_in_the_words_that_the_manual_promises() {
     let env = Sandbox::new();
     env.tree("src", ["file a/x 1K", "file ok 1K"]);
     chmod(&env.path("src/a/x"), 0o000);
@@ -186,24 +182,22 @@ fn a_failure_is_named_in_the_words_that_the_manual_promises() {
     assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
 }
 
-#[test]
-fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line() {
+each_jobs!(ten_thousand_failures_are_all_named_and_summed_up_in_one_line, 1, 8);
+fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line(jobs: &str) {
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
     for number in 0..10_000 {
         fs::write(env.path(format!("src/{number}")), "").unwrap();
         fs::create_dir_all(env.path(format!("dst/{number}"))).unwrap();
     }
-    for jobs in ["1", "8"] {
-        let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
+    let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
 
-        run.exits(1).stderr_has("10,000 failed");
-        let told = run.stderr.lines().filter(|line| line.starts_with("pcopy: cannot create 'dst/"));
-        assert_eq!(told.collect::<BTreeSet<_>>().len(), 10_000);
-        let sum = "10,000 entries failed: cannot create: Is a directory";
-        assert_eq!(run.stderr.matches(sum).count(), 1, "{}", run.story());
-        assert_eq!(run.stderr.lines().count(), 10_002);
-    }
+    run.exits(1).stderr_has("10,000 failed");
+    let failures = run.stderr.lines().filter(|line| line.starts_with("pcopy: cannot create 'dst/"));
+    assert_eq!(failures.collect::<BTreeSet<_>>().len(), 10_000);
+    let sum = "10,000 entries failed: cannot create: Is a directory";
+    assert_eq!(run.stderr.matches(sum).count(), 1, "{}", run.story());
+    assert_eq!(run.stderr.lines().count(), 10_002);
 }
 
 #[test]
@@ -253,8 +247,8 @@ fn no_name_does_anything_to_a_terminal() {
     env.tree("empty", ["dir ."]);
     for (name, _) in WILD {
         let name = OsStr::from_bytes(name);
-        fs::create_dir_all(env.path("folders").join(name)).unwrap();
-        for place in ["asked", "kept", "other"] {
+        fs::create_dir_all(env.path("directories").join(name)).unwrap();
+        for place in ["prompted", "backed-up", "other"] {
             env.tree(place, ["dir ."]);
             fs::write(env.path(place).join(name), "another").unwrap();
         }
@@ -263,9 +257,9 @@ fn no_name_does_anything_to_a_terminal() {
     let lines: [&[&str]; 12] = [
         &["-v", "src", "dst"],
         &["-v", "--debug", "--update=all", "src", "dst"],
-        &["-T", "src", "folders"],
-        &["-i", "-T", "src", "asked"],
-        &["-v", "-b", "-T", "src", "kept"],
+        &["-T", "src", "directories"],
+        &["-i", "-T", "src", "prompted"],
+        &["-v", "-b", "-T", "src", "backed-up"],
         &["--check", "-T", "src", "empty"],
         &["--check", "-T", "empty", "src"],
         &["--check", "-T", "src", "other"],
@@ -377,23 +371,21 @@ fn a_usage_error_names_the_flag() {
 
 // ---- standard output that is closed, full or slow --------------------------------------------
 
-#[test]
-fn a_reader_that_leaves_does_not_harm_the_copy() {
+each_jobs!(a_reader_that_leaves_does_not_harm_the_copy, 1, 8);
+fn a_reader_that_leaves_does_not_harm_the_copy(jobs: &str) {
     let env = Sandbox::new();
     env.long_names("src", 15_000);
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
-        let (live, names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
-        let mut first = String::new();
-        BufReader::new(names).read_line(&mut first).unwrap(); // and leaves: `| head -1`
-        assert!(first.starts_with(&target), "{first}");
+    let target = format!("dst-{jobs}");
+    let (live, names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+    let mut first = String::new();
+    BufReader::new(names).read_line(&mut first).unwrap(); // and closes it: `| head -1`
+    assert!(first.starts_with(&target), "{first}");
 
-        let run = live.end();
+    let run = live.end();
 
-        run.exits(1).stderr_has("pcopy: cannot write to standard output: Broken pipe");
-        env.assert_same("src", &target);
-        env.assert_nothing_staged();
-    }
+    run.exits(1).stderr_has("pcopy: cannot write to standard output: Broken pipe");
+    env.assert_same("src", &target);
+    env.assert_nothing_staged();
 }
 
 #[test]
@@ -418,9 +410,7 @@ fn a_closed_standard_output_does_not_harm_the_copy() {
     let env = Sandbox::new();
     env.many("src", 700, 0);
     let mut command = Command::new("sh");
-    command
-        .args(["-c", "exec \"$0\" -v src dst >&-", crate::common::PCOPY])
-        .current_dir(env.path(""));
+    command.args(["-c", "exec \"$0\" -v src dst >&-", PCOPY]).current_dir(env.path(""));
 
     let run = env.run(command);
 
@@ -429,11 +419,11 @@ fn a_closed_standard_output_does_not_harm_the_copy() {
 }
 
 #[test]
-fn a_closed_standard_output_is_no_failure_when_nothing_is_to_be_said() {
+fn a_closed_standard_output_is_no_failure_when_nothing_is_printed() {
     let env = Sandbox::new();
     env.many("src", 700, 0);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" src dst >&-", crate::common::PCOPY]).current_dir(env.path(""));
+    command.args(["-c", "exec \"$0\" src dst >&-", PCOPY]).current_dir(env.path(""));
 
     env.run(command).exits(0);
 
@@ -445,7 +435,7 @@ fn all_three_streams_may_be_closed() {
     let env = Sandbox::new();
     env.many("src", 700, 0);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" src dst <&- >&- 2>&-", crate::common::PCOPY]);
+    command.args(["-c", "exec \"$0\" src dst <&- >&- 2>&-", PCOPY]);
     command.current_dir(env.path(""));
 
     let run = env.run(command);
@@ -466,37 +456,35 @@ fn a_full_standard_error_does_not_harm_the_copy() {
     env.assert_same("src/b", "dst/b");
 }
 
-#[test]
-fn a_slow_reader_gets_every_line() {
+each_jobs!(a_slow_reader_gets_every_line, 1, 8);
+fn a_slow_reader_gets_every_line(jobs: &str) {
     let env = Sandbox::new();
     env.long_names("src", 15_000);
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
-        let (live, mut names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
-        let mut all = Vec::new();
-        let mut piece = vec![0; 200_000];
-        loop {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            match names.read(&mut piece).unwrap() {
-                0 => break,
-                length => all.extend_from_slice(&piece[..length]),
-            }
+    let target = format!("dst-{jobs}");
+    let (live, mut names) = env.launch_stuck(env.tame(["-v", "-j", jobs, "src", &target]));
+    let mut all = Vec::new();
+    let mut piece = vec![0; 200_000];
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        match names.read(&mut piece).unwrap() {
+            0 => break,
+            length => all.extend_from_slice(&piece[..length]),
         }
-
-        live.end().exits(0);
-
-        let lines: BTreeSet<_> = all.split(|&byte| byte == b'\n').collect();
-        assert_eq!(lines.len(), 15_151 + 1, "each once, and nothing after the last newline");
-        assert_eq!(all.iter().filter(|&&byte| byte == b'\n').count(), 15_151);
     }
+
+    live.end().exits(0);
+
+    let lines: BTreeSet<_> = all.split(|&byte| byte == b'\n').collect();
+    assert_eq!(lines.len(), 15_151 + 1, "each once, and nothing after the last newline");
+    assert_eq!(all.iter().filter(|&&byte| byte == b'\n').count(), 15_151);
 }
 
 #[test]
-fn a_pipe_that_refuses_instead_of_waiting_gets_every_line() {
+fn a_nonblocking_pipe_gets_every_line() {
     let env = Sandbox::new();
     env.long_names("src", 15_000);
     let (mut names, writer) = std::io::pipe().unwrap();
-    // Some programs (ssh, node) leave the pipe that they hand on in this mode.
+    // Some programs (ssh, node) leave a pipe that they pass on in this mode.
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let mut command = env.command(["-v", "src", "dst"]);
     let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
@@ -508,30 +496,4 @@ fn a_pipe_that_refuses_instead_of_waiting_gets_every_line() {
 
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(all.lines().count(), 15_151);
-}
-
-#[test]
-fn a_reader_who_never_reads_stops_the_run_and_no_more() {
-    let env = Sandbox::new();
-    env.long_names("src", 15_000);
-    let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
-    live.wait_for_children(1);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    assert!(live.is_running() && !env.path("dst").exists(), "names were thrown away");
-    let busy = cpu_ticks(live.pid());
-    std::thread::sleep(std::time::Duration::from_millis(1000));
-    let spent = cpu_ticks(live.pid()) - busy;
-    assert!(spent < 50, "the parent spins: {spent} ticks in a second");
-
-    names.read_to_string(&mut String::new()).unwrap();
-
-    live.end().exits(0);
-    wait_until("it is there", || env.path("dst").exists());
-}
-
-/// How much processor time a process has used, in hundredths of a second.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

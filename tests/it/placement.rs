@@ -1,8 +1,8 @@
-//! Where the copy goes: as GNU `cp -r` does it, and beside the source where SRC stands alone.
+//! Where the copy goes: as with GNU `cp -r`, and beside the source where SRC is the only operand.
 
-use crate::common::things::{chmod, exists, mode_of, modified, set_times};
+use crate::common::entries::{chmod, exists, mode_of, modified, set_times};
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// What every row of the table starts from. Times and modes are not compared: `cp -r` keeps none.
+/// The tree that each command line starts from. Times and modes are not compared: `cp -r` preserves none.
 fn lay_out(env: &Sandbox, root: &str) {
     env.tree(
         root,
@@ -52,8 +52,8 @@ fn shape(path: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     entries.map(|(path, entry)| (path, (entry.mode & 0o170_000, entry.what))).collect()
 }
 
-/// Runs `cp -r` and `pcopy` with the same arguments on the same layout, in `working` below it, and
-/// says what is not the same.
+/// Runs `cp -r` and `pcopy` with the same arguments on the same layout, in the directory `working` below it,
+/// and returns what differs.
 fn compare(row: usize, working: &str, arguments: &[&str]) -> Option<String> {
     let env = Sandbox::new();
     let roots = [format!("{row}-cp"), format!("{row}-pcopy")];
@@ -93,7 +93,7 @@ fn all_as_cp(working: &str, rows: &[&[&str]]) {
 }
 
 #[test]
-fn one_folder_goes_where_cp_puts_it() {
+fn one_directory_goes_where_cp_puts_it() {
     all_as_cp(
         "",
         &[
@@ -143,7 +143,7 @@ fn one_folder_goes_where_cp_puts_it() {
 }
 
 #[test]
-fn the_contents_of_a_folder_go_where_cp_puts_them() {
+fn the_contents_of_a_directory_go_where_cp_puts_them() {
     all_as_cp(
         "",
         &[
@@ -170,7 +170,7 @@ fn the_contents_of_a_folder_go_where_cp_puts_them() {
 }
 
 #[test]
-fn the_folder_above_goes_where_cp_puts_it() {
+fn the_parent_directory_goes_where_cp_puts_it() {
     all_as_cp(
         "src/sub",
         &[
@@ -196,7 +196,7 @@ fn the_folder_above_goes_where_cp_puts_it() {
 }
 
 #[test]
-fn a_target_that_is_no_directory_for_us_is_taken_as_cp_takes_it() {
+fn with_no_target_directory_the_target_is_taken_as_by_cp() {
     all_as_cp(
         "",
         &[
@@ -278,7 +278,7 @@ fn a_single_file_goes_where_cp_puts_it() {
 }
 
 #[test]
-fn a_symlink_as_source_is_taken_as_cp_takes_it() {
+fn a_symlink_operand_is_taken_as_by_cp() {
     all_as_cp(
         "",
         &[
@@ -401,7 +401,7 @@ fn a_symlink_alone_is_copied_beside_itself() {
 }
 
 #[test]
-fn the_folder_behind_a_symlink_with_a_slash_is_copied_beside_the_symlink() {
+fn the_directory_behind_a_symlink_with_a_slash_is_copied_beside_the_symlink() {
     let env = alone();
     std::os::unix::fs::symlink("src", env.path("at/link")).unwrap();
 
@@ -476,7 +476,7 @@ fn a_name_that_would_be_too_long_with_its_suffix_fails() {
 }
 
 #[test]
-fn of_two_folders_whose_contents_meet_the_last_named_wins() {
+fn of_two_directories_whose_contents_meet_the_last_operand_wins() {
     for round in 0..10 {
         let env = Sandbox::new();
         lay_out(&env, "");
@@ -489,18 +489,18 @@ fn of_two_folders_whose_contents_meet_the_last_named_wins() {
     }
 }
 
-#[test]
-fn with_parents_each_source_has_its_full_name_below_the_target() {
+each_jobs!(with_parents_each_source_has_its_full_name_below_the_target, 1, 8);
+fn with_parents_each_source_has_its_full_name_below_the_target(jobs: &str) {
     for options in [&["-p"][..], &["-a"]] {
         let env = Sandbox::new();
         env.tree("a/b", ["file c/d 10", "file x 20"])
             .tree("e", ["file f 30"])
             .tree("", ["dir cp", "dir dst/e"]);
         env.tree("cp", ["dir e"]);
-        let folders = [("a/b/c", 0o710, 100), ("a/b", 0o750, 200), ("a", 0o701, 300)];
-        for (folder, mode, time) in folders {
-            chmod(&env.path(folder), mode);
-            set_times(&env.path(folder), (time, 1), (time, 1));
+        let dirs = [("a/b/c", 0o710, 100), ("a/b", 0o750, 200), ("a", 0o701, 300)];
+        for (dir, mode, time) in dirs {
+            chmod(&env.path(dir), mode);
+            set_times(&env.path(dir), (time, 1), (time, 1));
         }
         let sources = ["a/b/c/d", "a/b//x", "./e/f", "a/b/c/"];
         let mut cp = Command::new("cp");
@@ -510,26 +510,22 @@ fn with_parents_each_source_has_its_full_name_below_the_target() {
             .arg("cp")
             .current_dir(env.path(""));
         assert!(cp.status().unwrap().success());
-        for jobs in ["1", "8"] {
-            let words = [&["--parents", "-j", jobs][..], options, &sources, &["dst"]].concat();
+        let words = [&["--parents", "-j", jobs][..], options, &sources, &["dst"]].concat();
 
-            let run = env.pcopy(words);
+        let run = env.pcopy(words);
 
-            run.exits(0);
-            for (folder, _, time) in folders {
-                assert_eq!(modified(env.path("dst").join(folder)), (time, 1), "{folder}");
-            }
-            let mut trees = [env.listing("cp"), env.listing("dst")];
-            for tree in &mut trees {
-                // cp forgets the times of a folder to which another source adds something.
-                let folders = tree.values_mut().filter(|entry| entry.mode & 0o170_000 == 0o040_000);
-                folders.for_each(|entry| entry.modified = (0, 0));
-            }
-            let [cp, pcopy] = trees;
-            assert_eq!(differences(&cp, &pcopy), "", "{}", run.story());
-            fs::remove_dir_all(env.path("dst")).unwrap();
-            env.tree("dst", ["dir e"]);
+        run.exits(0);
+        for (dir, _, time) in dirs {
+            assert_eq!(modified(env.path("dst").join(dir)), (time, 1), "{dir}");
         }
+        let mut trees = [env.listing("cp"), env.listing("dst")];
+        for tree in &mut trees {
+            // cp loses the times of a directory to which another source adds entries.
+            let dirs = tree.values_mut().filter(|entry| entry.mode & 0o170_000 == 0o040_000);
+            dirs.for_each(|entry| entry.modified = (0, 0));
+        }
+        let [cp, pcopy] = trees;
+        assert_eq!(differences(&cp, &pcopy), "", "{}", run.story());
     }
 }
 
@@ -546,7 +542,7 @@ fn with_parents_an_absolute_source_lies_below_the_target_too() {
 }
 
 #[test]
-fn with_parents_what_cannot_be_is_refused_and_leaves_no_folders() {
+fn with_parents_what_is_impossible_is_refused_and_leaves_no_directories() {
     let env = Sandbox::new();
     env.tree("a/b", ["file c 10"]).tree("dst", []).tree("", ["file file 5"]);
     for (arguments, words) in [
@@ -564,7 +560,7 @@ fn with_parents_what_cannot_be_is_refused_and_leaves_no_folders() {
 }
 
 #[test]
-fn with_parents_sources_that_lie_in_one_another_do_not_get_into_each_others_way() {
+fn with_parents_nested_sources_do_not_get_into_each_others_way() {
     for round in 0..30 {
         let env = Sandbox::new();
         env.tree("a/b", ["file c/d 300K", "file c/e 10", "file x 20"]).tree("dst", ["dir real"]);
@@ -602,20 +598,20 @@ fn with_parents_what_ends_in_a_dot_has_its_full_name_too() {
 }
 
 #[test]
-fn with_parents_folders_that_a_killed_run_has_made_get_what_they_are_to_keep() {
+fn with_parents_directories_that_a_killed_run_made_get_their_attributes() {
     let env = Sandbox::new();
     env.tree("a/b", ["file c/d 10"]).tree("dst", ["dir a/b"]);
-    for folder in ["a/b", "a"] {
-        chmod(&env.path(folder), 0o751);
-        set_times(&env.path(folder), (100, 1), (100, 1));
-        chmod(&env.path("dst").join(folder), 0o700); // so it is born
+    for dir in ["a/b", "a"] {
+        chmod(&env.path(dir), 0o751);
+        set_times(&env.path(dir), (100, 1), (100, 1));
+        chmod(&env.path("dst").join(dir), 0o700); // the mode with which it is created
     }
 
     env.pcopy(["--parents", "a/b/c", "dst"]).exits(0);
 
-    for folder in ["a", "a/b"] {
-        let copy = env.path("dst").join(folder);
-        assert_eq!((mode_of(&copy), modified(&copy)), (0o751, (100, 1)), "{folder}");
+    for dir in ["a", "a/b"] {
+        let copy = env.path("dst").join(dir);
+        assert_eq!((mode_of(&copy), modified(&copy)), (0o751, (100, 1)), "{dir}");
     }
 }
 

@@ -1,9 +1,11 @@
-//! What a copy keeps of its source: owner, access lists, attributes, times, bits; and what not.
+//! What a copy preserves: owner, ACLs, extended attributes, times, modes; and what it does not.
 
+use crate::common::entries::*;
 use crate::common::images::{BTRFS, EXT4, Make, TMPFS, XFS, mounted_or_skip};
-use crate::common::things::*;
+use crate::common::mounts::*;
+use crate::common::plain_user::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -12,17 +14,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-// The last four go through the file systems themselves; with the first cp fails on btrfs, which lists
-// attributes that a plain user may not read.
+// The last one mounts each file system itself; with the first, cp fails on btrfs, which lists attributes that
+// an ordinary user may not read.
 holds_on_every_file_system!(
-    except each_option_keeps_what_it_keeps_for_cp_when_a_plain_user_gives_it,
-    archive_keeps_all_on_tmpfs,
-    archive_keeps_all_on_ext4,
-    archive_keeps_all_on_xfs,
-    archive_keeps_all_on_btrfs,
+    except each_option_of_an_ordinary_user_preserves_what_it_preserves_for_cp,
+    archive_preserves_everything,
 );
 
-/// All that may be kept of an entry.
+/// Everything that may be preserved of an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Whole {
     entry: Entry,
@@ -75,8 +74,7 @@ fn set_attribute(path: &Path, name: &str, value: &[u8]) {
     xattr::set(path, name, value).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
 }
 
-/// A tree in which nearly every entry has something that only root can give; false if the file
-/// system or the machine cannot have it.
+/// Makes a tree in which nearly every entry has an attribute that only root can set; false without ACLs.
 fn plant(env: &Sandbox, root: &str) -> bool {
     env.tree(
         root,
@@ -110,7 +108,7 @@ fn plant(env: &Sandbox, root: &str) -> bool {
     set_attribute(&at("sub/attributes"), "user.empty", b"");
     set_attribute(&at("sub/attributes"), "user.long", &contents(b"x", 200));
     set_attribute(&at("sub/attributes"), "trusted.t", b"\0\xff");
-    set_attribute(&at("sub"), "user.of-a-folder", b"x");
+    set_attribute(&at("sub"), "user.of-a-directory", b"x");
     set_attribute(&at("sub/l"), "trusted.of-a-symlink", b"x");
     set_attribute(&at("sub/p"), "trusted.of-a-fifo", b"x");
     // VFS_CAP_REVISION_2 with CAP_NET_RAW, effective.
@@ -128,16 +126,16 @@ fn plant(env: &Sandbox, root: &str) -> bool {
     lists
 }
 
-/// Copies the tree with -a to a file system and within it, fresh and over a bare copy.
-#[track_caller]
-fn archives(name: &str, make: Make) {
-    if !in_own_mounts(name) {
+cells! { archive_preserves_everything, tmpfs => TMPFS, ext4 => EXT4, xfs => XFS, btrfs => BTRFS }
+/// Copies the tree with -a to a file system and within it, to a new target and over a copy without -a.
+fn archive_preserves_everything(make: Make) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
-    let Some(_mounted) = mounted_or_skip(name, &env, "at", make) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", make) else { return };
     if !plant(&env, "src") {
-        return skip(name, "no access lists here");
+        return skip!("no ACLs here");
     }
     let source = whole(&env.path("src"));
     for jobs in ["1", "2", "8"] {
@@ -150,7 +148,7 @@ fn archives(name: &str, make: Make) {
             assert_whole(&source, &env.path(to), "the second time");
         }
         env.pcopy(["-j", jobs, "src", "at/bare"]).exits(0);
-        set_attribute(&env.path("at/bare/plain"), "user.stranger", b"x");
+        set_attribute(&env.path("at/bare/plain"), "user.extraneous", b"x");
         let run = env.pcopy(["-a", "-j", jobs, "-T", "src", "at/bare"]);
         run.exits(0).stderr_has("copied 0 entries");
         assert_whole(&source, &env.path("at/bare"), &run.story());
@@ -160,27 +158,7 @@ fn archives(name: &str, make: Make) {
     }
 }
 
-#[test]
-fn archive_keeps_all_on_tmpfs() {
-    archives("archive_keeps_all_on_tmpfs", TMPFS);
-}
-
-#[test]
-fn archive_keeps_all_on_ext4() {
-    archives("archive_keeps_all_on_ext4", EXT4);
-}
-
-#[test]
-fn archive_keeps_all_on_xfs() {
-    archives("archive_keeps_all_on_xfs", XFS);
-}
-
-#[test]
-fn archive_keeps_all_on_btrfs() {
-    archives("archive_keeps_all_on_btrfs", BTRFS);
-}
-
-/// The options of cp and of pcopy that must come to the same, and whether they keep times.
+/// The options of cp and of pcopy that must have the same effect, and whether they preserve times.
 const SAME_AS_CP: [(&[&str], &[&str], bool); 9] = [
     (&["-a"], &["-a"], true),
     (&["-rp"], &["-p"], true),
@@ -193,52 +171,51 @@ const SAME_AS_CP: [(&[&str], &[&str], bool); 9] = [
     (&["-a", "--no-preserve=mode"], &["-a", "--no-preserve=mode"], true),
 ];
 
-/// Runs both programs with each pair of options, under a umask, as the user `user`, into a folder
-/// with a default access list and one without.
+/// Runs both programs with each pair of options, with a umask, as the user `user`, into a directory with a
+/// default ACL and one without.
 fn does_as_cp(env: &Sandbox, user: u32) {
-    let run = |folder: &str, words: &[&str]| {
+    let run = |dir: &str, words: &[&str]| {
         let mut command = Command::new("sh");
         command.args(["-c", "umask 027; exec \"$@\"", "sh"]).args(words);
-        command.current_dir(env.path(folder)).uid(user).gid(user);
+        command.current_dir(env.path(dir)).uid(user).gid(user);
         env.run(command)
     };
     let program = plain_program().to_str().unwrap();
-    for ((theirs, ours, times), folder) in
+    for ((theirs, ours, times), dir) in
         SAME_AS_CP.iter().flat_map(|options| [(options, "bare"), (options, "listed")])
     {
-        run(folder, &[&["cp"][..], theirs, &["../src", "cp"]].concat()).exits(0);
-        let mut expected = whole(&env.path(folder).join("cp"));
+        run(dir, &[&["cp"][..], theirs, &["../src", "cp"]].concat()).exits(0);
+        let mut expected = whole(&env.path(dir).join("cp"));
         for jobs in ["1", "8"] {
             let copy = format!("copy-{jobs}");
             let words = [&[program, "-q", "-j", jobs][..], ours, &["../src", &copy]].concat();
 
-            let run = run(folder, &words);
+            let run = run(dir, &words);
 
             run.exits(0);
-            let mut found = whole(&env.path(folder).join(&copy));
+            let mut found = whole(&env.path(dir).join(&copy));
             if !times {
                 let forget = |whole: &mut Whole| whole.entry.modified = (0, 0);
                 expected.values_mut().chain(found.values_mut()).for_each(forget);
             }
             for (path, expected) in &expected {
                 let found = found.get(path);
-                assert_eq!(found, Some(expected), "{path:?} in {folder}\n{}", run.story());
+                assert_eq!(found, Some(expected), "{path:?} in {dir}\n{}", run.story());
             }
             assert_eq!(found.len(), expected.len(), "{}", run.story());
-            fs::remove_dir_all(env.path(folder).join(copy)).unwrap();
+            fs::remove_dir_all(env.path(dir).join(copy)).unwrap();
         }
-        fs::remove_dir_all(env.path(folder).join("cp")).unwrap();
+        fs::remove_dir_all(env.path(dir).join("cp")).unwrap();
     }
 }
 
 #[test]
-fn each_option_keeps_what_it_keeps_for_cp() {
-    let name = "each_option_keeps_what_it_keeps_for_cp";
+fn each_option_preserves_what_it_preserves_for_cp() {
     let env = Sandbox::new();
     if !is_root() || !plant(&env, "src") {
-        return skip(name, "needs root, and access lists on the file system of the tests");
+        return skip!("needs root, and ACLs on the file system of the tests");
     }
-    chmod(&env.path("src/ids"), 0o755); // whose they are decides over set-id bits; see access.rs
+    chmod(&env.path("src/ids"), 0o755); // set-id bits depend on the owner; see access.rs
     env.tree("", ["dir bare", "dir listed"]);
     assert!(run_tool("setfacl", &["-m", "d:u:99:rwx,d:o::---"], &env.path("listed")));
 
@@ -246,11 +223,10 @@ fn each_option_keeps_what_it_keeps_for_cp() {
 }
 
 #[test]
-fn each_option_keeps_what_it_keeps_for_cp_when_a_plain_user_gives_it() {
-    let name = "each_option_keeps_what_it_keeps_for_cp_when_a_plain_user_gives_it";
+fn each_option_of_an_ordinary_user_preserves_what_it_preserves_for_cp() {
     let env = Sandbox::new();
     if !is_root() || !plant(&env, "src") {
-        return skip(name, "needs root, and access lists on the file system of the tests");
+        return skip!("needs root, and ACLs on the file system of the tests");
     }
     for (file, mode) in [("ids", 0o755), ("plain", 0o711)] {
         chmod(&env.path("src").join(file), mode);
@@ -267,10 +243,9 @@ fn each_option_keeps_what_it_keeps_for_cp_when_a_plain_user_gives_it() {
 }
 
 #[test]
-fn an_owner_that_cannot_be_given_is_named_and_lends_no_rights() {
-    let name = "an_owner_that_cannot_be_given_is_named_and_lends_no_rights";
+fn an_owner_that_cannot_be_set_is_reported_and_grants_nothing() {
     if !tool("strace") || !is_root() {
-        return skip(name, "needs root and strace");
+        return skip!("needs root and strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file theirs 10", "file other 20"]);
@@ -293,17 +268,16 @@ fn an_owner_that_cannot_be_given_is_named_and_lends_no_rights() {
 }
 
 #[test]
-fn a_file_that_is_to_change_hands_is_private_until_it_has() {
-    let name = "a_file_that_is_to_change_hands_is_private_until_it_has";
+fn a_file_that_will_change_owner_is_private_until_it_has() {
     if !tool("strace") || !is_root() {
-        return skip(name, "needs root and strace");
+        return skip!("needs root and strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file theirs 10", "file listed 10"]);
     chmod(&env.path("src/theirs"), 0o664);
     assert!(run_tool("chown", &["1000:1001"], &env.path("src/theirs")));
     if !run_tool("setfacl", &["-m", "u:1000:rw"], &env.path("src/listed")) {
-        return skip(name, "no access lists here");
+        return skip!("no ACLs here");
     }
     let calls = "trace=openat,fchown,fsetxattr,utimensat,fchmod";
 
@@ -328,9 +302,8 @@ fn a_file_that_is_to_change_hands_is_private_until_it_has() {
 }
 
 #[test]
-fn what_a_file_system_cannot_keep_is_silent_under_archive_and_a_failure_when_named() {
-    let name = "what_a_file_system_cannot_keep_is_silent_under_archive_and_a_failure_when_named";
-    if !in_own_mounts(name) {
+fn what_a_file_system_cannot_preserve_is_silent_under_archive_and_a_failure_when_named() {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
@@ -338,7 +311,7 @@ fn what_a_file_system_cannot_keep_is_silent_under_archive_and_a_failure_when_nam
     set_attribute(&env.path("src/a"), "user.x", b"x");
     let Some(_mounted) = mount(&["-t", "ramfs", "-o", "mode=755", "none"], &env.path("bare"))
     else {
-        return skip(name, "no ramfs");
+        return skip!("no ramfs");
     };
     let time = modified(env.path("src"));
 
@@ -348,27 +321,26 @@ fn what_a_file_system_cannot_keep_is_silent_under_archive_and_a_failure_when_nam
         .exits(1)
         .stderr_has("cannot set extended attributes of 'bare/named/a': Operation not supported");
     env.assert_same("src", "bare/archive");
-    env.assert_same("src", "bare/named"); // the file is there all the same
+    env.assert_same("src", "bare/named"); // the file was copied all the same
 
     if run_tool("setfacl", &["-m", "g:5:rw"], &env.path("src/listed")) {
         assert_eq!(mode_of(env.path("src/listed")), 0o664, "the mask lets the group write");
         let run = env.pcopy(["-a", "src", "bare/list"]);
         run.exits(1).stderr_has("cannot set ACL of 'bare/list/listed': Operation not supported");
-        assert_eq!(mode_of(env.path("bare/list/listed")), 0o604, "fewer rights, not more");
+        assert_eq!(mode_of(env.path("bare/list/listed")), 0o604, "fewer permissions, not more");
     }
     assert_eq!(modified(env.path("src")), time);
 }
 
 #[test]
-fn the_default_access_list_of_the_target_lets_nobody_in() {
-    let name = "the_default_access_list_of_the_target_lets_nobody_in";
+fn the_default_acl_of_the_target_lets_no_other_user_in() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 10", "fifo sub/p"]).tree("", ["dir into/old"]);
     chmod(&env.path("src/a"), 0o660);
     if !run_tool("setfacl", &["-m", "d:u:99:rwx"], &env.path("into"))
         || !run_tool("setfacl", &["-m", "d:u:99:rwx"], &env.path("into/old"))
     {
-        return skip(name, "no access lists here");
+        return skip!("no ACLs here");
     }
     for target in ["into/new", "into/old"] {
         env.pcopy(["-T", "src", target]).exits(0);
@@ -397,9 +369,9 @@ fn without_times_contents_decide_what_is_copied_again() {
 
     let run = env.pcopy(arguments);
 
-    let mut told: Vec<_> = run.stdout.lines().collect();
-    told.sort_unstable();
-    assert_eq!(told, ["dst/changed", "dst/longer"], "{}", run.story());
+    let mut printed: Vec<_> = run.stdout.lines().collect();
+    printed.sort_unstable();
+    assert_eq!(printed, ["dst/changed", "dst/longer"], "{}", run.story());
     for file in ["same", "changed", "longer", "sub/x"] {
         assert_eq!(
             fs::read(env.path("src").join(file)).unwrap(),
@@ -425,7 +397,7 @@ fn without_times_a_copy_is_of_today() {
 }
 
 #[test]
-fn a_list_with_a_word_that_nobody_knows_names_the_words() {
+fn a_list_with_an_unknown_attribute_names_the_known_ones() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]);
 
@@ -439,21 +411,20 @@ fn a_list_with_a_word_that_nobody_knows_names_the_words() {
 }
 
 #[test]
-fn a_file_is_private_while_its_folder_lends_it_rights() {
-    let name = "a_file_is_private_while_its_folder_lends_it_rights";
+fn a_file_is_private_while_its_directory_has_a_default_acl() {
     if !tool("strace") || !is_root() {
-        return skip(name, "needs root and strace");
+        return skip!("needs root and strace");
     }
-    for (options, folder) in [(&["-j1"][..], "listed"), (&["-a", "-j1"], "group")] {
+    for (options, dir) in [(&["-j1"][..], "listed"), (&["-a", "-j1"], "group")] {
         let env = Sandbox::new();
         env.tree("src", ["file a 10"]).tree("", ["dir listed", "dir group"]);
         chmod(&env.path("src/a"), 0o664);
         assert!(run_tool("chown", &["0:7"], &env.path("group")));
         chmod(&env.path("group"), 0o2775);
         if !run_tool("setfacl", &["-m", "d:u:99:rwx"], &env.path("listed")) {
-            return skip(name, "no access lists here");
+            return skip!("no ACLs here");
         }
-        let target = format!("{folder}/dst");
+        let target = format!("{dir}/dst");
 
         env.run(env.traced(&["-e", "trace=openat"], [options, &["src", &target]].concat()))
             .exits(0);
@@ -466,12 +437,11 @@ fn a_file_is_private_while_its_folder_lends_it_rights() {
 }
 
 #[test]
-fn a_merged_folder_loses_the_lists_that_the_source_has_not() {
-    let name = "a_merged_folder_loses_the_lists_that_the_source_has_not";
+fn a_merged_directory_loses_the_acls_that_the_source_lacks() {
     let env = Sandbox::new();
     env.tree("src", ["file d/a 10"]).tree("", ["dir dst/d"]);
     if !run_tool("setfacl", &["-m", "u:99:rwx,d:u:98:rwx"], &env.path("dst/d")) {
-        return skip(name, "no access lists here");
+        return skip!("no ACLs here");
     }
 
     env.pcopy(["-a", "-T", "src", "dst"]).exits(0);
@@ -481,7 +451,7 @@ fn a_merged_folder_loses_the_lists_that_the_source_has_not() {
 }
 
 #[test]
-fn where_bits_are_not_kept_a_folder_that_may_not_be_written_stays_so() {
+fn where_modes_are_not_preserved_an_unwritable_directory_stays_so() {
     let env = Sandbox::new();
     env.tree("src", ["file d/a 10"]).tree("dst", ["dir d"]);
     env.give_to_plain_user();
@@ -495,14 +465,13 @@ fn where_bits_are_not_kept_a_folder_that_may_not_be_written_stays_so() {
 
 #[test]
 fn an_attribute_that_cannot_be_read_is_not_emptied_in_the_target() {
-    let name = "an_attribute_that_cannot_be_read_is_not_emptied_in_the_target";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]);
     if xattr::set(env.path("src/a"), "user.x", b"value").is_err() {
-        return skip(name, "no attributes here");
+        return skip!("no attributes here");
     }
     env.pcopy(["-a", "src", "dst"]).exits(0);
     let broken = ["-e", "trace=lgetxattr", "-e", "inject=lgetxattr:error=EIO"];
@@ -512,10 +481,9 @@ fn an_attribute_that_cannot_be_read_is_not_emptied_in_the_target() {
     assert_eq!(xattr::get(env.path("dst/a"), "user.x").unwrap().unwrap(), b"value");
 }
 
-#[test]
-fn names_of_one_file_stay_one_though_an_attribute_is_refused() {
-    let name = "names_of_one_file_stay_one_though_an_attribute_is_refused";
-    if !in_own_mounts(name) {
+each_jobs!(hard_links_stay_one_file_though_an_attribute_is_refused, 1, 8);
+fn hard_links_stay_one_file_though_an_attribute_is_refused(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
@@ -526,29 +494,21 @@ fn names_of_one_file_stay_one_though_an_attribute_is_refused() {
     }
     let Some(_mounted) = mount(&["-t", "ramfs", "-o", "mode=755", "none"], &env.path("bare"))
     else {
-        return skip(name, "no ramfs");
+        return skip!("no ramfs");
     };
-    for jobs in ["1", "8"] {
-        let run = env.pcopy(["-a", "--preserve=xattr", "-j", jobs, "src", "bare/dst"]);
 
-        run.exits(1);
-        assert_eq!(
-            run.stderr.matches("cannot set extended attributes").count(),
-            1,
-            "{}",
-            run.story()
-        );
-        let first = inode(env.path("bare/dst/a"));
-        assert_eq!([inode(env.path("bare/dst/b")), inode(env.path("bare/dst/c"))], [first, first]);
-        fs::remove_dir_all(env.path("bare/dst")).unwrap();
-    }
+    let run = env.pcopy(["-a", "--preserve=xattr", "-j", jobs, "src", "bare/dst"]);
+
+    run.exits(1);
+    assert_eq!(run.stderr.matches("cannot set extended attributes").count(), 1, "{}", run.story());
+    let first = inode(env.path("bare/dst/a"));
+    assert_eq!([inode(env.path("bare/dst/b")), inode(env.path("bare/dst/c"))], [first, first]);
 }
 
 #[test]
-fn bits_that_are_not_the_sources_are_right_before_the_times_are() {
-    let name = "bits_that_are_not_the_sources_are_right_before_the_times_are";
+fn modes_that_are_not_the_sources_are_set_before_the_times() {
     if !tool("strace") || !is_root() {
-        return skip(name, "needs root and strace");
+        return skip!("needs root and strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file theirs 10"]);
@@ -566,13 +526,13 @@ fn bits_that_are_not_the_sources_are_right_before_the_times_are() {
 #[test]
 fn attributes_that_never_fit_are_a_failure_and_not_the_end_of_memory() {
     if !tool("strace") {
-        return skip("attributes_that_never_fit_are_a_failure", "strace is not installed");
+        return skip!("strace is not installed");
     }
     for call in ["flistxattr", "fgetxattr"] {
         let env = Sandbox::new();
         env.tree("src", ["file a 1K"]);
         if xattr::set(env.path("src/a"), "user.name", b"value").is_err() {
-            return skip("attributes_that_never_fit_are_a_failure", "no attributes here");
+            return skip!("no attributes here");
         }
         let fail = format!("inject={call}:error=ERANGE");
 

@@ -1,30 +1,21 @@
-//! Trees that nobody thought of, fresh and over a copy that went wrong, against the oracle.
+//! Random trees, copied to a new target and over a damaged copy.
 //!
 //! The same trees every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 use crate::common::chance::runner;
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::testtree::{Bytes, Node, Tree, What, plant, read, tree_differences};
 use crate::common::*;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[derive(Clone, Debug)]
-enum Tree {
-    File { mode: u32, time: Time, size: usize, seed: u8 },
-    Link { text: Vec<u8>, time: Time },
-    Fifo { mode: u32, time: Time },
-    Socket { mode: u32, time: Time },
-    Dir { mode: u32, time: Time, entries: BTreeMap<Vec<u8>, Tree> },
-}
-
-/// One of few names, so that they meet names like staged ones, or any bytes.
+/// One of few names, so that they meet names like staged ones, or random bytes.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let few = prop::sample::select(vec![
         &b"a"[..],
@@ -44,7 +35,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         .prop_filter("no dots", |name| name != b"." && name != b"..")
 }
 
-/// What a plain user must be able to open himself stays open to him.
+/// An ordinary user keeps the permissions that the copy `needed`.
 fn mode(needed: u32) -> impl Strategy<Value = u32> {
     let needed = if is_root() { 0 } else { needed };
     prop_oneof![2 => 0..=0o777_u32, 1 => 0..=0o7777_u32, 2 => Just(0o644), 2 => Just(0o755)]
@@ -65,60 +56,48 @@ fn size() -> impl Strategy<Value = usize> {
     ]
 }
 
-fn tree() -> impl Strategy<Value = Tree> {
-    let leaf = prop_oneof![
-        5 => (mode(0o400), time(), size(), any::<u8>())
-            .prop_map(|(mode, time, size, seed)| Tree::File { mode, time, size, seed }),
-        1 => (vec(1..=255_u8, 1..60), time()).prop_map(|(text, time)| Tree::Link { text, time }),
-        1 => (mode(0), time()).prop_map(|(mode, time)| Tree::Fifo { mode, time }),
-        1 => (mode(0), time()).prop_map(|(mode, time)| Tree::Socket { mode, time }),
-    ];
-    let dir = |entries| {
-        (mode(0o700), time(), entries).prop_map(|(mode, time, entries)| Tree::Dir {
-            mode,
-            time,
-            entries,
-        })
-    };
-    let inner = leaf.prop_recursive(6, 120, 10, move |inner| {
-        dir(btree_map(name(), inner, 0..10).boxed()).boxed()
-    });
-    dir(btree_map(name(), inner, 0..14).boxed())
+/// A tree of one entry.
+fn leaf(what: What, mode: u32, time: Time) -> Tree {
+    Tree::from([(PathBuf::new(), Node::new(what, mode, time))])
 }
 
-/// Plants a tree; nothing of the program under test is in here.
-fn plant(tree: &Tree, at: &Path) {
-    match tree {
-        Tree::File { mode, time, size, seed } => {
-            fs::write(at, contents(&[*seed], *size)).unwrap();
-            chmod(at, *mode);
-            set_times(at, *time, *time);
+fn tree() -> impl Strategy<Value = Tree> {
+    let file = |(mode, time, size, seed): (_, _, _, u8)| {
+        leaf(What::File(Bytes(contents(&[seed], size))), mode, time)
+    };
+    let symlink = |(text, time): (Vec<u8>, _)| {
+        leaf(What::Symlink(OsString::from_vec(text).into()), 0o777, time)
+    };
+    let leaf = prop_oneof![
+        5 => (mode(0o400), time(), size(), any::<u8>()).prop_map(file),
+        1 => (vec(1..=255_u8, 1..60), time()).prop_map(symlink),
+        1 => (mode(0), time()).prop_map(|(mode, time)| leaf(What::Fifo, mode, time)),
+        1 => (mode(0), time()).prop_map(|(mode, time)| leaf(What::Socket, mode, time)),
+    ];
+    let inner = leaf.prop_recursive(6, 120, 10, |inner| directory(inner, 10).boxed());
+    directory(inner, 14)
+}
+
+/// A directory with fewer than `most` of these trees in it.
+fn directory(inner: impl Strategy<Value = Tree>, most: usize) -> impl Strategy<Value = Tree> {
+    (mode(0o700), time(), btree_map(name(), inner, 0..most)).prop_map(|(mode, time, trees)| {
+        let mut tree = leaf(What::Dir, mode, time);
+        for (name, inner) in trees {
+            let root = PathBuf::from(OsString::from_vec(name));
+            let path = |path: PathBuf| {
+                if path.as_os_str().is_empty() { root.clone() } else { root.join(path) }
+            };
+            tree.extend(inner.into_iter().map(|(below, node)| (path(below), node)));
         }
-        Tree::Link { text, time } => {
-            std::os::unix::fs::symlink(OsStr::from_bytes(text), at).unwrap();
-            set_times(at, *time, *time);
-        }
-        Tree::Fifo { mode, time } | Tree::Socket { mode, time } => {
-            node(at, if matches!(tree, Tree::Fifo { .. }) { "fifo" } else { "socket" }, 0, 0);
-            chmod(at, *mode);
-            set_times(at, *time, *time);
-        }
-        Tree::Dir { mode, time, entries } => {
-            fs::create_dir(at).unwrap();
-            for (name, entry) in entries {
-                plant(entry, &at.join(OsStr::from_bytes(name)));
-            }
-            chmod(at, *mode);
-            set_times(at, *time, *time);
-        }
-    }
+        tree
+    })
 }
 
 const EXTRA: &[u8] = b"only in the target";
 
-/// Damages a copy: `harm` says for one entry after the other what happens to it.
+/// Damages a copy: `harm` chooses for one entry after the other what happens to it.
 ///
-/// Directories stay directories and others stay others, because what is in the way is a failure.
+/// Directories stay directories and no other entry becomes one: a copy over another type would fail.
 fn damage(root: &Path, harm: &[u8]) {
     let entries: Vec<(PathBuf, Entry)> = listing(root).into_iter().skip(1).collect();
     for ((path, entry), harm) in entries.iter().rev().zip(harm.iter().cycle()) {
@@ -136,7 +115,7 @@ fn damage(root: &Path, harm: &[u8]) {
             4 => set_times(&path, (1, 1), (1, 1)),
             5 if entry.mode & 0o170_000 != 0o120_000 => chmod(&path, 0o604),
             6 => {
-                // What a killed run may leave.
+                // As a killed run may leave it.
                 let mut staged = b".".to_vec();
                 staged.extend_from_slice(path.file_name().unwrap().as_bytes());
                 staged.extend_from_slice(b".pcopy-partial");
@@ -160,16 +139,17 @@ fn ensure(what: bool, why: impl FnOnce() -> String) -> Result<(), TestCaseError>
     if what { Ok(()) } else { Err(TestCaseError::fail(why())) }
 }
 
-fn check(tree: &Tree, jobs: u16, harm: &[u8]) -> Result<(), TestCaseError> {
+fn check(source: &Tree, jobs: u16, harm: &[u8]) -> Result<(), TestCaseError> {
     let env = Sandbox::new();
-    plant(tree, &env.path("src"));
-    let source = env.listing("src");
+    plant(source, &env.path("src"));
+    let wrong = tree_differences(source, &read(&env.path("src")));
+    assert_eq!(wrong, "", "this was not planted as it is");
     let jobs = jobs.to_string();
 
     let run = env.pcopy(["-j", &jobs, "src", "fresh"]);
     ensure(run.status.success(), || run.story())?;
     ensure(run.stderr.contains(&format!("copied {} entr", grouped(source.len()))), || run.story())?;
-    let wrong = differences(&source, &env.listing("fresh"));
+    let wrong = tree_differences(source, &read(&env.path("fresh")));
     ensure(wrong.is_empty(), || format!("fresh:\n{wrong}\n{}", run.story()))?;
 
     let cp = Command::new("cp").args(["-aT", "src", "older"]).current_dir(env.path("")).output();
@@ -177,13 +157,13 @@ fn check(tree: &Tree, jobs: u16, harm: &[u8]) -> Result<(), TestCaseError> {
     damage(&env.path("older"), harm);
     let run = env.pcopy(["-j", &jobs, "-T", "src", "older"]);
     ensure(run.status.success(), || run.story())?;
-    let mut merged = env.listing("older");
+    let mut merged = read(&env.path("older"));
     merged.retain(|path, _| path.file_name().is_none_or(|name| name.as_bytes() != EXTRA));
     let planted = |path: &PathBuf| source.contains_key(path);
     let is_staged = |path: &Path| path.to_string_lossy().contains(".pcopy-partial");
-    // A leftover whose name belongs to an entry of the source that came from a variant may stay.
+    // A leftover may stay under a variant of its staged name, which it has where the source has that name.
     merged.retain(|path, _| planted(path) || !is_staged(path));
-    let wrong = differences(&source, &merged);
+    let wrong = tree_differences(source, &merged);
     ensure(wrong.is_empty(), || format!("merged:\n{wrong}\n{}", run.story()))?;
 
     let run = env.pcopy(["-j", &jobs, "-T", "src", "older"]);
@@ -200,7 +180,7 @@ fn grouped(number: usize) -> String {
 }
 
 #[test]
-fn any_tree_is_copied_as_it_is_fresh_and_over_a_damaged_copy() {
+fn any_tree_is_copied_exactly_to_a_new_target_and_over_a_damaged_copy() {
     let (mut runner, seed) = runner(60, 300);
     let jobs = prop::sample::select(vec![1_u16, 2, 3, 8]);
 

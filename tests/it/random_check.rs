@@ -1,10 +1,11 @@
-//! What a copy is checked by finds nothing wrong with it, whatever was copied onto whatever.
+//! Random copies onto random trees: comparisons and manifests find nothing wrong.
 //!
 //! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 use crate::common::chance::runner;
-use crate::common::listed::{accepts, files_below, names_in};
-use crate::common::planted::{Things, plant, things};
+use crate::common::checksum_programs::{accepts, files_below, names_in};
+use crate::common::small_trees::{Things, things, tree_of};
+use crate::common::testtree::plant;
 use crate::common::*;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -16,18 +17,18 @@ type Case = (Things, Things, (&'static str, &'static str), (&'static str, bool))
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let (source, target, (keep, way), (jobs, change)) = case;
     let env = Sandbox::new();
-    plant(&env.path("src"), source, b"source");
-    plant(&env.path("dst"), target, b"target");
+    plant(&tree_of(source, b"source"), &env.path("src"));
+    plant(&tree_of(target, b"target"), &env.path("dst"));
     let line = ["-T", "-j", jobs, keep, way, "src", "dst"];
     let listing = |update, file| [update, "--hash=sha256", "--manifest", file];
-    // What has the size and the time of its source by chance is not its copy.
+    // A file may have the size and the time of its source by chance.
     let run = env.pcopy([&line[..], &listing("--update=all", "sums")].concat());
     let fail =
         |what: String, run: &Run<'_>| Err(TestCaseError::fail(format!("{what}\n{}", run.story())));
     if run.status.code() == Some(1) {
-        // A folder and something else had one name: the rest is listed.
+        // A directory and another entry had one name: the rest is listed.
         return match accepts(&env, "sha256sum", "dst", "sums") {
-            Err(said) if !names_in(env.path("sums")).is_empty() => fail(said, &run),
+            Err(output) if !names_in(env.path("sums")).is_empty() => fail(output, &run),
             _ => Ok(()),
         };
     }
@@ -51,21 +52,21 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     prop_assert_eq!(wrong, None, "{}", compared.story());
     let code = if compared.stdout.is_empty() { 0 } else { 6 };
     prop_assert_eq!(compared.status.code(), Some(code), "{}", compared.story());
-    // It would see a difference, if there were one.
+    // A difference is found.
     if let Some(file) = files.first().filter(|_| *change) {
         let path = env.path("dst").join(file);
         let bytes = fs::read(&path).unwrap().len();
         fs::write(&path, vec![b'~'; bytes + 1]).unwrap();
         let compared = compare();
         let line = format!("different: 'dst/{}': contents", file.to_str().unwrap());
-        let seen = compared.stdout.lines().any(|said| said.starts_with(&line));
+        let seen = compared.stdout.lines().any(|text| text.starts_with(&line));
         prop_assert!(seen, "{line}\n{}", compared.story());
     }
     Ok(())
 }
 
 #[test]
-fn a_copy_is_like_its_source_and_its_manifest() {
+fn a_copy_matches_its_source_and_its_manifest() {
     let (mut runner, seed) = runner(150, 300);
     let case = (
         things(true),

@@ -1,36 +1,33 @@
-//! Options that nobody thought of together, on trees that nobody thought of, against cp itself.
+//! Random options on random trees, compared with cp.
 //!
 //! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
 
 use crate::common::chance::runner;
-use crate::common::planted::{Thing, Things, plant, things};
+use crate::common::small_trees::{Thing, Things, things, tree_of};
+use crate::common::testtree::{leaders, plant};
 use crate::common::*;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestCaseError;
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Whether the end is a matter of chance, or cp does something that nobody would want.
+/// Whether the result depends on an order, or cp does something that no user would want.
 fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {
     let is_other = |path: &&&str| {
         matches!(source[**path], Thing::Symlink { .. } | Thing::Fifo { .. })
             && matches!(target.get(**path), Some(Thing::File { .. }))
     };
-    let says = |option: &str| words.iter().any(|word| word.starts_with(option));
-    // A source that has the name of a backup, too: which of the two comes first decides.
+    let has = |option: &str| words.iter().any(|word| word.starts_with(option));
+    // A source with the name of a backup: the order decides.
     let meets_backup =
-        (says("-b") || says("--backup")) && source.keys().any(|path| path.ends_with('~'));
+        (has("-b") || has("--backup")) && source.keys().any(|path| path.ends_with('~'));
     let has_fifo = source.values().any(|thing| matches!(thing, Thing::Fifo { .. }));
-    // Under -L cp does not replace by a FIFO, and links what -u has passed over or -s has made.
-    let follows_oddly = says("-L") && (has_fifo || says("-u") || says("-s"));
+    // With -L cp does not replace by a FIFO, and links what -u skipped or -s made.
+    let follows_oddly = has("-L") && (has_fifo || has("-u") || has("-s"));
     let has_link = source.values().any(|thing| matches!(thing, Thing::HardLink { .. }));
-    // It links names that -u has passed over, and what -s and --attributes-only make.
-    let links_oddly = has_link && (says("-u") || says("-s") || says("--attributes"));
-    let keeps_contents = says("--attributes") && source.keys().any(|path| is_other(&path));
+    // It links names that -u skipped, and what -s and --attributes-only make.
+    let links_oddly = has_link && (has("-u") || has("-s") || has("--attributes"));
+    let keeps_contents = has("--attributes") && source.keys().any(|path| is_other(&path));
     meets_backup || follows_oddly || links_oddly || keeps_contents
 }
 
@@ -55,27 +52,14 @@ fn options() -> impl Strategy<Value = Words> {
         })
 }
 
-/// Which names are one file: for each path that is no folder, the first path of the same inode.
-fn groups(root: &Path) -> BTreeMap<PathBuf, PathBuf> {
-    let mut first = BTreeMap::new();
-    let mut groups = BTreeMap::new();
-    for (path, entry) in listing(root) {
-        if entry.mode & 0o170_000 != 0o040_000 {
-            let inode = fs::symlink_metadata(root.join(&path)).unwrap().ino();
-            groups.insert(path.clone(), first.entry(inode).or_insert(path).clone());
-        }
-    }
-    groups
-}
-
 fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<(), TestCaseError> {
     let (both, ours) = words;
     let env = Sandbox::new();
-    plant(&env.path("src"), source, b"source");
+    plant(&tree_of(source, b"source"), &env.path("src"));
     let from = env.path("src");
     let from = from.to_str().unwrap();
     for name in ["cp", "dst"] {
-        plant(&env.path(name), target, b"target");
+        plant(&tree_of(target, b"target"), &env.path(name));
     }
     let mut cp = Command::new("cp");
     cp.arg("-rT").args(both).args([from, "cp"]).current_dir(env.path(""));
@@ -87,11 +71,11 @@ fn check(source: &Things, target: &Things, words: &Words, jobs: &str) -> Result<
     if run.status.code() != theirs.status.code() {
         return Err(TestCaseError::fail(format!("exit codes: {}", story())));
     }
-    let groups = |root: &str| groups(&env.path(root));
-    // cp keeps links with -a only, and those of its -s and --attributes-only are its own.
+    let leaders = |root: &str| leaders(&env.path(root));
+    // cp preserves links with -a only, and links of its own with -s and --attributes-only.
     let comparable = !both.contains(&"-s") && !both.contains(&"--attributes-only");
-    if both.contains(&"-a") && comparable && groups("cp") != groups("dst") {
-        let (theirs, ours) = (groups("cp"), groups("dst"));
+    if both.contains(&"-a") && comparable && leaders("cp") != leaders("dst") {
+        let (theirs, ours) = (leaders("cp"), leaders("dst"));
         return Err(TestCaseError::fail(format!("{theirs:?}\n{ours:?}\n{}", story())));
     }
     let wrong = differences(&env.listing("cp"), &env.listing("dst"));

@@ -1,6 +1,8 @@
-//! What is refused: exit code 3, and nothing was touched.
+//! What is refused: exit code 3, and nothing was changed.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::mounts::*;
+use crate::common::plain_user::*;
 use crate::common::*;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-/// All there is to see of every entry, the times of the last change of the inodes among it.
+/// Everything visible of each entry, including inode numbers and ctimes.
 fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
     let whole = |(name, entry): (PathBuf, Entry)| {
         let metadata = fs::symlink_metadata(path.join(&name)).unwrap();
@@ -18,8 +20,8 @@ fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
     listing(path).into_iter().map(whole).collect()
 }
 
-/// Runs in the folder `working` and fails unless the run was refused, with these words, and has
-/// changed nothing.
+/// Runs in the directory `working` and fails unless the run was refused with this message and changed
+/// nothing.
 #[track_caller]
 fn refused_in(env: &Sandbox, working: &str, arguments: &[&str], words: &str) {
     let before = snapshot(&env.path(""));
@@ -29,7 +31,7 @@ fn refused_in(env: &Sandbox, working: &str, arguments: &[&str], words: &str) {
     let run = env.run(command);
 
     run.exits(3).stderr_has(&format!("pcopy: {words}")).stdout_is("");
-    assert_eq!(snapshot(&env.path("")), before, "something was touched\n{}", run.story());
+    assert_eq!(snapshot(&env.path("")), before, "something was changed\n{}", run.story());
 }
 
 #[track_caller]
@@ -76,7 +78,7 @@ fn a_source_below_a_file_is_refused() {
 }
 
 #[test]
-fn a_target_whose_folder_is_missing_is_refused() {
+fn a_target_whose_parent_directory_is_missing_is_refused() {
     let env = small();
     for arguments in
         [&["src", "missing/new"][..], &["file", "missing/new"], &["-T", "src", "missing/new/"]]
@@ -103,7 +105,7 @@ fn several_sources_need_a_directory() {
 }
 
 #[test]
-fn a_file_and_a_folder_of_one_name_are_refused() {
+fn a_file_and_a_directory_of_one_name_are_refused() {
     let env = small();
     env.tree("third", ["file sub 10", "dir a"]);
 
@@ -152,7 +154,7 @@ fn a_target_inside_the_source_is_refused() {
 }
 
 #[test]
-fn a_folder_beside_the_source_with_a_longer_name_is_not_inside_it() {
+fn a_directory_beside_the_source_with_a_longer_name_is_not_inside_it() {
     let env = small();
 
     env.pcopy(["src", "src2"]).exits(0);
@@ -161,7 +163,7 @@ fn a_folder_beside_the_source_with_a_longer_name_is_not_inside_it() {
 }
 
 #[test]
-fn a_folder_copied_onto_itself_is_refused() {
+fn a_directory_copied_onto_itself_is_refused() {
     let env = small();
     symlink("src", env.path("to-src")).unwrap();
     let whole = env.path("src").to_str().unwrap().to_owned();
@@ -214,7 +216,7 @@ fn a_file_copied_onto_itself_is_refused() {
 }
 
 #[test]
-fn a_symlink_is_not_put_in_place_of_the_file_that_it_points_to() {
+fn a_symlink_does_not_replace_the_file_it_points_to() {
     let env = small();
     symlink("file", env.path("link")).unwrap();
 
@@ -222,7 +224,7 @@ fn a_symlink_is_not_put_in_place_of_the_file_that_it_points_to() {
 }
 
 #[test]
-fn a_file_is_not_put_in_place_of_a_symlink_that_points_to_it() {
+fn a_file_does_not_replace_a_symlink_that_points_to_it() {
     let env = small();
     symlink("file", env.path("link")).unwrap();
 
@@ -230,16 +232,15 @@ fn a_file_is_not_put_in_place_of_a_symlink_that_points_to_it() {
 }
 
 #[test]
-fn a_folder_reached_through_a_bind_mount_is_the_same_folder() {
-    let name = "a_folder_reached_through_a_bind_mount_is_the_same_folder";
-    if !in_own_mounts(name) {
+fn a_directory_reached_through_a_bind_mount_is_the_same_directory() {
+    if !in_own_mounts!() {
         return;
     }
     let env = small();
     fs::create_dir(env.path("bound")).unwrap();
     let bind = ["--bind".into(), env.path("src")];
     let Some(_mounted) = mount(&bind, &env.path("bound")) else {
-        return skip(name, "cannot make a bind mount here");
+        return skip!("cannot make a bind mount here");
     };
 
     refused(&env, &["-T", "src", "bound"], "'src' and 'bound' are the same directory");
@@ -250,27 +251,22 @@ fn a_folder_reached_through_a_bind_mount_is_the_same_folder() {
     refused(&env, &["src/a", "bound/a"], "'src/a' and 'bound/a' are the same file");
 }
 
-#[test]
-fn a_copy_into_a_bind_mount_of_a_folder_inside_the_source_ends() {
-    let name = "a_copy_into_a_bind_mount_of_a_folder_inside_the_source_ends";
-    if !in_own_mounts(name) {
+each_jobs!(a_copy_into_a_bind_mount_of_a_directory_inside_the_source_ends, 1, 8);
+fn a_copy_into_a_bind_mount_of_a_directory_inside_the_source_ends(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
     let env = small();
     fs::create_dir(env.path("bound")).unwrap();
     let bind = ["--bind".into(), env.path("src/sub")];
     let Some(_mounted) = mount(&bind, &env.path("bound")) else {
-        return skip(name, "cannot make a bind mount here");
+        return skip!("cannot make a bind mount here");
     };
-    for jobs in ["1", "8"] {
-        let run = env.pcopy(["-j", jobs, "src", "bound/new"]);
 
-        assert!(matches!(run.status.code(), Some(1 | 3)), "{}", run.story());
-        assert!(!exists(env.path("bound/new/sub/new")), "{}", run.story());
-        if exists(env.path("bound/new")) {
-            fs::remove_dir_all(env.path("bound/new")).unwrap();
-        }
-    }
+    let run = env.pcopy(["-j", jobs, "src", "bound/new"]);
+
+    assert!(matches!(run.status.code(), Some(1 | 3)), "{}", run.story());
+    assert!(!exists(env.path("bound/new/sub/new")), "{}", run.story());
 }
 
 #[test]
@@ -296,10 +292,9 @@ fn a_target_that_may_not_be_written_is_refused() {
 }
 
 #[test]
-fn an_existing_target_of_somebody_else_is_refused() {
-    let name = "an_existing_target_of_somebody_else_is_refused";
+fn an_existing_target_of_another_user_is_refused() {
     if !is_root() {
-        return skip(name, "needs root, to have folders of two users");
+        return skip!("needs root, to have directories of two users");
     }
     let env = small();
     env.give_to_plain_user();
@@ -328,15 +323,14 @@ fn a_source_that_may_not_be_read_is_refused() {
 
 #[test]
 fn a_target_on_a_read_only_file_system_is_refused() {
-    let name = "a_target_on_a_read_only_file_system_is_refused";
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     let env = small();
     fs::create_dir(env.path("ro")).unwrap();
     let words = ["-t", "tmpfs", "-o", "ro", "tmpfs"];
     let Some(_mounted) = mount(&words, &env.path("ro")) else {
-        return skip(name, "cannot mount a tmpfs here");
+        return skip!("cannot mount a tmpfs here");
     };
 
     refused(&env, &["src", "ro"], "cannot write to 'ro': Read-only file system\nhint: ");
@@ -352,7 +346,7 @@ fn locked(path: &Path, how: FlockArg) -> Flock<fs::File> {
 }
 
 #[test]
-fn a_target_that_another_run_builds_is_refused() {
+fn a_target_that_another_run_stages_is_refused() {
     let env = small();
     fs::create_dir(env.path(".new.pcopy-partial")).unwrap();
     let lock = locked(&env.path(".new.pcopy-partial"), FlockArg::LockExclusiveNonblock);
@@ -433,7 +427,7 @@ fn a_second_run_of_the_same_command_is_refused_and_does_no_harm() {
 }
 
 #[test]
-fn two_runs_into_one_folder_under_different_names_both_succeed() {
+fn two_runs_into_one_directory_under_different_names_both_succeed() {
     let env = Sandbox::new();
     env.many("src", 1000, 10_000).tree("dst", []);
     for round in 0..5 {
@@ -453,7 +447,7 @@ fn two_runs_into_one_folder_under_different_names_both_succeed() {
 }
 
 #[test]
-fn two_runs_of_single_files_into_one_folder_both_succeed() {
+fn two_runs_of_single_files_into_one_directory_both_succeed() {
     let env = Sandbox::new();
     env.tree("", ["file a 3M", "file b 3M"]).tree("dst", []);
     for _ in 0..10 {
@@ -482,7 +476,7 @@ fn two_runs_onto_one_file_leave_one_of_the_two_whole() {
         assert!(whole[0] || whole[1], "neither: {}\n{}", ends[0].story(), ends[1].story());
         assert!(
             ends.iter().zip(whole).any(|(end, whole)| whole && end.status.success()),
-            "the one that is there did not say so\n{}\n{}",
+            "the run whose file is in place did not succeed\n{}\n{}",
             ends[0].story(),
             ends[1].story()
         );
@@ -491,10 +485,10 @@ fn two_runs_onto_one_file_leave_one_of_the_two_whole() {
     }
 }
 
-// ---- what looks alike and is right --------------------------------------------------------------
+// ---- what looks similar and is allowed ----------------------------------------------------------
 
 #[test]
-fn a_folder_can_be_copied_over_the_one_that_it_is_in() {
+fn a_directory_can_be_copied_over_its_parent() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/a 20", "file sub/b 30", "file sub/deeper/c 40"]);
 
@@ -516,9 +510,9 @@ fn one_source_inside_another_is_copied_twice() {
 }
 
 #[test]
-fn nothing_is_staged_beside_a_folder_that_cannot_be_looked_at() {
+fn nothing_is_staged_beside_a_directory_that_cannot_be_inspected() {
     if !tool("strace") {
-        return skip("nothing_is_staged_beside_a_folder_that_cannot_be_looked_at", "no strace");
+        return skip!("no strace");
     }
     let mut refused = 0;
     for nth in 1..=4 {
@@ -532,13 +526,13 @@ fn nothing_is_staged_beside_a_folder_that_cannot_be_looked_at() {
         refused += usize::from(run.status.code() == Some(3));
         env.assert_nothing_staged();
     }
-    assert!(refused > 0, "no look at the target failed");
+    assert!(refused > 0, "no inspection of the target failed");
 }
 
 #[test]
-fn a_folder_that_is_always_to_be_tried_again_is_a_failure_in_the_end() {
+fn a_directory_that_must_always_be_retried_fails_in_the_end() {
     if !tool("strace") {
-        return skip("a_folder_that_is_always_to_be_tried_again_is_a_failure", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file a/b/c/d/e/f/g 1K"]);

@@ -1,8 +1,9 @@
-//! What is replaced in the target and what stays, and how the old is kept: as with cp.
+//! Which existing files are replaced, which stay, and how old files are backed up: as with cp.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::mounts::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -10,8 +11,8 @@ use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// `src` and `dst` with files that only one has, and those that both have: older, newer, of the
-/// same time with another size, the same.
+/// `src` and `dst` with files that only one of them has, and files that both have: older, newer, of the same
+/// time with another size, identical.
 fn planted() -> Sandbox {
     let env = Sandbox::new();
     env.tree("src", ["file only-src 10", "file sub/both 20", "file sub/deep/x 5", "link l new"]);
@@ -32,7 +33,7 @@ fn planted() -> Sandbox {
     env
 }
 
-/// What is in a tree: the text of files and symlinks.
+/// The texts of the files and symlinks in a tree.
 fn texts(root: &Path) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     for path in listing(root).into_keys() {
@@ -40,7 +41,7 @@ fn texts(root: &Path) -> BTreeMap<String, String> {
         let text = if place.is_symlink() {
             format!("-> {}", fs::read_link(&place).unwrap().display())
         } else if place.is_dir() {
-            "folder".to_owned()
+            "directory".to_owned()
         } else {
             String::from_utf8_lossy(&fs::read(&place).unwrap()).into_owned()
         };
@@ -49,8 +50,8 @@ fn texts(root: &Path) -> BTreeMap<String, String> {
     texts
 }
 
-#[test]
-fn what_is_replaced_and_what_stays_is_what_cp_replaces_and_leaves() {
+each_jobs!(what_is_replaced_and_what_stays_is_what_cp_replaces_and_leaves, 1, 2, 8);
+fn what_is_replaced_and_what_stays_is_what_cp_replaces_and_leaves(jobs: &str) {
     for (options, ours) in [
         (&["-u"][..], &["-u"][..]),
         (&["--update"], &["--update"]),
@@ -73,19 +74,17 @@ fn what_is_replaced_and_what_stays_is_what_cp_replaces_and_leaves() {
         (&["--backup=off", "-S", "x"], &["--backup=off", "-S", "x"]),
         (&["-b", "-u"], &["-b", "-u"]),
     ] {
-        for jobs in ["1", "2", "8"] {
-            let (expected, env) = (planted(), planted());
-            let mut cp = Command::new("cp");
-            cp.args(["-rT", "-p"]).args(options).args(["src", "dst"]);
-            expected.run(cp_in(&expected, cp)).exits(0);
+        let (expected, env) = (planted(), planted());
+        let mut cp = Command::new("cp");
+        cp.args(["-rT", "-p"]).args(options).args(["src", "dst"]);
+        expected.run(cp_in(&expected, cp)).exits(0);
 
-            let run = env.pcopy([&["-T", "-p", "-j", jobs][..], ours, &["src", "dst"]].concat());
+        let run = env.pcopy([&["-T", "-p", "-j", jobs][..], ours, &["src", "dst"]].concat());
 
-            run.exits(0);
-            let (cp, pcopy) = (texts(&expected.path("dst")), texts(&env.path("dst")));
-            assert_eq!(pcopy, cp, "cp {options:?}\n{}", run.story());
-            env.assert_nothing_staged();
-        }
+        run.exits(0);
+        let (cp, pcopy) = (texts(&expected.path("dst")), texts(&env.path("dst")));
+        assert_eq!(pcopy, cp, "cp {options:?}\n{}", run.story());
+        env.assert_nothing_staged();
     }
 }
 
@@ -95,7 +94,7 @@ fn cp_in(env: &Sandbox, mut cp: Command) -> Command {
 }
 
 #[test]
-fn the_environment_chooses_backups_where_the_options_are_silent() {
+fn the_environment_selects_backups_where_no_option_does() {
     for (variable, value, backup) in [
         ("VERSION_CONTROL", "numbered", Some("sub/both.~1~")),
         ("VERSION_CONTROL", "simple", Some("sub/both~")),
@@ -109,8 +108,8 @@ fn the_environment_chooses_backups_where_the_options_are_silent() {
 
         env.run(command).exits(0);
 
-        let kept = texts(&env.path("dst"));
-        let found = kept.iter().find(|(_, text)| *text == "old").map(|(name, _)| name.as_str());
+        let texts = texts(&env.path("dst"));
+        let found = texts.iter().find(|(_, text)| *text == "old").map(|(name, _)| name.as_str());
         assert_eq!(found, backup, "{variable}={value}");
     }
 }
@@ -119,7 +118,7 @@ fn the_environment_chooses_backups_where_the_options_are_silent() {
 fn a_backup_that_would_be_the_source_is_refused() {
     let env = Sandbox::new();
     env.tree("", ["text a target", "text a~ source"]);
-    set_times(&env.path("a"), (1000, 0), (1000, 0)); // or both may be of one moment, and alike
+    set_times(&env.path("a"), (1000, 0), (1000, 0)); // or both may have one time, and be up to date
 
     let run = env.pcopy(["--backup=simple", "a~", "a"]);
 
@@ -132,9 +131,8 @@ fn a_backup_that_would_be_the_source_is_refused() {
 
 #[test]
 fn a_file_is_never_without_a_name_while_it_is_backed_up() {
-    let name = "a_file_is_never_without_a_name_while_it_is_backed_up";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (control, call) in [
         ("simple", "linkat"),
@@ -144,7 +142,7 @@ fn a_file_is_never_without_a_name_while_it_is_backed_up() {
     ] {
         let env = Sandbox::new();
         env.tree("", ["text src/a new!", "text dst/a old", "text dst/a~ older"]);
-        // The call kills its process, in three rounds; then the file is passed over.
+        // The call kills its process, in three rounds; then the file is skipped.
         let (trace, deadly) =
             (format!("trace={call}"), format!("inject={call}:signal=KILL:when=1"));
 
@@ -167,7 +165,7 @@ fn a_file_is_never_without_a_name_while_it_is_backed_up() {
 
 #[test]
 fn a_file_is_never_without_a_name_while_it_is_replaced() {
-    if !has_strace("a_file_is_never_without_a_name_while_it_is_replaced") {
+    if !has_strace!() {
         return;
     }
     let deadly = "inject=renameat,renameat2:signal=KILL:when=1";
@@ -181,7 +179,7 @@ fn a_file_is_never_without_a_name_while_it_is_replaced() {
         env.tree("", [new, old]);
         let before = env.listing("dst");
 
-        // The call that gives the new one its name kills its process, in three rounds.
+        // The call that renames the new file into place kills its process, in three rounds.
         let run = env.run(env.traced(
             &["-e", "trace=renameat,renameat2", "-e", deadly],
             ["--preserve=mode", "-T", "src", "dst"],
@@ -222,7 +220,7 @@ fn with_none_fail_each_file_that_stays_is_named() {
 }
 
 #[test]
-fn the_last_of_the_options_for_updating_counts() {
+fn the_last_update_option_counts() {
     for (options, replaced) in [
         (&["-n", "-u"][..], true),
         (&["-u", "-n"], false),
@@ -240,7 +238,7 @@ fn the_last_of_the_options_for_updating_counts() {
 }
 
 #[test]
-fn what_an_interrupted_run_has_staged_is_no_file_that_stood_there() {
+fn what_an_interrupted_run_staged_is_no_existing_file() {
     for update in ["--update=none", "--update=older", "--update=all"] {
         let env = Sandbox::new();
         env.tree("src", ["file a 10", "file b 20"]);
@@ -252,10 +250,9 @@ fn what_an_interrupted_run_has_staged_is_no_file_that_stood_there() {
     }
 }
 
-#[test]
-fn one_file_system_leaves_the_places_of_others_empty() {
-    let name = "one_file_system_leaves_the_places_of_others_empty";
-    if !in_own_mounts(name) {
+each_jobs!(one_file_system_leaves_mount_points_empty, 1, 8);
+fn one_file_system_leaves_mount_points_empty(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
@@ -263,25 +260,21 @@ fn one_file_system_leaves_the_places_of_others_empty() {
     let Some(_mounted) =
         mount(&["-t", "tmpfs", "-o", "mode=711", "none"], &env.path("src/mounted"))
     else {
-        return skip(name, "no tmpfs");
+        return skip!("no tmpfs");
     };
     env.tree("src/mounted", ["file inside 10", "file deep/x 10"]);
-    let expected = |program: &str| {
-        let mut cp = Command::new(program);
-        cp.args(["-axT", "src", "cp"]);
-        env.run(cp_in(&env, cp)).exits(0);
-        env.listing("cp")
-    };
-    for jobs in ["1", "8"] {
-        env.pcopy(["-x", "-j", jobs, "src", "dst"]).exits(0);
+    let mut cp = Command::new("cp");
+    cp.args(["-axT", "src", "cp"]);
+    env.run(cp_in(&env, cp)).exits(0);
 
-        assert_eq!(differences(&expected("cp"), &env.listing("dst")), "");
-        assert_eq!(mode_of(env.path("dst/mounted")), 0o711);
-        fs::remove_dir_all(env.path("dst")).unwrap();
-        fs::remove_dir_all(env.path("cp")).unwrap();
-    }
-    env.pcopy(["-x", "src/mounted", "dst"]).exits(0); // what is named is on its own file system
-    env.assert_same("src/mounted", "dst");
+    env.pcopy(["-x", "-j", jobs, "src", "dst"]).exits(0);
+
+    assert_eq!(differences(&env.listing("cp"), &env.listing("dst")), "");
+    assert_eq!(mode_of(env.path("dst/mounted")), 0o711);
+
+    env.pcopy(["-x", "-j", jobs, "src/mounted", "new"]).exits(0); // an operand is on its own file system
+
+    env.assert_same("src/mounted", "new");
 }
 
 #[test]
@@ -296,8 +289,8 @@ fn stripped_of_slashes_a_symlink_is_itself() {
     env.assert_same("d", "contents");
 }
 
-#[test]
-fn of_two_sources_with_one_name_the_second_does_not_overwrite_the_first() {
+each_jobs!(of_two_sources_with_one_name_the_second_does_not_overwrite_the_first, 1, 8);
+fn of_two_sources_with_one_name_the_second_does_not_overwrite_the_first(jobs: &str) {
     for (options, code) in
         [(&[][..], 1), (&["-b"], 1), (&["--backup=numbered"], 0), (&["-n"], 0), (&["-u"], 0)]
     {
@@ -314,25 +307,22 @@ fn of_two_sources_with_one_name_the_second_does_not_overwrite_the_first() {
         cp.arg("-rp").args(options).args(sources);
         let theirs = expected.run(cp_in(&expected, cp));
         theirs.exits(code);
-        for jobs in ["1", "8"] {
-            let run = env.pcopy([&["-p", "-j", jobs][..], options, &sources].concat());
 
-            run.exits(code);
-            let (cp, pcopy) = (texts(&expected.path("dst")), texts(&env.path("dst")));
-            assert_eq!(pcopy, cp, "{options:?}\n{}", run.story());
-            if code == 1 {
-                let words = "will not overwrite just-created 'dst/x' with 'two/x'";
-                theirs.stderr_has(words);
-                run.stderr_has(words);
-            }
-            fs::remove_dir_all(env.path("dst")).unwrap();
-            env.tree("dst", []);
+        let run = env.pcopy([&["-p", "-j", jobs][..], options, &sources].concat());
+
+        run.exits(code);
+        let (cp, pcopy) = (texts(&expected.path("dst")), texts(&env.path("dst")));
+        assert_eq!(pcopy, cp, "{options:?}\n{}", run.story());
+        if code == 1 {
+            let words = "will not overwrite just-created 'dst/x' with 'two/x'";
+            theirs.stderr_has(words);
+            run.stderr_has(words);
         }
     }
 }
 
 #[test]
-fn a_source_that_is_named_twice_is_copied_once_and_told() {
+fn a_source_that_is_named_twice_is_copied_once_and_reported() {
     let env = planted();
     env.tree("into", []);
 
@@ -346,10 +336,9 @@ fn a_source_that_is_named_twice_is_copied_once_and_told() {
 }
 
 #[test]
-fn a_backup_that_cannot_be_made_costs_nothing() {
-    let name = "a_backup_that_cannot_be_made_costs_nothing";
+fn a_backup_that_cannot_be_made_leaves_the_old_file() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (linkat, backup) in [("EPERM", "older"), ("EPERM", ""), ("EIO", "older"), ("EIO", "")] {
         let env = Sandbox::new();
@@ -357,7 +346,7 @@ fn a_backup_that_cannot_be_made_costs_nothing() {
         if !backup.is_empty() {
             env.tree("dst", [&*format!("text a~ {backup}")]);
         }
-        // Neither can the old file have another name, nor can anything be renamed.
+        // Neither a hard link to the old file nor a rename is possible.
         let links = format!("inject=linkat:error={linkat}");
         let broken = ["-e", "trace=linkat,renameat,renameat2", "-e", &links];
         let renames = ["-e", "inject=renameat,renameat2:error=EACCES"];
@@ -374,7 +363,7 @@ fn a_backup_that_cannot_be_made_costs_nothing() {
 }
 
 #[test]
-fn with_backups_a_source_that_is_named_twice_is_no_accident() {
+fn with_backups_a_source_may_be_named_twice() {
     for (options, code) in [("--backup=numbered", 0), ("-b", 1)] {
         let (expected, env) = (Sandbox::new(), Sandbox::new());
         for env in [&expected, &env] {
@@ -391,10 +380,9 @@ fn with_backups_a_source_that_is_named_twice_is_no_accident() {
 }
 
 #[test]
-fn an_old_file_that_was_moved_for_its_backup_comes_back_if_the_new_one_cannot_take_its_place() {
-    let name = "an_old_file_that_was_moved_comes_back";
+fn an_old_file_moved_to_its_backup_is_restored_if_the_new_one_cannot_replace_it() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for control in ["--backup=simple", "--backup=numbered"] {
         let env = Sandbox::new();
@@ -407,6 +395,6 @@ fn an_old_file_that_was_moved_for_its_backup_comes_back_if_the_new_one_cannot_ta
         run.exits(1).stderr_has("cannot rename 'dst/a' into place: Permission denied");
         let left = texts(&env.path("dst"));
         let left: Vec<_> = left.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        assert_eq!(left, [("", "folder"), ("a", "old")], "{}", run.story());
+        assert_eq!(left, [("", "directory"), ("a", "old")], "{}", run.story());
     }
 }

@@ -1,13 +1,13 @@
-//! The same command again, after a run that was cut off: it goes on where that one stopped.
+//! A rerun of the command after an interrupted run: it resumes where that one stopped.
 //!
-//! What a cut-off run leaves is built by hand here; `kills.rs` has real ones.
+//! These tests plant what an interrupted run leaves; those in `tests/timing/kills.rs` kill runs.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::plain_user::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,13 +16,13 @@ holds_on_every_file_system!();
 
 const STAGED: &str = ".dst.pcopy-partial";
 
-/// A copy of `src` as far as a run came that was killed: every `keep`th entry whole, some halves.
+/// Plants a copy of `src` as a killed run leaves it: some entries whole, some partial, some missing.
 fn half_done(env: &Sandbox, staged: &str) {
     assert_eq!(env.run(command_cp(env, "src", staged)).status.code(), Some(0));
     let entries: Vec<(PathBuf, Entry)> = env.listing("src").into_iter().collect();
     let is_dir = |entry: &Entry| entry.mode & 0o170_000 == 0o040_000;
     for (path, _) in entries.iter().filter(|(_, entry)| is_dir(entry)) {
-        chmod(&env.path(staged).join(path), 0o700); // as a copier makes it
+        chmod(&env.path(staged).join(path), 0o700); // the mode with which a copier makes it
     }
     for (number, (path, entry)) in entries.iter().enumerate().rev() {
         let copy = env.path(staged).join(path);
@@ -54,32 +54,28 @@ fn command_cp(env: &Sandbox, source: &str, target: &str) -> std::process::Comman
     cp
 }
 
-#[test]
-fn a_half_done_copy_is_completed() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.plant("src", "fixtures/mixed.tree");
-        half_done(&env, STAGED);
+each_jobs!(a_half_done_copy_is_completed, 1, 2, 8);
+fn a_half_done_copy_is_completed(jobs: &str) {
+    let env = Sandbox::new();
+    env.plant("src", "fixtures/mixed.tree");
+    half_done(&env, STAGED);
 
-        env.pcopy(["-j", jobs, "src", "dst"]).exits(0);
+    env.pcopy(["-j", jobs, "src", "dst"]).exits(0);
 
-        env.assert_same("src", "dst");
-        assert!(!exists(env.path(STAGED)));
-    }
+    env.assert_same("src", "dst");
+    assert!(!exists(env.path(STAGED)));
 }
 
-#[test]
-fn a_half_done_copy_inside_an_existing_target_is_completed() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.plant("src", "fixtures/mixed.tree").tree("dst", ["text kept words"]);
-        half_done(&env, "dst/.src.pcopy-partial");
+each_jobs!(a_half_done_copy_inside_an_existing_target_is_completed, 1, 2, 8);
+fn a_half_done_copy_inside_an_existing_target_is_completed(jobs: &str) {
+    let env = Sandbox::new();
+    env.plant("src", "fixtures/mixed.tree").tree("dst", ["text kept words"]);
+    half_done(&env, "dst/.src.pcopy-partial");
 
-        env.pcopy(["-j", jobs, "src", "dst"]).exits(0);
+    env.pcopy(["-j", jobs, "src", "dst"]).exits(0);
 
-        env.assert_same("src", "dst/src");
-        assert!(!exists(env.path("dst/.src.pcopy-partial")) && exists(env.path("dst/kept")));
-    }
+    env.assert_same("src", "dst/src");
+    assert!(!exists(env.path("dst/.src.pcopy-partial")) && exists(env.path("dst/kept")));
 }
 
 #[test]
@@ -100,7 +96,7 @@ fn what_was_complete_is_not_written_again() {
         assert_eq!(
             (now.ino(), now.ctime(), now.ctime_nsec()),
             (before.ino(), before.ctime(), before.ctime_nsec()),
-            "{name} was touched"
+            "{name} was changed"
         );
     }
 }
@@ -115,12 +111,12 @@ fn only_what_was_left_is_counted_as_copied() {
 
     let run = env.pcopy(["src", "dst"]);
 
-    // The folder itself was begun and not finished: it is one of the three.
+    // The directory itself was begun and not finished: it is one of the three.
     run.exits(0).stderr_has("copied 3 entries (6.0 kB)").stderr_has("; 1 skipped");
 }
 
 #[test]
-fn a_complete_copy_that_lacks_only_its_name_gets_it() {
+fn a_complete_copy_that_is_only_staged_is_published() {
     let env = Sandbox::new();
     env.plant("src", "fixtures/mixed.tree");
     env.run(command_cp(&env, "src", STAGED)).exits(0);
@@ -134,7 +130,7 @@ fn a_complete_copy_that_lacks_only_its_name_gets_it() {
 }
 
 #[test]
-fn the_mode_of_a_file_that_was_killed_between_times_and_bits_is_mended() {
+fn a_file_whose_copier_died_between_times_and_mode_gets_its_mode() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
     chmod(&env.path("src/a"), 0o4755);
@@ -165,7 +161,7 @@ fn a_file_that_changed_in_the_source_since_the_first_run_is_copied_again() {
 }
 
 #[test]
-fn what_the_source_has_lost_since_the_first_run_is_not_in_the_copy() {
+fn what_the_source_lost_since_the_first_run_is_not_in_the_copy() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file sub/b 20"]);
     env.tree(STAGED, ["file gone 5", "file sub/gone 6", "file gone-dir/x 7", "file a 3"]);
@@ -176,7 +172,7 @@ fn what_the_source_has_lost_since_the_first_run_is_not_in_the_copy() {
 }
 
 #[test]
-fn a_directory_that_became_a_file_since_the_first_run_is_replaced_with_all_in_it() {
+fn a_directory_that_became_a_file_since_the_first_run_is_replaced_with_its_contents() {
     let env = Sandbox::new();
     env.tree("src", ["file changed 10", "link changed-too x"]);
     env.tree(STAGED, ["file changed/inside/x 5", "file changed-too/y 6"]);
@@ -187,7 +183,7 @@ fn a_directory_that_became_a_file_since_the_first_run_is_replaced_with_all_in_it
 }
 
 #[test]
-fn a_file_under_the_staged_name_of_the_whole_target_gives_way() {
+fn a_file_with_the_staged_name_of_the_whole_target_is_replaced() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]).tree("", ["text .dst.pcopy-partial words"]);
 
@@ -221,7 +217,7 @@ fn a_single_file_with_a_long_name_finds_its_leftover() {
 }
 
 #[test]
-fn leftovers_of_several_sources_are_all_gone_on_with() {
+fn leftovers_of_several_sources_are_all_resumed() {
     let env = Sandbox::new();
     env.tree("one", ["file a 10"]).tree("two", ["file b 20"]).tree("", ["file three 30"]);
     env.tree(
@@ -260,15 +256,14 @@ fn what_a_run_from_another_source_left_does_not_get_into_the_copy() {
 }
 
 #[test]
-fn a_file_on_which_copiers_die_again_and_again_leaves_no_half() {
-    let name = "a_file_on_which_copiers_die_again_and_again_leaves_no_half";
+fn a_file_on_which_copiers_die_again_and_again_leaves_no_partial_file() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     for (target, half) in [("dst", ".dst.pcopy-partial/big"), ("old", "old/.big.pcopy-partial")] {
         let env = Sandbox::new();
         env.tree("src", ["file a 10", "file big 3M", "file sub/b 20"]).tree("old", ["file c 5"]);
-        // The third write to this file, whoever makes it, is his last act.
+        // Any copier dies at its third write to this file.
         let half = env.path(half);
         let options = ["-P", half.to_str().unwrap(), "-e", "inject=write:signal=KILL:when=3"];
 
@@ -285,9 +280,8 @@ fn a_file_on_which_copiers_die_again_and_again_leaves_no_half() {
 
 #[test]
 fn leftovers_that_are_removed_are_seen_nowhere_meanwhile() {
-    let name = "leftovers_that_are_removed_are_seen_nowhere_meanwhile";
     if !tool("strace") || !is_root() {
-        return skip(name, "needs root and strace");
+        return skip!("needs root and strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["dir sub"])
@@ -310,24 +304,23 @@ fn leftovers_that_are_removed_are_seen_nowhere_meanwhile() {
     env.assert_nothing_staged();
 }
 
-#[test]
-fn with_checksum_it_is_the_contents_that_tell_what_is_complete() {
+each_jobs!(with_checksum_the_contents_decide_what_is_up_to_date, 1, 4);
+fn with_checksum_the_contents_decide_what_is_up_to_date(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
     let env = Sandbox::new();
     env.tree("src", ["file same 3K", "file late 3K", "file other 3K", "file longer 4K"]);
-    for jobs in ["-j1", "-j4"] {
-        env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
-        let time = |name: &str| fs::metadata(env.path(name)).unwrap().modified().unwrap();
-        fs::write(env.path("dst/other"), [7; 3 << 10]).unwrap();
-        fs::File::open(env.path("dst/other")).unwrap().set_modified(time("src/other")).unwrap();
-        let late = std::time::SystemTime::UNIX_EPOCH;
-        fs::File::open(env.path("dst/late")).unwrap().set_modified(late).unwrap();
-        let inode = || fs::metadata(env.path("dst/late")).unwrap().ino();
-        let kept = inode();
+    env.pcopy([jobs, "-T", "src", "dst"]).exits(0);
+    let time = |name: &str| fs::metadata(env.path(name)).unwrap().modified().unwrap();
+    fs::write(env.path("dst/other"), [7; 3 << 10]).unwrap();
+    fs::File::open(env.path("dst/other")).unwrap().set_modified(time("src/other")).unwrap();
+    let late = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::open(env.path("dst/late")).unwrap().set_modified(late).unwrap();
+    let inode = || fs::metadata(env.path("dst/late")).unwrap().ino();
+    let before = inode();
 
-        let run = env.pcopy([jobs, "--checksum", "-T", "src", "dst"]);
+    let run = env.pcopy([jobs, "--checksum", "-T", "src", "dst"]);
 
-        run.exits(0).stderr_has("copied 1 entry (3.1 kB)").stderr_has("4 skipped");
-        env.assert_same("src", "dst");
-        assert_eq!(inode(), kept, "what has the contents is not copied");
-    }
+    run.exits(0).stderr_has("copied 1 entry (3.1 kB)").stderr_has("4 skipped");
+    env.assert_same("src", "dst");
+    assert_eq!(inode(), before, "a file with the same contents was copied");
 }

@@ -1,15 +1,17 @@
-//! Which symlinks of a source are followed, and what happens where they lead in a circle.
+//! Which symlinks of a source are followed, and what happens at symlink loops.
 
-use crate::common::things::*;
+use crate::common::entries::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use std::fs;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// Symlinks to files, folders, up and down, across, out of the tree, and chains of them.
+/// Symlinks to files and directories, up and down, across, out of the tree, and chains of them.
 fn planted() -> Sandbox {
     let env = Sandbox::new();
     env.tree(
@@ -21,9 +23,9 @@ fn planted() -> Sandbox {
             "dir empty",
             "fifo p",
             "link to-file c",
-            "link to-folder real",
+            "link to-dir real",
             "link deep-link real/deep",
-            "link chain to-folder",
+            "link chain to-dir",
             "link real/up-file ../c",
             "link out ../outside",
             "link out-file ../outside/x",
@@ -35,12 +37,8 @@ fn planted() -> Sandbox {
     env
 }
 
-/// What cp makes of it, with times and modes kept.
-fn expected(
-    env: &Sandbox,
-    options: &[&str],
-    source: &str,
-) -> std::collections::BTreeMap<std::path::PathBuf, Entry> {
+/// The copy that cp makes, with times and modes preserved.
+fn expected(env: &Sandbox, options: &[&str], source: &str) -> Listing {
     let mut cp = Command::new("cp");
     cp.arg("-rpT").args(options).args([source, "expected"]).current_dir(env.path(""));
     cp.output().unwrap();
@@ -54,8 +52,8 @@ fn expected(
     listing
 }
 
-#[test]
-fn each_option_follows_what_it_follows_for_cp() {
+each_jobs!(each_option_follows_what_it_follows_for_cp, 1, 2, 8);
+fn each_option_follows_what_it_follows_for_cp(jobs: &str) {
     let env = planted();
     for options in [
         &["-L"][..],
@@ -67,23 +65,21 @@ fn each_option_follows_what_it_follows_for_cp() {
         &["-H", "-L"],
         &["-L", "-H"],
     ] {
-        for source in ["src", "named", "named-file", "src/to-folder", "src/out"] {
+        for source in ["src", "named", "named-file", "src/to-dir", "src/out"] {
             let expected = expected(&env, options, source);
-            for jobs in ["1", "2", "8"] {
-                let target = env.path("dst");
+            let target = env.path("dst");
 
-                let run =
-                    env.pcopy([&["-p", "-T", "-j", jobs][..], options, &[source, "dst"]].concat());
+            let run =
+                env.pcopy([&["-p", "-T", "-j", jobs][..], options, &[source, "dst"]].concat());
 
-                run.exits(0);
-                let wrong = differences(&expected, &env.listing("dst"));
-                assert_eq!(wrong, "", "{options:?} {source}\n{}", run.story());
-                env.assert_nothing_staged();
-                if target.is_dir() && !target.is_symlink() {
-                    fs::remove_dir_all(target).unwrap();
-                } else {
-                    fs::remove_file(target).unwrap();
-                }
+            run.exits(0);
+            let wrong = differences(&expected, &env.listing("dst"));
+            assert_eq!(wrong, "", "{options:?} {source}\n{}", run.story());
+            env.assert_nothing_staged();
+            if target.is_dir() && !target.is_symlink() {
+                fs::remove_dir_all(target).unwrap();
+            } else {
+                fs::remove_file(target).unwrap();
             }
         }
     }
@@ -101,27 +97,25 @@ fn a_followed_copy_is_recognised_as_complete() {
     assert_eq!(fs::read(env.path("dst/out/sub/y")).unwrap(), b"changed");
 }
 
-#[test]
-fn a_circle_is_told_once_and_the_rest_is_copied() {
+each_jobs!(a_symlink_loop_is_reported_once_and_the_rest_is_copied, 1, 8);
+fn a_symlink_loop_is_reported_once_and_the_rest_is_copied(jobs: &str) {
     let env = planted();
-    env.tree("src", ["link real/deep/circle ..", "link self .", "link top ../src"]);
-    for jobs in ["1", "8"] {
-        let run = env.pcopy(["-L", "-j", jobs, "src", "dst"]);
+    env.tree("src", ["link real/deep/loop ..", "link self .", "link top ../src"]);
 
-        run.exits(1);
-        for circle in ["src/real/deep/circle", "src/self", "src/top"] {
-            let line = format!("pcopy: cannot copy cyclic symbolic link '{circle}'\n");
-            assert_eq!(run.stderr.matches(&line).count(), 1, "{circle}\n{}", run.story());
-        }
-        env.assert_same("src/c", "dst/c");
-        env.assert_same("src/real/deep/b", "dst/chain/deep/b");
-        env.assert_same("outside/sub/y", "dst/out/inner/y");
-        fs::remove_dir_all(env.path("dst")).unwrap();
+    let run = env.pcopy(["-L", "-j", jobs, "src", "dst"]);
+
+    run.exits(1);
+    for symlink in ["src/real/deep/loop", "src/self", "src/top"] {
+        let line = format!("pcopy: cannot copy cyclic symbolic link '{symlink}'\n");
+        assert_eq!(run.stderr.matches(&line).count(), 1, "{symlink}\n{}", run.story());
     }
+    env.assert_same("src/c", "dst/c");
+    env.assert_same("src/real/deep/b", "dst/chain/deep/b");
+    env.assert_same("outside/sub/y", "dst/out/inner/y");
 }
 
 #[test]
-fn a_symlink_that_leads_nowhere_is_a_failure_if_it_is_followed() {
+fn a_dangling_symlink_is_a_failure_if_it_is_followed() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "link dangling nowhere", "link round round"]);
 
@@ -154,16 +148,16 @@ fn a_followed_symlink_does_not_lead_into_the_copy_itself() {
 fn a_deep_tree_behind_a_symlink_is_followed() {
     let env = Sandbox::new();
     env.tree("", ["dir src", "link src/l ../deep"]);
-    let mut at = env.path("deep");
-    fs::create_dir(&at).unwrap();
-    std::env::set_current_dir(&at).unwrap();
+    fs::create_dir(env.path("deep")).unwrap();
+    let mut at: OwnedFd = fs::File::open(env.path("deep")).unwrap().into();
+    let name = "d".repeat(200);
     for _ in 0..30 {
-        at = Path::new(&"d".repeat(200)).to_owned();
-        fs::create_dir(&at).unwrap();
-        std::env::set_current_dir(&at).unwrap();
+        mkdirat(&at, &*name, Mode::from_bits_truncate(0o755)).unwrap();
+        at = openat(&at, &*name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
     }
-    fs::write("bottom", "x").unwrap();
-    std::env::set_current_dir("/").unwrap();
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let bottom = openat(&at, "bottom", flags, Mode::from_bits_truncate(0o644)).unwrap();
+    nix::unistd::write(&bottom, b"x").unwrap();
 
     env.pcopy(["-L", "-j2", "-v", "src", "dst"]).exits(0).stderr_has("copied 33 entries");
 

@@ -1,44 +1,45 @@
-//! `--verify`: what was written is read back from the disk, and what is not right is not left there.
+//! `--verify`: data is read back from the disk after it was written, and wrong files are repaired or removed.
 
+use crate::common::entries::chmod;
 use crate::common::live::send;
-use crate::common::things::{chmod, in_own_mounts, mount, plain_program};
-use crate::common::{Sandbox, has_strace, is_root, skip, wait_until};
+use crate::common::mounts::{in_own_mounts, mount};
+use crate::common::plain_user::plain_program;
+use crate::common::{Sandbox, each_jobs, has_strace, is_root, skip, wait_until};
 use nix::sys::signal::Signal::SIGKILL;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-#[test]
-fn all_that_was_written_is_read_back_and_nothing_else_changes() {
-    for jobs in ["-j1", "-j4"] {
-        for flags in [&["--verify"][..], &["--verify", "-a"], &["--verify", "--inplace"]] {
-            let env = Sandbox::new();
-            env.tree("src", ["file a 3K", "file b/c 20M", "file b/d/e 1K", "link l a", "dir f"]);
-            fs::hard_link(env.path("src/a"), env.path("src/b/other")).unwrap();
-            let sparse = fs::File::create(env.path("src/sparse")).unwrap();
-            sparse.set_len(1 << 20).unwrap();
-            sparse.write_all_at(b"x", 300_000).unwrap();
-            env.tree("there", ["file a 2K", "file b/old 1K", "file stays 1K"]);
-            let new = [flags, &[jobs, "src", "dst"]].concat();
-            let merged = [flags, &[jobs, "-T", "src", "there"]].concat();
+each_jobs!(all_that_was_written_is_read_back_and_nothing_else_changes, 1, 4);
+fn all_that_was_written_is_read_back_and_nothing_else_changes(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    for flags in [&["--verify"][..], &["--verify", "-a"], &["--verify", "--inplace"]] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 3K", "file b/c 20M", "file b/d/e 1K", "link l a", "dir f"]);
+        fs::hard_link(env.path("src/a"), env.path("src/b/other")).unwrap();
+        let sparse = fs::File::create(env.path("src/sparse")).unwrap();
+        sparse.set_len(1 << 20).unwrap();
+        sparse.write_all_at(b"x", 300_000).unwrap();
+        env.tree("there", ["file a 2K", "file b/old 1K", "file stays 1K"]);
+        let new = [flags, &[jobs, "src", "dst"]].concat();
+        let merged = [flags, &[jobs, "-T", "src", "there"]].concat();
 
-            env.pcopy(&new).exits(0).stderr_has("; 5 verified; 1 linked");
-            env.pcopy(&merged).exits(0).stderr_has("; 5 verified; 1 linked");
+        env.pcopy(&new).exits(0).stderr_has("; 5 verified; 1 linked");
+        env.pcopy(&merged).exits(0).stderr_has("; 5 verified; 1 linked");
 
-            env.assert_same("src", "dst");
-            env.assert_same("src/b/d", "there/b/d");
-            env.assert_nothing_staged();
-            // What was complete already is not written, and so not read back.
-            env.pcopy([&["-T"], &new[..]].concat()).exits(0).stderr_lacks("verified");
-        }
+        env.assert_same("src", "dst");
+        env.assert_same("src/b/d", "there/b/d");
+        env.assert_nothing_staged();
+        // Files that were up to date are not written, so they are not read back.
+        env.pcopy([&["-T"], &new[..]].concat()).exits(0).stderr_lacks("verified");
     }
 }
 
-/// The first bytes of each write become others.
+/// Changes the first bytes of each write.
 const WRONG: &str = "inject=write,pwrite64:poke_enter=@arg2=5858";
 
-/// Runs pcopy while the bytes that are written under the name `path` become others on their way.
+/// `pcopy` with wrong bytes in each write to `path`.
 fn with_wrong_bytes(env: &Sandbox, path: &str, arguments: &[&str]) -> Command {
     let path = env.path(path);
     let options = ["-P", path.to_str().unwrap(), "-e", "trace=write,pwrite64", "-e", WRONG];
@@ -51,8 +52,8 @@ fn assert_bytes_were_wrong(env: &Sandbox) {
 }
 
 #[test]
-fn what_was_written_again_is_on_the_disk_before_it_is_read_back_again() {
-    if !has_strace("what_was_written_again_is_on_the_disk_before_it_is_read_back_again") {
+fn what_was_rewritten_is_flushed_before_it_is_read_back_again() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -72,36 +73,34 @@ fn what_was_written_again_is_on_the_disk_before_it_is_read_back_again() {
     assert_eq!(then.iter().take(2).collect::<Vec<_>>(), [&"fsync", &"fadvise64"], "{log}");
 }
 
-#[test]
-fn what_is_wrong_twice_is_named_and_removed() {
-    if !has_strace("what_is_wrong_twice_is_named_and_removed") {
+each_jobs!(what_is_wrong_twice_is_reported_and_removed, 1, 3);
+fn what_is_wrong_twice_is_reported_and_removed(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    if !has_strace!() {
         return;
     }
-    for jobs in ["-j1", "-j3"] {
-        let env = Sandbox::new();
-        env.tree("src", ["file a 3K", "file b/c 3K"]).tree("there", ["file b/old 1K"]);
-        let new = [jobs, "--verify", "src", "dst"];
-        let merged = [jobs, "--verify", "-T", "src", "there"];
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b/c 3K"]).tree("there", ["file b/old 1K"]);
+    let new = [jobs, "--verify", "src", "dst"];
+    let merged = [jobs, "--verify", "-T", "src", "there"];
 
-        let run = env.run(with_wrong_bytes(&env, ".dst.pcopy-partial/a", &new));
-        assert_bytes_were_wrong(&env);
-        run.exits(6).stderr_has("pcopy: 'dst/a' differed twice from what was read from 'src/a'");
-        let run = env.run(with_wrong_bytes(&env, "there/b/.c.pcopy-partial", &merged));
-        assert_bytes_were_wrong(&env);
-        run.exits(0); // the second time it had its final name, and was right
+    let run = env.run(with_wrong_bytes(&env, ".dst.pcopy-partial/a", &new));
+    assert_bytes_were_wrong(&env);
+    run.exits(6).stderr_has("pcopy: 'dst/a' differed twice from what was read from 'src/a'");
+    let run = env.run(with_wrong_bytes(&env, "there/b/.c.pcopy-partial", &merged));
+    assert_bytes_were_wrong(&env);
+    run.exits(0); // at the second attempt it had its final name, and was right
 
-        assert!(!env.path("dst/a").exists(), "what is wrong has its final name");
-        env.assert_same("src/b", "dst/b");
-        env.assert_same("src/b/c", "there/b/c");
-        env.pcopy([jobs, "--verify", "-T", "src", "dst"]).exits(0).stderr_has("; 1 verified");
-        env.assert_same("src", "dst");
-    }
+    assert!(!env.path("dst/a").exists(), "a wrong file was published");
+    env.assert_same("src/b", "dst/b");
+    env.assert_same("src/b/c", "there/b/c");
+    env.pcopy([jobs, "--verify", "-T", "src", "dst"]).exits(0).stderr_has("; 1 verified");
+    env.assert_same("src", "dst");
 }
 
 #[test]
-fn a_file_that_its_owner_may_not_write_is_written_again_and_has_its_bits() {
-    let test = "a_file_that_its_owner_may_not_write_is_written_again";
-    if !has_strace(test) {
+fn a_file_that_its_owner_may_not_write_is_rewritten_and_has_its_mode() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -126,8 +125,8 @@ fn a_file_that_its_owner_may_not_write_is_written_again_and_has_its_bits() {
 }
 
 #[test]
-fn with_the_other_names_of_a_file_it_stays_one_file() {
-    if !has_strace("with_the_other_names_of_a_file_it_stays_one_file") {
+fn hard_links_stay_one_file_when_it_is_rewritten() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -146,9 +145,8 @@ fn with_the_other_names_of_a_file_it_stays_one_file() {
 }
 
 #[test]
-fn a_byte_that_changes_on_the_disk_is_found_and_set_right() {
-    let test = "a_byte_that_changes_on_the_disk_is_found_and_set_right";
-    if !has_strace(test) || !in_own_mounts(test) {
+fn a_byte_that_changes_on_the_disk_is_found_and_repaired() {
+    if !has_strace!() || !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
@@ -159,9 +157,9 @@ fn a_byte_that_changes_on_the_disk_is_found_and_set_right() {
     let words = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
     let mounted = made.is_ok_and(|made| made.status.success());
     let Some(_disk) = mount(&words, &env.path("disk")).filter(|_| mounted) else {
-        return skip(test, "cannot mount ext4 from an image here");
+        return skip!("cannot mount ext4 from an image here");
     };
-    let mark = b"these bytes are looked for on the disk";
+    let mark = b"these bytes are searched for on the disk";
     env.tree("src", ["file other 100K"]);
     fs::write(env.path("src/a"), mark.repeat(1000)).unwrap();
     let slow = ["-e", "trace=syncfs", "-e", "inject=syncfs:delay_exit=3000000:when=1"];
@@ -170,21 +168,21 @@ fn a_byte_that_changes_on_the_disk_is_found_and_set_right() {
     let flipped = flip(&image, mark);
     let run = run.end();
 
-    assert!(flipped, "the bytes never came to the disk: {}", run.story());
+    assert!(flipped, "the bytes were never on the disk: {}", run.story());
     run.exits(0).stderr_has("; 2 verified");
     env.assert_same("src", "disk/dst");
-    // What is seen is what is on the disk.
+    // Compare with what is on the disk, not with the page cache.
     Command::new("sh").args(["-c", "echo 1 > /proc/sys/vm/drop_caches"]).status().unwrap();
     env.assert_same("src", "disk/dst");
 }
 
-/// Changes one byte of what is looked for, as soon as it is on the disk.
+/// Changes one byte of `wanted` as soon as it is on the disk; false if it never is.
 fn flip(image: &std::path::Path, wanted: &[u8]) -> bool {
     let begun = Instant::now();
     let disk = fs::OpenOptions::new().read(true).write(true).open(image).unwrap();
     while begun.elapsed() < Duration::from_secs(20) {
         let bytes = fs::read(image).unwrap();
-        // A file begins with a block.
+        // A file begins at a block.
         let mut blocks = (0..).step_by(1024).zip(bytes.chunks(1024));
         if let Some((place, _)) = blocks.find(|(_, block)| block.starts_with(wanted)) {
             disk.write_all_at(b"T", place).unwrap();
@@ -196,7 +194,7 @@ fn flip(image: &std::path::Path, wanted: &[u8]) -> bool {
 
 #[test]
 fn a_copier_that_dies_while_it_reads_back_costs_time_only() {
-    if !has_strace("a_copier_that_dies_while_it_reads_back_costs_time_only") {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -213,7 +211,7 @@ fn a_copier_that_dies_while_it_reads_back_costs_time_only() {
     run.end().exits(0);
     env.assert_same("src", "dst");
     let log = fs::read_to_string(env.path("trace")).unwrap();
-    assert!(log.contains("killed by SIGKILL"), "nobody died");
+    assert!(log.contains("killed by SIGKILL"), "no copier died");
 }
 
 #[test]
@@ -230,8 +228,8 @@ fn a_manifest_has_what_was_read_back() {
 }
 
 #[test]
-fn a_kernel_that_only_says_that_it_has_copied_is_not_believed() {
-    if !has_strace("a_kernel_that_only_says_that_it_has_copied_is_not_believed") {
+fn a_kernel_that_only_claims_to_have_copied_is_not_believed() {
+    if !has_strace!() {
         return;
     }
     let lie = "inject=copy_file_range:retval=3072";
@@ -246,7 +244,7 @@ fn a_kernel_that_only_says_that_it_has_copied_is_not_believed() {
             let read = |tree: &str| fs::read(env.path(tree).join(name)).unwrap();
             read("src") == read("dst")
         };
-        // Without the option nobody asks: that shows that the lie is one.
+        // Without the option the wrong copy stays: that shows that the injected answer was wrong.
         assert_eq!([is_same("a"), is_same("b/c")], [is_right; 2], "{verify:?}");
     }
 }

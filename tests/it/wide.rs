@@ -1,6 +1,6 @@
-//! Directories with very many names, which copiers share among them.
+//! Directories with very many entries, which several copiers share.
 
-use crate::common::things::*;
+use crate::common::entries::*;
 use crate::common::*;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ fn names(path: &Path) -> HashSet<OsString> {
     fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
 }
 
-/// 100,000 files, every hundredth with a byte in it, under names that do not sort as made.
+/// Makes `count` files, every hundredth with a byte in it, whose names do not sort in the order of creation.
 fn wide_files(env: &Sandbox, root: &str, count: u32) {
     let root = env.path(root);
     fs::create_dir(&root).unwrap();
@@ -43,8 +43,8 @@ fn a_directory_of_100_000_files_is_copied_name_by_name() {
     }
 }
 
-#[test]
-fn a_directory_of_20_000_directories_is_copied_name_by_name() {
+each_jobs!(a_directory_of_20_000_directories_is_copied_name_by_name, 1, 8);
+fn a_directory_of_20_000_directories_is_copied_name_by_name(jobs: &str) {
     let env = Sandbox::new();
     for number in 0..20_000 {
         let path = env.path(format!("src/{:08x}", u32::wrapping_mul(number, 2_654_435_761)));
@@ -53,18 +53,15 @@ fn a_directory_of_20_000_directories_is_copied_name_by_name() {
             fs::write(path.join("inside"), number.to_string()).unwrap();
         }
     }
-    let source = env.listing("src");
-    for jobs in ["1", "8"] {
-        env.pcopy(["-j", jobs, "src", "dst"]).exits(0).stderr_has("copied 22,001 entries");
 
-        let differences = differences(&source, &env.listing("dst"));
-        assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
-        fs::remove_dir_all(env.path("dst")).unwrap();
-    }
+    env.pcopy(["-j", jobs, "src", "dst"]).exits(0).stderr_has("copied 22,001 entries");
+
+    let differences = differences(&env.listing("src"), &env.listing("dst"));
+    assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
 }
 
-#[test]
-fn a_wide_directory_keeps_its_mode_and_times_though_it_was_shared() {
+each_jobs!(a_wide_directory_keeps_its_mode_and_times_though_it_was_shared, 1, 2, 8, 64);
+fn a_wide_directory_keeps_its_mode_and_times_though_it_was_shared(jobs: &str) {
     let env = Sandbox::new();
     for wide in ["one", "two", "three"] {
         fs::create_dir_all(env.path("src")).unwrap();
@@ -75,35 +72,31 @@ fn a_wide_directory_keeps_its_mode_and_times_though_it_was_shared() {
     set_times(&env.path("src/two"), (-5, 5), (-5, 5));
     chmod(&env.path("src/three"), 0o700);
     set_times(&env.path("src"), (3, 4), (5, 6));
-    for jobs in ["1", "2", "8", "64"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.pcopy(["-j", jobs, "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "src", &target]).exits(0);
 
-        let differences = differences(&env.listing("src"), &env.listing(&target));
-        assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
-    }
+    let differences = differences(&env.listing("src"), &env.listing(&target));
+    assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
 }
 
-#[test]
-fn a_wide_directory_of_long_names_is_copied() {
+each_jobs!(a_wide_directory_of_long_names_is_copied, 2, 8);
+fn a_wide_directory_of_long_names_is_copied(jobs: &str) {
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
     for number in 0..3000 {
         fs::write(env.path("src").join(format!("{number:0>255}")), "x").unwrap();
     }
     let source = names(&env.path("src"));
-    for jobs in ["2", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.pcopy(["-j", jobs, "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "src", &target]).exits(0);
 
-        assert!(names(&env.path(&target)) == source, "with {jobs} copiers");
-    }
+    assert!(names(&env.path(&target)) == source, "with {jobs} copiers");
 }
 
-#[test]
-fn a_wide_mixed_directory_is_copied_whole() {
+each_jobs!(a_wide_mixed_directory_is_copied_whole, 1, 2, 8);
+fn a_wide_mixed_directory_is_copied_whole(jobs: &str) {
     let env = Sandbox::new();
     fs::create_dir(env.path("src")).unwrap();
     for number in 0..6000 {
@@ -121,18 +114,16 @@ fn a_wide_mixed_directory_is_copied_whole() {
             _ => fs::write(path, "").unwrap(),
         }
     }
-    for jobs in ["1", "2", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        env.pcopy(["-j", jobs, "src", &target]).exits(0);
+    env.pcopy(["-j", jobs, "src", &target]).exits(0);
 
-        let differences = differences(&env.listing("src"), &env.listing(&target));
-        assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
-    }
+    let differences = differences(&env.listing("src"), &env.listing(&target));
+    assert!(differences.is_empty(), "with {jobs} copiers:\n{differences}");
 }
 
 #[test]
-fn failures_in_a_wide_directory_are_each_named_once() {
+fn failures_in_a_wide_directory_are_each_reported_once() {
     let env = Sandbox::new();
     let lines: Vec<String> = (0..3000).map(|number| format!("file f{number} 1")).collect();
     env.tree("src", lines.iter().map(String::as_str));
@@ -148,29 +139,26 @@ fn failures_in_a_wide_directory_are_each_named_once() {
     }
 }
 
-#[test]
-fn many_sources_on_the_command_line_are_each_copied() {
+each_jobs!(many_sources_on_the_command_line_are_each_copied, 1, 8);
+fn many_sources_on_the_command_line_are_each_copied(jobs: &str) {
     let env = Sandbox::new();
     let names: Vec<String> = (0..3000).map(|number| format!("n{number}")).collect();
     for name in &names {
         fs::write(env.path(name), name).unwrap();
     }
-    for jobs in ["1", "8"] {
-        let target = format!("dst-{jobs}");
-        fs::create_dir(env.path(&target)).unwrap();
-        let arguments =
-            ["-j", jobs, "-t", &target].into_iter().chain(names.iter().map(String::as_str));
+    let target = format!("dst-{jobs}");
+    fs::create_dir(env.path(&target)).unwrap();
+    let arguments = ["-j", jobs, "-t", &target].into_iter().chain(names.iter().map(String::as_str));
 
-        env.pcopy(arguments).exits(0).stderr_has("copied 3,000 entries");
+    env.pcopy(arguments).exits(0).stderr_has("copied 3,000 entries");
 
-        for name in &names {
-            assert_eq!(fs::read(env.path(&target).join(name)).unwrap(), name.as_bytes());
-        }
+    for name in &names {
+        assert_eq!(fs::read(env.path(&target).join(name)).unwrap(), name.as_bytes());
     }
 }
 
 #[test]
-fn the_links_of_a_wide_directory_show_that_no_subdirectory_is_lost() {
+fn the_link_count_of_a_wide_directory_shows_that_no_subdirectory_is_lost() {
     let env = Sandbox::new();
     for number in 0..2000 {
         fs::create_dir_all(env.path(format!("src/{number}/{}", number % 7))).unwrap();

@@ -1,19 +1,19 @@
-//! Commands that nobody thought of, and the world in which they are given.
+//! Random commands, and the tree on which they run.
 
 use crate::common::contents;
+use crate::common::testtree::{Bytes, Node, Tree, What};
 use crate::rules::*;
 use crate::trees::{self, Things};
-use crate::world::{Bytes, Node, What, World};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
 
-/// The words that belong to the operands, these, and the folder of the target that meets `src`.
+/// The options that belong to the operands, the operands, and the directory of the target that meets `src`.
 type Form = (&'static [Word], &'static [&'static str], &'static str);
 
-/// `src` and `two` are folders, `f` is a file, `l` a symlink to `src`.
+/// `src` and `two` are directories, `f` is a file, `l` a symlink to `src`.
 const FORMS: [Form; 14] = [
     (&[ONTO], &["src", "dst"], "dst"),
     (&[ONTO], &["src", "dst"], "dst"),
@@ -38,7 +38,7 @@ pub(crate) struct Case {
     target: Things,
     words: Vec<Word>,
     form: usize,
-    /// Whether there is no target yet, if it need not be there.
+    /// Whether the target does not exist yet, if it need not.
     is_new: bool,
     no_matter: Vec<&'static str>,
 }
@@ -67,8 +67,8 @@ impl Case {
 
     /// All words but the operands.
     pub(crate) fn options(&self) -> impl Iterator<Item = &'static str> {
-        let said = self.words.iter().chain(FORMS[self.form].0).map(|word| word.0);
-        said.chain(self.no_matter.iter().copied())
+        let words = self.words.iter().chain(FORMS[self.form].0).map(|word| word.0);
+        words.chain(self.no_matter.iter().copied())
     }
 
     /// The sources, and the target.
@@ -77,64 +77,64 @@ impl Case {
         (sources, target)
     }
 
-    /// The world before the command is given.
-    pub(crate) fn before(&self, me: (u32, u32)) -> World {
+    /// The tree before the command.
+    pub(crate) fn before(&self, me: (u32, u32)) -> Tree {
         let (rules, (sources, _)) = (self.rules(), self.operands());
-        let folder = Node { what: What::Dir, mode: 0o750, owner: me, time: Some((50, 7)), file: 0 };
-        let mut world = World::new();
-        let is_certain = rules.mode == Mode::Kept && rules.times && !rules.backups;
+        let dir = Node { owner: me, ..Node::new(What::Dir, 0o750, (50, 7)) };
+        let mut tree = Tree::new();
+        let is_certain = rules.mode == Mode::Preserved && rules.times && !rules.backups;
         let may_link = is_certain || rules.update != Update::Differing || !rules.links;
         for (root, things) in [("src", &self.source), ("two", &self.two)] {
-            world.insert(root.into(), folder.clone());
+            tree.insert(root.into(), dir.clone());
             // The manual does not say whether names that symlinks lead to stay one file.
             let may_link = may_link && !rules.follows(false);
-            trees::add(&mut world, Path::new(root), things, None, may_link);
+            trees::add(&mut tree, Path::new(root), things, None, may_link);
         }
-        let has_links = has_links(&world) || rules.joins();
+        let has_links = has_links(&tree) || rules.joins();
         let (link, file) = (What::Symlink("src".into()), What::File(Bytes(contents(b"f", 6))));
-        world.insert("l".into(), Node { what: link, mode: 0o777, file: 1001, ..folder.clone() });
-        world.insert("f".into(), Node { what: file, mode: 0o640, file: 1002, ..folder.clone() });
+        tree.insert("l".into(), Node { what: link, mode: 0o777, file: 1001, ..dir.clone() });
+        tree.insert("f".into(), Node { what: file, mode: 0o640, file: 1002, ..dir.clone() });
         if self.is_new && sources.len() == 1 && !rules.parents {
-            return world;
+            return tree;
         }
-        world.insert("dst".into(), folder.clone());
+        tree.insert("dst".into(), dir.clone());
         let meets = Path::new(FORMS[self.form].2);
-        world.entry(meets.into()).or_insert(folder);
+        tree.entry(meets.into()).or_insert(dir);
         let mut things = self.target.clone();
         if has_links {
-            // With names of one file, which of those that seem complete remains is chance; so only
-            // those do that are.
+            // Which hard link of those that look up to date remains is chance; so no entry looks so but one
+            // that is.
             things.iter_mut().for_each(|(_, thing)| thing.be_of_another_time());
         }
         if rules.way == Way::HardLink {
             things.iter_mut().for_each(|(_, thing)| thing.be_the_source_itself());
         }
-        // Old names of one file stay one while they are replaced one by one, not while they are mended.
+        // Existing hard links stay one file while they are replaced one by one, not while they are repaired.
         let may_link = !has_links && rules.update != Update::Differing && rules.way == Way::Copy;
-        trees::add(&mut world, meets, &things, Some(Path::new("src")), may_link);
-        world
+        trees::add(&mut tree, meets, &things, Some(Path::new("src")), may_link);
+        tree
     }
 
-    /// Whether the command means something, and the manual says what.
+    /// Whether the manual defines the result of the command.
     fn makes_sense(&self) -> bool {
         let (rules, (sources, target)) = (self.rules(), self.operands());
         let before = self.before((0, 0));
-        let are_there = sources.iter().all(|source| before.contains_key(Path::new(source)));
-        // What a symlink would say is relative to itself, not to us, or has slashes that nobody promises.
+        let exist = sources.iter().all(|source| before.contains_key(Path::new(source)));
+        // The text of a symlink is relative to its own directory, and its slashes are not defined.
         let is_plain = !rules.parents && sources.iter().all(|source| !source.contains('/'));
-        let can_be_said = rules.way != Way::Symlink || is_plain;
-        // cp goes through a symlink that stands for a folder of --parents; nobody promises that.
-        let mut folders = sources.iter().flat_map(|source| Path::new(source).ancestors().skip(1));
+        let is_defined = rules.way != Way::Symlink || is_plain;
+        // cp goes through a symlink in place of a directory of --parents; the manual does not mention it.
+        let mut dirs = sources.iter().flat_map(|source| Path::new(source).ancestors().skip(1));
         let is_symlink =
-            |folder| before.get(&Path::new(target).join(folder)).is_some_and(Node::is_symlink);
-        let leads_away = rules.parents && folders.any(is_symlink);
-        // Of the named ones alone cp makes one file only if they come before the others.
+            |dir| before.get(&Path::new(target).join(dir)).is_some_and(Node::is_symlink);
+        let leads_away = rules.parents && dirs.any(is_symlink);
+        // cp joins operands to hard links only if they come before the other names.
         let joins_some = rules.ends && rules.follows(true) && !rules.follows(false);
-        are_there && can_be_said && !leads_away && !joins_some && !rules.contradict()
+        exist && is_defined && !leads_away && !joins_some && !rules.contradict()
     }
 }
 
-fn has_links(world: &World) -> bool {
-    let files = || world.values().filter(|node| !node.is_dir());
+fn has_links(tree: &Tree) -> bool {
+    let files = || tree.values().filter(|node| !node.is_dir());
     files().any(|node| files().filter(|other| other.file == node.file).count() > 1)
 }

@@ -1,30 +1,30 @@
-//! Paths in a world: what is in a folder, where symlinks lead, what a backup is called.
+//! Paths in a tree: the entries of a directory, the targets of symlinks, the names of backups.
 
+use crate::common::testtree::{Node, Tree, What};
 use crate::rules::{Control, Rules};
-use crate::world::{Node, What, World};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-/// The names in a folder.
-pub(crate) fn names_in(world: &World, folder: &Path) -> Vec<OsString> {
-    let inside = world.keys().filter(|path| path.parent() == Some(folder));
+/// The names in a directory.
+pub(crate) fn names_in(tree: &Tree, dir: &Path) -> Vec<OsString> {
+    let inside = tree.keys().filter(|path| path.parent() == Some(dir));
     inside.map(|path| path.file_name().unwrap().to_owned()).collect()
 }
 
-/// Where a path leads if all its symlinks are followed; `None`: nowhere, or round in a circle.
-pub(crate) fn resolve(world: &World, path: &Path) -> Option<PathBuf> {
+/// A path with all its symlinks followed; `None` at a dangling one or a loop.
+pub(crate) fn resolve(tree: &Tree, path: &Path) -> Option<PathBuf> {
     let mut place = PathBuf::new();
     let mut rest: Vec<OsString> = path.iter().rev().map(OsString::from).collect();
     let mut turns = 0;
     while let Some(step) = rest.pop() {
-        let is_dir = place.as_os_str().is_empty() || world.get(&place)?.is_dir();
+        let is_dir = place.as_os_str().is_empty() || tree.get(&place)?.is_dir();
         match Path::new(&step).components().next() {
             _ if !is_dir => return None,
             Some(Component::ParentDir) => _ = place.pop(),
             Some(Component::Normal(_)) => {
                 let next = place.join(&step);
-                match &world.get(&next)?.what {
+                match &tree.get(&next)?.what {
                     What::Symlink(text) => {
                         turns += 1;
                         rest.extend(text.iter().rev().map(OsString::from));
@@ -41,10 +41,10 @@ pub(crate) fn resolve(world: &World, path: &Path) -> Option<PathBuf> {
     Some(place)
 }
 
-/// The name for what stands at `path` and is replaced; `None` if it cannot have it.
-pub(crate) fn backup_of(world: &World, rules: &Rules, path: &Path) -> Option<PathBuf> {
+/// The name of the backup of an existing file; `None` if it is too long or a directory.
+pub(crate) fn backup_of(tree: &Tree, rules: &Rules, path: &Path) -> Option<PathBuf> {
     let name = path.file_name().unwrap().as_bytes();
-    let others = names_in(world, path.parent().unwrap());
+    let others = names_in(tree, path.parent().unwrap());
     let last = others.iter().filter_map(|other| number_of(other.as_bytes(), name)).max();
     let is_numbered = match rules.control {
         Control::Numbered => true,
@@ -55,7 +55,7 @@ pub(crate) fn backup_of(world: &World, rules: &Rules, path: &Path) -> Option<Pat
     let ending = if is_numbered { &numbered } else { rules.suffix };
     let name = OsString::from_vec([name, ending.as_bytes()].concat());
     let backup = path.with_file_name(&name);
-    let is_free = !world.get(&backup).is_some_and(Node::is_dir);
+    let is_free = !tree.get(&backup).is_some_and(Node::is_dir);
     (is_free && name.len() <= 255).then_some(backup)
 }
 

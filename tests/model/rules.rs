@@ -1,6 +1,6 @@
-//! What the options say, word by word.
+//! The meaning of the options.
 
-/// A word of the command line and what it says.
+/// A word of the command line and its meaning.
 #[derive(Clone, Copy)]
 pub(crate) struct Word(pub(crate) &'static str, fn(&mut Rules));
 
@@ -16,32 +16,32 @@ pub(crate) struct Rules {
     pub(crate) owner: bool,
     pub(crate) times: bool,
     pub(crate) links: bool,
-    /// Whether links are kept because somebody has said so: then symlinks to a file count, too.
+    /// Whether links are preserved by an option, not by default: then followed symlinks to a file count, too.
     pub(crate) ends: bool,
     pub(crate) update: Update,
     pub(crate) backups: bool,
     pub(crate) control: Control,
     pub(crate) suffix: &'static str,
-    /// As said; what it means where nothing is said depends on the way.
+    /// As given; the default depends on the way.
     pub(crate) follow: Option<Follow>,
     pub(crate) way: Way,
     pub(crate) force: bool,
-    /// What stands there is removed first.
+    /// Whether an existing entry is removed first.
     pub(crate) remove: bool,
     pub(crate) onto: bool,
     pub(crate) strip: bool,
     pub(crate) parents: bool,
-    /// How often a way was chosen; two do not go together.
+    /// How often a way was chosen; two exclude each other.
     pub(crate) ways: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
-    Kept,
-    /// As of a new file that the source's bits were asked for.
-    NotKept,
-    /// As of any new file.
-    Refused,
+    Preserved,
+    /// The source's mode without the bits of the umask.
+    Masked,
+    /// The mode of any new file.
+    Default,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,7 @@ pub(crate) enum Way {
 impl Rules {
     pub(crate) fn of(words: &[Word]) -> Self {
         let mut rules = Self {
-            mode: Mode::Kept,
+            mode: Mode::Preserved,
             owner: false,
             times: true,
             links: true,
@@ -101,7 +101,7 @@ impl Rules {
         rules
     }
 
-    /// Whether the symlinks that are found (or, of those that are named, these) are followed.
+    /// Whether symlinks are followed: operands if `named`, else those that are found below one.
     pub(crate) fn follows(&self, named: bool) -> bool {
         match self.follow {
             Some(Follow::All) => true,
@@ -111,7 +111,7 @@ impl Rules {
         }
     }
 
-    /// Whether what symlinks lead to is one file with what is met under its own name.
+    /// Whether a file and a followed symlink to it become hard links.
     pub(crate) fn joins(&self) -> bool {
         self.ends && self.follows(false) && matches!(self.way, Way::Copy | Way::Attributes)
     }
@@ -128,7 +128,7 @@ impl Rules {
 }
 
 fn keep(rules: &mut Rules, what: bool) {
-    rules.mode = if what { Mode::Kept } else { Mode::Refused };
+    rules.mode = if what { Mode::Preserved } else { Mode::Default };
     (rules.owner, rules.times) = (what, what);
 }
 
@@ -141,7 +141,7 @@ fn go(rules: &mut Rules, way: Way) {
     rules.ways += 1;
 }
 
-/// The words that say something, each as often as is due to it.
+/// The options that have an effect, some of them more often.
 pub(crate) const WORDS: &[Word] = &[
     Word("-p", |r| keep(r, true)),
     Word("--preserve", |r| keep(r, true)),
@@ -154,14 +154,14 @@ pub(crate) const WORDS: &[Word] = &[
         keep(r, true);
         (r.links, r.ends) = (true, true);
     }),
-    Word("--preserve=mode", |r| r.mode = Mode::Kept),
+    Word("--preserve=mode", |r| r.mode = Mode::Preserved),
     Word("--preserve=ownership", |r| r.owner = true),
     Word("--preserve=timestamps,links", |r| (r.times, r.links, r.ends) = (true, true, true)),
     Word("--preserve=none", |r| {
         keep(r, false);
-        (r.mode, r.links, r.ends) = (Mode::NotKept, false, false);
+        (r.mode, r.links, r.ends) = (Mode::Masked, false, false);
     }),
-    Word("--no-preserve=mode", |r| r.mode = Mode::Refused),
+    Word("--no-preserve=mode", |r| r.mode = Mode::Default),
     Word("--no-preserve=ownership", |r| r.owner = false),
     Word("--no-preserve=timestamps", |r| r.times = false),
     Word("--no-preserve=links", |r| (r.links, r.ends) = (false, false)),
@@ -203,12 +203,12 @@ pub(crate) const WORDS: &[Word] = &[
     Word("--remove-destination", |r| r.remove = true),
 ];
 
-/// The words that say where to, given with the operands.
+/// The options that belong to the operands.
 pub(crate) const ONTO: Word = Word("-T", |r| r.onto = true);
 pub(crate) const PARENTS: Word = Word("--parents", |r| r.parents = true);
 pub(crate) const STRIP: Word = Word("--strip-trailing-slashes", |r| r.strip = true);
 
-/// The words that must not matter for what is there in the end.
+/// Options that must not change the result.
 pub(crate) const NO_MATTER: &[&str] = &[
     "-j1",
     "-j1",

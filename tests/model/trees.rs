@@ -1,8 +1,8 @@
-//! Trees that nobody thought of.
+//! Random trees.
 
-use crate::common::things::Time;
+use crate::common::testtree::{Bytes, Node, Tree, What};
+
 use crate::common::{contents, is_root};
-use crate::world::{Bytes, Node, What, World};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -29,36 +29,36 @@ const PATHS: [&[u8]; 14] = [
     b"\xff\xfe",
 ];
 
-/// Names that backups have, or might take. The source has none of them: which of two that come to
-/// one name is there in the end is chance.
+/// Names that backups have, or may get. The source has none of them: if two entries had one name, chance
+/// would decide.
 const BACKUPS: [&[u8]; 8] =
     [b"a~", b"a.~1~", b"a.~9~", b"b.old", b"d/a~", b"d/a.~2~", b"d/e/f~", b"g/b.~x~"];
 
 const LEADS_TO: [&str; 9] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e", "../two/a"];
 
-/// What stands at some of the paths.
+/// Entries at some of the paths.
 pub(crate) type Things = Vec<(PathBuf, Thing)>;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Thing {
     Node(Node),
-    /// Another name of an earlier file of the same tree.
+    /// A hard link to an earlier file of the same tree.
     HardLink(Index),
-    /// In a target: what the source has there, so much later, perhaps with other bits.
+    /// In a target: a copy of the source's entry, so many seconds later, perhaps with another mode.
     Like(i64, Option<u32>),
-    /// In a target: another name of what the source has there.
+    /// In a target: a hard link to the source's entry.
     Itself,
 }
 
 impl Thing {
-    /// Has it be older or newer than what the source may have.
+    /// Gives it a time that no source has.
     pub(crate) fn be_of_another_time(&mut self) {
         if let Self::Node(node) = self {
             node.time = node.time.map(|(seconds, more)| (seconds, more + 1));
         }
     }
 
-    /// Has it be what the source has, if it is like that.
+    /// Makes an exact copy of the source's entry a hard link to it.
     pub(crate) fn be_the_source_itself(&mut self) {
         if let Self::Like(0, None) = self {
             *self = Self::Itself;
@@ -66,7 +66,7 @@ impl Thing {
     }
 }
 
-/// The owner of what stands here; root and its group if somebody may give things away.
+/// The owner of most entries: root, if the tests may change owners.
 const ME: (u32, u32) = (0, 0);
 
 pub(crate) fn source() -> impl Strategy<Value = Things> {
@@ -95,7 +95,7 @@ fn things(
 ) -> impl Strategy<Value = Things> {
     let count = paths.len();
     let mut paths: Vec<PathBuf> = paths.into_iter().map(path).collect();
-    paths.sort_unstable(); // a folder before what is in it
+    paths.sort_unstable(); // a directory before its entries
     (subsequence(paths, 0..count), vec(thing, count))
         .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
 }
@@ -108,7 +108,7 @@ fn path(bytes: &[u8]) -> PathBuf {
 
 fn node(owners: Vec<(u32, u32)>, set_ids: u32) -> impl Strategy<Value = Node> {
     let mode = |modes: Vec<u32>, needed: u32| {
-        // What a plain user must be able to open himself stays open to him.
+        // An ordinary user keeps the permissions that the copy needs.
         let needed = if is_root() { 0 } else { needed };
         select(modes).prop_map(move |mode| mode | needed)
     };
@@ -123,8 +123,8 @@ fn node(owners: Vec<(u32, u32)>, set_ids: u32) -> impl Strategy<Value = Node> {
     let seconds = select(vec![100, 200, 300]);
     (what, select(owners), seconds, select(vec![0, 7])).prop_map(
         |((what, mode), owner, seconds, nanoseconds)| {
-            let time: Option<Time> = Some((seconds, nanoseconds));
-            Node { what, mode, owner, time, file: 0 }
+            let time = (seconds, nanoseconds);
+            Node { owner, ..Node::new(what, mode, time) }
         },
     )
 }
@@ -140,32 +140,32 @@ fn bytes() -> impl Strategy<Value = Bytes> {
     })
 }
 
-/// Adds a tree to the world, of which `source` is the root of what it may be like.
+/// Adds entries below `root`, with copies of entries below `source`.
 ///
-/// What cannot be is left out: things below what is no folder, links to nothing, links unless
-/// `may_link`.
+/// What cannot be is left out: entries below what is no directory, hard links without a file, hard links
+/// unless `may_link`.
 pub(crate) fn add(
-    world: &mut World,
+    tree: &mut Tree,
     root: &Path,
     things: &Things,
     source: Option<&Path>,
     may_link: bool,
 ) {
-    let me = world[root].owner;
+    let me = tree[root].owner;
     let mut files: Vec<Node> = Vec::new();
     for (path, thing) in things {
         let at = root.join(path);
-        if !at.parent().and_then(|parent| world.get(parent)).is_some_and(Node::is_dir) {
+        if !at.parent().and_then(|parent| tree.get(parent)).is_some_and(Node::is_dir) {
             continue;
         }
-        let file = world.len() as u64 + 1;
+        let file = tree.len() as u64 + 1;
         let node = match thing {
             Thing::Node(node) if is_root() => Node { file, ..node.clone() },
             Thing::Node(node) => Node { file, owner: me, ..node.clone() },
             Thing::HardLink(_) if files.is_empty() || !may_link => continue,
             Thing::HardLink(index) => index.get(&files).clone(),
             Thing::Like(..) | Thing::Itself => {
-                let Some(theirs) = source.and_then(|root| world.get(&root.join(path))) else {
+                let Some(theirs) = source.and_then(|root| tree.get(&root.join(path))) else {
                     continue;
                 };
                 match thing {
@@ -181,6 +181,6 @@ pub(crate) fn add(
         if !node.is_dir() {
             files.push(node.clone());
         }
-        world.insert(at, node);
+        tree.insert(at, node);
     }
 }

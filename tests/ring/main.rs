@@ -1,7 +1,7 @@
-//! The ring among real processes: every task seen once, and nobody hangs when peers are killed.
+//! The ring between real processes: every task is seen once, and no process hangs when others are killed.
 //!
-//! Forking out of a test harness with threads would leave the child with locks that nobody
-//! releases, so this target has no harness: one thread, and the lines that libtest would print.
+//! A child forked from a test harness with threads would have locks that are never released, so this program
+//! has no harness: one thread, and the lines that libtest would print.
 #![allow(unsafe_code)] // fork
 
 use nix::sys::signal::{Signal, kill};
@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn main() {
     let tests: [(&str, fn()); 3] = [
         ("every_task_is_seen_once", every_task_is_seen_once),
-        ("the_killed_hang_nobody", the_killed_hang_nobody),
+        ("killed_processes_hang_no_others", killed_processes_hang_no_others),
         ("a_killed_sleeper_costs_nothing_but_a_call", a_killed_sleeper_costs_nothing_but_a_call),
     ];
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
@@ -43,8 +43,8 @@ fn main() {
     }
 }
 
-/// Each task pushes two others, as a tree of directories would, until there are enough. A process
-/// that finds no room does the task itself, as a copier does.
+/// Each task pushes two others, like a tree of directories, until there are enough. A process that finds the
+/// ring full does the task itself, as a copier does.
 fn every_task_is_seen_once() {
     let (ring, seen) = shared();
     ring.try_push(&task(1)).expect("room");
@@ -56,8 +56,8 @@ fn every_task_is_seen_once() {
     assert_eq!((ring.unfinished(), ring.is_closed(), ring.len()), (0, true, 0));
 }
 
-/// In each round some are killed at moments that nobody chose; the others leave once stop is set.
-fn the_killed_hang_nobody() {
+/// In each round some are killed at varying moments; the others end once stop is set.
+fn killed_processes_hang_no_others() {
     let mut killed_at_work = 0;
     for round in 0..60 {
         let (ring, seen) = shared();
@@ -99,7 +99,7 @@ fn a_killed_sleeper_costs_nothing_but_a_call() {
     assert_eq!(seen[TASKS as usize].load(Relaxed), 1);
 }
 
-/// What every process does: takes until the end. Task `n` is followed by `2n` and `2n + 1`.
+/// The work of every process: it takes tasks until the end. Task `n` is followed by `2n` and `2n + 1`.
 fn work(ring: &SharedRing, seen: &SharedWords) {
     let mut into = Vec::new();
     while ring.take(&mut into).is_ok() {
@@ -118,7 +118,7 @@ fn work(ring: &SharedRing, seen: &SharedWords) {
     }
 }
 
-/// A task's number, and as many bytes after it as it likes, all of which must arrive.
+/// The number of a task, and a varying number of bytes, all of which must arrive.
 fn task(number: u64) -> Vec<u8> {
     let mut message = number.to_le_bytes().to_vec();
     message.resize(8 + number as usize % 200, number as u8);
@@ -138,7 +138,7 @@ fn shared() -> (SharedRing, SharedWords) {
     (SharedRing::create().expect("ring"), seen)
 }
 
-/// Forks all; each does `work` and leaves. One that hangs is ended by its alarm.
+/// Forks all; each does `work` and ends. An alarm ends one that hangs.
 fn fork_all(work: impl Fn()) -> Vec<Pid> {
     let fork_one = |_| {
         // SAFETY: this process has one thread.

@@ -1,8 +1,10 @@
-//! `pcopy bench`: what it says, what it writes, and that it leaves nothing behind.
+//! `pcopy bench`: what it prints, what it writes, and that it leaves nothing behind.
 //!
-//! How long anything took is never asked.
+//! No test depends on how long anything takes.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::live::{is_alive, with_default_signals};
+use crate::common::plain_user::*;
 use crate::common::*;
 use crate::terminal::Terminal;
 use nix::sys::signal::Signal;
@@ -13,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::CommandExt;
 
-/// A short benchmark against cp alone, whose work is done in the folder `work`.
+/// Runs a short benchmark against cp alone, in the directory `work`.
 fn short<A: AsRef<OsStr>>(env: &Sandbox, more: impl IntoIterator<Item = A>) -> Run<'_> {
     env.run(short_command(env, more))
 }
@@ -27,18 +29,18 @@ fn short_command<A: AsRef<OsStr>>(
     words.extend(more.into_iter().map(|word| word.as_ref().to_owned()));
     for usual in ["--dir=work", "--runs=1", "--keep=none", "--against=cp", "--tree=tiny10"] {
         let option = usual.split('=').next().unwrap();
-        let said = |word: &OsString| {
+        let is_given = |word: &OsString| {
             let word = word.to_str().unwrap();
             word.starts_with(option) || option == "--tree" && word.starts_with("src")
         };
-        if !words.iter().any(said) {
+        if !words.iter().any(is_given) {
             words.push(usual.into());
         }
     }
     env.command(words)
 }
 
-/// A program that does what the lines say, with `$SRC` and `$DST` for its last arguments.
+/// An option that replaces cp by a shell script, with its last arguments in `$SRC` and `$DST`.
 fn script(env: &Sandbox, name: &str, lines: &str) -> String {
     let path = env.path(name);
     let head = "#!/bin/sh\nfor word; do SRC=$DST; DST=$word; done";
@@ -47,7 +49,7 @@ fn script(env: &Sandbox, name: &str, lines: &str) -> String {
     format!("--against=cp={}", path.display())
 }
 
-/// The same command by a user whom permission bits bind.
+/// The same command by a user whose access depends on permission bits.
 fn as_plain_user(env: &Sandbox, command: std::process::Command) -> std::process::Command {
     env.give_to_plain_user();
     if !is_root() {
@@ -108,7 +110,7 @@ fn every_tree_can_be_copied() {
 }
 
 #[test]
-fn a_folder_of_ones_own_can_be_copied() {
+fn a_directory_of_the_user_can_be_copied() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K", "dir b", "link c a", "fifo d"]);
     let before = env.listing("src");
@@ -122,7 +124,7 @@ fn a_folder_of_ones_own_can_be_copied() {
 }
 
 #[test]
-fn trees_can_be_made_elsewhere() {
+fn trees_can_be_generated_elsewhere() {
     let env = Sandbox::new();
     env.tree("elsewhere", []);
 
@@ -133,7 +135,7 @@ fn trees_can_be_made_elsewhere() {
 }
 
 #[test]
-fn a_symlink_to_a_folder_stands_for_the_folder() {
+fn a_symlink_to_a_directory_stands_for_the_directory() {
     let env = Sandbox::new();
     env.tree("real", ["file a 1K"]).tree("", ["link src real"]);
 
@@ -141,7 +143,7 @@ fn a_symlink_to_a_folder_stands_for_the_folder() {
 }
 
 #[test]
-fn a_copy_that_its_owner_may_not_enter_is_removed() {
+fn a_copy_that_its_owner_may_not_search_is_removed() {
     let env = Sandbox::new();
     env.tree("src", ["file a/b 1K"]).tree("work", []);
     chmod(&env.path("src/a"), 0o555);
@@ -159,10 +161,10 @@ fn a_copy_that_its_owner_may_not_enter_is_removed() {
     assert_clean(&env);
 }
 
-// ---- what is said ----------------------------------------------------------------------------
+// ---- what is printed -------------------------------------------------------------------------
 
 #[test]
-fn the_table_names_all_programs_their_commands_and_who_wins() {
+fn the_table_names_all_programs_their_commands_and_the_fastest() {
     let env = Sandbox::new();
     let run = short(&env, ["--keep=none,times,all"]);
 
@@ -183,13 +185,13 @@ fn the_table_names_all_programs_their_commands_and_who_wins() {
     ] {
         stdout_has(&run, text);
     }
-    let said = ["faster than cp (", "as fast as cp (", "slower than cp ("];
-    let verdicts = run.stdout.lines().filter(|line| said.iter().any(|said| line.contains(said)));
+    let words = ["faster than cp (", "as fast as cp (", "slower than cp ("];
+    let verdicts = run.stdout.lines().filter(|line| words.iter().any(|word| line.contains(word)));
     assert_eq!(verdicts.count(), 3, "{}", run.stdout);
 }
 
 #[test]
-fn who_cannot_do_the_same_is_named() {
+fn programs_that_cannot_do_the_same_are_named() {
     let env = Sandbox::new();
     let fcp = script(&env, "fcp", "true").replace("=cp=", "=fcp=");
 
@@ -241,7 +243,7 @@ fn the_numbers_in_json_agree_with_one_another() {
 }
 
 #[test]
-fn what_is_to_be_written_is_tried_first_and_what_stands_there_is_kept_till_then() {
+fn output_files_are_opened_first_and_existing_ones_kept_until_then() {
     let env = Sandbox::new();
     env.tree("", ["text numbers old", "dir chart.svg"]);
 
@@ -268,7 +270,7 @@ fn one_file_that_cannot_be_written_in_the_end_does_not_cost_the_others() {
 }
 
 #[test]
-fn all_that_a_number_depends_on_is_told() {
+fn everything_that_a_figure_depends_on_is_printed() {
     let env = Sandbox::new();
     let one = script(&env, "one", "cp \"$@\"");
     let run = short(
@@ -307,7 +309,7 @@ fn charts_are_drawn_with_the_programs_names() {
 }
 
 #[test]
-fn a_person_sees_how_far_it_is_and_nothing_of_that_in_the_end() {
+fn a_terminal_shows_progress_that_is_gone_in_the_end() {
     let env = Sandbox::new();
     let terminal = Terminal::new(100);
     let mut command = short_command(&env, ["--runs=2"]);
@@ -326,7 +328,7 @@ fn a_person_sees_how_far_it_is_and_nothing_of_that_in_the_end() {
 // ---- peers that are wrong --------------------------------------------------------------------
 
 #[test]
-fn a_copy_that_is_wrong_is_told_and_gets_no_ratio() {
+fn a_wrong_copy_is_reported_and_gets_no_ratio() {
     let env = Sandbox::new();
     for (lines, words) in [
         ("rm \"$DST/file-0000003\"", "1 entry differs: 'file-0000003' (missing)"),
@@ -355,7 +357,7 @@ fn a_copy_that_is_wrong_is_told_and_gets_no_ratio() {
 }
 
 #[test]
-fn what_is_beside_the_contents_is_compared_where_it_is_to_be_kept() {
+fn metadata_is_compared_where_it_is_to_be_preserved() {
     let env = Sandbox::new();
     for (keep, lines, words) in [
         ("times", "touch \"$DST/file-0000003\"", "(modification time)"),
@@ -373,7 +375,7 @@ fn what_is_beside_the_contents_is_compared_where_it_is_to_be_kept() {
 }
 
 #[test]
-fn hard_links_are_compared_where_they_are_to_be_kept() {
+fn hard_links_are_compared_where_they_are_to_be_preserved() {
     let env = Sandbox::new();
     // The options end with -T, and the source comes after it.
     let lines = "while [ \"$1\" != -T ]; do shift; done; cp -rp -T \"$2\" \"$DST\"";
@@ -388,11 +390,11 @@ fn hard_links_are_compared_where_they_are_to_be_kept() {
 }
 
 #[test]
-fn attributes_are_compared_where_all_is_to_be_kept() {
+fn attributes_are_compared_where_all_is_to_be_preserved() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K"]);
     if xattr::set(env.path("src/a"), "user.colour", b"red").is_err() {
-        return skip("attributes_are_compared", "no attributes here");
+        return skip!("no attributes here");
     }
     let cp = script(&env, "liar", "cp -a --no-preserve=xattr -T \"$3\" \"$DST\"");
 
@@ -403,7 +405,7 @@ fn attributes_are_compared_where_all_is_to_be_kept() {
 }
 
 #[test]
-fn a_copy_that_is_the_source_under_other_names_is_found_out() {
+fn a_copy_made_of_links_to_the_source_is_detected() {
     let env = Sandbox::new();
     let cp = script(&env, "liar", "[ \"$DST\" = --version ] || cp -al -T \"$SRC\" \"$DST\"");
     for keep in ["none", "times", "all"] {
@@ -431,7 +433,7 @@ fn files_that_are_not_linked_in_the_source_are_not_in_the_copy() {
 }
 
 #[test]
-fn times_of_symlinks_are_compared_where_all_is_to_be_kept() {
+fn times_of_symlinks_are_compared_where_all_is_to_be_preserved() {
     let env = Sandbox::new();
     env.tree("src", ["link c a"]);
     let cp = script(&env, "liar", "cp \"$@\"\ntouch -h -d 2001-01-01 \"$DST/c\"");
@@ -444,17 +446,16 @@ fn times_of_symlinks_are_compared_where_all_is_to_be_kept() {
 }
 
 #[test]
-fn the_access_list_for_what_is_made_later_is_compared_where_all_is_to_be_kept() {
-    let name = "the_access_list_for_what_is_made_later_is_compared";
+fn default_acls_are_compared_where_all_is_to_be_preserved() {
     let env = Sandbox::new();
     env.tree("src", ["dir a"]);
     if !tool("setfacl") {
-        return skip(name, "setfacl is not installed");
+        return skip!("setfacl is not installed");
     }
     let mut set = std::process::Command::new("setfacl");
     set.args(["-dm", "u:1:r"]).arg(env.path("src/a"));
     if !set.output().unwrap().status.success() {
-        return skip(name, "no access lists here");
+        return skip!("no ACLs here");
     }
     let cp = script(&env, "liar", "cp \"$@\"\nsetfacl -k \"$DST/a\"");
 
@@ -465,14 +466,13 @@ fn the_access_list_for_what_is_made_later_is_compared_where_all_is_to_be_kept() 
 }
 
 #[test]
-fn what_a_program_is_able_to_do_is_compared_by_root() {
-    let name = "what_a_program_is_able_to_do_is_compared_by_root";
+fn file_capabilities_are_compared_by_root() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K"]);
     // VFS_CAP_REVISION_2 and CAP_NET_RAW, as `setcap cap_net_raw+p` writes them.
     let capability = [0, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     if !is_root() || xattr::set(env.path("src/a"), "security.capability", &capability).is_err() {
-        return skip(name, "capabilities cannot be set here");
+        return skip!("capabilities cannot be set here");
     }
     let cp = script(&env, "liar", "cp \"$@\"\n[ ! -f \"$DST/a\" ] || chown 0 \"$DST/a\"");
 
@@ -480,7 +480,7 @@ fn what_a_program_is_able_to_do_is_compared_by_root() {
 
     run.exits(1);
     stdout_has(&run, "wrong: 1 entry differs: 'a' (extended attributes)\n");
-    // All others keep it, tar only if it is told to.
+    // All other programs preserve it; tar needs an option.
     let all = ["bench", "--dir=work", "--runs=1", "--keep=all", "--against=cp,tar", "src"];
     if tool("tar") {
         env.pcopy(all).exits(0);
@@ -488,7 +488,7 @@ fn what_a_program_is_able_to_do_is_compared_by_root() {
 }
 
 #[test]
-fn holes_that_were_filled_are_found_out() {
+fn filled_holes_are_detected() {
     let env = Sandbox::new();
     let cp = script(&env, "liar", "cp \"$@\" --sparse=never");
 
@@ -514,10 +514,10 @@ fn a_copy_that_cannot_be_read_is_wrong_and_does_not_end_the_benchmark() {
 #[test]
 fn a_wrong_copy_by_pcopy_itself_has_an_exit_code_of_its_own() {
     let env = Sandbox::new();
-    // A file that says something else each time, and whose size is never what it says.
+    // A file with other contents at each read, and with a wrong size.
     let source = "/proc/sys/kernel/random";
     if fs::read(format!("{source}/uuid")).is_err() {
-        return skip("a_wrong_copy_by_pcopy_itself", "no such files here");
+        return skip!("no such files here");
     }
     let run = short(&env, ["--tree=tiny1", "--against=cp"]);
     run.exits(0);
@@ -530,7 +530,7 @@ fn a_wrong_copy_by_pcopy_itself_has_an_exit_code_of_its_own() {
 }
 
 #[test]
-fn without_verification_nobody_looks_and_that_is_said() {
+fn without_verification_nothing_is_compared_and_the_output_says_so() {
     let env = Sandbox::new();
     let cp = script(&env, "liar", "mkdir \"$DST\"");
 
@@ -541,7 +541,7 @@ fn without_verification_nobody_looks_and_that_is_said() {
 }
 
 #[test]
-fn a_program_that_fails_is_told_with_its_words_and_leaves_nothing() {
+fn a_program_that_fails_is_reported_with_its_messages_and_leaves_nothing() {
     let env = Sandbox::new();
     let cp = script(&env, "failing", "mkdir -p \"$DST/deep\"\necho out of luck >&2\nexit 3");
 
@@ -555,7 +555,7 @@ fn a_program_that_fails_is_told_with_its_words_and_leaves_nothing() {
 }
 
 #[test]
-fn a_program_that_is_killed_is_told() {
+fn a_program_that_is_killed_is_reported() {
     let env = Sandbox::new();
     let cp = script(&env, "killed", "kill -9 $$");
 
@@ -577,26 +577,26 @@ fn the_second_of_two_programs_that_fails_does_not_leave_the_first_waiting() {
 }
 
 #[test]
-fn what_a_program_leaves_running_is_ended_before_the_folder_is_removed() {
+fn processes_a_program_leaves_are_ended_before_the_directory_is_removed() {
     let env = Sandbox::new();
-    let said = env.path("said");
-    // It writes into the copy as long as it is there.
+    let pid_file = env.path("pid");
+    // It writes into the copy as long as the copy exists.
     let left = "echo $$ > $0; while :; do mkdir -p \"$1/$$\"; rmdir \"$1/$$\"; done 2>&-";
     let lines = format!(
         "cp \"$@\"\n[ \"$DST\" != --version ] || exit 0\nrm -f '{0}'\nsh -c '{left}' '{0}' \"$DST\" &\nwhile [ ! -s '{0}' ]; do sleep 0.01; done",
-        said.display()
+        pid_file.display()
     );
     let cp = script(&env, "leaving", &lines);
 
     short(&env, [cp.as_str(), "--no-verify"]).exits(0);
 
-    let pid = fs::read_to_string(said).unwrap().trim().parse().unwrap();
-    assert!(!crate::common::live::is_alive(pid), "it is still there");
+    let pid = fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    assert!(!is_alive(pid), "it still runs");
     assert_clean(&env);
 }
 
 #[test]
-fn what_a_program_puts_in_place_of_its_errors_is_not_written_to() {
+fn what_a_program_puts_in_place_of_its_error_file_is_not_written_to() {
     let env = Sandbox::new();
     env.tree("", ["text precious words"]);
     let lines = format!(
@@ -613,12 +613,12 @@ fn what_a_program_puts_in_place_of_its_errors_is_not_written_to() {
 #[test]
 fn programs_get_what_a_shell_would_give_them() {
     let env = Sandbox::new();
-    let told = env.path("told");
+    let report = env.path("report");
     let lines = format!(
         "{{ ulimit -Sn; echo \"[$TAR_OPTIONS$RSYNC_RSH]\"; grep SigIgn /proc/self/status; }} > '{}'\ncp \"$@\"",
-        told.display()
+        report.display()
     );
-    let cp = script(&env, "telling", &lines);
+    let cp = script(&env, "reporting", &lines);
     let bench = short_command(&env, [cp.as_str()]);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -Sn 77; exec \"$@\"", "sh"]).arg(bench.get_program());
@@ -627,8 +627,8 @@ fn programs_get_what_a_shell_would_give_them() {
 
     env.run(shell).exits(0);
 
-    let told = fs::read_to_string(told).unwrap();
-    let lines: Vec<_> = told.lines().collect();
+    let report = fs::read_to_string(report).unwrap();
+    let lines: Vec<_> = report.lines().collect();
     assert_eq!(lines[..2], ["77", "[]"]);
     let ignored = u64::from_str_radix(lines[2].split_whitespace().last().unwrap(), 16).unwrap();
     assert_eq!(ignored & 1 << (Signal::SIGXFSZ as u32 - 1), 0, "SIGXFSZ is ignored");
@@ -636,26 +636,26 @@ fn programs_get_what_a_shell_would_give_them() {
 
 // ---- signals ---------------------------------------------------------------------------------
 
-#[test]
-fn a_signal_ends_it_and_its_children_and_leaves_nothing() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let env = Sandbox::new();
-        let begun = env.path("begun");
-        let lines = format!("mkdir -p \"$DST\"\necho $$ > '{}'\nsleep 50", begun.display());
-        let cp = script(&env, "slow", &lines);
-        let live = env.launch(short_command(&env, [cp]));
-        let said = || fs::read_to_string(&begun).unwrap_or_default();
-        wait_until("it is at work", || said().ends_with('\n'));
+cells! {
+    a_signal_ends_it_and_its_children_and_leaves_nothing,
+    sigint => (Signal::SIGINT),
+    sigterm => (Signal::SIGTERM),
+    sighup => (Signal::SIGHUP),
+}
+fn a_signal_ends_it_and_its_children_and_leaves_nothing(signal: Signal) {
+    let env = Sandbox::new();
+    let begun = env.path("begun");
+    let lines = format!("mkdir -p \"$DST\"\necho $$ > '{}'\nsleep 50", begun.display());
+    let cp = script(&env, "slow", &lines);
+    let live = env.launch(with_default_signals(short_command(&env, [cp])));
+    let pid = || fs::read_to_string(&begun).unwrap_or_default();
+    wait_until("the program runs", || pid().ends_with('\n'));
 
-        live.signal(signal);
+    live.signal(signal);
 
-        live.end().died_by(signal);
-        assert!(
-            !crate::common::live::is_alive(said().trim().parse().unwrap()),
-            "the child is still there"
-        );
-        assert_clean(&env);
-    }
+    live.end().died_by(signal);
+    assert!(!is_alive(pid().trim().parse().unwrap()), "the child still runs");
+    assert_clean(&env);
 }
 
 #[test]
@@ -689,7 +689,7 @@ fn a_signal_while_large_files_are_made_or_trees_are_counted_ends_it_soon() {
 // ---- what is refused -------------------------------------------------------------------------
 
 #[test]
-fn what_cannot_go_well_is_refused_before_anything_is_made() {
+fn what_cannot_succeed_is_refused_before_anything_is_created() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K", "dir inside"]);
     for (words, message) in [
@@ -721,7 +721,7 @@ fn a_peer_that_is_named_and_not_installed_is_refused() {
 }
 
 #[test]
-fn peers_that_are_not_installed_are_passed_over_if_nobody_names_them() {
+fn peers_that_are_not_installed_are_skipped_unless_named() {
     let env = Sandbox::new();
     let words = ["bench", "--tree=tiny1", "--runs=1", "--keep=none"];
     let mut command = env.command(words);
@@ -731,7 +731,7 @@ fn peers_that_are_not_installed_are_passed_over_if_nobody_names_them() {
 }
 
 #[test]
-fn words_that_make_no_sense_are_usage_errors() {
+fn arguments_that_make_no_sense_are_usage_errors() {
     let env = Sandbox::new();
     env.tree("src", []);
     for (words, message) in [
@@ -752,7 +752,7 @@ fn words_that_make_no_sense_are_usage_errors() {
 }
 
 #[test]
-fn cold_is_for_root_and_for_disks() {
+fn cold_needs_root_and_a_disk() {
     let env = Sandbox::new();
     env.give_to_plain_user();
     let mut command = short_command(&env, ["--cold"]);
@@ -769,10 +769,10 @@ fn cold_is_for_root_and_for_disks() {
     env.run(command).exits(3).stderr_has("pcopy: --cold: only root can drop the page cache");
 }
 
-// ---- the word --------------------------------------------------------------------------------
+// ---- the subcommand --------------------------------------------------------------------------
 
 #[test]
-fn a_folder_of_that_name_is_not_mistaken_for_the_word() {
+fn an_entry_named_bench_is_not_taken_for_the_subcommand() {
     let env = Sandbox::new();
     env.tree("bench", ["file a 1K"]);
 
@@ -787,7 +787,7 @@ fn a_folder_of_that_name_is_not_mistaken_for_the_word() {
 }
 
 #[test]
-fn as_cp_there_is_no_such_word() {
+fn as_cp_there_is_no_such_subcommand() {
     let env = Sandbox::new();
     env.tree("", ["text bench words"]);
 
@@ -797,7 +797,7 @@ fn as_cp_there_is_no_such_word() {
 }
 
 #[test]
-fn help_speaks_of_it() {
+fn help_names_the_subcommand() {
     let env = Sandbox::new();
     stdout_has(env.pcopy(["--help"]).exits(0), "pcopy bench --help");
     let run = env.pcopy(["bench", "--help"]);
@@ -816,10 +816,10 @@ fn help_speaks_of_it() {
     }
 }
 
-// ---- onto what is there ----------------------------------------------------------------------
+// ---- onto an existing copy -------------------------------------------------------------------
 
 #[test]
-fn a_second_run_over_a_complete_copy_is_measured_for_those_who_can_skip() {
+fn a_second_run_over_a_complete_copy_is_measured_for_programs_that_skip() {
     let env = Sandbox::new();
     let run = short(&env, ["--onto=same", "--keep=times,all", "--runs=2"]);
 
@@ -835,7 +835,7 @@ fn a_run_over_an_older_copy_makes_it_new() {
     short(&env, ["--onto=different", "--keep=none,times,all"]).exits(0);
     assert_clean(&env);
 
-    // One who leaves the old files there is found out.
+    // A program that leaves the old files is detected.
     let cp = script(&env, "idle", "true");
     let run = short(&env, [cp.as_str(), "--onto=different"]);
 
@@ -844,7 +844,7 @@ fn a_run_over_an_older_copy_makes_it_new() {
 }
 
 #[test]
-fn files_that_nobody_may_write_are_made_different_too() {
+fn files_without_write_permission_are_changed_too() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1K", "file b 0", "file c 1K"]);
     for name in ["a", "b", "c"] {
@@ -860,7 +860,7 @@ fn files_that_nobody_may_write_are_made_different_too() {
 }
 
 #[test]
-fn of_files_with_several_names_every_second_one_is_made_different() {
+fn of_files_with_several_names_every_second_one_is_changed() {
     let env = Sandbox::new();
     let cp = script(&env, "idle", "true");
     let words = [cp.as_str(), "--onto=different", "--tree=links", "--scale=0.00035"];
@@ -876,7 +876,7 @@ fn of_files_with_several_names_every_second_one_is_made_different() {
 fn every_installed_peer_makes_right_copies() {
     let env = Sandbox::new();
     env.tree("work", []);
-    // cpz cannot replace symlinks, and says so.
+    // cpz cannot replace symlinks, and fails.
     for (onto, trees) in [("new", "source,links,skewed"), ("different", "links,skewed")] {
         let tree = format!("--tree={trees}");
         let words = ["bench", "--dir=work", "--runs=1", "--scale=0.003", &tree, "--onto", onto];

@@ -1,6 +1,6 @@
-//! A disk that does not answer.
+//! A file system that does not answer, as a network file system whose server is gone.
 
-use crate::common::things::Mounted;
+use crate::common::mounts::Mounted;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A disk that does not answer, as a network disk whose server is gone.
-///
-/// It is a FUSE file system whose daemon says what it is, reads what is asked, and is silent.
+/// A FUSE file system whose daemon initializes the connection, then reads requests and never answers.
 pub(crate) struct DeadDisk {
     _mounted: Mounted,
     state: Arc<State>,
@@ -22,12 +20,12 @@ pub(crate) struct DeadDisk {
 
 #[derive(Default)]
 struct State {
-    asked: AtomicBool,
+    was_asked: AtomicBool,
     ended: AtomicBool,
 }
 
 impl DeadDisk {
-    /// Mounts one; `None` if the machine does not let us.
+    /// Mounts one; `None` if this machine cannot.
     pub(crate) fn mount(place: &Path) -> Option<Self> {
         const O_NONBLOCK: i32 = 0o4000;
         let device = fs::OpenOptions::new()
@@ -50,25 +48,25 @@ impl DeadDisk {
         Some(Self { _mounted: Mounted(place.to_owned()), state, daemon })
     }
 
-    /// Whether somebody has asked it something.
+    /// Whether a process waits for an answer.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.state.asked.load(Relaxed)
+        self.state.was_asked.load(Relaxed)
     }
 }
 
 impl Drop for DeadDisk {
     fn drop(&mut self) {
-        // Before it is unmounted, or that would wait for an answer, too.
+        // Before the unmount, which would wait for an answer, too.
         self.state.ended.store(true, Relaxed);
         let daemon = self.daemon.take().unwrap();
         assert!(daemon.join().is_ok() || std::thread::panicking());
     }
 }
 
-/// Answers the question of the kernel who we are (FUSE_INIT), and nothing else.
+/// Answers the first request (FUSE_INIT), and no other.
 fn be_silent(mut device: fs::File, state: &State) {
     const INIT: u32 = 26;
-    const WHO_WE_ARE: [u32; 6] = [7, 31, 0, 0, 0, 4096]; // version, no wishes, size of a write
+    const ANSWER: [u32; 6] = [7, 31, 0, 0, 0, 4096]; // version, no flags, size of a write
     let mut request = [0; 64 * 1024];
     while !state.ended.load(Relaxed) {
         let Ok(40..) = device.read(&mut request) else {
@@ -76,12 +74,12 @@ fn be_silent(mut device: fs::File, state: &State) {
             continue;
         };
         if u32::from_ne_bytes(request[4..8].try_into().unwrap()) != INIT {
-            state.asked.store(true, Relaxed);
+            state.was_asked.store(true, Relaxed);
             continue;
         }
         let mut answer = [80_u32.to_ne_bytes(), [0; 4]].concat();
         answer.extend_from_slice(&request[8..16]); // which request
-        WHO_WE_ARE.iter().for_each(|number| answer.extend_from_slice(&number.to_ne_bytes()));
+        ANSWER.iter().for_each(|number| answer.extend_from_slice(&number.to_ne_bytes()));
         answer.resize(80, 0);
         device.write_all(&answer).unwrap();
     }

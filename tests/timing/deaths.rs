@@ -1,13 +1,13 @@
-//! What a round must not do again when a copier of the round before it has died: to the user's old
-//! files, to names of one file, to him. The death comes at a certain system call, by strace.
+//! What a round must not do again after a copier of the round before died: to the user's old files, to hard
+//! links, to the output. strace kills the copier at a certain system call.
 
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-/// The program under `name`, of which each copier dies that comes to its `nth` call of `calls`: from 2 on
-/// every round comes farther. Standard input says yes to everything.
+/// Runs the program as `name`; each copier dies at its `nth` call of `calls`: from 2 on every round gets
+/// farther. Standard input answers yes to every prompt.
 fn dying<'e>(
     env: &'e Sandbox,
     name: &str,
@@ -34,12 +34,12 @@ const RENAME: &str = "renameat,renameat2";
 fn can_die(test: &str) -> bool {
     let can = tool("strace");
     if !can {
-        skip(test, "strace is not installed");
+        skip_for(test, "strace is not installed");
     }
     can
 }
 
-/// New files to take the place of old ones.
+/// New files that replace old ones.
 fn three_files() -> Sandbox {
     let env = Sandbox::new();
     for number in 1..=3 {
@@ -50,8 +50,8 @@ fn three_files() -> Sandbox {
 }
 
 #[test]
-fn a_backup_is_of_the_users_old_file_however_the_new_one_is_made() {
-    if !can_die("a_backup_is_of_the_users_old_file_however_the_new_one_is_made") {
+fn a_backup_holds_the_users_old_file_however_the_new_one_is_created() {
+    if !can_die(test_name!()) {
         return;
     }
     let source = |env: &Sandbox| env.path("src").to_str().unwrap().to_owned();
@@ -75,9 +75,9 @@ fn a_backup_is_of_the_users_old_file_however_the_new_one_is_made() {
             run.exits(0);
             for number in 1..=3 {
                 let suffix = if control == "simple" { "~" } else { ".~1~" };
-                let kept = fs::read_to_string(env.path(format!("dst/f{number}{suffix}")));
+                let backup = fs::read_to_string(env.path(format!("dst/f{number}{suffix}")));
                 let old = format!("the old {number}");
-                assert_eq!(kept.ok(), Some(old), "{name} {line:?}\n{}", run.story());
+                assert_eq!(backup.ok(), Some(old), "{name} {line:?}\n{}", run.story());
             }
             assert_eq!(fs::read_dir(env.path("dst")).unwrap().count(), 6, "{}", run.story());
         }
@@ -85,8 +85,8 @@ fn a_backup_is_of_the_users_old_file_however_the_new_one_is_made() {
 }
 
 #[test]
-fn none_fail_does_not_tell_of_what_the_run_itself_has_made() {
-    if !can_die("none_fail_does_not_tell_of_what_the_run_itself_has_made") {
+fn none_fail_does_not_report_what_the_run_itself_created() {
+    if !can_die(test_name!()) {
         return;
     }
     for nth in [2, 3] {
@@ -105,8 +105,8 @@ fn none_fail_does_not_tell_of_what_the_run_itself_has_made() {
 }
 
 #[test]
-fn names_of_one_file_stay_one_and_the_numbers_add_up() {
-    if !can_die("names_of_one_file_stay_one_and_the_numbers_add_up") {
+fn hard_links_stay_one_file_and_the_counts_add_up() {
+    if !can_die(test_name!()) {
         return;
     }
     for (name, options) in [
@@ -119,7 +119,7 @@ fn names_of_one_file_stay_one_and_the_numbers_add_up() {
     ] {
         for at in [(RENAME, 2), (RENAME, 3), ("linkat", 2)] {
             if at.0 == "linkat" && options == ["-ab"] {
-                continue; // a backup is a link, too
+                continue; // a backup is a hard link, too
             }
             let env = three_files();
             for number in 1..=3 {
@@ -143,8 +143,8 @@ fn names_of_one_file_stay_one_and_the_numbers_add_up() {
 }
 
 #[test]
-fn each_name_is_told_once() {
-    if !can_die("each_name_is_told_once") {
+fn each_verbose_name_is_printed_once() {
+    if !can_die(test_name!()) {
         return;
     }
     for at in [("mkdirat", 2), ("symlinkat", 2)] {
@@ -161,29 +161,28 @@ fn each_name_is_told_once() {
     }
 }
 
-#[test]
-fn a_folder_that_is_left_for_the_end_again_and_again_is_no_gain() {
-    if !can_die("a_folder_that_is_left_for_the_end_again_and_again_is_no_gain") {
+each_jobs!(a_directory_deferred_again_and_again_is_no_progress, 1, 2);
+fn a_directory_deferred_again_and_again_is_no_progress(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    if !can_die(test_name!()) {
         return;
     }
-    for jobs in ["-j1", "-j2"] {
-        let env = three_files();
-        env.tree("src", ["dir new"]);
-        fs::hard_link(env.path("src/f1"), env.path("src/new/other")).unwrap();
+    let env = three_files();
+    env.tree("src", ["dir new"]);
+    fs::hard_link(env.path("src/f1"), env.path("src/new/other")).unwrap();
 
-        // Each copier ends when it tells what it has done. So does the parent, but then it is over.
-        let deadly = ["-e", "trace=write", "-e", "inject=write:error=EPIPE:when=1"];
-        let run = env.run(env.traced(&deadly, [jobs, "--inplace", "-T", "src", "dst"]));
+    // Each copier ends when it reports what it did; so does the parent, but only at its end.
+    let deadly = ["-e", "trace=write", "-e", "inject=write:error=EPIPE:when=1"];
+    let run = env.run(env.traced(&deadly, [jobs, "--inplace", "-T", "src", "dst"]));
 
-        run.exits(16);
-        env.pcopy(["--inplace", "-T", "src", "dst"]).exits(0);
-        env.assert_same("src", "dst");
-    }
+    run.exits(16);
+    env.pcopy(["--inplace", "-T", "src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
 }
 
 #[test]
 fn a_wait_that_fails_does_not_hold_the_run() {
-    if !can_die("a_wait_that_fails_does_not_hold_the_run") {
+    if !can_die(test_name!()) {
         return;
     }
     for error in ["EINTR", "ECHILD"] {
@@ -200,21 +199,21 @@ fn a_wait_that_fails_does_not_hold_the_run() {
 }
 
 #[test]
-fn copying_all_again_and_again_in_the_manner_of_cp_is_no_gain() {
-    if !can_die("copying_all_again_and_again_in_the_manner_of_cp_is_no_gain") {
+fn copying_everything_again_and_again_as_cp_is_no_progress() {
+    if !can_die(test_name!()) {
         return;
     }
     let env = three_files();
 
-    // After the files it is the folder that gets its bits, and that cannot be passed over.
+    // After the files the directory gets its mode, and a directory cannot be skipped.
     let run = dying(&env, "cp", ("fchmod", 1), &["-a", "-T", "src", "new"]);
 
     run.exits(1).stderr_has("copiers kept dying");
 }
 
 #[test]
-fn a_folder_that_is_made_again_each_time_does_not_keep_the_run_going() {
-    if !can_die("a_folder_that_is_made_again_each_time_does_not_keep_the_run_going") {
+fn a_directory_recreated_each_time_does_not_keep_the_run_going() {
+    if !can_die(test_name!()) {
         return;
     }
     for nth in 6..=9 {

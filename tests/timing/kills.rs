@@ -1,20 +1,24 @@
-//! Processes killed at any moment: nothing is lost but time, and no name ever holds half a file.
+//! Processes killed at any moment: nothing is lost but time, and no name ever refers to half a file.
 
 use crate::common::chance::Dice;
 use crate::common::live::{Live, count_entries, is_alive, send, state};
 use crate::common::{
-    Entry, HANG, Run, Sandbox, children_of, differences, listing, skip, tool, wait, wait_until,
+    HANG, Listing, Run, Sandbox, children_of, differences, each_jobs, listing, skip, tool, wait,
+    wait_until,
 };
 use nix::sys::signal::Signal::SIGKILL;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A tree that takes about a tenth of a second, and how long it really took here.
-fn tree(env: &Sandbox) -> (BTreeMap<PathBuf, Entry>, Duration) {
+/// Numbers of copiers for runs that are repeated.
+const JOBS: [&str; 3] = ["1", "2", "8"];
+
+/// A tree whose copy takes about a tenth of a second, and how long it took on this machine.
+fn tree(env: &Sandbox) -> (Listing, Duration) {
     env.many("src", 3000, 700_000);
     let begun = Instant::now();
     env.start(["src", "dst"]).end().exits(0);
@@ -24,7 +28,7 @@ fn tree(env: &Sandbox) -> (BTreeMap<PathBuf, Entry>, Duration) {
 }
 
 #[track_caller]
-fn assert_complete(env: &Sandbox, source: &BTreeMap<PathBuf, Entry>, story: &str) {
+fn assert_complete(env: &Sandbox, source: &Listing, story: &str) {
     let differences = differences(source, &listing(&env.path("dst")));
     assert!(differences.is_empty(), "{differences}\n{story}");
     assert!(!env.path(".dst.pcopy-partial").exists(), "left behind\n{story}");
@@ -37,8 +41,7 @@ fn a_copier_killed_at_any_moment_costs_nothing_but_time() {
     let mut dice = Dice::new();
     let mut hits = 0;
     for turn in 0..200 {
-        let jobs = ["1", "2", "8"][turn % 3];
-        let live = env.start(["-j", jobs, "src", "dst"]);
+        let live = env.start(["-j", JOBS[turn % 3], "src", "dst"]);
         std::thread::sleep(dice.moment(took));
         let copiers = live.children();
         if !copiers.is_empty() {
@@ -55,8 +58,8 @@ fn a_copier_killed_at_any_moment_costs_nothing_but_time() {
     assert!(hits >= 100, "only {hits} of 200 runs were hit");
 }
 
-/// The names that `-v` owes for a copy of `src` to `dst` that makes them all, sorted.
-fn names_owed(source: &BTreeMap<PathBuf, Entry>) -> Vec<String> {
+/// The names that `-v` must print for a copy of `src` to a new `dst`, sorted.
+fn expected_names(source: &Listing) -> Vec<String> {
     let name = |path: &PathBuf| match path.to_str().unwrap() {
         "" => "dst".to_owned(),
         path => format!("dst/{path}"),
@@ -74,19 +77,19 @@ fn copied(run: &Run<'_>) -> i64 {
 }
 
 #[test]
-fn each_name_is_told_once_though_copiers_are_killed() {
+fn each_verbose_name_is_printed_once_though_copiers_are_killed() {
     let env = Sandbox::new();
     let (source, took) = tree(&env);
-    let owed = names_owed(&source);
+    let expected = expected_names(&source);
     let mut dice = Dice::new();
     let (mut rounds, mut merged) = (0, false);
     for turn in 0..60 {
-        // Half of the runs merge new folders into one that stands there.
+        // Half of the runs merge new directories into an existing one.
         merged = !merged;
         if merged {
             fs::create_dir(env.path("dst")).unwrap();
         }
-        let mut live = env.start(["-v", "-T", "-j", ["1", "2", "8"][turn % 3], "src", "dst"]);
+        let mut live = env.start(["-v", "-T", "-j", JOBS[turn % 3], "src", "dst"]);
         for _ in 0..4 {
             std::thread::sleep(dice.moment(took / 3));
             let copiers = live.children();
@@ -99,13 +102,13 @@ fn each_name_is_told_once_though_copiers_are_killed() {
         let run = live.end();
 
         run.exits(0);
-        let mut told: Vec<_> = run.stdout.lines().map(str::to_owned).collect();
-        told.sort();
-        let owed = if merged { &owed[1..] } else { &owed[..] };
-        assert_eq!(told.len(), owed.len(), "merged: {merged}, {} told", told.len());
-        assert_eq!(told, owed, "merged: {merged}");
-        // A copier may die between telling a name and counting it.
-        let all = i64::try_from(owed.len()).unwrap();
+        let mut printed: Vec<_> = run.stdout.lines().map(str::to_owned).collect();
+        printed.sort();
+        let expected = if merged { &expected[1..] } else { &expected[..] };
+        assert_eq!(printed.len(), expected.len(), "merged: {merged}, {} printed", printed.len());
+        assert_eq!(printed, expected, "merged: {merged}");
+        // A copier may die after it has reported a name and before it has counted it.
+        let all = i64::try_from(expected.len()).unwrap();
         assert!((copied(&run) - all).abs() <= 4, "{} of {all} copied", copied(&run));
         fs::remove_dir_all(env.path("dst")).unwrap();
     }
@@ -135,31 +138,28 @@ fn several_copiers_killed_in_one_run_cost_nothing_but_time() {
     }
 }
 
-#[test]
-fn all_copiers_killed_at_once_are_replaced() {
+each_jobs!(all_copiers_killed_at_once_are_replaced, 1, 2, 8);
+fn all_copiers_killed_at_once_are_replaced(jobs: &str) {
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
-    for jobs in ["1", "2", "8"] {
-        let live = env.frozen_mid_copy(&["-j", jobs, "src", "dst"]);
-        live.children().into_iter().for_each(|pid| send(pid, SIGKILL));
-        live.thaw();
+    let live = env.frozen_mid_copy(&["-j", jobs, "src", "dst"]);
+    live.children().into_iter().for_each(|pid| send(pid, SIGKILL));
+    live.thaw();
 
-        live.end().exits(0);
+    live.end().exits(0);
 
-        env.assert_same("src", "dst");
-        env.assert_nothing_staged();
-        fs::remove_dir_all(env.path("dst")).unwrap();
-    }
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
 }
 
 #[test]
-fn a_run_killed_at_any_moment_leaves_nothing_or_all_and_can_be_completed() {
+fn a_run_killed_at_any_moment_publishes_nothing_or_everything_and_can_be_completed() {
     let env = Sandbox::new();
     let (source, took) = tree(&env);
     let mut dice = Dice::new();
     let mut hits = 0;
     for turn in 0..100 {
-        let arguments = ["-j", ["1", "2", "8"][turn % 3], "src", "dst"];
+        let arguments = ["-j", JOBS[turn % 3], "src", "dst"];
         let mut live = env.start(arguments);
         std::thread::sleep(dice.moment(took));
         hits += usize::from(live.is_running());
@@ -170,7 +170,7 @@ fn a_run_killed_at_any_moment_leaves_nothing_or_all_and_can_be_completed() {
             assert_complete(&env, &source, &killed.story());
         }
 
-        // A final name that is there turns the same command into a copy below it; hence -T.
+        // With an existing target the same command would copy below it; hence -T.
         let run = env.pcopy(["-T", "src", "dst"]);
 
         run.exits(0);
@@ -180,7 +180,7 @@ fn a_run_killed_at_any_moment_leaves_nothing_or_all_and_can_be_completed() {
     assert!(hits >= 50, "only {hits} of 100 runs were hit");
 }
 
-/// Ends all processes of a run as a power cut would, and waits until they are gone.
+/// Kills all processes of a run as a power cut would, and waits until they are gone.
 fn kill_all(live: &Live<'_>) {
     let children = children_of(live.pid());
     live.signal_all(SIGKILL);
@@ -200,7 +200,7 @@ fn a_merge_killed_at_any_moment_leaves_each_name_old_or_new_and_whole() {
             env.pcopy(["-T", "src", "dst"]).exits(0);
         }
         let took = begun.elapsed().max(Duration::from_millis(100));
-        let mut live = env.start(["-j", ["1", "2", "8"][turn % 3], "-T", "src", "dst"]);
+        let mut live = env.start(["-j", JOBS[turn % 3], "-T", "src", "dst"]);
         std::thread::sleep(dice.moment(took));
         hits += usize::from(live.is_running());
         kill_all(&live);
@@ -213,10 +213,10 @@ fn a_merge_killed_at_any_moment_leaves_each_name_old_or_new_and_whole() {
                 tree.get(&path)
                     .is_some_and(|whole| (whole.size, &whole.what) == (entry.size, &entry.what))
             });
-            assert!(whole, "{path:?} holds neither the old nor the new: {entry:?}");
+            assert!(whole, "{path:?} is neither the old file nor the new one: {entry:?}");
         }
         let gone = old.keys().find(|path| !env.path("dst").join(path).exists());
-        assert_eq!(gone, None, "an old file has gone, and no new one has come");
+        assert_eq!(gone, None, "an old file is gone, and no new one replaced it");
 
         let run = env.pcopy(["-T", "src", "dst"]);
 
@@ -229,7 +229,7 @@ fn a_merge_killed_at_any_moment_leaves_each_name_old_or_new_and_whole() {
 }
 
 /// Makes `dst` with an older version of every file of `src`, and lists it.
-fn old_versions(env: &Sandbox) -> BTreeMap<PathBuf, Entry> {
+fn old_versions(env: &Sandbox) -> Listing {
     for (path, entry) in env.listing("src") {
         let target = env.path("dst").join(&path);
         if entry.mode & 0o170_000 == 0o040_000 {
@@ -250,34 +250,32 @@ fn with_a_deadly_file(env: &Sandbox, arguments: &[&str]) -> std::process::Comman
     env.traced(&options, arguments)
 }
 
-#[test]
-fn a_file_on_which_copiers_always_die_is_named_and_passed_over() {
+each_jobs!(a_file_on_which_copiers_always_die_is_named_and_skipped, 1, 2, 8);
+fn a_file_on_which_copiers_always_die_is_named_and_skipped(jobs: &str) {
     if !tool("strace") {
-        return skip("a_file_on_which_copiers_always_die_is_passed_over", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file dir-0/bad 600K"]);
-    for jobs in ["1", "2", "8"] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        let run = env.run(with_a_deadly_file(&env, &["-j", jobs, "src", &target]));
+    let run = env.run(with_a_deadly_file(&env, &["-j", jobs, "src", &target]));
 
-        run.exits(1);
-        let message = "pcopy: skipping 'src/dir-0/bad': copiers repeatedly died on it";
-        assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
-        run.stderr_has("1 failed");
-        let mut source = env.listing("src");
-        source.remove(&PathBuf::from("dir-0/bad"));
-        let differences = differences(&source, &env.listing(&target));
-        assert!(differences.is_empty(), "{differences}\n{}", run.story());
-        env.assert_nothing_staged();
-    }
+    run.exits(1);
+    let message = "pcopy: skipping 'src/dir-0/bad': copiers repeatedly died on it";
+    assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
+    run.stderr_has("1 failed");
+    let mut source = env.listing("src");
+    source.remove(&PathBuf::from("dir-0/bad"));
+    let differences = differences(&source, &env.listing(&target));
+    assert!(differences.is_empty(), "{differences}\n{}", run.story());
+    env.assert_nothing_staged();
 }
 
 #[test]
-fn a_failure_is_told_once_however_many_rounds_meet_it() {
+fn a_failure_is_reported_once_however_many_rounds_meet_it() {
     if !tool("strace") {
-        return skip("a_failure_is_told_once_however_many_rounds_meet_it", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file dir-0/bad 600K", "file blocked 1K"]);
@@ -294,7 +292,7 @@ fn a_failure_is_told_once_however_many_rounds_meet_it() {
 #[test]
 fn no_name_is_printed_twice_however_many_rounds_there_are() {
     if !tool("strace") {
-        return skip("no_name_is_printed_twice_however_many_rounds_there_are", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file dir-0/bad 600K"]);
@@ -309,9 +307,9 @@ fn no_name_is_printed_twice_however_many_rounds_there_are() {
 }
 
 #[test]
-fn the_file_that_is_passed_over_is_copied_by_a_later_run() {
+fn the_file_that_was_skipped_is_copied_by_a_later_run() {
     if !tool("strace") {
-        return skip("the_file_that_is_passed_over_is_copied_by_a_later_run", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0).tree("src", ["file dir-0/bad 600K"]);
@@ -322,30 +320,28 @@ fn the_file_that_is_passed_over_is_copied_by_a_later_run() {
     env.assert_same("src", "dst");
 }
 
-#[test]
-fn when_all_copiers_die_for_ever_the_run_gives_up() {
+each_jobs!(when_all_copiers_die_for_ever_the_run_gives_up, 1, 8);
+fn when_all_copiers_die_for_ever_the_run_gives_up(jobs: &str) {
     if !tool("strace") {
-        return skip("when_all_copiers_die_for_ever_the_run_gives_up", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.many("src", 300, 0);
-    for jobs in ["1", "8"] {
-        // The first thing that a copier does is to ask the kernel to die with its parent.
-        let deadly = ["-e", "trace=prctl", "-e", "inject=prctl:signal=KILL"];
+    // A copier begins with the request to be killed with its parent.
+    let deadly = ["-e", "trace=prctl", "-e", "inject=prctl:signal=KILL"];
 
-        let run = env.run(env.traced(&deadly, ["-j", jobs, "src", "dst"]));
+    let run = env.run(env.traced(&deadly, ["-j", jobs, "src", "dst"]));
 
-        run.exits(16).stderr_has("copiers kept dying").stderr_has("hint: ");
-        assert!(!env.path("dst").exists());
-    }
+    run.exits(16).stderr_has("copiers kept dying").stderr_has("hint: ");
+    assert!(!env.path("dst").exists());
     env.pcopy(["src", "dst"]).exits(0);
     env.assert_same("src", "dst");
     env.assert_nothing_staged();
 }
 
-/// Runs with a progress line, so with a scout, which gets `signal` as its first experience.
+/// Runs with a progress line, so with a process that counts ahead, which gets `signal` at its first call.
 #[track_caller]
-fn with_a_scout_that_gets(signal: &str, then: &[char]) {
+fn with_a_precount_that_gets(signal: &str, then: &[char]) {
     let env = Sandbox::new();
     env.long_names("src", 15_000);
     let inject = format!("inject=setpriority:signal={signal}"); // no other process calls that
@@ -354,7 +350,7 @@ fn with_a_scout_that_gets(signal: &str, then: &[char]) {
     let (live, mut names) = env.launch_stuck(command);
     let pid = live.pid();
     let is_hit = |child: &u32| state(*child).is_some_and(|state| then.contains(&state));
-    wait_until("the scout is hit", || children_of(pid).iter().any(is_hit));
+    wait_until("the process is hit", || children_of(pid).iter().any(is_hit));
 
     std::io::copy(&mut names, &mut std::io::sink()).unwrap();
     live.end().exits(0).stderr_has("copied 15,151 entries");
@@ -364,19 +360,19 @@ fn with_a_scout_that_gets(signal: &str, then: &[char]) {
 }
 
 #[test]
-fn a_scout_that_is_killed_does_no_harm() {
+fn a_precount_that_is_killed_does_no_harm() {
     if !tool("strace") {
-        return skip("a_scout_that_is_killed_does_no_harm", "no strace");
+        return skip!("no strace");
     }
-    with_a_scout_that_gets("SIGKILL", &['Z']);
+    with_a_precount_that_gets("SIGKILL", &['Z']);
 }
 
 #[test]
-fn a_scout_that_hangs_does_no_harm() {
+fn a_precount_that_hangs_does_no_harm() {
     if !tool("strace") {
-        return skip("a_scout_that_hangs_does_no_harm", "no strace");
+        return skip!("no strace");
     }
-    with_a_scout_that_gets("SIGSTOP", &['T', 't']);
+    with_a_precount_that_gets("SIGSTOP", &['T', 't']);
 }
 
 #[test]
@@ -398,7 +394,7 @@ fn a_killed_run_can_be_completed_with_another_number_of_copiers() {
 }
 
 #[test]
-fn a_run_killed_again_and_again_still_comes_to_its_end() {
+fn a_run_killed_again_and_again_still_completes() {
     let env = Sandbox::new();
     let (source, took) = tree(&env);
     for _ in 0..100 {
@@ -416,7 +412,7 @@ fn a_run_killed_again_and_again_still_comes_to_its_end() {
 }
 
 #[test]
-fn what_a_killed_run_left_does_not_show_through_when_the_source_has_changed_since() {
+fn what_a_killed_run_left_does_not_show_after_the_source_changed() {
     let env = Sandbox::new();
     env.many("src", 3000, 700_000);
     let live = env.frozen_mid_copy(&["-j2", "src", "dst"]);
@@ -433,7 +429,7 @@ fn what_a_killed_run_left_does_not_show_through_when_the_source_has_changed_sinc
 }
 
 #[test]
-fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
+fn what_a_dead_copier_left_of_a_vanished_file_is_not_published() {
     let env = Sandbox::new();
     env.tree("src", ["file small 10", "dir sub"]);
     fs::File::create(env.path("src/big")).unwrap().set_len(1 << 30).unwrap();
@@ -447,7 +443,7 @@ fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
         Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success()
     };
 
-    assert!(signal("-STOP", run.id())); // so that the next round begins when the file is gone
+    assert!(signal("-STOP", run.id())); // so that the next round begins after the file is gone
     let copiers = children_of(run.id());
     let killed = copiers.iter().all(|&copier| signal("-KILL", copier));
     fs::rename(env.path("src/big"), env.path("big")).unwrap();
@@ -460,14 +456,14 @@ fn what_a_dead_copier_left_of_a_file_that_is_gone_is_not_published() {
 }
 
 #[test]
-fn the_same_command_at_once_after_the_parent_was_killed_goes_on() {
+fn a_rerun_right_after_the_parent_was_killed_resumes() {
     let env = Sandbox::new();
     env.many("src", 3000, 0).tree("src", ["file big 100M"]);
     for _ in 0..8 {
         let mut live = env.start(["-j8", "src", "dst"]);
         while !env.path(".dst.pcopy-partial/big").exists() && live.is_running() {}
         send(live.pid(), SIGKILL);
-        // Its copiers may still be dying, and have its locks.
+        // Its copiers may still be dying, and hold its locks.
         env.pcopy(["-j8", "-T", "src", "dst"]).exits(0);
 
         drop(live);

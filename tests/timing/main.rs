@@ -3,15 +3,17 @@
 //! They run one at a time, whatever `--test-threads` says: a test takes a lock of the whole process with its
 //! first sandbox (`common::run_alone`) and holds it to its end.
 
-mod as_cp_kills;
 #[cfg(feature = "bench")]
 mod bench;
-#[allow(dead_code)] // it uses a part
+#[allow(dead_code, unused_imports, unused_macros)] // it uses a part
 #[path = "../common/mod.rs"]
 mod common;
+mod compat_kills;
 mod dead_disk;
 mod deaths;
 mod kills;
+mod large_shared;
+mod processes;
 mod progress;
 mod retries;
 mod signals;

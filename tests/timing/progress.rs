@@ -1,8 +1,8 @@
-//! The progress line, on a real pseudo-terminal.
+//! The progress line, on a pseudo-terminal.
 
 use crate::common::live::{Live, state};
-use crate::common::things::{in_own_mounts, mount};
-use crate::common::{Run, Sandbox, has_strace, skip, tool, wait_until};
+use crate::common::mounts::{in_own_mounts, mount};
+use crate::common::{PCOPY, Run, Sandbox, each_jobs, has_strace, skip, tool, wait_until};
 use crate::terminal::{Seen, Terminal};
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGTSTP, SIGUSR1};
 use std::io::Read;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Files of the tree that is copied; with their 150 directories and the top, 15,151 entries.
 const FILES: usize = 15_000;
 
-/// A run whose speed is the test's: with `-v` into a pipe it goes on only as names are read.
+/// A run at the speed of the test: with `-v` into a pipe it continues only as names are read.
 struct Paced<'a> {
     live: Live<'a>,
     names: ChildStdout,
@@ -42,11 +42,11 @@ impl<'a> Paced<'a> {
         });
     }
 
-    /// Lets the run come to its end, in steps that the line can show.
+    /// Lets the run complete, in steps that the line can show.
     fn end(self) -> (Run<'a>, Seen) {
         let Self { live, mut names, terminal } = self;
-        let mut piece = vec![0; 64 * 1024];
-        while names.read(&mut piece).unwrap() > 0 {
+        let mut buffer = vec![0; 64 * 1024];
+        while names.read(&mut buffer).unwrap() > 0 {
             std::thread::sleep(Duration::from_millis(15));
         }
         (live.end(), terminal.close())
@@ -65,41 +65,35 @@ fn percentages(seen: &Seen) -> Vec<u32> {
     seen.states.iter().filter_map(percent).collect()
 }
 
-#[test]
-fn the_line_shows_percentage_counts_and_rate() {
+each_jobs!(the_line_shows_percentage_counts_and_rate, 1, 8);
+fn the_line_shows_percentage_counts_and_rate(jobs: &str) {
     let env = sandbox();
-    for jobs in ["1", "8"] {
-        let mut run = Paced::start(&env, 100, &["-j", jobs]);
-        run.wait_for(" of 15,151");
-        run.wait_for("%");
+    let mut run = Paced::start(&env, 100, &["-j", jobs]);
+    run.wait_for(" of 15,151");
+    run.wait_for("%");
 
-        let (run, seen) = run.end();
+    let (run, seen) = run.end();
 
-        run.exits(0);
-        let full = |state: &&String| {
-            state.contains("% [") && state.contains(" of 15,151") && state.contains("/s")
-        };
-        assert!(seen.states.iter().filter(full).count() > 3, "{:#?}", seen.states);
-        std::fs::remove_dir_all(env.path("dst")).unwrap();
-    }
+    run.exits(0);
+    let full = |state: &&String| {
+        state.contains("% [") && state.contains(" of 15,151") && state.contains("/s")
+    };
+    assert!(seen.states.iter().filter(full).count() > 3, "{:#?}", seen.states);
 }
 
-#[test]
-fn the_percentage_never_goes_down_and_ends_at_a_hundred() {
+each_jobs!(the_percentage_never_goes_down_and_ends_at_a_hundred, 1, 2, 8);
+fn the_percentage_never_goes_down_and_ends_at_a_hundred(jobs: &str) {
     let env = sandbox();
-    for jobs in ["1", "2", "8"] {
-        let mut run = Paced::start(&env, 100, &["-j", jobs]);
-        run.wait_for("%");
+    let mut run = Paced::start(&env, 100, &["-j", jobs]);
+    run.wait_for("%");
 
-        let (run, seen) = run.end();
+    let (run, seen) = run.end();
 
-        run.exits(0);
-        let shown = percentages(&seen);
-        assert!(shown.is_sorted(), "{shown:?}");
-        assert!(shown.last().is_some_and(|&last| last <= 100) && shown.len() > 3, "{shown:?}");
-        assert!(shown.first() < shown.last(), "{shown:?}");
-        std::fs::remove_dir_all(env.path("dst")).unwrap();
-    }
+    run.exits(0);
+    let shown = percentages(&seen);
+    assert!(shown.is_sorted(), "{shown:?}");
+    assert!(shown.last().is_some_and(|&last| last <= 100) && shown.len() > 3, "{shown:?}");
+    assert!(shown.first() < shown.last(), "{shown:?}");
 }
 
 #[test]
@@ -115,20 +109,21 @@ fn a_hundred_percent_is_not_shown_while_something_is_left() {
         .states
         .iter()
         .filter(|state| state.starts_with("100%") && !state.contains("15,151 of 15,151"))
-        // The line is drawn piece by piece: the number of one moment, the words of another.
+        // The parts of the line are from different moments: the percentage of one, the counts of another.
         .filter(|state| !state.contains("15,1"))
         .collect();
     assert!(early.is_empty(), "{early:?}");
 }
 
 #[test]
-fn until_all_is_counted_the_line_says_so() {
+fn until_the_precount_ends_the_line_says_counting() {
     if !tool("strace") {
-        return skip("until_all_is_counted_the_line_says_so", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = sandbox();
     let terminal = Terminal::new(100);
-    // Copiers list before the line is due; from then on only the scout does, a second a piece.
+    // Copiers list their directories before the line appears; after that only the counting process does,
+    // whose start is delayed.
     let slow = ["-e", "trace=setpriority", "-e", "inject=setpriority:delay_enter=1500000"];
     let mut command = env.traced(&slow, ["-v", "-j1", "src", "dst"]);
     command.env("TERM", "xterm-256color");
@@ -191,7 +186,7 @@ fn no_line_is_wider_than_the_window() {
 }
 
 #[test]
-fn a_wide_window_shows_the_end_of_the_name_in_hand() {
+fn a_wide_window_shows_the_end_of_the_name_in_progress() {
     let env = sandbox();
     let mut run = Paced::start(&env, 120, &["-j", "1"]);
     run.wait_for("%");
@@ -218,7 +213,7 @@ fn a_window_without_a_size_is_no_harm() {
 fn control_characters_in_names_never_reach_the_terminal() {
     let env = Sandbox::new();
     env.long_names("src", FILES);
-    // Directories are shown, too; these are met among the others.
+    // Directories are shown, too.
     for directory in std::fs::read_dir(env.path("src")).unwrap() {
         let path = directory.unwrap().path();
         let mut wild = path.clone().into_os_string();
@@ -228,7 +223,7 @@ fn control_characters_in_names_never_reach_the_terminal() {
     let mut run = Paced::start(&env, 400, &["-j", "2"]);
     run.wait_for("%");
 
-    let (run, seen) = run.end(); // `Seen` refuses what is none of ours
+    let (run, seen) = run.end(); // `Seen` fails at escapes that pcopy does not use
 
     run.exits(0);
     let all = String::from_utf8_lossy(&seen.bytes);
@@ -237,7 +232,7 @@ fn control_characters_in_names_never_reach_the_terminal() {
 }
 
 #[test]
-fn messages_stand_above_the_line() {
+fn messages_appear_above_the_line() {
     let env = sandbox();
     let mut run = Paced::start(&env, 100, &["-j", "2"]);
     run.wait_for("%");
@@ -252,14 +247,14 @@ fn messages_stand_above_the_line() {
 }
 
 #[test]
-fn the_line_is_drawn_again_after_a_halt() {
+fn the_line_is_redrawn_after_a_suspension() {
     let env = sandbox();
     let mut run = Paced::start(&env, 100, &["-j", "2"]);
     run.wait_for("%");
 
     run.live.signal(SIGTSTP);
     wait_until("it stops", || state(run.live.pid()) == Some('T'));
-    std::thread::sleep(Duration::from_millis(200)); // for the terminal to pass all on
+    std::thread::sleep(Duration::from_millis(200)); // for the terminal to pass everything on
     let before = run.terminal.written();
     assert!(before.ends_with("\x1b[2K"), "the shell's prompt would follow the line: {before:?}");
     run.live.signal(SIGCONT);
@@ -278,7 +273,7 @@ fn never_means_no_line_even_on_a_terminal() {
         let terminal = Terminal::new(100);
         let nothing = tempfile::tempfile().unwrap();
         let mut command = env.tame([flag, "-T", "src", "dst"]);
-        command.arg("-v"); // the last of -q and -v wins, so -q needs another brake
+        command.arg("-v"); // the last of -q and -v wins, so a run with -q is suspended instead
         if flag == "-q" {
             command = env.tame([flag, "-T", "src", "dst"]);
         }
@@ -303,7 +298,7 @@ fn never_means_no_line_even_on_a_terminal() {
 fn a_short_run_shows_no_line() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K"]);
-    // On a loaded machine even this may take half a second; not five times in a row.
+    // On a busy machine even this may take half a second; not five times in a row.
     let shown = |turn| {
         let terminal = Terminal::new(100);
         let nothing = tempfile::tempfile().unwrap();
@@ -335,9 +330,9 @@ fn always_without_a_terminal_prints_plain_lines() {
     for flag in ["--progress=always", "--progress"] {
         let command = env.tame(["-v", "-j2", flag, "-T", "src", "dst"]);
         let (mut live, mut names) = env.launch_stuck(command);
-        wait_until("a line is there", || {
-            assert!(live.is_running(), "no line was printed: {}", live.said());
-            live.said().contains(" of 15,151")
+        wait_until("a line is printed", || {
+            assert!(live.is_running(), "no line was printed: {}", live.stderr());
+            live.stderr().contains(" of 15,151")
         });
         names.read_to_string(&mut String::new()).unwrap();
 
@@ -353,8 +348,8 @@ fn always_without_a_terminal_prints_plain_lines() {
 }
 
 #[test]
-fn the_line_goes_on_while_what_was_written_is_read_back() {
-    if !has_strace("the_line_goes_on_while_what_was_written_is_read_back") {
+fn the_line_continues_while_data_is_read_back() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -372,7 +367,7 @@ fn the_line_goes_on_while_what_was_written_is_read_back() {
     assert!((50..100).contains(&percents[0]), "{}", run.story());
 }
 
-/// A command in a session of its own with the terminal in charge of it.
+/// A command in a session of its own whose controlling terminal is `terminal`.
 fn in_session(env: &Sandbox, terminal: &Terminal, program: &[&str]) -> Command {
     let mut command = Command::new("setsid");
     command.args(["--wait", "--ctty", "env", "--default-signal=INT,TERM,HUP,TSTP"]).args(program);
@@ -382,13 +377,13 @@ fn in_session(env: &Sandbox, terminal: &Terminal, program: &[&str]) -> Command {
 }
 
 #[test]
-fn control_c_on_a_terminal_ends_the_run_and_the_same_command_goes_on() {
+fn control_c_on_a_terminal_ends_the_run_and_a_rerun_resumes() {
     if !tool("setsid") {
-        return skip("control_c_on_a_terminal_ends_the_run", "setsid is not installed");
+        return skip!("setsid is not installed");
     }
     let env = sandbox();
     let terminal = Terminal::new(100);
-    let command = in_session(&env, &terminal, &[crate::common::PCOPY, "-v", "-j2", "src", "dst"]);
+    let command = in_session(&env, &terminal, &[PCOPY, "-v", "-j2", "src", "dst"]);
     let nothing = tempfile::tempfile().unwrap();
     let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
     let mut run = Paced { live, names, terminal };
@@ -398,10 +393,10 @@ fn control_c_on_a_terminal_ends_the_run_and_the_same_command_goes_on() {
     let (run, seen) = run.end();
 
     assert!(!run.status.success(), "{}", run.story());
-    // A line of setsid's own, about a child that a signal ended, follows.
-    let said = |words: &str| seen.screen.iter().any(|row| row.contains(words));
-    assert!(said("pcopy: interrupted after "), "{:#?}", seen.screen);
-    assert!(said("did not exit normally"), "{:#?}", seen.screen);
+    // setsid adds a line about a child that a signal ended.
+    let shows = |words: &str| seen.screen.iter().any(|row| row.contains(words));
+    assert!(shows("pcopy: interrupted after "), "{:#?}", seen.screen);
+    assert!(shows("did not exit normally"), "{:#?}", seen.screen);
     assert!(!env.path("dst").exists());
     env.pcopy(["src", "dst"]).exits(0);
     env.assert_same("src", "dst");
@@ -409,15 +404,15 @@ fn control_c_on_a_terminal_ends_the_run_and_the_same_command_goes_on() {
 }
 
 #[test]
-fn control_z_and_fg_in_a_shell_halt_the_run_and_go_on() {
+fn control_z_and_fg_in_a_shell_suspend_and_continue_the_run() {
     if !tool("setsid") || !tool("bash") {
-        return skip("control_z_and_fg_in_a_shell_halt_the_run_and_go_on", "no setsid or bash");
+        return skip!("no setsid or bash");
     }
     let env = sandbox();
     let terminal = Terminal::new(100);
-    // The shell gets the terminal back when its job stops, says so, and fetches it again.
-    let script =
-        format!("set -m; {} -v -j2 src dst; echo STOPPED $? >&2; fg >&2", crate::common::PCOPY);
+    // The shell gets the terminal back when its job stops, prints a line, and continues the job in the
+    // foreground.
+    let script = format!("set -m; {} -v -j2 src dst; echo STOPPED $? >&2; fg >&2", PCOPY);
     let command = in_session(&env, &terminal, &["bash", "-c", &script]);
     let nothing = tempfile::tempfile().unwrap();
     let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
@@ -434,12 +429,11 @@ fn control_z_and_fg_in_a_shell_halt_the_run_and_go_on() {
 }
 
 #[test]
-fn where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full() {
-    let name = "where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full";
+fn where_the_rest_does_not_fit_a_warning_comes_before_the_target_is_full() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
-    if !in_own_mounts(name) {
+    if !in_own_mounts!() {
         return;
     }
     for (size, warned) in [("size=4M", true), ("size=4M,nr_inodes=150", true), ("size=40M", false)]
@@ -450,7 +444,7 @@ fn where_the_rest_will_not_fit_there_is_a_warning_before_the_target_is_full() {
         std::fs::create_dir(env.path("small")).unwrap();
         let Some(_mounted) = mount(&["-t", "tmpfs", "-o", size, "tmpfs"], &env.path("small"))
         else {
-            return skip(name, "cannot mount a tmpfs here");
+            return skip!("cannot mount a tmpfs here");
         };
         let slow = ["-e", "trace=openat", "-e", "inject=openat:delay_exit=6000"];
         let arguments = ["-j2", "--progress=always", "src", "small/dst"];

@@ -1,9 +1,9 @@
-//! `--retries`: what may go well a little later is tried again, and nothing else.
+//! `--retries`: errors that may pass are retried, and no others.
 
-use crate::common::{Run, Sandbox, has_strace};
+use crate::common::{Run, Sandbox, each_jobs, has_strace};
 use std::fs;
 
-/// Runs pcopy while calls on the files `a`, and on names in the folder `src/d`, fail as `fault` says.
+/// Runs pcopy while calls on the files `a`, and on names in the directory `src/d`, fail as `fault` says.
 fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> {
     let paths = ["src/a", "src/d", "dst/a", ".dst.pcopy-partial/a"].map(|path| env.path(path));
     let mut options: Vec<&str> =
@@ -12,9 +12,10 @@ fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> 
     env.run(env.traced(&options, arguments))
 }
 
-#[test]
-fn a_failure_that_passes_costs_a_moment() {
-    if !has_strace("a_failure_that_passes_costs_a_moment") {
+each_jobs!(a_failure_that_passes_costs_a_moment, 1, 3);
+fn a_failure_that_passes_costs_a_moment(jobs: &str) {
+    let jobs = &*format!("-j{jobs}");
+    if !has_strace!() {
         return;
     }
     for fault in [
@@ -26,22 +27,20 @@ fn a_failure_that_passes_costs_a_moment() {
         "inject=close:error=EIO:when=1",
         "inject=getdents64:error=EIO:when=2",
     ] {
-        for jobs in ["-j1", "-j3"] {
-            let env = Sandbox::new();
-            env.tree("src", ["file a 30K", "file b 3K", "file d/x 3K"]);
+        let env = Sandbox::new();
+        env.tree("src", ["file a 30K", "file b 3K", "file d/x 3K"]);
 
-            with_fault(&env, fault, &[jobs, "--retries=1", "src", "dst"]).exits(0);
+        with_fault(&env, fault, &[jobs, "--retries=1", "src", "dst"]).exits(0);
 
-            env.assert_same("src", "dst");
-            let log = fs::read_to_string(env.path("trace")).unwrap();
-            assert!(log.contains("INJECTED"), "{fault}: {log}");
-        }
+        env.assert_same("src", "dst");
+        let log = fs::read_to_string(env.path("trace")).unwrap();
+        assert!(log.contains("INJECTED"), "{fault}: {log}");
     }
 }
 
 #[test]
-fn without_the_option_and_after_as_many_attempts_it_is_told() {
-    if !has_strace("without_the_option_and_after_as_many_attempts_it_is_told") {
+fn without_the_option_and_after_the_last_attempt_it_is_reported() {
+    if !has_strace!() {
         return;
     }
     for (flag, opened) in [("--retries=0", 1), ("--retries=2", 3), ("-q", 1)] {
@@ -60,8 +59,8 @@ fn without_the_option_and_after_as_many_attempts_it_is_told() {
 }
 
 #[test]
-fn what_will_not_pass_is_not_tried_again() {
-    if !has_strace("what_will_not_pass_is_not_tried_again") {
+fn permanent_errors_are_not_retried() {
+    if !has_strace!() {
         return;
     }
     for error in ["EACCES", "ENOENT", "ENOMEM", "EINVAL"] {
@@ -78,8 +77,8 @@ fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_opened_for_a_moment_is_copied() {
-    if !has_strace("a_folder_that_cannot_be_opened_for_a_moment_is_copied") {
+fn a_directory_that_cannot_be_opened_for_a_moment_is_copied() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -94,7 +93,7 @@ fn a_folder_that_cannot_be_opened_for_a_moment_is_copied() {
 
 #[test]
 fn a_full_disk_is_not_waited_for() {
-    if !has_strace("a_full_disk_is_not_waited_for") {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();

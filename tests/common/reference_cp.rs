@@ -1,6 +1,8 @@
-//! The program under the name of cp, and cp itself, in sandboxes that are alike.
+//! pcopy run as cp, and cp itself, in identical sandboxes.
 
-use super::things::{plain_program, set_times};
+use super::entries::set_times;
+use super::plain_user::plain_program;
+use super::testtree::leaders;
 use super::{Entry, PCOPY, Run, Sandbox, is_root, listing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -13,20 +15,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Who copies, with how many processes: what must not matter.
+/// The users and numbers of copiers, which must not change the result.
 const WAYS: [(User, &str); 4] =
     [(User::Same, "1"), (User::Same, "2"), (User::Same, "8"), (User::Plain, "2")];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum User {
-    /// Whoever runs the tests.
+    /// The user who runs the tests.
     Same,
-    /// Nobody, to whom the whole sandbox belongs.
+    /// The ordinary user, who owns the whole sandbox.
     Plain,
 }
 
 impl Sandbox {
-    /// The program under the name of cp, in the sandbox, not yet started.
+    /// pcopy as cp, in the sandbox, not yet started.
     pub(crate) fn cp_command<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -34,13 +36,13 @@ impl Sandbox {
         self.named_cp(Path::new(PCOPY), arguments)
     }
 
-    /// Runs the program under the name of cp to its end.
+    /// Runs pcopy as cp to its end.
     pub(crate) fn cp<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
         self.run(self.cp_command(arguments))
     }
 
-    /// The same, with answers to its questions.
-    pub(crate) fn cp_told<A: AsRef<OsStr>>(
+    /// The same, with answers to its prompts.
+    pub(crate) fn cp_answered<A: AsRef<OsStr>>(
         &self,
         answers: &str,
         arguments: impl IntoIterator<Item = A>,
@@ -50,7 +52,7 @@ impl Sandbox {
         self.run(command)
     }
 
-    /// Runs the program under the name of cp as a user without any rights, who owns the sandbox.
+    /// Runs pcopy as cp by the ordinary user, who owns the sandbox.
     pub(crate) fn plain_cp<A: AsRef<OsStr>>(
         &self,
         answers: &str,
@@ -79,7 +81,7 @@ impl Sandbox {
     }
 }
 
-/// Standard input with a text in it.
+/// Standard input with this text.
 pub(crate) fn input(text: &str) -> Stdio {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -93,7 +95,7 @@ fn become_plain(command: &mut Command) {
     }
 }
 
-/// A command line for both, and what it runs among.
+/// A command line for both programs, with its input and environment.
 #[derive(Default)]
 pub(crate) struct Line<'a> {
     pub(crate) words: Vec<&'a OsStr>,
@@ -109,13 +111,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Each of the options with each of the operands.
+/// Each group of options with each group of operands.
 pub(crate) fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
     let with = |option: &&str| operands.iter().map(|names| format!("{option} {names}")).collect();
     options.iter().map(with).collect::<Vec<Vec<_>>>().concat()
 }
 
-/// Fails unless pcopy does and says what cp does and says in each of these lines, for everybody and
+/// Fails unless pcopy does and prints what cp does and prints for each of these lines, for both users and
 /// any number of copiers.
 #[track_caller]
 pub(crate) fn same_as_cp<L: AsRef<str>>(
@@ -128,7 +130,7 @@ pub(crate) fn same_as_cp<L: AsRef<str>>(
     assert!(wrong.is_empty(), "{} of {} lines\n{}", wrong.len(), lines.len(), wrong.join("\n"));
 }
 
-/// The same for one line of any kind; returns what cp made of it.
+/// The same for one line of any kind; returns the result of cp.
 #[track_caller]
 pub(crate) fn line_same_as_cp(plant: impl Fn(&Sandbox), line: &Line<'_>) -> End {
     compare(&plant, line).unwrap_or_else(|wrong| panic!("{wrong}"))
@@ -156,21 +158,21 @@ fn compare(plant: &impl Fn(&Sandbox), line: &Line<'_>) -> Result<End, String> {
     Ok(last.unwrap())
 }
 
-/// The cp to compare with: the one that is installed, or that `PCOPY_CP` names.
+/// The cp to compare with: the installed one, or `PCOPY_CP`.
 fn reference() -> PathBuf {
     std::env::var_os("PCOPY_CP").unwrap_or("cp".into()).into()
 }
 
-/// Whether it is from before 9.2, which said some things in other words.
+/// Whether it is older than 9.2, which worded some messages differently.
 pub(crate) fn reference_is_old() -> bool {
     static OLD: OnceLock<bool> = OnceLock::new();
     *OLD.get_or_init(|| {
-        let asked = Command::new(reference()).args(["--debug", "--version"]).output().unwrap();
-        !asked.status.success()
+        let output = Command::new(reference()).args(["--debug", "--version"]).output().unwrap();
+        !output.status.success()
     })
 }
 
-/// What a run did and said; the lines sorted, for with several copiers they come in any order.
+/// What a run did and printed; the lines are sorted, as several copiers print them in any order.
 #[derive(PartialEq, Debug)]
 pub(crate) struct End {
     pub(crate) code: Option<i32>,
@@ -180,7 +182,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// What cp did and pcopy did not, or the other way round.
+    /// How the results of cp and pcopy differ.
     fn difference(&self, ours: &Self) -> String {
         let mut text = String::new();
         if (self.code, &self.stdout, &self.stderr) != (ours.code, &ours.stdout, &ours.stderr) {
@@ -199,16 +201,16 @@ impl End {
     }
 }
 
-/// An entry as it stands in the end.
+/// An entry after the run.
 #[derive(PartialEq, Debug)]
 pub(crate) struct State {
     pub(crate) entry: Entry,
     /// User and group.
     pub(crate) owner: (u32, u32),
-    /// The first name of the same inode.
-    pub(crate) one_with: PathBuf,
-    /// Whether what had the name before is still that inode.
-    pub(crate) stayed: bool,
+    /// The first path of the same inode.
+    pub(crate) leader: PathBuf,
+    /// Whether the path had this inode before.
+    pub(crate) same_inode: bool,
 }
 
 fn end(
@@ -241,20 +243,20 @@ fn end(
     };
     let mut tree = states(&env, &before);
     if !run.status.success() {
-        // A name that comes and goes again where something fails shows in the folder's time.
+        // A name that a failing run makes and removes changes the time of its directory.
         let dirs = tree.values_mut().filter(|state| state.entry.mode & 0o170_000 == 0o040_000);
         dirs.for_each(|state| state.entry.modified = (0, 0));
     }
     End { code: run.status.code(), stdout: lines(&run.stdout), stderr: lines(&run.stderr), tree }
 }
 
-/// A line without what an old cp does not say.
+/// A line without what an old cp does not print.
 fn in_new_words(line: &str) -> String {
     let ending = line.find(" with non-directory '").filter(|_| reference_is_old());
     line[..ending.map_or(line.len(), |at| at + " with non-directory".len())].to_owned()
 }
 
-/// What a test planted was there long ago; times that the test has set itself stay.
+/// Moves the times of planted entries into the past; times that the test set itself stay.
 fn age(env: &Sandbox) {
     for (path, entry) in listing(&env.path("")).into_iter().rev() {
         if entry.modified.0 > RECENT {
@@ -263,10 +265,10 @@ fn age(env: &Sandbox) {
     }
 }
 
-/// Times below are a test's own, in seconds.
+/// Times before this, in seconds, were set by the test.
 const RECENT: i64 = 1_000_000;
 
-/// The inodes by name, each held open so that its number cannot be given to another.
+/// The inodes by path, each held open so that its number cannot be reused.
 fn held(env: &Sandbox) -> BTreeMap<PathBuf, (u64, File)> {
     let hold = |path: PathBuf| {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
@@ -278,18 +280,16 @@ fn held(env: &Sandbox) -> BTreeMap<PathBuf, (u64, File)> {
 }
 
 fn states(env: &Sandbox, before: &BTreeMap<PathBuf, (u64, File)>) -> BTreeMap<PathBuf, State> {
-    let mut first: BTreeMap<u64, PathBuf> = BTreeMap::new();
-    let mut states = BTreeMap::new();
-    for (path, mut entry) in env.listing("") {
+    let leaders = leaders(&env.path(""));
+    let state = |(path, mut entry): (PathBuf, Entry)| {
         if entry.modified.0 > RECENT {
-            entry.modified = (i64::MAX, 0); // touched just now
+            entry.modified = (i64::MAX, 0); // changed by the run
         }
         let metadata = fs::symlink_metadata(env.path(&path)).unwrap();
-        let inode = metadata.ino();
-        let one_with = first.entry(inode).or_insert(path.clone()).clone();
-        let stayed = before.get(&path).is_some_and(|(old, _)| *old == inode);
         let owner = (metadata.uid(), metadata.gid());
-        states.insert(path, State { entry, owner, one_with, stayed });
-    }
-    states
+        let leader = leaders[&path].clone();
+        let same_inode = before.get(&path).is_some_and(|(old, _)| *old == metadata.ino());
+        (path, State { entry, owner, leader, same_inode })
+    };
+    env.listing("").into_iter().map(state).collect()
 }

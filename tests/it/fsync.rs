@@ -1,23 +1,23 @@
-//! `--fsync`: after exit 0 a power cut loses nothing, and what has a final name is whole.
+//! `--fsync`: after exit 0 a power cut loses nothing, and every published file is whole.
 
 use crate::common::chance::Dice;
 use crate::common::images::{EXT4, XFS, make_image};
-use crate::common::things::{Mounted, in_own_mounts, mount};
-use crate::common::{Run, Sandbox, has_strace, skip, tool};
+use crate::common::mounts::{Mounted, in_own_mounts, mount};
+use crate::common::*;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-/// The calls of a traced run that have to do with the disk and with names, in their order.
+/// The calls of a traced run that flush or rename, in their order.
 fn calls(env: &Sandbox) -> Vec<String> {
     let log = fs::read_to_string(env.path("trace")).unwrap();
     let call = |line: &str| Some(line.split_once(' ')?.1.trim_start().to_owned());
     log.lines().filter_map(call).filter(|line| line.contains('(')).collect()
 }
 
-/// Runs pcopy, and says which of these calls it made; `None` if there is no strace.
+/// Runs pcopy, and returns which of these calls it made; `None` without strace.
 fn traced(env: &Sandbox, test: &str, options: &[&str], arguments: &[&str]) -> Option<Vec<String>> {
-    if !has_strace(test) {
+    if !has_strace_for(test) {
         return None;
     }
     let watched = ["-y", "-e", "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2"];
@@ -30,27 +30,24 @@ fn place(calls: &[String], what: &str) -> usize {
     found.unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
 }
 
-#[test]
-fn a_new_folder_is_written_out_before_it_is_published_and_its_name_after() {
+each_jobs!(a_new_directory_is_flushed_before_it_is_published_and_its_name_after, 1, 4);
+fn a_new_directory_is_flushed_before_it_is_published_and_its_name_after(jobs: &str) {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b/c 3K"]);
-    for (jobs, target) in [("-j1", "one"), ("-j4", "four")] {
-        let test = "a_new_folder_is_written_out_before_it_is_published";
-        let Some(calls) = traced(&env, test, &[], &[jobs, "--fsync", "src", target]) else {
-            return;
-        };
+    let line = ["-j", jobs, "--fsync", "src", "dst"];
+    let Some(calls) = traced(&env, test_name!(), &[], &line) else { return };
 
-        let published = place(&calls, "renameat2");
-        assert!(place(&calls, "syncfs") < published, "{calls:#?}");
-        let after = &calls[published + 1..];
-        assert!(place(after, "syncfs") < place(after, "fsync"), "{calls:#?}");
-    }
+    let published = place(&calls, "renameat2");
+    assert!(place(&calls, "syncfs") < published, "{calls:#?}");
+    let after = &calls[published + 1..];
+    assert!(place(after, "syncfs") < place(after, "fsync"), "{calls:#?}");
 }
 
-/// A failure of the disk is told to those who had something open when it came, and to nobody later.
+/// The kernel reports a write-back error through descriptors that were open when it happened, and through
+/// none that were opened later.
 #[test]
-fn the_disk_is_asked_through_what_was_open_before_the_first_byte() {
-    if !has_strace("the_disk_is_asked_through_what_was_open_before_the_first_byte") {
+fn write_back_errors_are_read_from_descriptors_opened_before_the_first_byte() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -63,10 +60,10 @@ fn the_disk_is_asked_through_what_was_open_before_the_first_byte() {
     let lines: Vec<&str> = log.lines().collect();
     let pid = |line: &str| line.split_whitespace().next().unwrap().to_owned();
     let parent = pid(lines[0]);
-    let asked = lines.iter().find_map(|line| line.split_once("syncfs("));
-    let number = asked.unwrap().1.split([')', '<', ' ']).next().unwrap().to_owned();
-    let gives_it = |line: &&str| pid(line) == parent && line.ends_with(&format!("= {number}"));
-    let opened = lines.iter().rposition(gives_it).unwrap();
+    let flushed = lines.iter().find_map(|line| line.split_once("syncfs("));
+    let number = flushed.unwrap().1.split([')', '<', ' ']).next().unwrap().to_owned();
+    let returns_it = |line: &&str| pid(line) == parent && line.ends_with(&format!("= {number}"));
+    let opened = lines.iter().rposition(returns_it).unwrap();
     let copies = |line: &&str| {
         pid(line) != parent && ["write(", "range("].iter().any(|call| line.contains(call))
     };
@@ -75,24 +72,26 @@ fn the_disk_is_asked_through_what_was_open_before_the_first_byte() {
 }
 
 #[test]
-fn what_is_replaced_is_replaced_by_what_is_on_the_disk() {
+fn what_is_replaced_is_replaced_by_flushed_data() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K"]).tree("dst", ["file a 2K"]);
-    let test = "what_is_replaced_is_replaced_by_what_is_on_the_disk";
-    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &["-T", "--fsync", "src", "dst"]) else {
+        return;
+    };
 
     let own = calls.iter().position(|call| call.starts_with("fsync") && call.contains(".a.pcopy"));
-    let own = own.unwrap_or_else(|| panic!("the file was not written out: {calls:#?}"));
+    let own = own.unwrap_or_else(|| panic!("the file was not flushed: {calls:#?}"));
     assert!(own < place(&calls, "renameat"), "{calls:#?}");
 }
 
 #[test]
-fn a_new_folder_in_one_that_stood_there_waits_for_the_disk_too() {
+fn a_new_directory_in_an_existing_one_is_flushed_too() {
     let env = Sandbox::new();
     env.tree("src", ["file new/a 3K", "file new/deep/b 1K", "file leaf/c 1K", "dir empty"]);
     env.tree("dst", ["file old 1K"]);
-    let test = "a_new_folder_in_one_that_stood_there_waits_for_the_disk_too";
-    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &["-T", "--fsync", "src", "dst"]) else {
+        return;
+    };
 
     assert!(place(&calls, "syncfs") < place(&calls, "renameat2"), "{calls:#?}");
     for name in ["new", "leaf", "empty"] {
@@ -101,12 +100,11 @@ fn a_new_folder_in_one_that_stood_there_waits_for_the_disk_too() {
 }
 
 #[test]
-fn a_manifest_is_on_the_disk_before_it_has_its_name() {
+fn a_manifest_is_flushed_before_it_is_renamed_into_place() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K"]);
-    let test = "a_manifest_is_on_the_disk_before_it_has_its_name";
     let arguments = ["--fsync", "--manifest=sums", "src", "dst"];
-    let Some(calls) = traced(&env, test, &[], &arguments) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &arguments) else { return };
 
     let named = calls.iter().position(|call| call.contains("\"sums\"")).unwrap();
     let written = |call: &String| call.starts_with("fsync") && call.contains(".sums.pcopy");
@@ -115,13 +113,12 @@ fn a_manifest_is_on_the_disk_before_it_has_its_name() {
 }
 
 #[test]
-fn a_link_that_replaces_a_file_waits_until_what_it_leads_to_is_on_the_disk() {
+fn a_link_that_replaces_a_file_waits_until_its_target_is_flushed() {
     let env = Sandbox::new();
     env.tree("src", ["file a/one 3K"]).tree("dst", ["file two 1K"]);
     fs::hard_link(env.path("src/a/one"), env.path("src/two")).unwrap();
-    let test = "a_link_that_replaces_a_file_waits";
     let arguments = ["-j1", "-T", "--fsync", "src", "dst"];
-    let Some(calls) = traced(&env, test, &[], &arguments) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &arguments) else { return };
 
     let replaced = calls.iter().position(|call| call.contains("\"two\"")).unwrap();
     let waited = calls[..replaced].iter().any(|call| call.contains("sync"));
@@ -130,27 +127,27 @@ fn a_link_that_replaces_a_file_waits_until_what_it_leads_to_is_on_the_disk() {
 }
 
 #[test]
-fn without_the_option_nobody_waits_for_a_disk() {
+fn without_the_option_nothing_is_flushed() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b/c 3K"]).tree("dst", ["file a 2K"]);
-    let test = "without_the_option_nobody_waits_for_a_disk";
-    let Some(calls) = traced(&env, test, &[], &["-T", "src", "dst"]) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &["-T", "src", "dst"]) else { return };
 
     assert!(calls.iter().all(|call| call.starts_with("rename")), "{calls:#?}");
 }
 
 #[test]
-fn each_file_system_of_the_target_is_written_out() {
-    let test = "each_file_system_of_the_target_is_written_out";
-    if !in_own_mounts(test) {
+fn each_file_system_of_the_target_is_flushed() {
+    if !in_own_mounts!() {
         return;
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 1K", "file b/c/d 1K"]).tree("dst", ["dir b/c"]);
     let Some(_mounted) = mount(&["-t", "tmpfs", "tmpfs"], &env.path("dst/b/c")) else {
-        return skip(test, "cannot mount a tmpfs here");
+        return skip!("cannot mount a tmpfs here");
     };
-    let Some(calls) = traced(&env, test, &[], &["-T", "--fsync", "src", "dst"]) else { return };
+    let Some(calls) = traced(&env, test_name!(), &[], &["-T", "--fsync", "src", "dst"]) else {
+        return;
+    };
 
     let elsewhere = calls.iter().any(|call| call.starts_with("syncfs") && call.contains("dst/b/c"));
     assert!(elsewhere, "{calls:#?}");
@@ -162,8 +159,8 @@ fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> 
 }
 
 #[test]
-fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later() {
-    if !has_strace("what_may_not_be_on_the_disk") {
+fn what_may_not_be_flushed_is_neither_published_nor_taken_for_complete_later() {
+    if !has_strace!() {
         return;
     }
     for tree in ["dst", "dst/old"] {
@@ -185,8 +182,8 @@ fn what_may_not_be_on_the_disk_is_neither_published_nor_taken_for_complete_later
 }
 
 #[test]
-fn a_file_that_the_disk_does_not_take_leaves_the_old_one() {
-    if !has_strace("a_file_that_the_disk_does_not_take") {
+fn a_file_that_cannot_be_flushed_leaves_the_old_one() {
+    if !has_strace!() {
         return;
     }
     let env = Sandbox::new();
@@ -202,11 +199,11 @@ fn a_file_that_the_disk_does_not_take_leaves_the_old_one() {
 }
 
 #[test]
-fn what_an_interrupted_run_has_left_is_not_trusted_by_its_time() {
+fn what_an_interrupted_run_left_is_not_trusted_by_its_time() {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b 3K"]);
     env.pcopy(["src", "dst"]).exits(0);
-    // As after a power cut: the size and the time are there, the bytes are not.
+    // As after a power cut: the file has its size and its time, but not its data.
     fs::rename(env.path("dst"), env.path(".dst.pcopy-partial")).unwrap();
     let lost = env.path(".dst.pcopy-partial/a");
     let time = fs::metadata(&lost).unwrap().modified().unwrap();
@@ -221,7 +218,7 @@ fn what_an_interrupted_run_has_left_is_not_trusted_by_its_time() {
     env.assert_same("src", "dst");
 }
 
-/// A file system in an image that stays, so that it can be looked at after a power cut.
+/// A file system in an image that outlives the mount, so that it can be inspected after a power cut.
 struct Disk<'e> {
     env: &'e Sandbox,
     kind: &'static str,
@@ -229,11 +226,11 @@ struct Disk<'e> {
 }
 
 impl<'e> Disk<'e> {
-    /// Mounted at `disk`; `None`, and that is told, if it cannot be here.
+    /// Mounts one at `disk`; skips `test` and returns `None` if this machine cannot.
     fn new(test: &str, env: &'e Sandbox, kind: &'static str, bytes: u64) -> Option<Self> {
         let make = if kind == "ext4" { EXT4 } else { XFS };
         if !tool(make[0]) || !tool("xfs_io") {
-            skip(test, &format!("{} or xfs_io is not installed", make[0]));
+            skip_for(test, &format!("{} or xfs_io is not installed", make[0]));
             return None;
         }
         let image = env.path("image");
@@ -242,7 +239,7 @@ impl<'e> Disk<'e> {
         let mut disk = Self { env, kind, mounted: None };
         disk.mount();
         if disk.mounted.is_none() {
-            skip(test, &format!("cannot mount {kind} from an image here"));
+            skip_for(test, &format!("cannot mount {kind} from an image here"));
             return None;
         }
         Some(disk)
@@ -254,8 +251,8 @@ impl<'e> Disk<'e> {
         self.mounted = mount(&words, &self.env.path("disk"));
     }
 
-    /// From this moment on nothing is written any more, also what is in memory; but the journal, if it
-    /// `flushes` that: then names are on the disk before what is in their files.
+    /// From this moment on the file system writes nothing, not even dirty pages; with `flushes` it writes its
+    /// journal, so that names are on the disk before the data of their files.
     fn cut(&self, flushes: bool) {
         let mut command = Command::new("xfs_io");
         let shutdown = if flushes { "shutdown -f" } else { "shutdown" };
@@ -264,23 +261,23 @@ impl<'e> Disk<'e> {
         assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
     }
 
-    /// Begins anew with what is on the disk.
+    /// Mounts again what is on the disk.
     fn recover(&mut self) {
-        // Not before the last process has let go of it: or it would be the old one that is mounted again.
+        // After the last process has closed its files there: or the old mount would be continued.
         self.mounted.take().unwrap().detach();
         self.mount();
         assert!(self.mounted.is_some(), "the file system cannot be mounted again");
     }
 }
 
-/// What a power cut right after a good end leaves of the copy.
-fn a_cut_at_the_end_loses_nothing(test: &str, kind: &'static str) {
-    if !in_own_mounts(test) {
+cells! { a_power_cut_right_after_the_end_loses_nothing, ext4 => "ext4", xfs => "xfs" }
+fn a_power_cut_right_after_the_end_loses_nothing(kind: &'static str) {
+    if !in_own_mounts!() {
         return;
     }
     for flags in [&["--fsync"][..], &["--fsync", "--inplace"], &["--fsync", "-a", "-j1"]] {
         let env = Sandbox::new();
-        let Some(mut disk) = Disk::new(test, &env, kind, 400 << 20) else { return };
+        let Some(mut disk) = Disk::new(test_name!(), &env, kind, 400 << 20) else { return };
         env.tree(
             "src",
             ["file a 300K", "file b/c 1K", "file b/d/e 30M", "link l a", "file old 9K"],
@@ -290,7 +287,7 @@ fn a_cut_at_the_end_loses_nothing(test: &str, kind: &'static str) {
         let new = [flags, &["src", "disk/new"]].concat();
         env.pcopy(&merged).exits(0);
         env.pcopy(&new).exits(0);
-        // So that it is known that the cut loses what was not written out.
+        // This one shows that the cut loses what was not flushed.
         env.pcopy(["src", "disk/lost"]).exits(0);
 
         disk.cut(false);
@@ -302,25 +299,16 @@ fn a_cut_at_the_end_loses_nothing(test: &str, kind: &'static str) {
     }
 }
 
-#[test]
-fn a_power_cut_right_after_the_end_loses_nothing_on_ext4() {
-    a_cut_at_the_end_loses_nothing("a_power_cut_right_after_the_end_loses_nothing_on_ext4", "ext4");
-}
-
-#[test]
-fn a_power_cut_right_after_the_end_loses_nothing_on_xfs() {
-    a_cut_at_the_end_loses_nothing("a_power_cut_right_after_the_end_loses_nothing_on_xfs", "xfs");
-}
-
-/// What a power cut at any moment leaves: the whole or nothing, and the next run completes it.
-fn a_cut_at_any_moment(test: &str, kind: &'static str) {
-    if !in_own_mounts(test) {
+cells! { a_power_cut_at_any_moment_leaves_the_whole_or_nothing, ext4 => "ext4", xfs => "xfs" }
+/// The next run completes the copy, too.
+fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing(kind: &'static str) {
+    if !in_own_mounts!() {
         return;
     }
     let mut dice = Dice::new();
     for case in 0..16 {
         let env = Sandbox::new();
-        let Some(mut disk) = Disk::new(test, &env, kind, 400 << 20) else { return };
+        let Some(mut disk) = Disk::new(test_name!(), &env, kind, 400 << 20) else { return };
         let files: Vec<_> = (0..200).map(|n| format!("file {}/f{n} {n}K", n % 4)).collect();
         env.tree("src", files.iter().map(String::as_str));
         env.tree("disk/there", ["file 0/f0 5K", "file 1/f1 5K", "file 1/other 1K"]);
@@ -362,38 +350,27 @@ fn a_cut_at_any_moment(test: &str, kind: &'static str) {
 }
 
 #[test]
-fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_ext4() {
-    a_cut_at_any_moment("a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_ext4", "ext4");
-}
-
-#[test]
-fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_xfs() {
-    a_cut_at_any_moment("a_power_cut_at_any_moment_leaves_the_whole_or_nothing_on_xfs", "xfs");
-}
-
-#[test]
-fn a_disk_that_loses_what_it_took_is_told() {
-    let test = "a_disk_that_loses_what_it_took_is_told";
-    if !in_own_mounts(test) {
+fn a_disk_that_loses_data_after_the_write_is_reported() {
+    if !in_own_mounts!() {
         return;
     }
     for (flag, code) in [("--fsync", 11), ("--progress=never", 0)] {
         let env = Sandbox::new();
-        // A disk that claims more room than it has: its image grows in too small a place.
+        // A disk that reports more space than it has: its image is on too small a file system.
         fs::create_dir(env.path("thin")).unwrap();
         let Some(_thin) = mount(&["-t", "tmpfs", "-o", "size=24M", "tmpfs"], &env.path("thin"))
         else {
-            return skip(test, "cannot mount a tmpfs here");
+            return skip!("cannot mount a tmpfs here");
         };
         std::os::unix::fs::symlink("thin/image", env.path("image")).unwrap();
-        let Some(_disk) = Disk::new(test, &env, "ext4", 200 << 20) else { return };
+        let Some(_disk) = Disk::new(test_name!(), &env, "ext4", 200 << 20) else { return };
         env.tree("src", ["file a 30M", "file b 10M"]);
 
         let run = env.pcopy([flag, "src", "disk/dst"]);
 
         run.exits(code);
         if code != 0 {
-            run.stderr_has("to stable storage: "); // and not only that its journal has given up
+            run.stderr_has("to stable storage: "); // and not only the error of its aborted journal
         }
         assert_eq!(env.path("disk/dst").exists(), code == 0);
     }

@@ -1,8 +1,8 @@
-//! Links instead of copies, and attributes without contents: as with cp.
+//! `--link`, `--symbolic-link` and `--attributes-only`: as with cp.
 
-use crate::common::things::*;
+use crate::common::entries::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ fn planted() -> Sandbox {
     env
 }
 
-/// Entries with the inodes that they are, which tell hard links.
+/// Entries with their inodes, which show hard links.
 fn inodes(env: &Sandbox, root: &str) -> BTreeMap<PathBuf, (Entry, Option<u64>)> {
     let inode = |path: &PathBuf| {
         let place = env.path(root).join(path);
@@ -39,26 +39,24 @@ fn cp(env: &Sandbox, arguments: &[&str]) -> i32 {
     output.status.code().unwrap()
 }
 
-#[test]
-fn hard_links_instead_of_copies_are_those_that_cp_makes() {
+each_jobs!(hard_links_instead_of_copies_are_those_of_cp, 1, 2, 8);
+fn hard_links_instead_of_copies_are_those_of_cp(jobs: &str) {
     let env = planted();
     fs::remove_file(env.path("src/dangling")).unwrap();
     for options in [&["-l"][..], &["-l", "-P"], &["-l", "-d"], &["-l", "-H"], &["-a", "-l"]] {
         assert_eq!(cp(&env, &[&["-rpT"][..], options, &["src", "cp"]].concat()), 0);
-        for jobs in ["1", "2", "8"] {
-            env.pcopy([&["-T", "-j", jobs][..], options, &["src", "dst"]].concat()).exits(0);
+        env.pcopy([&["-T", "-j", jobs][..], options, &["src", "dst"]].concat()).exits(0);
 
-            assert_eq!(inodes(&env, "dst"), inodes(&env, "cp"), "{options:?}");
-            let again = env.pcopy([&["-T", "-j", jobs][..], options, &["src", "dst"]].concat());
-            again.exits(0).stderr_has("copied 0 entries");
-            fs::remove_dir_all(env.path("dst")).unwrap();
-        }
+        assert_eq!(inodes(&env, "dst"), inodes(&env, "cp"), "{options:?}");
+        let again = env.pcopy([&["-T", "-j", jobs][..], options, &["src", "dst"]].concat());
+        again.exits(0).stderr_has("copied 0 entries");
+        fs::remove_dir_all(env.path("dst")).unwrap();
         fs::remove_dir_all(env.path("cp")).unwrap();
     }
 }
 
-#[test]
-fn symlinks_instead_of_copies_are_those_that_cp_makes() {
+each_jobs!(symlinks_instead_of_copies_are_those_of_cp, 1, 2, 8);
+fn symlinks_instead_of_copies_are_those_of_cp(jobs: &str) {
     let env = planted();
     let source = env.path("src");
     let source = source.to_str().unwrap();
@@ -66,19 +64,16 @@ fn symlinks_instead_of_copies_are_those_that_cp_makes() {
     let texts = |root: &str| -> BTreeMap<PathBuf, Vec<u8>> {
         env.listing(root).into_iter().map(|(path, entry)| (path, entry.what)).collect()
     };
-    for jobs in ["1", "2", "8"] {
-        env.pcopy(["-s", "-T", "-j", jobs, source, "dst"]).exits(0);
+    env.pcopy(["-s", "-T", "-j", jobs, source, "dst"]).exits(0);
 
-        assert_eq!(texts("dst"), texts("cp"));
-        env.pcopy(["-s", "-T", source, "dst"]).exits(0).stderr_has("copied 0 entries");
-        fs::remove_dir_all(env.path("dst")).unwrap();
-    }
+    assert_eq!(texts("dst"), texts("cp"));
+    env.pcopy(["-s", "-T", source, "dst"]).exits(0).stderr_has("copied 0 entries");
     env.pcopy(["-s", "src/a", "here"]).exits(0);
     assert_eq!(fs::read_link(env.path("here")).unwrap(), PathBuf::from("src/a"));
 }
 
 #[test]
-fn a_relative_symlink_that_would_lead_nowhere_is_refused() {
+fn a_relative_symlink_that_would_dangle_is_refused() {
     let env = planted();
     env.tree("", ["dir into"]);
 
@@ -93,7 +88,7 @@ fn a_relative_symlink_that_would_lead_nowhere_is_refused() {
 }
 
 #[test]
-fn a_link_takes_the_place_of_a_file_only_if_that_is_wanted() {
+fn a_link_replaces_a_file_only_on_request() {
     for (options, code, replaced) in [
         (&["-lP"][..], 1, false),
         (&["-lP", "-n"], 0, false),
@@ -118,7 +113,7 @@ fn a_link_takes_the_place_of_a_file_only_if_that_is_wanted() {
         let is_old = |root: &str| fs::read(env.path(root).join("a")).unwrap() == b"old";
         assert_eq!((is_old("dst"), is_old("cp")), (!replaced, !replaced), "{}", run.story());
         assert_eq!(exists(env.path("dst/a~")), options.contains(&"-b"));
-        assert!(exists(env.path("dst/sub/b")), "the rest is there");
+        assert!(exists(env.path("dst/sub/b")), "the rest was not linked");
         if code == 1 {
             run.stderr_has("cannot create 'dst/a': File exists");
         }
@@ -126,24 +121,22 @@ fn a_link_takes_the_place_of_a_file_only_if_that_is_wanted() {
     }
 }
 
-#[test]
-fn attributes_come_without_contents() {
+each_jobs!(attributes_only_copies_no_contents, 1, 8);
+fn attributes_only_copies_no_contents(jobs: &str) {
     let env = planted();
     env.tree("dst", ["text a kept"]);
     chmod(&env.path("dst/a"), 0o600);
     env.tree("cp", ["text a kept"]);
     assert_eq!(cp(&env, &["-rpT", "--attributes-only", "src", "cp"]), 0);
 
-    for jobs in ["1", "8"] {
-        env.pcopy(["--attributes-only", "-p", "-T", "-j", jobs, "src", "dst"]).exits(0);
+    env.pcopy(["--attributes-only", "-p", "-T", "-j", jobs, "src", "dst"]).exits(0);
 
-        assert_eq!(differences(&env.listing("cp"), &env.listing("dst")), "");
-    }
+    assert_eq!(differences(&env.listing("cp"), &env.listing("dst")), "");
     assert_eq!(fs::read(env.path("dst/a")).unwrap(), b"kept");
     assert_eq!(fs::read(env.path("dst/sub/b")).unwrap(), b"");
     env.pcopy(["--attributes-only", "src", "new"]).exits(0);
     assert_eq!(fs::metadata(env.path("new/sub/b")).unwrap().len(), 0);
-    env.pcopy(["-T", "src", "new"]).exits(0); // which do not count as complete
+    env.pcopy(["-T", "src", "new"]).exits(0); // they do not count as up to date
     env.assert_same("src", "new");
 }
 
@@ -158,7 +151,7 @@ fn options_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn what_is_left_of_links_does_not_count_as_a_copy() {
+fn leftover_links_do_not_count_as_a_copy() {
     let env = planted();
     env.tree("", ["dir .dst.pcopy-partial"]);
     fs::hard_link(env.path("src/a"), env.path(".dst.pcopy-partial/a")).unwrap();
@@ -170,7 +163,7 @@ fn what_is_left_of_links_does_not_count_as_a_copy() {
 }
 
 #[test]
-fn a_symlink_that_a_killed_run_has_just_made_gets_its_time() {
+fn a_symlink_that_a_killed_run_just_made_gets_its_time() {
     let env = planted();
     let source = env.path("src");
     env.tree("dst", []);

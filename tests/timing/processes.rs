@@ -1,13 +1,14 @@
-//! Which processes a run consists of, and what each of them does and holds.
+//! Which processes a run consists of, what each of them does, and which descriptors it has open.
 
-use crate::common::live::{Live, open_files, state};
-use crate::common::{Run, Sandbox, children_of, skip, tool, wait_until};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::common::live::{Live, state};
+use crate::common::{Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Which processes created files, and which forked, after a run under strace.
+/// Which processes opened files, and which forked, in a run under strace.
 struct Trace {
     /// How many source files each process opened.
     opened: BTreeMap<u32, usize>,
@@ -16,7 +17,7 @@ struct Trace {
 }
 
 impl Trace {
-    /// Runs `pcopy` and watches who opens files called `file-*` and who forks.
+    /// Runs `pcopy` and records which processes open files called `file-*` and which fork.
     fn of<'a>(env: &'a Sandbox, arguments: &[&str]) -> (Self, Run<'a>) {
         let watched = ["-e", "trace=openat,clone,clone3,fork,vfork", "-e", "signal=none"];
         let run = env.run(env.traced(&watched, arguments));
@@ -35,60 +36,62 @@ impl Trace {
     }
 }
 
-#[test]
-fn as_many_copiers_work_as_were_asked_for() {
+each_jobs!(as_many_copiers_work_as_were_asked_for, 1, 2, 8);
+fn as_many_copiers_work_as_were_asked_for(jobs: &str) {
     if !tool("strace") {
-        return skip("as_many_copiers_work_as_were_asked_for", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.many("src", 3000, 0);
-    for jobs in [1, 2, 8] {
-        let target = format!("dst-{jobs}");
+    let target = format!("dst-{jobs}");
 
-        let (trace, run) = Trace::of(&env, &["-j", &jobs.to_string(), "src", &target]);
+    let (trace, run) = Trace::of(&env, &["-j", jobs, "src", &target]);
 
-        run.exits(0);
-        assert_eq!(trace.opened.len(), jobs, "copiers that opened files: {:?}", trace.opened);
-        assert_eq!(trace.opened.values().sum::<usize>(), 3000, "each file is opened once");
-        env.assert_same("src", &target);
-    }
+    run.exits(0);
+    assert_eq!(
+        trace.opened.len().to_string(),
+        jobs,
+        "copiers that opened files: {:?}",
+        trace.opened
+    );
+    assert_eq!(trace.opened.values().sum::<usize>(), 3000, "each file is opened once");
+    env.assert_same("src", &target);
 }
 
-#[test]
-fn copiers_that_sleep_become_more_than_there_are_processors_unless_a_number_was_named() {
-    let name = "copiers_that_sleep_become_more";
+cells! {
+    blocked_copiers_become_more_than_there_are_cpus_unless_a_number_was_given,
+    default => None,
+    jobs_2 => (Some("-j2")),
+}
+fn blocked_copiers_become_more_than_there_are_cpus_unless_a_number_was_given(jobs: Option<&str>) {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
-    let processors = std::thread::available_parallelism().unwrap().get().max(2);
-    if processors >= 32 {
-        return skip(name, "there are never more than 32 copiers");
+    let cpus = std::thread::available_parallelism().unwrap().get().max(2);
+    if cpus >= 32 {
+        return skip!("there are never more than 32 copiers");
     }
     let env = Sandbox::new();
     env.many("src", 3000, 0);
-    // A disk that takes its time for each file; strace itself takes some of the processors.
+    // A disk that is slow at each file; strace itself uses CPU time, too.
     let options = ["-e", "trace=openat", "-e", "inject=openat:delay_exit=5000"];
-    for (target, jobs) in [("dst", None), ("dst-2", Some("-j2"))] {
-        let arguments = ["src", target].into_iter().chain(jobs);
 
-        env.run(env.traced(&options, arguments)).exits(0);
+    env.run(env.traced(&options, ["src", "dst"].into_iter().chain(jobs))).exits(0);
 
-        let log = std::fs::read_to_string(env.path("trace")).unwrap();
-        let opened = log.lines().filter(|line| line.contains("\"file-"));
-        let copiers: std::collections::BTreeSet<_> =
-            opened.filter_map(|line| line.split_whitespace().next()).collect();
-        match jobs {
-            None => assert!(copiers.len() > processors, "only {copiers:?}"),
-            Some(_) => assert_eq!(copiers.len(), 2, "{copiers:?}"),
-        }
-        env.assert_same("src", target);
+    let log = fs::read_to_string(env.path("trace")).unwrap();
+    let opened = log.lines().filter(|line| line.contains("\"file-"));
+    let copiers: BTreeSet<_> = opened.filter_map(|line| line.split_whitespace().next()).collect();
+    match jobs {
+        None => assert!(copiers.len() > cpus, "only {copiers:?}"),
+        Some(_) => assert_eq!(copiers.len(), 2, "{copiers:?}"),
     }
+    env.assert_same("src", "dst");
 }
 
 #[test]
 fn the_parent_forks_all_and_opens_no_file() {
     if !tool("strace") {
-        return skip("the_parent_forks_all_and_opens_no_file", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.many("src", 3000, 0);
@@ -105,11 +108,11 @@ fn the_parent_forks_all_and_opens_no_file() {
 #[test]
 fn a_tiny_tree_is_not_worth_eight_copiers() {
     if !tool("strace") {
-        return skip("a_tiny_tree_is_not_worth_eight_copiers", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.many("src", 3, 0);
-    // On a loaded machine one copier may seem to be too slow; not five times in a row.
+    // On a busy machine the parent may find one copier too slow; not five times in a row.
     let fewest = (0..5).map(|turn| {
         let (trace, run) = Trace::of(&env, &["-j8", "src", &format!("dst-{turn}")]);
         run.exits(0);
@@ -121,7 +124,7 @@ fn a_tiny_tree_is_not_worth_eight_copiers() {
 #[test]
 fn one_file_needs_one_copier() {
     if !tool("strace") {
-        return skip("one_file_needs_one_copier", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.tree("", ["file file-1 3K"]);
@@ -160,7 +163,7 @@ fn with_eight_copiers(env: &Sandbox) -> (Live<'_>, Vec<u32>) {
 #[test]
 fn all_copiers_are_children_of_the_parent() {
     if !tool("strace") {
-        return skip("all_copiers_are_children_of_the_parent", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
 
@@ -195,17 +198,17 @@ fn a_copier_holds_few_descriptors_however_many_copiers_and_levels_there_are() {
     let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j", "64", "src", "dst"]));
     live.wait_for_children(8);
 
-    // One that was forked this moment has not yet closed the others' pipes, so a look 10 ms before
-    // must have shown as many.
+    // A copier that was just forked has not yet closed the pipes of the others, so a descriptor counts only
+    // if it was open 10 ms before, too.
     let mut most = 0;
-    let mut before = std::collections::HashMap::new();
+    let mut before = HashMap::new();
     for _ in 0..20 {
         let held = |pid: u32| (pid, open_files(pid).len());
-        let now: std::collections::HashMap<_, _> = live.children().into_iter().map(held).collect();
+        let now: HashMap<_, _> = live.children().into_iter().map(held).collect();
         let both = now.iter().filter_map(|(pid, held)| before.get(pid).map(|last| *held.min(last)));
         most = most.max(both.max().unwrap_or(0));
         before = now;
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
 
     assert!((5..40).contains(&most), "a copier holds {most} descriptors");
@@ -217,12 +220,12 @@ fn a_copier_holds_few_descriptors_however_many_copiers_and_levels_there_are() {
 #[test]
 fn a_copier_holds_one_pipe_and_it_is_its_own() {
     if !tool("strace") {
-        return skip("a_copier_holds_one_pipe_and_it_is_its_own", "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     let (_live, copiers) = with_eight_copiers(&env);
 
-    // What runs the tests may have left a pipe open for all that it starts.
+    // The program that runs the tests may have left a pipe open in its children.
     let inherited = open_files(std::process::id());
 
     let mut owners: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
@@ -231,7 +234,7 @@ fn a_copier_holds_one_pipe_and_it_is_its_own() {
             path.to_string_lossy().starts_with("pipe:") && !inherited.contains(path)
         };
         let pipes = || open_files(pid).into_iter().filter(is_own_pipe).collect::<Vec<PathBuf>>();
-        // One that was just forked still has its elders' pipes for a moment.
+        // A copier that was just forked still has the pipes of the earlier ones for a moment.
         wait_until("a copier has one pipe", || pipes().len() == 1);
         for pipe in pipes() {
             owners.entry(pipe).or_default().insert(pid);
@@ -244,11 +247,11 @@ fn a_copier_holds_one_pipe_and_it_is_its_own() {
 #[test]
 fn more_copiers_than_processes_are_allowed_is_no_failure() {
     if !tool("prlimit") {
-        return skip("more_copiers_than_processes_are_allowed_is_no_failure", "no prlimit");
+        return skip!("no prlimit");
     }
     let env = Sandbox::new();
     env.many("src", 3000, 0);
-    // Root may fork beyond the limit; descriptors, of which each copier takes one, bind everybody.
+    // Root may fork beyond its limit; the limit of descriptors, of which each copier needs one, holds for root.
     let few = ["prlimit", "--nofile=24:24"];
 
     env.run(env.before(&few, ["-j", "64", "src", "dst"])).exits(0);
@@ -267,14 +270,13 @@ fn five_hundred_copiers_can_be_asked_for() {
 }
 
 #[test]
-fn the_supervisor_sleeps_while_it_waits_for_the_moment_to_fork_another_copier() {
-    let name = "the_supervisor_sleeps_while_it_waits";
+fn the_parent_sleeps_until_it_forks_another_copier() {
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     env.many("src", 100, 0);
-    // The only copier lists its folder when that moment has long come.
+    // The only copier lists its directory long after that moment.
     let options = ["-e", "trace=poll,ppoll", "-e", "inject=getdents64:delay_enter=30000"];
 
     env.run(env.traced(&options, ["-j2", "src", "dst"])).exits(0);
@@ -282,4 +284,36 @@ fn the_supervisor_sleeps_while_it_waits_for_the_moment_to_fork_another_copier() 
     let log = fs::read_to_string(env.path("trace")).unwrap();
     let waits = log.lines().filter(|line| line.contains("poll(")).count();
     assert!((1..20).contains(&waits), "{waits} waits in a tenth of a second\n{log}");
+}
+
+#[test]
+fn a_reader_that_never_reads_suspends_the_run_and_no_more() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    let (mut live, mut names) = env.launch_stuck(env.tame(["-v", "-j2", "src", "dst"]));
+    live.wait_for_children(1);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(live.is_running() && !env.path("dst").exists(), "names were thrown away");
+    let busy = cpu_ticks(live.pid());
+    std::thread::sleep(Duration::from_millis(1000));
+    let spent = cpu_ticks(live.pid()) - busy;
+    assert!(spent < 50, "the parent spins: {spent} ticks in a second");
+
+    names.read_to_string(&mut String::new()).unwrap();
+
+    live.end().exits(0);
+    wait_until("it is complete", || env.path("dst").exists());
+}
+
+/// The CPU time of a process, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// What the descriptors of a process refer to.
+pub(crate) fn open_files(pid: u32) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
 }

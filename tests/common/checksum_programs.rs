@@ -1,6 +1,6 @@
-//! Manifests as the checkers of others write and read them.
+//! Manifests, as `sha256sum` and `b3sum` write and check them.
 
-use super::{Sandbox, listing, skip, tool};
+use super::{Sandbox, listing, skip_for, tool};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -21,19 +21,19 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The manifest that `program` writes of `files` in `dir`.
+/// The manifest of `files` in `dir` by `program`.
 pub(crate) fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
     let mut all = Vec::new();
     for some in files.chunks(1000) {
         let output = Command::new(program).arg("--").args(some).current_dir(dir).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} in {}: {said}", dir.display());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} in {}: {stderr}", dir.display());
         all.extend(output.stdout);
     }
     all
 }
 
-/// Fails unless `file` lists all files below `dir` and nothing else, as `program` would.
+/// Fails unless `file` is the manifest that `program` writes of all files below `dir`.
 #[track_caller]
 pub(crate) fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) {
     let dir = env.path(dir);
@@ -41,10 +41,10 @@ pub(crate) fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) 
     assert!(!files.is_empty(), "nothing to list in {}", dir.display());
     let (is, wanted) = (fs::read(env.path(file)).unwrap(), written_by(program, &dir, &files));
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(is == wanted, "{file} is\n{}\n{program} says\n{}", shown(&is), shown(&wanted));
+    assert!(is == wanted, "{file} is\n{}\n{program} writes\n{}", shown(&is), shown(&wanted));
 }
 
-/// Whether `program -c` accepts all of `file` in `dir`, and what it says.
+/// Whether `program -c` accepts all of `file` in `dir`, or its output.
 pub(crate) fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<(), String> {
     let output = Command::new(program)
         .arg("-c")
@@ -52,22 +52,32 @@ pub(crate) fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Re
         .current_dir(env.path(dir))
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    output.status.success().then_some(()).ok_or(String::from_utf8_lossy(&said).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    output.status.success().then_some(()).ok_or(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The names in a manifest that has no escapes in it.
+/// The names in a manifest without escapes.
 pub(crate) fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
     let text = fs::read(path).unwrap();
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| OsString::from_vec(line[66..].to_vec())).collect()
 }
 
-/// Whether there is this program; says that `test` is skipped in part if not, which never forbids it.
-pub(crate) fn has_checker(test: &str, program: &str) -> bool {
+/// Whether this program is installed; without it this test is skipped in part, which is allowed for `b3sum`.
+macro_rules! has_checker {
+    ($program:expr) => {
+        $crate::common::checksum_programs::has_checker_for(
+            $crate::common::test_name::test_name!(),
+            $program,
+        )
+    };
+}
+pub(crate) use has_checker;
+
+pub(crate) fn has_checker_for(test: &str, program: &str) -> bool {
     let has = tool(program);
     if !has && program != "b3sum" {
-        skip(test, &format!("{program} is not installed"));
+        skip_for(test, &format!("{program} is not installed"));
     }
     has
 }

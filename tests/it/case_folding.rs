@@ -1,14 +1,15 @@
-//! Targets that ignore case, as FAT, NTFS and many network disks do: of two names that are one there the
-//! second fails, and the first keeps its file.
+//! Targets that ignore case, as FAT, NTFS and many network file systems do: of two names that are one there,
+//! the second fails and the first keeps its file.
 
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::mounts::*;
 use crate::common::*;
 use std::fs;
 use std::process::Command;
 
-/// Mounts such a file system on `at`; tells that `test` is skipped if that cannot be.
+/// Mounts such a file system on `at`; skips `test` and returns `None` if this machine cannot.
 fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
-    if !in_own_mounts(test) {
+    if !in_own_mounts_for(test) {
         return None;
     }
     env.tree("", ["dir under", "dir at"]);
@@ -21,7 +22,7 @@ fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
         Err(error) => Some(error.to_string()),
     };
     if let Some(why) = why {
-        skip(test, why.lines().last().unwrap_or_default());
+        skip_for(test, why.lines().last().unwrap_or_default());
         return None;
     }
     let mounted = Mounted(env.path("at"));
@@ -31,40 +32,39 @@ fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
     Some(mounted)
 }
 
-/// Which of two names has the one file that is there, whose contents say it, and that the other was told.
+/// Fails unless the one file holds the contents of one of two names, and the other was reported.
 #[track_caller]
-fn one_of_two_is_told(env: &Sandbox, run: &Run<'_>, at: &str, names: [&str; 2]) {
-    let there = fs::read_to_string(env.path(at).join(names[0])).unwrap();
-    let [winner, loser] = if there == names[0] { names } else { [names[1], names[0]] };
-    assert_eq!(there, winner);
+fn one_of_two_is_reported(env: &Sandbox, run: &Run<'_>, at: &str, names: [&str; 2]) {
+    let text = fs::read_to_string(env.path(at).join(names[0])).unwrap();
+    let [winner, loser] = if text == names[0] { names } else { [names[1], names[0]] };
+    assert_eq!(text, winner);
     run.exits(1).stderr_has(&format!("{at}/{loser}'")).stderr_lacks(&format!("{at}/{winner}'"));
 }
 
-/// Ways to copy that meet what stands there differently.
+/// Options that treat existing files differently.
 const WAYS: [&[&str]; 5] =
     [&["-j1"], &["-j2"], &["--inplace"], &["--preserve=none"], &["-a", "--update=all"]];
 
 #[test]
-fn of_two_files_whose_names_are_one_there_each_is_whole_or_told() {
-    let test = "of_two_files_whose_names_are_one_there_each_is_whole_or_told";
+fn of_two_files_whose_names_fold_together_each_is_whole_or_reported() {
     let env = Sandbox::new();
-    let Some(_mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test_name!(), &env) else { return };
     env.tree("src", ["text other same", "text read read", "text READ READ"]);
     for name in ["read", "READ"] {
-        set_times(&env.path("src").join(name), (1000, 0), (1000, 0)); // nor do times tell them apart
+        set_times(&env.path("src").join(name), (1000, 0), (1000, 0)); // their times are equal, too
     }
     for way in WAYS {
-        for stands in [false, true] {
-            if stands {
+        for exists in [false, true] {
+            if exists {
                 env.tree("at/dst", []);
             }
             let words = [way, &["-T", "src", "at/dst"]].concat();
 
-            one_of_two_is_told(&env, &env.pcopy(&words), "at/dst", ["read", "READ"]);
-            // Nor does the next run change its mind.
-            let there = fs::read(env.path("at/dst/read")).unwrap();
-            one_of_two_is_told(&env, &env.pcopy(&words), "at/dst", ["read", "READ"]);
-            assert_eq!(fs::read(env.path("at/dst/read")).unwrap(), there);
+            one_of_two_is_reported(&env, &env.pcopy(&words), "at/dst", ["read", "READ"]);
+            // The next run keeps the same file.
+            let text = fs::read(env.path("at/dst/read")).unwrap();
+            one_of_two_is_reported(&env, &env.pcopy(&words), "at/dst", ["read", "READ"]);
+            assert_eq!(fs::read(env.path("at/dst/read")).unwrap(), text);
 
             env.assert_nothing_staged();
             fs::remove_dir_all(env.path("at/dst")).unwrap();
@@ -73,19 +73,18 @@ fn of_two_files_whose_names_are_one_there_each_is_whole_or_told() {
 }
 
 #[test]
-fn of_two_folders_whose_names_are_one_there_one_is_told() {
-    let test = "of_two_folders_whose_names_are_one_there_one_is_told";
+fn of_two_directories_whose_names_fold_together_one_is_reported() {
     let env = Sandbox::new();
-    let Some(_mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test_name!(), &env) else { return };
     env.tree("src", ["text dir/x dir", "text DIR/x DIR"]);
     for way in WAYS {
-        for stands in ["", "dir at/dst", "dir at/dst/Dir"] {
-            env.tree("", (!stands.is_empty()).then_some(stands));
+        for existing in ["", "dir at/dst", "dir at/dst/Dir"] {
+            env.tree("", (!existing.is_empty()).then_some(existing));
 
             let run = env.pcopy([way, &["-T", "src", "at/dst"]].concat());
 
-            let there = fs::read_to_string(env.path("at/dst/dir/x")).unwrap();
-            let loser = if there == "dir" { "DIR" } else { "dir" };
+            let text = fs::read_to_string(env.path("at/dst/dir/x")).unwrap();
+            let loser = if text == "dir" { "DIR" } else { "dir" };
             run.exits(1).stderr_has(&format!("at/dst/{loser}'"));
             env.assert_nothing_staged();
             fs::remove_dir_all(env.path("at/dst")).unwrap();
@@ -94,10 +93,9 @@ fn of_two_folders_whose_names_are_one_there_one_is_told() {
 }
 
 #[test]
-fn of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise() {
-    let test = "of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise";
+fn of_two_files_the_first_by_name_replaces_a_file_of_other_case() {
     let env = Sandbox::new();
-    let Some(_mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test_name!(), &env) else { return };
     env.tree("src", ["text read read", "text READ READ"]);
     for way in WAYS {
         env.tree("at/dst", ["text Read old!"]);
@@ -111,10 +109,9 @@ fn of_two_files_the_first_by_its_name_gets_what_the_user_has_called_otherwise() 
 }
 
 #[test]
-fn what_the_user_has_called_otherwise_before_is_replaced() {
-    let test = "what_the_user_has_called_otherwise_before_is_replaced";
+fn an_existing_file_of_other_case_is_replaced() {
     let env = Sandbox::new();
-    let Some(_mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test_name!(), &env) else { return };
     env.tree("src", ["text notes new", "text sub/deep new"]);
     for way in WAYS {
         env.tree("at/dst", ["text Notes old!", "text Sub/Deep old!"]);
@@ -130,16 +127,15 @@ fn what_the_user_has_called_otherwise_before_is_replaced() {
 }
 
 #[test]
-fn of_two_sources_whose_names_are_one_there_one_is_told() {
-    let test = "of_two_sources_whose_names_are_one_there_one_is_told";
+fn of_two_operands_whose_names_fold_together_one_is_reported() {
     let env = Sandbox::new();
-    let Some(_mounted) = folding(test, &env) else { return };
+    let Some(_mounted) = folding(test_name!(), &env) else { return };
     for way in WAYS {
         env.tree("at/dst", []).tree("src", ["text read read", "text READ READ"]);
 
         let run = env.pcopy([way, &["src/read", "src/READ", "at/dst"]].concat());
 
-        one_of_two_is_told(&env, &run, "at/dst", ["read", "READ"]);
+        one_of_two_is_reported(&env, &run, "at/dst", ["read", "READ"]);
         fs::remove_dir_all(env.path("at/dst")).unwrap();
     }
 }

@@ -1,23 +1,23 @@
-//! Under the name of cp: copiers killed at any moment, and in the end the tree that cp makes.
+//! GNU cp compatibility: copiers are killed at any moment, and in the end the tree is the one that cp makes.
 
 use crate::common::chance::Dice;
+use crate::common::entries::*;
 use crate::common::live::*;
-use crate::common::things::*;
 use crate::common::*;
 use nix::sys::signal::Signal::SIGKILL;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Numbers of copiers for runs that are repeated.
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// Small files and some that take a while, in folders of several modes.
-/// So many runs at most are tried until enough of them were hit.
+/// At most this many runs are killed until enough of them were hit in progress.
 const TURNS_MAX: usize = 300;
 
+/// Small files and some that take a while, in directories of several modes.
 fn plant_source(env: &Sandbox) {
     for dir in 0..12 {
         let root = format!("src/d{dir}");
@@ -33,7 +33,7 @@ fn plant_source(env: &Sandbox) {
     }
 }
 
-/// What stood in the target before: of each folder some files, older or newer than the source's.
+/// An existing target: in each directory some files, older or newer than those of the source.
 fn plant_target(env: &Sandbox) {
     for dir in 0..12 {
         let root = format!("dst/d{dir}");
@@ -46,36 +46,23 @@ fn plant_target(env: &Sandbox) {
     }
 }
 
-type Tree = BTreeMap<PathBuf, (u32, u64, Vec<u8>, (i64, i64))>;
-
-/// What must be the same: all but the times of what was made just now.
-fn tree(root: &Path) -> Tree {
-    let entry = |(path, entry): (PathBuf, Entry)| {
-        let time = if entry.modified.0 > 1_000_000 { (i64::MAX, 0) } else { entry.modified };
-        (path, (entry.mode, entry.size, entry.what, time))
-    };
-    listing(root).into_iter().map(entry).collect()
-}
-
-fn differ(theirs: &Tree, ours: &Tree) -> String {
-    let mut text = String::new();
-    for path in theirs.keys().chain(ours.keys()) {
-        if theirs.get(path) != ours.get(path) {
-            text += &format!("{path:?}\n  {:?}\n  {:?}\n", theirs.get(path), ours.get(path));
-        }
-    }
-    text
+/// Everything that must be equal: all but the times of entries that were just made.
+fn tree(root: &Path) -> Listing {
+    let mut listing = listing(root);
+    let new = listing.values_mut().filter(|entry| entry.modified.0 > 1_000_000);
+    new.for_each(|entry| entry.modified = (i64::MAX, 0));
+    listing
 }
 
 #[track_caller]
-fn assert_as_cp_though_killed(options: &[&str], stands: bool, deaths: usize) {
+fn assert_as_cp_though_killed(options: &[&str], exists_before: bool, deaths: usize) {
     let env = Sandbox::new();
     plant_source(&env);
     let prepare = || {
         if exists(env.path("dst")) {
             fs::remove_dir_all(env.path("dst")).unwrap();
         }
-        if stands {
+        if exists_before {
             plant_target(&env);
         }
     };
@@ -110,39 +97,39 @@ fn assert_as_cp_though_killed(options: &[&str], stands: bool, deaths: usize) {
         run.exits(0).stdout_is("");
         assert_eq!(run.stderr, "", "{options:?}");
         let ours = tree(&env.path("dst"));
-        assert!(ours == theirs, "{options:?} turn {turn}\n{}", differ(&theirs, &ours));
+        assert_eq!(differences(&theirs, &ours), "", "{options:?} turn {turn}");
     }
     assert!(hits.get() >= 8, "only {hits:?} copiers were hit");
 }
 
 #[test]
-fn a_copy_to_a_new_folder_ends_as_with_cp() {
+fn a_copy_to_a_new_directory_ends_as_with_cp() {
     assert_as_cp_though_killed(&["-r"], false, 1);
     assert_as_cp_though_killed(&["-a"], false, 2);
 }
 
 #[test]
-fn files_that_stand_there_end_as_with_cp() {
+fn existing_files_end_as_with_cp() {
     assert_as_cp_though_killed(&["-r"], true, 1);
     assert_as_cp_though_killed(&["-rp"], true, 2);
 }
 
 #[test]
-fn with_backups_the_old_files_are_in_them_whole() {
+fn with_backups_the_old_files_are_whole_in_them() {
     assert_as_cp_though_killed(&["-r", "-b"], true, 1);
     assert_as_cp_though_killed(&["-rp", "-b"], true, 2);
     assert_as_cp_though_killed(&["-r", "--backup=numbered"], true, 2);
 }
 
 #[test]
-fn without_clobbering_what_the_dead_have_begun_is_completed() {
+fn with_no_clobber_what_killed_copiers_began_is_completed() {
     assert_as_cp_though_killed(&["-r", "-n"], true, 1);
     assert_as_cp_though_killed(&["-r", "-n"], false, 2);
     assert_as_cp_though_killed(&["-rp", "-n"], true, 2);
 }
 
 #[test]
-fn with_update_what_the_dead_have_begun_is_completed() {
+fn with_update_what_killed_copiers_began_is_completed() {
     assert_as_cp_though_killed(&["-r", "-u"], true, 1);
     assert_as_cp_though_killed(&["-r", "-u"], false, 2);
     assert_as_cp_though_killed(&["-rp", "-u"], true, 2);
@@ -156,9 +143,9 @@ fn with_force_and_removal_it_ends_as_with_cp() {
 }
 
 #[test]
-fn a_file_on_which_copiers_always_die_is_named_and_passed_over() {
+fn a_file_on_which_copiers_always_die_is_reported_and_skipped() {
     if !tool("strace") {
-        return skip("a_file_on_which_copiers_always_die_is_passed_over", "no strace");
+        return skip!("no strace");
     }
     let env = Sandbox::new();
     env.tree("src", ["file bad 600K", "file good 10", "file d/other 10"])
@@ -183,16 +170,17 @@ fn a_file_on_which_copiers_always_die_is_named_and_passed_over() {
             assert!(both[0] == both[1]);
         }
         if options.contains(&"-b") {
-            let kept = ["dst/bad", "dst/bad~"].map(|name| fs::read(env.path(name)).ok());
+            let files = ["dst/bad", "dst/bad~"].map(|name| fs::read(env.path(name)).ok());
             let old = Some(b"old".to_vec());
-            assert!(kept.contains(&old), "the old file is lost\n{}", run.story());
+            assert!(files.contains(&old), "the old file is lost\n{}", run.story());
         }
         env.assert_nothing_staged();
         fs::write(env.path("dst/bad"), "old").unwrap();
     }
 }
+
 #[test]
-fn verbose_lines_are_told_once_each() {
+fn verbose_lines_are_printed_once_each() {
     let env = Sandbox::new();
     plant_source(&env);
     let line = ["-r", "-v", "-T", "src", "dst"];
@@ -221,7 +209,7 @@ fn verbose_lines_are_told_once_each() {
         let ours = sorted(&run.stdout);
         let missing: Vec<_> = theirs.iter().filter(|line| !ours.contains(line)).collect();
         let twice: Vec<_> = ours.windows(2).filter(|two| two[0] == two[1]).collect();
-        assert!(ours == theirs, "not told: {missing:?}, told twice: {twice:?}");
+        assert!(ours == theirs, "not printed: {missing:?}, printed twice: {twice:?}");
     }
 }
 
@@ -249,10 +237,10 @@ fn a_killed_run_leaves_each_old_file_whole_under_one_of_two_names() {
             for name in ["f1", "f3", "big1", "big2"] {
                 let path = format!("dst/d{dir}/{name}");
                 let read = |path: String| fs::read_to_string(env.path(path)).ok();
-                let (now, kept) = (fs::read(env.path(&path)).ok(), read(format!("{path}~")));
+                let (now, backup) = (fs::read(env.path(&path)).ok(), read(format!("{path}~")));
                 let old = format!("the old {name} of {dir}");
-                match kept {
-                    Some(kept) => assert_eq!(kept, old, "{path}~"),
+                match backup {
+                    Some(backup) => assert_eq!(backup, old, "{path}~"),
                     None => assert_eq!(now.as_deref(), Some(old.as_bytes()), "{path}"),
                 }
             }

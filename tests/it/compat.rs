@@ -1,19 +1,21 @@
-//! Under the name of cp: what it does is what cp does, for everybody and any number of copiers.
+//! GNU cp compatibility: run as cp, pcopy does and prints what cp does, for root and an ordinary user and with
+//! any number of copiers.
 
-use crate::common::as_cp::*;
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::plain_user::*;
+use crate::common::reference_cp::*;
 use crate::common::*;
-use crate::everywhere::holds_on_every_file_system;
+use crate::every_file_system::holds_on_every_file_system;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-// How far cp comes in a folder that it copies into itself depends on the order of its names.
-holds_on_every_file_system!(except a_folder_is_not_copied_into_itself);
+// How far cp comes in a directory that it copies into itself depends on the order of its names.
+holds_on_every_file_system!(except a_directory_is_not_copied_into_itself);
 
-/// Files of several modes, folders, symlinks, and a target in which some of them are.
+/// Files of several modes, directories, symlinks, and a target that has some of them.
 fn planted(env: &Sandbox) {
     env.tree("", ["text a one", "text b two!", "text c~ old", "file big 300K", "link l a"]);
     env.tree("src", ["text f new", "text sub/g deep", "link l f", "link out ../a", "dir empty"]);
@@ -33,7 +35,7 @@ fn planted(env: &Sandbox) {
 }
 
 #[test]
-fn what_is_made_of_operands_is_what_cp_makes() {
+fn operands_are_placed_as_by_cp() {
     same_as_cp(
         planted,
         [
@@ -75,7 +77,7 @@ fn what_is_made_of_operands_is_what_cp_makes() {
 }
 
 #[test]
-fn what_is_kept_is_what_cp_keeps() {
+fn what_is_preserved_is_what_cp_preserves() {
     let options = [
         "-r",
         "-a",
@@ -105,7 +107,7 @@ fn what_is_replaced_is_what_cp_replaces() {
     );
 }
 
-/// A target in which names are shared: two of one file, and symlinks to files elsewhere.
+/// A target with two hard links of one file, and with symlinks to files elsewhere.
 fn with_shared_names(env: &Sandbox) {
     env.tree("", ["text outside far", "text src/f new", "text src/g new too", "text src/l third"]);
     env.tree("dst", ["text f previous!", "link l ../outside", "link gone nowhere"]);
@@ -114,7 +116,7 @@ fn with_shared_names(env: &Sandbox) {
 }
 
 #[test]
-fn a_file_that_stands_there_keeps_its_inode_and_its_other_names() {
+fn an_existing_file_keeps_its_inode_and_its_other_names() {
     let options = ["", "-p", "-f", "-u", "--reflink=auto", "--sparse=always", "-v"];
     same_as_cp(
         with_shared_names,
@@ -123,9 +125,9 @@ fn a_file_that_stands_there_keeps_its_inode_and_its_other_names() {
 }
 
 #[test]
-fn a_file_that_stands_there_keeps_its_owner() {
+fn an_existing_file_keeps_its_owner() {
     if !is_root() {
-        return skip("a_file_that_stands_there_keeps_its_owner", "needs root");
+        return skip!("needs root");
     }
     let plant = |env: &Sandbox| {
         with_shared_names(env);
@@ -158,21 +160,20 @@ fn a_symlink_in_the_target_is_written_through() {
 }
 
 #[test]
-fn a_symlink_that_leads_nowhere_is_written_through_only_for_posix() {
+fn a_dangling_symlink_is_written_through_only_for_posix() {
     let options = ["", "-f", "-b", "-n", "-u", "--remove-destination", "-l", "-s", "-r"];
     same_as_cp(with_shared_names, each(&options, &["-T src/f dst/gone"]));
     for line in ["src/f dst/gone", "-f src/f dst/gone", "-v src/f dst/gone"] {
         let line = Line { variables: vec![("POSIXLY_CORRECT", "1")], ..Line::of(line) };
         let end = line_same_as_cp(with_shared_names, &line);
-        assert!(end.tree.contains_key(Path::new("dst/nowhere")), "cp has made no file there");
+        assert!(end.tree.contains_key(Path::new("dst/nowhere")), "cp made no file there");
     }
 }
 
 #[test]
 fn nothing_is_staged_and_nothing_locked() {
-    let name = "nothing_is_staged_and_nothing_locked";
     if !tool("strace") {
-        return skip(name, "strace is not installed");
+        return skip!("strace is not installed");
     }
     let env = Sandbox::new();
     planted(&env);
@@ -192,7 +193,7 @@ fn nothing_is_staged_and_nothing_locked() {
 }
 
 #[test]
-fn a_source_that_fails_does_not_keep_the_others() {
+fn a_source_that_fails_does_not_stop_the_others() {
     let plant = |env: &Sandbox| {
         planted(env);
         chmod(&env.path("b"), 0);
@@ -211,7 +212,7 @@ fn a_source_that_fails_does_not_keep_the_others() {
 }
 
 #[test]
-fn a_folder_is_not_copied_into_itself() {
+fn a_directory_is_not_copied_into_itself() {
     let plant = |env: &Sandbox| {
         env.tree("d", ["text f x", "text e/g y"]);
         env.tree("", ["link l d"]);
@@ -235,7 +236,7 @@ fn a_folder_is_not_copied_into_itself() {
 }
 
 #[test]
-fn source_and_target_that_are_one_file_are_told_as_by_cp() {
+fn source_and_target_that_are_one_file_are_reported_as_by_cp() {
     let plant = |env: &Sandbox| {
         env.tree("", ["text f x", "link l f", "link l2 f", "link m l", "text d/other y"]);
         fs::hard_link(env.path("f"), env.path("h")).unwrap();
@@ -290,7 +291,7 @@ fn a_backup_of_the_source_itself_is_made_as_by_cp() {
 }
 
 #[test]
-fn a_symlink_that_is_its_own_target_makes_room_for_what_it_leads_to() {
+fn a_symlink_to_itself_is_replaced_by_the_file_it_names() {
     for (option, kept) in [("-b", true), ("--remove-destination", false)] {
         let env = Sandbox::new();
         env.tree("", ["text f x", "link l f"]);
@@ -304,7 +305,7 @@ fn a_symlink_that_is_its_own_target_makes_room_for_what_it_leads_to() {
 }
 
 #[test]
-fn of_two_sources_with_one_name_the_second_is_told_as_by_cp() {
+fn of_two_sources_with_one_name_the_second_is_reported_as_by_cp() {
     let plant = |env: &Sandbox| {
         for (dir, word) in [("one", "first"), ("two", "second!")] {
             let lines = [format!("text x {word}"), format!("text d/f {word}"), "link l x".into()];
@@ -336,21 +337,19 @@ fn of_two_sources_with_one_name_the_second_is_told_as_by_cp() {
     );
 }
 
-#[test]
-fn nothing_is_copied_through_a_symlink_that_the_run_has_made() {
-    for jobs in ["1", "2", "8"] {
-        let env = Sandbox::new();
-        env.tree("one", ["link x ../victim"]).tree("two", ["text x intruder"]).tree("dst", []);
+each_jobs!(nothing_is_copied_through_a_symlink_that_the_run_made, 1, 2, 8);
+fn nothing_is_copied_through_a_symlink_that_the_run_made(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("one", ["link x ../victim"]).tree("two", ["text x intruder"]).tree("dst", []);
 
-        let run = env.cp(["-d", "-j", jobs, "one/x", "two/x", "dst"]);
+    let run = env.cp(["-d", "-j", jobs, "one/x", "two/x", "dst"]);
 
-        run.exits(1).stderr_has("cp: will not copy 'two/x' through just-created symlink 'dst/x'\n");
-        assert!(!exists(env.path("victim")));
-    }
+    run.exits(1).stderr_has("cp: will not copy 'two/x' through just-created symlink 'dst/x'\n");
+    assert!(!exists(env.path("victim")));
 }
 
 #[test]
-fn a_second_source_takes_the_place_of_one_that_failed() {
+fn a_second_source_is_copied_where_the_first_failed() {
     let plant = |env: &Sandbox| {
         env.tree("", ["text one/x first", "text two/x second", "dir dst"]);
         chmod(&env.path("one/x"), 0);

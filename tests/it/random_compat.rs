@@ -1,12 +1,13 @@
-//! Under the name of cp: command lines that nobody thought of, on trees that nobody thought of, beside
-//! cp itself. What is said must be the same, too.
+//! GNU cp compatibility: random command lines on random trees, compared with cp. The messages must be the
+//! same, too.
 //!
 //! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them,
 //! and `PCOPY_CP=path` compares with another cp.
 
 use crate::common::chance::runner;
-use crate::common::planted::{Thing, Things, plant};
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::small_trees::{Thing, Things, tree_of};
+use crate::common::testtree::{leaders, plant};
 use crate::common::*;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -15,7 +16,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,8 +24,8 @@ const PATHS: [&str; 11] = ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f
 
 const LEADS_TO: [&str; 9] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e", "c"];
 
-/// Files beside the target, one for each of its symlinks: to write twice through two of them would
-/// be a matter of order.
+/// Files beside the target, one for each of its symlinks: of two writes through symlinks to one file, the
+/// order would decide.
 const OUTSIDE: [&str; 11] = [
     "../out0",
     "../out1",
@@ -60,7 +60,7 @@ fn things() -> impl Strategy<Value = Things> {
         .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
 }
 
-/// A target has no FIFOs, which would be written into, and no two names of one file.
+/// A target has no FIFOs, which cp would write into, and no hard links.
 fn target_things() -> impl Strategy<Value = Things> {
     things().prop_map(|things| {
         let number = |path: &str| PATHS.iter().position(|known| *known == path).unwrap();
@@ -84,7 +84,7 @@ fn target_things() -> impl Strategy<Value = Things> {
     })
 }
 
-/// The options of a command line, and what it names.
+/// The options of a command line, its operands, and whether prompts are answered with yes.
 type Line = (Vec<&'static str>, Vec<&'static str>, bool);
 
 fn line() -> impl Strategy<Value = Line> {
@@ -151,60 +151,57 @@ fn line() -> impl Strategy<Value = Line> {
         })
 }
 
-/// Whether the end is a matter of order, which is not the same with several processes.
+/// Whether the result depends on an order, which several processes do not keep.
 fn is_chance(source: &Things, target: &Things, (words, form, _): &Line) -> bool {
-    let says = |option: &str| words.iter().any(|word| word.starts_with(option));
-    let backs_up = says("-b") || says("--backup") || says("-S");
+    let has = |option: &str| words.iter().any(|word| word.starts_with(option));
+    let backs_up = has("-b") || has("--backup") || has("-S");
     let meets_backup = backs_up && source.keys().any(|path| path.ends_with('~'));
     // A FIFO that is read like a file would never end.
-    let reads = !says("-r") && !says("-R") && !says("-a");
+    let reads = !has("-r") && !has("-R") && !has("-a");
     let has_fifo = source.values().any(|thing| matches!(thing, Thing::Fifo { .. }));
-    // Which name of a file is the first shows where links to it replace or follow something.
+    // The result shows which name of a file came first, where links replace or follow something.
     let has_link = source.values().any(|thing| matches!(thing, Thing::HardLink { .. }));
-    let keeps_links = says("-a") || says("-d") || says("--preserve=links");
-    // cp makes links of what -u passes over even where it keeps none.
-    let tells_first = has_link && (says("-u") || keeps_links && (says("-v") || backs_up));
+    let preserves_links = has("-a") || has("-d") || has("--preserve=links");
+    // cp makes links of what -u skips, even where it preserves none.
+    let shows_first = has_link && (has("-u") || preserves_links && (has("-v") || backs_up));
     let meets_link = target.values().any(|thing| matches!(thing, Thing::Symlink { .. }));
-    let tells_first = tells_first || has_link && keeps_links && meets_link;
-    // Symlinks to one file are one file then, and so on.
-    let tells_ends = keeps_links && (says("-L") || says("-H"));
-    // cp moves or removes the source then before it comes to it.
-    // Where symlinks are followed it goes on and on.
-    let follows = says("-L") || says("-H") || says("-l");
-    let itself = (backs_up || says("--remove") || follows) && form[0] == form[1];
-    // What -u passes over the second time cp makes a link to itself.
-    let twice = says("-u")
+    let shows_first = shows_first || has_link && preserves_links && meets_link;
+    // Symlinks to one file become hard links then, and so on.
+    let joins_symlinks = preserves_links && (has("-L") || has("-H"));
+    // cp moves or removes the source then before it copies it; where symlinks are followed it does not end.
+    let follows = has("-L") || has("-H") || has("-l");
+    let itself = (backs_up || has("--remove") || follows) && form[0] == form[1];
+    // cp links what -u skips the second time to itself.
+    let twice = has("-u")
         && backs_up
         && form.iter().any(|word| form.iter().filter(|other| *other == word).count() > 1);
-    let passed_over = says("-u") && says("-l");
+    let skipped = has("-u") && has("-l");
     let by_detour = matches!(source.get("d"), Some(Thing::Symlink { to: ".", .. }))
         && form.contains(&"src/d/a");
     by_detour
-        || passed_over
+        || skipped
         || itself
         || twice
         || meets_backup
         || reads && has_fifo
-        || tells_first
-        || tells_ends
+        || shows_first
+        || joins_symlinks
 }
 
-/// A tree with what was touched just now marked as such, and which names are one file.
+/// A tree with its hard links, and without the times of entries that were just changed.
 fn state(root: &Path) -> BTreeMap<PathBuf, (Entry, PathBuf)> {
-    let mut first: BTreeMap<u64, PathBuf> = BTreeMap::new();
-    let mut state = BTreeMap::new();
-    for (path, mut entry) in listing(root) {
+    let leaders = leaders(root);
+    let without_new_times = |(path, mut entry): (PathBuf, Entry)| {
         if entry.modified.0 > 1000 {
             entry.modified = (i64::MAX, 0);
         }
-        let inode = fs::symlink_metadata(root.join(&path)).unwrap().ino();
-        let leader = first.entry(inode).or_insert(path.clone()).clone();
-        state.insert(path, (entry, leader));
-    }
-    state
+        let leader = leaders[&path].clone();
+        (path, (entry, leader))
+    };
+    listing(root).into_iter().map(without_new_times).collect()
 }
 
-/// What a run did and said, the lines in any order.
+/// What a run did and printed, the lines in any order.
 #[derive(PartialEq, Debug)]
 struct End {
     code: Option<i32>,
@@ -217,8 +214,8 @@ fn run(program: &Path, jobs: Option<&str>, source: &Things, target: &Things, lin
     let (words, form, yes) = line;
     let env = Sandbox::new();
     fs::create_dir(env.path("work")).unwrap();
-    plant(&env.path("work/src"), source, b"source");
-    plant(&env.path("work/dst"), target, b"target");
+    plant(&tree_of(source, b"source"), &env.path("work/src"));
+    plant(&tree_of(target, b"target"), &env.path("work/dst"));
     for number in 0..11 {
         fs::write(env.path(format!("work/out{number}")), format!("outside {number}")).unwrap();
         set_times(&env.path(format!("work/out{number}")), (60, 7), (60, 7));
@@ -232,10 +229,11 @@ fn run(program: &Path, jobs: Option<&str>, source: &Things, target: &Things, lin
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let answers = if *yes { "y\n" } else { "n\n" }.repeat(100);
-    // Who asks for nothing may have ended before it could be told.
-    let told = child.stdin.take().unwrap().write_all(answers.as_bytes());
+    // A run without prompts may have ended before it could read the answers.
+    let answered = child.stdin.take().unwrap().write_all(answers.as_bytes());
     assert!(
-        told.is_ok() || told.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        answered.is_ok()
+            || answered.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     );
     let output = child.wait_with_output().unwrap();
     let lines = |bytes: &[u8]| {
@@ -252,10 +250,10 @@ fn run(program: &Path, jobs: Option<&str>, source: &Things, target: &Things, lin
     }
 }
 
-/// Whether the cp to compare with is from before 9.2, which had other ideas of some things.
+/// Whether the cp to compare with is older than 9.2, which behaved differently in some cases.
 fn is_old(cp: &Path) -> bool {
-    let asked = Command::new(cp).args(["--debug", "--version"]).output().unwrap();
-    !asked.status.success()
+    let output = Command::new(cp).args(["--debug", "--version"]).output().unwrap();
+    !output.status.success()
 }
 
 fn check(source: &Things, target: &Things, line: &Line, jobs: &str) -> Result<(), TestCaseError> {
@@ -264,9 +262,9 @@ fn check(source: &Things, target: &Things, line: &Line, jobs: &str) -> Result<()
     let mut theirs = run(&cp, None, source, target, line);
     let mut ours = run(Path::new(PCOPY), Some(jobs), source, target, line);
     if old {
-        let says = |option: &str| line.0.iter().any(|word| word.starts_with(option));
-        let backs_up = says("-b") || says("--backup") || says("-S");
-        if says("-i") || backs_up {
+        let has = |option: &str| line.0.iter().any(|word| word.starts_with(option));
+        let backs_up = has("-b") || has("--backup") || has("-S");
+        if has("-i") || backs_up {
             return Ok(());
         }
         for end in [&mut theirs, &mut ours] {
@@ -277,7 +275,7 @@ fn check(source: &Things, target: &Things, line: &Line, jobs: &str) -> Result<()
             }
         }
     }
-    // A name that comes and goes again, as it does with each of them in some failures, shows.
+    // A name that a failing run makes and removes changes the time of its directory.
     let forget_times = |mut end: End| {
         let dirs = end.tree.values_mut().filter(|(entry, _)| entry.mode & 0o170_000 == 0o040_000);
         dirs.for_each(|(entry, _)| entry.modified = (0, 0));
@@ -291,22 +289,22 @@ fn check(source: &Things, target: &Things, line: &Line, jobs: &str) -> Result<()
     if theirs == ours {
         return Ok(());
     }
-    // cp has removed by then what it cannot replace, and leaves folders without their bits.
-    let is_mean = |line: &String| {
+    // cp has removed by then what it cannot replace, and leaves directories without their modes.
+    let is_exempt = |line: &String| {
         line.contains("can make relative")
-            || line.contains("cannot backup") // before it sees that it can make no link
+            || line.contains("cannot backup") // before it finds that it can make no link
             || line.contains("failed to get attributes")
             || line.contains("cannot overwrite non-directory") // once more if named twice
     };
-    if theirs.stderr.iter().any(is_mean) && theirs.code == ours.code {
+    if theirs.stderr.iter().any(is_exempt) && theirs.code == ours.code {
         return Ok(());
     }
-    // It tries to make links to what -u has passed over, even to directories.
+    // It tries to link what -u skipped, even directories.
     let links_dir = |line: &String| {
         line.contains("Operation not permitted")
             || line.contains("hard link") && line.contains("Is a dir")
     };
-    // Nor is there anything to be moved back where it has not been moved away.
+    // pcopy moves nothing back that it did not move away.
     let moved_back = theirs.stdout.iter().any(|line| line.contains("(unbackup)"));
     if moved_back || theirs.stderr.iter().any(links_dir) {
         return Ok(());
@@ -320,17 +318,17 @@ fn check(source: &Things, target: &Things, line: &Line, jobs: &str) -> Result<()
     for path in ours.tree.keys().filter(|path| !theirs.tree.contains_key(*path)) {
         wrong += &format!("extra {path:?}\n");
     }
-    let said = |end: &End| format!("{:?}\n{:#?}\n{:#?}", end.code, end.stdout, end.stderr);
+    let output = |end: &End| format!("{:?}\n{:#?}\n{:#?}", end.code, end.stdout, end.stderr);
     let line = format!("cp {} {}", line.0.join(" "), line.1.join(" "));
     Err(TestCaseError::fail(format!(
         "{line}\n-j {jobs}\n{wrong}--- cp\n{}\n--- pcopy\n{}",
-        said(&theirs),
-        said(&ours)
+        output(&theirs),
+        output(&ours)
     )))
 }
 
 #[test]
-fn under_the_name_of_cp_it_does_and_says_what_cp_does_and_says() {
+fn as_cp_it_does_and_prints_what_cp_does_and_prints() {
     let (mut runner, seed) = runner(300, 500);
 
     let result = runner.run(

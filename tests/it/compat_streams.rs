@@ -1,16 +1,15 @@
-//! Under the name of cp: FIFOs, devices and full disks, and names in the target that are one file.
+//! GNU cp compatibility: FIFOs, devices, full file systems, and names in the target that are one file.
 
-use crate::common::as_cp::*;
 use crate::common::chance::Dice;
-use crate::common::things::*;
+use crate::common::entries::*;
+use crate::common::mounts::*;
+use crate::common::reference_cp::*;
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-const JOBS: [&str; 3] = ["1", "2", "8"];
-
-/// A shell that calls pcopy cp, for what only a shell can do.
+/// A shell script in which `cp` is pcopy, for what only a shell can do.
 fn shell(env: &Sandbox, script: &str) -> Command {
     if !exists(env.path("bin")) {
         fs::create_dir(env.path("bin")).unwrap();
@@ -27,7 +26,7 @@ fn shell(env: &Sandbox, script: &str) -> Command {
 }
 
 #[test]
-fn the_name_alone_makes_it_cp() {
+fn the_name_cp_alone_selects_compatibility_mode() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]);
 
@@ -42,37 +41,32 @@ fn the_name_alone_makes_it_cp() {
     assert_eq!(env.run(by_path).exits(1).stderr, words);
 }
 
-#[test]
-fn a_fifo_that_is_named_is_read_like_a_file() {
-    for jobs in JOBS {
-        let env = Sandbox::new();
-        env.tree("", ["fifo p", "text b previous text", "dir d"]);
-        for (line, target) in [("p new", "new"), ("p b", "b"), ("p d", "d/p"), ("-f p b", "b")] {
-            let script =
-                format!("echo through > p & cp -j {jobs} {line}; code=$?; wait; exit $code");
+each_jobs!(a_fifo_operand_is_read_like_a_file, 1, 2, 8);
+fn a_fifo_operand_is_read_like_a_file(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("", ["fifo p", "text b previous text", "dir d"]);
+    for (line, target) in [("p new", "new"), ("p b", "b"), ("p d", "d/p"), ("-f p b", "b")] {
+        let script = format!("echo through > p & cp -j {jobs} {line}; code=$?; wait; exit $code");
 
-            env.run(shell(&env, &script)).exits(0);
+        env.run(shell(&env, &script)).exits(0);
 
-            assert_eq!(fs::read(env.path(target)).unwrap(), b"through\n", "{line}");
-        }
+        assert_eq!(fs::read(env.path(target)).unwrap(), b"through\n", "{line}");
     }
 }
 
-#[test]
-fn a_fifo_below_a_folder_is_made_anew_and_with_copy_contents_read() {
-    for jobs in JOBS {
-        let env = Sandbox::new();
-        env.tree("src", ["fifo p", "file a 10"]);
+each_jobs!(a_fifo_below_a_directory_is_recreated_and_with_copy_contents_read, 1, 2, 8);
+fn a_fifo_below_a_directory_is_recreated_and_with_copy_contents_read(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("src", ["fifo p", "file a 10"]);
 
-        env.cp(["-r", "-j", jobs, "src", "new"]).exits(0);
-        let script = format!(
-            "echo through > src/p & cp -r -j {jobs} --copy-contents src read; code=$?; wait; exit $code"
-        );
-        env.run(shell(&env, &script)).exits(0);
+    env.cp(["-r", "-j", jobs, "src", "new"]).exits(0);
+    let script = format!(
+        "echo through > src/p & cp -r -j {jobs} --copy-contents src read; code=$?; wait; exit $code"
+    );
+    env.run(shell(&env, &script)).exits(0);
 
-        assert_eq!(mode_of(env.path("new/p")), mode_of(env.path("src/p")));
-        assert!(fs::read(env.path("read/p")).unwrap() == b"through\n");
-    }
+    assert_eq!(mode_of(env.path("new/p")), mode_of(env.path("src/p")));
+    assert!(fs::read(env.path("read/p")).unwrap() == b"through\n");
 }
 
 #[test]
@@ -123,22 +117,22 @@ fn standard_input_is_copied_whatever_it_is() {
             let modes = env.listing("").into_iter().filter(|(path, _)| !path.starts_with("bin"));
             let tree: Vec<_> =
                 modes.map(|(path, entry)| (path, entry.mode, entry.size, entry.what)).collect();
-            let mut said: Vec<_> = run.stderr.lines().map(str::to_owned).collect();
-            said.sort();
-            // Names of descriptors are the shell's choice; the same for both.
-            (run.status.code(), run.stdout.clone(), said, tree)
+            let mut stderr: Vec<_> = run.stderr.lines().map(str::to_owned).collect();
+            stderr.sort();
+            // The shell chooses the names of descriptors, the same for both programs.
+            (run.status.code(), run.stdout.clone(), stderr, tree)
         };
         let theirs = ended(None);
-        for jobs in JOBS {
+        for jobs in ["1", "2", "8"] {
             assert_eq!(ended(Some(jobs)), theirs, "left pcopy, right cp: {script} -j {jobs}");
         }
     }
 }
 
 #[test]
-fn special_files_below_folders_are_made_anew() {
+fn special_files_below_directories_are_recreated() {
     if !is_root() {
-        return skip("special_files_below_folders_are_made_anew", "needs root");
+        return skip!("needs root");
     }
     let plant = |env: &Sandbox| {
         env.tree("src", ["text a x", "fifo p"]).tree("", ["text b old", "fifo pb"]);
@@ -151,9 +145,9 @@ fn special_files_below_folders_are_made_anew() {
     same_as_cp(plant, ["-u -r src/p pb", "-rb src/p pb", "-rl src/p new"]);
 }
 
-/// Copies two sources at once to names that are one file, many times over.
+/// Copies two sources at once to two names of one file, many times.
 ///
-/// `targets` are made so by `prepare`; they lie in two folders, or one copier would take them both.
+/// `prepare` makes `targets` names of one file; they lie in two directories, or one copier would copy both.
 #[track_caller]
 fn assert_never_a_mixture(targets: [&str; 2], prepare: impl Fn(&Sandbox)) {
     let mut dice = Dice::new();
@@ -163,7 +157,7 @@ fn assert_never_a_mixture(targets: [&str; 2], prepare: impl Fn(&Sandbox)) {
         env.tree("src/p", ["file other1 10K"]).tree("src/q", ["file other2 10K"]);
         env.tree("dst", ["dir p", "dir q"]);
         let bytes = 1 + dice.below(2_000_000);
-        // Each byte tells whose it is.
+        // Each byte shows which source it is from.
         let both = [vec![b'1'; bytes], vec![b'2'; bytes / 2 + 1]];
         for (name, bytes) in targets.iter().zip(&both) {
             fs::write(env.path("src").join(name), bytes).unwrap();
@@ -207,35 +201,32 @@ fn a_symlink_and_its_file_end_as_one_of_their_sources() {
     });
 }
 
-#[test]
-fn a_full_disk_fails_one_file_and_does_not_end_the_run() {
-    let name = "a_full_disk_fails_one_file_and_does_not_end_the_run";
-    if !in_own_mounts(name) {
+each_jobs!(a_full_disk_fails_one_file_and_does_not_end_the_run, 1, 2, 8);
+fn a_full_disk_fails_one_file_and_does_not_end_the_run(jobs: &str) {
+    if !in_own_mounts!() {
         return;
     }
-    for jobs in JOBS {
-        let env = Sandbox::new();
-        env.tree("", ["text outside old"]).tree("tiny", []);
-        env.tree("src", ["file big 3M", "file small 10", "file z/last 10", "text l elsewhere"]);
-        let options = ["-t", "tmpfs", "-o", "size=1M,mode=755", "none"];
-        let Some(_mounted) = mount(&options, &env.path("tiny")) else {
-            return skip(name, "no tmpfs");
-        };
-        env.tree("tiny", ["link l ../outside"]); // the way to a disk that has room
+    let env = Sandbox::new();
+    env.tree("", ["text outside old"]).tree("tiny", []);
+    env.tree("src", ["file big 3M", "file small 10", "file z/last 10", "text l elsewhere"]);
+    let options = ["-t", "tmpfs", "-o", "size=1M,mode=755", "none"];
+    let Some(_mounted) = mount(&options, &env.path("tiny")) else {
+        return skip!("no tmpfs");
+    };
+    env.tree("tiny", ["link l ../outside"]); // leads to a file system that has space
 
-        let run = env.cp(["-r", "-j", jobs, "src/big", "src/small", "src/z", "src/l", "tiny"]);
+    let run = env.cp(["-r", "-j", jobs, "src/big", "src/small", "src/z", "src/l", "tiny"]);
 
-        run.exits(1).stdout_is("");
-        run.stderr_has("cp: error writing 'tiny/big': No space left on device\n");
-        assert_eq!(fs::read(env.path("outside")).unwrap(), b"elsewhere", "{}", run.story());
-        // For these there is room again or not, as chance wills; but none is forgotten.
-        for (source, target) in [("src/small", "tiny/small"), ("src/z/last", "tiny/z/last")] {
-            let told = run.stderr.contains(&format!("'{target}'"));
-            assert!(told || same_bytes(&env, source, target), "{target}\n{}", run.story());
-        }
-        for line in run.stderr.lines() {
-            assert!(line.ends_with(": No space left on device"), "{line}");
-        }
+    run.exits(1).stdout_is("");
+    run.stderr_has("cp: error writing 'tiny/big': No space left on device\n");
+    assert_eq!(fs::read(env.path("outside")).unwrap(), b"elsewhere", "{}", run.story());
+    // Whether there is space for these again is chance; each is copied or reported.
+    for (source, target) in [("src/small", "tiny/small"), ("src/z/last", "tiny/z/last")] {
+        let reported = run.stderr.contains(&format!("'{target}'"));
+        assert!(reported || same_bytes(&env, source, target), "{target}\n{}", run.story());
+    }
+    for line in run.stderr.lines() {
+        assert!(line.ends_with(": No space left on device"), "{line}");
     }
 }
 
@@ -255,7 +246,7 @@ fn a_limit_on_the_size_of_files_fails_one_file_alone() {
 }
 
 #[test]
-fn zeros_are_written_where_no_hole_can_be() {
+fn zeros_are_written_where_no_hole_is_possible() {
     let env = Sandbox::new();
     fs::write(env.path("zeros"), vec![0; 1_000_000]).unwrap();
     env.tree("", ["fifo pipe"]);

@@ -1,4 +1,4 @@
-//! Processes killed, stopped and starved at moments that nobody chose.
+//! Processes killed, stopped and starved at random moments.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
@@ -14,25 +14,25 @@ use nix::unistd::Pid;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Who is hit.
+/// The processes that are hit.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Victim {
     Copier,
     Parent,
     /// All of the run, as `kill -9 -PGID` does.
     Group,
-    /// A copier that is stopped first, and the parent that goes on meanwhile.
+    /// A copier that is stopped first, while the parent continues.
     Stopped,
-    /// All of it stops and goes on, again and again.
-    Halted,
-    /// A copier that may have no more memory, so that the kernel shoots it.
+    /// All of the run is stopped and continued, again and again.
+    Suspended,
+    /// A copier that gets no more memory, so that the OOM killer kills it.
     Starved,
 }
 
-/// What a starved copier may have beside what it has already, in KiB.
+/// The memory that a starved copier gets beside what it has already, in KiB.
 const CRUMBS: usize = 4;
 
-/// A run, and when what is done to it.
+/// A run, the processes that are hit, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Kill {
     line: Line,
@@ -41,8 +41,8 @@ pub(crate) struct Kill {
     after: Duration,
 }
 
-/// As many as this, by chance, of runs with these lines.
-pub(crate) fn by_chance(
+/// This many random kills of runs with these lines.
+pub(crate) fn random(
     count: usize,
     lines: &[Line],
     victims: &[Victim],
@@ -52,12 +52,12 @@ pub(crate) fn by_chance(
         line: lines[dice.below(lines.len())],
         jobs: [1, 2, 8][dice.below(3)],
         victim: victims[dice.below(victims.len())],
-        after: dice.moment(Duration::from_millis(7)), // what most of them take
+        after: dice.moment(Duration::from_millis(7)), // most runs take this long
     };
     (0..count).map(kill).collect()
 }
 
-/// Does it; says what is wrong, and whether somebody was hit.
+/// Runs one; returns what is wrong, and whether a process was hit.
 pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     let world = World::new(kill.line);
     let group = (kill.victim == Victim::Starved).then(|| Cgroup::new(CRUMBS).unwrap());
@@ -66,23 +66,23 @@ pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     std::thread::sleep(kill.after);
     let hit = match &group {
         Some(group) => children_of(child.id()).first().is_some_and(|&copier| {
-            send(copier, SIGSTOP); // it takes longer than most runs last
-            let taken = group.take(copier);
+            send(copier, SIGSTOP); // to add it takes longer than most runs
+            let is_added = group.add(copier);
             send(copier, SIGCONT);
-            taken
+            is_added
         }),
         None => strike(&mut child, kill.victim),
     };
     let ending: Ending = finish(child);
     let killed: &[i32] = match kill.victim {
-        Victim::Copier | Victim::Stopped | Victim::Halted | Victim::Starved => &[],
+        Victim::Copier | Victim::Stopped | Victim::Suspended | Victim::Starved => &[],
         Victim::Parent | Victim::Group => &[libc::SIGKILL],
     };
     let excuse =
         Excuse { signals: killed, mute: true, half: true, again: true, ..Excuse::default() };
-    let hit = hit && group.is_none_or(|group| group.has_shot());
+    let hit = hit && group.is_none_or(|group| group.has_killed());
     let mut wrong = wrongs(&world, &ending, excuse);
-    // Who waits for the disk is a child, too: what the disk has said to it is lost with it.
+    // The process that waits for the disk is a child, too: a write-back error is lost with it.
     let may_be_lost = kill.line.words.contains(&"--fsync");
     let code = ending.code();
     if killed.is_empty() && code != Some(0) && !(may_be_lost && code == Some(11)) {
@@ -106,7 +106,7 @@ fn strike(child: &mut Child, victim: Victim) -> bool {
             copiers.iter().take(1).for_each(|&copier| send(copier, SIGKILL));
             group(SIGCONT);
         }
-        Victim::Halted => {
+        Victim::Suspended => {
             for _ in 0..3 {
                 group(SIGSTOP);
                 group(SIGCONT);
@@ -119,7 +119,7 @@ fn strike(child: &mut Child, victim: Victim) -> bool {
     running && (!copiers.is_empty() || matches!(victim, Victim::Parent | Victim::Group))
 }
 
-/// Does all of them; fails if anything is wrong after one, or if too few hit anybody.
+/// Runs all; fails if anything is wrong after one, or if too few hit a process.
 #[track_caller]
 pub(crate) fn all_survive(what: &str, kills: &[Kill], limit: Duration) {
     let (done, hit) = crowd::all(what, kills, limit, survives);

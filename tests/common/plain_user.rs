@@ -1,0 +1,83 @@
+//! Runs by an ordinary user, without privileges.
+
+use super::entries::chmod;
+use super::{PCOPY, Run, Sandbox, hash, is_root};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+impl Sandbox {
+    /// Runs `pcopy` by an ordinary user, who gets the whole sandbox first.
+    ///
+    /// If root runs the tests, that is the user `nobody`; any other user is an ordinary one. A test that needs
+    /// entries of another user changes their owner after [`Sandbox::give_to_plain_user`], and then calls
+    /// [`Sandbox::plain_pcopy_as_is`].
+    pub(crate) fn plain_pcopy<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run<'_> {
+        self.give_to_plain_user();
+        self.plain_pcopy_as_is(arguments)
+    }
+
+    /// Runs `pcopy` by an ordinary user.
+    pub(crate) fn plain_pcopy_as_is<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run<'_> {
+        self.run(as_plain_user(self.command(arguments)))
+    }
+
+    /// Makes the ordinary user the owner of the whole sandbox.
+    pub(crate) fn give_to_plain_user(&self) {
+        if is_root() {
+            let chown =
+                Command::new("chown").args(["-hR", "65534:65534"]).arg(self.path("")).status();
+            assert!(chown.unwrap().success());
+            // chown clears the set-id bits: a test that needs them sets them afterwards
+        }
+    }
+}
+
+/// The same command by an ordinary user.
+pub(crate) fn as_plain_user(command: Command) -> Command {
+    if !is_root() {
+        return command;
+    }
+    // The ordinary user may not be able to reach the program where it was built.
+    let mut plain = Command::new(plain_program());
+    plain.uid(65534).gid(65534); // std drops the supplementary groups along with root
+    copy_settings(&command, &mut plain);
+    plain.stdin(Stdio::null());
+    plain
+}
+
+/// Adds the arguments, the directory and the environment of a command to another.
+pub(crate) fn copy_settings(from: &Command, to: &mut Command) {
+    to.args(from.get_args()).stdin(Stdio::null());
+    if let Some(dir) = from.get_current_dir() {
+        to.current_dir(dir);
+    }
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}
+
+/// A copy of the program that every user may execute; made once by each test program.
+pub(crate) fn plain_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("pcopy-for-all-{}", hash(PCOPY.as_bytes())));
+        let fresh = path.with_extension(std::process::id().to_string());
+        fs::copy(PCOPY, &fresh).unwrap();
+        chmod(&fresh, 0o755);
+        fs::rename(&fresh, &path).unwrap(); // another test program may be running the old one
+        path
+    })
+}
