@@ -48,32 +48,34 @@ impl<'a> Context<'a> {
 impl Context<'_> {
     /// The entry is done, counted and reported.
     pub(super) fn was_done(&self, name: &CStr) -> bool {
-        !self.job.done.is_empty() && self.job.done.contains(&self.status.fingerprint_of(name))
+        !self.job.history.done.is_empty()
+            && self.job.history.done.contains(&self.status.fingerprint_of(name))
     }
 
     /// A copier died that had begun the entry and had neither counted nor reported it.
     pub(super) fn was_begun(&self, name: &CStr) -> bool {
-        self.is_among(self.job.begun, name)
+        self.is_among(self.job.history.begun, name)
     }
 
     /// The same, under the final name, which was free: what has that name is this run's, and half done.
     pub(super) fn was_begun_new(&self, name: &CStr) -> bool {
-        self.is_among(self.job.begun_new, name)
+        self.is_among(self.job.history.begun_new, name)
     }
 
     /// The same, by writing into the existing file, which is half done.
     pub(super) fn was_begun_over(&self, name: &CStr) -> bool {
-        self.is_among(self.job.begun_over, name)
+        self.is_among(self.job.history.begun_over, name)
     }
 
     /// This run has made the directory, under its final name.
     pub(super) fn was_made(&self, name: &CStr) -> bool {
-        self.job.made.contains(&self.status.fingerprint_of(name)) || self.was_begun_new(name)
+        self.job.history.made.contains(&self.status.fingerprint_of(name))
+            || self.was_begun_new(name)
     }
 
     /// Copiers died so often on this name that it is not tried again.
     pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
-        self.is_among(self.job.passed_over, name)
+        self.is_among(self.job.history.passed_over, name)
     }
 
     fn is_among(&self, fingerprints: &[u64], name: &CStr) -> bool {

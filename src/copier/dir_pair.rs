@@ -322,8 +322,7 @@ fn make_or_find(
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
 }
 
-/// Whether a directory with a staged name may have been created by this user. Whoever created it can read
-/// and change what is copied into it.
+/// Whether a directory with a staged name may have been created by this user. Its creator can read and change what is copied into it.
 ///
 /// If ownership is preserved, its owner may already be the owner of the source. On some file systems
 /// everything that this user creates belongs to another user (FAT and some network file systems, depending

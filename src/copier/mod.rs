@@ -1,8 +1,8 @@
 //! A copier: a forked child that takes tasks until there are none left.
 //!
-//! It has one thread, waits for nobody but an empty ring, and never prints: names and failures go
-//! over its pipe, numbers into shared memory. It may be killed at any instruction; what it leaves
-//! behind is then either whole or under a name (or with a time) that tells it is not.
+//! It has one thread, waits for nothing but an empty ring, and never prints: names and failures go over its
+//! pipe, numbers into shared memory. It may be killed at any instruction; what it leaves behind is then either
+//! complete, or has a name or a time by which the next run knows that it is not.
 
 pub(crate) mod clean;
 mod context;
@@ -38,61 +38,71 @@ use visitors::compare;
 use visitors::copy::Copier;
 
 /// What all copiers of a round share; made before the first fork.
+///
+/// It has one field for each thing that is shared, and so many fields: each has its own lifetime in the
+/// parent, and code asks for one of them at a time.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
-    /// Where work comes from and goes to.
+    /// The ring that tasks come from and go to.
     pub ring: &'a SharedRing,
-    /// Where it is counted.
+    /// The counters, and where each copier is.
     pub counters: &'a Counters,
-    /// Where what is said is kept until it has been sent.
+    /// What copiers have reported and not yet sent.
     pub outboxes: &'a Outboxes,
     /// The large files that copiers help one another with.
     pub larges: &'a LargeFiles,
-    /// What the file systems are known not to be able to do.
+    /// What the file systems are known not to support.
     pub fs_caps: &'a FsCaps,
-    /// Who comes first to a file with several names; nothing where names become files of their
-    /// own, or where links are being made.
+    /// The inodes of which a name was copied; none where names become files of their own, or where links are
+    /// being made.
     pub inodes: Option<&'a InodeSet>,
-    /// The names that are to become links, when all else is copied.
+    /// The names that are to become links, after all else is copied.
     pub groups: &'a Groups,
-    /// The names that the user was asked for and agreed to, when all else is copied.
+    /// The names that the user was prompted for and agreed to, after all else is copied.
     pub agreed: &'a [PendingPrompt],
     /// The digests of files that earlier rounds have found in the copy.
     pub hashed: &'a Digests,
-    /// Whether all questions have been answered.
+    /// Whether all prompts have been answered.
     pub asked: bool,
-    /// Whether it is the first round of its kind, and nobody has begun.
-    pub is_first: bool,
-    /// Directories that this run has made under their final names, by `StatusSlot::mark_of`.
-    pub made: &'a HashSet<u64>,
-    /// Entries of the plan of which nothing was made.
-    pub failed: &'a HashSet<u32>,
-    /// Where copiers wait that write into one file; nothing where each makes files of its own.
+    /// The locks of inodes that several copiers may write to; none where each file has one writer.
     pub turns: Option<&'a RecordLocks>,
-    /// The run's own targets, which must not be copied into themselves.
+    /// The run's own target directories, which must not be copied into themselves.
     pub targets: &'a HashSet<Identity>,
-    /// For each of the plan's entries, whether the directory that it is staged in was made just
-    /// before this round; nothing in the rounds that follow.
-    pub fresh: &'a [bool],
-    /// Marks of places where copiers died too often to try again (see `StatusSlot::mark_of`).
-    pub passed_over: &'a [u64],
-    /// Marks of entries that are done in directories that stood there, where that must be remembered.
-    pub done: &'a HashSet<u64>,
-    /// Marks of places where a copier died with an entry that was begun and not settled.
-    pub begun: &'a [u64],
-    /// Those of them that were made under their final names, which were free.
-    pub begun_new: &'a [u64],
-    /// Those of them where what stood there was written into.
-    pub begun_over: &'a [u64],
-    /// Whether permission bits do not bind us.
+    /// What earlier rounds have done.
+    pub history: History<'a>,
+    /// Whether permission bits do not bind this user.
     pub root: bool,
 }
 
+/// What earlier rounds of this run have done. Places are fingerprints (see `StatusSlot::fingerprint_of`).
+#[derive(Clone, Copy)]
+pub struct History<'a> {
+    /// Whether this is the first round of its kind, and no copier has begun anything.
+    pub is_first: bool,
+    /// Operands of which nothing was created.
+    pub failed: &'a HashSet<u32>,
+    /// For each operand, whether the directory that it is staged in was created just before this round; empty
+    /// in the rounds that follow.
+    pub fresh: &'a [bool],
+    /// Directories that were created under their final names.
+    pub made: &'a HashSet<u64>,
+    /// Entries that are done in directories that existed before the run, where that must be remembered.
+    pub done: &'a HashSet<u64>,
+    /// Entries that a copier had begun when it died, and had not reported.
+    pub begun: &'a [u64],
+    /// Those of them that it was creating under their final names, which were free.
+    pub begun_new: &'a [u64],
+    /// Those of them where it was writing into the existing file.
+    pub begun_over: &'a [u64],
+    /// Places where copiers died too often to try again.
+    pub passed_over: &'a [u64],
+}
+
 impl Job<'_> {
-    /// Whether the ring holds less than one task for each of the other copiers. A lone copier is
-    /// never hungry.
+    /// Whether copiers are hungry: the ring holds fewer tasks than there are other copiers. For a lone copier
+    /// it never is so.
     fn is_hungry(&self) -> bool {
         let others = usize::from(self.counters.active().saturating_sub(1));
         self.ring.len() < others.min(self.ring.capacity() / 2)
@@ -136,7 +146,7 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     };
     match done {
         Ok(()) => 0,
-        Err(ParentGone) => 1, // nobody is left to tell
+        Err(ParentGone) => 1, // there is no process left to report to
     }
 }
 
@@ -148,8 +158,8 @@ fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
     let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
-        // Bytes that nobody has sealed mean that somebody scribbled on the ring. Who leaves a ring
-        // that is not closed ends the round, and the next one has another ring.
+        // A checksum that does not fit means that the ring was scribbled on. A copier that leaves a ring
+        // which is not closed ends the round, and the next round has another ring.
         let Some(task) = strip_checksum(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();

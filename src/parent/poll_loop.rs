@@ -10,7 +10,7 @@ use super::run::Run;
 use super::run_event::{RunEvent, Sink};
 use super::run_state::Deaths;
 use super::status;
-use crate::copier::{self, Job};
+use crate::copier::{self, History, Job};
 use crate::error::Unavailable;
 use pcopy_sys::poll::{self, Event};
 use pcopy_sys::process::{self, Death, Pid};
@@ -59,17 +59,19 @@ fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
         agreed: &state.prompts.agreed,
         hashed: &state.hashed,
         asked: round.part != Part::Copies,
-        is_first: round.is_first,
-        made: &state.made,
-        failed: &state.failed,
         turns: shared.turns.as_ref(),
         targets: &run.lock.targets,
-        fresh: if round.is_first { &run.lock.fresh } else { &[] },
-        passed_over: &state.deaths.passed_over,
-        done: &state.done,
-        begun: &state.deaths.begun,
-        begun_new: &state.deaths.begun_new,
-        begun_over: &state.deaths.begun_over,
+        history: History {
+            is_first: round.is_first,
+            failed: &state.failed,
+            fresh: if round.is_first { &run.lock.fresh } else { &[] },
+            made: &state.made,
+            done: &state.done,
+            begun: &state.deaths.begun,
+            begun_new: &state.deaths.begun_new,
+            begun_over: &state.deaths.begun_over,
+            passed_over: &state.deaths.passed_over,
+        },
         root: process::is_root(),
     };
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {

@@ -149,7 +149,7 @@ const fn row(
     GnuOption { letters, long, takes, apply }
 }
 
-/// What stands for an option in the C library's tables: its letter, or a number above all letters.
+/// What represents an option in the C library's tables: its letter, or a number above all letters.
 fn key(number: usize, option: &GnuOption) -> u32 {
     option.letters.chars().next().map_or(256 + number as u32, u32::from)
 }

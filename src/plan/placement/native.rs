@@ -50,7 +50,9 @@ impl Placement {
                         "several sources would become {}",
                         shown(&operand.target_path)
                     ),
-                    hint: Some("sources of one name cannot be told apart; compare them one by one"),
+                    hint: Some(
+                        "sources of one name cannot be distinguished; compare them one by one",
+                    ),
                 });
             }
         }

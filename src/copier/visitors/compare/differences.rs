@@ -13,11 +13,11 @@ use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A name in a folder that is open.
+/// A name in an open directory.
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
 impl Buffers<'_> {
-    /// What differs between two entries that are no folders.
+    /// What differs between two entries that are no directories.
     pub(super) fn differing(
         &mut self,
         at: EntryPath<'_>,
@@ -43,8 +43,8 @@ impl Buffers<'_> {
         Ok(properties)
     }
 
-    /// What differs between two folders, beside what is in them.
-    pub(super) fn differing_folders(
+    /// What differs between two directories, beside what is in them.
+    pub(super) fn differing_dirs(
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),

@@ -77,7 +77,7 @@ fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<
         }
         (ChunkJob::Compare(source, target), _) => {
             let operand = plan.operands.get(operand as usize).ok_or(Errno::EINVAL)?;
-            // The entry itself lies in none of its own folders.
+            // The operand itself is in the directory that the operand names, at an empty path.
             let there = if path.is_empty() { Vec::new() } else { operand.target_of(path) };
             let from = open(plan.source_dir(operand), path, request.name, source)?;
             let to = open(plan.target_dir(operand), &there, request.target_name, target)?;

@@ -97,7 +97,7 @@ impl<'a> ManifestVisitor<'a> {
             let dir = file::open_dir_path_beneath(self.listed.dir.as_fd(), parent);
             let dir = dir.map_err(|errno| match errno {
                 Errno::ENOTDIR if has_symlink(self.listed, parent) => error(Errno::ELOOP),
-                Errno::ENOTDIR => error(Errno::ENOENT), // a file where a folder was
+                Errno::ENOTDIR => error(Errno::ENOENT), // a file where a directory was
                 errno => error(errno),
             })?;
             self.last_dir = Some((parent.to_vec(), dir));

@@ -163,7 +163,7 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
             return walk.record_failed(None, Op::Stat.error()(Errno::EIO)).map(|()| None);
         };
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
-        match self.0.differing_folders(ends, (&source, &target)) {
+        match self.0.differing_dirs(ends, (&source, &target)) {
             Ok(properties) => record(walk, None, properties, (source.mode(), target.mode()))?,
             Err(error) => return walk.record_failed(None, error).map(|()| None),
         }

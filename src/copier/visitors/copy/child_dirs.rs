@@ -82,7 +82,7 @@ impl<'a> CopyVisitor<'a> {
 fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> {
     let Found { dirs, name, target_name } = found;
     let (plan, job) = (walk.cx.plan(), walk.cx.job);
-    let fresh = job.fresh.get(walk.at.operand as usize).is_some_and(|&fresh| fresh);
+    let fresh = job.history.fresh.get(walk.at.operand as usize).is_some_and(|&fresh| fresh);
     if !dirs.contended && is_into_itself(walk, dirs, name) {
         return Err(Op::IntoItself.error()(Errno::ELOOP));
     }

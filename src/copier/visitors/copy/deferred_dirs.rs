@@ -1,10 +1,10 @@
 //! Directories that are finished when all below them is done, on the walk's way back up.
 //!
-//! A directory that is new in one that stood there is given its final name as soon as nothing in
-//! it is left to do, and only then the times of the one above are right. Both wait here while the
-//! walk is below them: at most one per level of the path that it is on. If part of what is below
-//! was handed over, only the supervisor knows when it is done, and is told to see to it at the
-//! end. So what the supervisor must remember does not grow with the tree.
+//! A new directory in an existing one is renamed into place as soon as nothing in it is left to do, and only then
+//! can the times of the directory above be set. Both wait here while the walk is below them: at most one for each
+//! level of the path that the walk is on. If part of what is below was handed over, only the parent process knows
+//! when it is done; then the directory is reported to the parent, which finishes it at the end of the run. So what
+//! the parent remembers grows with what is handed over, not with the tree.
 
 use super::record::{record_deferred, record_dir};
 use super::{CopyVisitor, CopyWalk, is_unpublished};
@@ -27,9 +27,9 @@ pub(super) struct Pending {
     staged: bool,
     /// Its source as it was before it was listed, which changes its time of access.
     source: Option<Stat>,
-    /// How it ended; nothing if it has failed, which is told and counted.
+    /// How it ended; nothing if it has failed, which is reported and counted.
     done: Option<Done>,
-    /// Why its times and bits were not set at once.
+    /// Why its times and mode were not set at once.
     unfinished: Option<Waits>,
     /// Whether it has a staged name that must become its own.
     unpublished: bool,
@@ -37,14 +37,14 @@ pub(super) struct Pending {
     shared: bool,
 }
 
-/// What a directory's own times and bits wait for.
+/// What a directory's own times and mode wait for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
     /// Directories in it get their final names, which changes its time.
     Renames,
     /// Directories in it are still to be made.
     Children,
-    /// Its bits would lock us out of what is below it, or it is not published before that is done.
+    /// Its mode would lock us out of what is below it, or it is not published before that is done.
     All,
 }
 
@@ -166,7 +166,7 @@ fn finish_as(plan: &Plan, place: EntryPath<'_>, seen: Option<Stat>) -> Result<()
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
 }
 
-/// Gives a folder that `--parents` has made what it is to keep.
+/// Gives a directory that was created for `--parents` its attributes.
 pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), EntryError> {
     let source = file::open_dir(&parent.source).map_err(Op::ReadDirectory.error())?;
     let stat = file::stat_fd(&source).map_err(Op::Stat.error())?;

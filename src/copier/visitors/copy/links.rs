@@ -1,13 +1,13 @@
 //! Names of one file: which of them is copied, and how the others become links to it at the end.
 //!
-//! While the tree is walked, the first name of an inode that anybody comes to is copied, and all
-//! others are put off, so that no copier ever waits for another. When everything else is there,
-//! each group of names is one copier's, which goes through it in order: what is a link already is
-//! passed over, so a group can be done again from its beginning by whoever comes after a death.
+//! During the walk, the first name of an inode that any copier comes to is copied, and all others are deferred, so
+//! that no copier ever waits for another. After everything else is copied, each group of names is given to one
+//! copier, which goes through it in order. It skips what is a link already, so after a death another copier can
+//! do the group again from its beginning.
 //!
-//! A group need not have a name that was copied: that one may have failed. Then the next is copied
-//! and leads the rest. So it is where the kernel refuses a link, because the file has too many
-//! (65,000 on ext4) or lies on another file system.
+//! A group need not have a name that was copied: that one may have failed. Then the next name is copied and leads
+//! the rest. The same happens where the kernel refuses a link, because the file has too many (65,000 on ext4) or
+//! is on another file system.
 
 use super::prompted::open_dirs;
 use super::record::record;
@@ -126,7 +126,7 @@ impl<'a> CopyVisitor<'a> {
         walk.report_names(name, target_name, event, || status.add(count, 1))
     }
 
-    /// Makes the links of the groups `first..end`, and hands over what somebody hungry can do.
+    /// Makes the links of the groups `first..end`, and hands over what copiers without work can do.
     pub(super) fn link_groups(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -247,7 +247,7 @@ impl<'a> CopyVisitor<'a> {
             walk.at.go_to(place);
             walk.cx.status.enter(place.operand, place.source);
             // What an earlier attempt has left in a directory that was new need not be whole.
-            let existed = existed || !walk.cx.job.is_first;
+            let existed = existed || !walk.cx.job.history.is_first;
             let dirs = open_dirs(walk, place, existed);
             open.follower = Some((number, dirs));
         }

@@ -125,7 +125,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
     ) -> Result<Option<DirPair>, ParentGone> {
         let Some(operand) = walk.operand() else { return Ok(None) };
         walk.cx.status.add(Count::Found, 1);
-        let dirs = match operand_dirs(walk.cx.plan(), operand, walk.cx.job.failed) {
+        let dirs = match operand_dirs(walk.cx.plan(), operand, walk.cx.job.history.failed) {
             Ok(dirs) => dirs,
             Err(error) => {
                 walk.record_failed(Some(&operand.source_name), error)?;

@@ -11,7 +11,7 @@ use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Kind;
 
 impl<'a> CopyVisitor<'a> {
-    /// Copies the names `first..end`, and hands over what somebody hungry can do.
+    /// Copies the names `first..end`, and hands over what copiers without work can do.
     pub(super) fn copy_prompted(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -62,7 +62,7 @@ pub(super) fn open_dirs(
 ) -> Result<DirPair, EntryError> {
     match walk.cx.plan().operands.get(place.operand as usize) {
         Some(operand) if place.source.is_empty() => {
-            operand_dirs(walk.cx.plan(), operand, walk.cx.job.failed)
+            operand_dirs(walk.cx.plan(), operand, walk.cx.job.history.failed)
         }
         _ => open_by_path(walk.cx.plan(), place, existed),
     }
