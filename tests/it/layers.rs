@@ -314,7 +314,7 @@ fn nothing_is_left_to_do() {
 }
 
 #[test]
-fn nobody_prints_but_main_and_the_screen() {
+fn only_main_and_the_screen_print() {
     // Usage errors and help are the command line's own; all else goes through ui/screen.rs.
     let printed = places(&sources_of_all(), |line| {
         ["println!", "eprintln!", "print!", "eprint!"].iter().any(|word| has_word(line, word))
@@ -365,7 +365,7 @@ fn every_file_begins_with_its_promise() {
 }
 
 #[test]
-fn code_is_told_from_comments_and_strings() {
+fn code_is_distinguished_from_comments_and_strings() {
     let code = code_of("a \"b\\\"c\" 'd' // e\n&'f g /* h */ r#\"i\"# '\\'' j");
     assert_eq!(code.split_whitespace().collect::<Vec<_>>(), ["a", "&'f", "g", "j"]);
 }
