@@ -1,4 +1,4 @@
-//! pcopy copies directories with several processes.
+//! Parallel directory copy for Linux.
 //!
 //! The library exists for the program `pcopy` (see `main.rs`), its tests and its benches.
 //! Its modules are floors: each uses only the floors below it (`tests/it/layers.rs` checks that).

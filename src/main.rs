@@ -9,7 +9,7 @@ use pcopy::options::{Options, Verbosity};
 use pcopy::outcome::Exit;
 use pcopy::parent;
 use pcopy::plan::Draft;
-use pcopy::ui::{self, Screen, Settings};
+use pcopy::ui::{self, Settings};
 use pcopy_sys::{process, signals};
 use std::ffi::OsString;
 use std::io::Write;
@@ -46,7 +46,7 @@ fn run(program: &Program, arguments: &[OsString]) -> Result<Exit, Error> {
 
 fn copy(program: &Program, options: &Options) -> Result<Exit, Error> {
     let draft = Draft::make(options)?;
-    let mut screen = Screen::new(Settings {
+    let mut screen = ui::screen(Settings {
         program: program.name.clone(),
         compat: program.compat,
         quiet: options.copy.verbosity == Verbosity::Quiet,

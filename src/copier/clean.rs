@@ -4,7 +4,6 @@
 //! be the source and nothing else. Only staged directories are cleaned or removed, never one that other
 //! programs use.
 
-use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::staging::staged_name;
 use pcopy_sys::dir_reader::DirReader;
@@ -16,13 +15,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Removes every entry of the target that the source does not have.
 ///
 /// Other copiers may work in the directory at the same time: they create only what the source has.
-pub(super) fn remove_strangers(dirs: &DirPair) -> Result<(), EntryError> {
-    debug_assert!(dirs.staged, "only staged entries may be removed");
+pub(super) fn remove_strangers(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+) -> Result<(), EntryError> {
     let mut listing = DirReader::new();
-    while listing.fill(dirs.target.as_fd()).map_err(Op::OpenTarget.error())? {
+    while listing.fill(target).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
-            if file::stat_at(&dirs.source, name).err() == Some(Errno::ENOENT) {
-                remove(dirs.target.as_fd(), kind, name).map_err(Op::OpenTarget.error())?;
+            if file::stat_at(source, name).err() == Some(Errno::ENOENT) {
+                remove(target, kind, name).map_err(Op::OpenTarget.error())?;
             }
         }
     }

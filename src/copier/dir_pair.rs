@@ -1,8 +1,8 @@
 //! A directory in the source and in the target: how the target is created, and how both are opened.
 
 use super::clean::remove;
-use super::entry::attributes::DirDefaults;
-use super::folding::Folding;
+use super::entry::attributes::{DirDefaults, Owners};
+use super::folding::{Folding, names_in};
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::options::{CopyMode, Permissions};
@@ -38,9 +38,6 @@ pub(super) struct DirPair {
     pub(super) folding: Folding,
 }
 
-/// The user and the group that own something.
-pub(super) type Owners = (u32, u32);
-
 /// The properties of a target directory that matter for the entries created in it.
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
@@ -61,6 +58,45 @@ impl Traits {
 }
 
 impl DirPair {
+    /// The status of the existing destination entry `name`; an error of `op` if that cannot be read.
+    ///
+    /// An error also if the existing entry is the copy of an entry whose name differs in case.
+    pub(super) fn find(
+        &self,
+        plan: &Plan,
+        name: &CStr,
+        op: Op,
+    ) -> Result<Option<Stat>, EntryError> {
+        match file::stat_at(&self.target, name) {
+            Ok(old) => {
+                if !self.staged {
+                    self.check_name(plan, name)?;
+                }
+                Ok(Some(old))
+            }
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(op.error()(errno)),
+        }
+    }
+
+    /// An error if what was found as `name` is the copy of an entry whose name differs in case.
+    fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
+        self.folding.check_name(&self.target, name, || self.coming_names(plan))
+    }
+
+    /// Whether the target lists what was found as `name` in that case.
+    pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
+        self.folding.is_written(&self.target, name)
+    }
+
+    /// The names of all entries that are copied into the directory.
+    fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
+        if self.contended {
+            return Ok(plan.operands.iter().map(|operand| operand.target_name.clone()).collect());
+        }
+        names_in(&self.source)
+    }
+
     /// Where to note the owner of new files, if that is the same for all of them: no other program can
     /// change it in a directory that no other program uses.
     pub(super) fn known_hands(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {

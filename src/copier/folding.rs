@@ -4,12 +4,11 @@
 //! would lose a file silently. In a directory that this round created, it is enough that a name is taken
 //! already. In an existing directory, the name under which the target lists the entry is compared.
 
-use super::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
-use crate::plan::{Plan, fold};
+use crate::plan::fold;
 use pcopy_sys::Errno;
 use pcopy_sys::dir_reader::DirReader;
-use pcopy_sys::file::{self, Stat};
+use pcopy_sys::file;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -29,40 +28,25 @@ pub(super) struct Folding {
 /// Names by their case-folded form.
 type ByFold = HashMap<String, Vec<CString>>;
 
-impl DirPair {
-    /// The status of the existing destination entry `name`; an error of `op` if that cannot be read.
-    ///
-    /// An error also if the existing entry is the copy of an entry whose name differs in case.
-    pub(super) fn find(
+impl Folding {
+    /// An error if what was found in `target` as `name` is the copy of an entry whose name differs in case;
+    /// `coming` lists the names of all entries that are copied into it.
+    pub(super) fn check_name(
         &self,
-        plan: &Plan,
+        target: &OwnedFd,
         name: &CStr,
-        op: Op,
-    ) -> Result<Option<Stat>, EntryError> {
-        match file::stat_at(&self.target, name) {
-            Ok(old) => {
-                if !self.staged {
-                    self.check_name(plan, name)?;
-                }
-                Ok(Some(old))
-            }
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(op.error()(errno)),
-        }
-    }
-
-    /// An error if what was found as `name` is the copy of an entry whose name differs in case.
-    pub(super) fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
-        if self.is_written(name).map_err(Op::StatTarget.error())? {
+        coming: impl FnOnce() -> Result<Vec<CString>, Errno>,
+    ) -> Result<(), EntryError> {
+        if self.is_written(target, name).map_err(Op::StatTarget.error())? {
             return Ok(());
         }
-        let mut coming = self.folding.coming.borrow_mut();
-        if coming.is_empty() {
-            *coming = by_fold(self.coming_names(plan).map_err(Op::ReadDirectory.error())?);
+        let mut known = self.coming.borrow_mut();
+        if known.is_empty() {
+            *known = by_fold(coming().map_err(Op::ReadDirectory.error())?);
         }
-        let (folded, written) = (fold(name), self.folding.written.borrow());
+        let (folded, written) = (fold(name), self.written.borrow());
         let [coming, written] =
-            [&*coming, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
+            [&*known, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
         // The target may list it in a case that no name of the source has. Then the first name in byte order
         // gets it, whichever is copied first.
         if coming.iter().any(|other| written.contains(other) || **other < *name) {
@@ -72,34 +56,26 @@ impl DirPair {
     }
 
     /// Whether the target lists what was found as `name` in that case.
-    pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
-        if !self.ignores_case(name) {
+    pub(super) fn is_written(&self, target: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
+        if !self.ignores_case(target, name) {
             return Ok(true);
         }
         let folded = fold(name);
-        let mut written = self.folding.written.borrow_mut();
+        let mut written = self.written.borrow_mut();
         if !written.contains_key(&folded) {
-            *written = by_fold(names_in(&self.target)?); // created since the last listing
+            *written = by_fold(names_in(target)?); // created since the last listing
         }
         Ok(written.get(&folded).is_some_and(|names| names.iter().any(|written| **written == *name)))
     }
 
     /// Whether the target also finds the existing `name` in another case.
-    fn ignores_case(&self, name: &CStr) -> bool {
-        self.folding.ignores_case.get().unwrap_or_else(|| {
+    fn ignores_case(&self, target: &OwnedFd, name: &CStr) -> bool {
+        self.ignores_case.get().unwrap_or_else(|| {
             let Some(other) = in_other_case(name) else { return false };
-            let ignores = file::stat_at(&self.target, &other).is_ok();
-            self.folding.ignores_case.set(Some(ignores));
+            let ignores = file::stat_at(target, &other).is_ok();
+            self.ignores_case.set(Some(ignores));
             ignores
         })
-    }
-
-    /// The names of all entries that are copied into the directory.
-    fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
-        if self.contended {
-            return Ok(plan.operands.iter().map(|operand| operand.target_name.clone()).collect());
-        }
-        names_in(&self.source)
     }
 }
 
@@ -111,7 +87,8 @@ fn by_fold(names: Vec<CString>) -> ByFold {
     all
 }
 
-fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
+/// The names of all entries of a directory.
+pub(super) fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let dir = file::open_dir_at(dir, c".")?;
     let (mut listing, mut names) = (DirReader::new(), Vec::new());
     while listing.fill(dir.as_fd())? {

@@ -10,7 +10,6 @@ pub(crate) mod dir_pair;
 mod entry;
 mod folding;
 mod name_queue;
-mod park;
 mod report_writer;
 mod traverse;
 pub(crate) mod visitors;

@@ -1,14 +1,14 @@
 //! What `--check` and `--check-manifest` compare.
 
+use super::manifest_line::{BadLine, BadManifestLine, BadName};
 use super::notes::{Note, NoteKind};
 use super::operands::errno_of;
 use crate::error::Refusal;
 use crate::hash::{Algorithm, Digest};
-use crate::manifest::{Malformed, read_line};
-use crate::sanitize::{escape, quote};
+use crate::manifest::read_line;
+use crate::sanitize::quote;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind};
-use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -42,44 +42,6 @@ pub struct ListedFile {
     pub digest: Digest,
     /// Which hash that is, if the line has it.
     pub algorithm: Option<Algorithm>,
-}
-
-/// A line of a manifest that is not used.
-pub struct BadManifestLine {
-    file: PathBuf,
-    /// Counted from 1.
-    number: usize,
-    why: BadLine,
-}
-
-enum BadLine {
-    Malformed(Malformed),
-    Name(Vec<u8>, BadName),
-}
-
-/// Why the name of a line is not used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum BadName {
-    Absolute,
-    LeadsOut,
-    Directory,
-}
-
-impl fmt::Display for BadManifestLine {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}: ", escape(self.file.as_os_str().as_bytes()), self.number)?;
-        match &self.why {
-            BadLine::Malformed(why) => why.fmt(out),
-            BadLine::Name(name, why) => {
-                let why = match why {
-                    BadName::Absolute => "is absolute",
-                    BadName::LeadsOut => "leads out of the directory",
-                    BadName::Directory => "is the name of a directory",
-                };
-                write!(out, "{} {why}; it is not read", quote(name))
-            }
-        }
-    }
 }
 
 impl Listed {

@@ -1,6 +1,6 @@
 //! What the plan has to report, as data; `ui` has the words.
 
-use super::comparisons::BadManifestLine;
+use super::manifest_line::BadManifestLine;
 use crate::error::EntryError;
 use pcopy_sys::Errno;
 use std::path::PathBuf;

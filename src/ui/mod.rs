@@ -17,6 +17,15 @@ use crate::options::Compat;
 use crate::outcome::{Exit, Outcome, code};
 pub use screen::{Screen, Settings};
 
+/// The screen with the messages of the program that the user has started.
+pub fn screen(settings: Settings) -> Screen {
+    let render = match settings.compat {
+        Compat::Native => human::render,
+        Compat::Gnu => gnu::render,
+    };
+    Screen::new(settings, render)
+}
+
 /// How the process is to end after a run.
 pub fn exit(outcome: &Outcome, compat: Compat) -> Exit {
     match (compat, outcome.exit()) {

@@ -2,7 +2,6 @@
 
 use super::output::Output;
 use super::progress::Line;
-use super::{gnu, human};
 use crate::options::{Compat, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
 use crate::sanitize::{escape, sanitize};
@@ -23,8 +22,8 @@ pub struct Settings {
     pub progress: When,
 }
 
-/// RecordLocks one event into text.
-type Render = fn(&RunEvent<'_>, &mut Screen);
+/// Turns one event into text.
+pub(super) type Render = fn(&RunEvent<'_>, &mut Screen);
 
 /// Standard output, standard error and the progress line.
 pub struct Screen {
@@ -38,8 +37,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// The streams of this process.
-    pub fn new(settings: Settings) -> Self {
+    /// The streams of this process, and what turns events into text.
+    pub(super) fn new(settings: Settings, render: Render) -> Self {
         let closed = stdio::stdout_was_closed().then_some(Errno::EBADF);
         let draws = match settings.progress {
             When::Always => true,
@@ -53,10 +52,7 @@ impl Screen {
             draws,
             program: settings.program,
             quiet: settings.quiet,
-            render: match settings.compat {
-                Compat::Native => human::render,
-                Compat::Gnu => gnu::render,
-            },
+            render,
         }
     }
 

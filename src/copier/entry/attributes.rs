@@ -8,7 +8,6 @@
 //! If the owner or an attribute cannot be set, that is reported as a failure, but the copy is kept, with
 //! fewer permissions rather than more.
 
-use crate::copier::dir_pair::Owners;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
@@ -46,6 +45,9 @@ pub(crate) struct Attrs {
 /// The names of a source's extended attributes; empty unless some of them are to be preserved.
 #[derive(Default)]
 pub(in crate::copier) struct XattrNames(Vec<u8>);
+
+/// The user and the group that own something.
+pub(in crate::copier) type Owners = (u32, u32);
 
 /// What a directory passes on to entries that are created in it.
 #[derive(Clone, Copy)]

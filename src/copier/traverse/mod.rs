@@ -12,6 +12,7 @@
 
 mod names;
 pub(super) mod offer;
+mod park;
 mod record;
 
 pub(super) use names::Names;
@@ -19,13 +20,13 @@ pub(super) use names::Names;
 use super::context::Context;
 use super::dir_pair::c_name;
 use super::name_queue::NameQueue;
-use super::park::park_if_superfluous;
 use super::report_writer::{ParentGone, Reports};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
 use crate::plan::Operand;
 use offer::{Ranges, hand_over};
+use park::park_if_superfluous;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{Kind, Stat};
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What is to be done with an entry: facts in, an [`Action`] out. Nothing is changed here.
+//! What is to be done with an entry: facts in, an [`Action`](super::action::Action) out. Nothing is changed here.
 //!
 //! There are two sets of rules, pcopy's and GNU cp's. This file has what they share: what counts as up to
 //! date, what `--update` excludes, and when the user is asked.

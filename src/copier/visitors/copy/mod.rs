@@ -251,8 +251,12 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         progress: &DirProgress,
     ) -> Result<(), ParentGone> {
         self.report_volume(walk, dirs)?;
-        let cleaned =
-            if facts.cleans { listed.and_then(|()| remove_strangers(dirs)) } else { listed };
+        let cleaned = if facts.cleans {
+            debug_assert!(dirs.staged, "only staged entries may be removed");
+            listed.and_then(|()| remove_strangers(dirs.source.as_fd(), dirs.target.as_fd()))
+        } else {
+            listed
+        };
         match cleaned {
             Ok(()) => self.finish(walk, dirs, &facts, progress),
             Err(error) => self.fail_directory(walk, error, progress.given),

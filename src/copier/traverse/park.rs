@@ -1,7 +1,7 @@
 //! Parks a copier while fewer copiers are wanted: it sleeps where it is, and keeps the work that it has.
 
-use super::report_writer::ParentGone;
-use super::traverse::Walk;
+use super::Walk;
+use crate::copier::report_writer::ParentGone;
 use std::thread::sleep;
 use std::time::Duration;
 
