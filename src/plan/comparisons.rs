@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(normal(b"./a//./b"), Ok(b"a/b".to_vec()));
         assert_eq!(normal(b"..a/b.."), Ok(b"..a/b..".to_vec()));
         for wrong in [&b"/a"[..], b"//a", b"..", b"../a", b"a/../b", b"a/..", b"a/", b".", b"a/."] {
-            assert!(normal(wrong).is_err(), "{}", escape(wrong));
+            assert!(normal(wrong).is_err(), "{}", crate::sanitize::escape(wrong));
         }
     }
 }
