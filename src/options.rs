@@ -31,7 +31,7 @@ pub struct Options {
 pub enum Command {
     /// Copy.
     Copy,
-    /// `--check`: compare the target with what a copy would be.
+    /// `--check`: compare the target with what copying the source would produce.
     Check,
     /// `--check-manifest`: compare the files in a directory with a manifest.
     CheckManifest {

@@ -10,8 +10,8 @@ pub const SUFFIX: &str = ".pcopy-partial";
 /// The staged name of `name`: `.NAME.pcopy-partial`, in the same directory.
 ///
 /// It depends on the name only, so that the next run finds what an interrupted one left. A name that
-/// would become too long is truncated and gets a hash of the full name. A `variant` above 0 gives
-/// another staged name, for a source that itself has an entry of the first one.
+/// would become too long is truncated and gets a hash of the full name. A `variant` above 0 gives another staged
+/// name, for the case that the source has an entry with the name of variant 0.
 pub fn staged_name(name: &CStr, variant: u32) -> CString {
     let bytes = name.to_bytes();
     let mut staged = Vec::with_capacity(bytes.len() + SUFFIX.len() + 24);

@@ -180,7 +180,8 @@ impl<'a> Benchmark<'a> {
     }
 }
 
-/// Looks at the user's directory, or counts the trees to generate; fails if a copy has no room.
+/// Inspects the user's directory, or counts what the trees to generate will hold. Fails if there is no room for a
+/// copy.
 fn find_workload<'a>(
     source: &'a BenchSource,
     dirs: &WorkDirs,

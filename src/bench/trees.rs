@@ -29,7 +29,7 @@ pub enum TreeKind {
     Tiny10,
     /// A hundred small files.
     Tiny100,
-    /// 1,000 small directories; then a wide one and a large file, which sort last by name.
+    /// 1,000 small directories, one wide directory and one large file. The names of the last two sort last.
     Skewed,
     /// Like a source repository: nested directories, files of many sizes, symbolic links.
     Source,

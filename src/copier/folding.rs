@@ -17,7 +17,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// What is known about case in the names of a target directory.
 #[derive(Default)]
 pub(super) struct Folding {
-    /// Whether it finds a name in another case; takes one stat(2) per directory that has an existing entry.
+    /// Whether the target directory finds a name in another case; `None` until that was looked up, with one
+    /// stat(2) for each directory that has an existing entry.
     ignores_case: Cell<Option<bool>>,
     /// The names of its entries as it lists them. Read only if it ignores case.
     written: RefCell<ByFold>,

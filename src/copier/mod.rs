@@ -57,9 +57,9 @@ pub struct Job<'a> {
     /// The inodes of which a name was copied; none where names become files of their own, or where links are
     /// being made.
     pub inodes: Option<&'a InodeSet>,
-    /// The names that are to become links, after all else is copied.
+    /// The names that become hard links; the links are made after everything else is copied.
     pub groups: &'a Groups,
-    /// The names that the user was prompted for and agreed to, after all else is copied.
+    /// The names that the user was prompted for and agreed to; they are copied after everything else.
     pub agreed: &'a [PendingPrompt],
     /// The digests of files that earlier rounds have found in the copy.
     pub hashed: &'a Digests,
@@ -107,7 +107,7 @@ impl Job<'_> {
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 
-    /// Hands over a task, which is encoded in `message`; false if the ring is full.
+    /// Encodes a task into the buffer `message` and pushes it, for another copier; false if the ring is full.
     fn give(&self, status: StatusSlot<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
         self.push(status, message)

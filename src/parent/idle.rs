@@ -9,7 +9,7 @@ use pcopy_sys::signals::{self, Request, Signals};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Handles the signals that have arrived; the number of one that ends the run.
+/// Handles the signals that have arrived. If one of them ends the run, its number is returned.
 pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
     while let Ok(Some(request)) = run.signals.next_request() {
         match request {

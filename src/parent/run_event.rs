@@ -115,7 +115,8 @@ pub enum RunEvent<'a> {
         /// What is being done.
         at: At<'a>,
     },
-    /// Lines of a manifest for standard output: names as they are, which no terminal may see raw.
+    /// Lines of a manifest for standard output. The names in them are not escaped: escape them before writing to
+    /// a terminal.
     ManifestLines(&'a [u8]),
     /// The manifest could not be written.
     ManifestFailed {
@@ -221,7 +222,8 @@ pub trait Sink {
         false
     }
 
-    /// From now on drops what does not fit: the run is being ended and waits for no reader.
+    /// From now on, drops the output that does not fit into the buffer: the run is being ended and waits for no
+    /// reader.
     fn stop_waiting_for_reader(&mut self) {}
 
     /// Why standard output could not be written, if it could not.

@@ -70,7 +70,8 @@ pub struct Plan {
     pub jobs_at_first: u16,
     /// Further attempts at an entry after a transient failure.
     pub retries: u16,
-    /// The directories among the operands, if the program is cp: it copies none of them again below a later one.
+    /// The directories among the operands, for cp only: where it meets one of them again below a later operand,
+    /// it does not copy it a second time.
     named_dirs: HashMap<Identity, u32>,
     dirs: Vec<OwnedFd>,
     symlinked_dirs: SymlinkedDirs,

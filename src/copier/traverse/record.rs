@@ -38,7 +38,7 @@ impl<D> Walk<'_, D> {
         self.report_then(name, event, || ())
     }
 
-    /// The same, and calls `reported` at the moment from which on the report cannot be lost any more.
+    /// Like `report`; also calls `reported` as soon as the report can no longer be lost.
     pub(in crate::copier) fn report_then(
         &mut self,
         name: Option<&CStr>,

@@ -34,7 +34,7 @@ pub struct Digests {
     starts: Vec<usize>,
     /// How many of `starts` belong to earlier waves.
     earlier_waves: usize,
-    /// Which of `starts` are sorted by key, with each key once.
+    /// The part of `starts` that `index` has sorted by key and freed of duplicate keys.
     sorted: Range<usize>,
     /// Where the files of this wave's earlier rounds begin, sorted by key.
     earlier_rounds: Vec<usize>,

@@ -118,7 +118,8 @@ fn check(
     let options = cx.options();
     if existing.old.kind() == Kind::Directory {
         let writes = writes(cx, source);
-        // With a backup cp tries all the same, and fails in the call that it tries.
+        // Without a backup cp refuses to put another entry over a directory. With one it goes on, and its next
+        // system call fails: hence these operations and errnos.
         let links =
             !writes && (options.copy_mode != CopyMode::Copy || source.kind() == Kind::Symlink);
         let make = op_of(cx, source);
