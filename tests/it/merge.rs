@@ -663,7 +663,7 @@ fn what_took_the_staged_name_meanwhile_is_not_published() {
     let run = live.end();
 
     // Refused when it is opened, if the test came early, or when it is renamed into place.
-    run.exits(1).stderr_has("'dst/d/f': Device or resource busy");
+    run.exits(1).stderr_has("'dst/d/f'").stderr_has(": Device or resource busy");
     assert_eq!(fs::read_to_string(env.path("dst/d/f")).unwrap(), "old");
     assert_eq!(fs::read_to_string(&staged).unwrap(), "half of another run's");
 }
