@@ -58,6 +58,27 @@ impl Traits {
 }
 
 impl DirPair {
+    /// A directory below an operand: this run has locked what it is in, and no other operand has made it.
+    fn below_operand(
+        (source, target): (OwnedFd, OwnedFd),
+        (staged, existed): (bool, bool),
+        follow: bool,
+        traits: Traits,
+    ) -> Self {
+        Self {
+            source,
+            target,
+            staged,
+            existed,
+            follow,
+            again: false,
+            contended: false,
+            traits,
+            hands: Cell::new(None),
+            folding: Folding::default(),
+        }
+    }
+
     /// The status of the existing destination entry `name`; an error of `op` if that cannot be read.
     ///
     /// An error also if the existing entry is the copy of an entry whose name differs in case.
@@ -422,20 +443,7 @@ pub(super) fn open_child(
     .map_err(Op::OpenTarget.error())?;
     make_usable(&target, ours)?;
     let traits = if existed { Traits::of(&target)? } else { dirs.traits };
-    let (again, contended) = (false, false);
-    let (hands, folding) = (Cell::new(None), Folding::default());
-    Ok(DirPair {
-        source,
-        target,
-        staged,
-        existed,
-        follow,
-        again,
-        contended,
-        traits,
-        hands,
-        folding,
-    })
+    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
 
 /// Whether an existing directory may have been created by pcopy, so that its permission bits may be changed
@@ -519,20 +527,7 @@ pub(super) fn open_by_path(
     make_usable(&target, ours)?;
     let traits = Traits::of(&target)?;
     let (staged, follow) = (place.staged, plan.follows(None));
-    let (again, contended) = (false, false);
-    let (hands, folding) = (Cell::new(None), Folding::default());
-    Ok(DirPair {
-        source,
-        target,
-        staged,
-        existed,
-        follow,
-        again,
-        contended,
-        traits,
-        hands,
-        folding,
-    })
+    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
 
 /// A name as a C string. Names come from directory listings and operands, so they contain no NUL.
