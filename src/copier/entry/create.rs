@@ -5,7 +5,7 @@
 use super::fill::Source;
 use super::result::{Applied, Done, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, decide, discard, link_text, op_of, open_source, repair};
+use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
 use crate::copier::clean;
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
@@ -17,32 +17,33 @@ use std::os::fd::AsFd;
 
 impl EntryCopier<'_> {
     /// The common case, in the fewest calls: open, stat, create, read, write, times, two closes.
-    pub(super) fn create_file(&mut self, entry: Entry<'_>) -> Result<Applied, Unfinished> {
-        let (cx, dirs) = (self.cx, entry.dirs);
-        let (from, source) = open_source(&cx, entry)?;
-        let leads = self.come_first(dirs, &source)?;
-        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
-        let mode = cx.attrs.birth_permissions(&source, &names, dirs.traits.born);
+    pub(super) fn create_file(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
+        let dirs = entry.dirs;
+        let mut source = Source::open(&self.cx, entry)?;
+        let leads = self.come_first(dirs, &source.stat)?;
+        let mode = source.birth_mode(&self.cx, dirs)?;
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
-        let created = match create_or_keep(&cx, entry, &source, Op::Create, create) {
+        let created = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create) {
             Ok(created) => created,
             Err(failed) => return failed.or_lacking(leads),
         };
         let Some(to) = created else {
-            cx.status.add(Count::BytesSkipped, source.size());
+            self.cx.status.add(Count::BytesSkipped, source.stat.size());
             return Ok(Applied::plain(Done::Skipped).leading(leads));
         };
         let target = TargetFile::New(to, Some((entry.name, entry.target_name)));
-        let source = Source { from, stat: source, names };
-        let filled = self.fill(entry, source, target);
-        let applied = filled.inspect_err(|_| discard(dirs, entry.target_name))?.into_applied()?;
-        Ok(applied.leading(leads))
+        let mut filled = self.fill(entry, &source, target);
+        match &mut filled {
+            Ok(applied) => applied.leads = leads,
+            Err(unfinished) => discard_half(dirs, entry.target_name, unfinished),
+        }
+        filled
     }
 
     /// The same for a symlink or a special file.
     pub(super) fn create_other(
         &self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         leads: Option<Identity>,
     ) -> Result<Applied, Unfinished> {
@@ -69,7 +70,7 @@ impl EntryCopier<'_> {
 /// Creates a symlink, FIFO, socket or device like the source.
 pub(super) fn make_other(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     text: &CStr,
     name: &CStr,
@@ -85,7 +86,7 @@ pub(super) fn make_other(
 /// Gives what `make_other` has created, now under the name `made`, the source's attributes.
 pub(super) fn finish_other(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     made: &CStr,
 ) -> Result<Applied, EntryError> {
@@ -101,7 +102,7 @@ pub(super) fn finish_other(
 /// Creates a name in a staged directory; `None` if an earlier run has created it and it is complete.
 fn create_or_keep<T>(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     op: Op,
     mut create: impl FnMut(&CStr) -> Result<T, Errno>,

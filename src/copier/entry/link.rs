@@ -29,7 +29,7 @@ impl EntryCopier<'_> {
     /// Makes the entry a link to its source; one that exists already is left alone.
     pub(in crate::copier) fn link(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         mode: LinkMode<'_>,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
@@ -80,7 +80,7 @@ impl EntryCopier<'_> {
 
     /// Whether a link may replace a file. As with cp, symlinks and special files that are not followed
     /// may without an option.
-    fn may_replace_for_link(&self, entry: Entry<'_>, source: &Stat) -> bool {
+    fn may_replace_for_link(&self, entry: &Entry<'_>, source: &Stat) -> bool {
         let options = self.cx.options();
         let other = !entry.dirs.follow && source.kind() != Kind::File;
         other || options.force || options.backup.is_some()
@@ -89,7 +89,7 @@ impl EntryCopier<'_> {
     /// The same by cp's rules, in a directory that existed before this run.
     fn link_as_gnu(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         mode: LinkMode<'_>,
         source: &Stat,
     ) -> Result<Applied, Unfinished> {
@@ -120,7 +120,7 @@ impl EntryCopier<'_> {
     /// Makes the link beside the existing entry, and renames it over that.
     fn link_over(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         mode: LinkMode<'_>,
         source: &Stat,
         old: &Stat,
@@ -139,7 +139,7 @@ impl EntryCopier<'_> {
     /// A symlink has times of its own; as with cp, they are the source's.
     fn finish_link(
         &self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         mode: LinkMode<'_>,
         source: &Stat,
     ) -> Result<Applied, Unfinished> {
@@ -162,7 +162,7 @@ impl LinkMode<'_> {
 
     /// Refuses a symlink with a relative path that would mean another file from where it is: operands
     /// are relative to the current directory.
-    fn check(self, entry: Entry<'_>) -> Result<(), EntryError> {
+    fn check(self, entry: &Entry<'_>) -> Result<(), EntryError> {
         match self {
             LinkMode::Symlink(text) if !text.to_bytes().starts_with(b"/") => {
                 let here = file::stat_path(Path::new("."), true).map(|stat| stat.identity());
@@ -174,7 +174,7 @@ impl LinkMode<'_> {
         }
     }
 
-    fn make(self, entry: Entry<'_>, target_name: &CStr) -> Result<(), Errno> {
+    fn make(self, entry: &Entry<'_>, target_name: &CStr) -> Result<(), Errno> {
         let (from, to) = (entry.dirs.source.as_fd(), entry.dirs.target.as_fd());
         match self {
             LinkMode::HardLink => file::link(from, entry.name, to, target_name, entry.dirs.follow),
@@ -183,7 +183,7 @@ impl LinkMode<'_> {
     }
 
     /// Whether `old` is this link already.
-    fn is_made(self, entry: Entry<'_>, source: &Stat, old: &Stat) -> bool {
+    fn is_made(self, entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
         match self {
             LinkMode::HardLink => old.identity() == source.identity(),
             LinkMode::Symlink(text) => {

@@ -34,7 +34,7 @@ use super::context::Context;
 use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::task::EntryPath;
+use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{Dereference, Links};
 use crate::plan::op_to_create;
 use crate::policy::ExistingRules;
@@ -46,7 +46,7 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Node, Stat};
 use result::{Applied, Done, Unfinished, changed};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
 /// From this size on the copying of a file takes long beside handing an entry over, which costs about as
@@ -54,10 +54,9 @@ use std::os::unix::ffi::OsStringExt;
 pub(super) const HEAVY_BYTES: u64 = 1024 * 1024;
 
 /// An entry on both sides: its directories, and its names in them.
-#[derive(Clone, Copy)]
 pub(super) struct Entry<'e> {
     /// The path of the directory, for the copiers that may help.
-    pub(super) at: EntryPath<'e>,
+    pub(super) at: &'e EntryPathBuf,
     pub(super) dirs: &'e DirPair,
     pub(super) name: &'e CStr,
     pub(super) target_name: &'e CStr,
@@ -76,11 +75,11 @@ impl<'a> EntryCopier<'a> {
     }
 
     /// Copies an entry of which the listing said that it is of this kind.
-    pub(super) fn copy(&mut self, entry: Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
-        let (cx, dirs) = (self.cx, entry.dirs);
-        if dirs.staged && reads(&cx, kind) {
+    pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
+        if entry.dirs.staged && reads(&self.cx, kind) {
             return self.create_file(entry);
         }
+        let (cx, dirs) = (self.cx, entry.dirs);
         let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
         if source.kind() != kind {
             return Err(changed());
@@ -103,7 +102,7 @@ impl<'a> EntryCopier<'a> {
         self.apply(entry, &source, action, leads)
     }
 
-    fn copy_as_gnu(&mut self, entry: Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
+    fn copy_as_gnu(&mut self, entry: &Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
         let mut action = decide::gnu::decide(&self.cx, entry, source)?;
         if matches!(action, Action::CreateAnew) {
             discard(entry.dirs, entry.target_name); // before the name may be deferred to the end
@@ -119,7 +118,7 @@ impl<'a> EntryCopier<'a> {
     /// Does what was decided; `leads` is the inode whose other names wait for this one.
     fn apply(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         action: Action,
         leads: Option<Identity>,
@@ -156,7 +155,7 @@ impl<'a> EntryCopier<'a> {
     /// Leaves the existing entry as it is, but for what the reason asks for.
     fn skip(
         &self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         reason: Reason,
         old: &Stat,
@@ -199,7 +198,7 @@ impl<'a> EntryCopier<'a> {
     }
 
     /// Removes what an earlier round or run has left half done of an entry that has failed.
-    pub(super) fn give_up(&self, entry: Entry<'_>) {
+    pub(super) fn give_up(&self, entry: &Entry<'_>) {
         let (cx, dirs) = (&self.cx, entry.dirs);
         if !dirs.staged {
             if cx.was_begun_new(entry.name) {
@@ -221,7 +220,12 @@ impl<'a> EntryCopier<'a> {
 }
 
 /// Gives an up-to-date entry what it lacks of the source's attributes.
-fn repair(cx: &Context<'_>, entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
+fn repair(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Result<(), EntryError> {
     let dirs = entry.dirs;
     let to = (dirs.target.as_fd(), entry.target_name);
     if cx.options().checksum && source.modified() != old.modified() {
@@ -246,28 +250,8 @@ fn op_of(cx: &Context<'_>, source: &Stat) -> Op {
     op_to_create(cx.options(), source)
 }
 
-/// Opens the source and looks at it; if it is of another kind than the listing said, it has changed.
-fn open_source(cx: &Context<'_>, entry: Entry<'_>) -> Result<(OwnedFd, Stat), Unfinished> {
-    let (dirs, name) = (entry.dirs, entry.name);
-    let special = cx.options().copy_contents;
-    let opened = if special {
-        file::open_stream(&dirs.source, name, dirs.follow)
-    } else {
-        file::open_source(&dirs.source, name, dirs.follow)
-    };
-    let from = match opened {
-        Ok(from) => from,
-        Err(Errno::ELOOP) if !dirs.follow => return Err(changed()), // a symlink now
-        Err(Errno::ENXIO) if !special => return Err(changed()),     // a socket now
-        Err(errno) => return Err(Op::OpenSource.error()(errno).into()),
-    };
-    let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
-    let is_kind = source.kind() == Kind::File || special && source.kind() == Kind::Special;
-    if is_kind { Ok((from, source)) } else { Err(changed()) }
-}
-
 /// What a symlink contains; empty for all others.
-fn link_text(entry: Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
+fn link_text(entry: &Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
     if source.kind() != Kind::Symlink {
         return Ok(CString::default());
     }
@@ -277,7 +261,7 @@ fn link_text(entry: Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
 }
 
 /// Whether the source is a symlink to the very file that it would replace; it would lead to itself then.
-pub(super) fn leads_to(entry: Entry<'_>, source: &Stat, old: &Stat) -> bool {
+pub(super) fn leads_to(entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_following(&entry.dirs.source, entry.name)
@@ -288,6 +272,13 @@ pub(super) fn leads_to(entry: Entry<'_>, source: &Stat, old: &Stat) -> bool {
 pub(super) fn discard(dirs: &DirPair, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
         // The first failure is the one to report; see above for why this one may be silent.
+    }
+}
+
+/// Removes a file that was not filled, unless it keeps what was read of its source.
+fn discard_half(dirs: &DirPair, name: &CStr, unfinished: &Unfinished) {
+    if !unfinished.keeps_what_was_read() {
+        discard(dirs, name);
     }
 }
 

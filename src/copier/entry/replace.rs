@@ -2,17 +2,17 @@
 //! it and renamed over it, so that they see the old one or the new one, whole.
 
 use super::create::{finish_other, make_other};
-use super::fill::{Filled, Source};
+use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, discard, link_text, op_of, open_source, reads, staged_name_for};
+use super::{Entry, EntryCopier, discard, link_text, op_of, reads, staged_name_for};
 use crate::copier::clean::{remove_leftover, still_named};
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::BackupKind;
 use crate::options::Backup;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Node, Stat};
+use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -21,7 +21,7 @@ impl EntryCopier<'_> {
     /// reports to have removed it.
     pub(super) fn replace(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         old: Option<&Stat>,
         removed: bool,
@@ -44,7 +44,7 @@ impl EntryCopier<'_> {
             Some(_) => self.publish_over(entry, source, old, &staged)?,
             None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::None)?,
         };
-        let mut applied = filled.into_applied()?;
+        let mut applied = filled?;
         applied.details.backup = backup;
         applied.details.removed = removed;
         Ok(applied)
@@ -53,7 +53,7 @@ impl EntryCopier<'_> {
     /// Renames what is staged over the existing entry, of which a backup is made if there are to be any.
     pub(in crate::copier) fn publish_over(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         old: Option<&Stat>,
         staged: &CStr,
@@ -81,7 +81,7 @@ impl EntryCopier<'_> {
     pub(in crate::copier) fn move_away(
         &mut self,
         backup: &Backup,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
     ) -> Result<(), EntryError> {
         let (dirs, name) = (entry.dirs, entry.target_name);
         let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
@@ -92,24 +92,24 @@ impl EntryCopier<'_> {
         }
     }
 
-    /// Builds an entry under its staged name. Where other runs may work in the directory, the file comes
-    /// back open, because its lock must last until it has its final name.
+    /// Builds an entry under its staged name. What was read of a source that changed takes its place too,
+    /// so that failure comes back inside. Where other runs may work in the directory, the file comes back
+    /// open, because its lock must last until it has its final name.
     fn build(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         staged: &CStr,
-    ) -> Result<(Filled, Option<OwnedFd>), Unfinished> {
+    ) -> Result<(Result<Applied, Unfinished>, Option<OwnedFd>), Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         if !reads(&cx, source.kind()) {
             let text = link_text(entry, source)?;
             let make = |name: &CStr| make_other(&cx, entry, source, &text, name);
             create_fresh(dirs, staged, op_of(&cx, source), make)?;
-            return Ok((Filled::Whole(finish_other(&cx, entry, source, staged)?), None));
+            return Ok((Ok(finish_other(&cx, entry, source, staged)?), None));
         }
-        let (from, stat) = open_source(&cx, entry)?;
-        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
-        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        let mut opened = Source::open(&cx, entry)?;
+        let mode = opened.birth_mode(&cx, dirs)?;
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
         let to = create_fresh(dirs, staged, Op::Create, create)?;
         if dirs.is_shared() && !is_ours(&to) {
@@ -117,8 +117,13 @@ impl EntryCopier<'_> {
         }
         let guard = if dirs.is_shared() { to.try_clone().ok() } else { None };
         let target = TargetFile::New(to, Some((entry.name, staged)));
-        let filled = self.fill(entry, Source { from, stat, names }, target);
-        Ok((filled.inspect_err(|_| discard(dirs, staged))?, guard))
+        match self.fill(entry, &opened, target) {
+            Err(unfinished) if !unfinished.keeps_what_was_read() => {
+                discard(dirs, staged);
+                Err(unfinished)
+            }
+            filled => Ok((filled, guard)),
+        }
     }
 }
 

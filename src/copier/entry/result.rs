@@ -15,7 +15,6 @@ pub(crate) enum Done {
 }
 
 /// What came of an entry that is in the copy now.
-#[derive(Clone, Copy)]
 pub(crate) struct Applied {
     pub(crate) done: Done,
     /// An attribute that could not be given to it; it is whole without.
@@ -24,8 +23,9 @@ pub(crate) struct Applied {
     pub(crate) leads: Option<Identity>,
     /// How it came to be, for `--verbose` and `--debug`.
     pub(crate) details: Details,
-    /// The digest of its bytes, if they were read and that is wanted.
-    pub(crate) digest: Option<Digest>,
+    /// The digest of its bytes, if they were read and that is wanted. Boxed, because results are moved for
+    /// each file, and digests seldom wanted.
+    pub(crate) digest: Option<Box<Digest>>,
     /// Whether it took much longer than it takes to hand an entry over.
     pub(crate) heavy: bool,
 }
@@ -64,6 +64,11 @@ impl Unfinished {
     /// The failure, if it is one.
     pub(crate) fn error(&self) -> Option<EntryError> {
         if let Self::Failed(error) = self { Some(*error) } else { None }
+    }
+
+    /// Whether the source changed while it was read: the file has what was read.
+    pub(crate) fn keeps_what_was_read(&self) -> bool {
+        self.error().is_some_and(|error| error.op == Op::Changed)
     }
 
     /// The entry's end all the same, if nothing but an attribute is lacking.

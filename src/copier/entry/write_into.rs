@@ -8,19 +8,17 @@ use super::fill::Source;
 use super::replace::is_ours;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
-use super::{
-    Entry, EntryCopier, discard, link_text, op_of, open_source, reads, remove_leftover_of,
-};
+use super::{Entry, EntryCopier, discard_half, link_text, op_of, reads, remove_leftover_of};
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
-use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
+use pcopy_sys::file::{self, Kind, Lock, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::os::fd::{AsFd, OwnedFd};
 
 impl EntryCopier<'_> {
     /// Removes what a killed run has staged for a name that is not staged now: a link, or, after a run
     /// without `--inplace`, anything.
-    pub(super) fn remove_staged(&self, entry: Entry<'_>, source: &Stat) {
+    pub(super) fn remove_staged(&self, entry: &Entry<'_>, source: &Stat) {
         let may_be_link = source.links() > 1 && self.cx.options().preserve.links != Links::No;
         if self.cx.policy().resumes_leftovers || may_be_link {
             remove_leftover_of(entry.dirs, entry.target_name);
@@ -31,7 +29,7 @@ impl EntryCopier<'_> {
     /// would skip it in case that this one is killed.
     pub(super) fn create_in_place(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
@@ -47,9 +45,8 @@ impl EntryCopier<'_> {
             created.inspect_err(|_| cx.outbox.settle()).map_err(op.error())?;
             return Ok(finish_other(&cx, entry, source, target_name)?);
         }
-        let (from, stat) = open_source(&cx, entry)?;
-        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
-        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        let mut opened = Source::open(&cx, entry)?;
+        let mode = opened.birth_mode(&cx, dirs)?;
         cx.outbox.begin_new();
         let created = file::create_file(&dirs.target, target_name, mode);
         let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
@@ -57,40 +54,39 @@ impl EntryCopier<'_> {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         let target = TargetFile::New(to, Some((entry.name, target_name)));
-        let filled = self.fill(entry, Source { from, stat, names }, target);
-        filled.inspect_err(|_| discard(dirs, target_name))?.into_applied()
+        let filled = self.fill(entry, &opened, target);
+        filled.inspect_err(|unfinished| discard_half(dirs, target_name, unfinished))
     }
 
     /// Creates the file that a symlink in the target leads to and that does not exist.
-    pub(super) fn create_through(&mut self, entry: Entry<'_>) -> Result<Applied, Unfinished> {
+    pub(super) fn create_through(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         if !cx.options().write_through_dangling {
             return Err(Op::Dangling.error()(Errno::ENOENT).into());
         }
-        let (from, stat) = open_source(&cx, entry)?;
-        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
-        let mode = cx.attrs.birth_permissions(&stat, &names, dirs.traits.born);
+        let mut source = Source::open(&cx, entry)?;
+        let mode = source.birth_mode(&cx, dirs)?;
         let to = file::create_through_symlink(&dirs.target, entry.target_name, mode);
         let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
-        self.fill(entry, Source { from, stat, names }, target)?.into_applied()
+        self.fill(entry, &source, target)
     }
 
     /// Writes into the existing file, which a symlink leads to if it is `through` one.
     pub(super) fn write_into(
         &mut self,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         source: &Stat,
         through: bool,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
         let (options, policy) = (cx.options(), cx.policy());
-        let (from, read) = open_source(&cx, entry)?;
+        let mut opened = Source::open(&cx, entry)?;
         let to = match file::open_target(&dirs.target, target_name, through) {
             Ok(to) => to,
             // It is gone, or was never there: some network file systems say so of what was removed.
             Err(Errno::ENOENT) if !through => return self.create_in_place(entry, source),
             Err(errno) if options.force || policy.replaces_unwritable => {
-                drop(from);
+                drop(opened);
                 let old = file::stat_at(&dirs.target, target_name)
                     .map_err(|_| Op::Create.error()(errno))?;
                 return self.replace(entry, source, Some(&old), true);
@@ -98,7 +94,7 @@ impl EntryCopier<'_> {
             Err(errno) => return Err(Op::Create.error()(errno).into()),
         };
         let old = file::stat_fd(&to).map_err(Op::StatTarget.error())?;
-        if old.identity() == read.identity() {
+        if old.identity() == opened.stat.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
         if policy.locks_target && dirs.contended && is_taken(&to) {
@@ -107,17 +103,17 @@ impl EntryCopier<'_> {
         // Another name of the file, or a symlink to it, may be what another copier is writing now.
         let meets = policy.writes_through_symlinks || old.links() > 1;
         let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.lock_inode(old.identity()));
-        let names = cx.attrs.look(Node::Open(from.as_fd()))?;
+        opened.list_attributes(&cx)?;
         cx.outbox.begin_in_place();
-        cx.attrs.close_before_writing(to.as_fd(), &read, &old);
+        cx.attrs.close_before_writing(to.as_fd(), &opened.stat, &old);
         if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
             file_data::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
         }
         let known = (!through).then_some((entry.name, target_name));
         let target = TargetFile::Old(to, old, known);
-        let filled = self.fill(entry, Source { from, stat: read, names }, target);
+        let filled = self.fill(entry, &opened, target);
         drop(turn);
-        filled?.into_applied()
+        filled
     }
 }
 

@@ -494,6 +494,7 @@ fn visit_names<'a, V: Visitor<'a>>(
 }
 
 /// Does what is due between two entries.
+#[inline] // between any two entries
 fn pause<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
     walk.reports.flush_if_old()?;
     park_if_superfluous(walk)

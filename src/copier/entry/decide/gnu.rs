@@ -37,7 +37,7 @@ struct Existing {
 /// What is to be done with an entry in a directory that existed before this run.
 pub(crate) fn decide(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
 ) -> Result<Action, Unfinished> {
     let options = cx.options();
@@ -76,7 +76,7 @@ pub(crate) fn decide(
 /// Looks through a symlink in the target, where cp writes to what it leads to.
 fn follow(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     itself: Stat,
 ) -> Result<Result<Existing, Action>, EntryError> {
@@ -111,7 +111,7 @@ fn writes(cx: &Context<'_>, source: &Stat) -> bool {
 /// Refuses directories, and what this run has made of another source.
 fn check(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     existing: &Existing,
 ) -> Result<(), EntryError> {
@@ -141,7 +141,7 @@ fn check(
 
 fn replace_or_write(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     existing: &Existing,
 ) -> Action {
@@ -164,7 +164,7 @@ fn replace_or_write(
 }
 
 /// Which symlinks are followed here: below an operand, all or none.
-fn dereference(cx: &Context<'_>, entry: Entry<'_>) -> Dereference {
+fn dereference(cx: &Context<'_>, entry: &Entry<'_>) -> Dereference {
     match cx.options().dereference {
         Dereference::CommandLine if !entry.dirs.contended => Dereference::Never,
         option => option,
@@ -174,7 +174,7 @@ fn dereference(cx: &Context<'_>, entry: Entry<'_>) -> Dereference {
 /// Whether source and target are one file: the same name, two names, or a symlink and what it leads to.
 fn compare_files(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     existing: &Existing,
 ) -> SameFile {
@@ -234,7 +234,7 @@ fn compare_files(
 }
 
 /// The same for what two names lead to in the end, where symlinks are not followed.
-fn compare_ends(cx: &Context<'_>, entry: Entry<'_>, named: &Stat, itself: &Stat) -> SameFile {
+fn compare_ends(cx: &Context<'_>, entry: &Entry<'_>, named: &Stat, itself: &Stat) -> SameFile {
     let end = |stat: &Stat, dir, name| {
         if is_symlink(stat) { file::stat_at_following(dir, name) } else { Ok(*stat) }
     };
@@ -258,7 +258,7 @@ fn is_symlink(stat: &Stat) -> bool {
 }
 
 /// Whether source and target are one name in one directory.
-fn is_same_name(entry: Entry<'_>) -> bool {
+fn is_same_name(entry: &Entry<'_>) -> bool {
     let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
     let source = identity(entry.dirs.source.as_fd());
     entry.name == entry.target_name

@@ -12,8 +12,9 @@ pub(crate) mod native;
 use super::action::Reason;
 use super::attributes;
 use super::data::{self, BUFFER_BYTES};
+use super::fill::Source;
 use super::result::Unfinished;
-use super::{Entry, data_bytes, open_source, reads};
+use super::{Entry, data_bytes, reads};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::options::{Control, CopyMode, Update};
@@ -41,7 +42,7 @@ pub(crate) fn update_rule(
 /// Whether a copier of this run had given the entry its final name when it died, and had not reported it.
 pub(crate) fn was_published(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<bool, Unfinished> {
@@ -74,7 +75,7 @@ pub(crate) fn check_just_created(cx: &Context<'_>, again: bool) -> Result<(), En
 }
 
 /// Leaves the entry for the prompt, if `old` may be replaced only after one and there was none.
-pub(crate) fn prompt(cx: &Context<'_>, entry: Entry<'_>, old: &Stat) -> Result<(), Unfinished> {
+pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<(), Unfinished> {
     if !cx.options().ask || cx.job.asked {
         return Ok(());
     }
@@ -87,7 +88,7 @@ pub(crate) fn prompt(cx: &Context<'_>, entry: Entry<'_>, old: &Stat) -> Result<(
 /// when no question is asked any more.
 pub(crate) fn prompt_before_deferring(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
 ) -> Result<(), Unfinished> {
     let dirs = entry.dirs;
@@ -106,7 +107,7 @@ pub(crate) fn prompt_before_deferring(
 /// to be trusted, and with `--checksum`.
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<bool, Unfinished> {
@@ -130,8 +131,8 @@ pub(crate) fn is_up_to_date(
 }
 
 /// Whether both files have the same bytes. A target that cannot be read is copied again.
-fn has_same_contents(cx: &Context<'_>, entry: Entry<'_>) -> Result<bool, Unfinished> {
-    let (from, _) = open_source(cx, entry)?;
+fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfinished> {
+    let from = Source::open(cx, entry)?.file;
     let Ok(to) = file::open_source(&entry.dirs.target, entry.target_name, false) else {
         return Ok(false);
     };

@@ -16,7 +16,7 @@ use pcopy_sys::file::{self, Kind, Stat};
 /// What is to be done with an entry in a directory that existed before this run.
 pub(crate) fn decide(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
 ) -> Result<Action, Unfinished> {
     let in_place = cx.options().in_place;
@@ -50,7 +50,7 @@ pub(crate) fn decide(
 /// Why the existing entry stays, if it does; an error if it stays and should not.
 fn stays(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<Option<Reason>, Unfinished> {
@@ -100,7 +100,7 @@ fn may_be_written_into(cx: &Context<'_>, source: &Stat, old: &Stat) -> bool {
 }
 
 /// Whether source and target are in two directories, and not in one that is reached in two ways.
-fn is_elsewhere(entry: Entry<'_>) -> bool {
+fn is_elsewhere(entry: &Entry<'_>) -> bool {
     let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
     let (source, target) = (identity(&entry.dirs.source), identity(&entry.dirs.target));
     source.is_ok() && target.is_ok() && source != target

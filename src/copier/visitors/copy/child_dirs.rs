@@ -71,7 +71,7 @@ impl<'a> CopyVisitor<'a> {
         match (made, backup) {
             (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup)) => {
                 check_just_created(&walk.cx, found.dirs.again)?;
-                self.entry_copier.move_away(backup, found.at(&walk.at))?;
+                self.entry_copier.move_away(backup, &found.at(&walk.at))?;
                 make(walk, found)
             }
             (made, _) => made,

@@ -18,37 +18,34 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Found<'_> {
-    /// Reports the digest of the entry, if it is known.
+    /// Reports the digest of the entry.
     pub(super) fn report_digest(
         self,
         walk: &mut CopyWalk<'_>,
-        digest: Option<Digest>,
+        digest: Digest,
     ) -> Result<(), ParentGone> {
-        match digest {
-            Some(digest) => {
-                walk.report_names(self.name, self.target_name, Event::Digest(digest), || ())
-            }
-            None => Ok(()),
-        }
+        walk.report_names(self.name, self.target_name, Event::Digest(digest), || ())
     }
 }
 
 impl<'a> CopyVisitor<'a> {
-    /// The result with the digest of the entry, if that is a file and its digest is wanted; a failure if it
+    /// Adds the digest of the entry to its result, if that is a file; makes it a failure if the file
     /// cannot be hashed.
-    pub(super) fn with_digest(
+    pub(super) fn add_digest(
         &mut self,
         walk: &CopyWalk<'a>,
         found: Found<'_>,
-        result: Result<Applied, Unfinished>,
-    ) -> Result<Applied, Unfinished> {
-        let applied = result?;
+        result: &mut Result<Applied, Unfinished>,
+    ) {
+        let Ok(applied) = result else { return };
         let is_known = applied.digest.is_some() || applied.lacking.is_some();
-        if walk.cx.options().hash.is_none() || is_known {
-            return Ok(applied);
+        if is_known {
+            return;
         }
-        let digest = self.digest_of_existing(walk, found)?;
-        Ok(Applied { digest, ..applied })
+        match self.digest_of_existing(walk, found) {
+            Ok(digest) => applied.digest = digest.map(Box::new),
+            Err(unfinished) => *result = Err(unfinished),
+        }
     }
 
     /// The digest of an existing file that was not read; `None` if it is no file, or not what the source
@@ -68,8 +65,8 @@ impl<'a> CopyVisitor<'a> {
             return Ok(None);
         }
         let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;
-        let is_copy =
-            old.kind() == Kind::File && is_up_to_date(&walk.cx, found.at(&walk.at), &source, &old)?;
+        let is_copy = old.kind() == Kind::File
+            && is_up_to_date(&walk.cx, &found.at(&walk.at), &source, &old)?;
         if !is_copy {
             return Ok(None);
         }

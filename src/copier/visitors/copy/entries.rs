@@ -26,7 +26,7 @@ impl<'a> CopyVisitor<'a> {
         let Found { dirs, name, target_name } = found;
         walk.cx.status.at(name);
         if walk.cx.is_passed_over(name) {
-            self.entry_copier.give_up(found.at(&walk.at));
+            self.entry_copier.give_up(&found.at(&walk.at));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let kind = match kind_of(walk, dirs, kind, name) {
@@ -34,9 +34,12 @@ impl<'a> CopyVisitor<'a> {
             Ok(kind) => kind,
             Err(error) => return walk.record_failed(Some(name), error),
         };
-        let result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
+        let mut result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
         walk.last_was_heavy = matches!(&result, Ok(applied) if applied.heavy);
-        match self.with_digest(walk, found, result) {
+        if walk.cx.options().hash.is_some() {
+            self.add_digest(walk, found, &mut result);
+        }
+        match result {
             Ok(applied) => self.record_applied(walk, found, &applied, progress),
             Err(Unfinished::Deferred(inode)) => self.defer(walk, found, inode, progress),
             Err(Unfinished::Ask { mode, writable }) => {
@@ -55,7 +58,7 @@ impl<'a> CopyVisitor<'a> {
         found: Found<'_>,
         kind: Kind,
     ) -> Result<Applied, Unfinished> {
-        let entry = found.at(&walk.at);
+        let entry = &found.at(&walk.at);
         match walk.cx.options().copy_mode {
             CopyMode::Copy | CopyMode::AttributesOnly => self.entry_copier.copy(entry, kind),
             CopyMode::HardLink => self.entry_copier.link(entry, LinkMode::HardLink),
@@ -74,7 +77,9 @@ impl<'a> CopyVisitor<'a> {
         applied: &Applied,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        found.report_digest(walk, applied.digest)?;
+        if let Some(digest) = &applied.digest {
+            found.report_digest(walk, **digest)?;
+        }
         if let Some(inode) = applied.leads {
             self.lead(walk, found, (inode, applied), progress)?;
         }
@@ -100,7 +105,7 @@ impl<'a> CopyVisitor<'a> {
         let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
         let dirs = found.dirs;
         if dirs.staged && dirs.existed && !stays && !dirs.is_seen(walk.cx.plan()) {
-            self.entry_copier.give_up(found.at(&walk.at));
+            self.entry_copier.give_up(&found.at(&walk.at));
         }
         walk.record_failed(Some(found.name), error)
     }

@@ -213,19 +213,24 @@ impl<'a> CopyVisitor<'a> {
         let found = Found { dirs, name, target_name };
         walk.cx.status.at(name);
         if walk.cx.is_passed_over(name) {
-            self.entry_copier.give_up(found.at(&walk.at));
+            self.entry_copier.give_up(&found.at(&walk.at));
             discard(dirs, &staged_name_for(dirs, target_name));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let ended = self.link_or_copy(walk, found, identity, leaders);
+        let mut ended = self.link_or_copy(walk, found, identity, leaders);
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
             walk.report_names(name, target_name, Event::LinkFailed(errno), || ())?;
         }
-        match self.with_digest(walk, found, ended.result) {
+        if walk.cx.options().hash.is_some() {
+            self.add_digest(walk, found, &mut ended.result);
+        }
+        match ended.result {
             Ok(applied) => {
-                found.report_digest(walk, applied.digest)?;
+                if let Some(digest) = applied.digest {
+                    found.report_digest(walk, *digest)?;
+                }
                 match applied.lacking {
                     None => record(walk, Some(name), applied.done, applied.details),
                     Some(error) => walk.record_failed(Some(name), error),
@@ -285,13 +290,18 @@ impl<'a> CopyVisitor<'a> {
                 Err(NoLink::Gone) => {}
             }
         }
-        let result = self.entry_copier.copy(found.at(&walk.at), source.kind());
+        let result = self.entry_copier.copy(&found.at(&walk.at), source.kind());
         if let (Ok(applied), true) = (&result, is_of_group) {
             let own = keeps_contents(&walk.cx) && applied.done == Done::Skipped;
             if !own {
                 let dir = dirs.target.try_clone().ok();
                 let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
-                leaders.extend(leader.map(|leader| Leader { digest: applied.digest, ..leader }));
+                leaders.extend(
+                    leader.map(|leader| Leader {
+                        digest: applied.digest.as_deref().copied(),
+                        ..leader
+                    }),
+                );
             }
         }
         Ended { result, refused }
@@ -305,7 +315,7 @@ impl<'a> CopyVisitor<'a> {
         source: &Stat,
         leaders: &[Leader],
     ) -> Result<Applied, NoLink> {
-        let (entry, cx) = (found.at(&walk.at), &walk.cx);
+        let (entry, cx) = (&found.at(&walk.at), &walk.cx);
         let Found { dirs, target_name, .. } = found;
         let old = dirs.find(cx.plan(), target_name, Op::Link)?;
         if let Some(old) = &old {
@@ -313,7 +323,7 @@ impl<'a> CopyVisitor<'a> {
             if let Some(leader) = leaders.iter().find(is_it) {
                 let digest = leader.digest;
                 return Ok(Applied {
-                    digest,
+                    digest: digest.map(Box::new),
                     ..Applied::plain(already_linked(cx, entry, source)?)
                 });
             }
@@ -348,8 +358,10 @@ impl<'a> CopyVisitor<'a> {
             match make_link(leader, entry, (direct, old.as_ref()), publish) {
                 Ok(kept) => {
                     walk.cx.status.add(Count::BytesSkipped, data_bytes(source));
-                    let mut applied =
-                        Applied { digest: leader.digest, ..Applied::plain(Done::Linked) };
+                    let mut applied = Applied {
+                        digest: leader.digest.map(Box::new),
+                        ..Applied::plain(Done::Linked)
+                    };
                     applied.details.backup = kept;
                     return Ok(applied);
                 }
@@ -381,7 +393,7 @@ fn target_name_of(walk: &CopyWalk<'_>, member: &LinkName) -> CString {
 /// copied.
 fn is_copy(
     cx: &Context<'_>,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<bool, Unfinished> {
@@ -400,7 +412,7 @@ fn is_copy(
 }
 
 /// A name that is a link already: from before, or a copier has died right after making it.
-fn already_linked(cx: &Context<'_>, entry: Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
+fn already_linked(cx: &Context<'_>, entry: &Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
     if entry.dirs.staged && !entry.dirs.existed {
         // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
@@ -422,7 +434,7 @@ fn is_like(source: &Stat, leader: &Stat) -> bool {
 }
 
 /// Whether what has the name may be replaced, by the rules for any entry.
-fn check_old(entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
+fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
     let dirs = entry.dirs;
     if dirs.staged && !dirs.existed {
         return Err(Op::Link.error()(Errno::EEXIST)); // see `already_linked`
@@ -439,7 +451,7 @@ fn check_old(entry: Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryErr
 /// Makes a link: at once, if it may be `direct` and the name is free, else over what has the name.
 fn make_link(
     leader: &Leader,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     (direct, old): (bool, Option<&Stat>),
     publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
 ) -> Result<BackupKind, NoLink> {
@@ -464,7 +476,7 @@ fn make_link(
 /// `publish` does that, and with the old entry what the user wants done with it.
 fn link_over(
     leader: &Leader,
-    entry: Entry<'_>,
+    entry: &Entry<'_>,
     publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
 ) -> Result<BackupKind, NoLink> {
     let (dirs, target_name) = (entry.dirs, entry.target_name);

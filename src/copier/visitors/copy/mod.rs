@@ -62,7 +62,7 @@ impl<'e> Found<'e> {
     /// The same with its place.
     fn at(self, at: &'e EntryPathBuf) -> Entry<'e> {
         let Self { dirs, name, target_name } = self;
-        Entry { at: at.as_path(), dirs, name, target_name }
+        Entry { at, dirs, name, target_name }
     }
 }
 
