@@ -4,9 +4,8 @@
 //! pipe, numbers into shared memory. It may be killed at any instruction; what it leaves behind is then either
 //! complete, or has a name or a time by which the next run knows that it is not.
 
-pub(crate) mod clean;
 mod context;
-pub(crate) mod dir_pair;
+mod dir_pair;
 mod entry;
 mod folding;
 mod name_queue;

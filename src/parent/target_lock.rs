@@ -5,24 +5,22 @@
 //! what another is building. (These are the intention locks of databases, with flock(2).) The locks end
 //! with the last process of the run, whatever ends it.
 
-use crate::copier::clean::{remove, remove_leftover};
-use crate::copier::dir_pair::{has_begun, may_be_ours};
 use crate::error::Refusal;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
+use crate::staging::leftover::remove_leftover;
+use crate::staging::lock::lock_soon;
+use crate::staging::owner::{has_begun, may_be_ours};
+use crate::staging::removal::remove;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
 use pcopy_sys::process;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
-
-/// How long copiers may outlive a parent that was killed.
-const ORPHANS_LIVE: Duration = Duration::from_secs(1);
 
 /// What this run has locked.
 pub(super) struct TargetLock {
@@ -70,58 +68,13 @@ impl TargetLock {
         Ok(())
     }
 
-    /// Locks the directory that `operand`, the last of `fresh`, becomes.
+    /// Locks the directory that `operand`, the last of `fresh`, becomes; creates it first if it does not exist.
     fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
-        let parent = plan.target_dir(operand);
-        let cannot = |errno| Refusal::cannot("create directory", &operand.target_path, errno);
-        let keeps_link =
-            |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
-        let (name, fresh) = match file::stat_at(parent, &operand.target_name) {
-            Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
-                if plan.policy.resumes_leftovers {
-                    remove_begun(plan, operand);
-                }
-                (operand.target_name.clone(), false)
-            }
-            Ok(_) => return Ok(()), // no directory: that is this operand's failure, later
-            // A target that cannot be examined may exist, and then staging it would leave a directory
-            // that no run takes up.
-            Err(errno) if errno != Errno::ENOENT => {
-                return if plan.policy.locks_target { Err(cannot(errno)) } else { Ok(()) };
-            }
-            Err(_) if plan.options.in_place => {
-                let source =
-                    file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-                let bits = source.map_or(0o700, |source| source.permissions());
-                let bits = plan.options.preserve.initial_mode(bits);
-                match file::make_dir(parent, &operand.target_name, bits) {
-                    Ok(()) => (operand.target_name.clone(), true),
-                    Err(_) if !plan.policy.locks_target => return Ok(()), // that, too
-                    Err(errno) => return Err(cannot(errno)),
-                }
-            }
-            Err(_) => {
-                let staged = staged_name(&operand.target_name, 0);
-                match file::make_dir(parent, &staged, 0o700) {
-                    Ok(()) => (staged, true),
-                    Err(Errno::EEXIST) => {
-                        let fresh =
-                            reuse_or_replace(plan, operand, &staged).map_err(
-                                |errno| match errno {
-                                    Errno::EBUSY => busy(operand),
-                                    Errno::EEXIST => foreign(operand, &staged),
-                                    errno => cannot(errno),
-                                },
-                            )?;
-                        (staged, fresh)
-                    }
-                    Err(errno) => return Err(cannot(errno)),
-                }
-            }
-        };
+        let Some(TargetDir { name, fresh }) = find_or_create(plan, operand)? else { return Ok(()) };
         if let Some(last) = self.fresh.last_mut() {
             *last = fresh; // at once, so that it is removed if anything fails from here on
         }
+        let parent = plan.target_dir(operand);
         let opened = if plan.options.keep_directory_symlink {
             file::open_dir_following(parent, name.to_bytes())
         } else {
@@ -129,7 +82,9 @@ impl TargetLock {
         };
         let dir = match opened {
             Ok(dir) => dir,
-            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => return Err(cannot(errno)),
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+                return Err(cannot_create(operand, errno));
+            }
             Err(_) => return Ok(()), // the copier will report why
         };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
@@ -206,17 +161,62 @@ impl TargetLock {
     }
 }
 
-/// Locks, and waits a moment for a process that holds the lock: copiers whose parent was killed live on
-/// for as long as they are in a system call, and a user who reruns the command at once wants to resume.
-fn lock_soon(dir: BorrowedFd<'_>, lock: Lock) -> Result<(), Errno> {
-    let begun = Instant::now();
-    loop {
-        match file::lock(dir, lock) {
-            Err(Errno::EAGAIN) if begun.elapsed() < ORPHANS_LIVE => {
-                std::thread::sleep(ORPHANS_LIVE / 50)
+/// The directory in the target that an operand is copied into.
+struct TargetDir {
+    /// Its present name, which may be a staged one.
+    name: CString,
+    /// Whether this run has created it.
+    fresh: bool,
+}
+
+/// Finds the directory in the target that `operand` is copied into, or creates it; `None` if there is none
+/// that could be locked. The copier then reports why the operand cannot be copied.
+fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
+    let keeps_link =
+        |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
+    match file::stat_at(plan.target_dir(operand), &operand.target_name) {
+        Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
+            if plan.policy.resumes_leftovers {
+                remove_begun(plan, operand);
             }
-            result => return result,
+            Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: false }))
         }
+        Ok(_) => Ok(None), // not a directory
+        Err(Errno::ENOENT) if plan.options.in_place => create_in_place(plan, operand),
+        Err(Errno::ENOENT) => create_staged(plan, operand).map(Some),
+        // A target that cannot be examined may exist: if it were staged, the staged directory would stay
+        // and no run would resume in it.
+        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Creates the directory of an operand under its final name; `None` if that fails and the target needs no
+/// lock.
+fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
+    let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
+    let bits = source.map_or(0o700, |source| source.permissions());
+    let bits = plan.options.preserve.initial_mode(bits);
+    match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
+        Ok(()) => Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: true })),
+        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Creates the directory of an operand under its staged name, or finds the one that an interrupted run left.
+fn create_staged(plan: &Plan, operand: &Operand) -> Result<TargetDir, Refusal> {
+    let name = staged_name(&operand.target_name, 0);
+    let fresh = match file::make_dir(plan.target_dir(operand), &name, 0o700) {
+        Ok(()) => Ok(true),
+        Err(Errno::EEXIST) => reuse_or_replace(plan, operand, &name),
+        Err(errno) => return Err(cannot_create(operand, errno)),
+    };
+    match fresh {
+        Ok(fresh) => Ok(TargetDir { name, fresh }),
+        Err(Errno::EBUSY) => Err(busy(operand)),
+        Err(Errno::EEXIST) => Err(foreign(operand, &name)),
+        Err(errno) => Err(cannot_create(operand, errno)),
     }
 }
 
@@ -229,7 +229,7 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
     let old = file::stat_at(parent, staged)?;
     if old.kind() == Kind::Directory {
         let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-        let is_ours = may_be_ours(plan, (parent, &old), source);
+        let is_ours = may_be_ours(&plan.options, (parent, &old), source);
         return if is_ours { Ok(false) } else { Err(Errno::EEXIST) };
     }
     remove_leftover(parent, staged, true)?;
@@ -241,16 +241,19 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
 fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-    if !has_begun(plan, (parent, &staged), source) {
+    if !has_begun(&plan.options, (parent, &staged), source) {
         return;
     }
     // Another run may be working in it.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
-    if file::lock(dir.as_fd(), Lock::Exclusive).is_ok()
-        && remove(parent, Kind::Directory, &staged).is_err()
-    {
+    let is_locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
+    if is_locked && remove(parent, Kind::Directory, &staged).is_err() {
         // It stays; nothing depends on it.
     }
+}
+
+fn cannot_create(operand: &Operand, errno: Errno) -> Refusal {
+    Refusal::cannot("create directory", &operand.target_path, errno)
 }
 
 fn foreign(operand: &Operand, staged: &CStr) -> Refusal {

@@ -6,10 +6,10 @@ use super::fill::Source;
 use super::result::{Applied, Done, Unfinished};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
-use crate::copier::clean;
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
+use crate::staging::removal;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Node, Stat};
 use std::ffi::CStr;
@@ -128,6 +128,6 @@ fn create_or_keep<T>(
     if old.kind() == Kind::Directory && dirs.is_seen(cx.plan()) {
         return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // another program's
     }
-    clean::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
+    removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
     Ok(Some(create(name).map_err(op.error())?))
 }

@@ -4,12 +4,12 @@
 
 use super::action::Action;
 use super::decide::{self, prompt, update_rule};
-use super::replace::create_fresh;
 use super::result::{Applied, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
-use crate::copier::clean;
 use crate::error::{EntryError, Op};
 use crate::policy::ExistingRules;
+use crate::staging::leftover::create_fresh;
+use crate::staging::removal;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
@@ -61,7 +61,7 @@ impl EntryCopier<'_> {
         }
         if dirs.staged {
             if dirs.existed && !dirs.is_seen(cx.plan()) {
-                clean::remove(target, old.kind(), target_name).map_err(&error)?;
+                removal::remove(target, old.kind(), target_name).map_err(&error)?;
             }
             mode.make(entry, target_name).map_err(&error)?;
             return self.finish_link(entry, mode, &source);
@@ -128,7 +128,9 @@ impl EntryCopier<'_> {
     ) -> Result<Applied, Unfinished> {
         self.cx.outbox.begin();
         let staged = staged_name_for(entry.dirs, entry.target_name);
-        create_fresh(entry.dirs, &staged, mode.op(), |staged| mode.make(entry, staged))?;
+        let (target, shared) = (entry.dirs.target.as_fd(), entry.dirs.is_shared());
+        let made = create_fresh(target, &staged, shared, |staged| mode.make(entry, staged));
+        made.map_err(mode.op().error())?;
         let backup = self.publish_over(entry, source, Some(old), &staged)?;
         let mut applied = self.finish_link(entry, mode, source)?;
         applied.details.backup = backup;

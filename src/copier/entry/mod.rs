@@ -29,7 +29,6 @@ pub(super) use hash_file::hash_file;
 pub(super) use large_copy::help;
 pub(super) use meter::Tally;
 
-use super::clean::remove_leftover;
 use super::context::Context;
 use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
@@ -38,6 +37,7 @@ use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{Dereference, Links};
 use crate::plan::op_to_create;
 use crate::policy::ExistingRules;
+use crate::staging::leftover::remove_leftover;
 use crate::staging::staged_name;
 use action::{Action, Reason};
 use backup::BackupNumbers;

@@ -6,11 +6,12 @@ use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, discard, link_text, op_of, reads, staged_name_for};
-use crate::copier::clean::{remove_leftover, still_named};
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::BackupKind;
 use crate::options::Backup;
+use crate::staging::leftover::{create_fresh, still_named};
+use crate::staging::lock::lock_new;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
@@ -102,22 +103,23 @@ impl EntryCopier<'_> {
         staged: &CStr,
     ) -> Result<(Result<Applied, Unfinished>, Option<OwnedFd>), Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
+        let (target, shared) = (dirs.target.as_fd(), dirs.is_shared());
         if !reads(&cx, source.kind()) {
             let text = link_text(entry, source)?;
             let make = |name: &CStr| make_other(&cx, entry, source, &text, name);
-            create_fresh(dirs, staged, op_of(&cx, source), make)?;
+            create_fresh(target, staged, shared, make).map_err(op_of(&cx, source).error())?;
             return Ok((Ok(finish_other(&cx, entry, source, staged)?), None));
         }
         let mut opened = Source::open(&cx, entry)?;
         let mode = opened.birth_mode(&cx, dirs)?;
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
-        let to = create_fresh(dirs, staged, Op::Create, create)?;
-        if dirs.is_shared() && !is_ours(&to) {
+        let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
+        if shared && !lock_new(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
-        let guard = if dirs.is_shared() { to.try_clone().ok() } else { None };
-        let target = TargetFile::New(to, Some((entry.name, staged)));
-        match self.fill(entry, &opened, target) {
+        let guard = if shared { to.try_clone().ok() } else { None };
+        let file = TargetFile::New(to, Some((entry.name, staged)));
+        match self.fill(entry, &opened, file) {
             Err(unfinished) if !unfinished.keeps_what_was_read() => {
                 discard(dirs, staged);
                 Err(unfinished)
@@ -127,33 +129,8 @@ impl EntryCopier<'_> {
     }
 }
 
-/// Creates a staged name; what a killed run has left under it goes first.
-pub(super) fn create_fresh<T>(
-    dirs: &DirPair,
-    staged: &CStr,
-    op: Op,
-    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
-) -> Result<T, Unfinished> {
-    match create(staged) {
-        Err(Errno::EEXIST) => {
-            remove_leftover(dirs.target.as_fd(), staged, dirs.is_shared()).map_err(op.error())?;
-            Ok(create(staged).map_err(op.error())?)
-        }
-        result => Ok(result.map_err(op.error())?),
-    }
-}
-
 /// Renames what is staged to its final name, which was free: what has taken it meanwhile is another's.
 fn publish_new(dirs: &DirPair, staged: &CStr, name: &CStr) -> Result<(), EntryError> {
     let published = file::rename_noreplace(dirs.target.as_fd(), staged, name);
     published.inspect_err(|_| discard(dirs, staged)).map_err(Op::Publish.error())
-}
-
-/// Whether a staged file is ours to build, where two runs may meet on one name.
-///
-/// The run that has its lock builds it; without that, one could rename what the other has half written.
-/// Before we had the lock, the other may have taken the file for a leftover and removed its name.
-pub(super) fn is_ours(to: &OwnedFd) -> bool {
-    let locked = file::lock(to.as_fd(), file::Lock::Exclusive) != Err(Errno::EAGAIN);
-    locked && file::stat_fd(to).is_ok_and(|stat| stat.links() > 0)
 }

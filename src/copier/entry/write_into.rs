@@ -5,15 +5,15 @@
 
 use super::create::{finish_other, make_other};
 use super::fill::Source;
-use super::replace::is_ours;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, discard_half, link_text, op_of, reads, remove_leftover_of};
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
-use pcopy_sys::file::{self, Kind, Lock, Stat};
+use crate::staging::lock::{is_locked, lock_new};
+use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 impl EntryCopier<'_> {
     /// Removes what a killed run has staged for a name that is not staged now: a link, or, after a run
@@ -50,7 +50,7 @@ impl EntryCopier<'_> {
         cx.outbox.begin_new();
         let created = file::create_file(&dirs.target, target_name, mode);
         let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
-        if cx.policy().locks_target && dirs.contended && !is_ours(&to) {
+        if cx.policy().locks_target && dirs.contended && !lock_new(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         let target = TargetFile::New(to, Some((entry.name, target_name)));
@@ -97,7 +97,7 @@ impl EntryCopier<'_> {
         if old.identity() == opened.stat.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
-        if policy.locks_target && dirs.contended && is_taken(&to) {
+        if policy.locks_target && dirs.contended && is_locked(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         // Another name of the file, or a symlink to it, may be what another copier is writing now.
@@ -115,9 +115,4 @@ impl EntryCopier<'_> {
         drop(turn);
         filled
     }
-}
-
-/// Whether another run writes into the file.
-fn is_taken(to: &OwnedFd) -> bool {
-    file::lock(to.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN)
 }

@@ -1,6 +1,5 @@
 //! The manifest, written when the run has ended, whatever ended it.
 
-use crate::copier::clean::remove_leftover;
 use crate::hash::Digest;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::wire::task::split_last;
@@ -10,11 +9,13 @@ use crate::parent::reporter::Reporter;
 use crate::parent::run_event::{ManifestOp, RunEvent};
 use crate::plan::{ManifestTarget, Plan};
 use crate::sanitize::sanitize;
+use crate::staging::leftover::create_fresh;
+use crate::staging::lock::is_locked;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Kind, Lock};
+use pcopy_sys::file::{self, Kind};
 use std::cmp::Ordering;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -147,14 +148,10 @@ fn replace(
     let old = file::stat_at(&dir, &name).ok().filter(|old| old.kind() == Kind::File);
     let bits = old.map_or(0o666 & !plan.umask, |old| old.permissions() & 0o777);
     let staged = staged_name(&name, 0);
-    let file = match file::create_file(&dir, &staged, bits) {
-        Err(Errno::EEXIST) => remove_leftover(dir.as_fd(), &staged, true)
-            .and_then(|()| file::create_file(&dir, &staged, bits)),
-        result => result,
-    }
-    .map_err(at(ManifestOp::Create))?;
+    let create = |name: &CStr| file::create_file(&dir, name, bits);
+    let file = create_fresh(dir.as_fd(), &staged, true, create).map_err(at(ManifestOp::Create))?;
     // Another run with the same manifest must not take it for a leftover.
-    if file::lock(file.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+    if is_locked(&file) {
         return Err((ManifestOp::Create, Errno::EBUSY));
     }
     let written = put_to(plan, files, &file)

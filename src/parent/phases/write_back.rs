@@ -3,7 +3,6 @@
 //! What is staged is flushed once for each file system and not for each file: one wait instead of
 //! thousands. What replaces an existing file was flushed by its copier, before its rename.
 
-use crate::copier::clean;
 use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::task::split_last;
 use crate::outcome::End;
@@ -14,6 +13,7 @@ use crate::parent::run_state::DeferredDir;
 use crate::parent::status;
 use crate::parent::volumes::Volume;
 use crate::plan::Plan;
+use crate::staging::removal::remove;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Kind;
 use pcopy_sys::poll::{self, Event};
@@ -104,7 +104,7 @@ fn remove_all(plan: &Plan, dirs: &[DeferredDir], reporter: &mut Reporter<'_>) {
         let (above, name) = split_last(place.target);
         let removed = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
             let above = plan.open_target(operand, above)?;
-            clean::remove(above.as_fd(), Kind::Directory, &name)
+            remove(above.as_fd(), Kind::Directory, &name)
         });
         if let Err(errno) = removed {
             let error = EntryError { op: Op::Remove, errno };

@@ -12,7 +12,6 @@
 use super::prompted::open_dirs;
 use super::record::record;
 use super::{CopyVisitor, CopyWalk, Found};
-use crate::copier::clean::{remove, remove_leftover};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
 use crate::copier::entry::decide::{
@@ -33,6 +32,8 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{BackupKind, Details, Event};
 use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{CopyMode, Update};
+use crate::staging::leftover::remove_leftover;
+use crate::staging::removal::remove;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
 use std::ffi::{CStr, CString};

@@ -12,7 +12,6 @@ mod verify;
 pub(crate) use deferred_dirs::{finish, finish_parent, publish};
 
 use crate::copier::Worker;
-use crate::copier::clean::{remove, remove_strangers};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::{
     ChildMark, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs,
@@ -25,6 +24,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
+use crate::staging::removal::{remove, remove_extraneous};
 use deferred_dirs::{Pending, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
@@ -253,7 +253,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         self.report_volume(walk, dirs)?;
         let cleaned = if facts.cleans {
             debug_assert!(dirs.staged, "only staged entries may be removed");
-            listed.and_then(|()| remove_strangers(dirs.source.as_fd(), dirs.target.as_fd()))
+            listed.and_then(|()| remove_extraneous(dirs.source.as_fd(), dirs.target.as_fd()))
         } else {
             listed
         };

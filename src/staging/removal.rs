@@ -1,21 +1,21 @@
-//! Removes what an earlier run left in a staged directory and the source does not have.
+//! Removing entries of staged directories.
 //!
-//! A staged directory was created by pcopy, so everything in it is pcopy's, and what is published must
-//! be the source and nothing else. Only staged directories are cleaned or removed, never one that other
-//! programs use.
+//! pcopy created the staged directory, so every entry in it belongs to pcopy, and the directory must hold
+//! the source and nothing else when it is published. Only staged directories are cleaned or removed,
+//! never a directory that other programs use.
 
+use super::name::staged_name;
 use crate::error::{EntryError, Op};
-use crate::staging::staged_name;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind};
 use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Removes every entry of the target that the source does not have.
+/// Removes every entry of a staged directory that the source does not have: an interrupted run left it.
 ///
 /// Other copiers may work in the directory at the same time: they create only what the source has.
-pub(super) fn remove_strangers(
+pub(crate) fn remove_extraneous(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
 ) -> Result<(), EntryError> {
@@ -30,7 +30,7 @@ pub(super) fn remove_strangers(
     Ok(())
 }
 
-/// Removes the entry `name`, recursively if it is a directory.
+/// Removes the entry `name`, recursively if it is a directory. An entry that is gone already is no error.
 pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
     let removed = match kind {
         Kind::Directory => remove_tree(dir, name),
@@ -40,50 +40,6 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(),
     match removed {
         Err(Errno::ENOENT) => Ok(()), // another copier cleans the same directory
         result => result,
-    }
-}
-
-/// Removes the staged file of an interrupted run; `EBUSY` if another run is building it.
-///
-/// `contended` says that other runs may use the directory, and only the file's own lock excludes them.
-pub(crate) fn remove_leftover(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    contended: bool,
-) -> Result<(), Errno> {
-    match file::stat_at(dir, name)?.kind() {
-        // A directory of an interrupted run, or of another program: outside of staged directories nothing
-        // is removed that may contain other programs' files.
-        Kind::Directory => Err(if contended { Errno::EBUSY } else { Errno::EISDIR }),
-        Kind::File if contended => {
-            // The lock of a file without read permission cannot be tested. If another run is building it,
-            // that run notices that its name is gone (`still_named`) and stops.
-            if let Ok(leftover) = file::open_source(dir, name, false) {
-                let lock = file::lock(leftover.as_fd(), file::Lock::Exclusive);
-                // The name may belong to another file by now than the locked one.
-                if lock == Err(Errno::EAGAIN)
-                    || still_named(dir, name, leftover.as_fd()) != Ok(true)
-                {
-                    return Err(Errno::EBUSY);
-                }
-            }
-            file::unlink(dir, name)
-        }
-        _ => file::unlink(dir, name),
-    }
-}
-
-/// Whether `name` is still the open file.
-pub(super) fn still_named(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    file: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
-    let own = file::stat_fd(file)?.identity();
-    match file::stat_at(dir, name) {
-        Ok(named) => Ok(named.identity() == own),
-        Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(errno),
     }
 }
 

@@ -1,0 +1,123 @@
+//! Opening a directory in the source and in the target.
+
+use super::{DirPair, Traits, c_name};
+use crate::copier::folding::Folding;
+use crate::error::{EntryError, Op};
+use crate::ipc::wire::task::{EntryPath, split_last};
+use crate::options::Permissions;
+use crate::plan::{Operand, Plan};
+use pcopy_sys::Errno;
+use pcopy_sys::file;
+use pcopy_sys::process;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Opens a child directory in the source and in the target.
+pub(in crate::copier) fn open_child(
+    plan: &Plan,
+    dirs: &DirPair,
+    name: &CStr,
+    target_name: &CStr,
+    staged: bool,
+    existed: bool,
+) -> Result<DirPair, EntryError> {
+    let follow = plan.follows(None);
+    let source = if follow {
+        file::open_dir_following(dirs.source.as_fd(), name.to_bytes())
+    } else {
+        file::open_dir_at(&dirs.source, name)
+    }
+    .map_err(Op::ReadDirectory.error())?;
+    let ours = existed && is_ours(plan, staged);
+    let opened = if plan.options.keep_directory_symlink {
+        file::open_dir_following(dirs.target.as_fd(), target_name.to_bytes())
+    } else {
+        file::open_dir_at(&dirs.target, target_name)
+    };
+    let target = match opened {
+        Err(Errno::EACCES) if ours => open_locked(&dirs.target, target_name),
+        result => result,
+    }
+    .map_err(Op::OpenTarget.error())?;
+    make_usable(&target, ours)?;
+    let traits = if existed { Traits::of(&target)? } else { dirs.traits };
+    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
+}
+
+/// Whether an existing directory may have been created by pcopy, so that its permission bits may be changed
+/// meanwhile: they will be set to the final ones.
+fn is_ours(plan: &Plan, staged: bool) -> bool {
+    let exact = plan.options.preserve.permissions == Permissions::Exact;
+    staged || exact && plan.policy.resumes_leftovers
+}
+
+/// Opens a directory whose permission bits deny it; the right bits are set when it is complete.
+fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    file::set_permissions_at(&parent, name, 0o700)?;
+    file::open_dir_at(&parent, name)
+}
+
+/// Adds the owner's permissions to an existing directory that lacks them.
+///
+/// The copy of a read-only directory lacks them, and an interrupted run must be able to continue in it.
+fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
+    if !ours || process::is_root() {
+        return Ok(());
+    }
+    let stat = file::stat_fd(target).map_err(Op::OpenTarget.error())?;
+    let bits = stat.permissions();
+    if bits & 0o700 == 0o700 || stat.owner() != process::user() {
+        return Ok(());
+    }
+    file::set_permissions(target, bits | 0o700).map_err(Op::OpenTarget.error())
+}
+
+/// The directories that contain an operand; they are not locked. `failed` are the operands of which nothing
+/// was created.
+pub(in crate::copier) fn operand_dirs(
+    plan: &Plan,
+    operand: &Operand,
+    failed: &HashSet<u32>,
+) -> Result<DirPair, EntryError> {
+    let (source, target) = (plan.source_dir(operand), plan.target_dir(operand));
+    Ok(DirPair {
+        source: source
+            .try_clone_to_owned()
+            .map_err(|_| Op::ReadDirectory.error()(Errno::EMFILE))?,
+        traits: Traits::of(target)?,
+        target: target.try_clone_to_owned().map_err(|_| Op::OpenTarget.error()(Errno::EMFILE))?,
+        staged: false,
+        existed: true,
+        follow: plan.follows(Some(operand)),
+        again: operand.again.iter().any(|earlier| !failed.contains(earlier)),
+        contended: true,
+        hands: Cell::new(None),
+        folding: Folding::default(),
+    })
+}
+
+/// Opens a directory below an operand by its paths.
+pub(in crate::copier) fn open_by_path(
+    plan: &Plan,
+    place: EntryPath<'_>,
+    existed: bool,
+) -> Result<DirPair, EntryError> {
+    let operand = plan.operands.get(place.operand as usize);
+    let operand = operand.ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
+    let source = plan.open_source(operand, place.source).map_err(Op::ReadDirectory.error())?;
+    let ours = existed && is_ours(plan, place.staged);
+    let target = match plan.open_target(operand, place.target) {
+        Err(Errno::EACCES) if ours => {
+            let (parent, name) = split_last(place.target);
+            plan.open_target(operand, parent).and_then(|parent| open_locked(&parent, &c_name(name)))
+        }
+        result => result,
+    }
+    .map_err(Op::OpenTarget.error())?;
+    make_usable(&target, ours)?;
+    let traits = Traits::of(&target)?;
+    let (staged, follow) = (place.staged, plan.follows(None));
+    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
+}

@@ -1,0 +1,60 @@
+//! Staged files that interrupted runs left.
+
+use super::lock::is_locked;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Creates an entry under a staged name; first removes the leftover that has the name, if there is one.
+///
+/// `shared` says that another run may build the same name.
+pub(crate) fn create_fresh<T>(
+    dir: BorrowedFd<'_>,
+    staged: &CStr,
+    shared: bool,
+    mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match create(staged) {
+        Err(Errno::EEXIST) => remove_leftover(dir, staged, shared).and_then(|()| create(staged)),
+        result => result,
+    }
+}
+
+/// Removes the staged file of an interrupted run; `EBUSY` if another run is building it.
+///
+/// `shared` says that other runs may build the same name, and that only the lock of the file excludes them.
+pub(crate) fn remove_leftover(dir: BorrowedFd<'_>, name: &CStr, shared: bool) -> Result<(), Errno> {
+    match file::stat_at(dir, name)?.kind() {
+        // Outside of staged directories no directory is removed: it may contain other programs' files.
+        Kind::Directory => Err(if shared { Errno::EBUSY } else { Errno::EISDIR }),
+        Kind::File if shared => {
+            // The lock of a file without read permission cannot be tested. If another run is building the
+            // file, that run notices that the name is gone (`still_named`) and stops.
+            if let Ok(leftover) = file::open_source(dir, name, false) {
+                // By now the name may belong to another file than the locked one.
+                let is_leftover =
+                    !is_locked(&leftover) && still_named(dir, name, leftover.as_fd()) == Ok(true);
+                if !is_leftover {
+                    return Err(Errno::EBUSY);
+                }
+            }
+            file::unlink(dir, name)
+        }
+        _ => file::unlink(dir, name),
+    }
+}
+
+/// Whether `name` is still the name of the open file.
+pub(crate) fn still_named(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    file: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
+    let own = file::stat_fd(file)?.identity();
+    match file::stat_at(dir, name) {
+        Ok(named) => Ok(named.identity() == own),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}

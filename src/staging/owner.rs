@@ -1,0 +1,47 @@
+//! Which staged directories may have been created by this user.
+//!
+//! The creator of a directory can read and change what is copied into it. So a run resumes only in a staged
+//! directory that this user may have created: another user could have created it to receive the copy.
+
+use super::name::staged_name;
+use crate::options::CopyOptions;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::process;
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+/// Whether the directory `staged` in `dir` may have been created by this user.
+///
+/// With ownership preserved, an interrupted run may already have given it the owner of its `source`. On some
+/// file systems everything that this user creates belongs to another user: FAT and some network file systems,
+/// depending on the mount options, and where root is mapped to `nobody`.
+pub(crate) fn may_be_ours(
+    options: &CopyOptions,
+    (dir, staged): (BorrowedFd<'_>, &Stat),
+    source: impl FnOnce() -> Result<Stat, Errno>,
+) -> bool {
+    let given_away = || source().is_ok_and(|source| source.owner() == staged.owner());
+    staged.owner() == process::user()
+        || options.preserve.ownership && given_away()
+        || owner_of_new(dir) == Ok(staged.owner())
+}
+
+/// Whether an interrupted run of this user left a directory with this staged name.
+pub(crate) fn has_begun(
+    options: &CopyOptions,
+    (dir, staged): (BorrowedFd<'_>, &CStr),
+    source: impl FnOnce() -> Result<Stat, Errno>,
+) -> bool {
+    file::stat_at(dir, staged)
+        .is_ok_and(|old| old.kind() == Kind::Directory && may_be_ours(options, (dir, &old), source))
+}
+
+/// The owner of directories that this user creates in `dir`; creates one and removes it to find out.
+fn owner_of_new(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let name = staged_name(c"whose", std::process::id());
+    file::make_dir(dir, &name, 0o700)?;
+    let stat = file::stat_at(dir, &name);
+    file::remove_dir(dir, &name)?;
+    stat.map(|stat| stat.owner())
+}
