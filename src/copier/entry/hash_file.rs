@@ -3,36 +3,54 @@
 use super::chunks::Team;
 use super::meter::Tally;
 use super::result::Unfinished;
+use crate::copier::context::Context;
 use crate::error::Op;
 use crate::hash::{Algorithm, Digest, Hasher};
+use crate::ipc::wire::task::EntryPath;
 use pcopy_sys::file::{self, Stat};
+use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-/// The digest of a file that was opened a moment ago, when it was `stat`; with the help of other copiers, if
-/// there is a `team`.
-pub(in crate::copier) fn hash_file(
-    (file, stat): (BorrowedFd<'_>, &Stat),
-    algorithm: Algorithm,
-    team: Option<Team<'_>>,
-    buffer: &mut [u8],
-    mut tally: Tally<'_>,
-) -> Result<Digest, Unfinished> {
-    let together =
-        team.and_then(|team| team.hash(file, stat.size(), buffer, |far| tally.up_to(far)));
-    if let Some(digest) = together {
-        return Ok(digest);
-    }
-    let (mut hash, mut far) = (Hasher::new(algorithm), 0);
-    loop {
-        if tally.status.is_abandoned() {
-            return Err(Unfinished::Dropped);
+/// A file that was opened a moment ago.
+pub(in crate::copier) struct OpenFile<'f> {
+    /// Its directory.
+    pub(in crate::copier) place: EntryPath<'f>,
+    /// Its names in the source and, at present, in the target.
+    pub(in crate::copier) names: (&'f CStr, &'f CStr),
+    pub(in crate::copier) file: BorrowedFd<'f>,
+    /// Its status when it was opened.
+    pub(in crate::copier) stat: &'f Stat,
+}
+
+impl OpenFile<'_> {
+    /// Reads the file and returns its digest; other copiers help with a large file.
+    pub(in crate::copier) fn hash(
+        &self,
+        cx: Context<'_>,
+        algorithm: Algorithm,
+        mut tally: Tally<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Digest, Unfinished> {
+        let team =
+            algorithm.is_tree().then(|| Team::to_hash(cx, self.place, self.names, self.stat));
+        let (file, size) = (self.file, self.stat.size());
+        let together =
+            team.flatten().and_then(|team| team.hash(file, size, buffer, |far| tally.up_to(far)));
+        if let Some(digest) = together {
+            return Ok(digest);
         }
-        match file::read(file, buffer).map_err(Op::ReadBack.error())? {
-            0 => return Ok(hash.finalize()),
-            read => {
-                hash.update(&buffer[..read]);
-                far += read as u64;
-                tally.up_to(far);
+        let (mut hash, mut far) = (Hasher::new(algorithm), 0);
+        loop {
+            if tally.status.is_abandoned() {
+                return Err(Unfinished::Dropped);
+            }
+            match file::read(file, buffer).map_err(Op::ReadBack.error())? {
+                0 => return Ok(hash.finalize()),
+                read => {
+                    hash.update(&buffer[..read]);
+                    far += read as u64;
+                    tally.up_to(far);
+                }
             }
         }
     }

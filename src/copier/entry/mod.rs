@@ -16,6 +16,7 @@ mod create;
 pub(super) mod data;
 pub(super) mod decide;
 mod fill;
+pub(super) mod hard_link;
 mod hash_file;
 mod large_copy;
 pub(super) mod link;
@@ -25,7 +26,7 @@ pub(super) mod result;
 mod target_file;
 mod write_into;
 
-pub(super) use hash_file::hash_file;
+pub(super) use hash_file::OpenFile;
 pub(super) use large_copy::help;
 pub(super) use meter::Tally;
 

@@ -54,6 +54,11 @@ impl Applied {
         Self { done, lacking: None, leads: None, details, digest, heavy: false }
     }
 
+    /// It is a link to an entry with this digest.
+    pub(crate) fn linked(done: Done, digest: Option<Digest>) -> Self {
+        Self { digest: digest.map(Box::new), ..Self::plain(done) }
+    }
+
     /// The same for an entry that the other names of `inode` become links to.
     pub(crate) fn leading(self, inode: Option<Identity>) -> Self {
         Self { leads: inode, ..self }

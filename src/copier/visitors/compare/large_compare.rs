@@ -1,9 +1,9 @@
 //! Large files that several copiers compare, or hash for a manifest.
 
 use super::Buffers;
+use crate::copier::entry::OpenFile;
 use crate::copier::entry::Tally;
 use crate::copier::entry::chunks::{Buffers as ChunkBuffers, Helper, LARGE_BYTES, Team, ours};
-use crate::copier::entry::hash_file;
 use crate::copier::entry::result::Unfinished;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
@@ -44,12 +44,8 @@ impl Buffers<'_> {
     ) -> Result<Digest, Unfinished> {
         let tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let place = EntryPath { operand: 0, source: dir, target: b"", staged: false };
-        let team = if algorithm.is_tree() {
-            Team::to_hash(self.cx, place, (name, name), stat)
-        } else {
-            None
-        };
-        hash_file((file, stat), algorithm, team, &mut self.ours, tally)
+        let opened = OpenFile { place, names: (name, name), file, stat };
+        opened.hash(self.cx, algorithm, tally, &mut self.ours)
     }
 
     /// Helps with a large file of another copier.

@@ -7,34 +7,38 @@
 //! the parent remembers grows with what is handed over, not with the tree.
 
 use super::record::{record_deferred, record_dir};
-use super::{CopyVisitor, CopyWalk, is_unpublished};
+use super::{CopyWalk, is_unpublished};
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::attributes::Attrs;
 use crate::copier::entry::result::Done;
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::Visitor;
+use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{Depth, EntryPath, split_last};
+use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, split_last};
 use crate::plan::{Operand, Parent, Plan};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A directory that the walk will come back to.
+/// The directories on the path of the walk that are finished on the way back up.
+#[derive(Default)]
+pub(super) struct PendingDirs(Vec<Pending>);
+
+/// A directory that the walk returns to.
 pub(super) struct Pending {
-    depth: Depth,
-    staged: bool,
+    pub(super) depth: Depth,
+    pub(super) staged: bool,
     /// Its source as it was before it was listed, which changes its time of access.
-    source: Option<Stat>,
-    /// How it ended; nothing if it has failed, which is reported and counted.
-    done: Option<Done>,
+    pub(super) source: Option<Stat>,
+    /// How it ended; `None` if it has failed, which is reported and counted already.
+    pub(super) done: Option<Done>,
     /// Why its times and mode were not set at once.
-    unfinished: Option<Waits>,
+    pub(super) waits: Option<Waits>,
     /// Whether it has a staged name that must become its own.
-    unpublished: bool,
-    /// Whether something that it waits for was handed over.
-    shared: bool,
+    pub(super) unpublished: bool,
+    /// Whether another copier works on something that it waits for.
+    pub(super) shared: bool,
 }
 
 /// What a directory's own times and mode wait for.
@@ -44,65 +48,84 @@ pub(super) enum Waits {
     Renames,
     /// Directories in it are still to be made.
     Children,
-    /// Its mode would lock us out of what is below it, or it is not published before that is done.
+    /// Everything below it: its mode would deny access, or it is not published before that is done.
     All,
 }
 
 impl Pending {
-    /// Notes that something of the directory on the path that is so deep was handed over: a child
-    /// directory, `renamed` if it has a staged name, or any of its names.
-    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+    /// The directory that the walk is in, which has failed unless more is said.
+    pub(super) fn at(at: &EntryPathBuf) -> Self {
+        Self {
+            depth: at.depth(),
+            staged: at.staged,
+            source: None,
+            done: None,
+            waits: None,
+            unpublished: is_unpublished(at),
+            shared: false,
+        }
+    }
+
+    /// See [`PendingDirs::note_shared`].
+    fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
         if self.depth.source_bytes > source_bytes {
             return;
         }
-        let waits_for_all = self.unpublished || self.unfinished == Some(Waits::All);
+        let waits_for_all = self.unpublished || self.waits == Some(Waits::All);
         self.shared |= waits_for_all || renamed && self.depth.source_bytes == source_bytes;
     }
 }
 
-impl<'a> CopyVisitor<'a> {
-    /// Has the walk come back to the directory that it is at.
-    pub(super) fn come_back_later(
-        &mut self,
-        walk: &CopyWalk<'a>,
-        (source, done): (Option<&Stat>, Option<Done>),
-        unfinished: Option<Waits>,
-        shared: bool,
-    ) {
-        self.pending.push(Pending {
-            depth: walk.at.depth(),
-            staged: walk.at.staged,
-            source: source.copied(),
-            done,
-            unfinished,
-            unpublished: is_unpublished(&walk.at),
-            shared,
-        });
+impl PendingDirs {
+    /// Makes the walk return to a directory that it is in.
+    pub(super) fn push(&mut self, dir: Pending) {
+        self.0.push(dir);
     }
 
-    /// Counts and tells a directory that was not copied in full. If it was made under a staged name,
-    /// it still gets its own when what could be copied of it is there.
+    /// Forgets all: the task has ended.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Notes that a part of a directory on the path was handed over: a child directory, `renamed` if it has
+    /// a staged name, or names. `source_bytes` is the length of that directory's source path.
+    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+        for dir in &mut self.0 {
+            dir.note_shared(source_bytes, renamed);
+        }
+    }
+
+    /// Notes that a change in the directory that the walk is in is left for the end of the run. The directory
+    /// must not be finished before.
+    pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'_>, progress: &mut DirProgress) {
+        progress.given = true;
+        progress.shared = true;
+        self.note_shared(walk.at.source.len(), true);
+    }
+
+    /// Counts and reports a directory that was not copied in full. If it has a staged name, it is still
+    /// renamed into place when everything that could be copied of it is there.
     pub(super) fn fail_directory(
         &mut self,
-        walk: &mut CopyWalk<'a>,
+        walk: &mut CopyWalk<'_>,
         error: EntryError,
-        given: bool,
+        shared: bool,
     ) -> Result<(), ParentGone> {
         walk.record_failed(None, error)?;
         if is_unpublished(&walk.at) {
-            self.come_back_later(walk, (None, None), None, given);
+            self.push(Pending { shared, ..Pending::at(&walk.at) });
         }
         Ok(())
     }
 
     /// Finishes the directories below which nothing is left, the innermost first.
-    pub(super) fn finish_pending(&mut self, walk: &mut CopyWalk<'a>) -> Result<(), ParentGone> {
+    pub(super) fn finish_ready(&mut self, walk: &mut CopyWalk<'_>) -> Result<(), ParentGone> {
         // All levels lie on one path, so its length says which of them are below a directory.
         let deepest = walk.deepest_waiting();
         let is_done =
             |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.depth.source_bytes);
-        while self.pending.last().is_some_and(is_done) {
-            let Some(dir) = self.pending.pop() else { break };
+        while self.0.last().is_some_and(is_done) {
+            let Some(dir) = self.0.pop() else { break };
             walk.at.truncate(dir.depth);
             walk.at.staged = dir.staged;
             self.complete(walk, &dir)?;
@@ -110,8 +133,8 @@ impl<'a> CopyVisitor<'a> {
         Ok(())
     }
 
-    /// Finishes the directory that the walk is at, or leaves it to the supervisor.
-    fn complete(&mut self, walk: &mut CopyWalk<'a>, dir: &Pending) -> Result<(), ParentGone> {
+    /// Finishes the directory that the walk is at, or leaves it to the parent.
+    fn complete(&mut self, walk: &mut CopyWalk<'_>, dir: &Pending) -> Result<(), ParentGone> {
         walk.publish_place();
         let publishes_later = dir.shared || walk.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
@@ -119,14 +142,14 @@ impl<'a> CopyVisitor<'a> {
             self.note_shared(split_last(&walk.at.source).0.len(), true); // it is renamed at the end
         }
         match dir.done {
-            Some(done) if dir.shared && dir.unfinished.is_some() => {
+            Some(done) if dir.shared && dir.waits.is_some() => {
                 return record_deferred(walk, done);
             }
             Some(Done::Copied) => walk.cx.outbox.begin(),
             _ => {}
         }
         let finished =
-            if dir.shared { Ok(()) } else { self.finish_and_publish(walk, dir, !publishes_later) };
+            if dir.shared { Ok(()) } else { finish_and_publish(walk, dir, !publishes_later) };
         match (finished, dir.done) {
             (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
@@ -134,19 +157,17 @@ impl<'a> CopyVisitor<'a> {
             (Err(error), None) => walk.report(None, Event::Failed(error)),
         }
     }
+}
 
-    fn finish_and_publish(
-        &self,
-        walk: &CopyWalk<'a>,
-        dir: &Pending,
-        publishes: bool,
-    ) -> Result<(), EntryError> {
-        let (plan, place) = (walk.cx.job.plan, walk.at.as_path());
-        let finished =
-            if dir.unfinished.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
-        // What is in it is there for all to see, even if something could not be set.
-        finished.and(if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) })
-    }
+fn finish_and_publish(
+    walk: &CopyWalk<'_>,
+    dir: &Pending,
+    publishes: bool,
+) -> Result<(), EntryError> {
+    let (plan, place) = (walk.cx.job.plan, walk.at.as_path());
+    let finished = if dir.waits.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
+    // What is in it is there for all to see, even if something could not be set.
+    finished.and(if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) })
 }
 
 /// Sets the times and bits of a directory in which nothing will be changed any more.

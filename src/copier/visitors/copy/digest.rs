@@ -2,20 +2,19 @@
 //! copy.
 
 use super::{CopyVisitor, CopyWalk, Found};
+use crate::copier::context::Context;
+use crate::copier::entry::OpenFile;
 use crate::copier::entry::Tally;
-use crate::copier::entry::chunks::Team;
 use crate::copier::entry::decide::is_up_to_date;
-use crate::copier::entry::hash_file;
 use crate::copier::entry::reads;
 use crate::copier::entry::result::{Applied, Unfinished};
 use crate::copier::report_writer::ParentGone;
-use crate::error::Op;
-use crate::hash::Digest;
+use crate::error::{EntryError, Op};
+use crate::hash::{Algorithm, Digest};
 use crate::ipc::wire::event::Event;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Kind, Stat};
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use pcopy_sys::file::{self, Kind};
+use std::os::fd::AsFd;
 
 impl Found<'_> {
     /// Reports the digest of the entry.
@@ -80,21 +79,14 @@ impl<'a> CopyVisitor<'a> {
             return Err(error(Errno::ESTALE).into());
         }
         let tally = Tally::new(walk.cx.status, None);
-        self.hash_open(walk, opened.as_fd(), &stat, (name, target_name), tally).map(Some)
+        let (place, names) = (walk.at.as_path(), (name, target_name));
+        let opened = OpenFile { place, names, file: opened.as_fd(), stat: &stat };
+        let buffer = &mut self.entry_copier.buffer;
+        opened.hash(walk.cx, wanted_algorithm(&walk.cx)?, tally, buffer).map(Some)
     }
+}
 
-    /// The digest of a file in the target that was opened a moment ago, when it was `stat`.
-    pub(super) fn hash_open(
-        &mut self,
-        walk: &CopyWalk<'a>,
-        file: BorrowedFd<'_>,
-        stat: &Stat,
-        names: (&CStr, &CStr),
-        tally: Tally<'_>,
-    ) -> Result<Digest, Unfinished> {
-        let algorithm = walk.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
-        let algorithm = algorithm.map_err(Op::ReadBack.error())?;
-        let team = Team::to_hash(walk.cx, walk.at.as_path(), names, stat);
-        hash_file((file, stat), algorithm, team, &mut self.entry_copier.buffer, tally)
-    }
+/// The algorithm of the digests that the options require.
+pub(super) fn wanted_algorithm(cx: &Context<'_>) -> Result<Algorithm, EntryError> {
+    cx.options().hash.ok_or_else(|| Op::ReadBack.error()(Errno::EINVAL))
 }

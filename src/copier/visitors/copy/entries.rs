@@ -43,7 +43,7 @@ impl<'a> CopyVisitor<'a> {
             Ok(applied) => self.record_applied(walk, found, &applied, progress),
             Err(Unfinished::Deferred(inode)) => self.defer(walk, found, inode, progress),
             Err(Unfinished::Ask { mode, writable }) => {
-                self.wait_for_end(walk, progress);
+                self.pending.wait_for_end(walk, progress);
                 let event = Event::Prompt { existed: dirs.existed, mode, writable };
                 walk.report_names(name, target_name, event, || ())
             }

@@ -12,63 +12,79 @@
 use super::prompted::open_dirs;
 use super::record::record;
 use super::{CopyVisitor, CopyWalk, Found};
-use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
-use crate::copier::entry::decide::{
-    check_just_created, is_up_to_date, keeps_contents, update_rule, was_published,
-};
+use crate::copier::entry::decide::keeps_contents;
+use crate::copier::entry::hard_link::{Leader, NoLink};
 use crate::copier::entry::result::{Applied, Done, Unfinished, changed};
-use crate::copier::entry::{
-    Entry, data_bytes, discard, leads_to, remove_leftover_of, staged_name_for,
-};
+use crate::copier::entry::{discard, staged_name_for};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
-use crate::copier::traverse::Visitor;
 use crate::copier::traverse::offer::hand_over;
 use crate::error::{EntryError, Op};
-use crate::hash::Digest;
 use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::event::{BackupKind, Details, Event};
+use crate::ipc::wire::event::{Details, Event};
 use crate::ipc::wire::task::EntryPathBuf;
-use crate::options::{CopyMode, Update};
-use crate::staging::leftover::remove_leftover;
-use crate::staging::removal::remove;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use pcopy_sys::file::{Identity, Kind};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// A name in the target that is complete, and that others become links to.
-struct Leader {
-    dir: Rc<OwnedFd>,
-    name: CString,
-    stat: Stat,
-    /// Its digest, where it is known and wanted.
-    digest: Option<Digest>,
+/// The names of one file.
+struct Group {
+    /// The file in the source.
+    identity: Identity,
+    /// Complete names in the target, to one of which the next name becomes a link; the newest is the last.
+    leaders: Vec<Leader>,
 }
 
-/// The directories that were used last: most groups lie beside the one before.
+/// The directories that were used last: most groups are in the directories of the group before.
 #[derive(Default)]
-struct Open {
+struct GroupDirs {
     leader: Option<(u32, Rc<OwnedFd>)>,
     follower: Option<(u32, Result<DirPair, EntryError>)>,
 }
 
-/// Why there is no link to a leader, if that is not the entry's failure.
-enum NoLink {
-    /// The leader is not there any more, or is another file.
-    Gone,
-    /// The kernel makes none: too many, two file systems, or a file system that knows no links.
-    Refused(Errno),
-    /// As for any entry.
-    Unfinished(Unfinished),
-}
+impl GroupDirs {
+    /// Finds the leader that `member` names; `None` if it is not there, and the next name is to be copied.
+    fn find_leader(&mut self, walk: &CopyWalk<'_>, member: &LinkName) -> Option<Leader> {
+        let dir = match &self.leader {
+            Some((number, dir)) if *number == member.dir => dir.clone(),
+            _ => {
+                let (place, _) = walk.cx.job.groups.dir(member.dir);
+                let operand = walk.cx.job.plan.operands.get(place.operand as usize)?;
+                let dir = Rc::new(walk.cx.job.plan.reach_target(operand, place.target).ok()?);
+                self.leader = Some((member.dir, dir.clone()));
+                dir
+            }
+        };
+        let mut leader = Leader::find(dir, target_name_of(walk, member))?;
+        if walk.cx.job.plan.options.hash.is_some() {
+            let (place, _) = walk.cx.job.groups.dir(member.dir);
+            let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
+            leader.digest = walk.cx.job.hashed.get(place.operand, &path);
+        }
+        let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
+        is_it.then_some(leader)
+    }
 
-impl From<EntryError> for NoLink {
-    fn from(error: EntryError) -> Self {
-        Self::Unfinished(error.into())
+    /// Makes the walk go to the directory of a name that becomes a link.
+    fn enter(&mut self, walk: &mut CopyWalk<'_>, number: u32) -> Result<&DirPair, EntryError> {
+        if self.follower.as_ref().is_none_or(|(last, _)| *last != number) {
+            let (place, existed) = walk.cx.job.groups.dir(number);
+            walk.at.go_to(place);
+            walk.cx.status.enter(place.operand, place.source);
+            // What an earlier attempt has left in a directory that was new need not be whole.
+            let existed = existed || !walk.cx.job.history.is_first;
+            let dirs = open_dirs(walk, place, existed);
+            self.follower = Some((number, dirs));
+        }
+        match &self.follower {
+            Some((_, Ok(dirs))) => Ok(dirs),
+            Some((_, Err(error))) => Err(*error),
+            None => Err(Op::OpenTarget.error()(Errno::EINVAL)), // it was just put there
+        }
     }
 }
 
@@ -88,17 +104,9 @@ impl<'a> CopyVisitor<'a> {
         identity: Identity,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.wait_for_end(walk, progress);
+        self.pending.wait_for_end(walk, progress);
         let event = Event::LinkDeferred { identity, existed: found.dirs.existed };
         walk.report_names(found.name, found.target_name, event, || ())
-    }
-
-    /// Notes that something in the directory that the walk is in is left for the end. The directory is
-    /// changed once more then, and must not be finished before.
-    pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'a>, progress: &mut DirProgress) {
-        progress.given = true;
-        progress.shared = true;
-        self.note_shared(walk.at.source.len(), true);
     }
 
     /// Reports an entry whose other names become links to it at the end, and counts it unless it lacks an
@@ -114,7 +122,7 @@ impl<'a> CopyVisitor<'a> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         progress.given = true;
-        self.note_shared(walk.at.source.len(), false);
+        self.pending.note_shared(walk.at.source.len(), false);
         let Found { name, target_name, .. } = found;
         if applied.lacking.is_some() {
             let event = Event::Leader { identity, new: false, details: Details::default() };
@@ -136,10 +144,10 @@ impl<'a> CopyVisitor<'a> {
     ) -> Result<(), ParentGone> {
         let known = u32::try_from(walk.cx.job.groups.len()).unwrap_or(u32::MAX);
         walk.ranges.groups = first..end.min(known);
-        let mut open = Open::default();
+        let mut dirs = GroupDirs::default();
         while let Some(group) = walk.ranges.groups.next() {
             hand_over(walk, self, None)?;
-            self.one_group(walk, group as usize, &mut open)?;
+            self.one_group(walk, group as usize, &mut dirs)?;
             if walk.is_stopped() {
                 break;
             }
@@ -150,64 +158,35 @@ impl<'a> CopyVisitor<'a> {
     fn one_group(
         &mut self,
         walk: &mut CopyWalk<'a>,
-        group: usize,
-        open: &mut Open,
+        number: usize,
+        dirs: &mut GroupDirs,
     ) -> Result<(), ParentGone> {
         let groups = walk.cx.job.groups;
-        let identity = groups.identity(group);
-        let mut leaders = Vec::new();
-        for member in groups.members(group) {
+        let mut group = Group { identity: groups.identity(number), leaders: Vec::new() };
+        for member in groups.members(number) {
             if walk.is_stopped() {
                 break;
             }
             if member.role == LinkRole::Follower {
-                self.one_link(walk, identity, &member, &mut leaders, open)?;
+                self.one_link(walk, &mut group, &member, dirs)?;
                 walk.reports.flush_if_old()?;
             } else {
-                leaders.extend(self.find_leader(walk, &member, open));
+                group.leaders.extend(dirs.find_leader(walk, &member));
             }
         }
         Ok(())
     }
 
-    /// Looks for the name that was copied. If it is not there, the next one is copied.
-    fn find_leader(
-        &self,
-        walk: &CopyWalk<'a>,
-        member: &LinkName,
-        open: &mut Open,
-    ) -> Option<Leader> {
-        let dir = match &open.leader {
-            Some((number, dir)) if *number == member.dir => dir.clone(),
-            _ => {
-                let (place, _) = walk.cx.job.groups.dir(member.dir);
-                let operand = walk.cx.job.plan.operands.get(place.operand as usize)?;
-                let dir = Rc::new(walk.cx.job.plan.reach_target(operand, place.target).ok()?);
-                open.leader = Some((member.dir, dir.clone()));
-                dir
-            }
-        };
-        let mut leader = leader_at(dir, target_name_of(walk, member))?;
-        if walk.cx.job.plan.options.hash.is_some() {
-            let (place, _) = walk.cx.job.groups.dir(member.dir);
-            let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
-            leader.digest = walk.cx.job.hashed.get(place.operand, &path);
-        }
-        let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
-        is_it.then_some(leader)
-    }
-
-    /// Brings one name that was put off to its end.
+    /// Makes one deferred name a link, or a file of its own, and records it.
     fn one_link(
         &mut self,
         walk: &mut CopyWalk<'a>,
-        identity: Identity,
+        group: &mut Group,
         member: &LinkName,
-        leaders: &mut Vec<Leader>,
-        open: &mut Open,
+        dirs: &mut GroupDirs,
     ) -> Result<(), ParentGone> {
         let (name, target_name) = (&*member.name, &*target_name_of(walk, member));
-        let dirs = match self.enter_follower(walk, member.dir, open) {
+        let dirs = match dirs.enter(walk, member.dir) {
             Ok(dirs) => dirs,
             Err(error) => return walk.record_failed(Some(name), error),
         };
@@ -218,7 +197,7 @@ impl<'a> CopyVisitor<'a> {
             discard(dirs, &staged_name_for(dirs, target_name));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let mut ended = self.link_or_copy(walk, found, identity, leaders);
+        let mut ended = self.link_or_copy(walk, found, group);
         if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
             (ended.refused, &ended.result)
         {
@@ -241,37 +220,8 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// Goes to the directory with this number.
-    fn enter_follower<'o>(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        number: u32,
-        open: &'o mut Open,
-    ) -> Result<&'o DirPair, EntryError> {
-        if open.follower.as_ref().is_none_or(|(last, _)| *last != number) {
-            let (place, existed) = walk.cx.job.groups.dir(number);
-            walk.at.go_to(place);
-            walk.cx.status.enter(place.operand, place.source);
-            // What an earlier attempt has left in a directory that was new need not be whole.
-            let existed = existed || !walk.cx.job.history.is_first;
-            let dirs = open_dirs(walk, place, existed);
-            open.follower = Some((number, dirs));
-        }
-        match &open.follower {
-            Some((_, Ok(dirs))) => Ok(dirs),
-            Some((_, Err(error))) => Err(*error),
-            None => Err(Op::OpenTarget.error()(Errno::EINVAL)), // it was just put there
-        }
-    }
-
-    /// Makes the name a link to one of `leaders`, or else a file of its own, which then leads, too.
-    fn link_or_copy(
-        &mut self,
-        walk: &CopyWalk<'a>,
-        found: Found<'_>,
-        identity: Identity,
-        leaders: &mut Vec<Leader>,
-    ) -> Ended {
+    /// Makes the name a link to a leader of the group, or else a file of its own, which then leads, too.
+    fn link_or_copy(&mut self, walk: &CopyWalk<'a>, found: Found<'_>, group: &mut Group) -> Ended {
         let Found { dirs, name, target_name } = found;
         let ended = |result| Ended { result, refused: None };
         let source = match dirs.stat_source(name) {
@@ -281,10 +231,10 @@ impl<'a> CopyVisitor<'a> {
         if source.kind() == Kind::Directory {
             return ended(Err(changed()));
         }
-        let is_of_group = source.identity() == identity; // else the name means another file by now
+        let is_of_group = source.identity() == group.identity; // else the name means another file by now
         let mut refused = None;
         if is_of_group {
-            match self.link(walk, found, &source, leaders) {
+            match self.entry_copier.link_to_leader(&found.at(&walk.at), &source, &group.leaders) {
                 Ok(applied) => return ended(Ok(applied)),
                 Err(NoLink::Unfinished(unfinished)) => return ended(Err(unfinished)),
                 Err(NoLink::Refused(errno)) => refused = Some(errno),
@@ -296,87 +246,12 @@ impl<'a> CopyVisitor<'a> {
             let own = keeps_contents(&walk.cx) && applied.done == Done::Skipped;
             if !own {
                 let dir = dirs.target.try_clone().ok();
-                let leader = dir.and_then(|dir| leader_at(Rc::new(dir), target_name.to_owned()));
-                leaders.extend(
-                    leader.map(|leader| Leader {
-                        digest: applied.digest.as_deref().copied(),
-                        ..leader
-                    }),
-                );
+                let leader = dir.and_then(|dir| Leader::find(Rc::new(dir), target_name.to_owned()));
+                let digest = applied.digest.as_deref().copied();
+                group.leaders.extend(leader.map(|leader| Leader { digest, ..leader }));
             }
         }
         Ended { result, refused }
-    }
-
-    /// Makes the name a link to the newest of `leaders` to which the kernel lets it be one.
-    fn link(
-        &mut self,
-        walk: &CopyWalk<'a>,
-        found: Found<'_>,
-        source: &Stat,
-        leaders: &[Leader],
-    ) -> Result<Applied, NoLink> {
-        let (entry, cx) = (&found.at(&walk.at), &walk.cx);
-        let Found { dirs, target_name, .. } = found;
-        let old = dirs.find(cx.plan(), target_name, Op::Link)?;
-        if let Some(old) = &old {
-            let is_it = |leader: &&Leader| leader.stat.identity() == old.identity();
-            if let Some(leader) = leaders.iter().find(is_it) {
-                let digest = leader.digest;
-                return Ok(Applied {
-                    digest: digest.map(Box::new),
-                    ..Applied::plain(already_linked(cx, entry, source)?)
-                });
-            }
-            // With `links_newer_names` links are made of all names, newer ones, too.
-            let links_all = cx.policy().links_newer_names;
-            if !links_all && update_rule(cx, source, old)?.is_some() {
-                cx.status.add(Count::BytesSkipped, data_bytes(source));
-                return Ok(Applied::plain(Done::Skipped));
-            }
-            check_just_created(cx, dirs.again)?;
-            check_old(entry, source, old)?;
-            let stays = keeps_contents(cx) && source.type_bits() == old.type_bits();
-            if !links_all && stays && !dirs.staged {
-                return Err(NoLink::Gone); // a link would have another file's contents
-            }
-        }
-        let is_copy = match &old {
-            Some(old) if !dirs.staged => {
-                is_copy(cx, entry, source, old).map_err(NoLink::Unfinished)?
-            }
-            _ => false,
-        };
-        let to_keep = old.as_ref().filter(|_| !is_copy);
-        let mut why = NoLink::Gone;
-        let empty = cx.options().copy_mode == CopyMode::AttributesOnly;
-        let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
-        for leader in leaders.iter().rev().filter(likely) {
-            walk.cx.outbox.begin();
-            let copier = &mut self.entry_copier;
-            let publish = |staged: &CStr| copier.publish_over(entry, source, to_keep, staged);
-            let direct = dirs.staged || walk.cx.options().in_place && old.is_none();
-            match make_link(leader, entry, (direct, old.as_ref()), publish) {
-                Ok(kept) => {
-                    walk.cx.status.add(Count::BytesSkipped, data_bytes(source));
-                    let mut applied = Applied {
-                        digest: leader.digest.map(Box::new),
-                        ..Applied::plain(Done::Linked)
-                    };
-                    applied.details.backup = kept;
-                    return Ok(applied);
-                }
-                Err(no_link) => {
-                    walk.cx.outbox.settle();
-                    match no_link {
-                        NoLink::Gone => {}
-                        NoLink::Refused(_) => why = no_link,
-                        NoLink::Unfinished(_) => return Err(no_link),
-                    }
-                }
-            }
-        }
-        Err(why)
     }
 }
 
@@ -387,150 +262,4 @@ fn target_name_of(walk: &CopyWalk<'_>, member: &LinkName) -> CString {
     operand
         .filter(|_| place.source.is_empty())
         .map_or_else(|| member.name.clone(), |operand| operand.target_name.clone())
-}
-
-/// Whether the existing entry is a copy already, and not the user's old file, which has its backup by now:
-/// in an earlier round, or in an interrupted run, another name may have come first, and this one been
-/// copied.
-fn is_copy(
-    cx: &Context<'_>,
-    entry: &Entry<'_>,
-    source: &Stat,
-    old: &Stat,
-) -> Result<bool, Unfinished> {
-    if cx.was_done(entry.name) {
-        return Ok(true);
-    }
-    if was_published(cx, entry, source, old)? {
-        remove_leftover_of(entry.dirs, entry.target_name);
-        return Ok(true);
-    }
-    // What is up to date is not replaced, and so no backup is made of it.
-    let options = cx.options();
-    let leaves_alone = !cx.policy().backs_up_complete && options.update != Update::All;
-    let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
-    Ok(is_copy && is_up_to_date(cx, entry, source, old)?)
-}
-
-/// A name that is a link already: from before, or a copier has died right after making it.
-fn already_linked(cx: &Context<'_>, entry: &Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
-    if entry.dirs.staged && !entry.dirs.existed {
-        // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
-        return Err(Op::Link.error()(Errno::EEXIST).into());
-    }
-    cx.status.add(Count::BytesSkipped, data_bytes(source));
-    Ok(if cx.was_begun(entry.name) { Done::Linked } else { Done::Skipped })
-}
-
-fn leader_at(dir: Rc<OwnedFd>, name: CString) -> Option<Leader> {
-    // A disk that fails for a moment would make the other names files of their own.
-    let stat = file::stat_at(&dir, &name).or_else(|_| file::stat_at(&dir, &name)).ok()?;
-    Some(Leader { dir, name, stat, digest: None })
-}
-
-/// Whether a leader is still what was made of the source; who swaps it for another file meanwhile
-/// must not spread that under all names.
-fn is_like(source: &Stat, leader: &Stat) -> bool {
-    source.type_bits() == leader.type_bits() && data_bytes(source) == data_bytes(leader)
-}
-
-/// Whether what has the name may be replaced, by the rules for any entry.
-fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
-    let dirs = entry.dirs;
-    if dirs.staged && !dirs.existed {
-        return Err(Op::Link.error()(Errno::EEXIST)); // see `already_linked`
-    }
-    if !dirs.staged && old.kind() == Kind::Directory {
-        return Err(Op::Link.error()(Errno::EISDIR));
-    }
-    if leads_to(entry, source, old) {
-        return Err(Op::SameFile.error()(Errno::EEXIST));
-    }
-    Ok(())
-}
-
-/// Makes a link: at once, if it may be `direct` and the name is free, else over what has the name.
-fn make_link(
-    leader: &Leader,
-    entry: &Entry<'_>,
-    (direct, old): (bool, Option<&Stat>),
-    publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
-) -> Result<BackupKind, NoLink> {
-    let (dirs, target_name) = (entry.dirs, entry.target_name);
-    if !direct {
-        return link_over(leader, entry, publish);
-    }
-    match old.map(Stat::kind) {
-        None => {}
-        Some(kind @ Kind::Directory) => {
-            remove(dirs.target.as_fd(), kind, target_name).map_err(Op::Link.error())?;
-        }
-        Some(_) => return link_over(leader, entry, publish),
-    }
-    let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
-    file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
-    Ok(BackupKind::None)
-}
-
-/// Makes a link beside what has the name, and renames it over that.
-///
-/// `publish` does that, and with the old entry what the user wants done with it.
-fn link_over(
-    leader: &Leader,
-    entry: &Entry<'_>,
-    publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
-) -> Result<BackupKind, NoLink> {
-    let (dirs, target_name) = (entry.dirs, entry.target_name);
-    let staged = staged_name_for(dirs, target_name);
-    let target = dirs.target.as_fd();
-    // While we have the lock, another run does not take what is staged for a leftover.
-    let guard = if dirs.contended {
-        hold(leader)?
-    } else if dirs.is_shared() {
-        hold(leader).unwrap_or_default() // some program may well have it, which is no reason
-    } else {
-        None
-    };
-    let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
-    let is_leader = || {
-        file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity())
-    };
-    match link() {
-        Err(Errno::EEXIST) if is_leader() => {} // a copier died right after making it
-        Err(Errno::EEXIST) => {
-            remove_leftover(target, &staged, dirs.is_shared()).map_err(Op::Link.error())?;
-            link().map_err(no_link)?;
-        }
-        result => result.map_err(no_link)?,
-    }
-    if !is_leader() {
-        return Err(Op::Publish.error()(Errno::EBUSY).into());
-    }
-    let kept = publish(&staged)?;
-    drop(guard);
-    Ok(kept)
-}
-
-/// Locks a leader, if that can be: one without read permission cannot be opened, and what is no
-/// file has no lock.
-fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
-    if leader.stat.kind() != Kind::File {
-        return Ok(None);
-    }
-    let Ok(opened) = file::open_source(&leader.dir, &leader.name, false) else { return Ok(None) };
-    if file::lock(opened.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
-        return Err(Op::Link.error()(Errno::EBUSY));
-    }
-    Ok(Some(opened))
-}
-
-fn no_link(errno: Errno) -> NoLink {
-    match errno {
-        Errno::ENOENT => NoLink::Gone,
-        // FAT and some FUSE and network file systems; links to others' files may be forbidden.
-        Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-            NoLink::Refused(errno)
-        }
-        _ => Op::Link.error()(errno).into(),
-    }
 }

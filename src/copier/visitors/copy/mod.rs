@@ -25,7 +25,7 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
 use crate::staging::removal::{remove, remove_extraneous};
-use deferred_dirs::{Pending, Waits};
+use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use record::record_dir;
@@ -45,7 +45,7 @@ pub(in crate::copier) struct Copier<'a> {
 pub(super) struct CopyVisitor<'a> {
     entry_copier: EntryCopier<'a>,
     /// The directories above, and this one, that are to be finished on the way back.
-    pending: Vec<Pending>,
+    pending: PendingDirs,
     /// The devices that were reported.
     volumes: Vec<u64>,
 }
@@ -77,7 +77,8 @@ pub(super) struct CopyFacts {
 
 impl<'a> Copier<'a> {
     pub(in crate::copier) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
-        let (entry_copier, pending, volumes) = (EntryCopier::new(cx), Vec::new(), Vec::new());
+        let (entry_copier, pending, volumes) =
+            (EntryCopier::new(cx), PendingDirs::default(), Vec::new());
         let visitor = CopyVisitor { entry_copier, pending, volumes };
         Self { walk: Walk::new(cx, reports), visitor }
     }
@@ -220,7 +221,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
                 if staged && existed && !walk.cx.options().in_place {
                     remove_leftovers(walk);
                 }
-                self.fail_directory(walk, error, false)?;
+                self.pending.fail_directory(walk, error, false)?;
                 return Ok(None);
             }
         };
@@ -259,12 +260,12 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         };
         match cleaned {
             Ok(()) => self.finish(walk, dirs, &facts, progress),
-            Err(error) => self.fail_directory(walk, error, progress.given),
+            Err(error) => self.pending.fail_directory(walk, error, progress.given),
         }
     }
 
     fn come_back(&mut self, walk: &mut CopyWalk<'a>) -> Result<(), ParentGone> {
-        self.finish_pending(walk)
+        self.pending.finish_ready(walk)
     }
 
     fn end_task(&mut self) {
@@ -272,9 +273,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
     }
 
     fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
-        for pending in self.pending.iter_mut() {
-            pending.note_shared(source_bytes, renamed);
-        }
+        self.pending.note_shared(source_bytes, renamed);
     }
 
     fn existed(dirs: &DirPair) -> bool {
@@ -310,7 +309,9 @@ impl<'a> CopyVisitor<'a> {
         let waits = self.waits(walk, source, progress);
         if waits.is_some() {
             let shared = progress.shared || progress.given && waits == Some(Waits::All);
-            self.come_back_later(walk, (Some(source), Some(*done)), waits, shared);
+            let (source, done) = (Some(*source), Some(*done));
+            let pending = Pending { source, done, waits, shared, ..Pending::at(&walk.at) };
+            self.pending.push(pending);
             return Ok(());
         }
         if *done == Done::Copied {

@@ -7,12 +7,14 @@
 //! A file that differs is written once more, into the same inode, because it may have other names by
 //! now. If it differs again, it is removed, so that no wrong file remains under its final name.
 
+use super::digest::wanted_algorithm;
 use super::{CopyVisitor, CopyWalk};
+use crate::copier::context::Context;
 use crate::copier::dir_pair::c_name;
-use crate::copier::entry::Tally;
 use crate::copier::entry::attributes::OWNER_WRITE;
 use crate::copier::entry::data::is_unchanged;
 use crate::copier::entry::result::{Unfinished, changed};
+use crate::copier::entry::{OpenFile, Tally};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::offer::hand_over;
 use crate::error::Op;
@@ -65,7 +67,9 @@ impl<'a> CopyVisitor<'a> {
             let error = Op::KillsCopiers.error()(Errno::EIO);
             return walk.report_names(&name, &made, Event::VerifyFailed(error), || ());
         }
-        match self.prove(walk, operand, &name, &made, file.digest) {
+        let place = walk.at.as_path();
+        let written = WrittenCopy { cx: walk.cx, operand, place, names: (&name, &made) };
+        match written.prove(file.digest, &mut self.entry_copier.buffer) {
             Ok(digest) => {
                 walk.cx.status.add(Count::Verified, 1);
                 if digest == file.digest {
@@ -84,70 +88,65 @@ impl<'a> CopyVisitor<'a> {
             Err(_) => Ok(()), // the run ends
         }
     }
+}
 
-    /// Reads a file back, writes it once more if it differs, and returns the digest of what is on the disk.
-    fn prove(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        operand: &Operand,
-        name: &CStr,
-        made: &CStr,
-        wanted: Digest,
-    ) -> Result<Digest, Unfinished> {
-        let opened = walk.cx.job.plan.open_target(operand, &walk.at.target);
+/// A file that this run has written.
+struct WrittenCopy<'w, 'a> {
+    cx: Context<'a>,
+    operand: &'a Operand,
+    /// Its directory.
+    place: EntryPath<'w>,
+    /// Its names in the source and, at present, in the target.
+    names: (&'w CStr, &'w CStr),
+}
+
+impl WrittenCopy<'_, '_> {
+    /// Reads the file back, writes it once more if it differs, and returns the digest of what is on the disk.
+    fn prove(&self, wanted: Digest, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
+        let opened = self.cx.plan().open_target(self.operand, self.place.target);
         let dir = opened.map_err(Op::ReadBack.error())?;
-        match self.read_back(walk, dir.as_fd(), name, made) {
+        match self.read_back(dir.as_fd(), buffer) {
             Ok(digest) if digest == wanted => return Ok(digest),
             Err(Unfinished::Dropped) => return Err(Unfinished::Dropped),
             Ok(_) | Err(_) => {}
         }
-        let wanted = self.write_again(walk, operand, dir.as_fd(), name, made)?;
-        let digest = self.read_back(walk, dir.as_fd(), name, made)?;
+        let wanted = self.write_again(dir.as_fd(), buffer)?;
+        let digest = self.read_back(dir.as_fd(), buffer)?;
         if digest == wanted { Ok(digest) } else { Err(Op::Verify.error()(Errno::EBADMSG).into()) }
     }
 
-    fn read_back(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        dir: BorrowedFd<'_>,
-        name: &CStr,
-        made: &CStr,
-    ) -> Result<Digest, Unfinished> {
+    /// Reads the file from the disk.
+    fn read_back(&self, dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
         let error = Op::ReadBack.error();
-        let file = file::open_noatime(dir, made).map_err(&error)?;
+        let file = file::open_noatime(dir, self.names.1).map_err(&error)?;
         let stat = file::stat_fd(&file).map_err(&error)?;
         if stat.kind() != Kind::File {
             return Err(error(Errno::ESTALE).into());
         }
         file_data::drop_from_cache(&file).map_err(&error)?;
-        let tally = Tally::new(walk.cx.status, Some(Count::BytesReadBack));
-        self.hash_open(walk, file.as_fd(), &stat, (name, made), tally)
+        let tally = Tally::new(self.cx.status, Some(Count::BytesReadBack));
+        let opened =
+            OpenFile { place: self.place, names: self.names, file: file.as_fd(), stat: &stat };
+        opened.hash(self.cx, wanted_algorithm(&self.cx)?, tally, buffer)
     }
 
     /// Copies the data of a file once more, over the existing data, and flushes it to stable storage.
-    fn write_again(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        operand: &Operand,
-        dir: BorrowedFd<'_>,
-        name: &CStr,
-        made: &CStr,
-    ) -> Result<Digest, Unfinished> {
-        let plan = walk.cx.job.plan;
-        let follow = plan.follows(walk.at.source.is_empty().then_some(operand));
-        let opened = plan.open_source(operand, &walk.at.source);
+    fn write_again(&self, dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
+        let (plan, (name, made)) = (self.cx.plan(), self.names);
+        let follow = plan.follows(self.place.source.is_empty().then_some(self.operand));
+        let opened = plan.open_source(self.operand, self.place.source);
         let opened = opened.and_then(|dir| file::open_source(dir, name, follow));
         let from = opened.map_err(Op::OpenSource.error())?;
         let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
         let old = file::stat_at(dir, made).map_err(Op::ReadBack.error())?;
-        let closed = !walk.cx.job.root && old.permissions() & OWNER_WRITE == 0;
+        let closed = !self.cx.job.root && old.permissions() & OWNER_WRITE == 0;
         if closed {
             let bits = old.permissions() | OWNER_WRITE;
             file::set_permissions_at(dir, made, bits).map_err(Op::SetPermissions.error())?;
         }
         let to = file::open_shared_target(dir, made).map_err(Op::Write.error())?;
-        let digest =
-            self.write_over(walk, (from.as_fd(), to.as_fd()), (source.size(), old.size()))?;
+        let ends = (from.as_fd(), to.as_fd());
+        let digest = write_over(&self.cx, ends, (source.size(), old.size()), buffer)?;
         let read = file::stat_fd(&from).map_err(Op::Stat.error())?;
         if !is_unchanged(&source, &read) {
             return Err(changed());
@@ -162,39 +161,38 @@ impl<'a> CopyVisitor<'a> {
         file::close(to).map_err(Op::Close.error())?;
         Ok(digest)
     }
+}
 
-    /// Writes the data of one file over that of another, and hashes it; the sizes of both are given.
-    ///
-    /// The target is not truncated first: if the source cannot be read, the correct part of the target, which
-    /// may have further names, stays.
-    fn write_over(
-        &mut self,
-        walk: &mut CopyWalk<'a>,
-        (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
-        (bytes, old_bytes): (u64, u64),
-    ) -> Result<Digest, Unfinished> {
-        let algorithm = walk.cx.job.plan.options.hash.ok_or(Errno::EINVAL);
-        let mut hash = Hasher::new(algorithm.map_err(Op::ReadBack.error())?);
-        let mut at = 0;
-        loop {
-            if walk.cx.status.is_abandoned() {
-                return Err(Unfinished::Dropped);
-            }
-            let read = file::read(from, &mut self.entry_copier.buffer).map_err(Op::Read.error())?;
-            let bytes_read = &self.entry_copier.buffer[..read];
-            if bytes_read.is_empty() {
-                break;
-            }
-            hash.update(bytes_read);
-            file_data::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
-            at += read as u64;
+/// Writes the data of one file over that of another, and hashes it; the sizes of both are given.
+///
+/// The target is not truncated first: if the source cannot be read, the correct part of the target, which
+/// may have further names, stays.
+fn write_over(
+    cx: &Context<'_>,
+    (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+    (bytes, old_bytes): (u64, u64),
+    buffer: &mut [u8],
+) -> Result<Digest, Unfinished> {
+    let mut hash = Hasher::new(wanted_algorithm(cx)?);
+    let mut at = 0;
+    loop {
+        if cx.status.is_abandoned() {
+            return Err(Unfinished::Dropped);
         }
-        if at != bytes {
-            return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
+        let read = file::read(from, buffer).map_err(Op::Read.error())?;
+        let bytes_read = &buffer[..read];
+        if bytes_read.is_empty() {
+            break;
         }
-        if at < old_bytes {
-            file_data::set_size(to, at).map_err(Op::Write.error())?;
-        }
-        Ok(hash.finalize())
+        hash.update(bytes_read);
+        file_data::write_all_at(to, bytes_read, at).map_err(Op::Write.error())?;
+        at += read as u64;
     }
+    if at != bytes {
+        return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
+    }
+    if at < old_bytes {
+        file_data::set_size(to, at).map_err(Op::Write.error())?;
+    }
+    Ok(hash.finalize())
 }
