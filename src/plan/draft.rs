@@ -7,7 +7,7 @@ use super::placement::Placement;
 use super::waves::waves;
 use super::{JOBS_MAX, Parent, Plan};
 use crate::error::Refusal;
-use crate::options::{Command, Compat, CopyOptions, Options, Permissions};
+use crate::options::{Command, CopyOptions, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
 use pcopy_sys::{process, selinux, statfs};
@@ -28,18 +28,17 @@ impl Draft {
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let mut placement = Placement::new(options);
         let mut check = None;
-        match (&options.command, options.copy.compat) {
-            (Command::CheckManifest { file, dir }, _) => {
+        match &options.command {
+            Command::CheckManifest { file, dir } => {
                 let (listed, notes) = Listed::read(file, dir)?;
                 placement.notes = notes;
                 check = Some(Check::Manifest(listed));
             }
-            (Command::Check, _) => {
+            Command::Check => {
                 placement.place_to_compare(&options.operands)?;
                 check = Some(Check::Sources);
             }
-            (Command::Copy, Compat::Native) => placement.place_native(&options.operands)?,
-            (Command::Copy, Compat::Gnu) => placement.place_gnu(&options.operands),
+            Command::Copy => placement.place(&options.operands)?,
         }
         let has_target = !placement.notes.iter().any(|note| note.kind.is_about_target());
         if options.copy.context.is_some() && !selinux::is_enabled() && has_target {

@@ -14,34 +14,44 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-impl Placement {
+/// Finds a target for each source.
+pub(super) fn place(placed: &mut Placement, operands: &Operands) {
+    GnuRules { placed }.place(operands);
+}
+
+/// The rules at work; `placed` is what they have found so far.
+struct GnuRules<'p> {
+    placed: &'p mut Placement,
+}
+
+impl GnuRules<'_> {
     /// Finds a target for each source.
-    pub(in super::super) fn place_gnu(&mut self, operands: &Operands) {
+    fn place(&mut self, operands: &Operands) {
         match operands {
-            Operands::Exactly { source, target } => self.gnu_onto(source, target),
+            Operands::Exactly { source, target } => self.copy_onto(source, target),
             Operands::Into { sources, directory } => match is_directory(directory) {
-                Ok(()) => self.gnu_into(sources, directory),
-                Err(errno) => self.gnu_no_target(true, directory, errno),
+                Ok(()) => self.copy_into(sources, directory),
+                Err(errno) => self.report_no_target(true, directory, errno),
             },
             Operands::Onto { sources, target } => match (is_directory(target), &sources[..]) {
-                (Ok(()), _) => self.gnu_into(sources, target),
-                (Err(_), [source]) => self.gnu_onto(source, target),
-                (Err(errno), _) => self.gnu_no_target(false, target, errno),
+                (Ok(()), _) => self.copy_into(sources, target),
+                (Err(_), [source]) => self.copy_onto(source, target),
+                (Err(errno), _) => self.report_no_target(false, target, errno),
             },
             Operands::Beside { .. } => {} // not a form of cp's
         }
     }
 
-    fn gnu_no_target(&mut self, is_argument: bool, target: &Path, errno: Errno) {
+    fn report_no_target(&mut self, is_argument: bool, target: &Path, errno: Errno) {
         let target = target.to_owned();
-        self.note(NoteKind::TargetNotDirectory { is_argument, target, errno });
+        self.placed.note(NoteKind::TargetNotDirectory { is_argument, target, errno });
     }
 
-    fn gnu_into(&mut self, sources: &[PathBuf], directory: &Path) {
+    fn copy_into(&mut self, sources: &[PathBuf], directory: &Path) {
         for source in sources {
             let split = SplitPath::parse(source);
-            if self.with_parents {
-                self.gnu_with_parents(&split, directory);
+            if self.placed.with_parents {
+                self.copy_with_parents(&split, directory);
                 continue;
             }
             // 'SRC/..' is not copied to 'DIRECTORY/..'.
@@ -50,11 +60,11 @@ impl Placement {
                 b"" | b"." => (OsStr::new("."), directory.join(".")),
                 _ => (split.name, directory.join(split.name)),
             };
-            self.gnu_add(&split, directory, name, path);
+            self.add(&split, directory, name, path);
         }
     }
 
-    fn gnu_onto(&mut self, source: &Path, target: &Path) {
+    fn copy_onto(&mut self, source: &Path, target: &Path) {
         let split = SplitPath::parse(source);
         let other;
         let target = if self.is_for_backup_alone(source, target) {
@@ -68,36 +78,36 @@ impl Placement {
         let (parent, name) = match exists {
             Ok(_) => place.split(),
             Err(Errno::ENOTDIR) if place.slash_at_end => {
-                return self.gnu_fail(Op::StatTarget, Errno::ENOTDIR, source, target);
+                return self.fail(Op::StatTarget, Errno::ENOTDIR, source, target);
             }
             Err(_) if place.nameless => place.split(),
             Err(_) => (Path::new(place.parent), place.name),
         };
-        let through = self.follows_operands() || split.is_itself();
+        let through = self.placed.follows_operands() || split.is_itself();
         let stat = file::stat_path(source, through).ok();
         if let Some(stat) = stat.filter(|stat| stat.kind() != Kind::Directory)
             && place.slash_at_end
             && exists.is_err()
         {
-            let op = op_to_create(&self.options, &stat);
+            let op = op_to_create(&self.placed.options, &stat);
             let errno = if op == Op::Create { Errno::ENOTDIR } else { Errno::ENOENT };
-            self.gnu_announce(source, target);
-            return self.gnu_fail(op, errno, source, target);
+            self.announce(source, target);
+            return self.fail(op, errno, source, target);
         }
-        self.gnu_add(&split, parent, name, target.to_owned());
+        self.add(&split, parent, name, target.to_owned());
     }
 
     /// `cp --force --backup f f` makes a backup of `f`, which would otherwise be its own target.
     fn is_for_backup_alone(&self, source: &Path, target: &Path) -> bool {
-        self.options.force
-            && self.options.backup.is_some()
+        self.placed.options.force
+            && self.placed.options.backup.is_some()
             && source.as_os_str() == target.as_os_str()
             && file::stat_path(target, true).is_ok_and(|stat| stat.kind() == Kind::File)
     }
 
     /// The path that the next backup of `target` would have.
     fn backup_path(&self, target: &Path) -> PathBuf {
-        let Some(backup) = &self.options.backup else { return target.to_owned() };
+        let Some(backup) = &self.placed.options.backup else { return target.to_owned() };
         let own = target.file_name().unwrap_or_default().as_bytes();
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
@@ -121,11 +131,11 @@ impl Placement {
     }
 
     /// Copies a source to its own path below the directory.
-    fn gnu_with_parents(&mut self, source: &SplitPath<'_>, directory: &Path) {
+    fn copy_with_parents(&mut self, source: &SplitPath<'_>, directory: &Path) {
         if source.nameless && source.parent == "." {
-            return self.gnu_add(source, directory, OsStr::new("."), directory.join(source.given));
+            return self.add(source, directory, OsStr::new("."), directory.join(source.given));
         }
-        let before = self.count();
+        let before = self.placed.count();
         let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
         let mut missing = Vec::new();
         for part in Path::new(source.parent).components() {
@@ -135,38 +145,35 @@ impl Placement {
                 Component::ParentDir => to.push(".."),
                 _ => continue,
             }
-            match self.gnu_add_parent(&from, &to) {
+            match self.add_parent(&from, &to) {
                 Ok(number) => missing.extend(number),
                 Err(error) => {
-                    let notes = self.notes.len();
-                    self.note(NoteKind::ParentFailed(error));
-                    return self.push_creation(missing, before, notes);
+                    let notes = self.placed.notes.len();
+                    self.placed.note(NoteKind::ParentFailed(error));
+                    return self.placed.push_creation(missing, before, notes);
                 }
             }
         }
-        let notes = self.notes.len();
-        if source.name == ".." && self.dirs.parents().last().is_some_and(|parent| parent.new) {
+        let notes = self.placed.notes.len();
+        if source.name == ".." && self.placed.dirs.parents().last().is_some_and(|parent| parent.new)
+        {
             let target = to.join("..");
-            self.gnu_fail(Op::CreateDirectory, Errno::EEXIST, source.given, &target);
+            self.fail(Op::CreateDirectory, Errno::EEXIST, source.given, &target);
         } else {
             let name = if source.nameless { OsStr::new(".") } else { source.name };
-            self.gnu_add(source, &to, name, to.join(source.name));
+            self.add(source, &to, name, to.join(source.name));
         }
-        self.push_creation(missing, before, notes);
+        self.placed.push_creation(missing, before, notes);
     }
 
     /// Plans for a directory above a source; its number if it is to be created.
-    fn gnu_add_parent(
-        &mut self,
-        source: &Path,
-        target: &Path,
-    ) -> Result<Option<usize>, ParentError> {
+    fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, ParentError> {
         let stat = file::stat_path(source, true)
             .map_err(|errno| ParentError::Stat(source.to_owned(), errno))?;
-        match self.dirs.kind_of_parent(target) {
+        match self.placed.dirs.kind_of_parent(target) {
             Ok((Kind::Directory, missing)) => {
-                if self.updates_parents() {
-                    self.dirs.keep_parent(source, target);
+                if self.placed.updates_parents() {
+                    self.placed.dirs.keep_parent(source, target);
                 }
                 return Ok(missing);
             }
@@ -177,50 +184,51 @@ impl Placement {
         if stat.kind() != Kind::Directory {
             return Err(ParentError::Stat(source.to_owned(), Errno::ENOTDIR));
         }
-        let mode = self.options.preserve.initial_mode(stat.permissions());
+        let mode = self.placed.options.preserve.initial_mode(stat.permissions());
         let number = self
+            .placed
             .dirs
             .add_parent(source, target, mode)
             .map_err(|errno| ParentError::Create(target.to_owned(), errno))?;
         let (source, target) = (source.to_owned(), target.to_owned());
-        self.note(NoteKind::ParentCreated { source, target });
+        self.placed.note(NoteKind::ParentCreated { source, target });
         Ok(Some(number))
     }
 
-    fn gnu_add(
+    fn add(
         &mut self,
         source: &SplitPath<'_>,
         target_dir: &Path,
         target_name: &OsStr,
         target_path: PathBuf,
     ) {
-        match self.gnu_operand(source, target_dir, target_name, target_path) {
+        match self.find_operand(source, target_dir, target_name, target_path) {
             Ok(operand) => {
                 // A symbolic link to its directory is another directory to cp.
                 let parent = identity_of(Path::new(source.parent), false);
-                self.push(operand, parent.ok());
+                self.placed.push(operand, parent.ok());
             }
-            Err(kind) => self.note(kind),
+            Err(kind) => self.placed.note(kind),
         }
     }
 
-    fn gnu_operand(
+    fn find_operand(
         &mut self,
         source: &SplitPath<'_>,
         target_dir: &Path,
         target_name: &OsStr,
         target_path: PathBuf,
     ) -> Result<Operand, NoteKind> {
-        let found = self.gnu_find(source, &target_path)?;
+        let found = self.find_source(source, &target_path)?;
         let stat = found.stat;
         let is_dir = stat.kind() == Kind::Directory;
-        let dir = match self.dirs.open(target_dir) {
+        let dir = match self.placed.dirs.open(target_dir) {
             Ok(number) => number,
             Err(Errno::ENOENT) => {
                 if !is_dir {
-                    self.gnu_announce(source.given, &target_path);
+                    self.announce(source.given, &target_path);
                 }
-                let op = op_to_create(&self.options, &stat);
+                let op = op_to_create(&self.placed.options, &stat);
                 return Err(failed(op, Errno::ENOENT, source.given, &target_path));
             }
             Err(errno) => return Err(failed(Op::StatTarget, errno, source.given, &target_path)),
@@ -230,39 +238,51 @@ impl Placement {
         let mut operand = Operand::new(found, target);
         let written = |existing: Stat| match existing.kind() {
             Kind::Directory => None,
-            Kind::Symlink => self.dirs.stat_end(dir, &operand.target_name).ok(),
+            Kind::Symlink => self.placed.dirs.stat_end(dir, &operand.target_name).ok(),
             _ => Some(existing),
         };
-        let existing = self.dirs.stat(dir, &operand.target_name).ok();
+        let existing = self.placed.dirs.stat(dir, &operand.target_name).ok();
         operand.written = existing.and_then(written).map(|stat| stat.identity());
-        let is_inside = is_dir && self.dirs.is_inside(dir, stat.identity());
+        let is_inside = is_dir && self.placed.dirs.is_inside(dir, stat.identity());
         operand.into_itself = is_inside.then_some(stat);
         Ok(operand)
     }
 
-    fn gnu_find<'a>(
+    fn find_source<'a>(
         &mut self,
         source: &SplitPath<'a>,
         target: &Path,
     ) -> Result<FoundSource<'a>, NoteKind> {
-        let through = self.follows_operands() || source.is_itself();
+        let through = self.placed.follows_operands() || source.is_itself();
         let stat = file::stat_path(source.given, through)
             .map_err(|errno| failed(Op::Stat, errno, source.given, target))?;
         let is_dir = stat.kind() == Kind::Directory;
-        if is_dir && !self.options.recursive {
+        if is_dir && !self.placed.options.recursive {
             return Err(NoteKind::DirectoryOmitted { source: source.given.to_owned() });
         }
         let is_link =
             || file::stat_path(source.given, false).is_ok_and(|stat| stat.kind() == Kind::Symlink);
-        let follow = self.follows_operands() && !source.is_itself() && is_link();
+        let follow = self.placed.follows_operands() && !source.is_itself() && is_link();
         let (parent, name) = source.split_end(follow && is_dir);
-        let dir = self.dirs.open(parent).map_err(|errno| {
+        let dir = self.placed.dirs.open(parent).map_err(|errno| {
             let op = if is_dir { Op::ReadDirectory } else { Op::Stat };
             failed(op, errno, source.given, target)
         })?;
         Ok(FoundSource { path: source.given, dir, name, stat, follow })
     }
 
+    /// Has it reported what is about to be copied, though it will fail.
+    fn announce(&mut self, source: &Path, target: &Path) {
+        let (source, target) = (source.to_owned(), target.to_owned());
+        self.placed.note(NoteKind::Announced { source, target });
+    }
+
+    fn fail(&mut self, op: Op, errno: Errno, source: &Path, target: &Path) {
+        self.placed.note(failed(op, errno, source, target));
+    }
+}
+
+impl Placement {
     /// Creates the directories above an operand; the error is why it cannot be copied.
     pub(super) fn create_gnu(
         &mut self,
@@ -278,16 +298,6 @@ impl Placement {
         self.dirs.open_created(operand.target_dir).map_err(|errno| {
             failed(Op::StatTarget, errno, &operand.source_path, &operand.target_path)
         })
-    }
-
-    /// Has it reported what is about to be copied, though it will fail.
-    fn gnu_announce(&mut self, source: &Path, target: &Path) {
-        let (source, target) = (source.to_owned(), target.to_owned());
-        self.note(NoteKind::Announced { source, target });
-    }
-
-    fn gnu_fail(&mut self, op: Op, errno: Errno, source: &Path, target: &Path) {
-        self.note(failed(op, errno, source, target));
     }
 }
 

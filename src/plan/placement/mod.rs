@@ -8,30 +8,24 @@ use super::directories::Directories;
 use super::notes::{Note, NoteKind};
 use super::operands::Operand;
 use crate::error::Refusal;
-use crate::options::{Command, Compat, CopyOptions, Dereference, Options, Permissions};
+use crate::options::{Compat, CopyOptions, Dereference, Operands, Options, Permissions};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The operands of a plan in the making, each with its place.
 pub(super) struct Placement {
     pub(super) options: CopyOptions,
     /// Whether the directories above the sources are created in the target.
     with_parents: bool,
-    /// Whether nothing will be written.
-    compares: bool,
     pub(super) operands: Vec<Operand>,
     pub(super) dirs: Directories,
     pub(super) notes: Vec<Note>,
     /// The sources by their targets: directory and name.
     placed: HashMap<(usize, CString), Vec<PlacedSource>>,
-    /// The names under which operands may be staged.
-    staged: HashSet<(usize, CString)>,
-    /// The existing directory that sources are copied into, if the form of the command is that.
-    into: Option<PathBuf>,
     creations: Vec<Creation>,
 }
 
@@ -62,15 +56,28 @@ impl Placement {
         Self {
             options: options.copy.clone(),
             with_parents: options.parents,
-            compares: options.command != Command::Copy,
             operands: Vec::new(),
             dirs: Directories::default(),
             notes: Vec::new(),
             placed: HashMap::new(),
-            staged: HashSet::new(),
-            into: None,
             creations: Vec::new(),
         }
+    }
+
+    /// Finds a target for each source of a copy.
+    pub(super) fn place(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        match self.options.compat {
+            Compat::Native => native::place(self, operands),
+            Compat::Gnu => {
+                gnu::place(self, operands);
+                Ok(())
+            }
+        }
+    }
+
+    /// Finds the targets of sources that are only compared.
+    pub(super) fn place_to_compare(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        native::place_to_compare(self, operands)
     }
 
     /// Has something reported before the next operand is copied.
@@ -91,6 +98,11 @@ impl Placement {
     /// Whether existing directories above a target get the attributes of the source's, as with `cp -p`.
     fn updates_parents(&self) -> bool {
         self.options.preserve.permissions == Permissions::Exact
+    }
+
+    /// The sources that become this name in the directory with this number, in their order.
+    fn sources_at(&self, target: &(usize, CString)) -> Option<&Vec<PlacedSource>> {
+        self.placed.get(target)
     }
 
     /// Whether an earlier operand is this very source, with this very target.

@@ -13,13 +13,49 @@ use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-impl Placement {
+/// Finds a target for each source.
+pub(super) fn place(placed: &mut Placement, operands: &Operands) -> Result<(), Refusal> {
+    NativeRules::new(placed, false).place(operands)
+}
+
+/// Finds the targets of sources that are only compared.
+pub(super) fn place_to_compare(placed: &mut Placement, operands: &Operands) -> Result<(), Refusal> {
+    NativeRules::new(placed, true).place(operands)?;
+    let mut targets = HashSet::new();
+    for operand in &placed.operands {
+        if !targets.insert((operand.target_dir, &operand.target_name)) {
+            return Err(Refusal {
+                message: format!("several sources would become {}", shown(&operand.target_path)),
+                hint: Some("sources of one name cannot be distinguished; compare them one by one"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The rules at work.
+pub(super) struct NativeRules<'p> {
+    /// What they have found so far.
+    pub(super) placed: &'p mut Placement,
+    /// Whether sources are only compared with their targets.
+    pub(super) compares: bool,
+    /// The existing directory that sources are copied into, if the form of the command is that.
+    into: Option<PathBuf>,
+    /// The names under which operands may be staged, each with the number of its directory.
+    staged: HashSet<(usize, CString)>,
+}
+
+impl<'p> NativeRules<'p> {
+    fn new(placed: &'p mut Placement, compares: bool) -> Self {
+        Self { placed, compares, into: None, staged: HashSet::new() }
+    }
+
     /// Finds a target for each source.
-    pub(in super::super) fn place_native(&mut self, operands: &Operands) -> Result<(), Refusal> {
+    fn place(&mut self, operands: &Operands) -> Result<(), Refusal> {
         match operands {
             Operands::Beside { source, suffix } => self.copy_beside(source, suffix),
             Operands::Exactly { source, target } => self.copy_onto(source, target),
@@ -27,36 +63,13 @@ impl Placement {
             Operands::Onto { sources, target } => {
                 if is_directory(target) {
                     self.copy_into(sources, target)
-                } else if let ([source], false) = (&sources[..], self.with_parents) {
+                } else if let ([source], false) = (&sources[..], self.placed.with_parents) {
                     self.copy_onto(source, target)
                 } else {
                     Err(not_a_directory(target))
                 }
             }
         }
-    }
-
-    /// Finds the targets of sources that are only compared.
-    pub(in super::super) fn place_to_compare(
-        &mut self,
-        operands: &Operands,
-    ) -> Result<(), Refusal> {
-        self.place_native(operands)?;
-        let mut targets = HashSet::new();
-        for operand in &self.operands {
-            if !targets.insert((operand.target_dir, &operand.target_name)) {
-                return Err(Refusal {
-                    message: format!(
-                        "several sources would become {}",
-                        shown(&operand.target_path)
-                    ),
-                    hint: Some(
-                        "sources of one name cannot be distinguished; compare them one by one",
-                    ),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn copy_beside(&mut self, source: &Path, suffix: &OsStr) -> Result<(), Refusal> {
@@ -95,7 +108,7 @@ impl Placement {
             }
         }
         self.into = Some(directory.to_owned());
-        if self.with_parents {
+        if self.placed.with_parents {
             return self.copy_with_parents(sources, directory);
         }
         for source in sources {
@@ -125,7 +138,7 @@ impl Placement {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
                 continue;
             };
-            let before = self.count();
+            let before = self.placed.count();
             let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
             let mut missing = Vec::new();
             for part in parts {
@@ -135,9 +148,9 @@ impl Placement {
                     missing.extend(self.add_parent(&from, &to)?);
                 }
             }
-            let notes = self.notes.len();
+            let notes = self.placed.notes.len();
             self.add(&split, &to, name, to.join(name))?;
-            self.push_creation(missing, before, notes);
+            self.placed.push_creation(missing, before, notes);
         }
         Ok(())
     }
@@ -145,54 +158,22 @@ impl Placement {
     /// Plans for a directory above a source; its number if it is to be created.
     fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, Refusal> {
         let cannot = |errno| Refusal::cannot("create directory", target, errno);
-        match self.dirs.kind_of_parent(target) {
+        match self.placed.dirs.kind_of_parent(target) {
             Ok((Kind::Directory, missing)) => {
                 // It may be one that a killed run has created.
-                if self.updates_parents() {
-                    self.dirs.keep_parent(source, target);
+                if self.placed.updates_parents() {
+                    self.placed.dirs.keep_parent(source, target);
                 }
                 Ok(missing)
             }
             Ok(_) => Err(cannot(Errno::EEXIST)),
             Err(Errno::ENOENT) => {
                 let stat = file::stat_path(source, true).map_err(cannot)?;
-                let mode = self.options.preserve.initial_mode(stat.permissions());
-                self.dirs.add_parent(source, target, mode).map(Some).map_err(cannot)
+                let mode = self.placed.options.preserve.initial_mode(stat.permissions());
+                self.placed.dirs.add_parent(source, target, mode).map(Some).map_err(cannot)
             }
             Err(errno) => Err(cannot(errno)),
         }
-    }
-
-    /// Creates the directories above an operand, and checks what could not be checked before.
-    pub(super) fn create_native(
-        &mut self,
-        parents: &[usize],
-        operand: Option<u32>,
-    ) -> Result<(), Refusal> {
-        for &parent in parents {
-            self.dirs.create(parent).map_err(|error| {
-                let (target, errno) = match error {
-                    ParentError::NotADirectory(target) => (target, Errno::EEXIST),
-                    ParentError::Stat(target, errno) | ParentError::Create(target, errno) => {
-                        (target, errno)
-                    }
-                };
-                Refusal::cannot("create directory", &target, errno)
-            })?;
-        }
-        let last = parents.last().map(|&parent| self.dirs.parents()[parent].clone());
-        let (Some(number), Some(Parent { target: dir, .. })) = (operand, last) else {
-            return Ok(());
-        };
-        let operand = &self.operands[number as usize];
-        self.dirs
-            .open_created(operand.target_dir)
-            .map_err(|errno| cannot_open("create a copy in", &dir, errno))?;
-        match self.dirs.stat(operand.target_dir, &operand.target_name) {
-            Ok(_) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
-        }
-        file::may_write_dir(&dir).map_err(|errno| cannot_write(&dir, errno))
     }
 
     fn copy_onto(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
@@ -224,7 +205,7 @@ impl Placement {
         let found = self.find(source)?;
         let stat = found.stat;
         let dir = if self.compares {
-            let opened = self.dirs.open(target_dir);
+            let opened = self.placed.dirs.open(target_dir);
             opened.map_err(|errno| Refusal::cannot("open directory", target_dir, errno))?
         } else {
             self.open(target_dir, "create a copy in")?
@@ -244,7 +225,7 @@ impl Placement {
         let stat = source
             .stat()
             .map_err(|errno| Refusal::cannot("stat", source.given, errno).hint_if_missing(errno))?;
-        let follow = self.follows_operands() && stat.kind() == Kind::Symlink;
+        let follow = self.placed.follows_operands() && stat.kind() == Kind::Symlink;
         let stat = if follow {
             let end = file::stat_path(source.given, true);
             end.map_err(|errno| Refusal::cannot("follow", source.given, errno))?
@@ -267,23 +248,57 @@ impl Placement {
         let target = (operand.target_dir, operand.target_name.clone());
         // Nor may one be staged under the name of another.
         let staged = (operand.target_dir, staged_name(&operand.target_name, 0));
-        let earlier = self.placed.get(&target).and_then(|all| all.last());
+        let earlier = self.placed.sources_at(&target).and_then(|all| all.last());
         let clash = match earlier {
             _ if operand.target_name.as_c_str() == c"." => false,
-            None => self.placed.contains_key(&staged) || self.staged.contains(&target),
+            None => self.placed.sources_at(&staged).is_some() || self.staged.contains(&target),
             Some(earlier) => earlier.is_dir != operand.is_dir,
         };
-        let parent = self.dirs.identity(operand.source_dir);
-        if clash && !self.is_named_twice(&operand, parent) {
+        let parent = self.placed.dirs.identity(operand.source_dir);
+        if clash && !self.placed.is_named_twice(&operand, parent) {
             return Err(two_sources(&operand.target_path));
         }
         self.staged.insert(staged);
-        self.push(operand, parent);
+        self.placed.push(operand, parent);
         Ok(())
     }
 
     fn open(&mut self, dir: &Path, act: &str) -> Result<usize, Refusal> {
-        self.dirs.open(dir).map_err(|errno| cannot_open(act, dir, errno))
+        self.placed.dirs.open(dir).map_err(|errno| cannot_open(act, dir, errno))
+    }
+}
+
+impl Placement {
+    /// Creates the directories above an operand, and checks what could not be checked before.
+    pub(super) fn create_native(
+        &mut self,
+        parents: &[usize],
+        operand: Option<u32>,
+    ) -> Result<(), Refusal> {
+        for &parent in parents {
+            self.dirs.create(parent).map_err(|error| {
+                let (target, errno) = match error {
+                    ParentError::NotADirectory(target) => (target, Errno::EEXIST),
+                    ParentError::Stat(target, errno) | ParentError::Create(target, errno) => {
+                        (target, errno)
+                    }
+                };
+                Refusal::cannot("create directory", &target, errno)
+            })?;
+        }
+        let last = parents.last().map(|&parent| self.dirs.parents()[parent].clone());
+        let (Some(number), Some(Parent { target: dir, .. })) = (operand, last) else {
+            return Ok(());
+        };
+        let operand = &self.operands[number as usize];
+        self.dirs
+            .open_created(operand.target_dir)
+            .map_err(|errno| cannot_open("create a copy in", &dir, errno))?;
+        match self.dirs.stat(operand.target_dir, &operand.target_name) {
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
+        }
+        file::may_write_dir(&dir).map_err(|errno| cannot_write(&dir, errno))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reasons to refuse a target, and the messages of native refusals.
 
 use super::super::operands::{Operand, SplitPath, trim};
-use super::{Placement, identity_of};
+use super::identity_of;
+use super::native::NativeRules;
 use crate::error::Refusal;
 use crate::options::{CopyMode, Update};
 use crate::sanitize::quote;
@@ -13,7 +14,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-impl Placement {
+impl NativeRules<'_> {
     pub(super) fn check_source_with_parents(&self, source: &Path) -> Result<(), Refusal> {
         if source.components().any(|part| part == Component::ParentDir) {
             return Err(Refusal {
@@ -24,7 +25,7 @@ impl Placement {
         let stat = SplitPath::parse(trim(source))
             .stat()
             .map_err(|errno| Refusal::cannot("stat", source, errno).hint_if_missing(errno))?;
-        if self.follows_operands() && stat.kind() == Kind::Symlink {
+        if self.placed.follows_operands() && stat.kind() == Kind::Symlink {
             let end = file::stat_path(trim(source), true);
             end.map_err(|errno| Refusal::cannot("follow", source, errno))?;
         }
@@ -42,7 +43,7 @@ impl Placement {
         for source in sources {
             let names = source.components().filter(|part| matches!(part, Component::Normal(_)));
             let path: PathBuf = names.collect();
-            let end = file::stat_path(trim(source), self.follows_operands());
+            let end = file::stat_path(trim(source), self.placed.follows_operands());
             let is_dir = end.is_ok_and(|stat| stat.kind() == Kind::Directory);
             for (below, above) in (0..).zip(path.ancestors()) {
                 let target = directory.join(above);
@@ -62,11 +63,14 @@ impl Placement {
 
     /// Refuses symbolic links that would be dangling: their text is the source as the user named it.
     pub(super) fn check_symlink(&self, operand: &Operand) -> Result<(), Refusal> {
-        if self.options.copy_mode != CopyMode::Symlink || operand.source_path.is_absolute() {
+        if self.placed.options.copy_mode != CopyMode::Symlink || operand.source_path.is_absolute() {
             return Ok(());
         }
         let here = identity_of(Path::new("."), true).ok();
-        if !operand.is_dir && here.is_some() && here == self.dirs.identity(operand.target_dir) {
+        if !operand.is_dir
+            && here.is_some()
+            && here == self.placed.dirs.identity(operand.target_dir)
+        {
             return Ok(());
         }
         let target = shown(&operand.target_path);
@@ -85,7 +89,7 @@ impl Placement {
         source: &Stat,
         target_dir: &Path,
     ) -> Result<(), Refusal> {
-        let target = match self.dirs.stat(operand.target_dir, &operand.target_name) {
+        let target = match self.placed.dirs.stat(operand.target_dir, &operand.target_name) {
             Ok(target) => Some(target),
             Err(Errno::ENOENT) => None,
             // Its name may be too long for the file system, which would show only at the end.
@@ -94,14 +98,14 @@ impl Placement {
         if let Some(target) = &target {
             self.check_same(operand, source, target, target_dir)?;
         }
-        if operand.is_dir && self.dirs.is_inside(operand.target_dir, source.identity()) {
+        if operand.is_dir && self.placed.dirs.is_inside(operand.target_dir, source.identity()) {
             let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
             return Err(Refusal {
                 message: format!("{to} lies inside {from}"),
                 hint: Some("choose a target outside the source directory"),
             });
         }
-        if self.compares || self.dirs.is_missing(operand.target_dir) {
+        if self.compares || self.placed.dirs.is_missing(operand.target_dir) {
             return Ok(());
         }
         let merged = target.filter(|target| operand.is_dir && target.kind() == Kind::Directory);
@@ -144,7 +148,7 @@ impl Placement {
         if operand.is_dir {
             return false;
         }
-        match (self.options.update, self.options.copy_mode) {
+        match (self.placed.options.update, self.placed.options.copy_mode) {
             (Update::None | Update::NoneFail, _) => true,
             (_, CopyMode::HardLink) => same,
             (_, CopyMode::Symlink) => {
