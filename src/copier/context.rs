@@ -23,6 +23,17 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The view of copier `number`.
+    pub(super) fn new(job: &'a Job<'a>, number: u16) -> Self {
+        Self {
+            job,
+            number,
+            status: job.counters.status(number),
+            outbox: job.outboxes.get(number),
+            attrs: Attrs::new(job.plan),
+        }
+    }
+
     pub(super) fn plan(&self) -> &'a Plan {
         self.job.plan
     }

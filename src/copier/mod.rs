@@ -17,6 +17,7 @@ use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
+use crate::ipc::memory::forecast::Forecast;
 use crate::ipc::memory::fs_caps::FsCaps;
 use crate::ipc::memory::inode_set::InodeSet;
 use crate::ipc::memory::large_files::LargeFiles;
@@ -25,7 +26,6 @@ use crate::ipc::wire::frame_check::{self, strip_checksum};
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use context::Context;
-use entry::attributes::Attrs;
 use pcopy_ring::{SharedRing, TakeError};
 use pcopy_sys::file::Identity;
 use pcopy_sys::record_lock::RecordLocks;
@@ -129,13 +129,7 @@ trait Worker {
 
 /// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let cx = Context {
-        job: &job,
-        number,
-        status: job.counters.status(number),
-        outbox: job.outboxes.get(number),
-        attrs: Attrs::new(job.plan),
-    };
+    let cx = Context::new(&job, number);
     let reports = Reports::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
@@ -145,6 +139,19 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     match done {
         Ok(()) => 0,
         Err(ParentGone) => 1, // there is no process left to report to
+    }
+}
+
+/// Counts what there is to copy, and publishes the counts in `forecast`; 0 is returned, or 1 if the count did
+/// not come to its end.
+///
+/// `job` is of this process alone: it has one copier, which never finds its ring hungry and hands nothing
+/// over. `pipe` is for reports, of which there are none.
+pub fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
+    let cx = Context::new(&job, 0);
+    match visitors::count::count(cx, Reports::new(pipe, cx.outbox), forecast) {
+        Ok(()) => 0,
+        Err(ParentGone) => 1,
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
 /// What is left to copy into a target that is full, if that can be counted soon.
 fn left_to_copy(run: &mut Run<'_>) -> Option<Left> {
     // No copier runs that the counting could delay.
-    run.precount.begin(run.plan, || Duration::MAX);
+    run.precount.begin(run.plan, run.lock, || Duration::MAX);
     let begun = Instant::now();
     let work = loop {
         let work = run.precount.work()?;

@@ -47,33 +47,10 @@ fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     }
     let first = round.pool.len() == 0;
     let (state, shared) = (&run.state, &round.shared);
-    let job = Job {
-        plan: run.plan,
-        ring: &shared.ring,
-        counters: &shared.counters,
-        outboxes: &shared.outboxes,
-        larges: &shared.larges,
-        fs_caps: &shared.fs_caps,
-        inodes: shared.inodes.as_ref(),
-        groups: &state.links.groups,
-        agreed: &state.prompts.agreed,
-        hashed: &state.hashed,
-        asked: round.part != Part::Copies,
-        turns: shared.turns.as_ref(),
-        targets: &run.lock.targets,
-        history: History {
-            is_first: round.is_first,
-            failed: &state.failed,
-            fresh: if round.is_first { &run.lock.fresh } else { &[] },
-            made: &state.made,
-            done: &state.done,
-            begun: &state.deaths.begun,
-            begun_new: &state.deaths.begun_new,
-            begun_over: &state.deaths.begun_over,
-            passed_over: &state.deaths.passed_over,
-        },
-        root: process::is_root(),
-    };
+    let job = shared.job(run.plan, run.lock, state);
+    let fresh = if round.is_first { &run.lock.fresh[..] } else { &[] };
+    let history = History { is_first: round.is_first, fresh, ..job.history };
+    let job = Job { asked: round.part != Part::Copies, history, ..job };
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
         Ok(()) => round.note_started(),
         Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),

@@ -1,20 +1,22 @@
 //! Counting ahead, in a process of its own, so that the progress line can show a percentage.
 //!
 //! The process is forked only when a progress line is drawn, and with a low priority where counting
-//! would take much of the CPU. It reads nothing but names (through `walkdir`) and sizes (lstat(2)).
+//! would take much of the CPU. It walks as a copier does (`visitors/count`), so it meets the same entries,
+//! and reads nothing but names and sizes.
 
+use super::run_state::RunState;
+use super::shared::Shared;
+use super::target_lock::TargetLock;
+use crate::copier;
+use crate::error::Unavailable;
+use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::memory::forecast::{Forecast, Work};
-use crate::options::Dereference;
-use crate::plan::{Operand, Plan};
-use pcopy_sys::file;
+use crate::ipc::wire::task::Task;
+use crate::plan::Plan;
+use pcopy_sys::Result;
 use pcopy_sys::process::{self, Pid};
-use pcopy_sys::{Errno, Result};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::collections::HashSet;
 use std::time::Duration;
-use walkdir::WalkDir;
 
 /// The CPU time of counting an entry: 1.3 µs for its name, the rest for its size.
 const ENTRY_COST: Duration = Duration::from_nanos(2600);
@@ -29,9 +31,6 @@ const SHARE: u32 = 33;
 /// (170,000 files in memory: 1.09 s without); at 19 the copy ends before the counting.
 const NICE: i32 = 12;
 
-/// After how many entries the counts are published: the progress line needs numbers that grow.
-const PUBLISH_EVERY: u64 = 256;
-
 /// The process that counts ahead, and what it has counted.
 #[derive(Default)]
 pub(super) struct Precount {
@@ -42,12 +41,17 @@ pub(super) struct Precount {
 impl Precount {
     /// Begins to count, if that has not begun. `per_entry` is how much CPU time an entry has taken so
     /// far; it decides about the priority.
-    pub(super) fn begin(&mut self, plan: &Plan, per_entry: impl FnOnce() -> Duration) {
+    pub(super) fn begin(
+        &mut self,
+        plan: &Plan,
+        lock: &TargetLock,
+        per_entry: impl FnOnce() -> Duration,
+    ) {
         if self.forecast.is_some() {
             return;
         }
         let Ok(forecast) = Forecast::create() else { return }; // the line then has no percentage
-        self.process = start(plan, &forecast, per_entry()).ok();
+        self.process = start(plan, lock, &forecast, per_entry()).ok();
         self.forecast = Some(forecast);
     }
 
@@ -73,98 +77,26 @@ impl Precount {
     }
 }
 
-fn start(plan: &Plan, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
+fn start(plan: &Plan, lock: &TargetLock, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     process::fork_child(|| {
         // The standard library panics where a directory cannot be closed; that needs no message.
         std::panic::set_hook(Box::new(|_| pcopy_sys::exit(1)));
         if per_entry < ENTRY_COST * SHARE {
             process::set_nice(NICE);
         }
-        i32::from(count(plan, forecast).is_err())
+        count(plan, lock, forecast).unwrap_or(1)
     })
 }
 
-fn count(plan: &Plan, forecast: &Forecast) -> Result<()> {
-    let mut work = Work::default();
-    for (number, operand) in (0..).zip(&plan.operands) {
-        let source = plan.source_dir(operand);
-        let look = match plan.options.dereference {
-            Dereference::Always => file::stat_at_following,
-            _ => file::stat_at,
-        };
-        let stat = match look(source, &operand.source_name) {
-            Ok(stat) => stat,
-            Err(Errno::ENOENT) => continue,
-            Err(errno) => return Err(errno),
-        };
-        match stat.kind() {
-            file::Kind::File => work.add_file(stat.size(), stat.allocated(), stat.links()),
-            _ => work.add_entry(),
-        }
-        if stat.kind() == file::Kind::Directory {
-            count_below(plan, (number, operand), forecast, &mut work)?;
-        }
-    }
-    work.complete = true;
-    forecast.set(work);
-    Ok(())
-}
-
-/// Counts what is below an operand.
-///
-/// `walkdir` opens what it finds by path, and the kernel takes no path longer than `PATH_MAX`. Where
-/// one becomes too long, that directory becomes the working directory, and the walk starts again there.
-fn count_below(
+/// Counts as the only copier of a round that nothing else belongs to; returns the exit status.
+fn count(
     plan: &Plan,
-    (number, operand): (u32, &Operand),
+    lock: &TargetLock,
     forecast: &Forecast,
-    work: &mut Work,
-) -> Result<()> {
-    let top = plan.open_source(operand, operand.source_name.to_bytes())?;
-    let follow = plan.options.dereference == Dereference::Always;
-    let mut starts: Vec<OwnedFd> = vec![top];
-    while let Some(start) = starts.pop() {
-        process::change_dir(&start)?;
-        let mut walk = WalkDir::new(".")
-            .min_depth(1)
-            .follow_links(follow)
-            .same_file_system(plan.options.one_file_system)
-            .into_iter();
-        while let Some(found) = walk.next() {
-            match found {
-                // It is an operand of its own and counted as such.
-                Ok(found)
-                    if plan.has_symlinked_dirs()
-                        && is_apart(plan, (number, operand), found.path()) =>
-                {
-                    walk.skip_current_dir();
-                }
-                Ok(found) if found.file_type().is_file() => match found.metadata() {
-                    Ok(file) => work.add_file(file.len(), 512 * file.blocks(), file.nlink()),
-                    Err(_) => work.add_entry(), // it has vanished
-                },
-                Ok(_) => work.add_entry(),
-                Err(error) => {
-                    let too_long = error.io_error().and_then(std::io::Error::raw_os_error)
-                        == Some(Errno::ENAMETOOLONG as i32);
-                    if let (true, Some(path)) = (too_long, error.path()) {
-                        starts.push(file::open_dir_beneath(
-                            start.as_fd(),
-                            path.as_os_str().as_bytes(),
-                        )?);
-                    }
-                    // The copiers meet the other errors, too, and report them.
-                }
-            }
-            if work.entries.is_multiple_of(PUBLISH_EVERY) {
-                forecast.set(*work);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn is_apart(plan: &Plan, (number, operand): (u32, &Operand), path: &Path) -> bool {
-    let below = path.strip_prefix(".").unwrap_or(path).as_os_str().as_bytes();
-    plan.is_symlinked_dir(number, &[operand.source_name.to_bytes(), b"/", below].concat())
+) -> std::result::Result<i32, Unavailable> {
+    let shared = Shared::create(plan, &Task::Operands { first: 0, end: 0 }, &Groups::default())?;
+    shared.counters.set_active(1);
+    let (_reader, pipe) = process::pipe().map_err(Unavailable::because("create a pipe"))?;
+    let state = RunState::begin(HashSet::new());
+    Ok(copier::count(shared.job(plan, lock, &state), pipe, forecast))
 }

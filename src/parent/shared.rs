@@ -1,5 +1,8 @@
 //! What the copiers of a round share with the parent and with one another.
 
+use super::run_state::RunState;
+use super::target_lock::TargetLock;
+use crate::copier::{History, Job};
 use crate::error::Unavailable;
 use crate::hash::Algorithm;
 use crate::ipc::inherited::link_groups::Groups;
@@ -12,6 +15,7 @@ use crate::ipc::wire::task::Task;
 use crate::options::{CopyMode, Links};
 use crate::plan::{Check, Plan};
 use pcopy_ring::SharedRing;
+use pcopy_sys::process;
 use pcopy_sys::record_lock::RecordLocks;
 
 /// The ring and the memory of a round; created before the first fork.
@@ -60,5 +64,41 @@ impl Shared {
             }
         }
         Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })
+    }
+
+    /// The job of the copiers that share this, in a first round with no directory that was just created.
+    pub(super) fn job<'a>(
+        &'a self,
+        plan: &'a Plan,
+        lock: &'a TargetLock,
+        state: &'a RunState,
+    ) -> Job<'a> {
+        Job {
+            plan,
+            ring: &self.ring,
+            counters: &self.counters,
+            outboxes: &self.outboxes,
+            larges: &self.larges,
+            fs_caps: &self.fs_caps,
+            inodes: self.inodes.as_ref(),
+            groups: &state.links.groups,
+            agreed: &state.prompts.agreed,
+            hashed: &state.hashed,
+            asked: false,
+            turns: self.turns.as_ref(),
+            targets: &lock.targets,
+            history: History {
+                is_first: true,
+                failed: &state.failed,
+                fresh: &[],
+                made: &state.made,
+                done: &state.done,
+                begun: &state.deaths.begun,
+                begun_new: &state.deaths.begun_new,
+                begun_over: &state.deaths.begun_over,
+                passed_over: &state.deaths.passed_over,
+            },
+            root: process::is_root(),
+        }
     }
 }

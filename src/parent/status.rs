@@ -18,7 +18,7 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
         return;
     }
     let (plan, begun) = (run.plan, run.begun);
-    run.precount.begin(plan, || {
+    run.precount.begin(plan, run.lock, || {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let busy = u32::try_from(round.pool.len().min(cpus)).unwrap_or(1);
         let settled = round.shared.counters.totals().settled();

@@ -25,7 +25,6 @@ const DOORS: [(&str, &[&str]); 10] = [
     (
         "walkdir",
         &[
-            "parent/precount.rs",
             "plan/symlinked_dirs.rs",
             "bench/tree_stats.rs",
             "bench/tree_diff.rs",

@@ -28,7 +28,7 @@ use crate::plan::Operand;
 use offer::{Ranges, hand_over};
 use park::park_if_superfluous;
 use pcopy_sys::dir_reader::DirReader;
-use pcopy_sys::file::{Kind, Stat};
+use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -258,6 +258,28 @@ impl<'a, D> Walk<'a, D> {
     pub(super) fn is_left_out(&self, dir: &Stat) -> bool {
         self.cx.options().one_file_system
             && self.operand().is_some_and(|operand| operand.device() != dir.identity().0)
+    }
+
+    /// Whether the directory that the walk is in, or a directory above it up to the operand, is this one.
+    ///
+    /// Opens each of them anew. Only directories that are reached through symbolic links are asked for.
+    pub(super) fn is_on_path(&self, dir: Identity) -> bool {
+        let Some(operand) = self.operand() else { return false };
+        let path = &self.at.source;
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes.map(|(at, _)| at).chain([path.len()]);
+        ends.filter(|&end| end > 0).any(|end| {
+            let opened = self.cx.plan().open_source(operand, &path[..end]);
+            opened.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == dir)
+        })
+    }
+
+    /// Whether a child directory is an operand of its own, and is visited as such (see
+    /// `plan/symlinked_dirs`).
+    pub(super) fn is_own_operand(&self, name: &CStr) -> bool {
+        let plan = self.cx.plan();
+        plan.has_symlinked_dirs()
+            && plan.is_symlinked_dir(self.at.operand, &self.at.source_of(name.to_bytes()))
     }
 
     /// Whether the parent wants no more of this.

@@ -1,4 +1,5 @@
-//! What is done with the entries that a walk comes to: they are copied, or compared.
+//! What is done with the entries that a walk visits: they are copied, compared or counted.
 
 pub(super) mod compare;
 pub(crate) mod copy;
+pub(super) mod count;

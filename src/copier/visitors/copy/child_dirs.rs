@@ -24,7 +24,7 @@ impl<'a> CopyVisitor<'a> {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let Found { dirs, name, target_name } = found;
-        if is_own_operand(walk, name) {
+        if walk.is_own_operand(name) {
             walk.cx.status.subtract(Count::Found, 1); // it is found again as an operand
             return Ok(());
         }
@@ -107,13 +107,6 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
         child.existed = !fresh; // the parent has made it, to lock it
     }
     Ok(child)
-}
-
-/// Whether a child directory is an operand of its own (see `plan/symlinked_dirs`).
-fn is_own_operand(walk: &CopyWalk<'_>, name: &CStr) -> bool {
-    let plan = walk.cx.plan();
-    plan.has_symlinked_dirs()
-        && plan.is_symlinked_dir(walk.at.operand, &walk.at.source_of(name.to_bytes()))
 }
 
 /// Whether a child directory need not be made before a copier begins with it: no process of another run

@@ -11,7 +11,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::options::CopyMode;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind};
+use pcopy_sys::file::{self, Kind};
 use std::ffi::{CStr, CString};
 
 impl<'a> CopyVisitor<'a> {
@@ -137,24 +137,10 @@ fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind,
         Kind::Symlink => dirs.stat_source(name).map_err(Op::Follow.error())?,
         _ => itself,
     };
-    if end.kind() == Kind::Directory && is_on_path(walk, end.identity()) {
+    if end.kind() == Kind::Directory && walk.is_on_path(end.identity()) {
         return Err(Op::Cycle.error()(Errno::ELOOP));
     }
     Ok(end.kind())
-}
-
-/// Whether the directory that the walk is in, or one that it came through, is this one.
-///
-/// Costs a walk from the top; only directories ask, and only where symlinks are followed.
-fn is_on_path(walk: &CopyWalk<'_>, dir: Identity) -> bool {
-    let Some(operand) = walk.operand() else { return false };
-    let path = &walk.at.source;
-    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-    let ends = slashes.map(|(at, _)| at).chain([path.len()]);
-    ends.filter(|&end| end > 0).any(|end| {
-        let opened = walk.cx.plan().open_source(operand, &path[..end]);
-        opened.and_then(file::stat_fd).is_ok_and(|stat| stat.identity() == dir)
-    })
 }
 
 /// The path of `name` as the user would write it.

@@ -1,0 +1,173 @@
+//! Counting what there is to copy, in a process of its own: entries and the sizes of files.
+//!
+//! Nothing is reported: a copier meets the same errors, and reports them.
+
+use crate::copier::context::Context;
+use crate::copier::report_writer::{ParentGone, Reports};
+use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
+use crate::error::{EntryError, Op};
+use crate::ipc::memory::forecast::{Forecast, Work};
+use crate::ipc::wire::task::EntryPath;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Kind, Stat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// After how many entries the counts are published: the progress line needs numbers that grow.
+const PUBLISH_EVERY: u64 = 256;
+
+type CountWalk<'a> = Walk<'a, OwnedFd>;
+
+/// Counts what the walk visits.
+struct CountVisitor<'a> {
+    forecast: &'a Forecast,
+    work: Work,
+}
+
+/// Counts all operands and what is below them, and publishes the counts in `forecast`.
+pub(in crate::copier) fn count<'a>(
+    cx: Context<'a>,
+    reports: Reports<'a>,
+    forecast: &'a Forecast,
+) -> Result<(), ParentGone> {
+    let mut visitor = CountVisitor { forecast, work: Work::default() };
+    let end = u32::try_from(visitor.operand_count(&cx)).unwrap_or(u32::MAX);
+    traverse::operands(&mut Walk::new(cx, reports), &mut visitor, 0..end)?;
+    visitor.work.complete = true;
+    forecast.set(visitor.work);
+    Ok(())
+}
+
+impl CountVisitor<'_> {
+    /// Counts an entry of the source directory `dir`; a directory waits to be entered.
+    fn add(
+        &mut self,
+        walk: &CountWalk<'_>,
+        (dir, follow): (BorrowedFd<'_>, bool),
+        (kind, name): (Kind, &CStr),
+        progress: &mut DirProgress,
+    ) {
+        let look = if follow { file::stat_at_following } else { file::stat_at };
+        let is_sized =
+            matches!(kind, Kind::File | Kind::Unknown) || follow && kind == Kind::Symlink;
+        let stat = is_sized.then(|| look(dir, name).ok()).flatten();
+        // A symbolic link that leads to a directory above itself: a copier reports the loop.
+        let is_loop = follow && stat.is_some_and(|end| walk.is_on_path(end.identity()));
+        match stat.map_or(kind, |stat: Stat| stat.kind()) {
+            Kind::Directory if walk.is_own_operand(name) => return, // counted as that operand
+            Kind::Directory if !is_loop => {
+                if progress.children.push(0, name).is_err() {
+                    // Without memory for the name the count becomes too low.
+                }
+                self.work.add_entry();
+            }
+            Kind::File => match stat {
+                Some(file) => self.work.add_file(file.size(), file.allocated(), file.links()),
+                None => self.work.add_entry(), // it has vanished
+            },
+            _ => self.work.add_entry(),
+        }
+        if self.work.entries.is_multiple_of(PUBLISH_EVERY) {
+            self.forecast.set(self.work);
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for CountVisitor<'a> {
+    type Dir = OwnedFd;
+    type Facts = ();
+
+    const COUNTS_NAMES: bool = false;
+
+    fn operand_count(&self, cx: &Context<'_>) -> usize {
+        cx.plan().operands.len()
+    }
+
+    fn operand(
+        &mut self,
+        walk: &mut CountWalk<'a>,
+        _number: u32,
+        progress: &mut DirProgress,
+    ) -> Result<Option<OwnedFd>, ParentGone> {
+        let Some(operand) = walk.operand() else { return Ok(None) };
+        let plan = walk.cx.plan();
+        let dir = (plan.source_dir(operand), plan.follows(Some(operand)));
+        self.add(walk, dir, (Kind::Unknown, &operand.source_name), progress);
+        Ok(None)
+    }
+
+    fn open(&self, walk: &CountWalk<'a>, _existed: bool) -> Result<OwnedFd, EntryError> {
+        let operand = walk.operand().ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
+        let opened = walk.cx.plan().open_source(operand, &walk.at.source);
+        opened.map_err(Op::ReadDirectory.error())
+    }
+
+    fn entry(
+        &mut self,
+        walk: &mut CountWalk<'a>,
+        dir: &OwnedFd,
+        (kind, name, _): (Kind, &CStr, &CStr),
+        progress: &mut DirProgress,
+    ) -> Result<(), ParentGone> {
+        let follow = walk.cx.plan().follows(None);
+        self.add(walk, (dir.as_fd(), follow), (kind, name), progress);
+        Ok(())
+    }
+
+    fn child(
+        &self,
+        cx: &Context<'_>,
+        (_, staged): (EntryPath<'_>, bool),
+        parent: Option<&OwnedFd>,
+        (_, name): (u8, &CStr),
+    ) -> Child<OwnedFd> {
+        let open = |parent: &OwnedFd| match cx.plan().follows(None) {
+            true => file::open_dir_following(parent.as_fd(), name.to_bytes()),
+            false => file::open_dir_at(parent, name),
+        };
+        let opened = parent.map(|parent| open(parent).map_err(Op::ReadDirectory.error()));
+        Child { opened, ..Child::by_source_path(staged) }
+    }
+
+    fn offer(
+        &self,
+        _cx: &Context<'_>,
+        _path: EntryPath<'_>,
+        _parent: Option<&OwnedFd>,
+        (mark, _): (u8, &CStr),
+    ) -> Offered {
+        Offered::by_source_path(mark)
+    }
+
+    fn enter(
+        &mut self,
+        walk: &mut CountWalk<'a>,
+        opened: Option<Result<OwnedFd, EntryError>>,
+        existed: bool,
+    ) -> Result<Option<(OwnedFd, ())>, ParentGone> {
+        let Ok(dir) = opened.unwrap_or_else(|| self.open(walk, existed)) else { return Ok(None) };
+        let is_left_out =
+            |stat: Stat| walk.is_left_out(&stat) || walk.cx.job.targets.contains(&stat.identity());
+        Ok(file::stat_fd(&dir).is_ok_and(|stat| !is_left_out(stat)).then_some((dir, ())))
+    }
+
+    fn listed<'d>(
+        &self,
+        _walk: &CountWalk<'a>,
+        dir: &'d OwnedFd,
+        (): &(),
+    ) -> Option<BorrowedFd<'d>> {
+        Some(dir.as_fd())
+    }
+
+    fn leave(
+        &mut self,
+        _walk: &mut CountWalk<'a>,
+        _dir: &OwnedFd,
+        (): (),
+        _listed: Result<(), EntryError>,
+        _progress: &DirProgress,
+    ) -> Result<(), ParentGone> {
+        Ok(())
+    }
+}
