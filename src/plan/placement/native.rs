@@ -1,4 +1,4 @@
-//! The native rules for targets.
+//! The rules of `pcopy` for targets.
 
 use super::super::directories::Parent;
 use super::super::manifest_place::{prefix_alone, prefix_below};
@@ -36,7 +36,7 @@ impl Placement {
         }
     }
 
-    /// Finds the targets of sources that are only compared.
+    /// Finds the targets of sources for a comparison.
     pub(in super::super) fn place_to_compare(
         &mut self,
         operands: &Operands,
@@ -100,7 +100,7 @@ impl Placement {
         }
         for source in sources {
             let split = SplitPath::parse(source);
-            // 'SRC/.' and '..' are their contents, as for cp.
+            // As with cp, `SRC/.` and `..` stand for the contents of the directory.
             let (name, path) = if split.nameless {
                 (OsStr::new("."), directory.to_owned())
             } else {
@@ -111,7 +111,8 @@ impl Placement {
         Ok(())
     }
 
-    /// Copies each source to its own path below the directory, when all sources have been looked at.
+    /// Finds a target for each source, whose directories are created below `directory` (`--parents`). Checks
+    /// all sources first.
     fn copy_with_parents(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
         for source in sources {
             self.check_source_with_parents(source)?;
@@ -119,7 +120,7 @@ impl Placement {
         self.check_parents(sources, directory)?;
         for source in sources {
             let split = SplitPath::parse(trim(source));
-            // 'a/b/.' is called 'b', and '.' and '/' have no name.
+            // `a/b/.` has the name `b`; `.` and `/` have no name.
             let mut parts: Vec<Component<'_>> = source.components().collect();
             let Some(Component::Normal(name)) = parts.pop() else {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
@@ -142,12 +143,12 @@ impl Placement {
         Ok(())
     }
 
-    /// Plans for a directory above a source; its number if it is to be created.
+    /// Plans a directory above a source. Returns its number if the run must create it.
     fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, Refusal> {
         let cannot = |errno| Refusal::cannot("create directory", target, errno);
         match self.dirs.kind_of_parent(target) {
             Ok((Kind::Directory, missing)) => {
-                // It may be one that a killed run has created.
+                // A killed run may have created the directory.
                 if self.updates_parents() {
                     self.dirs.keep_parent(source, target);
                 }
@@ -163,7 +164,8 @@ impl Placement {
         }
     }
 
-    /// Creates the directories above an operand, and checks what could not be checked before.
+    /// Creates the directories above an operand, and makes the checks that were impossible before they
+    /// existed.
     pub(super) fn create_native(
         &mut self,
         parents: &[usize],
@@ -262,10 +264,10 @@ impl Placement {
         Ok(FoundSource { path, dir, name, stat, follow })
     }
 
-    /// Adds an operand, if its target is free or may be shared with an earlier one.
+    /// Adds an operand, if no earlier operand has its target or if both may share it.
     fn push_if_free(&mut self, operand: Operand) -> Result<(), Refusal> {
         let target = (operand.target_dir, operand.target_name.clone());
-        // Nor may one be staged under the name of another.
+        // It is also a clash if the target name of one operand is the staged (temporary) name of another.
         let staged = (operand.target_dir, staged_name(&operand.target_name, 0));
         let earlier = self.placed.get(&target).and_then(|all| all.last());
         let clash = match earlier {
