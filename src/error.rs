@@ -1,8 +1,8 @@
-//! What can go wrong, by its consequence. `ui` turns it into messages.
+//! The kinds of errors, one for each consequence. `ui` turns them into messages.
 //!
-//! A [`Refusal`] ends the run before anything was touched. An [`EntryError`] is the failure of one
-//! entry; the run continues. [`Unavailable`] is a resource that the run as a whole needs and that the
-//! kernel does not grant.
+//! A [`Refusal`] means that the run did not begin and that nothing in the target was changed. An
+//! [`EntryError`] is the failure of one entry (a file or directory to be copied); the run continues with the
+//! other entries. [`Unavailable`] means that the kernel denied a resource that the whole run needs.
 
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
@@ -10,23 +10,24 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-/// The run was not started; nothing was touched. Exit code 3.
+/// Why a run does not begin; nothing in the target was changed. The exit code is 3, or 1 in GNU cp
+/// compatibility mode.
 #[derive(Debug)]
 pub struct Refusal {
-    /// What is wrong: in lower case, the file in quotes, the cause.
+    /// What is wrong: lower case, the file name in quotes, the cause last.
     pub message: String,
-    /// What the user can do about it, if anything.
+    /// What the user can do about the problem, if anything.
     pub hint: Option<&'static str>,
 }
 
 impl Refusal {
-    /// A refusal in the form `cannot ACT 'THING': CAUSE`.
+    /// Returns a refusal with the message `cannot ACT 'THING': CAUSE`.
     pub fn cannot(act: &str, thing: &Path, cause: Errno) -> Self {
         let thing = quote(thing.as_os_str().as_encoded_bytes());
         Self { message: format!("cannot {act} {thing}: {}", describe(cause)), hint: None }
     }
 
-    /// The same refusal with advice.
+    /// Returns the same refusal with a hint for the user.
     pub fn hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
@@ -45,17 +46,17 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The kernel denied something that the run as a whole needs.
+/// The kernel denied a resource that the whole run needs.
 #[derive(Debug)]
 pub struct Unavailable {
-    /// What was requested.
+    /// What pcopy requested, as a verb phrase that follows "cannot".
     pub what: &'static str,
-    /// The kernel's error.
+    /// The error of the system call.
     pub source: std::io::Error,
 }
 
 impl Unavailable {
-    /// For `map_err`: adds what was requested.
+    /// Returns a function for `map_err` that adds `what` to an errno.
     pub fn because(what: &'static str) -> impl FnOnce(Errno) -> Self {
         move |errno| Self { what, source: errno.into() }
     }
@@ -69,10 +70,10 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Makes [`Op`] and the list of all of them from one table.
+/// Defines [`Op`] and the list of all its variants from one table.
 macro_rules! ops {
     ($($(#[$doc:meta])* $op:ident $(= $tag:literal)?,)+) => {
-        /// What a copier was doing when an entry failed; decides the wording of the message.
+        /// The operation or check that failed for an entry; decides the wording of the message.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(u8)]
         pub enum Op {
@@ -98,7 +99,7 @@ ops! {
     Create,
     /// Creating a directory.
     CreateDirectory,
-    /// Opening a target directory, or preparing it for use.
+    /// Opening a target directory, or making it accessible to its owner.
     OpenTarget,
     /// Writing file data.
     Write,
@@ -106,7 +107,7 @@ ops! {
     SetTimes,
     /// Setting permission bits.
     SetPermissions,
-    /// Setting the owner and group to the source's.
+    /// Setting the owner and group to those of the source.
     SetOwner,
     /// Setting an ACL.
     SetAccessList,
@@ -118,31 +119,31 @@ ops! {
     Close,
     /// Renaming the finished entry into place.
     Publish,
-    /// Creating a hard link to another name of the same file.
+    /// Creating a hard link to another name of the same file, which is already in the target.
     Link,
-    /// The source changed while it was read.
+    /// The source changed while a copier (a process that copies) read it.
     Changed,
-    /// A directory would be copied into itself.
+    /// The target of a directory lies inside that directory.
     IntoItself,
-    /// The source is a symlink to the file that it would replace.
+    /// The source is the file that it would replace, or a symlink to that file.
     SameFile,
     /// Backing up an existing destination entry.
     Backup,
-    /// The backup would overwrite the source.
+    /// Making the backup would overwrite the source.
     BackupIsSource,
-    /// This run created the destination entry, from another source of the same name.
+    /// This run has already created the destination entry, from another source of the same name.
     JustCreated,
     /// Following a symlink.
     Follow,
-    /// A symlink leads to a directory that contains it.
+    /// Following a symlink would never end: the symlink leads to a directory that contains it.
     Cycle,
-    /// The destination entry exists, and the options make that an error.
+    /// The destination entry exists, and `--update=none-fail` makes that an error.
     NotReplaced,
-    /// Copiers died while they copied it, repeatedly.
+    /// Several copiers died while they worked on the entry, so pcopy skips it.
     KillsCopiers,
     /// Cloning the source (reflink).
     Clone,
-    /// Reading the target of a symlink.
+    /// Reading the text of a symlink.
     ReadSymlink,
     /// Calling stat(2) for a destination entry.
     StatTarget,
@@ -156,7 +157,7 @@ ops! {
     SymlinkTo,
     /// Creating a hard link to the source.
     HardLinkTo,
-    /// The directory was already copied, for another operand.
+    /// pcopy has already copied the directory, as an earlier operand (a path that the user named).
     DirectoryAgain,
     /// A directory would replace something that is not a directory.
     DirectoryOverFile,
@@ -164,19 +165,20 @@ ops! {
     FileOverDirectory,
     /// Removing an existing destination entry.
     Remove,
-    /// It would be written through a symlink that this run created.
+    /// Copying would write through a symlink that this run created.
     ThroughJustCreated,
-    /// It would be written through a dangling symlink.
+    /// Copying would write through a dangling symlink.
     Dangling,
-    /// A relative symlink to the source would not lead there from another directory.
+    /// A relative symlink to the source would be dangling, because its directory is not the current
+    /// directory.
     RelativeSymlink,
-    /// Flushing what was written to stable storage.
+    /// Flushing written data to stable storage.
     Sync,
-    /// What was read back from the disk is not what was written.
+    /// The data that `--verify` read back from the disk differs from the data that was written.
     Verify,
-    /// Reading a finished file in the target.
+    /// Reading an existing or finished file in the target.
     ReadBack,
-    /// A name of a manifest leads through a symlink.
+    /// The path of a file in a manifest leads through a symlink.
     ThroughSymlink,
 }
 
@@ -185,12 +187,13 @@ impl Op {
         Self::ALL.iter().copied().find(|&op| op as u8 == tag)
     }
 
-    /// For `map_err`: an error of this operation.
+    /// Returns a function for `map_err` that makes an errno an error of this operation.
     pub fn error(self) -> impl Fn(Errno) -> EntryError {
         move |errno| EntryError { op: self, errno }
     }
 
-    /// Whether the cause is a change of the source during the run: the entry is gone, or was replaced.
+    /// Whether the error means that the source entry changed during the run: it was removed or replaced, or
+    /// its contents changed.
     pub fn means_vanished(self, errno: Errno) -> bool {
         match self {
             Op::OpenSource | Op::Stat | Op::Read | Op::ReadDirectory | Op::ReadSymlink => {
@@ -201,12 +204,12 @@ impl Op {
         }
     }
 
-    /// Whether the entry is complete but for the attribute that this operation would have set.
+    /// Whether the entry is complete except for the attribute that this operation would have set.
     pub fn leaves_entry_complete(self) -> bool {
         matches!(self, Op::SetOwner | Op::SetAccessList | Op::SetAttributes)
     }
 
-    /// Whether the operation concerns the source; the message then names the source.
+    /// Whether the operation concerns the source, so that the message names the source and not the target.
     pub fn concerns_source(self) -> bool {
         use Op::{
             Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes,
@@ -232,9 +235,9 @@ impl Op {
 /// Why one entry was not copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryError {
-    /// What the copier was doing.
+    /// The operation that failed.
     pub op: Op,
-    /// The kernel's error.
+    /// The error of the system call, or the errno that pcopy chose for a failed check.
     pub errno: Errno,
 }
 
@@ -244,18 +247,19 @@ impl Hash for EntryError {
     }
 }
 
-/// Whether the only cause is that the system lacks a capability that the options require.
+/// Whether the entry failed only because the system cannot clone the file, which `--reflink=always` requires.
 pub fn lacks_capability(error: EntryError) -> bool {
     error.op == Op::Clone && means_unsupported(error.errno)
 }
 
-/// Whether the error says that one file cannot be cloned to the other, so that another way to copy may
-/// succeed.
+/// Whether the error of a clone means that another way to copy the same file may succeed.
 ///
-/// Because of the file systems or the kernel: `EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`. Because of the
-/// files: `EINVAL` (one of them has no copy-on-write, or another block size), `ETXTBSY` (it is a swap
-/// file), `EPERM` and `EACCES` (a security module forbids it), `EBADF` (the file system does not accept
-/// one of the descriptors).
+/// `EOPNOTSUPP`, `EXDEV`, `ENOTTY` and `ENOSYS` mean that the file systems or the kernel do not support the
+/// clone. The other errors concern one of the two files:
+/// * `EINVAL`: the file has no copy-on-write, or another block size.
+/// * `ETXTBSY`: the file is a swap file.
+/// * `EPERM`, `EACCES`: a security module forbids the clone.
+/// * `EBADF`: the file system does not accept the descriptor.
 pub fn means_unsupported(errno: Errno) -> bool {
     use Errno::{EACCES, EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV};
     matches!(
@@ -264,17 +268,19 @@ pub fn means_unsupported(errno: Errno) -> bool {
     )
 }
 
-/// Whether a retry may succeed: transient errors of disks and network file systems.
+/// Whether a retry may succeed: disks and network file systems report some errors only for a while.
 pub fn is_transient(error: EntryError) -> bool {
     let passing = matches!(error.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
-    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers) // errno is ours, not the kernel's
+    // pcopy itself chose the errno of these two operations, so the errno says nothing about a retry.
+    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers)
 }
 
-/// Whether no other entry can be written either: the target is full, over quota, read-only or failing.
+/// Whether pcopy can write no other entry either: the target is full, over quota, read-only or failing.
 pub fn ends_the_run(error: EntryError) -> bool {
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
-    // ENOSPC for an extended attribute can mean that its own small store is full. EIO for a clone can
-    // come from reading the source. A file that cannot be read back says nothing about the others.
+    // ENOSPC for an extended attribute can mean that only the space for extended attributes is full. EIO for
+    // a clone can come from reading the source. A file that cannot be read back says nothing about other
+    // files.
     let concerns_one_entry = matches!(error.op, Op::SetAttributes | Op::ReadBack)
         || error.op == Op::Clone && error.errno == Errno::EIO;
     lost && !error.op.concerns_source() && !concerns_one_entry

@@ -1,27 +1,27 @@
-//! BLAKE3 and SHA-256 of file data, computed while it is copied or read.
+//! BLAKE3 and SHA-256 of file data, computed while a file is copied or read.
 //!
-//! The only module that uses the two crates. A digest of either has 32 bytes.
+//! This is the only module that uses the crates `blake3` and `sha2`. Both digests have 32 bytes.
 
 use blake3::hazmat::{self, ChainingValue, HasherExt as _, Mode};
 use std::fmt;
 
-/// The size of a digest.
+/// The size of a digest, in bytes.
 pub const DIGEST_BYTES: usize = 32;
 
-/// Zeros, which are hashed in place of a hole.
+/// Zeros, which are hashed in place of a hole in a sparse file.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The hash algorithms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Algorithm {
-    /// BLAKE3, as `b3sum` prints it. Much faster than SHA-256.
+    /// BLAKE3, as `b3sum` prints it; much faster than SHA-256.
     Blake3,
     /// SHA-256, as `sha256sum` prints it.
     Sha256,
 }
 
 impl Algorithm {
-    /// Its name in tagged lines (`b3sum --tag`, `sha256sum --tag`).
+    /// Returns the name of the algorithm in tagged lines (`b3sum --tag`, `sha256sum --tag`).
     pub fn tag(self) -> &'static str {
         match self {
             Self::Blake3 => "BLAKE3",
@@ -29,12 +29,13 @@ impl Algorithm {
         }
     }
 
-    /// Whether it is a tree hash: the digest of a file can be [joined](join_chunks) from its chunks'.
+    /// Whether the algorithm is a tree hash, so that [`join_chunks`] can compute the digest of a file from
+    /// those of its chunks.
     pub fn is_tree(self) -> bool {
         self == Self::Blake3
     }
 
-    /// The other algorithm.
+    /// Returns the other algorithm.
     pub fn other(self) -> Self {
         match self {
             Self::Blake3 => Self::Sha256,
@@ -43,10 +44,11 @@ impl Algorithm {
     }
 }
 
-/// Computes a digest.
+/// Computes the digest of a byte stream.
 pub struct Hasher(State);
 
-// A copier has one at a time, without a box: hashing a file needs no allocation.
+// The states are not boxed, so that hashing a file needs no allocation. Their size does not matter, because a
+// copier (a process that copies) has one hasher at a time.
 #[expect(clippy::large_enum_variant)]
 enum State {
     Blake3(blake3::Hasher),
@@ -54,7 +56,7 @@ enum State {
 }
 
 impl Hasher {
-    /// A hasher without any input yet.
+    /// Returns a hasher without input.
     pub fn new(algorithm: Algorithm) -> Self {
         use sha2::Digest as _;
         Self(match algorithm {
@@ -74,7 +76,7 @@ impl Hasher {
         }
     }
 
-    /// Appends that many zeros to the input: what reading a hole returns.
+    /// Appends `bytes` zeros to the input, as read(2) returns them for a hole.
     pub fn update_zeros(&mut self, bytes: u64) {
         let mut left = bytes;
         while left > 0 {
@@ -95,7 +97,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of the input.
+    /// Returns the digest of the input so far.
     pub fn finalize(&self) -> Digest {
         use sha2::Digest as _;
         Digest(match &self.0 {
@@ -105,12 +107,14 @@ impl Hasher {
     }
 }
 
-/// Computes the digest of one chunk of a file. Only for BLAKE3, which is a tree hash: chunks of one size, a
-/// power of two of at least 1 KiB, are whole subtrees.
+/// Computes the BLAKE3 chaining value of one chunk of a file.
+///
+/// BLAKE3 is a tree hash: if all chunks have the same size, a power of two of at least 1 KiB, each chunk is a
+/// whole subtree. SHA-256 has no such chunks.
 pub struct ChunkHasher(blake3::Hasher);
 
 impl ChunkHasher {
-    /// For the chunk at this offset, in bytes, which is a multiple of the chunk size.
+    /// Returns a hasher for the chunk at `offset` in bytes, a multiple of the chunk size.
     pub fn new(offset: u64) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.set_input_offset(offset);
@@ -122,14 +126,15 @@ impl ChunkHasher {
         self.0.update(bytes);
     }
 
-    /// The chaining value from which the digest of the file is [joined](join_chunks); `None` without input.
+    /// Returns the chaining value, from which [`join_chunks`] computes the digest of the file; `None` without
+    /// input.
     pub fn finalize(&self) -> Option<Digest> {
         (self.0.count() > 0).then(|| Digest(self.0.finalize_non_root()))
     }
 }
 
-/// The BLAKE3 digest of a file from those of its chunks, in order; the last chunk may be shorter than the
-/// others. `None` if there are fewer than two.
+/// Returns the BLAKE3 digest of a file, given the chaining values of its chunks in order. The last chunk may
+/// be shorter than the others. Returns `None` if there are fewer than two chunks.
 pub fn join_chunks(chunks: &[Digest]) -> Option<Digest> {
     let (left, right) = halves(chunks)?;
     let (left, right) = (subtree(left)?, subtree(right)?);
@@ -141,18 +146,18 @@ fn subtree(chunks: &[Digest]) -> Option<ChainingValue> {
     Some(hazmat::merge_subtrees_non_root(&subtree(left)?, &subtree(right)?, Mode::Hash))
 }
 
-/// The chunks below the left and below the right child of a node: the left child has the largest power of
-/// two that is smaller than their number.
+/// Splits the chunks of a node into those below its left child and those below its right child. The number of
+/// chunks below the left child is the largest power of two that is smaller than the number of all chunks.
 fn halves(chunks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
     (chunks.len() > 1).then(|| chunks.split_at(chunks.len().next_power_of_two() / 2))
 }
 
-/// The result of a hash.
+/// The digest of a file, or the chaining value of a chunk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest(pub [u8; DIGEST_BYTES]);
 
 impl Digest {
-    /// Parses 64 hexadecimal digits of either case.
+    /// Parses 64 hexadecimal digits of either case; returns `None` for any other text.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let (pairs, rest) = text.as_chunks::<2>();
         if pairs.len() != DIGEST_BYTES || !rest.is_empty() {
@@ -167,7 +172,7 @@ impl Digest {
     }
 }
 
-/// As 64 hexadecimal digits in lower case.
+/// Prints the digest as 64 hexadecimal digits in lower case.
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))

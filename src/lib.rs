@@ -1,10 +1,10 @@
 //! Parallel directory copy for Linux.
 //!
-//! The library exists for the program `pcopy` (see `main.rs`), its tests and its benches.
-//! Its modules are floors: each uses only the floors below it (`tests/it/layers.rs` checks that).
-//! ARCHITECTURE.md tells how a copy goes through them.
+//! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks. Its modules
+//! form layers: each module uses only modules of lower layers (`tests/it/layers.rs` checks that).
+//! ARCHITECTURE.md describes how a copy proceeds through the layers.
 
-// In the data path no result may be dropped unseen; tests may.
+// Code that copies data must not discard the result of a call; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The program `pcopy`: arguments in, exit code out.
+//! The program `pcopy`: parses the arguments, runs the copy, and exits with its result.
 #![forbid(unsafe_code)]
 
 use anyhow::Error;
@@ -23,9 +23,9 @@ fn main() -> ExitCode {
         Ok(Exit::Code(code)) => ExitCode::from(code),
         Ok(Exit::Signal(number)) => signals::die_by(number),
         Err(error) => {
-            // Not `eprintln!`, which panics where nothing can be written.
+            // `eprintln!` would panic if standard error cannot be written.
             if writeln!(std::io::stderr(), "{}: {error}", program.name).is_err() {
-                // The exit code alone reports it.
+                // The exit code still reports the failure.
             }
             ExitCode::from(ui::refused_code(program.compat))
         }

@@ -1,7 +1,7 @@
-//! Lines of a manifest: `HASH  NAME`, as `b3sum` and `sha256sum` write and check them.
+//! Reads and writes lines of a manifest: `HASH  NAME`, as `b3sum` and `sha256sum` write and check them.
 //!
-//! A name is any bytes. In a name with a backslash, a line feed or a carriage return these are written `\\`, `\n`
-//! and `\r`, and the line begins with a backslash.
+//! A name may contain any bytes but NUL. If it contains a backslash, a line feed or a carriage return, these
+//! are written as `\\`, `\n` and `\r`, and the line begins with a backslash.
 
 use crate::hash::{Algorithm, Digest};
 use std::fmt;
@@ -10,24 +10,24 @@ use std::io::Write;
 /// A line that lists a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
-    /// The file's name.
+    /// The name of the file, without escapes.
     pub name: Vec<u8>,
-    /// Its digest.
+    /// The digest of the file.
     pub digest: Digest,
-    /// Which hash it is, if the line has it (BSD style, `--tag`).
+    /// The algorithm of the digest, if the line names one (BSD style, `--tag`).
     pub algorithm: Option<Algorithm>,
 }
 
-/// Why a line is not a line of a manifest.
+/// Why a line cannot be read as a line of a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
-    /// It does not begin with a hash of 64 hexadecimal digits.
+    /// The line does not begin with a hash of 64 hexadecimal digits.
     Hash,
-    /// Hash and name are not separated by two spaces, or a space and an asterisk.
+    /// Neither two spaces nor a space and an asterisk separate the hash from the name.
     Separator,
-    /// It has no name.
+    /// The line has no name, or the name contains a NUL.
     Name,
-    /// A backslash is followed by a character that it does not escape.
+    /// A backslash is followed by a character that the format does not escape.
     Escape,
 }
 
@@ -42,9 +42,9 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Appends a line.
+/// Appends one line, with its line feed, to `into`.
 ///
-/// A file with the name `-` is listed as `./-`: `b3sum` and `sha256sum` read `-` as standard input.
+/// A file named `-` is listed as `./-`, because `b3sum` and `sha256sum` read `-` as standard input.
 pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
     let escaped = name.iter().any(|byte| b"\\\n\r".contains(byte));
     if escaped {
@@ -65,7 +65,7 @@ pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
     into.push(b'\n');
 }
 
-/// Reads a line without its line feed; `None` for an empty line and a comment.
+/// Reads a line, given without its line feed; returns `None` for an empty line or a comment.
 pub fn read_line(line: &[u8]) -> Result<Option<Line>, Malformed> {
     if line.first().is_none_or(|&first| first == b'#') {
         return Ok(None);
@@ -90,7 +90,7 @@ pub fn read_line(line: &[u8]) -> Result<Option<Line>, Malformed> {
     Ok(Some(Line { name, digest, algorithm }))
 }
 
-/// The parts of `SHA256 (NAME) = HASH`.
+/// Splits `SHA256 (NAME) = HASH`, or the same with `BLAKE3`, into its parts; returns `None` for another form.
 fn tagged(text: &[u8]) -> Option<(&[u8], Digest, Option<Algorithm>)> {
     let algorithms = [Algorithm::Blake3, Algorithm::Sha256];
     let (algorithm, rest) = algorithms.into_iter().find_map(|algorithm| {

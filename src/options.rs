@@ -1,4 +1,4 @@
-//! What the user asked for, as plain data. The command lines (`cli`) fill it in, the plan reads it.
+//! The options of a command line, as plain data. The parsers (`cli`) fill them in, and `plan` reads them.
 
 use crate::hash::Algorithm;
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The options of one command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Copy, or compare only.
+    /// Whether to copy or only to compare.
     pub command: Command,
     /// The paths of the command line.
     pub operands: Operands,
@@ -17,10 +17,11 @@ pub struct Options {
     pub parents: bool,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
-    /// `-j`: the number of copiers, 1 to 512; `None` lets the plan choose and the run adapt it.
+    /// `-j`: the number of copiers (processes that copy), 1 to 512; with `None` the plan chooses a number and
+    /// the run adapts it.
     pub jobs: Option<u16>,
-    /// `--retries`: further attempts at an entry after a transient failure, 0 to 100; `None` lets the plan
-    /// choose.
+    /// `--retries`: how often an entry is tried again after a transient failure, 0 to 100; with `None` the
+    /// plan chooses.
     pub retries: Option<u16>,
     /// `--progress`: when to draw the progress line.
     pub progress: When,
@@ -29,27 +30,27 @@ pub struct Options {
 /// What the run does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Copy.
+    /// Copy the sources.
     Copy,
-    /// `--check`: compare the target with what copying the source would produce.
+    /// `--check`: compare the target with the result that copying the sources would have.
     Check,
-    /// `--check-manifest`: compare the files in a directory with a manifest.
+    /// `--check-manifest`: compare the files in a directory with a manifest, a list of file hashes.
     CheckManifest {
-        /// The manifest; `-` is standard input.
+        /// The file with the manifest; `-` is standard input.
         file: PathBuf,
-        /// The directory.
+        /// The directory that the names in the manifest are relative to.
         dir: PathBuf,
     },
 }
 
-/// How sources are copied; the same for all operands.
+/// How sources are copied; the same for all operands (the paths that the user names).
 ///
-/// One flat structure, like GNU's `struct cp_options`: each field is one option of the manual, and code
-/// asks for one of them at a time. Groups would only make the way to a field longer. A command line
-/// begins with [`native`](Self::native) or [`gnu_cp`](Self::gnu_cp) and sets the fields that it names.
+/// The structure is flat, like GNU's `struct cp_options`: each field is one option of the manual, and code
+/// asks for one of them at a time. Nested groups would only lengthen the access to a field. A parser begins
+/// with [`native`](Self::native) or [`gnu_cp`](Self::gnu_cp) and sets the fields that the command line names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CopyOptions {
-    /// Whose command line it is.
+    /// The program whose command line the options come from.
     pub compat: Compat,
     /// `-a`, `-p`, `--preserve`, `--no-preserve`: which attributes are preserved.
     pub preserve: Preserve,
@@ -59,14 +60,14 @@ pub struct CopyOptions {
     pub ask: bool,
     /// `--backup`: how an existing file is backed up before it is replaced; `None` without backups.
     pub backup: Option<Backup>,
-    /// `-l`, `-s`, `--attributes-only`: what is made of a regular file.
+    /// `-l`, `-s`, `--attributes-only`: what a regular file becomes in the target.
     pub copy_mode: CopyMode,
-    /// `-f`: links may replace existing files; in GNU cp compatibility mode, an existing file that cannot be
+    /// `-f`: links may replace existing files. In GNU cp compatibility mode, an existing file that cannot be
     /// opened for writing is removed.
     pub force: bool,
-    /// `--remove-destination`: an existing file is removed before it would be opened.
+    /// `--remove-destination`: existing files are removed instead of being opened for writing.
     pub remove_destination: bool,
-    /// `--inplace`: existing files are written into, and new directories are created under their final names.
+    /// `--inplace`: copiers write into existing files and create new directories under their final names.
     pub in_place: bool,
     /// `-R`: copy directories.
     pub recursive: bool,
@@ -74,32 +75,36 @@ pub struct CopyOptions {
     pub copy_contents: bool,
     /// `-L`, `-H`, `-P`: which symbolic links in a source are followed.
     pub dereference: Dereference,
-    /// `--keep-directory-symlink`: an existing symbolic link to a directory takes the place of a directory.
+    /// `--keep-directory-symlink`: a directory is copied into the directory that an existing symbolic link
+    /// leads to.
     pub keep_directory_symlink: bool,
-    /// `POSIXLY_CORRECT`: a file may be created through a dangling symbolic link in the target.
+    /// `POSIXLY_CORRECT`: copiers may create a file through a dangling symbolic link in the target.
     pub write_through_dangling: bool,
     /// `-x`: stay on the file system of each source.
     pub one_file_system: bool,
-    /// `--sparse`: `Auto` keeps the holes of the source, `Always` makes more of blocks of zeros.
+    /// `--sparse`: `Auto` preserves the holes of the source, `Always` also makes holes from blocks of zeros.
     pub sparse: When,
-    /// `--reflink`: `Auto` clones where the file system can, `Always` fails where it cannot.
+    /// `--reflink`: `Auto` clones files if the file system supports it, `Always` fails if it does not.
     pub reflink: When,
-    /// The hash that is taken of each file while it is copied, if one is needed.
+    /// The algorithm with which copiers hash each file while they copy it; `None` if no hash is needed.
     pub hash: Option<Algorithm>,
-    /// `--context`: the SELinux context of everything that is created; empty means the kernel's default.
+    /// `--context`: the SELinux context of all entries that the run creates; empty means the kernel's
+    /// default.
     pub context: Option<OsString>,
-    /// `--checksum`: the contents of a file, not its times, decide whether it is up to date.
+    /// `--checksum`: the contents of a file, and not its times, decide whether it is up to date.
     pub checksum: bool,
-    /// `--fsync`: data is flushed to stable storage before it is published and before a successful end.
+    /// `--fsync`: data is flushed to stable storage before it is published (renamed into place) and before a
+    /// run ends successfully.
     pub fsync: bool,
-    /// `--verify`: written data is re-read from the disk and compared with what was read from the source.
+    /// `--verify`: written data is read back from the disk and compared with the data that was read from the
+    /// source.
     pub verify: bool,
     /// `-q`, `-v`, `--debug`: how much is printed.
     pub verbosity: Verbosity,
 }
 
 impl CopyOptions {
-    /// What `pcopy` does without options.
+    /// Returns the options of `pcopy` without arguments.
     pub const fn native() -> Self {
         Self {
             compat: Compat::Native,
@@ -128,8 +133,8 @@ impl CopyOptions {
         }
     }
 
-    /// What GNU `cp` does without options, but for what follows from `-r` and its absence: symbolic links
-    /// are followed and special files read only without it.
+    /// Returns the options of GNU `cp` without arguments, except for the fields that depend on `-r`. Without
+    /// `-r`, cp follows symbolic links and reads special files; the parser sets these fields.
     pub fn gnu_cp() -> Self {
         Self {
             compat: Compat::Gnu,
@@ -141,24 +146,27 @@ impl CopyOptions {
         }
     }
 
-    /// Whether the name of each entry is printed on standard output when it is complete.
+    /// Whether to print the name of each complete entry on standard output.
     pub fn verbose(&self) -> bool {
         self.verbosity >= Verbosity::Verbose
     }
 
-    /// Whether it is also printed how each file was copied.
+    /// Whether to print also how each file was copied.
     pub fn debug(&self) -> bool {
         self.verbosity >= Verbosity::Debug
     }
 
-    /// Whether staged data is flushed to stable storage before it is published.
+    /// Whether copiers flush staged data to stable storage before they publish it.
     pub fn writes_back_before_publish(&self) -> bool {
         self.fsync || self.verify
     }
 
-    /// Whether a later round must know which entries are done. Otherwise it would take them for existing
-    /// entries: a backup of one would replace the backup of the user's file, and the user would be asked
-    /// about it, or it would be reported a second time.
+    /// Whether the parent must remember which entries are done, for the round (a new attempt at the work)
+    /// that follows the death of a copier.
+    ///
+    /// Without this memory, the later round would take finished entries for existing entries of the user. It
+    /// would replace the backup of the user's file by a backup of the copy, prompt for the copy, or report
+    /// the entry a second time.
     pub fn must_remember(&self) -> bool {
         let makes_again = self.in_place || self.update == Update::All;
         self.backup.is_some()
@@ -168,36 +176,36 @@ impl CopyOptions {
     }
 }
 
-/// How much is printed; each level prints what the one before it does, and more.
+/// How much is printed. Each level also prints what the level before it prints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verbosity {
-    /// `-q`: errors only.
+    /// `-q`: only errors.
     Quiet,
     /// Errors, warnings and a summary.
     Normal,
-    /// `-v`: also the name of each entry.
+    /// `-v`: also the name of each complete entry.
     Verbose,
     /// `--debug`: also how each file was copied.
     Debug,
 }
 
-/// The program whose command line, messages and exit codes the user expects.
+/// The program that the user started; decides the command line, the messages and the exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compat {
-    /// pcopy itself.
+    /// `pcopy` itself.
     Native,
-    /// GNU cp compatibility mode: pcopy was started as `cp`.
+    /// GNU cp compatibility mode: the user started pcopy as `cp`.
     Gnu,
 }
 
-/// Which attributes of a source its copy preserves, beside type and contents.
+/// Which attributes of a source its copy preserves, besides type and contents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Preserve {
     /// Permission bits.
     pub permissions: Permissions,
-    /// User and group, as far as the process may set them.
+    /// User and group, as far as the kernel lets the process set them.
     pub ownership: bool,
-    /// Times of last access and last modification.
+    /// The times of last access and last modification.
     pub timestamps: bool,
     /// Hard links between files.
     pub links: Links,
@@ -229,9 +237,12 @@ impl Preserve {
         ..Self::NOTHING
     };
 
-    /// The mode, before the umask, of a directory that is created under its final name; `source` is the
-    /// mode of its source. The directory is private to its owner until it is complete, except where no
-    /// later step sets the mode: then a killed run must not leave it private.
+    /// Returns the mode, before the umask, for a directory that is created under its final name; `source` is
+    /// the mode of its source.
+    ///
+    /// If a later step sets the final mode, only the owner may access the directory until it is complete.
+    /// Otherwise the mode is final, and a directory that only the owner may access would stay so after a
+    /// killed run.
     pub fn initial_mode(&self, source: u32) -> u32 {
         match self.permissions {
             Permissions::Exact => 0o700,
@@ -240,47 +251,47 @@ impl Preserve {
         }
     }
 
-    /// Whether anything is preserved that the kernel stores in extended attributes.
+    /// Whether to preserve any attribute that the kernel stores as an extended attribute.
     pub fn looks_at_attributes(&self) -> bool {
         self.access_lists || self.attributes != Preservation::No || self.context != Preservation::No
     }
 }
 
-/// Which names of the source become hard links to one file in the target.
+/// Which names in the source become hard links to one file in the target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Links {
-    /// None: each name becomes a file of its own.
+    /// None: each name becomes a separate file.
     No,
-    /// Hard links to one file.
+    /// Names that are hard links to one file.
     HardLinks,
-    /// Hard links to one file and symbolic links to it that are followed, as with cp.
+    /// Names that are hard links to one file, and followed symbolic links to that file, as with cp.
     AndFollowed,
 }
 
 /// Where the permission bits of a copy come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permissions {
-    /// All bits of the source.
+    /// All permission bits of the source.
     Exact,
-    /// The bits of the source without set-id bits, and without those that the umask, or the default ACL
-    /// of the target directory, clears.
+    /// The permission bits of the source without set-id bits, and without the bits that the umask or the
+    /// default ACL of the target directory clears.
     Masked,
-    /// Those of a new file, whatever the source has.
+    /// The permission bits of any new file, independent of the source.
     Fresh,
 }
 
-/// Whether an attribute is preserved that not every file system supports.
+/// Whether to preserve an attribute that some file systems do not support.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preservation {
-    /// It is not preserved.
+    /// Do not preserve the attribute.
     No,
-    /// It is preserved where the file system supports it.
+    /// Preserve the attribute where the file system supports it.
     IfPossible,
-    /// The entry fails where it cannot be preserved.
+    /// Preserve the attribute; an entry whose attribute cannot be set fails.
     Required,
 }
 
-/// What is made of a regular file.
+/// What a regular file becomes in the target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CopyMode {
     /// A file with the same contents.
@@ -289,33 +300,33 @@ pub enum CopyMode {
     HardLink,
     /// `-s`: a symbolic link to the source.
     Symlink,
-    /// `--attributes-only`: a file with the preserved attributes and no contents.
+    /// `--attributes-only`: a file with the preserved attributes, but without contents.
     AttributesOnly,
 }
 
 /// Which symbolic links in a source are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dereference {
-    /// `-P`: none; they are copied as symbolic links.
+    /// `-P`: none; symbolic links are copied as symbolic links.
     Never,
-    /// `-H`: those that are operands.
+    /// `-H`: only symbolic links that are operands.
     CommandLine,
-    /// `-L`: all.
+    /// `-L`: all symbolic links.
     Always,
 }
 
 /// Which existing files are updated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Update {
-    /// Those whose type, size or modification time differs from the source's.
+    /// Files whose type, size or modification time differs from the source's.
     Different,
-    /// All.
+    /// All files.
     All,
-    /// None: they are skipped.
+    /// No files: existing files are skipped.
     None,
-    /// None, and each is an error.
+    /// No files, and each existing file is an error.
     NoneFail,
-    /// Those with an older modification time than the source.
+    /// Files with an older modification time than the source.
     Older,
 }
 
@@ -324,46 +335,46 @@ pub enum Update {
 pub struct Backup {
     /// Which name the backup gets.
     pub control: Control,
-    /// The suffix of a simple backup; has no slash.
+    /// The suffix of a simple backup; contains no slash.
     pub suffix: OsString,
 }
 
-/// Which name a backup gets; cp's words.
+/// Which name a backup gets; the variants are named as in cp's manual.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Control {
-    /// The name with the suffix; an older backup is replaced.
+    /// The name with the suffix; an older backup of this name is replaced.
     Simple,
-    /// The name with `.~1~`, `.~2~` and so on.
+    /// The name with the next number: `.~1~`, `.~2~` and so on.
     Numbered,
-    /// Numbered if the file has numbered backups already, else simple.
+    /// Numbered if the file already has numbered backups, otherwise simple.
     Existing,
 }
 
-/// The paths of the command line, in the roles that its form gives them.
+/// The paths of the command line, by the form of the command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Operands {
-    /// `SRC`: the copy is made next to it.
+    /// `SRC`: copy it to a new name in the same directory.
     Beside {
         /// The source.
         source: PathBuf,
-        /// What is appended to its name.
+        /// The text to append to the name of the source.
         suffix: OsString,
     },
-    /// `SRC... DST`: into DST if it is a directory, else as DST.
+    /// `SRC... DST`: copy into DST if it is a directory, otherwise as DST.
     Onto {
         /// The sources; at least one.
         sources: Vec<PathBuf>,
-        /// The last operand.
+        /// The target, which is the last path of the command line.
         target: PathBuf,
     },
-    /// `-T SRC DST`: as DST, even if that is a directory.
+    /// `-T SRC DST`: copy as DST, even if DST is a directory.
     Exactly {
         /// The source.
         source: PathBuf,
         /// The target.
         target: PathBuf,
     },
-    /// `-t DIRECTORY SRC...`.
+    /// `-t DIRECTORY SRC...`: copy into DIRECTORY.
     Into {
         /// The sources; at least one.
         sources: Vec<PathBuf>,
@@ -372,10 +383,10 @@ pub enum Operands {
     },
 }
 
-/// When to do something.
+/// When to do something; `--progress`, `--sparse` and `--reflink` use it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
-    /// Where it makes sense: for the progress line, if standard error is a terminal.
+    /// Where it makes sense; for the progress line: if standard error is a terminal.
     Auto,
     /// Always.
     Always,

@@ -1,4 +1,4 @@
-//! How a run ended: why, its counts, and the exit status that follows.
+//! The result of a run: why it ended, its counts, and the exit code that follows from them.
 
 use crate::error::{EntryError, Op, lacks_capability};
 use crate::ipc::memory::counters::{Count, Totals};
@@ -6,91 +6,92 @@ use std::time::Duration;
 
 /// Exit codes; see the table in the README.
 pub mod code {
-    /// Everything that was asked for is in the target.
+    /// Everything that the user asked for is in the target.
     pub const COMPLETE: u8 = 0;
-    /// Finished, but some entries failed.
+    /// The run finished, but some entries failed.
     pub const SOME_FAILED: u8 = 1;
-    /// The command line is wrong.
+    /// The command line is invalid.
     pub const USAGE: u8 = 2;
-    /// Refused before anything was changed.
+    /// pcopy refused the run before it changed anything.
     pub const REFUSED: u8 = 3;
-    /// The machine lacks a capability that was required (`--reflink=always`).
+    /// The machine lacks a capability that the options require (`--reflink=always`).
     pub const INCAPABLE: u8 = 4;
-    /// A comparison found a difference.
+    /// A comparison or `--verify` found a difference.
     pub const DIFFERENT: u8 = 6;
-    /// The target is full, over quota, read-only or broken; stopped early.
+    /// The target is full, over quota, read-only or failing, so the run ended early.
     pub const TARGET_LOST: u8 = 11;
-    /// The counts do not balance.
+    /// The number of entries found differs from the number of entries copied, skipped or failed.
     pub const UNBALANCED: u8 = 14;
-    /// Copiers kept dying.
+    /// Copiers (the processes that copy) kept dying, or the kernel denied a resource that the run needs.
     pub const COPIERS_DIED: u8 = 16;
-    /// Source entries vanished or changed, and nothing else went wrong.
+    /// Source entries vanished or changed during the run, and nothing else went wrong.
     pub const VANISHED: u8 = 24;
 }
 
 /// Why a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// There was nothing left to do.
+    /// The run did all its work.
     Finished,
-    /// A signal ended it.
+    /// A signal ended the run.
     Signal(i32),
-    /// No more can be written to the target.
+    /// The target cannot be written any more: it is full, over quota, read-only or failing.
     TargetLost,
-    /// Copiers died in round after round, without progress.
+    /// Copiers died in round after round (each a new attempt at the whole work) without progress.
     CopiersDied,
-    /// The machine has denied something that the run cannot do without.
+    /// The kernel denied a resource that the run needs.
     Unavailable,
 }
 
-/// What is left to copy.
+/// The work that a run which ended early has not done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Left {
-    /// Bytes.
+    /// Bytes of file data.
     pub bytes: u64,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
 }
 
-/// How the process is to end.
+/// How the process exits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     /// With this exit status.
     Code(u8),
-    /// By this signal, as a program that does not catch it.
+    /// By this signal, like a program that does not catch it.
     Signal(i32),
 }
 
 /// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Why it ended.
+    /// Why the run ended.
     pub end: End,
-    /// Its counts.
+    /// The counts of the run.
     pub totals: Totals,
-    /// Failures that were reported, by kind.
+    /// How many failures of each kind were reported.
     pub kinds: Vec<(EntryError, u64)>,
-    /// Failures after the copying: directories that could not be finished, a manifest or names (`-v`)
-    /// that could not be written.
+    /// Failures that are not in `totals`: operands that cannot be copied, and declined prompts in GNU cp
+    /// compatibility mode. Also files that `--verify` found to differ, unfinished directories, and output (a
+    /// manifest, names for `-v`) that could not be written.
     pub late_failures: u64,
-    /// Directories whose source was gone when they were to be finished.
+    /// Directories whose source no longer existed when the parent finished them.
     pub late_vanished: u64,
-    /// What a comparison has found; `None` if the run copied.
+    /// The differences that a comparison found; `None` if the run copied.
     pub compared: Option<Compared>,
-    /// What is left to copy into a target that is full, if it is known.
+    /// The work that is left, if the target is full and that work could be counted.
     pub left: Option<Left>,
-    /// How long it took.
+    /// How long the run took.
     pub elapsed: Duration,
 }
 
 /// How many entries of a copy differ from their sources.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Compared {
-    /// Those that do not exist.
+    /// Entries that the copy lacks.
     pub missing: u64,
-    /// Those that should not exist.
+    /// Entries that only the copy has.
     pub extra: u64,
-    /// Those that differ in type, contents or attributes.
+    /// Entries that differ in type, contents, attributes or hard links.
     pub different: u64,
 }
 
@@ -101,12 +102,13 @@ impl Compared {
 }
 
 impl Outcome {
-    /// Whether every entry that was found was settled. Says nothing if the run was cut short.
+    /// Whether every entry that was found was also copied, skipped or failed. Always true for a run that
+    /// ended early, because its counts are incomplete.
     pub fn is_balanced(&self) -> bool {
         self.end != End::Finished || self.totals.balance()
     }
 
-    /// How the process is to end: the most serious result decides.
+    /// Returns how the process exits; the most serious result decides.
     pub fn exit(&self) -> Exit {
         let fails = |test: fn(EntryError) -> bool| self.kinds.iter().any(|(error, _)| test(*error));
         Exit::Code(match self.end {
@@ -129,7 +131,7 @@ impl Outcome {
         })
     }
 
-    /// An outcome with these counts and nothing else, for tests.
+    /// Returns an outcome with these counts and nothing else, for tests.
     #[cfg(test)]
     pub(crate) fn sample(end: End, counts: &[(Count, u64)]) -> Self {
         let mut totals = Totals::default();

@@ -1,73 +1,76 @@
-//! What the two command lines do differently where no option decides, as fields that name the behaviour.
+//! The differences between `pcopy` and GNU cp where no option decides, as one field for each behaviour.
 //!
-//! `pcopy`, and pcopy started as `cp`, are one engine. Where scripts rely on a behaviour of GNU cp, it has a field
-//! here; only `cli`, `plan` and `ui` know which program the user has started. The reference for cp is its
-//! manual and the source of coreutils 9; the reasons for the native values are beside them. Two rules differ too
-//! much for fields and are pairs of modules: the targets of operands, and what becomes of an existing file
-//! ([`ExistingRules`]).
+//! pcopy uses the same code if it was started as `cp`. Each behaviour of GNU cp that scripts rely on has a
+//! field here. Only `cli`, `plan` and `ui` know which program the user started. The reference for cp is its
+//! manual and the source of coreutils 9; the comments on the fields give the reasons for the values of
+//! `pcopy`.
+//!
+//! Two rules differ too much for fields, so each of them has one module per program: the targets of operands
+//! (the paths that the user names), and the treatment of existing files ([`ExistingRules`]).
 
 use crate::options::Compat;
 
 /// How a run behaves where no option decides.
 ///
-/// One field for each difference, and so many fields: code asks for one of them at a time.
+/// The structure has one field for each difference and is flat, because code asks for one of them at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// The rules for existing files.
     pub existing: ExistingRules,
-    /// Other runs are kept out of the target directories by locks, and out of each file while it is written. cp
-    /// locks nothing.
+    /// Whether the parent locks the target directories and copiers lock each file that they write, so that no
+    /// other run of pcopy writes to them. cp locks nothing.
     pub locks_target: bool,
-    /// What a killed run has left is resumed or removed, and nothing is left that a later run would take for
-    /// complete. For cp, everything in the target belongs to the user.
+    /// Whether the run resumes or removes the leftovers of a killed run, and leaves no incomplete entry that
+    /// a later run would take for complete. For cp, everything in the target belongs to the user.
     pub resumes_leftovers: bool,
-    /// A file that changed while it was read is read once more. cp does not: scripts copy growing log files
-    /// as they are.
+    /// Whether a file that changed while it was read is read once more. cp does not do so: scripts copy
+    /// growing log files with cp as they are.
     pub rereads_changed: bool,
-    /// The run ends when the target file system is full, read-only or failing. cp tries every further file.
+    /// Whether the run ends when the target file system is full, read-only or failing. cp still tries every
+    /// other file.
     pub stops_when_target_is_lost: bool,
-    /// A file whose ownership is to be preserved is created without permissions for group and others, even if its
-    /// owner turns out to be right.
+    /// Whether a file whose ownership is to be preserved is created without permissions for group and others
+    /// even if the new file already has the right owner.
     pub private_until_owned: bool,
-    /// Set-id bits are preserved even if ownership could not be.
+    /// Whether set-id bits are preserved even if ownership is not to be preserved.
     pub keeps_set_id: bool,
-    /// An existing file that is written into loses the extended attributes that its source does not have, so that
-    /// it becomes identical. cp leaves them.
+    /// Whether writing into an existing file removes the extended attributes that its source does not have,
+    /// so that both are identical. cp leaves them.
     pub removes_extra_attributes: bool,
-    /// With `--sparse=always` a file may be cloned, although the clone has only the holes of its source.
+    /// Whether `--sparse=always` permits a clone, although a clone has only the holes of its source.
     pub clones_under_sparse_always: bool,
-    /// An existing file that `--update` would skip may be replaced by a hard link that its source has.
+    /// Whether a hard link may replace an existing file that `--update` would skip as newer.
     pub links_newer_names: bool,
-    /// A directory replaces an existing file if that is backed up.
+    /// Whether a directory replaces an existing file if that file is backed up.
     pub dir_over_file_with_backup: bool,
-    /// An existing file that cannot be opened for writing is replaced even without `--force`.
+    /// Whether an existing file that cannot be opened for writing is replaced even without `--force`.
     pub replaces_unwritable: bool,
-    /// Existing symbolic links to files are followed and written through, so two names in the target may be one
-    /// file, which two copiers must not write at the same time.
+    /// Whether copiers follow existing symbolic links to files and write through them. Then two names in the
+    /// target may be one file, which two copiers must not write at the same time.
     pub writes_through_symlinks: bool,
-    /// An existing file is backed up before it becomes a link, even if it is up to date.
+    /// Whether an existing file is backed up before a link replaces it even if the file is up to date.
     pub backs_up_complete: bool,
-    /// A declined prompt makes the run fail, as in cp since coreutils 9.2.
+    /// Whether the run fails if the user declines a prompt, as with cp since coreutils 9.2.
     pub declined_is_failure: bool,
-    /// `--verbose` reports a directory when it is created, and another entry even if copying it fails: not only
-    /// what is complete.
+    /// Whether `--verbose` reports a directory when it is created, and another entry even if copying it
+    /// fails. Otherwise `--verbose` reports only complete entries.
     pub announces_early: bool,
-    /// A directory that would be copied into itself is reported by its operand, not by the path at which the
-    /// copier met it.
+    /// Whether the message about a directory that would be copied into itself names the operand, and not the
+    /// path at which a copier found the loop.
     pub reports_loops_by_operand: bool,
 }
 
-/// The rules for existing files; each is a module of `copier`.
+/// The rules for existing files; each variant is a module of `copier`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExistingRules {
-    /// Replace files that differ, by a rename unless `--inplace` is given.
+    /// Files that differ are replaced: by a rename, or with `--inplace` by writing into them.
     Native,
-    /// Those of GNU cp 9, in its order.
+    /// The rules of GNU cp 9, applied in the same order.
     Gnu,
 }
 
 impl Policy {
-    /// That of `pcopy`.
+    /// The policy of `pcopy`.
     pub const NATIVE: Self = Self {
         existing: ExistingRules::Native,
         locks_target: true,
@@ -88,7 +91,7 @@ impl Policy {
         reports_loops_by_operand: false,
     };
 
-    /// That of GNU `cp`.
+    /// The policy of GNU `cp`.
     pub const GNU_CP: Self = Self {
         existing: ExistingRules::Gnu,
         locks_target: false,
@@ -109,7 +112,7 @@ impl Policy {
         reports_loops_by_operand: true,
     };
 
-    /// The policy of the program that the user has started.
+    /// Returns the policy of the program that the user started.
     pub fn of(compat: Compat) -> Self {
         match compat {
             Compat::Native => Self::NATIVE,

@@ -1,15 +1,15 @@
-//! File names that are safe to print.
+//! Escapes file names so that they are safe to print.
 //!
-//! A file name is any bytes but NUL and slash. Printed raw, it could move the cursor, recolour the
-//! terminal, or reverse the rest of a line. So control characters, bytes that are not UTF-8, and the
-//! characters that change the direction of text are always escaped. The escapes are those of C and Rust
-//! strings, and the backslash is one of them, so no two names look the same.
+//! A file name may contain any bytes but NUL and slash. Printed unchanged, it could move the cursor, change
+//! the colours of the terminal, or reverse the direction of the rest of the line. Therefore pcopy escapes
+//! control characters, bytes that are not UTF-8, and characters that change the direction of text. The
+//! escapes are those of C and Rust strings. The backslash is escaped too, so no two names look the same.
 //!
-//! Refusals in `error` quote names, too, so this module lies below `ui` and not in it.
+//! This module lies in a layer below `ui`, because refusals in `error` quote names, too.
 
 use std::fmt::Write;
 
-/// The name, escaped, for lists of names.
+/// Returns the name, escaped, for lists of names.
 pub fn escape(name: &[u8]) -> String {
     let mut shown = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
@@ -21,12 +21,12 @@ pub fn escape(name: &[u8]) -> String {
     shown
 }
 
-/// The name, escaped and between quotes, for messages.
+/// Returns the name, escaped and between single quotes, for messages.
 pub fn quote(name: &[u8]) -> String {
     format!("'{}'", escape(name).replace('\'', "\\'"))
 }
 
-/// Lines for a terminal, escaped; line feeds and backslashes stay as they are.
+/// Returns lines for a terminal, escaped except for line feeds and backslashes.
 pub fn sanitize(lines: &[u8]) -> String {
     let mut shown = String::with_capacity(lines.len());
     for (at, line) in lines.split(|&byte| byte == b'\n').enumerate() {
@@ -55,8 +55,8 @@ fn push(shown: &mut String, character: char) {
     }
 }
 
-/// Whether a character is a bidirectional control (UAX #9), a line separator outside ASCII, or of no
-/// width, so that two names could look the same.
+/// Whether a character is a bidirectional control (UAX #9) or a line separator outside ASCII, or has no
+/// width. Such characters could make two names look the same.
 pub(crate) fn turns_text(character: char) -> bool {
     matches!(
         character,

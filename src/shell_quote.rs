@@ -1,21 +1,21 @@
-//! File names as GNU cp quotes them: a shell reads the quoted text as the name.
+//! Quotes file names as GNU cp does, so that a shell reads the quoted text as the name.
 //!
-//! GNU's quoting styles "shell-escape-always" and "shell-escape". pcopy's own messages quote with
-//! `sanitize`, whose escapes no shell reads.
+//! The two functions implement GNU's quoting styles "shell-escape-always" and "shell-escape". Messages of
+//! `pcopy` itself use `sanitize`, whose escapes a shell does not understand.
 
 use crate::sanitize::turns_text;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-/// The name between quotes: GNU's style "shell-escape-always".
+/// Returns the name between quotes: GNU's style "shell-escape-always".
 ///
-/// Unless the locale's character set is UTF-8, all bytes above ASCII are escaped.
+/// If the locale's character set is not UTF-8, all bytes above ASCII are escaped.
 pub fn quote(name: &[u8]) -> String {
     quote_in(name, is_utf8())
 }
 
-/// The name, quoted only where a shell needs the quotes: GNU's style "shell-escape".
+/// Returns the name, between quotes only if a shell needs them: GNU's style "shell-escape".
 pub fn quote_if_needed(name: &[u8]) -> String {
     let special = |byte: &u8| b" !\"$&'()*;<=>?[\\^`|".contains(byte);
     let special_at_start = matches!(name, [] | [b'~' | b'#', ..] | [b'{' | b'}']);
@@ -50,7 +50,7 @@ fn quote_in(name: &[u8], utf8: bool) -> String {
     shown.text
 }
 
-/// A quoted name under construction: inside `'…'`, or inside `$'…'` for escapes.
+/// A quoted name under construction. The text is inside `'…'`, or inside `$'…'` while `escaping`.
 struct Shown {
     text: String,
     escaping: bool,
@@ -86,11 +86,11 @@ impl Shown {
     }
 }
 
-/// Whether the locale's character set is UTF-8, judged by the environment.
+/// Whether the locale's character set is UTF-8, according to the environment.
 fn is_utf8() -> bool {
     static UTF8: OnceLock<bool> = OnceLock::new();
     *UTF8.get_or_init(|| {
-        // POSIX: the first of them that is set and not empty decides.
+        // POSIX: the first of these variables that is set and not empty decides.
         let locale: OsString = ["LC_ALL", "LC_CTYPE", "LANG"]
             .iter()
             .filter_map(std::env::var_os)

@@ -1,4 +1,7 @@
-//! What the processes of a run share: tasks and reports, shared memory, what copiers inherit by fork(2).
+//! Data that the processes of a run exchange: tasks, reports, shared memory, and memory that copiers inherit
+//! by fork(2).
+//!
+//! The processes are one parent, which controls the run, and copiers, which copy.
 
 pub mod fingerprint;
 pub mod inherited;

@@ -1,12 +1,12 @@
-//! Answers that the user types on standard input, read without waiting.
+//! The answers to prompts that the user types on standard input. The parent reads them without waiting.
 
 use pcopy_sys::file;
 use std::io::stdin;
 
-/// How much is read at a time, in bytes.
+/// How many bytes one read asks for.
 const READ_BYTES: usize = 4096;
 
-/// What the user has typed and no prompt has taken yet.
+/// The input that the user has typed and that no prompt has used yet.
 #[derive(Default)]
 pub(super) struct Answers {
     typed: Vec<u8>,
@@ -14,7 +14,8 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Whether the next line is a yes; `None` if it was not typed yet. The end of the input is a no.
+    /// Returns whether the next line means yes, that is, begins with `y` or `Y`; `None` if the user has not
+    /// typed a whole line yet. At the end of the input, an empty rest counts as no.
     pub(super) fn take(&mut self) -> Option<bool> {
         let end = self.typed.iter().position(|&byte| byte == b'\n');
         let line: Vec<u8> = match end {
@@ -25,7 +26,7 @@ impl Answers {
         Some(matches!(line.first(), Some(b'y' | b'Y')))
     }
 
-    /// Reads what is there.
+    /// Reads the input that is available.
     pub(super) fn read(&mut self) {
         let mut chunk = [0; READ_BYTES];
         match file::read(stdin(), &mut chunk) {

@@ -1,65 +1,69 @@
-//! How many copiers are at work, where `-j` does not set it.
+//! Chooses how many copiers (processes that copy) work at a time, if the user does not set the number with
+//! `-j`.
 //!
-//! At first as many as there are CPUs: while everything is in memory, more copiers only contend for the
-//! same locks. Measured on two CPUs, 100,000 small files, two copiers and eight: tmpfs 0.36 s and 0.37
-//! s, xfs 1.4 s and 1.8 s. On a cold disk copiers sleep most of the time, and more of them keep its
-//! queue full. The run itself shows which it is, because a sleeping copier uses no CPU time. So the
-//! number is quadrupled as long as copiers sleep, tasks wait, and the last step has made the run
-//! faster. Where copiers sleep a little, they may be waiting for one another, as on btrfs, whose trees
-//! have few locks (100,000 small files, one copier 1.5 s, two 1.8 s): then half of them are tried, and
-//! that number stays if it does as much.
+//! A run begins with as many copiers as there are CPUs. While all data is in memory, more copiers only
+//! contend for the same locks. Measured with 100,000 small files on two CPUs: two copiers took 0.36 s on
+//! tmpfs and 1.4 s on xfs, eight copiers 0.37 s and 1.8 s. On a cold disk, copiers sleep most of the time,
+//! and more copiers keep the queue of the disk full. The run itself shows which case applies, because a
+//! sleeping copier uses no CPU time.
 //!
-//! One moment says little: two copiers on xfs wait for one another while their directories happen to
-//! lie in one allocation group, and then one copier does as much (with one moment as the measure: 1.3
-//! s, as with one copier; two take 1.0 s). So a trial is compared with the mean of what a number has
-//! done, and the first moments, in which copiers are still being forked, are not counted.
+//! The parent multiplies the number by four as long as three conditions hold: copiers sleep most of the time,
+//! tasks wait, and the last increase made the run faster. If copiers sleep only a little, they may be waiting
+//! for each other, as on btrfs, whose trees have few locks (100,000 small files: one copier 1.5 s, two
+//! copiers 1.8 s). Then the parent tries half the number, and keeps it if that many copiers do as much work.
 //!
-//! A copier that is not wanted any more is not ended, because it may hold tasks. It sleeps, and wakes
-//! when the other copiers have too few tasks.
+//! One short sample is not reliable. Two copiers on xfs wait for each other while their directories happen to
+//! lie in one allocation group. During that time one copier does as much work as two. When one sample
+//! decided, such a run took 1.3 s, as with one copier; two copiers take 1.0 s. Therefore a trial is compared
+//! with the mean of the samples before it, and a sample is not counted while copiers are still being forked.
+//!
+//! When the number is reduced, the surplus copiers do not exit, because they may hold tasks. They sleep, and
+//! wake when the other copiers have too few tasks.
 
 use std::time::Duration;
 
-/// How long a number of copiers is tried, at least.
+/// The minimum duration of the trial of a number of copiers.
 const TRIAL: Duration = Duration::from_millis(50);
 
-/// How long it takes, with a margin, until the first copiers are forked and at work.
+/// The time, with a margin, until the first copiers are forked and at work.
 const START: Duration = Duration::from_millis(20);
 
-/// How long the result of a trial is relied on; other kinds of files may be copied by then.
+/// How long the result of a trial is valid. After that time the run may copy other kinds of files.
 const REST: Duration = Duration::from_secs(3);
 
-/// Copiers that use less of their CPUs than this, in percent, sleep most of the time.
+/// If copiers use less than this percentage of their CPUs, they sleep most of the time.
 const SLEEPY_PERCENT: u128 = 40;
 
-/// Copiers that use more than this, in percent, do not wait for one another.
+/// If copiers use more than this percentage of their CPUs, they do not wait for each other.
 const BUSY_PERCENT: u128 = 70;
 
-/// By which factor the number grows where copiers sleep: a cold run of half a second has no time for
-/// small steps (18,000 files: factor two 0.50 s, factor four 0.40 s, 32 copiers from the beginning 0.26
-/// s).
+/// The factor by which the number of copiers grows if they sleep. A run of half a second from a cold disk has
+/// no time for small steps. With 18,000 files, a run with factor two took 0.50 s, with factor four 0.40 s,
+/// and with 32 copiers from the beginning 0.26 s.
 const GROWTH: u16 = 4;
 
-/// How many samples of a number are taken before fewer copiers are tried.
+/// How many samples the mean must contain before fewer copiers are tried.
 const SAMPLES: u32 = 4;
 
-/// How much more copiers must do, and how much fewer must, in percent of what was done before.
+/// The work, in percent of the work before a trial, that more copiers (`MORE_PERCENT`) or fewer copiers
+/// (`FEWER_PERCENT`) must do to be kept.
 const MORE_PERCENT: u128 = 110;
 const FEWER_PERCENT: u128 = 97;
 
-/// A sample of a round.
+/// What the parent measures of a round (one attempt at the work) at one time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sample {
-    /// Since the round began.
+    /// The time since the round began.
     pub(super) at: Duration,
-    /// What has been done, in bytes; see `position::weight`.
+    /// The work done since the round began, in bytes; see `position::weight`.
     pub(super) work: u128,
-    /// The CPU time that all copiers have used.
+    /// The CPU time that all copiers have used since they were forked.
     pub(super) used: Duration,
-    /// Whether there are tasks that no copier has taken.
+    /// Whether there are tasks that no copier has taken yet.
     pub(super) waits: bool,
 }
 
-/// The number of copiers at work, from 1.
+/// The controller of the number of copiers at work, which is at least 1.
 pub(super) struct Autoscale {
     active: u16,
     first: u16,
@@ -69,14 +73,14 @@ pub(super) struct Autoscale {
     state: State,
 }
 
-/// What a number of copiers usually does: a mean in which older samples weigh less.
+/// The usual performance of the current number of copiers: a mean in which older samples count less.
 #[derive(Clone, Copy, Default)]
 struct Usual {
-    /// How many samples it comes from.
+    /// How many samples the mean contains.
     samples: u32,
-    /// Bytes a second.
+    /// Work in bytes per second.
     work: u128,
-    /// How much of the CPUs was used, in percent.
+    /// The use of the CPUs, in percent.
     use_percent: u128,
 }
 
@@ -92,30 +96,31 @@ impl Usual {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Copiers are being forked.
+    /// The parent is still forking the first copiers.
     Beginning,
-    /// There is no reason for another number.
+    /// The current number stays until a sample calls for another one.
     Steady,
-    /// Another number is tried; with `from` copiers, `work` bytes were done in a second.
+    /// Another number is being tried; before the trial, `from` copiers did `work` bytes per second.
     Trying { from: u16, work: u128 },
-    /// A trial has shown this number to be the better one.
+    /// A trial has shown that the current number is the better one; it stays until this time.
     Proven { until: Duration },
 }
 
 impl Autoscale {
-    /// `first` copiers to begin with, one for each CPU that is to be used, and never more than `most`.
+    /// Creates a controller that begins with `first` copiers, one for each CPU to use, and never chooses more
+    /// than `most`.
     pub(super) fn new(first: u16, most: u16) -> Self {
         let first = first.min(most);
         let (last, usual) = (Sample::default(), Usual::default());
         Self { active: first, first, most, last, usual, state: State::Beginning }
     }
 
-    /// How many copiers are to be at work now.
+    /// Returns how many copiers are to be at work now.
     pub(super) fn active(&self) -> u16 {
         self.active
     }
 
-    /// After which time another sample is wanted; `None` if the user has given the number.
+    /// Returns the time between two samples; `None` if the user has set the number.
     pub(super) fn interval(&self) -> Option<Duration> {
         let interval = if matches!(self.state, State::Beginning) { START } else { TRIAL };
         (self.most > self.first).then_some(interval)
@@ -126,7 +131,7 @@ impl Autoscale {
         self.interval().is_some_and(|interval| at.saturating_sub(self.last.at) >= interval)
     }
 
-    /// Takes a sample and decides about the number.
+    /// Evaluates a sample and chooses the number of copiers.
     pub(super) fn observe(&mut self, now: Sample) {
         let elapsed = now.at.saturating_sub(self.last.at);
         let work = per_second(now.work.saturating_sub(self.last.work), elapsed);
@@ -161,7 +166,7 @@ impl Autoscale {
         }
     }
 
-    /// The number to try next, judged by what the present one usually does.
+    /// Returns the number to try next, based on the usual performance of the current number.
     fn next(&self, waits: bool) -> u16 {
         let Usual { samples, use_percent, .. } = self.usual;
         if self.active < self.first && waits {
@@ -191,8 +196,8 @@ fn per_second(work: u128, elapsed: Duration) -> u128 {
 mod tests {
     use super::*;
 
-    /// A run in which a number of copiers does what `done` says during each trial: bytes, and the share
-    /// of CPU time in percent.
+    /// Simulates a run: during each trial, a number of copiers does what `done` returns, namely bytes and CPU
+    /// time in percent of the trial.
     fn run(autoscale: &mut Autoscale, turns: u32, waits: bool, done: impl Fn(u16) -> (u128, u32)) {
         for _ in 0..turns {
             let (work, percent) = done(autoscale.active());

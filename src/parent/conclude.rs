@@ -1,4 +1,5 @@
-//! The end of a run, however it came: the manifest, what is left to copy, the last messages.
+//! The last steps of a run, for every reason to end: counts what is left to copy, writes the manifest, prints
+//! the last messages.
 
 use super::free_space;
 use super::idle::{ending_signal, flush_output};
@@ -11,17 +12,17 @@ use pcopy_sys::poll::{self, Event};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How long a run that has ended counts what is left to copy.
+/// The maximum time, after the run has ended, for counting what is left to copy.
 const COUNT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often it checks whether that is done.
+/// How often the parent checks whether the counting process is done.
 const CHECK: Duration = Duration::from_millis(20);
 
-/// Reports how the run went, waits until that is written, and returns it.
+/// Reports the result of the run, waits until all output is written, and returns the result.
 pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -> Outcome {
     let left = if end == End::TargetLost { left_to_copy(&mut run) } else { None };
-    // A run that a signal ends waits neither for a reader that may never come, nor for the process that
-    // counts ahead, which a broken disk may hold.
+    // If a signal ends the run, the parent does not wait for a reader of its output, which may never read.
+    // Nor does it wait for the counting process, which a failing disk may keep from exiting.
     let output_limit = match end {
         End::Signal(_) => {
             run.precount.abandon();
@@ -56,9 +57,9 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
     outcome
 }
 
-/// What is left to copy into a target that is full, if that can be counted soon.
+/// Returns what is left to copy into a full target; `None` if it cannot be counted within [`COUNT_WITHIN`].
 fn left_to_copy(run: &mut Run<'_>) -> Option<Left> {
-    // No copier runs that the counting could delay.
+    // The counting process may run at full speed, because no copier (a process that copies) runs any more.
     run.precount.begin(run.plan, run.lock, || Duration::MAX);
     let begun = Instant::now();
     let work = loop {

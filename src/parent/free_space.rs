@@ -1,9 +1,8 @@
-//! Whether what is left to copy fits into the target.
+//! Checks whether the data that is left to copy fits into the target.
 //!
-//! What is needed is known when all entries have been counted ahead. Holes are not counted, and files
-//! with several names are counted once, so the result is rather too small than too large, and no
-//! warning is wrong. Where files can share their data with their sources (reflink), the need cannot be
-//! known.
+//! The need is known when the counting process has counted all entries. Holes are not counted, and a file
+//! with several names is counted once. So the computed need may be too small but not too large, and every
+//! warning is right. If copies can share data with their sources (reflink), the need cannot be known.
 
 use super::position::Position;
 use super::run_event::{Free, RunEvent, Sink};
@@ -16,7 +15,7 @@ use pcopy_sys::file;
 use pcopy_sys::statfs::{self, FreeSpace};
 use std::os::unix::ffi::OsStrExt;
 
-/// Warns if what is left does not fit.
+/// Warns the user if what is left to copy does not fit into the target.
 pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sink) {
     let Some((room, left)) = measure(plan, &position.work, &position.totals) else { return };
     let free = if left.bytes > room.bytes {
@@ -31,13 +30,15 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
     sink.emit(&RunEvent::SpaceShort { left, free, target });
 }
 
-/// The free space of the target, and what is left to copy into it; `None` if that cannot be known.
+/// Returns the free space of the target and what is left to copy into it. Returns `None` if that cannot be
+/// known, for example because the targets are on several file systems or because copies may share data with
+/// their sources.
 pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(FreeSpace, Left)> {
     let mut dirs = plan.operands.iter().map(|operand| plan.target_dir(operand));
     let first = dirs.next()?;
     let device = file::stat_fd(first).ok()?.identity().0;
     let is_one = dirs.all(|dir| file::stat_fd(dir).is_ok_and(|at| at.identity().0 == device));
-    // Within one file system files may share their data.
+    // Files within one file system may share their data.
     let may_share = plan.options.reflink != When::Never
         && statfs::may_reflink(first)
         && plan.operands.iter().any(|operand| operand.device() == device);

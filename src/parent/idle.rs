@@ -1,4 +1,4 @@
-//! Signals and output while no copier runs.
+//! Handles signals and writes output while no copier (a process that copies) runs.
 
 use super::round::TICK;
 use super::run::Run;
@@ -9,7 +9,7 @@ use pcopy_sys::signals::{self, Request, Signals};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Handles the signals that have arrived. If one of them ends the run, its number is returned.
+/// Handles the signals that have arrived. Returns the number of a signal that ends the run.
 pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
     while let Ok(Some(request)) = run.signals.next_request() {
         match request {
@@ -29,7 +29,8 @@ pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
     None
 }
 
-/// Waits until all output is written, for at most `limit`. A further signal kills the process.
+/// Waits until all output is written, for at most `limit`. Another signal that would end the run kills the
+/// process.
 pub(super) fn flush_output(sink: &mut dyn Sink, signals: &Signals, limit: Duration) {
     let begun = Instant::now();
     sink.flush();

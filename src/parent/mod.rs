@@ -1,4 +1,4 @@
-//! A run, as its parent process sees it: lock the target, copy in phases, conclude.
+//! The parent process of a run: it locks the target, copies in phases, and reports the result.
 //!
 //! ```text
 //! position, run_event                                     what is reported, and to which sink
@@ -9,7 +9,9 @@
 //! phases, conclude                                        what the rounds are for; the end
 //! ```
 //!
-//! Each line uses only itself and those above it.
+//! The parent forks copiers, the processes that copy. A round is one attempt of the copiers at the work;
+//! after a copier died, the next round begins. The modules of a line use only modules of the same line and of
+//! the lines above it.
 
 mod answers;
 mod autoscale;
@@ -50,25 +52,26 @@ use std::fmt;
 use std::ops::Range;
 use target_lock::TargetLock;
 
-/// The run was not begun.
+/// Why a run did not begin.
 #[derive(Debug)]
 pub enum NotBegun {
-    /// It would do harm, or cannot succeed.
+    /// The run would do harm, or it could not succeed.
     Refused(Refusal),
-    /// The machine has denied something that it needs.
+    /// The kernel denied a resource that the run needs.
     Unavailable(Unavailable),
 }
 
-/// Carries out a plan; returns when no process of the run is left but this one.
+/// Carries out a plan. Returns when no other process of the run is left, except for processes that do not die
+/// although a signal ended the run.
 ///
-/// Must be called while the process has a single thread. The umask is cleared: every file is created
-/// with a mode of its own.
+/// Must be called while the process has a single thread. Clears the umask, because pcopy computes the mode of
+/// each file that it creates.
 pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     let plan = &draft.begin()?;
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     if plan.check.is_some() {
-        let lock = TargetLock::none(); // nothing is written
+        let lock = TargetLock::none(); // a comparison writes nothing
         let mut run = Run::new(plan, &lock, &signals, sink);
         let (end, compared) = compare::compare(&mut run);
         return Ok(conclude(run, end, Some(compared)));
@@ -87,8 +90,8 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     Ok(conclude(run, end, None))
 }
 
-/// Copies wave after wave. If the run ends early, everything stays as it is, for the next run to
-/// resume.
+/// Copies one wave (operands that are copied together) after the other. If the run ends early, the target
+/// stays as it is, so that the next run can resume.
 fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     let plan = run.plan;
     let mut notes = plan.notes.iter().peekable();
@@ -103,7 +106,7 @@ fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     write_back::flush(run)
 }
 
-/// The phases of a wave, in their order.
+/// Runs the phases of a wave in order.
 fn copy_wave(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
     run.state.begin_wave();
     copy::copy(run, wave)?;
@@ -116,8 +119,9 @@ fn copy_wave(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Remembers what the names of a wave that has ended are now, so that further names of their files in
-/// later waves become links to them. They have their final places by now.
+/// Remembers, for files with several names, the target inodes that the names of an ended wave have. In later
+/// waves, further names of these files become hard links to these names, which are in their final places by
+/// now.
 fn remember_leaders(plan: &Plan, earlier: &mut Groups, names: &Groups) {
     if plan.waves.len() < 2 {
         return;
@@ -129,7 +133,7 @@ fn remember_leaders(plan: &Plan, earlier: &mut Groups, names: &Groups) {
         let now = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
             plan.reach_target(operand, dir).and_then(|dir| file::stat_at(dir, &name))
         });
-        // If it cannot be reached any more, the next name of its file is copied.
+        // A name that cannot be reached any more is dropped. Then the next name of its file is copied.
         if let Ok(now) = now {
             let place =
                 EntryPath { operand: number, source: &source, target: &target, staged: false };

@@ -1,7 +1,8 @@
-//! The parent's poll loop over one round: pipes, signals, deaths and a clock.
+//! The parent's poll loop over one round (one attempt of the copiers at the work): pipes, signals, deaths of
+//! copiers, and deadlines.
 //!
-//! The parent copies nothing and waits for one thing only, poll(2): a stuck reader of its output, a
-//! stuck copier and an impatient user are all events of the same loop.
+//! The parent copies nothing and waits only in poll(2). So it still reacts if a reader of its output is slow,
+//! if a copier hangs, or if the user presses ^C.
 
 use super::pool::Copier;
 use super::reports;
@@ -18,7 +19,7 @@ use pcopy_sys::signals::{self, Request};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Runs a round until all its copiers have exited and all their reports were read.
+/// Runs a round until all copiers have exited and the parent has read all their reports.
 pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     loop {
         start_copier(run, round)?;
@@ -40,7 +41,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
     }
 }
 
-/// Starts one more copier if there is work for it.
+/// Starts one more copier (a process that copies) if there is work for it.
 fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     if !round.wants_copier() {
         return Ok(());
@@ -54,12 +55,12 @@ fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
         Ok(()) => round.note_started(),
         Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
-        Err(_) => round.note_denied(), // the copiers that there are do the work
+        Err(_) => round.note_denied(), // the copiers that run do the work
     }
     Ok(())
 }
 
-/// Sleeps until something happens, or a deadline is to be checked.
+/// Sleeps until an event arrives or the next deadline is due.
 fn wait(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     let sink = &run.reporter.sink;
     let mut watched: Vec<(BorrowedFd<'_>, Event)> = vec![(run.signals.as_fd(), Event::Readable)];
@@ -95,22 +96,23 @@ fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailabl
     Ok(())
 }
 
-/// The first signal has the files in progress finished, the second kills the run.
+/// Ends the run after a signal. At the first signal, copiers finish their files; the second signal kills the
+/// run.
 fn interrupt(sink: &mut dyn Sink, round: &mut Round, number: i32) {
     if let Some(Stop::Signal { number, .. }) = round.stop {
         round.kill_all();
         sink.clear_progress();
-        signals::die_by(number); // the process that counts ahead dies with its parent
+        signals::die_by(number); // the counting process dies with its parent
     }
     sink.stop_waiting_for_reader();
     round.stop(Stop::Signal { number, since: Instant::now() });
 }
 
-/// Suspends all processes of the run, as a shell expects of one, and continues with them.
+/// Suspends all processes of the run, as a shell expects of one process, and later resumes them.
 fn suspend(sink: &mut dyn Sink, round: &Round) {
     sink.clear_progress();
     let alive = || round.pool.copiers().iter().filter(|copier| copier.is_alive());
-    // A copier that has just died cannot be suspended; reaping it reports that.
+    // A copier that has just died cannot be suspended; the parent detects its death when it reaps it.
     let signal_all = |send: fn(Pid) -> pcopy_sys::Result<()>| {
         alive().map(|copier| send(copier.pid())).filter(Result::is_err).count()
     };
@@ -121,10 +123,10 @@ fn suspend(sink: &mut dyn Sink, round: &Round) {
     signal_all(process::resume);
 }
 
-/// Reaps copiers that have exited; one that has before its work was done ends the round.
+/// Reaps copiers that have exited. A copier that exited before its work was done ends the round.
 fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
     if !std::mem::take(&mut round.child_exited) {
-        return; // 512 copiers would be 512 system calls for each event
+        return; // otherwise each event would cost up to 512 system calls
     }
     let ring = &round.shared.ring;
     let done = ring.is_closed() || ring.is_stopped();
@@ -145,7 +147,7 @@ fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
     round.stop(Stop::CopierLost);
 }
 
-/// Notes where a copier died, and what it had begun there.
+/// Notes at which entry a copier died, and whether it had begun that entry.
 fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
     let place = round.shared.counters.status(number).current_entry();
     let mark = place.as_ref().map(|place| place.fingerprint);
@@ -157,7 +159,8 @@ fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
     ] {
         marks.extend(mark.filter(|_| has_begun));
     }
-    // An operand as a whole is no file to be skipped: such a run has failed.
+    // A whole operand (a path that the user named) is not skipped like a file: if copiers keep dying on it,
+    // the run has failed.
     let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
     if let Some(place) = place.filter(|place| round.casualties.places.insert(place.fingerprint)) {
         round.casualties.passed_over |= deaths.note(place.fingerprint);

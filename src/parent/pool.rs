@@ -1,4 +1,4 @@
-//! The copiers as processes: start, read, reap, kill.
+//! The copiers (processes that copy) of one round: starts them, reads their reports, reaps and kills them.
 
 use crate::ipc::memory::counters::Counters;
 use crate::ipc::memory::outbox::Outbox;
@@ -8,13 +8,13 @@ use pcopy_sys::{Errno, Result, signals};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// How much is read from a pipe at a time, in bytes: the capacity of a pipe.
+/// How many bytes one read takes from a pipe: the capacity of a pipe.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
-/// Used in place of the exit status of a copier that could not be reaped.
+/// The exit status that a copier gets if the parent could not reap it.
 const UNKNOWN: i32 = -1;
 
-/// The copiers of one round.
+/// The copiers of one round (one attempt at the work).
 #[derive(Default)]
 pub(super) struct Pool {
     copiers: Vec<Copier>,
@@ -32,15 +32,15 @@ pub(super) struct Copier {
 }
 
 impl Pool {
-    /// Forks one more copier, which runs `work` with its number and the write end of a pipe, and exits
-    /// with the status that `work` returns.
+    /// Forks one more copier. The copier calls `work` with its number and the write end of its pipe, and
+    /// exits with the status that `work` returns.
     pub(super) fn start(&mut self, work: impl FnOnce(u16, OwnedFd) -> i32) -> Result<()> {
         let number = u16::try_from(self.copiers.len()).map_err(|_| Errno::EAGAIN)?;
         let (reader, writer) = process::pipe()?;
         let parent = process::own_pid();
         match process::fork()? {
             Side::Parent(pid) => {
-                // The parent must close its write end, or it would never read the end of the file.
+                // If the parent kept the write end open, it would never read the end of the file.
                 drop(writer);
                 self.copiers.push(Copier {
                     number,
@@ -55,7 +55,9 @@ impl Pool {
             }
             Side::Child => {
                 process::die_with_parent(parent);
-                self.copiers.clear(); // closes the others' pipes: 512 copiers would hold 131,072
+                // Closes the pipes of the other copiers. Otherwise 512 copiers together would keep 131,072
+                // descriptors open.
+                self.copiers.clear();
                 drop(reader);
                 let status = match signals::leave_to_parent() {
                     Ok(()) => work(number, writer),
@@ -66,29 +68,30 @@ impl Pool {
         }
     }
 
-    /// How many copiers were started.
+    /// Returns how many copiers were started.
     pub(super) fn len(&self) -> usize {
         self.copiers.len()
     }
 
-    /// The CPU time that the copiers that are alive have used.
+    /// Returns the CPU time that the living copiers have used.
     pub(super) fn cpu_time(&self) -> Duration {
         let alive = self.copiers.iter().filter(|copier| copier.is_alive());
-        // One that has just exited counts as nothing; at the end of a round that does not matter.
+        // A copier that has just exited counts as zero. That happens at the end of a round, where the sum
+        // does not matter.
         alive.filter_map(|copier| process::cpu_time(copier.pid).ok()).sum()
     }
 
-    /// All copiers, dead or alive.
+    /// Returns all copiers, dead or alive.
     pub(super) fn copiers(&self) -> &[Copier] {
         &self.copiers
     }
 
-    /// The same, to act on.
+    /// Returns all copiers, dead or alive, mutably.
     pub(super) fn copiers_mut(&mut self) -> &mut [Copier] {
         &mut self.copiers
     }
 
-    /// Notes which of the open pipes have something to read, in their order.
+    /// Notes which of the open pipes are readable; `ready` is in the order of the copiers.
     pub(super) fn note_ready(&mut self, ready: &[bool]) {
         let open = self.copiers.iter_mut().filter(|copier| copier.pipe.is_some());
         for (number, copier) in open.enumerate() {
@@ -96,54 +99,54 @@ impl Pool {
         }
     }
 
-    /// Waits until all have exited.
+    /// Waits until all copiers have exited.
     pub(super) fn join_all(&mut self) {
         for copier in &mut self.copiers {
             if copier.join().is_err() {
-                // It was reaped already.
+                // The copier was already reaped.
             }
         }
     }
 
-    /// Whether every copier has exited and all its reports were read.
+    /// Whether all copiers have exited and the parent has read all their reports.
     pub(super) fn is_done(&self) -> bool {
         self.copiers.iter().all(|copier| !copier.is_alive() && copier.pipe.is_none())
     }
 }
 
 impl Copier {
-    /// Its place in the pool, from 0.
+    /// Returns the place of the copier in the pool, from 0.
     pub(super) fn number(&self) -> u16 {
         self.number
     }
 
-    /// Its process ID.
+    /// Returns the process ID of the copier.
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Whether it has not been reaped.
+    /// Whether the copier has not been reaped yet.
     pub(super) fn is_alive(&self) -> bool {
         self.death.is_none()
     }
 
-    /// How it exited, once it has been reaped.
+    /// Returns how the copier exited; `None` until it is reaped.
     pub(super) fn exit_status(&self) -> Option<Death> {
         self.death
     }
 
-    /// Asks it to exit after the file in progress.
+    /// Asks the copier to exit after the file in progress.
     pub(super) fn ask_to_stop(&self, counters: &Counters) {
         counters.status(self.number).ask_to_stop();
     }
 
-    /// Kills it.
+    /// Kills the copier if it has not been reaped.
     pub(super) fn kill(&self) -> Result<()> {
         if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
     }
 
-    /// Reaps it if it has exited; true the one time that it does. One that the kernel no longer knows
-    /// as a child counts as exited, too, or the run would wait for it for ever.
+    /// Reaps the copier if it has exited, and returns true once, when it does so. A copier that the kernel
+    /// does not know as a child any more also counts as exited; otherwise the run would wait for it forever.
     pub(super) fn reap(&mut self) -> Result<bool> {
         if !self.is_alive() {
             return Ok(false);
@@ -153,7 +156,7 @@ impl Copier {
         ended.map(|_| !self.is_alive())
     }
 
-    /// Waits until it has exited.
+    /// Waits until the copier has exited.
     pub(super) fn join(&mut self) -> Result<Death> {
         match self.death {
             Some(death) => Ok(death),
@@ -161,16 +164,16 @@ impl Copier {
         }
     }
 
-    /// The pipe, until the end of the file was read.
+    /// Returns the read end of the pipe; `None` after the end of the file was read.
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what has arrived, through `buffer`. At the end of the file the pipe is closed, and what
-    /// the copier could not send any more is taken from its `outbox`.
+    /// Reads the reports that have arrived, through `buffer`. At the end of the file, closes the pipe and
+    /// takes from `outbox` the reports that the copier did not send.
     pub(super) fn receive(&mut self, outbox: Outbox<'_>, buffer: &mut [u8]) {
         let Some(pipe) = self.pipe.as_ref().filter(|_| self.ready) else { return };
-        self.ready = false; // of 512 copiers one or two have sent something
+        self.ready = false; // out of 512 copiers, only one or two have sent reports
         match file::read(pipe, buffer) {
             Ok(length @ 1..) => {
                 self.received += length as u64;
@@ -184,7 +187,8 @@ impl Copier {
         }
     }
 
-    /// Hands out what was received and not used yet; `consume` returns how many bytes it has used.
+    /// Passes the received bytes that are not used yet to `consume`, which returns how many of them it has
+    /// used.
     pub(super) fn with_inbox(&mut self, consume: impl FnOnce(&[u8]) -> usize) {
         let used = consume(&self.inbox);
         self.inbox.drain(..used);

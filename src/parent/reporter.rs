@@ -1,4 +1,5 @@
-//! Reporting about entries: finds their names, counts failures, and emits the event.
+//! Reports events of entries to the user: finds the names of an entry, counts failures, and emits the event
+//! to the sink.
 
 use super::run_event::{Names, RunEvent, Sink};
 use crate::error::{EntryError, Op, Unavailable};
@@ -12,17 +13,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The way from the phases of a run to the sink of its events.
+/// The reporter, through which the phases of a run reach the sink of its events.
 pub(super) struct Reporter<'a> {
     plan: &'a Plan,
     pub(super) sink: &'a mut dyn Sink,
-    /// Failures reported, by kind.
+    /// How many failures of each kind were reported.
     pub(super) kinds: HashMap<EntryError, u64>,
-    /// What failed when the copiers had counted their entries already.
+    /// Failures and vanished entries that no copier (process that copies) counted.
     pub(super) late: Late,
 }
 
-/// Counts that no copier has made.
+/// Counts of failures and vanished entries that no copier counted.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Late {
     pub(super) failed: u64,
@@ -34,7 +35,7 @@ impl<'a> Reporter<'a> {
         Self { plan, sink, kinds: HashMap::new(), late: Late::default() }
     }
 
-    /// What planning has found.
+    /// Reports something that planning has found.
     pub(super) fn note(&mut self, note: &Note) {
         if note.kind.severity() == Severity::Failure {
             self.late.failed += 1;
@@ -44,12 +45,12 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The machine has denied something.
+    /// Reports that the kernel denied a resource.
     pub(super) fn unavailable(&mut self, unavailable: &Unavailable) {
         self.sink.emit(&RunEvent::Unavailable(unavailable));
     }
 
-    /// An entry is about to be copied.
+    /// Reports that an entry is about to be copied.
     pub(super) fn announced(&mut self, place: EntryPath<'_>) {
         let Some(operand) = self.operand(place.operand) else { return };
         self.with_names(operand, place.source, |sink, names| {
@@ -57,7 +58,7 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// An entry is complete.
+    /// Reports that an entry is complete.
     pub(super) fn done(&mut self, place: EntryPath<'_>, details: Details) {
         let Some(operand) = self.operand(place.operand) else { return };
         let suffix = self.plan.options.backup.as_ref().map(|backup| backup.suffix.as_bytes());
@@ -67,20 +68,21 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// An existing file was left as it is.
+    /// Reports that an existing file was left as it is.
     pub(super) fn skipped(&mut self, place: EntryPath<'_>) {
         let Some(operand) = self.operand(place.operand) else { return };
         self.sink.emit(&RunEvent::Skipped { target: &operand.show_target(place.source) });
     }
 
-    /// A name could not become a hard link.
+    /// Reports that a name could not become a hard link. `and_others` says that this report also stands for
+    /// later names.
     pub(super) fn link_failed(&mut self, errno: Errno, place: EntryPath<'_>, and_others: bool) {
         let Some(operand) = self.operand(place.operand) else { return };
         let target = &operand.show_target(place.source);
         self.sink.emit(&RunEvent::LinkFailed { errno, target, and_others });
     }
 
-    /// Counts and reports what went wrong with an entry that was counted as done.
+    /// Counts and reports an error of an entry that a copier has already counted as done.
     pub(super) fn failed_late(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         if error.op.means_vanished(error.errno) {
             self.late.vanished += 1;
@@ -91,7 +93,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// An entry has failed.
+    /// Reports that an entry has failed.
     pub(super) fn failed(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         *self.kinds.entry(error).or_default() += 1;
         self.with_error_names(error, operand, source, |sink, names| {
@@ -99,7 +101,7 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// A source entry has vanished, or changed while it was read.
+    /// Reports that a source entry has vanished, or has changed while it was read.
     pub(super) fn vanished(&mut self, error: EntryError, operand: u32, source: &[u8]) {
         let compared = self.plan.check.is_some();
         self.with_error_names(error, operand, source, |sink, names| {
@@ -107,7 +109,8 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// How the user would name the target of what is at `path` below an operand, or in a manifest.
+    /// Returns how the user would name the target of the entry at `path`, below an operand (a path that the
+    /// user named) or in a manifest.
     pub(super) fn shown_target(&self, operand: u32, path: &[u8]) -> Vec<u8> {
         match &self.plan.check {
             Some(Check::Manifest(listed)) => listed.show(path),
@@ -129,7 +132,7 @@ impl<'a> Reporter<'a> {
         emit(self.sink, Names { source: &source, target: &target });
     }
 
-    /// The names that a failure is reported with.
+    /// Finds the names with which a failure is reported, and calls `emit` with them.
     fn with_error_names(
         &mut self,
         error: EntryError,
@@ -147,7 +150,7 @@ impl<'a> Reporter<'a> {
         if error.op != Op::DirectoryAgain {
             return self.with_names(operand, path, emit);
         }
-        // Not the directory that was met again, but the copy that was made of it before.
+        // cp names in this message the copy that it made before, and not the directory that it found again.
         let (source, target) = (operand.show_source(path), operand.show_target(path));
         let dir = file::stat_path(Path::new(OsStr::from_bytes(&source)), false);
         let dir = dir.ok().map(|stat| stat.identity());

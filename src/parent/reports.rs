@@ -1,4 +1,5 @@
-//! The copiers' reports as they arrive: each is remembered, and what concerns the user is emitted.
+//! Processes the reports of the copiers (processes that copy) as they arrive: remembers them, and emits those
+//! that concern the user.
 
 use super::reporter::Reporter;
 use super::round::{Round, Stop};
@@ -13,7 +14,7 @@ use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::Plan;
 
-/// Reads what copiers have reported.
+/// Reads the reports that have arrived. If a copier has sent malformed bytes, kills it.
 pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
     if run.reporter.sink.is_full() {
         return;
@@ -39,7 +40,7 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
             }
         });
         if malformed && copier.kill().is_err() {
-            // It has exited already, which is what was wanted.
+            // The copier has already exited, so there is nothing to kill.
         }
     }
     if let Some(why) = stop {
@@ -47,7 +48,7 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
     }
 }
 
-/// What reports change in a run.
+/// The parts of a run that reports change.
 struct Intake<'r, 'a> {
     plan: &'a Plan,
     state: &'r mut RunState,
@@ -56,7 +57,7 @@ struct Intake<'r, 'a> {
 }
 
 impl Intake<'_, '_> {
-    /// Applies one report; why the round is to end, if it is.
+    /// Applies one report. Returns why the round (one attempt at the work) must end, if it must.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
         let place = report.place;
         match report.event {
@@ -101,8 +102,8 @@ impl Intake<'_, '_> {
                 }
                 let role = if new { LinkRole::Created } else { LinkRole::Existing };
                 if !self.state.note_leader(identity, place, role) {
-                    // Two copiers believe that they met the file first: the memory of `InodeSet` was
-                    // damaged, and one file would become two.
+                    // Two copiers believe that they were the first to find the file, so the memory of
+                    // `InodeSet` was damaged. Without a new round, one file would become two.
                     return Some(Stop::CopierLost);
                 }
             }
@@ -157,7 +158,7 @@ impl Intake<'_, '_> {
         self.reporter.failed(error, place.operand, place.source);
     }
 
-    /// Reports an entry as being copied, where that is wanted and was not done before.
+    /// Reports that an entry is being copied, if the policy asks for that and it was not reported before.
     fn announce(&mut self, place: EntryPath<'_>) {
         let wanted = self.plan.policy.announces_early && self.plan.options.verbose();
         if wanted && self.state.is_newly_done(place) {
@@ -165,7 +166,8 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// If nothing of an operand was copied, a second source may take its place.
+    /// Notes an operand (a path that the user named) of which nothing was copied. Then a second source may
+    /// take its place.
     fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         if !place.source.contains(&b'/') && !error.op.leaves_entry_complete() {
             self.state.failed.insert(place.operand);
@@ -173,7 +175,7 @@ impl Intake<'_, '_> {
     }
 }
 
-/// Whether an operation fails when the entry was announced already.
+/// Whether the operation that failed comes after cp's announcement of the entry (`--verbose`).
 fn fails_after_announcement(error: EntryError) -> bool {
     use Op::{
         Clone, Close, Create, CreateFifo, CreateNode, CreateSymlink, Dangling, HardLinkTo,

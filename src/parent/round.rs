@@ -1,4 +1,5 @@
-//! A round: one life of a ring and its copiers, and how it is brought to its end.
+//! A round: one ring (the queue of tasks) and its copiers (processes that copy), from the first fork to the
+//! last exit.
 
 use super::autoscale::{Autoscale, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
@@ -14,29 +15,32 @@ use pcopy_sys::Errno;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How often the poll loop wakes at least, to draw the progress line and to check deadlines.
+/// The maximum time between two wake-ups of the poll loop, which draw the progress line and check deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
-/// The pause before another copier is started, at first; it doubles while the others suffice.
+/// The pause before the next copier is started. It doubles while the copiers that run can do all the work.
 const START_PAUSE: Duration = Duration::from_micros(500);
 
-/// The pause after the first copier: it copies ten files in less, and a second copier would only add
-/// its start and its end (13 entries: 2.0 ms with one copier, 3.1 ms with two).
+/// The pause after the first copier has started. In that time one copier copies ten files, and a second
+/// copier would only add the cost of its start and exit (13 entries: 2.0 ms with one copier, 3.1 ms with
+/// two).
 const SECOND_PAUSE: Duration = Duration::from_millis(2);
 
-/// After a signal: how long a copier may finish its file, and when it is killed in any case.
+/// After a signal: the time that copiers have to finish their files, and the time after which they are
+/// killed.
 const FINISH_WITHIN: Duration = Duration::from_millis(1000);
 const KILL_AFTER: Duration = Duration::from_millis(1800);
 
-/// After a signal: how long the run waits for copiers that were killed. One that sleeps in the kernel
-/// (a network file system that does not answer) dies when it wakes, and can do no harm then.
+/// After a signal: how long the run waits for killed copiers. A copier may sleep in the kernel because a
+/// network file system does not answer. It dies as soon as it wakes, so it can do no harm later.
 const LEAVE_AFTER: Duration = Duration::from_millis(1900);
 
-/// For how long all copiers may wait for work. They never do, unless the ring's memory was damaged; if
-/// the machine was asleep instead, the false alarm costs a round.
+/// The time after which a round ends in which all copiers wait for work. All of them can wait only if the
+/// ring's memory was damaged. If the machine was suspended instead, the false alarm costs one round.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// How often that is checked: the counts of 512 copiers are not added up for each event.
+/// How often the parent checks whether all copiers wait. Adding up the counts of 512 copiers after each event
+/// would take too long.
 const STALL_CHECK: Duration = Duration::from_millis(500);
 
 /// Why a round ends before its work is done.
@@ -47,40 +51,41 @@ pub(super) enum Stop {
     Signal { number: i32, since: Instant },
 }
 
-/// The phase that a round belongs to.
+/// The phase of the run that a round belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Copies everything that need not wait, or compares.
+    /// Copies everything that need not wait for a later phase, or compares.
     Copies,
-    /// Copies the files whose replacement the user agreed to.
+    /// Copies the files that the user agreed to replace.
     Prompted,
-    /// Makes names that become hard links to what was copied.
+    /// Creates hard links to files that are already copied.
     Links,
-    /// Reads back what was written.
+    /// Reads back the data that was written.
     ReadBack,
 }
 
-/// One life of a ring and its copiers.
+/// One ring and its copiers.
 pub(super) struct Round {
     pub(super) shared: Shared,
     pub(super) part: Part,
-    /// Whether it is the first of its phase: what is staged was made by this run.
+    /// Whether this is the first round of its phase. In a later round, staged directories may contain
+    /// incomplete entries, which copiers left when they died.
     pub(super) is_first: bool,
     pub(super) pool: Pool,
     pace: Pace,
-    /// What is read from pipes goes through this.
+    /// The buffer through which the parent reads from pipes.
     pub(super) buffer: Vec<u8>,
     pub(super) stop: Option<Stop>,
-    /// Whether copiers were ordered to abort the files in progress.
+    /// Whether the parent has ordered copiers to abort the files in progress.
     aborted: bool,
-    /// Whether a child process may wait to be reaped.
+    /// Whether a child process may have exited and not been reaped.
     pub(super) child_exited: bool,
     pub(super) casualties: Casualties,
-    /// What was counted when a copier was last seen at work, and when.
+    /// The counts at the last time that a copier was seen at work, and that time.
     moved: (Totals, Instant),
 }
 
-/// How many copiers there are to be, and when the next one starts.
+/// How many copiers the round should have, and when the next copier starts.
 struct Pace {
     autoscale: Autoscale,
     begun: Instant,
@@ -88,17 +93,18 @@ struct Pace {
     next_start: Instant,
 }
 
-/// Where copiers died in a round.
+/// The places where copiers died in a round.
 #[derive(Default)]
 pub(super) struct Casualties {
-    /// One event may kill all copiers at one file, which counts once.
+    /// The places, as fingerprints. Several deaths at one place count once, because one event may kill all
+    /// copiers at one file.
     pub(super) places: HashSet<u64>,
-    /// Whether one of the places is skipped from now on: the next round will come further.
+    /// Whether later rounds skip one of these places, so that the next round settles more entries.
     pub(super) passed_over: bool,
 }
 
 impl Round {
-    /// A ring with its first task in it, and no copier yet; for `earlier` see [`Shared::create`].
+    /// Creates a ring with its first task, and no copier yet. For `earlier` see [`Shared::create`].
     pub(super) fn begin(
         plan: &Plan,
         first: Task<'_>,
@@ -115,7 +121,7 @@ impl Round {
         shared.counters.set_active(pace.autoscale.active());
         let mut root = Vec::new();
         first.encode(&mut root);
-        let status = shared.counters.status(0); // no copier uses it yet
+        let status = shared.counters.status(0); // no copier uses this status slot yet
         frame_check::push_task(&shared.ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
@@ -133,8 +139,8 @@ impl Round {
         })
     }
 
-    /// Whether it is time to start a copier, and work waits for it: ten files do not pay for eight
-    /// forks.
+    /// Whether to start another copier: the pause is over, and work waits in the ring. For ten files, the
+    /// forks of eight copiers would cost more than they save.
     pub(super) fn wants_copier(&mut self) -> bool {
         if self.pool.len() == 0 {
             return true;
@@ -149,12 +155,12 @@ impl Round {
         true
     }
 
-    /// Notes that a copier has started; the next one may after a pause.
+    /// Notes that a copier has started; sets the pause before the next start.
     pub(super) fn note_started(&mut self) {
         self.pace.pause_for(if self.pool.len() == 1 { SECOND_PAUSE } else { START_PAUSE });
     }
 
-    /// Notes that the machine has denied a copier; it may allow one later.
+    /// Notes that the kernel refused to fork a copier; it may permit a fork later.
     pub(super) fn note_denied(&mut self) {
         self.pace.pause_for(TICK);
     }
@@ -164,7 +170,7 @@ impl Round {
         self.stop.is_none() && self.pool.len() < wanted && !self.shared.ring.is_closed()
     }
 
-    /// Decides whether another number of copiers would be faster.
+    /// Takes a sample and changes the number of copiers if another number may be faster.
     pub(super) fn autoscale(&mut self) {
         let at = self.pace.begun.elapsed();
         let autoscale = &mut self.pace.autoscale;
@@ -178,7 +184,7 @@ impl Round {
             at,
             work: weight(totals.settled(), bytes),
             used: self.pool.cpu_time(),
-            // A copier that rests may hold work, too.
+            // A copier that sleeps because it is surplus may also hold work.
             waits: !self.shared.ring.is_empty() || self.pool.len() > usize::from(before),
         });
         if autoscale.active() != before {
@@ -188,12 +194,13 @@ impl Round {
         }
     }
 
-    /// Notes that copiers wait for a slow reader of the run's output, so the round is not stalled.
+    /// Notes that copiers wait for a slow reader of the run's output, so that the round does not count as
+    /// stalled.
     pub(super) fn excuse_stall(&mut self) {
         self.moved.1 = Instant::now();
     }
 
-    /// Ends a round in which all copiers wait for work that will never come.
+    /// Ends the round if all copiers wait for work that will never arrive.
     pub(super) fn end_if_stalled(&mut self) {
         if self.stop.is_some() || self.moved.1.elapsed() < STALL_CHECK {
             return;
@@ -210,7 +217,7 @@ impl Round {
         }
     }
 
-    /// How long the poll loop may sleep.
+    /// Returns how long the poll loop may sleep.
     pub(super) fn poll_timeout(&self) -> Duration {
         let interval = self.pace.autoscale.interval().unwrap_or(TICK);
         if self.may_grow() {
@@ -220,17 +227,18 @@ impl Round {
         }
     }
 
-    /// Has the copiers exit after the file in progress. A signal outranks the other reasons.
+    /// Makes the copiers exit after the file in progress. A signal replaces any other reason to stop.
     pub(super) fn stop(&mut self, why: Stop) {
         if self.stop.is_none() || matches!(why, Stop::Signal { .. }) {
             self.stop = Some(why);
         }
         self.shared.ring.stop();
-        // In each copier's status, too: a copier sees that even if the ring's memory is damaged.
+        // The request is also written to each copier's status slot, so that copiers see it even if the ring's
+        // memory is damaged.
         self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.shared.counters));
     }
 
-    /// After a signal: first has the files in progress aborted, then kills the copiers.
+    /// After a signal: first makes copiers abort the files in progress, later kills the copiers.
     pub(super) fn escalate(&mut self) {
         let Some(Stop::Signal { since, .. }) = self.stop else { return };
         if since.elapsed() >= FINISH_WITHIN && !self.aborted {
@@ -242,16 +250,16 @@ impl Round {
         }
     }
 
-    /// Whether the run ends without those copiers that do not die.
+    /// Whether the run must end although some killed copiers still exist.
     pub(super) fn is_given_up(&self) -> bool {
         matches!(self.stop, Some(Stop::Signal { since, .. }) if since.elapsed() >= LEAVE_AFTER)
     }
 
-    /// Kills all copiers without waiting: one that sleeps in the kernel may never die.
+    /// Kills all copiers and does not wait for them: a copier that sleeps in the kernel may never die.
     pub(super) fn kill_all(&self) {
         for copier in self.pool.copiers() {
             if copier.kill().is_err() {
-                // It has exited already.
+                // The copier has already exited.
             }
         }
     }

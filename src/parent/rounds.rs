@@ -1,5 +1,5 @@
-//! Rounds follow one another until one ends with nothing left to do: a copier that dies costs a round,
-//! not the run.
+//! Runs rounds until one of them does all the work. A round is one attempt of the copiers (processes that
+//! copy) at the work, so the death of a copier costs a round and not the run.
 
 use super::poll_loop::run_round;
 use super::round::{Casualties, Part, Round, Stop};
@@ -10,15 +10,17 @@ use crate::options::{CopyMode, Update};
 use crate::outcome::End;
 use crate::plan::Plan;
 
-/// Rounds in a row that may end early without a gain. A file that kills its copiers costs three.
+/// How many rounds in a row may end early without a gain. A file that kills its copiers costs three rounds.
 const FRUITLESS_ROUNDS_MAX: u32 = 16;
 
-/// Rounds in a row that may make entries and yet come no further than one before them. Copiers may take
-/// another order each time; but a directory that was removed with what failed in it is also made again
-/// each time, and that must not go on for ever.
+/// How many rounds in a row may create entries and yet settle no more entries than an earlier round.
+///
+/// Copiers may work in another order in each round, so a few such rounds are harmless. But a round may also
+/// remove a directory because an entry in it failed, and the next round creates it again; without a limit
+/// this could go on forever.
 const STALLED_ROUNDS_MAX: u32 = 256;
 
-/// Works in rounds; each begins with the whole task and skips what is complete.
+/// Runs rounds. Each begins with the task `whole` and skips entries that are complete.
 pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopped> {
     let mut gains = Gains::default();
     let mut is_first = true;
@@ -35,8 +37,8 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
         ran?;
         let ring = &round.shared.ring;
         match round.stop {
-            // All copiers have left a ring that is not closed, or a task was lost in it or done twice:
-            // its memory was damaged.
+            // All copiers have left a ring that is not closed, or a task was lost or was carried out twice:
+            // the ring's memory was damaged.
             None if !ring.is_closed() || !counted.all_done() => {}
             None => return Ok(()),
             Some(Stop::Signal { number, .. }) => return Err(Stopped::Early(End::Signal(number))),
@@ -55,24 +57,25 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
     }
 }
 
-/// Whether further rounds will come further.
+/// The record of whether rounds still make progress.
 #[derive(Default)]
 struct Gains {
     fruitless: u32,
     stalled: u32,
-    /// The most entries that a round has settled.
+    /// The highest number of entries that a round has settled.
     furthest: u64,
 }
 
 impl Gains {
-    /// Notes a round that has `made` so many entries that no round before it had. If copiers skip a
-    /// file from now on because it killed them, the next round comes further.
+    /// Notes a round that created `made` entries which no earlier round had created. If copiers skip a file
+    /// from now on, because it killed too many copiers, the next round settles more entries. So that is a
+    /// gain, too.
     fn note(&mut self, plan: &Plan, counted: &Totals, made: u64, casualties: &Casualties) {
         let passed_over = casualties.passed_over;
         let further = counted.settled() > self.furthest;
         self.furthest = self.furthest.max(counted.settled());
-        // Where copies do not count as complete, each round makes all of them again, and only to come
-        // further than before is a gain.
+        // With these options a later round does not take a copy for complete, and each round makes all copies
+        // again. Then only settling more entries than all earlier rounds is a gain.
         let copies_last = plan.options.copy_mode != CopyMode::AttributesOnly
             && plan.options.update != Update::All
             && plan.check.is_none();

@@ -1,4 +1,4 @@
-//! What the phases of a run share.
+//! The data that the phases of a run share.
 
 use super::answers::Answers;
 use super::precount::Precount;
@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use pcopy_sys::signals::Signals;
 use std::time::Instant;
 
-/// A run, as the parent sees it.
+/// A run, as the parent process sees it.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) lock: &'a TargetLock,
@@ -22,10 +22,10 @@ pub(super) struct Run<'a> {
     pub(super) begun: Instant,
     pub(super) reporter: Reporter<'a>,
     pub(super) state: RunState,
-    /// The counts of the run when its last round had ended.
+    /// The counts of the run at the end of its last round.
     pub(super) totals: Totals,
     pub(super) precount: Precount,
-    /// Whether free space was compared with what is left to copy.
+    /// Whether the parent has compared free space with what is left to copy.
     pub(super) space_checked: bool,
     pub(super) volumes: Volumes,
     pub(super) answers: Answers,
@@ -54,11 +54,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Why a phase did not come to its end.
+/// Why a phase did not finish.
 pub(super) enum Stopped {
     /// The run ends early, for this reason.
     Early(End),
-    /// The machine has denied something; not reported yet.
+    /// The kernel denied a resource; the error is not reported yet.
     Unavailable(Unavailable),
 }
 

@@ -1,7 +1,7 @@
-//! What a run reports, as data, and the sink that takes it.
+//! The events that a run reports, as data, and the sink that receives them.
 //!
-//! The parent and its phases report what happened; `ui` decides on which stream and in which words it
-//! is shown, and whether at all. Nothing here is text but file names and the texts of refusals.
+//! The parent and its phases emit an event for whatever happens. `ui` decides whether to show it, on which
+//! stream and in which words. Events contain no text except file names and the messages of errors.
 
 use super::position::Position;
 use crate::error::{EntryError, Unavailable};
@@ -15,163 +15,165 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// An entry and its place in the target, as the user would name them; not escaped.
+/// The source and the target of an entry, as the user would name them; not escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The source.
+    /// The path of the source.
     pub source: &'a [u8],
-    /// What it becomes.
+    /// The path of the target.
     pub target: &'a [u8],
 }
 
-/// One thing that a run reports.
+/// An event of a run.
 pub enum RunEvent<'a> {
-    /// Planning has found this.
+    /// A note that results from planning.
     Note(&'a Note),
-    /// An entry is about to be copied, or a directory was made; only where the policy announces early.
+    /// An entry is about to be copied, or a directory was created; only if the policy announces entries
+    /// early.
     Announced(Names<'a>),
     /// An entry is complete (`--verbose`).
     Done {
-        /// Which.
+        /// The entry.
         names: Names<'a>,
-        /// How it was made.
+        /// How the entry was copied.
         details: Details,
-        /// What is appended to the name of a simple backup.
+        /// The suffix of a simple backup.
         suffix: &'a [u8],
     },
     /// An existing destination file was left as it is (`--debug`).
     Skipped {
-        /// The file.
+        /// The path of the file in the target.
         target: &'a [u8],
     },
     /// An entry could not be copied, compared or finished.
     Failed {
-        /// Why.
+        /// Why it failed.
         error: EntryError,
-        /// Which.
+        /// The entry.
         names: Names<'a>,
     },
-    /// A source entry was there when its directory was listed, and gone when it was to be read.
+    /// A source entry existed when its directory was listed, and was gone or changed when it was read.
     Vanished {
-        /// What was tried.
+        /// The operation that found this, and its error.
         error: EntryError,
-        /// Which.
+        /// The entry.
         names: Names<'a>,
-        /// Whether it was to be compared, and not copied.
+        /// Whether the entry was to be compared, and not copied.
         compared: bool,
     },
-    /// A name could not become a hard link and was copied as a file of its own.
+    /// A name could not become a hard link, so it was copied as a separate file.
     LinkFailed {
         /// The error of the system call.
         errno: Errno,
-        /// The name.
+        /// The name in the target.
         target: &'a [u8],
-        /// Whether this stands for all links that follow, which are not reported.
+        /// Whether this event stands for all later links, too, which are not reported.
         and_others: bool,
     },
     /// The user is asked whether an existing file may be replaced.
     Prompt(Prompt<'a>),
-    /// An entry of the copy is not as it should be.
+    /// An entry of the copy differs from its source.
     Differs {
-        /// The entry.
+        /// The entry of the copy.
         target: &'a [u8],
-        /// In what.
+        /// How the entry differs.
         difference: Difference,
     },
-    /// Two names are one file in the source and two in the target, or the other way round.
+    /// Two names are one file in the source and two files in the target, or the other way round.
     LinkDiffers {
-        /// One name.
+        /// One of the two names.
         target: &'a [u8],
-        /// The other.
+        /// The other name.
         other: &'a [u8],
     },
-    /// A source was not found inside an existing directory, and the user may have meant the directory
-    /// itself.
+    /// The comparison looked for a source inside an existing directory and did not find it there. The user
+    /// may have meant to compare with the directory itself.
     ComparedInside,
     /// What is left to copy does not fit into the target.
     SpaceShort {
-        /// What is left.
+        /// What is left to copy.
         left: Left,
-        /// What is free.
+        /// How much is free.
         free: Free,
-        /// A file or directory on the file system that is short of it.
+        /// A path on the file system that lacks space.
         target: &'a [u8],
     },
-    /// The progress line changes.
+    /// The progress line needs an update.
     Progress {
-        /// How far the run has come.
+        /// The progress of the run.
         position: Position,
-        /// What is being done.
+        /// The current activity of the run.
         at: At<'a>,
     },
-    /// The user has asked for the state of the run (`SIGUSR1`).
+    /// The user asks for the state of the run (`SIGUSR1`).
     Status {
-        /// What was counted.
+        /// The counts of the run.
         totals: Totals,
-        /// How many entries there are, once that is known.
+        /// The total number of entries, if it is known already.
         entries: Option<u64>,
-        /// Since the run began.
+        /// The time since the run began.
         elapsed: Duration,
-        /// What is being done.
+        /// The current activity of the run.
         at: At<'a>,
     },
-    /// Lines of a manifest for standard output. The names in them are not escaped: escape them before writing to
-    /// a terminal.
+    /// Lines of a manifest for standard output. The names in them are not escaped; the sink must escape them
+    /// before it writes to a terminal.
     ManifestLines(&'a [u8]),
-    /// The manifest could not be written.
+    /// The manifest (the list of file hashes) could not be written.
     ManifestFailed {
-        /// What failed.
+        /// The step that failed.
         op: ManifestOp,
-        /// The manifest, as the user named it.
+        /// The path of the manifest, as the user gave it.
         path: &'a Path,
         /// The error of the system call.
         errno: Errno,
     },
-    /// The machine has denied something that the run cannot do without.
+    /// The kernel denied a resource that the run needs.
     Unavailable(&'a Unavailable),
     /// The process could not be suspended.
     CannotSuspend(Errno),
-    /// What was asked for on standard output could not be written there.
+    /// Output that the user asked for could not be written to standard output.
     OutputLost(Errno),
-    /// The run is over.
+    /// The run has ended.
     Ended(&'a Outcome),
 }
 
-/// A question to the user.
+/// A prompt for the user.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt<'a> {
     /// The file that would be replaced.
     pub target: &'a [u8],
-    /// Its permission bits.
+    /// The permission bits of that file.
     pub mode: u32,
-    /// Whether it can be written.
+    /// Whether the user may write to that file.
     pub writable: bool,
-    /// Whether it would be removed first.
+    /// Whether the file would be removed before it is replaced.
     pub removes: bool,
 }
 
-/// What is short on a file system.
+/// Which resource of a file system is short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Free {
-    /// Only so many bytes are free.
+    /// The number of bytes that are free.
     Bytes(u64),
-    /// Only so many further files can be made.
+    /// The number of files that can still be created.
     Entries(u64),
 }
 
-/// What a run is doing.
+/// The current activity of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum At<'a> {
-    /// It copies; one of the entries that are in progress, as the user would name it.
+    /// The run copies or compares.
     Entry {
-        /// Its name; empty if no copier is at an entry.
+        /// The name of an entry in progress, as the user would write it; empty if no copier (process that
+        /// copies) works on an entry.
         name: &'a [u8],
         /// How many copiers are alive.
         copiers: usize,
     },
-    /// It waits until written data is on stable storage.
+    /// The run waits until written data is on stable storage.
     Flushing,
-    /// All copiers have exited, and directories are being finished and published.
+    /// All copiers have exited, and the parent finishes and publishes directories (renames them into place).
     Finishing,
 }
 
@@ -180,25 +182,26 @@ pub enum At<'a> {
 pub enum ManifestOp {
     /// Creating or renaming the file.
     Create,
-    /// Opening what is no regular file.
+    /// Opening an existing file that is not a regular file.
     Open,
-    /// Writing.
+    /// Writing the lines.
     Write,
-    /// Flushing it to stable storage.
+    /// Flushing the file to stable storage.
     Flush,
-    /// Setting the times of its directory back to those of the source.
+    /// Setting the times of the manifest's directory back to those of its source.
     SetDirTimes,
 }
 
-/// Where the events of a run go.
+/// The receiver of the events of a run.
 ///
-/// The parent never waits for a sink: what cannot be written at once is kept, and the parent polls
-/// the streams along with everything else. All methods but [`emit`](Self::emit) do nothing by default.
+/// The parent never waits for a sink. The sink buffers output that it cannot write at once, and the parent
+/// polls the streams of the sink together with its other descriptors. By default, all methods except
+/// [`emit`](Self::emit) do nothing.
 pub trait Sink {
-    /// Takes one event.
+    /// Receives one event.
     fn emit(&mut self, event: &RunEvent<'_>);
 
-    /// Whether [`RunEvent::Progress`] is wanted.
+    /// Whether the sink shows [`RunEvent::Progress`].
     fn wants_progress(&self) -> bool {
         false
     }
@@ -209,24 +212,24 @@ pub trait Sink {
     /// Draws the progress line again after something else was written to the terminal.
     fn redraw_progress(&mut self) {}
 
-    /// Writes what can be written without waiting.
+    /// Writes as much buffered output as possible without waiting.
     fn flush(&mut self) {}
 
-    /// The streams to which something is still to be written.
+    /// Returns the streams to which the sink still has to write.
     fn unwritten(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }
 
-    /// Whether so much is unwritten that no more events should be produced.
+    /// Whether the sink has so much buffered output that the parent must not produce more events.
     fn is_full(&self) -> bool {
         false
     }
 
-    /// From now on, drops the output that does not fit into the buffer: the run is being ended and waits for no
+    /// From now on, drops output that does not fit into the buffer: the run is ending and does not wait for a
     /// reader.
     fn stop_waiting_for_reader(&mut self) {}
 
-    /// Why standard output could not be written, if it could not.
+    /// Returns why standard output could not be written; `None` if there was no error.
     fn output_failure(&self) -> Option<Errno> {
         None
     }

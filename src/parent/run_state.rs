@@ -1,4 +1,8 @@
-//! What the parent remembers of a run from one round to the next, and what is left for the end.
+//! What the parent remembers of a run from one round to the next, and the work that it leaves for the end of
+//! the run.
+//!
+//! A round is one attempt of the copiers (processes that copy) at the work. A wave is a group of operands
+//! (paths that the user named) that are copied together.
 
 use crate::error::{EntryError, Op};
 use crate::ipc::fingerprint::fingerprint;
@@ -12,53 +16,54 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
 
-/// How often copiers may die on a file before it is skipped.
+/// How many rounds may see copiers die at one place before later rounds skip it.
 const DEATHS_MAX: u32 = 3;
 
 /// What the parent remembers of a run.
 #[derive(Default)]
 pub(super) struct RunState {
-    /// Directories that the parent finishes when all copiers have exited.
+    /// Directories that the parent finishes after all copiers have exited.
     pub(super) dirs: DeferredDirs,
-    /// Names of files that have several.
+    /// The names of files that have several names.
     pub(super) links: LinkNames,
-    /// Files whose replacement the user is asked about.
+    /// The files for which the user must answer a prompt.
     pub(super) prompts: Prompts,
-    /// Where copiers died.
+    /// The places where copiers died.
     pub(super) deaths: Deaths,
-    /// What a comparison has found in this round.
+    /// The differences that a comparison has found in this round.
     pub(super) findings: Findings,
-    /// The digests of files that are in the copy.
+    /// The digests of the files in the copy.
     pub(super) hashed: Digests,
-    /// Directories that the run has made under their final names, by `place_fingerprint`.
+    /// Directories that the run has created under their final names, by `place_fingerprint`.
     pub(super) made: HashSet<u64>,
     /// Operands of which nothing was copied.
     pub(super) failed: HashSet<u32>,
-    /// Entries that are done in directories that existed before, where that must be remembered.
+    /// Entries that are done in directories that existed before the run, by `place_fingerprint`. Filled only
+    /// if the options make it necessary to remember them (`CopyOptions::must_remember`).
     pub(super) done: HashSet<u64>,
     reported: Reported,
     tally: Tally,
 }
 
-/// A directory that only the parent can finish, as its copier has reported it.
+/// A directory that only the parent can finish, as a copier has reported it.
 #[derive(Clone, Debug)]
 pub(super) struct DeferredDir {
     pub(super) operand: u32,
     pub(super) source: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) staged: bool,
-    /// Whether it is new, and was counted and reported.
+    /// Whether this run created the directory; then a copier has already counted and reported it.
     pub(super) new: bool,
 }
 
 impl DeferredDir {
-    /// The directory at this place, which existed before.
+    /// Returns the directory at this place, which existed before the run.
     pub(super) fn existing(place: EntryPath<'_>) -> Self {
         let EntryPath { operand, source, target, staged } = place;
         Self { operand, source: source.to_vec(), target: target.to_vec(), staged, new: false }
     }
 
-    /// The directory at this place, which this run has made.
+    /// Returns the directory at this place, which this run created.
     pub(super) fn new(place: EntryPath<'_>) -> Self {
         Self { new: true, ..Self::existing(place) }
     }
@@ -69,53 +74,55 @@ impl DeferredDir {
     }
 }
 
-/// Directories that the parent finishes when all copiers have exited.
+/// Directories that the parent finishes after all copiers have exited.
 #[derive(Default)]
 pub(super) struct DeferredDirs {
-    /// Those whose times and mode are still to be set.
+    /// Directories whose times and mode must still be set.
     pub(super) late: Vec<DeferredDir>,
-    /// Those that were built under a staged name and are to be renamed into place.
+    /// Directories that were built under a staged (temporary) name and must be renamed into place.
     pub(super) built: Vec<DeferredDir>,
 }
 
-/// Names of files that have several.
+/// The names of files that have several names.
 #[derive(Default)]
 pub(super) struct LinkNames {
-    /// Those that this round has met.
+    /// The names that this round has found, and those of earlier waves.
     pub(super) groups: Groups,
-    /// Those of earlier waves, to which names of this one can become links.
+    /// The names of earlier waves. Names of the current wave can become links to them.
     pub(super) earlier: Groups,
     /// How many names `groups` had before the prompted files were copied.
     pub(super) before_prompted: usize,
-    /// The files of which this round has found a name complete, or made one.
+    /// The files of which this round has found a complete name, or created one.
     led: HashSet<Identity>,
 }
 
-/// Files whose replacement the user is asked about.
+/// The files for which the user must answer a prompt.
 #[derive(Default)]
 pub(super) struct Prompts {
-    /// Those that this round has met.
+    /// The files that copiers have deferred in this round.
     pub(super) pending: Vec<PendingPrompt>,
-    /// Those that the user agreed to.
+    /// The files that the user agreed to replace.
     pub(super) agreed: Vec<PendingPrompt>,
 }
 
-/// Where copiers died, by `place_fingerprint`.
+/// The places where copiers died, by `place_fingerprint`.
 #[derive(Default)]
 pub(super) struct Deaths {
-    /// Places that are not tried any more.
+    /// Places that copiers skip from now on.
     pub(super) passed_over: Vec<u64>,
-    /// Where a copier died that had begun an entry and not settled it.
+    /// Places where a copier died after it had begun an entry and before it had settled it.
     pub(super) begun: Vec<u64>,
-    /// Those of them that were made under their final names; they may be incomplete.
+    /// Those places of `begun` where the copier was creating the entry under its final name; the entry may be
+    /// incomplete.
     pub(super) begun_new: Vec<u64>,
-    /// Those of them where an existing file was written into; it may be incomplete.
+    /// Those places of `begun` where the copier was writing into an existing file; the file may be
+    /// incomplete.
     pub(super) begun_over: Vec<u64>,
     counts: HashMap<u64, u32>,
 }
 
 impl Deaths {
-    /// Notes that copiers died at this place in a round; true if it is skipped from now on.
+    /// Notes that copiers died at this place in a round. Returns whether later rounds skip the place.
     pub(super) fn note(&mut self, place: u64) -> bool {
         let deaths = self.counts.entry(place).or_default();
         *deaths += 1;
@@ -126,7 +133,7 @@ impl Deaths {
         true
     }
 
-    /// Forgets what was begun at a place that is settled now.
+    /// Forgets that a copier had begun the entry at this place, because the entry is settled now.
     fn settle(&mut self, place: EntryPath<'_>) {
         if self.begun.is_empty() {
             return;
@@ -142,10 +149,10 @@ impl Deaths {
     }
 }
 
-/// What a comparison has found in this round.
+/// The differences that a comparison has found in this round.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Operands, paths below them, and how what is there differs.
+    /// The operand of each differing entry, its path below the operand, and how it differs.
     pub(super) differences: Vec<(u32, Vec<u8>, Difference)>,
     /// Entries that have several names in the source or in the target.
     pub(super) linked: Vec<LinkedPair>,
@@ -159,33 +166,35 @@ pub(super) struct LinkedPair {
     pub(super) target: Identity,
 }
 
-/// What was reported to the user: further rounds meet the same entries again.
+/// What was already reported to the user. Further rounds find the same entries again.
 #[derive(Default)]
 struct Reported {
-    /// Failures, by their place.
+    /// Failures, by a fingerprint of the error and the place.
     failures: HashSet<u64>,
-    /// Entries that were counted and reported as done and may be so again: new directories that a round
-    /// has not finished, and names of files of which the next round may copy another name first.
+    /// Entries that were counted and reported as done, and that a later round may count again. These are new
+    /// directories that a round has not finished, and files with several names, of which a later round may
+    /// copy another name first.
     early: HashSet<u64>,
-    /// Whether it was reported that the target has no hard links.
+    /// Whether the user already knows that the target does not support hard links.
     no_links: bool,
 }
 
 /// The counts of a run over its rounds and phases.
 #[derive(Default)]
 struct Tally {
-    /// Those of the phases that have ended.
+    /// The counts of the phases that have ended.
     finished: Totals,
-    /// What earlier rounds of this phase have made; this round finds it complete and skips it.
+    /// What earlier rounds of this phase have created. The current round finds it complete and skips it.
     copied: u64,
     linked: u64,
     bytes: u64,
-    /// How many names in [`Reported::early`] this round has found complete.
+    /// How many names in [`Reported::early`] the current round has found complete.
     found_again: u64,
 }
 
 impl Tally {
-    /// Adds what a round has made. Wrapping: counts in damaged shared memory must not end in a panic.
+    /// Adds what a round has created. The additions wrap, because counts in damaged shared memory must not
+    /// cause a panic.
     fn add(&mut self, copied: u64, linked: u64, bytes: u64) {
         self.copied = self.copied.wrapping_add(copied);
         self.linked = self.linked.wrapping_add(linked);
@@ -205,18 +214,19 @@ impl Tally {
 }
 
 impl RunState {
-    /// Nothing yet but the directories that were `made` before the first round.
+    /// Returns the state at the beginning of a run: empty except for the directories in `made`, which were
+    /// created before the first round.
     pub(super) fn begin(made: HashSet<u64>) -> Self {
         Self { made, ..Self::default() }
     }
 
-    /// Whether this failure was not reported yet. A later round meets those of the earlier ones again.
+    /// Whether this failure was not reported yet. Later rounds find the failures of earlier rounds again.
     pub(super) fn is_new_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
         self.reported.failures.insert(fingerprint((error, place.operand, place.source)))
     }
 
-    /// Whether a name that could not become a link is to be reported, and then whether that stands for
-    /// all that follow: only `EMLINK` concerns one file alone.
+    /// Returns whether to report a name that could not become a link: `None` if not, otherwise whether the
+    /// report stands for all later names, too. Only `EMLINK` concerns a single file.
     pub(super) fn new_link_failure(&mut self, errno: Errno, place: EntryPath<'_>) -> Option<bool> {
         let stands_for_all = errno != Errno::EMLINK;
         let is_new = if stands_for_all {
@@ -227,15 +237,15 @@ impl RunState {
         is_new.then_some(stands_for_all)
     }
 
-    /// Whether an entry that is done is to be reported, which happens once in a run.
+    /// Whether to report an entry that is done; each entry is reported once in a run.
     pub(super) fn is_newly_done(&mut self, place: EntryPath<'_>) -> bool {
-        // It is settled now. Should its round end early, the next one skips it as complete.
+        // The entry is settled now. If its round ends early, the next round skips the entry as complete.
         self.deaths.settle(place);
         !self.reported.early.contains(&fingerprint((place.operand, place.source)))
     }
 
-    /// Notes a name that is complete, made or found, and that others may become links to; false if
-    /// another name of its file was so before in this round.
+    /// Notes a complete name, created or found by this round, that other names can become links to. Returns
+    /// false if this round already has such a name of the same file.
     pub(super) fn note_leader(
         &mut self,
         identity: Identity,
@@ -250,8 +260,8 @@ impl RunState {
         self.links.led.insert(identity)
     }
 
-    /// Ends a round that will be followed by another, which meets every entry again. Returns how many
-    /// entries it has made that no round before it had.
+    /// Ends a round that another round follows. That round will find every entry again. Returns how many
+    /// entries the ended round created that no earlier round had created.
     pub(super) fn end_round(&mut self, totals: &Totals) -> u64 {
         let new: Vec<DeferredDir> = self.dirs.late.drain(..).filter(|dir| dir.new).collect();
         self.dirs.built.clear();
@@ -274,35 +284,35 @@ impl RunState {
         once.saturating_add(newly_early).saturating_add(totals.get(Count::Linked))
     }
 
-    /// Ends a round of prompted files that will be followed by another. Returns as
+    /// Ends a round of prompted files that another round follows. Returns the same as
     /// [`end_later_round`](Self::end_later_round).
     pub(super) fn end_prompted_round(&mut self, totals: &Totals) -> u64 {
-        // The next round meets these names again.
+        // The next round finds these names again.
         self.links.groups.cut_back(self.links.before_prompted);
         self.end_later_round(totals)
     }
 
-    /// Ends a round of links, or of reading back, that will be followed by another. What the copying
-    /// has left for the end stays, and what was made is found as it is. Returns as
-    /// [`end_round`](Self::end_round).
+    /// Ends a round of links, or of reading back, that another round follows. The work that copying has left
+    /// for the end stays, and the next round finds the created links complete. Returns how many entries the
+    /// ended round created.
     pub(super) fn end_later_round(&mut self, totals: &Totals) -> u64 {
         let (copied, linked) = (totals.get(Count::Copied), totals.get(Count::Linked));
         self.tally.add(copied, linked, totals.get(Count::Bytes));
         copied.saturating_add(linked)
     }
 
-    /// Ends a phase whose counts, with those of the phases before, are `whole`.
+    /// Ends a phase; `whole` are the counts of all phases up to this one.
     pub(super) fn end_phase(&mut self, whole: &Totals) {
         self.tally = Tally { finished: *whole, ..Tally::default() };
     }
 
-    /// Begins a wave, whose names can become links to those of the earlier ones.
+    /// Begins a wave. Its names can become links to names of earlier waves.
     pub(super) fn begin_wave(&mut self) {
         self.links.groups = self.links.earlier.clone();
         self.hashed.begin_wave();
     }
 
-    /// Ends a wave; returns its names of files that have several.
+    /// Ends a wave. Returns those of its names whose files have several names.
     pub(super) fn end_wave(&mut self, whole: &Totals) -> Groups {
         self.end_phase(whole);
         self.prompts.agreed.clear();
@@ -310,13 +320,13 @@ impl RunState {
         std::mem::take(&mut self.links.groups)
     }
 
-    /// The counts of the whole run, given those of its last round. What an earlier round has made, the
-    /// last one has found complete and counted as skipped.
+    /// Returns the counts of the whole run, given the counts of its last round. The last round has counted as
+    /// skipped what earlier rounds had created; here it counts as created.
     pub(super) fn sum_up(&self, last: Totals) -> Totals {
         self.tally.sum_up(last)
     }
 
-    /// The counts of the phases that have ended and of the present round, for the progress line.
+    /// Returns the counts of the ended phases plus those of the current round, for the progress line.
     pub(super) fn so_far(&self, round: &Totals) -> Totals {
         self.tally.finished.plus(round)
     }
@@ -401,7 +411,7 @@ mod tests {
             assert_eq!(state.links.groups.sort(), 0, "a round begins without names");
             assert!(!state.is_newly_done(PLACE) && state.is_newly_done(other));
 
-            // The same name is found complete; the other one is made.
+            // The next round finds the same name complete, or creates the other name.
             let made = u64::from(next == other);
             state.note_leader(
                 (1, 5),
@@ -415,7 +425,7 @@ mod tests {
 
             state.end_phase(&copied);
             assert_eq!(state.links.groups.sort(), 1);
-            // Linked, killed, and found as a link.
+            // A copier links the name and is killed; the next round finds the link.
             state.end_later_round(&totals(&[(Count::Linked, 1)]));
             let whole = state.sum_up(totals(&[(Count::Skipped, 1)]));
             assert_eq!((whole.get(Count::Linked), whole.get(Count::Skipped)), (1, 0));

@@ -1,4 +1,4 @@
-//! What the copiers of a round share with the parent and with one another.
+//! The memory that the copiers (processes that copy) of a round share with the parent and with each other.
 
 use super::run_state::RunState;
 use super::target_lock::TargetLock;
@@ -18,22 +18,25 @@ use pcopy_ring::SharedRing;
 use pcopy_sys::process;
 use pcopy_sys::record_lock::RecordLocks;
 
-/// The ring and the memory of a round; created before the first fork.
+/// The ring (the queue of tasks) and the shared memory of one round (one attempt at the work). Created before
+/// the first fork.
 pub(super) struct Shared {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
     pub(super) larges: LargeFiles,
     pub(super) fs_caps: FsCaps,
-    /// Which files with several names were met already; `None` where that does not matter.
+    /// The files with several names that copiers have begun; `None` if names do not become links in this
+    /// round.
     pub(super) inodes: Option<InodeSet>,
     pub(super) turns: Option<RecordLocks>,
 }
 
 impl Shared {
-    /// Creates all of it for a round that begins with the task `first`.
+    /// Creates the memory for a round that begins with the task `first`.
     ///
-    /// Names of the files of `earlier` are deferred, to become links to what these have become.
+    /// `earlier` has the names that earlier waves (groups of operands) have copied. If this round finds
+    /// further names of these files, they are deferred and become links to the earlier names.
     pub(super) fn create(
         plan: &Plan,
         first: &Task<'_>,
@@ -60,7 +63,7 @@ impl Shared {
         let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
         if let Some(inodes) = &inodes {
             for identity in earlier.identities() {
-                inodes.insert(identity); // from now on no other name is
+                inodes.insert(identity); // so copiers defer all further names of this file
             }
         }
         Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })

@@ -1,4 +1,4 @@
-//! How far a run has come: the progress line and the answer to `SIGUSR1`.
+//! Shows the progress of a run: the progress line and the answer to `SIGUSR1`.
 
 use super::free_space;
 use super::position::Position;
@@ -9,10 +9,10 @@ use crate::ipc::memory::counters::Totals;
 use crate::plan::{Check, Plan};
 use std::time::Duration;
 
-/// A run that is over before this needs no progress line.
+/// How long a run lasts before it draws a progress line; a shorter run needs none.
 const LINE_AFTER: Duration = Duration::from_millis(500);
 
-/// Draws the progress line, which begins when the run takes long enough to need one.
+/// Draws the progress line if the run has lasted long enough.
 pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     if !wants_line(run) {
         return;
@@ -32,7 +32,7 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     run.reporter.sink.emit(&RunEvent::Progress { position, at });
 }
 
-/// Draws the progress line while written data is flushed and no copier runs.
+/// Draws the progress line while written data is flushed and no copier (process that copies) runs.
 pub(super) fn draw_flushing(run: &mut Run<'_>) {
     if wants_line(run) {
         let position = position(run, run.totals);
@@ -51,7 +51,7 @@ pub(super) fn report(run: &mut Run<'_>, round: &Round) {
     });
 }
 
-/// Answers `SIGUSR1` when all copiers have exited.
+/// Answers `SIGUSR1` after all copiers have exited.
 pub(super) fn report_finishing(sink: &mut dyn Sink, totals: Totals, elapsed: Duration) {
     sink.emit(&RunEvent::Status { totals, entries: None, elapsed, at: At::Finishing });
     sink.flush();
@@ -74,7 +74,7 @@ fn copiers_alive(round: &Round) -> usize {
     round.pool.copiers().iter().filter(|copier| copier.is_alive()).count()
 }
 
-/// The entry that one of the copiers is at, as the user would name it.
+/// Returns the name of an entry that one of the copiers is working on, as the user would write it.
 fn current_name(plan: &Plan, round: &Round) -> Vec<u8> {
     let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
     let counters = &round.shared.counters;

@@ -1,7 +1,7 @@
 //! The file systems that a run writes to, for `--fsync` and `--verify`.
 //!
-//! A descriptor reports the write errors since it was opened. So the directories that the plan has
-//! opened before the first byte was written are the ones that are flushed.
+//! A file descriptor reports only the write errors since it was opened. Therefore the run flushes through the
+//! directories that the plan opened before the first byte was written.
 
 use crate::ipc::wire::task::EntryPath;
 use crate::plan::Plan;
@@ -16,15 +16,17 @@ pub(super) struct Volumes(Vec<Volume>);
 /// One file system.
 pub(super) struct Volume {
     device: u64,
-    /// The directory that represents it in messages: the operand, and the path in its source.
+    /// The directory that messages name for this file system: the operand (a path that the user named), and
+    /// the path in its source.
     pub(super) operand: u32,
     pub(super) source: Vec<u8>,
-    /// Directories on it in which operands have their names; one at least.
+    /// Open directories on the file system, at least one: directories that contain targets of operands, or
+    /// the directory in which copiers reached the file system.
     dirs: Vec<OwnedFd>,
 }
 
 impl Volumes {
-    /// Those that the operands are on, if they are to be flushed.
+    /// Returns the file systems of the targets, or none if the options do not ask for a flush.
     pub(super) fn of(plan: &Plan) -> Self {
         let mut volumes = Self::default();
         let mut known = Vec::new();
@@ -44,7 +46,7 @@ impl Volumes {
         volumes
     }
 
-    /// Notes a file system that copiers have reached.
+    /// Notes another file system, which copiers (processes that copy) have found below an operand.
     pub(super) fn note(&mut self, plan: &Plan, place: EntryPath<'_>) {
         let Some(operand) = plan.operands.get(place.operand as usize) else { return };
         let Ok(dir) = plan.open_target(operand, place.target) else { return };
@@ -54,7 +56,7 @@ impl Volumes {
         }
     }
 
-    /// All of them.
+    /// Returns all file systems.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Volume> {
         self.0.iter()
     }
@@ -70,12 +72,11 @@ impl Volumes {
 }
 
 impl Volume {
-    /// Flushes what was written to it to stable storage.
+    /// Flushes all data that was written to the file system to stable storage.
     pub(super) fn flush(&self) -> Result<()> {
         for dir in &self.dirs {
             statfs::sync(dir)?;
-            // Some file systems ignore syncfs(2) and obey fsync(2) on a directory; some support
-            // neither.
+            // Some file systems ignore syncfs(2) but support fsync(2) on a directory; others support neither.
             match file::sync(dir) {
                 Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {}
                 result => result?,

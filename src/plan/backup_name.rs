@@ -1,6 +1,6 @@
-//! The names of numbered backups, as in GNU's tools.
+//! The names of numbered backups (`NAME.~1~`), as in GNU's tools.
 
-/// Splits `a.~12~` into `a` and 12.
+/// Splits the name of a numbered backup: `a.~12~` into `a` and 12. Returns `None` for another name.
 pub(crate) fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
     let name = name.strip_suffix(b"~")?;
     let tilde = name.iter().rposition(|&byte| byte == b'~')?;
@@ -11,7 +11,7 @@ pub(crate) fn split_number(name: &[u8]) -> Option<(&[u8], u64)> {
     Some((name[..tilde].strip_suffix(b".")?, digits.parse().ok()?))
 }
 
-/// The suffix of the backup with this number.
+/// Returns the suffix of the backup with this number, for example `.~1~`.
 pub(crate) fn numbered_suffix(number: u64) -> String {
     format!(".~{number}~")
 }

@@ -1,4 +1,4 @@
-//! What `--check` and `--check-manifest` compare.
+//! What `--check` and `--check-manifest` compare the target with.
 
 use super::manifest_line::{BadLine, BadManifestLine, BadName};
 use super::notes::{Note, NoteKind};
@@ -16,36 +16,37 @@ use std::path::{Path, PathBuf};
 
 /// What the target is compared with.
 pub enum Check {
-    /// The sources.
+    /// The sources of the command line.
     Sources,
-    /// A manifest.
+    /// The files that a manifest (a list of file hashes) lists.
     Manifest(Listed),
 }
 
-/// The files of a manifest.
+/// The files that a manifest lists.
 pub struct Listed {
-    /// In the order of their names.
+    /// The files, sorted by name.
     pub files: Vec<ListedFile>,
-    /// The directory that they are in.
+    /// The directory that the names are relative to.
     pub dir: OwnedFd,
-    /// The manifest itself, which may be in that directory.
+    /// The identity of the manifest itself, which may be in that directory; `None` for standard input.
     pub own: Option<Identity>,
-    /// The directory, as the user named it.
+    /// The path of the directory, as the user gave it.
     path: PathBuf,
 }
 
-/// A file of a manifest.
+/// A file that a manifest lists.
 pub struct ListedFile {
-    /// Its path below the directory; no part of it is empty, `.` or `..`.
+    /// The path of the file below the directory. No component is empty, `.` or `..`.
     pub name: Vec<u8>,
-    /// Its digest.
+    /// The digest of the file, from the manifest.
     pub digest: Digest,
-    /// Which hash that is, if the line has it.
+    /// The algorithm of the digest, if the line names it.
     pub algorithm: Option<Algorithm>,
 }
 
 impl Listed {
-    /// Reads the manifest `file` of what is in `dir`. Lines that are not used become notes.
+    /// Reads the manifest `file`, which lists files in `dir`. Lines that cannot be used become notes for the
+    /// user.
     pub(super) fn read(file: &Path, dir: &Path) -> Result<(Self, Vec<Note>), Refusal> {
         match file::stat_path(dir, true) {
             Ok(stat) if stat.kind() == Kind::Directory => {}
@@ -72,14 +73,14 @@ impl Listed {
         Ok((Self { files, dir: dir_fd, own, path: dir.to_owned() }, notes))
     }
 
-    /// Whether the manifest has the file `name` in the directory at `path`.
+    /// Whether the manifest lists the file `name` in the directory at `path`.
     pub fn has(&self, path: &[u8], name: &[u8]) -> bool {
         let slash = if path.is_empty() { &b""[..] } else { b"/" };
         let wanted = || path.iter().chain(slash).chain(name);
         self.files.binary_search_by(|file| file.name.iter().cmp(wanted())).is_ok()
     }
 
-    /// How the user would write the path of the entry at `path`.
+    /// Returns the path of an entry as the user would write it; `path` is relative to the directory.
     pub fn show(&self, path: &[u8]) -> Vec<u8> {
         let mut whole = self.path.as_os_str().as_bytes().to_vec();
         if !path.is_empty() {
@@ -92,7 +93,7 @@ impl Listed {
     }
 }
 
-/// The files that the lines of a manifest list, and the lines that list none.
+/// Parses a manifest into the files that it lists and the lines that cannot be used.
 fn parse(file: &Path, text: &[u8]) -> (Vec<ListedFile>, Vec<BadManifestLine>) {
     let (mut files, mut bad) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
@@ -113,7 +114,7 @@ fn parse(file: &Path, text: &[u8]) -> (Vec<ListedFile>, Vec<BadManifestLine>) {
     (files, bad)
 }
 
-/// The contents of a file, or of standard input, and which file that is.
+/// Reads a file, or standard input for `-`. Returns the contents, and the identity of the file.
 fn read_all(file: &Path) -> Result<(Vec<u8>, Option<Identity>), std::io::Error> {
     let mut text = Vec::new();
     if file == Path::new("-") {
@@ -125,7 +126,7 @@ fn read_all(file: &Path) -> Result<(Vec<u8>, Option<Identity>), std::io::Error> 
     Ok((text, file::stat_fd(&file).ok().map(|stat| stat.identity())))
 }
 
-/// A name without empty parts and `.`.
+/// Returns the name without empty components and without `.`.
 fn normal(name: &[u8]) -> Result<Vec<u8>, BadName> {
     if name.first() == Some(&b'/') {
         return Err(BadName::Absolute);

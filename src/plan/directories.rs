@@ -1,7 +1,9 @@
-//! The directories that operands are in, and the directories that `--parents` creates for them.
+//! The directories that contain operands (the paths that the user named) or their targets, and the
+//! directories that `--parents` creates.
 //!
-//! While the plan is made, a directory that is missing is only remembered: what would be in it is found to be
-//! missing, too. [`create`](Directories::create) creates it when the run begins.
+//! While pcopy makes the plan, it creates no directory. It only remembers a missing directory, and treats
+//! each entry in that directory as missing, too. When the run begins, [`create`](Directories::create) creates
+//! the directory.
 
 use super::ancestors;
 use super::notes::ParentError;
@@ -12,39 +14,42 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-/// A directory above a source, and the directory in the target that corresponds to it.
+/// A directory above a source, and the corresponding directory in the target (for `--parents`).
 #[derive(Clone)]
 pub struct Parent {
-    /// As the user named it.
+    /// The path of the source directory, as the user gave it.
     pub source: PathBuf,
-    /// As the user would name it.
+    /// The path of the target directory, as the user would write it.
     pub target: PathBuf,
-    /// Whether it was created for this run; while the plan is made, whether it is to be.
+    /// Whether this run has created the target directory; while the plan is made, whether the run will create
+    /// it.
     pub new: bool,
-    /// The mode, before the umask, to create it with.
+    /// The mode, before the umask, with which the target directory is created.
     mode: u32,
 }
 
-/// The directories of a plan in the making.
+/// The directories of a plan that is being made.
 #[derive(Default)]
 pub(super) struct Directories {
     dirs: Vec<Dir>,
-    /// The numbers of `dirs`, by the paths that they were opened by.
+    /// Indexes into `dirs`, by the path with which the directory was opened.
     numbers: HashMap<PathBuf, usize>,
-    /// Directories above sources, the upper ones first.
+    /// Directories above sources; a directory comes before those below it.
     parents: Vec<Parent>,
-    /// Which of `parents` are to be created, by their paths without `..` below a directory to be created.
+    /// Indexes into `parents` of the directories that must be created, by target path. The paths contain no
+    /// `..` after a directory that must be created.
     missing: HashMap<PathBuf, usize>,
 }
 
 enum Dir {
     Open(OwnedFd),
-    /// Will be created at this path when the run begins.
+    /// The run will create the directory at this path.
     Missing(PathBuf),
 }
 
 impl Directories {
-    /// The number of the directory at `path`, which is opened once for all operands in it.
+    /// Returns the number of the directory at `path`. The directory is opened only once for all operands in
+    /// it.
     pub(super) fn open(&mut self, path: &Path) -> Result<usize, Errno> {
         if let Some(&number) = self.numbers.get(path) {
             return Ok(number);
@@ -58,27 +63,27 @@ impl Directories {
         Ok(self.dirs.len() - 1)
     }
 
-    /// Whether the directory has to be created first.
+    /// Whether the directory does not exist yet, so that the run must create it.
     pub(super) fn is_missing(&self, number: usize) -> bool {
         matches!(self.dirs[number], Dir::Missing(_))
     }
 
-    /// What `name` in the directory is; a symbolic link is itself.
+    /// Returns the status of `name` in the directory; does not follow a symbolic link.
     pub(super) fn stat(&self, number: usize, name: &CStr) -> Result<Stat, Errno> {
         file::stat_at(self.existing(number)?, name)
     }
 
-    /// The same; a symbolic link is followed.
+    /// Returns the status of `name` in the directory; follows a symbolic link.
     pub(super) fn stat_end(&self, number: usize, name: &CStr) -> Result<Stat, Errno> {
         file::stat_at_following(self.existing(number)?, name)
     }
 
-    /// Which directory it is; `None` if it has to be created first.
+    /// Returns the identity of the directory; `None` if the run must create it first.
     pub(super) fn identity(&self, number: usize) -> Option<Identity> {
         file::stat_fd(self.existing(number).ok()?).ok().map(|stat| stat.identity())
     }
 
-    /// Whether the directory, or one above it, is `dir`.
+    /// Whether the directory is `dir` or lies inside `dir`.
     pub(super) fn is_inside(&self, number: usize, dir: Identity) -> bool {
         match &self.dirs[number] {
             Dir::Open(own) => ancestors(own.as_fd()).any(|above| above == dir),
@@ -100,7 +105,8 @@ impl Directories {
         }
     }
 
-    /// `path` without the parts `..` that follow a directory to be created, which is no symbolic link.
+    /// Returns `path` without each `..` that follows a directory to be created, together with that directory.
+    /// This is correct, because such a directory is not a symbolic link.
     fn resolved(&self, path: &Path) -> PathBuf {
         let mut resolved = PathBuf::new();
         for part in path.components() {
@@ -114,7 +120,8 @@ impl Directories {
         resolved
     }
 
-    /// What kind of entry `path` is, and which of the directories to be created. Symbolic links are followed.
+    /// Returns the type of the entry at `path`, following symbolic links; also returns its number if it is a
+    /// directory to be created.
     pub(super) fn kind_of_parent(&self, path: &Path) -> Result<(Kind, Option<usize>), Errno> {
         let resolved = self.resolved(path);
         match self.missing.get(&resolved) {
@@ -123,7 +130,7 @@ impl Directories {
         }
     }
 
-    /// Remembers a directory that exists already.
+    /// Remembers an existing directory, for its attributes.
     pub(super) fn keep_parent(&mut self, source: &Path, target: &Path) {
         if !self.parents.iter().any(|parent| parent.target == target) {
             let (source, target) = (source.to_owned(), target.to_owned());
@@ -131,8 +138,8 @@ impl Directories {
         }
     }
 
-    /// Remembers a directory that is to be created, and returns its number. Fails if it is clear already that
-    /// it cannot be.
+    /// Remembers a directory that the run must create, and returns its number. Fails if it is already certain
+    /// that the run cannot create it.
     pub(super) fn add_parent(
         &mut self,
         source: &Path,
@@ -154,19 +161,20 @@ impl Directories {
         Ok(number)
     }
 
-    /// The directories above sources.
+    /// Returns the directories above sources.
     pub(super) fn parents(&self) -> &[Parent] {
         &self.parents
     }
 
-    /// Creates one of them, unless that was done before.
+    /// Creates the directory with this number in [`parents`](Self::parents), unless it was created before.
     pub(super) fn create(&mut self, number: usize) -> Result<(), ParentError> {
         let parent = &mut self.parents[number];
         let resolved = self.missing.iter().find(|(_, missing)| **missing == number);
         let Some(resolved) = resolved.map(|(path, _)| path.clone()) else { return Ok(()) };
         let target = &parent.target;
         match file::stat_path(target, true) {
-            // On a case-insensitive file system it may be one that was just created.
+            // On a case-insensitive file system, the directory may be one that was just created under another
+            // name.
             Ok(stat) if stat.kind() == Kind::Directory => parent.new = false,
             Ok(_) => return Err(ParentError::NotADirectory(target.clone())),
             Err(Errno::ENOENT) => file::make_dir_at_path(target, parent.mode)
@@ -177,7 +185,7 @@ impl Directories {
         Ok(())
     }
 
-    /// Opens a directory that was missing and is created by now.
+    /// Opens a directory that was missing and has been created since.
     pub(super) fn open_created(&mut self, number: usize) -> Result<(), Errno> {
         if let Dir::Missing(path) = &self.dirs[number] {
             self.dirs[number] = Dir::Open(file::open_dir(path)?);
@@ -185,8 +193,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Forgets the directories that could not be created, and removes their numbers: the descriptors of the
-    /// others, the new number of each, and the directories above sources.
+    /// Drops the directories that could not be created. Returns the descriptors of the other directories, the
+    /// new number of each directory (`None` if it was dropped), and the directories above sources.
     pub(super) fn finish(self) -> (Vec<OwnedFd>, Vec<Option<usize>>, Vec<Parent>) {
         let (mut fds, mut numbers) = (Vec::new(), Vec::new());
         for dir in self.dirs {
@@ -204,7 +212,7 @@ impl Directories {
         (fds, numbers, parents.map(|(_, parent)| parent).collect())
     }
 
-    /// Removes the directories that were created.
+    /// Removes the directories that were created for this run.
     pub(super) fn give_back(&self) {
         let missing: Vec<usize> = self.missing.values().copied().collect();
         let parents = self.parents.iter().enumerate();
@@ -213,16 +221,16 @@ impl Directories {
     }
 }
 
-/// Removes those of the directories that were created for this run, the lower ones first.
+/// Removes the directories that were created for this run, the lowest directories first.
 pub(super) fn remove_created<'a>(parents: impl DoubleEndedIterator<Item = &'a Parent>) {
     for parent in parents.filter(|parent| parent.new).rev() {
         if std::fs::remove_dir(&parent.target).is_err() {
-            // Another process uses it already.
+            // Another process already uses the directory.
         }
     }
 }
 
-/// The path, or the current directory if it is empty.
+/// Returns the path, or `.` if the path is empty.
 fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }

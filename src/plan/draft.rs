@@ -1,4 +1,4 @@
-//! A plan in the making.
+//! A draft: a plan before its run begins.
 
 use super::comparisons::{Check, Listed};
 use super::manifest_place::ManifestPlace;
@@ -14,7 +14,7 @@ use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// What is known of a run before it begins. Nothing is created or changed for it.
+/// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
 pub struct Draft {
     placement: Placement,
     manifest: Option<ManifestPlace>,
@@ -24,7 +24,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Finds a target for each operand, and every reason to refuse the run that can be found by looking.
+    /// Finds a target for each operand (a path that the user named). Refuses the run for any reason that
+    /// reading the file system can find.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
         let mut placement = Placement::new(options);
         let mut check = None;
@@ -51,9 +52,11 @@ impl Draft {
         Ok(Self { placement, manifest, check, jobs: options.jobs, retries: options.retries })
     }
 
-    /// Creates the directories above operands, and makes this process create files with the security context of the
-    /// options. To be called before the umask is cleared and before the first fork. A refusal leaves nothing
-    /// behind.
+    /// Creates the directories that `--parents` needs above targets, and sets the security context of the
+    /// options for new files.
+    ///
+    /// Must be called before the umask is cleared and before the first fork. If the run is refused, the
+    /// created directories are removed.
     pub fn begin(mut self) -> Result<Plan, Refusal> {
         let created = self.placement.create_parents();
         let set = created.and_then(|()| set_context(&self.placement.options));
@@ -71,7 +74,8 @@ impl Draft {
                 *dir = numbers[*dir].expect("an operand without its directory was dropped");
             }
         }
-        // A directory that turned out to exist is one that only `cp -p` would change.
+        // A directory that was to be created but turned out to exist is changed only if attributes are
+        // preserved, as with `cp -p`.
         let updates_parents = options.preserve.permissions == Permissions::Exact;
         parents.retain(|parent| parent.new || updates_parents);
         notes.retain(|note| is_true(note, &parents));
@@ -95,7 +99,8 @@ impl Draft {
     }
 }
 
-/// Whether the note is still true: a directory may have turned out to exist, or may not have been created.
+/// Whether the note is still true. The directory that the note announces may have turned out to exist, or
+/// could not be created.
 fn is_true(note: &Note, parents: &[Parent]) -> bool {
     match &note.kind {
         NoteKind::ParentCreated { target, .. } => {
@@ -105,13 +110,13 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
     }
 }
 
-/// Sets the security context of the files that this process and its children create.
+/// Sets the security context for the files that this process and its children create.
 fn set_context(options: &CopyOptions) -> Result<(), Refusal> {
     let Some(wanted) = options.context.as_ref().filter(|_| selinux::is_enabled()) else {
         return Ok(());
     };
     if wanted.is_empty() {
-        return Ok(()); // the kernel's default
+        return Ok(()); // keeps the kernel's default
     }
     selinux::set_for_new_files(wanted.as_bytes()).map_err(|error| Refusal {
         message: format!("cannot set the context {}: {error}", quote(wanted.as_bytes())),
@@ -119,22 +124,24 @@ fn set_context(options: &CopyOptions) -> Result<(), Refusal> {
     })
 }
 
-/// The most copiers by default. Many more than CPUs keep the queue of a disk full whose contents are not in the
-/// page cache: measured with 18,000 such files, 2 copiers 1.1 s, 8 copiers 0.48 s, 32 copiers 0.33 s.
+/// The maximum number of copiers (processes that copy) by default. Far more copiers than CPUs keep the queue
+/// of a disk full if the files are not in the page cache. Measured with 18,000 such files: 2 copiers took 1.1
+/// s, 8 copiers 0.48 s, 32 copiers 0.33 s.
 const JOBS_DEFAULT_MAX: u16 = 32;
 
-/// How many copiers to begin with by default. At least two: with one CPU, too, one can work while the other
-/// waits, and a single copier would not show that work waits.
+/// Returns the number of copiers with which a run begins by default: at least two, even with one CPU. One
+/// copier can work while the other waits, and with a single copier the run could not see that work waits.
 fn default_jobs() -> u16 {
     cpus().clamp(2, JOBS_DEFAULT_MAX)
 }
 
-/// How often an entry is retried by default: failures of a network are often transient.
+/// Returns how often an entry is retried by default. Network file systems get retries, because their failures
+/// are often transient.
 fn default_retries(dirs: &[OwnedFd]) -> u16 {
     if dirs.iter().any(statfs::is_network) { 2 } else { 0 }
 }
 
-/// How many CPUs this process may use, at most [`JOBS_MAX`]. Reads a dozen files.
+/// Returns how many CPUs this process may use, at most [`JOBS_MAX`]. Reads a dozen files.
 fn cpus() -> u16 {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(cpus).unwrap_or(JOBS_MAX).min(JOBS_MAX)

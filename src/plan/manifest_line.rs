@@ -1,4 +1,4 @@
-//! Lines of a manifest that are not used, and why.
+//! Lines of a manifest (a list of file hashes) that cannot be used, and the reasons.
 
 use crate::manifest::Malformed;
 use crate::sanitize::{escape, quote};
@@ -6,21 +6,21 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// A line of a manifest that is not used.
+/// A line of a manifest that cannot be used; its text form is a message for the user.
 pub struct BadManifestLine {
     pub(super) file: PathBuf,
-    /// Counted from 1.
+    /// The number of the line, from 1.
     pub(super) number: usize,
     pub(super) why: BadLine,
 }
 
-/// Why a line is not used.
+/// Why a line cannot be used.
 pub(super) enum BadLine {
     Malformed(Malformed),
     Name(Vec<u8>, BadName),
 }
 
-/// Why the name of a line is not used.
+/// Why the name in a line cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BadName {
     Absolute,

@@ -1,4 +1,4 @@
-//! Where a manifest is written, and the names of files in it.
+//! Where a manifest (a list of file hashes) is written, and the names of files in it.
 
 use super::directories::Parent;
 use super::operands::{Operand, below, errno_of};
@@ -10,33 +10,34 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The manifest that is to be written.
+/// Where the run writes its manifest.
 pub struct ManifestPlace {
-    /// Its path, as the user gave it.
+    /// The path of the manifest, as the user gave it.
     pub path: PathBuf,
-    /// How it is written.
+    /// How the manifest is written there.
     pub to: ManifestTarget,
 }
 
-/// What a manifest is written to.
+/// The kind of file that a manifest is written to.
 pub enum ManifestTarget {
     /// Standard output.
     Stdout,
-    /// An existing file that is not a regular file: it is written into.
+    /// An existing file that is not a regular file: the manifest is written into it.
     Stream,
-    /// A regular file: it is replaced when the manifest is complete.
+    /// A regular file: the complete manifest replaces it.
     File {
-        /// The directory that it is in, which may be one that the run creates.
+        /// The directory of the manifest, which the run may create.
         dir: PathBuf,
-        /// Its name in the directory.
+        /// The name of the manifest in the directory.
         name: PathBuf,
-        /// Whether it is in a directory that is copied to.
+        /// Whether the directory lies inside a directory that is copied to.
         inside: bool,
     },
 }
 
 impl ManifestPlace {
-    /// Finds the place of a manifest at `path`, and refuses one that would harm a source or the copy.
+    /// Finds the place of a manifest at `path`. Refuses a place where the manifest would overwrite a source
+    /// or a part of the copy.
     pub(super) fn find(
         path: &Path,
         operands: &[Operand],
@@ -52,7 +53,8 @@ impl ManifestPlace {
             Ok(stat) if stat.kind() != Kind::File => return Ok(place(ManifestTarget::Stream)),
             Ok(_) => match path.canonicalize() {
                 Ok(real) => real,
-                Err(_) => return Ok(place(ManifestTarget::Stream)), // /dev/stdout may have no name
+                // /dev/stdout may lead to a file that has no name any more.
+                Err(_) => return Ok(place(ManifestTarget::Stream)),
             },
             Err(Errno::ENOENT) if file::stat_path(path, false).is_err() => {
                 new_place(path, operands, parents).map_err(cannot)?
@@ -70,8 +72,9 @@ impl ManifestPlace {
 }
 
 impl Operand {
-    /// The name in a manifest of the source at `path`, which begins with the source name of the operand. It is
-    /// relative to DST, or to the directory of DST if DST is not a directory.
+    /// Returns the name in a manifest of the source at `path`, which begins with the source name of the
+    /// operand (the path that the user named). The name is relative to DST, or to the directory of DST if DST
+    /// is not a directory.
     pub fn name_in_manifest(&self, path: &[u8]) -> Vec<u8> {
         let below = below(path);
         match self.manifest_prefix.is_empty() {
@@ -81,7 +84,7 @@ impl Operand {
     }
 }
 
-/// The absolute path of a manifest that does not exist. Its directory may be one that the run creates.
+/// Returns the absolute path of a manifest that does not exist. The run may be going to create its directory.
 fn new_place(path: &Path, operands: &[Operand], parents: &[Parent]) -> Result<PathBuf, Errno> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or(Errno::EISDIR)?;
@@ -100,8 +103,8 @@ fn new_place(path: &Path, operands: &[Operand], parents: &[Parent]) -> Result<Pa
     }
 }
 
-/// Refuses a place in a source, and one that belongs to another file of the copy; whether it is inside a
-/// directory that is copied to.
+/// Refuses a manifest inside a source, or one that would replace a file of the copy. Returns whether the
+/// manifest lies inside a directory that is copied to.
 fn check_place(path: &Path, real: &Path, operands: &[Operand]) -> Result<bool, Refusal> {
     let shown = |path: &Path| quote(path.as_os_str().as_bytes());
     let mut inside = false;
@@ -129,8 +132,8 @@ fn check_place(path: &Path, real: &Path, operands: &[Operand]) -> Result<bool, R
     Ok(inside)
 }
 
-/// The absolute path of an entry that need not exist, nor its directories, which the run may create. A symbolic
-/// link at its end is followed only if `follow`.
+/// Returns the absolute path of an entry. Neither the entry nor its directories need exist, because the run
+/// may create them. A symbolic link in the last component is followed only if `follow`.
 fn real_place(path: &Path, follow: bool) -> Option<PathBuf> {
     let real = if follow { path.canonicalize().ok() } else { None };
     real.or_else(|| {
@@ -143,13 +146,15 @@ fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What precedes the names of an operand in a manifest, if it is copied to `target` in `directory`.
+/// Returns the prefix in a manifest for the files of an operand that is copied to `target` inside
+/// `directory`.
 pub(super) fn prefix_below(directory: &Path, target: &Path) -> Vec<u8> {
     let below = target.strip_prefix(directory).unwrap_or(Path::new(""));
     below.as_os_str().as_bytes().to_vec()
 }
 
-/// The same for an operand that is copied as `name`.
+/// Returns the prefix in a manifest for the files of an operand that is copied as `name`, and not into a
+/// directory.
 pub(super) fn prefix_alone(is_dir: bool, name: &OsStr) -> Vec<u8> {
     if is_dir { Vec::new() } else { name.as_bytes().to_vec() }
 }

@@ -1,8 +1,8 @@
-//! From options to a plan: what will be copied where, fixed before the first fork.
+//! Turns options into a plan, which says what is copied where. The plan is complete before the first fork.
 //!
-//! A [`Draft`] is made by looking only, and every reason to refuse the run that looking can find is found there.
-//! When the run begins, [`Draft::begin`] creates the directories that `--parents` needs, and the draft becomes a
-//! [`Plan`].
+//! Making a [`Draft`] only reads the file system, and refuses the run for every reason that reading can find.
+//! When the run begins, [`Draft::begin`] creates the directories that `--parents` needs and turns the draft
+//! into a [`Plan`].
 
 pub(crate) mod backup_name;
 mod comparisons;
@@ -36,82 +36,87 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use symlinked_dirs::SymlinkedDirs;
 
-/// The most copiers that may be asked for.
+/// The maximum number of copiers (processes that copy) that the user may ask for.
 pub const JOBS_MAX: u16 = 512;
 
-/// What will be done.
+/// Everything that the run will do.
 ///
-/// Many fields, because this is all that the processes of a run have in common: complete before the first
-/// fork, and only read from then on.
+/// The plan has many fields, because the processes of a run share nothing else that is fixed: it is complete
+/// before the first fork, and after that it is only read.
 pub struct Plan {
-    /// The sources of the command line, each with its target.
+    /// The operands: the sources of the command line, each with its target.
     pub operands: Vec<Operand>,
-    /// The operands in the order in which they must be copied: those of one wave may be copied in
-    /// parallel. There is more than one wave only if the contents of directories meet (`a/. b/. DST`), two
-    /// sources have one name, or one is inside another (`--parents`); the last one named wins, as with cp.
+    /// The waves: ranges of operands, in the order in which they must be copied. Operands of one wave may be
+    /// copied in parallel.
+    ///
+    /// There is more than one wave only if the contents of directories are merged (`a/. b/. DST`), if two
+    /// sources have one name, or if one target lies inside another (`--parents`). The operand that the user
+    /// named last wins, as with cp.
     pub waves: Vec<Range<u32>>,
     /// The options of the command line.
     pub options: CopyOptions,
-    /// What follows from the program that the user has started, where the options leave it open.
+    /// The behaviour of the program that the user started, where no option decides.
     pub policy: Policy,
     /// The permission bits that are cleared in the mode of a new entry.
     pub umask: u32,
-    /// Directories above sources, for `--parents`, the upper ones first.
+    /// Directories above sources, for `--parents`; a directory comes before those below it.
     pub parents: Vec<Parent>,
-    /// What is to be reported on the way, in order.
+    /// Notes to report to the user during the run, in order.
     pub notes: Vec<Note>,
-    /// The manifest that is written when the run has ended.
+    /// Where the manifest (a list of file hashes) is written when the run has ended.
     pub manifest: Option<ManifestPlace>,
-    /// What the target is compared with, if nothing is copied.
+    /// What the target is compared with; `None` if the run copies.
     pub check: Option<Check>,
-    /// The most copiers.
+    /// The maximum number of copiers.
     pub jobs: u16,
-    /// How many copiers to begin with: fewer than `jobs` if the run adapts their number.
+    /// How many copiers the run begins with: fewer than `jobs` if the run adapts the number.
     pub jobs_at_first: u16,
-    /// Further attempts at an entry after a transient failure.
+    /// How often an entry is tried again after a transient failure.
     pub retries: u16,
-    /// The directories among the operands, for cp only: where it meets one of them again below a later operand,
-    /// it does not copy it a second time.
+    /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
+    /// it does not copy the directory a second time.
     named_dirs: HashMap<Identity, u32>,
     dirs: Vec<OwnedFd>,
     symlinked_dirs: SymlinkedDirs,
 }
 
 impl Plan {
-    /// Whether nothing more can be copied after this error.
+    /// Whether the run must end after this error, because no other entry can be written either.
     pub fn ends_with(&self, error: EntryError) -> bool {
         self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
     }
 
-    /// The operand before `operand` that is the directory `dir`, which must not be copied again below it.
+    /// Returns the operand before `operand` that is the directory `dir`. Copiers must not copy that directory
+    /// again below `operand`.
     pub fn earlier_dir(&self, operand: u32, dir: Identity) -> Option<&Operand> {
         let earlier = self.named_dirs.get(&dir).filter(|&&earlier| earlier < operand)?;
         self.operands.get(*earlier as usize)
     }
 
-    /// Whether an operand is a directory that is copied into an existing directory, and not as that directory.
+    /// Whether an operand is a directory that is copied into an existing directory, and not as that
+    /// directory.
     pub fn is_inside_target(&self, operand: u32) -> bool {
         let operand = self.operands.get(operand as usize);
         operand.is_some_and(|operand| operand.is_dir && !operand.manifest_prefix.is_empty())
     }
 
-    /// Whether [`earlier_dir`](Self::earlier_dir) need be asked.
+    /// Whether [`earlier_dir`](Self::earlier_dir) can return an operand at all.
     pub fn has_earlier_dirs(&self) -> bool {
         self.named_dirs.len() > 1
     }
 
-    /// Removes the directories that were created for the plan, if it is not carried out.
+    /// Removes the directories that were created for the plan, for a run that is refused.
     pub fn give_back(&self) {
         directories::remove_created(self.parents.iter());
     }
 
-    /// The directory that the source is in.
+    /// Returns the directory that contains the source of an operand.
     pub fn source_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
         self.dirs[operand.source_dir].as_fd()
     }
 
-    /// Opens the directory at `path` below the directory that the source is in. Symbolic links on the way are
-    /// followed only with `-L`.
+    /// Opens the directory at `path`, relative to the directory that contains the source. Follows symbolic
+    /// links in `path` only with `-L`.
     pub fn open_source(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
         match self.options.dereference {
             Dereference::Always => file::open_dir_following(self.source_dir(operand), path),
@@ -119,14 +124,15 @@ impl Plan {
         }
     }
 
-    /// Whether symbolic links in a source directory are followed; `named` is the operand, if the entry is one.
+    /// Whether to follow a symbolic link in the source; `named` is the operand if the link is itself an
+    /// operand.
     pub fn follows(&self, named: Option<&Operand>) -> bool {
         self.options.dereference == Dereference::Always
             || named.is_some_and(|operand| operand.follow)
     }
 
-    /// Opens the directory at `path` below the directory that the target is in. Symbolic links on the way are
-    /// followed only with `--keep-directory-symlink`.
+    /// Opens the directory at `path`, relative to the directory that contains the target. Follows symbolic
+    /// links in `path` only with `--keep-directory-symlink`.
     pub fn open_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
         if self.options.keep_directory_symlink {
             file::open_dir_following(self.target_dir(operand), path)
@@ -135,7 +141,8 @@ impl Plan {
         }
     }
 
-    /// The same, to access entries in it by name only: it need not be readable.
+    /// Opens the directory like [`open_target`](Self::open_target), but only to access entries in it by name;
+    /// the directory need not be readable.
     pub fn reach_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
         if self.options.keep_directory_symlink {
             return self.open_target(operand, path);
@@ -143,13 +150,13 @@ impl Plan {
         file::open_dir_path_beneath(self.target_dir(operand), path)
     }
 
-    /// The directory that the target is in; it exists.
+    /// Returns the directory that contains the target of an operand. It exists.
     pub fn target_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
         self.dirs[operand.target_dir].as_fd()
     }
 }
 
-/// The operation that creates the copy of `source`, as its failure is reported.
+/// Returns the operation that creates the copy of `source`, for the message if it fails.
 pub(crate) fn op_to_create(options: &CopyOptions, source: &Stat) -> Op {
     match (source.kind(), options.copy_mode) {
         (Kind::Directory, _) => Op::CreateDirectory,
@@ -163,7 +170,7 @@ pub(crate) fn op_to_create(options: &CopyOptions, source: &Stat) -> Op {
     }
 }
 
-/// The identity of an open directory and of all directories above it, up to the root.
+/// Returns the identities of an open directory and of all directories above it, up to the root.
 pub fn ancestors(dir: BorrowedFd<'_>) -> impl Iterator<Item = Identity> {
     let mut next = file::stat_fd(dir).ok().map(|stat| stat.identity());
     let mut at = dir.try_clone_to_owned().ok();

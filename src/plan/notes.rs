@@ -1,52 +1,52 @@
-//! What the plan has to report, as data; `ui` has the words.
+//! What the plan reports to the user, as data; `ui` contains the texts.
 
 use super::manifest_line::BadManifestLine;
 use crate::error::EntryError;
 use pcopy_sys::Errno;
 use std::path::PathBuf;
 
-/// Something to report.
+/// A message for the user that results from planning.
 pub struct Note {
-    /// It is reported before the operand of this number is copied.
+    /// The number of the operand (a path that the user named) before whose copy the note is reported.
     pub before: u32,
-    /// What it is.
+    /// The subject of the note.
     pub kind: NoteKind,
 }
 
-/// What a note is about. Paths are as the user gave them, or would.
+/// The subject of a note. Paths are as the user gave them, or as the user would write them.
 pub enum NoteKind {
     /// `--context` has no effect, because SELinux is disabled.
     ContextIgnored,
-    /// An operand was named before, with the same target.
+    /// The user named an operand twice, with the same target.
     NamedTwice {
-        /// Whether it is a directory.
+        /// Whether the operand is a directory.
         is_dir: bool,
-        /// The operand.
+        /// The path of the operand.
         source: PathBuf,
     },
-    /// A line of the manifest is not used.
+    /// A line of the manifest (a list of file hashes) cannot be used.
     BadManifestLine(BadManifestLine),
-    /// The target is not a directory, and has to be one.
+    /// The target must be a directory, and it is not one.
     TargetNotDirectory {
-        /// Whether it is the argument of `-t`.
+        /// Whether the target is the argument of `-t`.
         is_argument: bool,
-        /// The target.
+        /// The path of the target.
         target: PathBuf,
-        /// Why it cannot be used.
+        /// Why the target cannot be used.
         errno: Errno,
     },
-    /// A directory is not copied without `-r`.
+    /// A directory is not copied, because `-r` is not given.
     DirectoryOmitted {
-        /// The directory.
+        /// The path of the directory.
         source: PathBuf,
     },
     /// An operand cannot be copied.
     Failed {
-        /// Why.
+        /// Why the operand cannot be copied.
         error: EntryError,
-        /// The operand.
+        /// The path of the operand.
         source: PathBuf,
-        /// What it would become.
+        /// The path that the operand would have in the target.
         target: PathBuf,
     },
     /// A directory above an operand cannot be created for `--parents`.
@@ -55,46 +55,48 @@ pub enum NoteKind {
     ParentCreated {
         /// The directory above the operand.
         source: PathBuf,
-        /// The new directory.
+        /// The new directory in the target.
         target: PathBuf,
     },
-    /// An operand is about to be copied, although that will fail.
+    /// An operand is about to be copied. cp prints this with `-v` even if the copy will fail.
     Announced {
-        /// The operand.
+        /// The path of the operand.
         source: PathBuf,
-        /// What it would become.
+        /// The path that the operand would have in the target.
         target: PathBuf,
     },
 }
 
-/// Why a directory above an operand cannot be created.
+/// Why a directory above an operand cannot be created in the target.
 pub enum ParentError {
-    /// One of the two cannot be looked at.
+    /// The status of the source or target directory cannot be read.
     Stat(PathBuf, Errno),
-    /// The target exists and is not a directory.
+    /// The target path exists and is not a directory.
     NotADirectory(PathBuf),
-    /// It cannot be created.
+    /// The target directory cannot be created.
     Create(PathBuf, Errno),
 }
 
 /// How a note is reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Severity {
-    /// As a warning: everything is copied.
+    /// As a warning; everything is copied.
     Warning,
-    /// As an error, which makes the run fail: one operand is not copied. Only GNU cp begins nevertheless.
+    /// As an error that makes the run fail: an operand cannot be copied, or a line of a manifest cannot be
+    /// used. Instead of reporting such a note about an operand, `pcopy` refuses the run; cp copies the other
+    /// operands.
     Failure,
     /// As a name on standard output, with `-v`.
     Announcement,
 }
 
 impl NoteKind {
-    /// Whether there is no target for any operand.
+    /// Whether the note says that no operand has a target.
     pub(super) fn is_about_target(&self) -> bool {
         matches!(self, Self::TargetNotDirectory { .. })
     }
 
-    /// How the note is reported.
+    /// Returns how the note is reported.
     pub fn severity(&self) -> Severity {
         match self {
             Self::ContextIgnored | Self::NamedTwice { .. } => Severity::Warning,

@@ -1,4 +1,4 @@
-//! Operands: the paths of the command line taken apart, and what each source is to become.
+//! Operands: the paths of the command line, split into directory and name, and the target of each source.
 
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
@@ -6,53 +6,53 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A source of the command line, and what it is to become.
+/// A source of the command line and its target.
 ///
-/// Many fields, because this is all that is known of an operand: found once, while the plan is made, and only
-/// read by the processes that copy.
+/// The structure has many fields, because it contains everything that the run knows of an operand. The plan
+/// finds it once, and the copiers (processes that copy) only read it.
 pub struct Operand {
-    /// Its name in its source directory; `.` if it has none of its own (`/`, `.`, `SRC/`).
+    /// The name of the source in its directory; `.` if the source has no name of its own (`/`, `.`, `SRC/`).
     pub source_name: CString,
-    /// Its name in its target directory; `.` for the contents of a directory (`SRC/.`).
+    /// The name of the target in its directory; `.` for the contents of a directory (`SRC/.`).
     pub target_name: CString,
-    /// The path of the source as the user gave it.
+    /// The path of the source, as the user gave it.
     pub source_path: PathBuf,
-    /// The path of the target as the user would write it.
+    /// The path of the target, as the user would write it.
     pub target_path: PathBuf,
-    /// What precedes its names in a manifest: the name below the target directory.
+    /// The prefix of the operand's names in a manifest: its path below the target directory.
     pub(super) manifest_prefix: Vec<u8>,
-    /// Whether it is a directory.
+    /// Whether the source is a directory.
     pub is_dir: bool,
-    /// The earlier operands that become the same file: if one of them was copied, this one is not.
+    /// The earlier operands that become the same file. If one of them was copied, this operand is not copied.
     pub again: Vec<u32>,
-    /// Whether it is a symbolic link that is followed to a file.
+    /// Whether the source is a symbolic link that is followed and leads to something else than a directory.
     pub follow: bool,
-    /// For a directory whose target is inside it, which only cp accepts: what the directory was before the
-    /// target was created.
+    /// For a directory whose target lies inside it, which only cp accepts: the status of the directory before
+    /// the target was created.
     pub into_itself: Option<Stat>,
-    /// The existing file that it would be written into, which may have other names.
+    /// The existing file that copying would write into; the file may have other names.
     pub(super) written: Option<Identity>,
-    /// Which file it is; the device is its file system.
+    /// The identity of the source; its device is its file system.
     pub(super) identity: Identity,
     pub(super) source_dir: usize,
     pub(super) target_dir: usize,
 }
 
-/// A source that was found.
+/// A source that planning has found.
 pub(super) struct FoundSource<'a> {
     pub(super) path: &'a Path,
-    /// The number of the directory that it is in.
+    /// The number of the directory that contains the source.
     pub(super) dir: usize,
     pub(super) name: &'a OsStr,
     pub(super) stat: Stat,
-    /// Whether `stat` is what a symbolic link points to.
+    /// Whether `stat` is the status of the file that a symbolic link leads to.
     pub(super) follow: bool,
 }
 
-/// The place of a copy.
+/// Where a copy will be.
 pub(super) struct TargetPlace<'a> {
     pub(super) path: PathBuf,
-    /// The number of the directory that it will be in.
+    /// The number of the directory that will contain the target.
     pub(super) dir: usize,
     pub(super) name: &'a OsStr,
     pub(super) manifest_prefix: Vec<u8>,
@@ -78,28 +78,29 @@ impl Operand {
         }
     }
 
-    /// The file system that it is on.
+    /// Returns the file system of the source, as a device number.
     pub fn device(&self) -> u64 {
         self.identity.0
     }
 
-    /// The final path of the source at `path`, relative to the target directory.
+    /// Returns the final path, relative to the target directory, of the source at `path`.
     pub fn target_of(&self, path: &[u8]) -> Vec<u8> {
         [self.target_name.to_bytes(), below(path)].concat()
     }
 
-    /// How the user would write the path of the source at `path`, which begins with the source name.
+    /// Returns the path of the source at `path`, as the user would write it; `path` begins with the source
+    /// name.
     pub fn show_source(&self, path: &[u8]) -> Vec<u8> {
         append(&self.source_path, path)
     }
 
-    /// How the user would write the final path of the target of the source at `path`.
+    /// Returns the final path of the copy of the source at `path`, as the user would write it.
     pub fn show_target(&self, path: &[u8]) -> Vec<u8> {
         append(&self.target_path, path)
     }
 }
 
-/// `base` in place of the first component of `path`.
+/// Returns `path` with `base` in place of its first component.
 fn append(base: &Path, path: &[u8]) -> Vec<u8> {
     let mut whole = base.as_os_str().as_bytes().to_vec();
     let below = below(path);
@@ -110,7 +111,7 @@ fn append(base: &Path, path: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// What follows the first component of `path`, with the slash before it.
+/// Returns the part of `path` after its first component, with the slash before that part.
 pub(super) fn below(path: &[u8]) -> &[u8] {
     let slash = path.iter().position(|&byte| byte == b'/');
     &path[slash.unwrap_or(path.len())..]
@@ -121,7 +122,7 @@ pub(super) struct SplitPath<'a> {
     pub(super) given: &'a Path,
     pub(super) parent: &'a OsStr,
     pub(super) name: &'a OsStr,
-    /// Whether it is `.`, `..` or `/`, which have no name of their own.
+    /// Whether the last component is `.`, `..` or empty (as in `/`), so that the path has no name of its own.
     pub(super) nameless: bool,
     pub(super) slash_at_end: bool,
 }
@@ -149,9 +150,10 @@ impl<'a> SplitPath<'a> {
         }
     }
 
-    /// The directory to open, and the name in it.
+    /// Returns the directory to open, and the name in it.
     ///
-    /// A trailing slash follows a symbolic link, as everywhere in POSIX: then the directory itself is opened.
+    /// As POSIX requires, a symbolic link before a trailing slash is followed. Then the directory to open is
+    /// the path itself, and the name is `.`.
     pub(super) fn split(&self) -> (&'a Path, &'a OsStr) {
         if self.is_itself() {
             (self.given, OsStr::new("."))
@@ -160,12 +162,14 @@ impl<'a> SplitPath<'a> {
         }
     }
 
-    /// The same; `end` is whether the path is a symbolic link to a directory that is followed.
+    /// Returns the same as [`split`](Self::split), but opens the path itself if `end` is true: then the path
+    /// is a symbolic link to a directory that is followed.
     pub(super) fn split_end(&self, end: bool) -> (&'a Path, &'a OsStr) {
         if end { (self.given, OsStr::new(".")) } else { self.split() }
     }
 
-    /// Whether the path leads to the directory itself, and not to a name that may be a symbolic link.
+    /// Whether the path leads to a directory itself, and not to a name in its parent that may be a symbolic
+    /// link.
     pub(super) fn is_itself(&self) -> bool {
         self.nameless || self.slash_at_end
     }
@@ -175,7 +179,7 @@ impl<'a> SplitPath<'a> {
     }
 }
 
-/// The path without trailing slashes; `/` stays.
+/// Returns the path without trailing slashes; `/` is left unchanged.
 pub(crate) fn trim(path: &Path) -> &Path {
     let bytes = path.as_os_str().as_bytes();
     let end =
@@ -183,7 +187,8 @@ pub(crate) fn trim(path: &Path) -> &Path {
     Path::new(OsStr::from_bytes(&bytes[..end]))
 }
 
-/// Operands come from the argument vector, where a NUL ends them: none has one inside.
+/// Converts a name to a C string. Operands come from the argument vector, whose strings end at a NUL, so no
+/// operand contains one.
 fn name_of(name: &OsStr) -> CString {
     CString::new(name.as_bytes()).expect("an operand has no NUL")
 }

@@ -1,9 +1,13 @@
-//! Symbolic links to directories that replace directories in the target (`--keep-directory-symlink`).
+//! Directories of a source for which the target has a symbolic link to a directory
+//! (`--keep-directory-symlink`).
 //!
-//! Such a link may lead to where another directory goes, as `lib` does to `usr/lib`: then two copiers would work
-//! in one directory, and each would take the other's staged names for leftovers. So each directory of a source
-//! for which the target has such a link becomes an operand of its own. The waves keep it apart from all operands
-//! that it shares directories with, and the copier that finds it below its first operand skips it there.
+//! Such a link may lead to a directory that another source directory is copied to, as `lib` leads to
+//! `usr/lib`. Then two copiers (processes that copy) would work in one directory, and each would take the
+//! staged files of the other for leftovers of a killed run.
+//!
+//! Therefore each such directory becomes a separate operand, as if the user had named it. The waves keep it
+//! apart from all operands that share directories with it. A copier that finds it below its first operand
+//! skips it there.
 
 use super::operands::{FoundSource, Operand, TargetPlace};
 use super::placement::Placement;
@@ -15,24 +19,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// The directories, each by the operand in which it is found, and its path from the directory of that.
+/// The directories: for each, the operand in which it was found, and its path, which begins with the source
+/// name of that operand.
 pub(super) type SymlinkedDirs = HashSet<(u32, Vec<u8>)>;
 
 impl Plan {
-    /// Whether the directory at `path`, which begins with the source name of the operand, is an operand of its
-    /// own.
+    /// Whether the directory at `path` is a separate operand; `path` begins with the source name of
+    /// `operand`.
     pub fn is_symlinked_dir(&self, operand: u32, path: &[u8]) -> bool {
         !self.symlinked_dirs.is_empty() && self.symlinked_dirs.contains(&(operand, path.to_vec()))
     }
 
-    /// Whether there is any such directory.
+    /// Whether the plan has any directory that became a separate operand in this way.
     pub fn has_symlinked_dirs(&self) -> bool {
         !self.symlinked_dirs.is_empty()
     }
 }
 
 impl Placement {
-    /// Adds each of the directories as an operand, behind the one that it is found in.
+    /// Adds each directory for which the target has a symbolic link as an operand, after the operand in which
+    /// it was found.
     pub(super) fn add_symlinked_dirs(
         &mut self,
         named_dirs: &mut HashMap<Identity, u32>,
@@ -43,7 +49,7 @@ impl Placement {
         }
         let number_of = |operands: &[Operand]| u32::try_from(operands.len()).unwrap_or(u32::MAX);
         let mut operands = Vec::new();
-        let mut numbers = Vec::new(); // the new ones, by the old ones
+        let mut numbers = Vec::new(); // the new number for each old number
         for operand in std::mem::take(&mut self.operands) {
             numbers.push(number_of(&operands));
             let mut at = operands.len();
@@ -51,7 +57,8 @@ impl Placement {
             while at < operands.len() {
                 for path in self.find_symlinked_dirs(&operands[at]) {
                     let container = &operands[at];
-                    // A directory that cannot be opened stays where it is found, and is reported there.
+                    // A directory that cannot be opened is not separated, and the copier that finds it
+                    // reports the error.
                     let Some(operand) = self.operand_below(container, &path) else { continue };
                     let name = container.source_name.to_bytes();
                     let key = [name, b"/", path.as_os_str().as_bytes()].concat();
@@ -69,7 +76,8 @@ impl Placement {
         found
     }
 
-    /// The paths of the directories below an operand in whose place the target has a symbolic link to a directory.
+    /// Returns the paths of the directories below an operand for which the target has a symbolic link to a
+    /// directory.
     fn find_symlinked_dirs(&self, operand: &Operand) -> Vec<PathBuf> {
         let mut found = Vec::new();
         if !operand.is_dir {
@@ -81,7 +89,7 @@ impl Placement {
             .same_file_system(self.options.one_file_system)
             .into_iter();
         while let Some(next) = walk.next() {
-            let Ok(next) = next else { continue }; // the copiers find the same error, and report it
+            let Ok(next) = next else { continue }; // the copiers find and report the same error
             let Ok(path) = next.path().strip_prefix(&operand.source_path) else { continue };
             if !next.file_type().is_dir() {
                 continue;
@@ -100,7 +108,7 @@ impl Placement {
         found
     }
 
-    /// The operand that a directory at `path` below another operand becomes.
+    /// Returns a new operand for the directory at `path` below another operand.
     fn operand_below(&mut self, container: &Operand, path: &Path) -> Option<Operand> {
         let source_path = container.source_path.join(path);
         let target_path = container.target_path.join(path);

@@ -1,6 +1,8 @@
-//! Waves: which operands are copied in parallel, and which one after the other.
+//! Waves: groups of operands (paths that the user named) that are copied in parallel. Waves follow one
+//! another.
 //!
-//! Two copiers that create the same name at the same time would each take the other's staged file for a leftover.
+//! Two copiers (processes that copy) must not create the same name at the same time. Each would take the
+//! staged (temporary) file of the other for a leftover of a killed run.
 
 use super::notes::Note;
 use super::operands::Operand;
@@ -13,14 +15,15 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// Begins a new wave at each operand that may write where another one of its wave writes.
+/// Divides the operands into waves. A new wave begins at each operand that may write where another operand of
+/// its wave writes.
 pub(super) fn waves(
     operands: &[Operand],
     dirs: &[OwnedFd],
     notes: &[Note],
     options: &CopyOptions,
 ) -> Vec<Range<u32>> {
-    // cp reports in the order of its operands.
+    // cp reports notes and operands in the order of the command line, so each note ends a wave.
     let stops: HashSet<u32> = match options.compat {
         Compat::Gnu => notes.iter().map(|note| note.before).collect(),
         Compat::Native => HashSet::new(),
@@ -47,8 +50,9 @@ pub(super) fn waves(
     waves
 }
 
-/// Whether the result depends on when an operand is copied: it is written into a file that another operand
-/// reads or writes, or has the name of another's backup.
+/// Returns a function that decides whether the result depends on when an operand is copied. It does if
+/// copying writes into a file that another operand reads or writes. It also does if the target has the name
+/// of another operand's backup.
 fn depends_on_order(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> bool {
     let mut users: HashMap<Identity, u32> = HashMap::new();
     let written = operands.iter().filter_map(|operand| operand.written);
@@ -76,21 +80,22 @@ fn depends_on_order(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Ope
     }
 }
 
-/// The places in the target that the last wave uses.
+/// The places in the target that the current wave uses.
 struct Places<'a> {
     dirs: &'a [OwnedFd],
-    /// Whether one may lie in another, or be another through a symbolic link.
+    /// Whether a place may lie inside another place, or may be the same place through a symbolic link.
     may_overlap: bool,
-    /// Each directory with all directories above it.
+    /// For each target directory, itself and all directories above it.
     above: HashMap<usize, Rc<[Identity]>>,
-    /// One number for each directory, which may have been opened by several paths.
+    /// One number for each directory, which operands may have opened by several paths.
     numbers: HashMap<Identity, usize>,
-    /// The target names without regard to case: on a case-insensitive file system two of them may be one.
+    /// The target names without regard to case: on a case-insensitive file system, two of them may be one
+    /// name.
     names: HashSet<(usize, String)>,
-    /// The existing directories at the target names. A target inside one of them has only existing directories
-    /// above it, because directories for `--parents` have been created.
+    /// The existing directories at the target names. A target inside one of them has only existing
+    /// directories above it, because the directories for `--parents` have been created.
     tops: HashSet<Identity>,
-    /// The directories that targets are in, with all above.
+    /// The directories that contain targets, and all directories above them.
     around: HashSet<Identity>,
 }
 
@@ -124,7 +129,8 @@ impl<'a> Places<'a> {
         let dir = &self.dirs[operand.target_dir];
         let above = self.above.entry(operand.target_dir);
         let above = above.or_insert_with(|| ancestors(dir.as_fd()).collect());
-        // A symbolic link to a directory is in one directory, and what it leads to may be in another.
+        // A symbolic link to a directory lies in one directory, and the directory that it leads to may lie in
+        // another one.
         let end = file::open_dir_following(dir.as_fd(), operand.target_name.to_bytes()).ok();
         let ends: Vec<_> = end.iter().flat_map(|end| ancestors(end.as_fd())).collect();
         let top = ends.first().copied();
@@ -138,7 +144,7 @@ impl<'a> Places<'a> {
         Place { name: (number, name), top, around }
     }
 
-    /// Whether an operand of the wave has this place, or a place in it or above it.
+    /// Whether an operand of the wave has the same place, or a place inside or above it.
     fn overlap(&self, place: &Place) -> bool {
         self.names.contains(&place.name)
             || place.top.is_some_and(|top| self.tops.contains(&top) || self.around.contains(&top))
@@ -158,7 +164,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// A name without regard to case, as on a case-insensitive file system.
+/// Returns the name in lower case, as a case-insensitive file system compares it.
 pub(crate) fn fold(name: &CStr) -> String {
     name.to_string_lossy().to_lowercase()
 }

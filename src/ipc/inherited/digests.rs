@@ -1,50 +1,55 @@
-//! The digests of a run's files, as copiers have reported them, in a compact form.
+//! The digests of a run's files, as copiers (processes that copy) have reported them, packed into one buffer.
 //!
-//! A file takes 56 bytes and the length of its source path, and that of its target path if it is to be
-//! read back. Each round of a wave reports every file that it finds in the copy. So the digests of an
-//! earlier round of the wave only serve as a cache: a file that is up to date need not be read again
-//! for its digest.
+//! A file takes 56 bytes plus the length of its source path. If the file will be read back, the length of its
+//! target path is added.
+//!
+//! A wave is a group of operands (paths that the user names) that are copied together. Copiers work on a wave
+//! in rounds: after a copier died, the next round begins from the start. Each round reports every file of the
+//! wave again. The digests of an earlier round serve only as a cache, so that copiers need not read
+//! up-to-date files again.
 
 use crate::hash::{DIGEST_BYTES, Digest};
 use crate::ipc::wire::fields::{get_bytes, get_u32, put_bytes, put_u32};
 use std::ops::Range;
 
-/// What identifies a file: its operand, and its path relative to the operand's source directory.
+/// The key of a file: its operand, and its path relative to the directory that contains the operand.
 type FileKey<'a> = (u32, &'a [u8]);
 
-/// A file that was written, where it is now, and its digest.
+/// A file that a copier has written, its current path and its digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WrittenFile<'a> {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
-    /// The path relative to the operand's source directory.
+    /// The path in the source, relative to the directory that contains the operand.
     pub source: &'a [u8],
-    /// The path relative to the operand's target directory; may contain staged names.
+    /// The current path in the target, relative to the directory that contains the operand's target; may
+    /// contain staged (temporary) names.
     pub target: &'a [u8],
-    /// The digest of the bytes that were read.
+    /// The digest of the bytes that a copier read from the source.
     pub digest: Digest,
 }
 
 /// Files and their digests.
 #[derive(Default)]
 pub struct Digests {
-    /// `operand length path digest length target` of each file, in the order of the reports.
+    /// For each file `operand length path digest length target`, in the order of the reports.
     packed: Vec<u8>,
-    /// Where in `packed` the valid ones begin: those of earlier waves, and of the present round.
+    /// Offsets in `packed` of the valid files: the files of earlier waves, then the files of the current
+    /// round.
     starts: Vec<usize>,
     /// How many of `starts` belong to earlier waves.
     earlier_waves: usize,
-    /// The part of `starts` that `index` has sorted by key and freed of duplicate keys.
+    /// The part of `starts` that [`index`](Self::index) has sorted by key and freed of duplicate keys.
     sorted: Range<usize>,
-    /// Where the files of this wave's earlier rounds begin, sorted by key.
+    /// Offsets in `packed` of the files of earlier rounds of this wave, sorted by key.
     earlier_rounds: Vec<usize>,
 }
 
 impl Digests {
     /// Adds a file; replaces an earlier digest of the same file.
     ///
-    /// `target` is its present path relative to the operand's target directory; empty if it will not be
-    /// read back.
+    /// `target` is the current path of the file, relative to the directory that contains the operand's
+    /// target. An empty `target` means that the file will not be read back.
     pub fn add(&mut self, operand: u32, path: &[u8], target: &[u8], digest: Digest) {
         self.starts.push(self.packed.len());
         put_u32(&mut self.packed, operand);
@@ -59,7 +64,7 @@ impl Digests {
         self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
-    /// Ends a round that is followed by another, which reports all files again.
+    /// Ends a round that another round follows. That round will report all files again.
     pub fn end_round(&mut self) {
         let mut earlier = std::mem::take(&mut self.earlier_rounds);
         earlier.extend(self.starts.drain(self.earlier_waves..));
@@ -68,7 +73,8 @@ impl Digests {
         self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
-    /// Sorts what was reported so far in this wave, so that it can be looked up.
+    /// Sorts the files that were reported in this wave, so that [`get`](Self::get) and
+    /// [`wave_file`](Self::wave_file) find them.
     pub fn index(&mut self) {
         let mut wave = self.starts.split_off(self.earlier_waves);
         self.sort(&mut wave);
@@ -76,8 +82,8 @@ impl Digests {
         self.sorted = self.earlier_waves..self.starts.len();
     }
 
-    /// The digest of a file, if it was added before the last [`index`](Self::index) or
-    /// [`end_round`](Self::end_round).
+    /// Returns the digest of a file; `None` if the file was not added before the last call of
+    /// [`index`](Self::index) or [`end_round`](Self::end_round).
     pub fn get(&self, operand: u32, path: &[u8]) -> Option<Digest> {
         let find = |starts: &[usize]| {
             let found = starts.binary_search_by_key(&(operand, path), |&start| self.key(start));
@@ -86,21 +92,22 @@ impl Digests {
         find(&self.starts[self.sorted.clone()]).or_else(|| find(&self.earlier_rounds))
     }
 
-    /// How many files of this wave were added before the last [`index`](Self::index).
+    /// Returns how many files of this wave were added before the last call of [`index`](Self::index).
     pub fn wave_len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// The file with this number among them.
+    /// Returns the file with this number among the files that [`wave_len`](Self::wave_len) counts.
     pub fn wave_file(&self, number: u32) -> Option<WrittenFile<'_>> {
         let start = self.starts[self.sorted.clone()].get(number as usize)?;
         Some(self.read(*start))
     }
 
-    /// All files and their digests, in the order of the reports; of several with one key the last is valid.
+    /// Returns all files and their digests, in the order of the reports. If a key occurs more than once, the
+    /// last digest is the valid one.
     ///
-    /// `cut_short` says that the last round was not completed: then the files of the rounds before it are
-    /// included.
+    /// `cut_short` says that the last round did not finish. Then the result includes the files of the rounds
+    /// before it.
     pub fn all(&self, cut_short: bool) -> impl Iterator<Item = (u32, &[u8], Digest)> {
         let earlier = if cut_short { &self.earlier_rounds[..] } else { &[] };
         let (ended, wave) = self.starts.split_at(self.earlier_waves);
@@ -108,9 +115,9 @@ impl Digests {
         all.map(|file| (file.operand, file.source, file.digest))
     }
 
-    /// Sorts by key; of several with one key only the last remains.
+    /// Sorts `starts` by key. If a key occurs more than once, only its last file remains.
     fn sort(&self, starts: &mut Vec<usize>) {
-        starts.sort_by_key(|&start| std::cmp::Reverse(start)); // the newest first
+        starts.sort_by_key(|&start| std::cmp::Reverse(start)); // the last reported file first
         starts.sort_by(|&one, &other| self.key(one).cmp(&self.key(other)));
         starts.dedup_by(|one, other| self.key(*one) == self.key(*other));
     }

@@ -1,9 +1,11 @@
-//! The names of inodes that have several, by inode: collected by the parent, inherited by copiers.
+//! The names of inodes that have several names (hard links), in one group per inode.
 //!
-//! The parent collects the names while copiers walk the source, and sorts them into one group per inode
-//! when all are known. The copiers that then create the links are forked later and have the groups in
-//! their own memory. A name takes its length and 25 bytes; consecutive names of one directory share the
-//! record of that directory.
+//! While copiers (processes that copy) walk the source, the parent collects the names that they report. When
+//! all names are known, the parent sorts them into groups. Then the parent forks the copiers that create the
+//! links; these inherit the groups in their memory.
+//!
+//! A name takes its length plus 25 bytes. Consecutive names of one directory share one record of that
+//! directory.
 
 use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Identity;
@@ -11,30 +13,31 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 
-/// The part of a name among the names of its inode.
+/// The role of a name among the names of its inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LinkRole {
-    /// This round created it: the others become links to it.
+    /// This round (one attempt at the work) created the name. Followers become links to it.
     Created,
-    /// It existed and was up to date: the others become links to it, too.
+    /// The name existed in the target and was up to date. Followers become links to it, too.
     Existing,
-    /// It is to become a link.
+    /// The name is to become a link.
     Follower,
 }
 
-/// Names by inode.
+/// Names, grouped by inode.
 #[derive(Clone, Default)]
 pub struct Groups {
     text: Vec<u8>,
     dirs: Vec<PackedDir>,
     names: Vec<PackedName>,
-    /// Where in `names` the groups begin that have a follower.
+    /// Offsets in `names` of the groups that have at least one follower.
     starts: Vec<usize>,
-    /// The target inodes of names of earlier waves, when their wave had ended; by `PackedName::text`.
+    /// For names of earlier waves (groups of operands that are copied together): the target inode of the name
+    /// at the end of that wave. The key is `PackedName::text`.
     known: HashMap<usize, Identity>,
 }
 
-/// The directory of some names; one directory can have several such records.
+/// The directory of some names. One directory can have several such records.
 #[derive(Clone)]
 struct PackedDir {
     text: usize,
@@ -43,7 +46,7 @@ struct PackedDir {
     operand: u32,
     staged: bool,
     existed: bool,
-    /// The device of the inodes, which need not be that of the directory.
+    /// The device of the inodes, which may differ from the device of the directory.
     device: u64,
 }
 
@@ -58,21 +61,22 @@ struct PackedName {
 /// One name of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkName {
-    /// Its name in the source, and, unless it is an operand, in the target.
+    /// The name in the source. Its name in the target is the same, unless the entry is an operand (a path
+    /// that the user named).
     pub name: CString,
-    /// The number of its directory, for [`Groups::dir`].
+    /// The number of the name's directory, for [`Groups::dir`].
     pub dir: u32,
-    /// Its role in the group.
+    /// The role of the name in the group.
     pub role: LinkRole,
-    /// The inode that it must still be in the target, if it is of an earlier wave: it may have been
-    /// replaced since.
+    /// For a name of an earlier wave: the inode that it had in the target. A copier must not link to the name
+    /// if it has another inode now, because it was replaced since.
     pub known: Option<Identity>,
 }
 
 impl Groups {
     /// Adds the name at `place`, whose inode in the source is `identity`.
     ///
-    /// `existed` says whether its target directory existed before the round.
+    /// `existed` says whether the target directory of the name existed before the current round.
     pub fn add(&mut self, identity: Identity, place: EntryPath<'_>, existed: bool, role: LinkRole) {
         let (source, name) = split_last(place.source);
         let (target, _) = split_last(place.target);
@@ -87,7 +91,8 @@ impl Groups {
         self.names.push(PackedName { inode, text, dir, role });
     }
 
-    /// Adds a name of an earlier wave, which was the inode `target` when that wave had ended.
+    /// Adds a name of an earlier wave; `target` is the inode that the name had in the target at the end of
+    /// that wave.
     pub fn add_known(&mut self, identity: Identity, place: EntryPath<'_>, target: Identity) {
         self.add(identity, place, true, LinkRole::Existing);
         if let Some(name) = self.names.last() {
@@ -95,13 +100,13 @@ impl Groups {
         }
     }
 
-    /// The inodes of all names.
+    /// Returns the source inode of each name.
     pub fn identities(&self) -> impl Iterator<Item = Identity> {
         self.names.iter().map(|name| self.identity_of(name))
     }
 
-    /// The names of this wave to which others can become links: the inode, the operand and the source path
-    /// of each.
+    /// Returns the names of this wave that others can become links to: the source inode, the operand and the
+    /// source path of each.
     pub fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
         let leads = |name: &&PackedName| {
             name.role != LinkRole::Follower && !self.known.contains_key(&name.text)
@@ -112,18 +117,18 @@ impl Groups {
         })
     }
 
-    /// How many names were added.
+    /// Returns how many names were added.
     pub fn names(&self) -> usize {
         self.names.len()
     }
 
-    /// Removes all names but the first ones. Must not be called after [`sort`](Self::sort).
+    /// Removes all names but the first `names`. Must not be called after [`sort`](Self::sort).
     pub fn cut_back(&mut self, names: usize) {
         self.names.truncate(names);
     }
 
-    /// Sorts the names into groups, in each the names that exist before those that are to become links.
-    /// Returns the number of groups that have links to create.
+    /// Sorts the names into groups. In each group, names that exist come before names that are to become
+    /// links. Returns the number of groups that have links to create.
     pub fn sort(&mut self) -> usize {
         let (dirs, names) = (&self.dirs, &mut self.names);
         let inode = |name: &PackedName| (dirs[name.dir as usize].device, name.inode);
@@ -131,18 +136,19 @@ impl Groups {
         self.starts.clear();
         let mut start = 0;
         for group in names.chunk_by(|one, other| inode(one) == inode(other)) {
-            // The followers come last.
+            // Followers come last in a group.
             if group.last().is_some_and(|name| name.role == LinkRole::Follower) {
                 self.starts.push(start);
             }
             start += group.len();
         }
-        // In the order in which they were found, so that groups of the same directory are adjacent.
+        // The groups are sorted by the order in which their names were found, so that groups of one directory
+        // are adjacent.
         self.starts.sort_unstable_by_key(|&start| names[start].text);
         self.starts.len()
     }
 
-    /// How many groups have links to create; valid after [`sort`](Self::sort).
+    /// Returns how many groups have links to create; valid after [`sort`](Self::sort).
     pub fn len(&self) -> usize {
         self.starts.len()
     }
@@ -152,12 +158,12 @@ impl Groups {
         self.starts.is_empty()
     }
 
-    /// The inode that all names of a group have in the source.
+    /// Returns the source inode of a group's names.
     pub fn identity(&self, group: usize) -> Identity {
         self.identity_of(&self.names[self.starts[group]])
     }
 
-    /// The names of a group: those that exist, then those that are to become links.
+    /// Returns the names of a group: first names that exist, then names that are to become links.
     pub fn members(&self, group: usize) -> impl Iterator<Item = LinkName> {
         let identity = self.identity(group);
         self.names[self.starts[group]..]
@@ -171,13 +177,13 @@ impl Groups {
             })
     }
 
-    /// The directory with this number, and whether its target existed before the round.
+    /// Returns the directory with this number, and whether its target existed before the current round.
     pub fn dir(&self, number: u32) -> (EntryPath<'_>, bool) {
         let dir = &self.dirs[number as usize];
         (self.place_of(dir), dir.existed)
     }
 
-    /// The names that this round created: the operand and the source path of each.
+    /// Returns the names that this round created: the operand and the source path of each.
     pub fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         self.names
             .iter()

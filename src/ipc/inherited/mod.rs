@@ -1,4 +1,5 @@
-//! What the parent collects and copiers inherit by fork(2); they only read it.
+//! Data that the parent collects and that copiers (processes that copy) inherit by fork(2). Copiers only read
+//! it.
 
 pub mod digests;
 pub mod link_groups;

@@ -1,16 +1,16 @@
-//! Existing destination entries about which the user is to be asked before they are replaced.
+//! Existing destination entries for which the user must answer a prompt before they may be replaced.
 
 use crate::ipc::wire::task::EntryPathBuf;
 
-/// An entry that was deferred until the user has been asked, as a copier reported it.
+/// An entry that a copier (a process that copies) did not copy, because the user must answer a prompt first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PendingPrompt {
-    /// Where it is. `staged` says that this run created its target directory.
+    /// The place of the entry. `staged` says that this run created its target directory.
     pub path: EntryPathBuf,
-    /// Whether its target directory existed before the round.
+    /// Whether the target directory existed before the current round (one attempt at the work).
     pub existed: bool,
-    /// The permission bits of the existing destination entry.
+    /// The permission bits of the existing destination entry, which the prompt shows.
     pub mode: u32,
-    /// Whether the existing destination entry is writable.
+    /// Whether the user may write to the existing destination entry.
     pub writable: bool,
 }

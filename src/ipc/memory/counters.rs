@@ -1,8 +1,9 @@
-//! The counters of a run, and where each copier is, in memory that all its processes share.
+//! The counters of a run and the current entry of each copier, in memory that all processes of the run share.
 //!
-//! Counts come from here only, names from the pipes only: what a copier has counted is not lost when it
-//! is killed. Each copier writes only its own status slot, so no counter is contended; the parent reads
-//! them for the progress line while they change.
+//! A copier is a process that copies; the parent controls the copiers. All counts of a run come from this
+//! memory, and all names come from the pipes of the copiers. So a count is not lost if a copier is killed.
+//! Each copier writes only its own status slot (its part of the memory), so no two processes contend for a
+//! counter. The parent reads the counters for the progress line while they change.
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
@@ -12,7 +13,7 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// What is counted.
+/// A quantity that copiers count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Count {
@@ -20,40 +21,41 @@ pub enum Count {
     Found,
     /// Entries created in the target.
     Copied,
-    /// Names created as hard links to what was copied under another name.
+    /// Names created as hard links to a file that was copied under another name.
     Linked,
     /// Entries skipped because the target has them already.
     Skipped,
-    /// Entries whose replacement the user declined when asked.
+    /// Entries whose replacement the user declined in a prompt.
     Declined,
-    /// Source entries that no longer existed when they were to be copied, or changed while they were read.
+    /// Source entries that no longer existed when they were to be copied, or that changed while they were
+    /// read.
     Vanished,
     /// Entries that could not be copied.
     Failed,
-    /// Entries that differ from the source, in a comparison.
+    /// Entries of the copy that differ from the source, in a comparison.
     Different,
-    /// Files that were read back and are identical.
+    /// Files that were read back and are identical to their sources.
     Verified,
-    /// Bytes of file data written, or compared.
+    /// Bytes of file data that were written or, in a comparison, compared.
     Bytes,
-    /// Bytes of files that were not written: skipped, failed, vanished, or holes.
+    /// Bytes of file data that were not written: of skipped, failed or vanished files, or in holes.
     BytesSkipped,
-    /// Bytes that were read back.
+    /// Bytes that were read back from the target.
     BytesReadBack,
-    /// Tasks pushed into the ring.
+    /// Tasks (units of work) that were pushed into the ring, the queue of tasks.
     TasksPushed,
-    /// Tasks that were taken from the ring and carried out completely.
+    /// Tasks that copiers took from the ring and carried out completely.
     TasksDone,
 }
 
 const COUNTS: usize = 14;
 
-/// The counts of all copiers together, or of one copier.
+/// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Totals([u64; COUNTS]);
 
 impl Totals {
-    /// One of the counts.
+    /// Returns one of the counts.
     pub fn get(&self, count: Count) -> u64 {
         self.0[count as usize]
     }
@@ -63,17 +65,19 @@ impl Totals {
         self.0[count as usize] = number;
     }
 
-    /// The sum of both.
+    /// Returns the sums of the counts of both.
     pub fn plus(&self, other: &Totals) -> Totals {
         let mut sum = *self;
         for (one, other) in sum.0.iter_mut().zip(other.0) {
-            // Wrapping: a stray write into the shared memory must not cause a panic.
+            // A stray write into the shared memory may make a count huge; the addition wraps, because it must
+            // not panic.
             *one = one.wrapping_add(other);
         }
         sum
     }
 
-    /// Entries that this round has finished with.
+    /// Returns how many entries are settled: copied, linked, skipped, declined, vanished, failed or
+    /// different.
     pub fn settled(&self) -> u64 {
         use Count::{Copied, Declined, Different, Failed, Linked, Skipped, Vanished};
         [Copied, Linked, Skipped, Declined, Vanished, Failed, Different]
@@ -81,28 +85,29 @@ impl Totals {
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }
 
-    /// Whether every entry that was found is also settled: the run's balance.
+    /// Whether the number of entries found equals the number of entries settled.
     pub fn balance(&self) -> bool {
         self.get(Count::Found) == self.settled()
     }
 
-    /// Whether every task that was pushed was carried out, exactly once. The entries of a lost task may
-    /// never have been found, so that they are missing on both sides of the balance.
+    /// Whether each task that was pushed was carried out exactly once. [`balance`](Self::balance) cannot
+    /// detect a lost task: entries that no copier found are not among the entries found either.
     pub fn all_done(&self) -> bool {
         self.get(Count::TasksPushed) == self.get(Count::TasksDone)
     }
 }
 
-/// Words for the counts of a copier. Two cache lines, because CPUs fetch them in pairs: so two copiers
-/// never contend for one.
+/// The number of words for the counts of one copier. They fill two cache lines, because CPUs fetch lines in
+/// pairs; with one line, two copiers would contend for a pair.
 const LINE_WORDS: usize = 16;
 const ASKED: usize = COUNTS;
 
-// The count words and the stop flag behind them must not reach the copier's position, or one more count would
-// overwrite the hash of its directory.
+// The words of the counts and the stop flag behind them must end before the position of the copier. Otherwise
+// a further count would overwrite the hash of the copier's directory.
 const _: () = assert!(Count::TasksDone as usize + 1 == COUNTS && ASKED < LINE_WORDS);
 
-/// Where the copier is: its directory and the name in it, which the parent reads if the copier dies.
+/// The position of the copier: its directory and the name in that directory. The parent reads them if the
+/// copier dies.
 const DIR_HASH: usize = LINE_WORDS;
 const DIR_BYTES: usize = DIR_HASH + 1;
 const NAME_BYTES: usize = DIR_HASH + 2;
@@ -111,31 +116,32 @@ const DIR_TEXT: usize = DIR_HASH + 4;
 const DIR_WORDS: usize = PATH_BYTES_MAX / 8;
 const NAME_TEXT: usize = DIR_TEXT + DIR_WORDS;
 const NAME_WORDS: usize = (NAME_BYTES_MAX + 1) / 8;
-/// 4,788 bytes, on 4 KiB pages of which a copier uses two.
+/// The words of one copier: 4,608 bytes. A copier normally writes to only two of the 4 KiB pages that they
+/// occupy.
 const COPIER_WORDS: usize = (NAME_TEXT + NAME_WORDS).next_multiple_of(LINE_WORDS);
 
-/// Set when all copiers are to abort the files in progress.
+/// Nonzero if all copiers are to abort the files in progress.
 const ABANDON: usize = 0;
 
-/// How many copiers are to work: those with the lowest numbers.
+/// How many copiers are to work; they are the ones with the lowest numbers.
 const ACTIVE: usize = 1;
 const COMMON_WORDS: usize = LINE_WORDS;
 
-/// The counters of all processes.
+/// The counters and the status slots of all copiers.
 pub struct Counters {
     words: SharedWords,
     copiers: usize,
 }
 
 impl Counters {
-    /// Counters for that many copiers, all zero. Must be created before the first fork(2).
+    /// Creates counters of zero for `copiers` copiers. Must be called before the first fork(2).
     pub fn create(copiers: u16) -> io::Result<Self> {
         let copiers = usize::from(copiers);
         let words = SharedWords::create("pcopy-counters", COMMON_WORDS + copiers * COPIER_WORDS)?;
         Ok(Self { words, copiers })
     }
 
-    /// The status slot of copier `number`, from 0.
+    /// Returns the status slot of copier `number`, from 0.
     pub fn status(&self, number: u16) -> StatusSlot<'_> {
         let start = COMMON_WORDS + usize::from(number) * COPIER_WORDS;
         StatusSlot {
@@ -144,47 +150,50 @@ impl Counters {
         }
     }
 
-    /// The counts of all copiers so far, added up.
+    /// Returns the sums of the counts of all copiers so far.
     pub fn totals(&self) -> Totals {
         (0..self.copiers())
             .fold(Totals::default(), |sum, number| sum.plus(&self.status(number).totals()))
     }
 
-    /// How many copiers have a status slot.
+    /// Returns how many copiers have a status slot.
     pub fn copiers(&self) -> u16 {
         u16::try_from(self.copiers).unwrap_or(u16::MAX)
     }
 
-    /// Lets only the first `copiers` of them work; the others wait until the number is raised.
+    /// Lets only the first `copiers` copiers work; the other copiers sleep until the number is raised.
     pub fn set_active(&self, copiers: u16) {
         self.words[ACTIVE].store(copiers.into(), Relaxed);
     }
 
-    /// How many copiers are to work.
+    /// Returns how many copiers are to work.
     pub fn active(&self) -> u16 {
         u16::try_from(self.words[ACTIVE].load(Relaxed)).unwrap_or(u16::MAX)
     }
 
-    /// Tells every copier to abort the file in progress, instead of only taking no further one.
+    /// Makes every copier abort the file in progress. (A request to stop only keeps a copier from beginning
+    /// another file.)
     pub fn abandon(&self) {
         self.words[ABANDON].store(1, Relaxed);
     }
 }
 
-/// The entry that a copier is at.
+/// The entry that a copier is working on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CurrentEntry {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
-    /// The source directory, relative to the operand's source directory; truncated to `PATH_MAX`.
+    /// The source directory of the entry, relative to the directory that contains the operand; truncated to
+    /// `PATH_MAX` bytes.
     pub dir: Vec<u8>,
-    /// The name in it; empty if the copier is at the directory itself.
+    /// The name in that directory; empty if the copier is working on the directory itself.
     pub name: Vec<u8>,
-    /// Identifies the entry even where `dir` is truncated; see [`place_fingerprint`].
+    /// A fingerprint, which identifies the entry even if `dir` is truncated; see [`place_fingerprint`].
     pub fingerprint: u64,
 }
 
-/// One copier's status slot. Only that copier writes it, but for the request to stop.
+/// The status slot of one copier. Only that copier writes to it, except for the request to stop, which the
+/// parent writes.
 #[derive(Clone, Copy)]
 pub struct StatusSlot<'a> {
     words: &'a [AtomicU64],
@@ -195,17 +204,17 @@ impl StatusSlot<'_> {
     /// Adds `number` to a count.
     pub fn add(&self, count: Count, number: u64) {
         let word = &self.words[count as usize];
-        // A plain load and store: no other process writes this word.
+        // A plain load and store suffice, because no other process writes this word.
         word.store(word.load(Relaxed).wrapping_add(number), Relaxed);
     }
 
-    /// Subtracts `number` that was counted too early. The count of one copier may wrap; the sum over all
-    /// copiers is right.
+    /// Subtracts `number`, which was counted too early. The count of one copier may wrap below zero; the sum
+    /// over all copiers is right.
     pub fn subtract(&self, count: Count, number: u64) {
         self.add(count, number.wrapping_neg());
     }
 
-    /// This copier's counts.
+    /// Returns the counts of this copier.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for (total, word) in totals.0.iter_mut().zip(self.words) {
@@ -214,7 +223,7 @@ impl StatusSlot<'_> {
         totals
     }
 
-    /// Whether the file in progress is to be aborted.
+    /// Whether this copier must abort the file in progress.
     pub fn is_abandoned(&self) -> bool {
         self.common[ABANDON].load(Relaxed) != 0
     }
@@ -224,45 +233,47 @@ impl StatusSlot<'_> {
         self.words[ASKED].store(1, Relaxed);
     }
 
-    /// Whether this copier was asked to stop.
+    /// Whether this copier was asked to stop after the file in progress.
     pub fn is_asked_to_stop(&self) -> bool {
         self.words[ASKED].load(Relaxed) != 0
     }
 
-    /// Notes the directory that the copier has entered.
+    /// Notes that the copier has entered this directory.
     pub fn enter(&self, operand: u32, dir: &[u8]) {
         self.words[NAME_BYTES].store(0, Relaxed);
-        self.words[DIR_BYTES].store(0, Release); // a reader sees no path rather than half of one
+        self.words[DIR_BYTES].store(0, Release); // a reader then sees no path instead of half a path
         self.words[DIR_OPERAND].store(u64::from(operand), Relaxed);
         self.words[DIR_HASH].store(fingerprint((u64::from(operand), dir)), Relaxed);
         let shown = &dir[..dir.len().min(DIR_WORDS * 8)];
         self.write(DIR_TEXT, shown);
-        self.words[DIR_BYTES].store(shown.len() as u64, Release); // WRITTEN
+        self.words[DIR_BYTES].store(shown.len() as u64, Release); // WRITTEN; see `current_entry`
     }
 
-    /// Notes the name in that directory that the copier is at.
+    /// Notes that the copier is working on `name` in its directory.
     pub fn at(&self, name: &CStr) {
         let name = name.to_bytes();
         let name = &name[..name.len().min(NAME_WORDS * 8)];
         self.words[NAME_BYTES].store(0, Release);
         self.write(NAME_TEXT, name);
-        self.words[NAME_BYTES].store(name.len() as u64, Release); // WRITTEN
+        self.words[NAME_BYTES].store(name.len() as u64, Release); // WRITTEN; see `current_entry`
     }
 
-    /// Notes that the copier is at the directory itself.
+    /// Notes that the copier is working on its directory itself.
     pub fn at_none(&self) {
         self.words[NAME_BYTES].store(0, Release);
     }
 
-    /// Notes that the copier is at no entry: if it dies now, no entry is the cause.
+    /// Notes that the copier is working on no entry: if it dies now, no entry is the cause.
     pub fn leave(&self) {
         self.words[NAME_BYTES].store(0, Release);
         self.words[DIR_BYTES].store(0, Release);
     }
 
-    /// The entry that the copier is at, or was at when it died; `None` if it was between two tasks.
+    /// Returns the entry that the copier is working on, or was working on when it died; `None` if it was
+    /// between two tasks.
     ///
-    /// While the copier is alive the result may be torn; use it only for display.
+    /// While the copier is alive, it may change the entry during the call, so the result may mix two entries.
+    /// Use it only for display.
     pub fn current_entry(&self) -> Option<CurrentEntry> {
         let dir_bytes = usize::try_from(self.words[DIR_BYTES].load(Acquire)).ok()?; // pairs with WRITTEN
         let name_bytes = usize::try_from(self.words[NAME_BYTES].load(Acquire)).ok()?;
@@ -276,7 +287,8 @@ impl StatusSlot<'_> {
         Some(CurrentEntry { operand, dir, name, fingerprint })
     }
 
-    /// The fingerprint that [`current_entry`](Self::current_entry) has for `name` in this directory.
+    /// Returns the fingerprint that [`current_entry`](Self::current_entry) would return for `name` in the
+    /// copier's directory.
     pub fn fingerprint_of(&self, name: &CStr) -> u64 {
         fingerprint((self.words[DIR_HASH].load(Relaxed), name.to_bytes()))
     }
@@ -297,7 +309,7 @@ impl StatusSlot<'_> {
     }
 }
 
-/// The fingerprint of `name` in the source directory `dir` of an operand; see [`CurrentEntry`].
+/// Returns the fingerprint of `name` in the source directory `dir` of an operand; see [`CurrentEntry`].
 pub fn place_fingerprint(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
     fingerprint((fingerprint((u64::from(operand), dir)), name))
 }

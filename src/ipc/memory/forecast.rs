@@ -1,4 +1,5 @@
-//! The totals that the counting process has found so far, for the progress line and the space check.
+//! The totals that the counting process has found so far, for the progress line and for the check of free
+//! space.
 
 use pcopy_sys::shared_words::SharedWords;
 use std::io;
@@ -9,18 +10,19 @@ const BYTES: usize = 1;
 const ROOM: usize = 2;
 const COMPLETE: usize = 3;
 
-/// Totals that grow until they are complete. The counting process (`precount`) writes them, the parent
-/// reads them.
+/// Totals that grow until the count is complete. The counting process (`precount`) writes them, and the
+/// parent reads them.
 pub struct Forecast(SharedWords);
 
-/// What there is to copy, as far as it is counted.
+/// The amount of work, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Work {
     /// Entries of all kinds.
     pub entries: u64,
     /// Bytes of regular files.
     pub bytes: u64,
-    /// Bytes that these occupy: without holes, and files with several names once.
+    /// Bytes that the regular files occupy, without holes. The bytes of a file with several names are divided
+    /// among its names, so that they count once.
     pub room: u64,
     /// Whether the count is complete.
     pub complete: bool,
@@ -32,7 +34,7 @@ impl Work {
         self.entries += 1;
     }
 
-    /// Counts a regular file of `bytes`, which occupies `allocated` and has `names` links.
+    /// Counts a regular file of `bytes` bytes, which occupies `allocated` bytes and has `names` hard links.
     pub fn add_file(&mut self, bytes: u64, allocated: u64, names: u64) {
         self.entries += 1;
         self.bytes += bytes;
@@ -41,20 +43,20 @@ impl Work {
 }
 
 impl Forecast {
-    /// Nothing counted yet. Must be created before the counting process is forked.
+    /// Creates totals of zero. Must be called before the parent forks the counting process.
     pub fn create() -> io::Result<Self> {
         SharedWords::create("pcopy-forecast", 4).map(Self)
     }
 
-    /// Stores the totals; for the counting process.
+    /// Stores the totals; only the counting process calls this.
     pub fn set(&self, work: Work) {
         self.0[ENTRIES].store(work.entries, Relaxed);
         self.0[BYTES].store(work.bytes, Relaxed);
         self.0[ROOM].store(work.room, Relaxed);
-        self.0[COMPLETE].store(u64::from(work.complete), Release); // COUNTED
+        self.0[COMPLETE].store(u64::from(work.complete), Release); // COUNTED; see `get`
     }
 
-    /// Loads the totals; for the parent.
+    /// Loads the totals; only the parent calls this.
     pub fn get(&self) -> Work {
         let complete = self.0[COMPLETE].load(Acquire) == 1; // pairs with COUNTED
         Work {

@@ -1,21 +1,23 @@
-//! Which ways to copy are not supported from one file system to another, learned once for all copiers.
+//! A table of the ways to copy that pairs of file systems do not support, shared by all copiers.
 //!
-//! Whether files can be cloned from one file system to another shows when the first copier tries. The
-//! result is noted here per pair of devices, so that not every file of every copier has to fail first.
-//! What is not known counts as supported, so a missing note is never wrong: a full table accepts no
-//! further pairs, and each round begins with an empty table.
+//! pcopy learns whether files can be cloned from one file system to another only when a copier (a process
+//! that copies) tries. The copier notes a failure here for the pair of devices, so that other copiers and
+//! files need not fail first. A missing note does no harm, because every way counts as supported until a
+//! failure is noted. So a full table may drop further pairs, and each round (one attempt at the work) begins
+//! with an empty table.
 //!
-//! A copier claims a slot by writing the pair into it, once; the pair never changes afterwards. What
-//! the pair lacks is a set of bits to which copiers only add. So every copier that finds the pair may
-//! read and add bits, even if the copier that claimed the slot has died. The order between the two
-//! words does not matter: a copier that sees a bit late makes one attempt in vain.
+//! A copier claims a slot by writing the pair into it; after that, the pair in the slot never changes. The
+//! second word of the slot holds one bit for each way that the pair lacks. Copiers only add bits, so every
+//! copier may use the slot even if the copier that claimed it has died. The order of writes to the two words
+//! does not matter: a copier that sees a bit too late makes one vain attempt.
 
 use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Pairs that the table holds. A run has one or two; each mount point below SRC or DST adds some.
+/// The number of pairs that the table holds. A run needs one or two; each mount point below SRC or DST adds
+/// some.
 const SLOTS: usize = 128;
 const SLOT_WORDS: usize = 2;
 
@@ -23,20 +25,21 @@ const SLOT_WORDS: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Capability {
-    /// Clone: the target shares the source's blocks (reflink).
+    /// Clone (reflink): the target shares the data blocks of the source.
     Clone = 1,
-    /// Copying inside the kernel (`copy_file_range`).
+    /// Copy inside the kernel (`copy_file_range`).
     CopyRange = 2,
 }
 
-/// The device of the source and that of the target, packed into a word that is never zero.
+/// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pair(Option<u64>);
 
 impl Pair {
-    /// The pair of two device numbers from stat(2).
+    /// Returns the pair of two device numbers from stat(2).
     ///
-    /// Linux has no device 0 and none that needs more than 32 bits; such a pair is not noted.
+    /// Linux has no device 0 and no device number of more than 32 bits, so every pair of real devices fits. A
+    /// pair that does not fit is never noted.
     pub fn of(source: u64, target: u64) -> Self {
         let packed = u32::try_from(source).ok().zip(u32::try_from(target).ok());
         let word = packed.map(|(source, target)| u64::from(source) << 32 | u64::from(target));
@@ -44,31 +47,31 @@ impl Pair {
     }
 }
 
-/// The table.
+/// The table of pairs and the ways to copy that each pair lacks.
 pub struct FsCaps {
     words: SharedWords,
 }
 
 impl FsCaps {
-    /// An empty table. Must be created before the first fork(2).
+    /// Creates an empty table. Must be called before the first fork(2).
     pub fn create() -> io::Result<Self> {
         let words = SharedWords::create("pcopy-fs-caps", SLOTS * SLOT_WORDS)?;
         Ok(Self { words })
     }
 
-    /// Whether `pair` is known to lack `capability`.
+    /// Whether the table says that `pair` lacks `capability`.
     pub fn lacks(&self, pair: Pair, capability: Capability) -> bool {
         let Pair(Some(word)) = pair else { return false };
         let found = slots(word).map(|slot| self.slot(slot)).find_map(|(owner, lacks)| {
             match owner.load(Relaxed) {
-                0 => Some(0), // no pair is ever placed behind an empty slot of its path
+                0 => Some(0), // copiers fill the slots of a pair in order, so no later slot has it
                 seen => (seen == word).then(|| lacks.load(Relaxed)),
             }
         });
         found.unwrap_or(0) & capability as u64 != 0
     }
 
-    /// Notes that `pair` lacks `capability`, if the table is not full.
+    /// Notes that `pair` lacks `capability`; does nothing if the table is full.
     pub fn note_lack(&self, pair: Pair, capability: Capability) {
         let Pair(Some(word)) = pair else { return };
         for (owner, lacks) in slots(word).map(|slot| self.slot(slot)) {
@@ -85,9 +88,9 @@ impl FsCaps {
     }
 }
 
-/// All slots, beginning with the home slot of `word`.
+/// Returns all slots, in the order in which a copier searches them for `word`.
 fn slots(word: u64) -> impl Iterator<Item = usize> {
-    // Fibonacci hashing: device numbers are small and consecutive.
+    // Fibonacci hashing spreads device numbers, which are small and consecutive.
     let home = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let home = usize::try_from(home).unwrap_or(0);
     (0..SLOTS).map(move |step| home.wrapping_add(step) % SLOTS)

@@ -1,14 +1,17 @@
-//! Which inodes with several names a copier has already begun: a lock-free set for all copiers.
+//! A lock-free set of the inodes with several names that copiers have begun to copy.
 //!
-//! The copier that inserts an inode first copies it under the name that it has found; the other names
-//! become links to that one. The set holds 64-bit hashes in shared memory, and only grows. Each hash has
-//! a fixed sequence of slots to probe, level by level. An empty slot is taken with one
-//! compare-and-exchange and never changes again. So two copiers with the same hash probe the same
-//! slots, neither can pass a slot that the other has taken for it, and exactly one of them inserts it.
+//! The copier (a process that copies) that inserts an inode first copies it under the name that it has found.
+//! Other copiers defer the other names, which become links to that name.
 //!
-//! Correctness depends neither on unique hashes nor on free slots. If two inodes have the same hash,
-//! the second one is taken for present; so is every inode when the set is full. Such a name waits for a
-//! first name that does not exist, and is then copied at the end (see `link_groups`): slower, not wrong.
+//! The set holds 64-bit hashes in shared memory and only grows. A hash determines which slots are searched,
+//! level by level and always in the same order. A copier takes an empty slot with one compare-and-exchange,
+//! and a taken slot never changes. So if two copiers insert the same hash, both search the same slots, and
+//! the second one finds the slot that the first one has taken. Exactly one of them inserts the hash.
+//!
+//! The copy is right even if hashes collide or the set is full. If two inodes have the same hash, the set
+//! reports the second as present; if the set is full, it reports every new inode as present. Copiers then
+//! defer all names of such an inode. At the end no copied name exists that they could link to, so a copier
+//! copies one of them then (see `link_groups`): slower, but right.
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::Identity;
@@ -16,34 +19,35 @@ use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Slots of the first level; each further level has [`GROWTH`] times as many.
+/// The number of slots of the first level. Each further level has [`GROWTH`] times as many.
 const FIRST_SLOTS: usize = 4096;
 const GROWTH: usize = 4;
 
-/// 22 million slots. They take memory only once they are written: a tree whose inodes have one name
-/// each uses none, 10,000 inodes use 0.2 MB.
+/// The number of levels, which together have 22 million slots. A page of slots takes memory only when a slot
+/// in it is written. A tree whose inodes all have one name takes none; 10,000 inodes with several names take
+/// 0.2 MB.
 const LEVELS: u32 = 7;
 
-/// Slots that are probed in each level: one cache line.
+/// How many slots are searched in each level: one cache line.
 const PROBES: usize = 8;
 
 /// The value of an empty slot.
 const EMPTY: u64 = 0;
 
-// The probes of a level are one aligned cache line, found with a mask.
+// The slots to search in a level are one aligned cache line, whose start is computed with a mask.
 const _: () = assert!(FIRST_SLOTS.is_power_of_two() && GROWTH.is_power_of_two());
 const _: () = assert!(FIRST_SLOTS.is_multiple_of(PROBES));
 
-/// The inodes that copiers have begun in a round.
+/// The inodes that copiers have begun in a round (one attempt at the work).
 pub struct InodeSet {
     words: SharedWords,
     levels: u32,
 }
 
 impl InodeSet {
-    /// An empty set. Must be created before the first fork(2).
+    /// Creates an empty set. Must be called before the first fork(2).
     ///
-    /// If the limit on file sizes (`ulimit -f`) does not permit 180 MB, the set is smaller.
+    /// If the limit on file sizes (`ulimit -f`) does not permit 180 MB, the set has fewer levels.
     pub fn create() -> io::Result<Self> {
         let smaller = (1..LEVELS).rev();
         smaller.fold(Self::with_levels(LEVELS), |made, levels| {
@@ -56,7 +60,8 @@ impl InodeSet {
         Ok(Self { words, levels })
     }
 
-    /// Inserts an inode; true if it was not in the set. Each inode is inserted at most once.
+    /// Inserts an inode; returns whether the set did not contain it. For each inode, at most one call returns
+    /// true.
     pub fn insert(&self, identity: Identity) -> bool {
         self.insert_hash(hash(identity))
     }
@@ -64,7 +69,7 @@ impl InodeSet {
     fn insert_hash(&self, hash: u64) -> bool {
         for level in 0..self.levels {
             for slot in probes(hash, level) {
-                // Relaxed: the slot is all there is; no other memory is read because of it.
+                // Relaxed suffices, because a slot does not guard any other memory.
                 match self.words[slot].compare_exchange(EMPTY, hash, Relaxed, Relaxed) {
                     Ok(_) => return true,
                     Err(taken) if taken == hash => return false,
@@ -84,16 +89,17 @@ fn slots_below(level: u32) -> usize {
     (0..level).map(slots_of).sum()
 }
 
-/// The slots of a level that are probed for this hash.
+/// Returns the slots of a level that may contain this hash.
 fn probes(hash: u64, level: u32) -> std::ops::Range<usize> {
-    // Each level uses other bits; with the same ones, hashes that collide in one level would collide in all.
+    // Each level uses other bits of the hash. If all levels used the same bits, hashes that collide in one
+    // level would collide in all.
     let bits = usize::try_from(hash.rotate_left(9 * level) >> 32).unwrap_or(0);
     let first = bits & (slots_of(level) - 1) & !(PROBES - 1);
     let first = slots_below(level) + first;
     first..first + PROBES
 }
 
-/// The same in every process of a run; never [`EMPTY`].
+/// Returns the hash of an inode: the same in every process of a run, and never [`EMPTY`].
 fn hash(identity: Identity) -> u64 {
     fingerprint(identity).max(EMPTY + 1)
 }
@@ -130,7 +136,7 @@ mod tests {
                 scope.spawn(move || {
                     start.wait();
                     for step in 0..INODES {
-                        // Half of the threads in ascending order, half in descending order.
+                        // Half of the threads insert in ascending order, the other half in descending order.
                         let inode = if thread % 2 == 0 { step } else { INODES - 1 - step };
                         if inodes.insert((1, inode)) {
                             won[usize::try_from(inode).unwrap()].fetch_add(1, Relaxed);

@@ -1,21 +1,25 @@
-//! Large files that several copiers copy, hash or compare together: the chunks left, and the progress.
+//! Large files that several copiers copy, hash or compare together: which chunks are left, and how much is
+//! done.
 //!
-//! The copier that finds a large file owns it: it has created the target, sets the attributes and
-//! reports the result. It asks other copiers for help through the ring (`Task::LargeFile`). Owner and
-//! helpers take chunks by advancing one shared offset. A request that arrives too late has no effect: it
-//! names a generation, which the owner has ended by then. It is also checked against a fingerprint of
-//! what the owner does with which files, so that a stray write into this memory cannot make it valid.
+//! A copier is a process that copies. The copier that finds a large file owns it: it creates the target, sets
+//! the attributes and reports the result. It asks other copiers for help with a task in the ring
+//! (`Task::LargeFile`). Owner and helpers take chunks by advancing one shared offset.
 //!
-//! The owner must know when the last helper has closed the file, even if that helper died. Therefore a
-//! helper holds a shared record lock from before it reads the generation until it has written its last
-//! byte and closed the file. The owner ends the generation and then waits for the exclusive lock.
+//! A request that a copier takes too late has no effect: it names a generation, which the owner has ended by
+//! then. A helper also compares a fingerprint of the job and its files, so that a stray write into this
+//! memory cannot make a late request valid.
 //!
-//! Two sums are kept: the bytes processed, for the progress line, and the bytes confirmed. The bytes of
-//! a helper are confirmed once close(2) has succeeded, because some network file systems report only
-//! then that they are out of space. The bytes of a helper that died are never confirmed.
+//! The owner must know when the last helper has closed the file, even if that helper died. Therefore a helper
+//! takes a shared record lock before it reads the generation. It holds the lock until it has written its last
+//! byte and closed the file. The owner ends the generation and then waits until it could take the lock
+//! exclusively.
 //!
-//! If the file is hashed, each copier stores the digests of its chunks, and the owner joins them. So that
-//! they fit into a fixed number of slots, a file of more than 4 GiB has larger chunks.
+//! The memory has two byte counts: bytes processed, for the progress line, and bytes confirmed. A helper
+//! confirms its bytes after close(2) has succeeded, because some network file systems report only then that
+//! they are out of space. So the bytes of a helper that died are never confirmed.
+//!
+//! If the file is hashed, each copier stores the digests of its chunks, and the owner joins them. The number
+//! of digest slots is fixed, so a file of more than 4 GiB has larger chunks.
 
 use crate::hash::{self, DIGEST_BYTES, Digest};
 use crate::ipc::fingerprint::fingerprint;
@@ -27,41 +31,44 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// The size of a chunk, in bytes; a power of two.
+/// The size of a chunk in bytes, a power of two; a hashed file of more than 4 GiB has larger chunks.
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The words of one copier's file. Those that helpers write often are on a cache line of their own.
+/// Indexes of the words of one copier's large file. Words that helpers write often are on a separate cache
+/// line.
 const GENERATION: usize = 0;
 const SIZE: usize = 1;
-/// The start of the next chunk.
+/// The offset of the next chunk to take, in bytes.
 const NEXT: usize = 2;
 const HELPERS: usize = 3;
 /// The fingerprint of the [`ChunkJob`].
 const JOB_FINGERPRINT: usize = 4;
-/// The start of a chunk that differs between the two files, plus 1; 0 if none was found.
+/// The offset of a chunk that differs between the two files, plus 1; 0 if no such chunk was found.
 const DIFFERENT_CHUNK: usize = 5;
 const PROCESSED: usize = 16;
 const CONFIRMED: usize = 17;
 const WORDS: usize = 32;
 
-/// The maximum number of chunks of a file that is hashed.
+/// The maximum number of chunks of a file whose chunks are hashed.
 const HASHED_CHUNKS_MAX: u64 = 1024;
 
-/// Each of these has a slot: its digest, and a fingerprint of what it is the digest of.
+/// Each chunk has a slot with its digest and a fingerprint of the generation, the chunk and the digest.
 const DIGEST_WORDS: usize = DIGEST_BYTES / size_of::<u64>();
 const SLOT_WORDS: usize = DIGEST_WORDS + 1;
 const SLOTS_WORDS: usize = HASHED_CHUNKS_MAX as usize * SLOT_WORDS;
 
-/// The large files of all copiers of a round; each copier owns at most one at a time.
+/// The large files of all copiers of a round (one attempt at the work). Each copier owns at most one at a
+/// time.
 pub struct LargeFiles {
     words: SharedWords,
-    /// The digests of chunks, if they are hashed; up to 40 KiB per copier, allocated when written.
+    /// The digests of chunks, if chunks are hashed. Up to 40 KiB per copier, which take memory only when
+    /// written.
     digests: Option<SharedWords>,
     helpers: RecordLocks,
 }
 
 impl LargeFiles {
-    /// No copier has a large file yet. Must be created before the first fork(2).
+    /// Creates the memory, in which no copier has a large file. Must be called before the first fork(2).
     ///
     /// `hashed` says that chunks are hashed, with a [tree hash](crate::hash::Algorithm::is_tree).
     pub fn create(copiers: u16, hashed: bool) -> io::Result<Self> {
@@ -71,7 +78,7 @@ impl LargeFiles {
         Ok(Self { words, digests, helpers: RecordLocks::create()? })
     }
 
-    /// The large file of copier `owner`, from 0; `None` if there is no such copier.
+    /// Returns the large file of copier `owner`, from 0; `None` if there is no such copier.
     pub fn get(&self, owner: u16) -> Option<LargeFile<'_>> {
         let number = usize::from(owner);
         let words = self.words.get(number * WORDS..(number + 1) * WORDS)?;
@@ -83,30 +90,30 @@ impl LargeFiles {
     }
 }
 
-/// The large file of one copier.
+/// The large file that one copier owns.
 #[derive(Clone, Copy)]
 pub struct LargeFile<'a> {
     words: &'a [AtomicU64],
-    /// Empty if chunks are not hashed.
+    /// The slots for the digests of chunks; empty if chunks are not hashed.
     digests: &'a [AtomicU64],
     helpers: &'a RecordLocks,
     owner: u16,
 }
 
 impl<'a> LargeFile<'a> {
-    /// Begins a file of that many bytes and returns its generation. Only the owner calls this.
+    /// Begins a file of `bytes` bytes and returns its generation. Only the owner calls this.
     pub fn begin(&self, bytes: u64, chunk_job: ChunkJob) -> u64 {
-        // No other copier uses these words: the previous generation has ended, and its helpers have left.
+        // No other copier uses these words now: the previous generation has ended, and its helpers have left.
         for word in [NEXT, HELPERS, DIFFERENT_CHUNK, PROCESSED, CONFIRMED] {
             self.words[word].store(0, Relaxed);
         }
         self.words[SIZE].store(bytes, Relaxed);
         self.words[JOB_FINGERPRINT].store(fingerprint(chunk_job), Relaxed);
-        self.words[GENERATION].fetch_add(1, SeqCst) + 1 // odd: helpers may join
+        self.words[GENERATION].fetch_add(1, SeqCst) + 1 // the generation is odd now, so helpers may join
     }
 
-    /// Ends the generation, waits until no helper has the file open, and returns how many of its bytes
-    /// are confirmed. Only the owner calls this.
+    /// Ends the generation, waits until no helper has the file open, and returns how many bytes helpers and
+    /// owner have confirmed. Only the owner calls this.
     pub fn end(&self) -> u64 {
         self.words[GENERATION].fetch_add(1, SeqCst);
         self.close();
@@ -114,56 +121,58 @@ impl<'a> LargeFile<'a> {
         self.words[CONFIRMED].load(Relaxed)
     }
 
-    /// Makes this copier a helper of that generation until the turn is dropped; `None` if it has ended.
+    /// Makes this copier a helper of `generation` until it drops the returned lock; `None` if the generation
+    /// has ended.
     pub fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<RecordLock<'a>> {
         let turn = self.helpers.try_lock_shared(self.owner).ok()?;
-        // From now on an owner that ends the generation waits for this copier. It may have done so before.
+        // If the owner ends the generation from now on, it waits for this copier. The owner may have ended it
+        // before.
         let is_current = self.words[GENERATION].load(SeqCst) == generation
             && self.words[JOB_FINGERPRINT].load(Relaxed) == fingerprint(chunk_job);
         is_current.then_some(turn)
     }
 
-    /// Notes that a helper has opened the files.
+    /// Notes that a helper has opened the two files.
     pub fn note_helper(&self) {
         self.words[HELPERS].fetch_add(1, Relaxed);
     }
 
-    /// Whether any helper has opened the files.
+    /// Whether any helper has opened the two files.
     pub fn is_helped(&self) -> bool {
         self.words[HELPERS].load(Relaxed) > 0
     }
 
-    /// Takes the next chunk; `None` if all are taken.
+    /// Takes the next chunk; `None` if no chunk is left.
     pub fn next_chunk(&self) -> Option<Range<u64>> {
         let size = self.words[SIZE].load(Relaxed);
         if self.words[NEXT].load(Relaxed) >= size {
-            return None; // so that the offset does not grow without limit
+            return None; // otherwise the offset would grow without limit
         }
         let bytes = self.chunk_bytes(size);
         let start = self.words[NEXT].fetch_add(bytes, Relaxed);
-        // A start that is not a multiple of the chunk size comes from a stray write into this memory.
+        // A start that is not a multiple of the chunk size can only come from a stray write into this memory.
         let is_chunk = start < size && start.is_multiple_of(bytes);
         is_chunk.then(|| start..start.saturating_add(bytes).min(size))
     }
 
-    /// How many chunks are not taken yet.
+    /// Returns how many chunks are not taken yet.
     pub fn chunks_left(&self) -> u64 {
         let (size, next) = (self.words[SIZE].load(Relaxed), self.words[NEXT].load(Relaxed));
         size.saturating_sub(next).div_ceil(self.chunk_bytes(size))
     }
 
-    /// Notes that this chunk differs between the two files.
+    /// Notes that `chunk` differs between the two files.
     pub fn note_difference(&self, chunk: &Range<u64>) {
         self.words[DIFFERENT_CHUNK].store(chunk.start.saturating_add(1), Relaxed);
     }
 
-    /// A chunk that differs between two files of `size` bytes, if any was noted.
+    /// Returns a chunk that differs between two files of `size` bytes; `None` if no copier noted one.
     pub fn different(&self, size: u64) -> Option<Range<u64>> {
         let start = self.words[DIFFERENT_CHUNK].load(Relaxed).checked_sub(1)?;
         (start < size).then(|| start..start.saturating_add(self.chunk_bytes(size)).min(size))
     }
 
-    /// The size of the chunks of a file of `size` bytes; the last one may be shorter.
+    /// Returns the size of the chunks of a file of `size` bytes; the last chunk may be shorter.
     fn chunk_bytes(&self, size: u64) -> u64 {
         if !self.is_hashed() {
             return CHUNK_BYTES;
@@ -176,7 +185,7 @@ impl<'a> LargeFile<'a> {
         !self.digests.is_empty()
     }
 
-    /// Stores the digest of a chunk of a generation.
+    /// Stores the digest of a chunk of the given generation.
     pub fn put_digest(&self, generation: u64, chunk: &Range<u64>, digest: Digest) {
         let number = chunk.start / self.chunk_bytes(self.words[SIZE].load(Relaxed));
         let Some(slot) = self.slot(number) else { return };
@@ -187,8 +196,8 @@ impl<'a> LargeFile<'a> {
         slot[DIGEST_WORDS].store(fingerprint((generation, chunk, digest)), Relaxed);
     }
 
-    /// The digest of a whole file of that many bytes, once its generation has ended; `None` if the digest
-    /// of a chunk is missing.
+    /// Returns the digest of a whole file of `bytes` bytes after its generation has ended; `None` if the
+    /// digest of a chunk is missing.
     pub fn digest(&self, generation: u64, bytes: u64) -> Option<Digest> {
         let chunk_bytes = self.chunk_bytes(bytes);
         let digest = |number| {
@@ -215,22 +224,23 @@ impl<'a> LargeFile<'a> {
         self.digests.get(start..start.checked_add(SLOT_WORDS)?)
     }
 
-    /// Hands out no more chunks: one has failed, or the generation ends.
+    /// Stops the distribution of chunks, because a chunk has failed or the generation ends.
     pub fn close(&self) {
         self.words[NEXT].store(self.words[SIZE].load(Relaxed), Relaxed);
     }
 
-    /// Counts bytes that were written, or only read if nothing is written.
+    /// Counts bytes that a copier has written, or has only read if the job writes nothing.
     pub fn add_processed(&self, bytes: u64) {
         self.words[PROCESSED].fetch_add(bytes, Relaxed);
     }
 
-    /// Counts bytes whose loss no later call can report: close(2) has succeeded, or the owner wrote them.
+    /// Counts bytes as safely written: close(2) has succeeded, so no later call can report their loss, or the
+    /// owner wrote them.
     pub fn add_confirmed(&self, bytes: u64) {
         self.words[CONFIRMED].fetch_add(bytes, Relaxed);
     }
 
-    /// How many bytes are processed so far.
+    /// Returns how many bytes are processed so far.
     pub fn processed(&self) -> u64 {
         self.words[PROCESSED].load(Relaxed)
     }
@@ -287,7 +297,7 @@ mod tests {
         assert_eq!((large.processed(), large.end()), (0, 0));
     }
 
-    /// Stores the digests of all chunks but one; returns how many chunks there are.
+    /// Stores the digests of all chunks but the chunk `without`; returns the number of chunks.
     fn put_all_but(large: &LargeFile<'_>, generation: u64, without: u64) -> u64 {
         let mut number = 0;
         while let Some(chunk) = large.next_chunk() {

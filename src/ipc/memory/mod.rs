@@ -1,4 +1,4 @@
-//! Shared memory of all processes of a run, besides the ring.
+//! Memory, besides the task ring, that all processes of a run share.
 
 pub mod counters;
 pub mod forecast;

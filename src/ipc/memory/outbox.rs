@@ -1,35 +1,40 @@
-//! The reports that a copier has made and not yet sent, in memory that outlives the copier.
+//! The reports that a copier (a process that copies) has not sent yet, in memory that outlives the copier.
 //!
-//! A copier sends reports in batches. If it is killed, the last ones would be lost: the next round
-//! skips an entry that is complete by then, so its name would never be reported. Therefore every frame
-//! is also stored here until the pipe has taken it. The frames of a copier form one stream, of which the
-//! parent has received a prefix through the pipe. The parent knows the length of that prefix, so what
-//! it reads from here continues exactly behind it, and nothing is reported twice.
+//! A copier sends reports to the parent in batches through a pipe. If a copier is killed, the reports of its
+//! last batch would be lost. The next round (a new attempt at the work) skips the entries of these reports,
+//! because they are complete, so it would never report their names. Therefore a copier also stores every
+//! frame (one encoded report) here.
 //!
-//! One word holds the length of the stream and whether the entry in progress was begun. When an entry
-//! is settled that word is written once. So at any moment the entry is either reported or begun, never
-//! neither or both, whenever the copier dies.
+//! The frames of a copier form one stream. The parent has received the beginning of this stream through the
+//! pipe and knows its length. It reads the rest of the stream from this memory, so no report is lost or read
+//! twice.
+//!
+//! One word, the state word, holds the length of the stream and the flag that the entry in progress was
+//! begun. When a copier settles an entry (reports it as done), it writes this word once. So whenever the
+//! copier dies, the entry is either reported or marked as begun, and never both.
 
 use pcopy_sys::shared_words::SharedWords;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// The size of an outbox. There must never be more unsent bytes.
+/// The size of an outbox, in bytes. A copier must never have more unsent bytes.
 pub const OUTBOX_BYTES: usize = 64 * 1024;
 
-/// Bytes of a word; frames, and the parts of long frames, are whole words.
+/// The size of a word, in bytes. A frame, and each part of a long frame, consists of whole words.
 pub const WORD_BYTES: usize = 8;
 
 const TEXT_WORDS: usize = OUTBOX_BYTES / WORD_BYTES;
 
-/// The state word is on a cache line of its own.
+/// The state word is on a separate cache line.
 const STATE: usize = 0;
 const TEXT: usize = 16;
 
-/// Flags in the state word: the entry in progress was begun; it is being created under its final name;
-/// an existing file is being written in place. In the last two cases the next round may find it
-/// incomplete. The remaining bits are the length of the stream, in words.
+/// The flags in the state word; the other bits hold the length of the stream, in words.
+///
+/// `BEGUN`: the entry in progress was begun. `NEW`: the copier is creating it under its final name.
+/// `IN_PLACE`: the copier is writing into an existing file. With `NEW` or `IN_PLACE` the next round may find
+/// the entry incomplete.
 const BEGUN: u64 = 1;
 const NEW: u64 = 2;
 const IN_PLACE: u64 = 4;
@@ -42,40 +47,42 @@ pub struct Outboxes {
 }
 
 impl Outboxes {
-    /// Empty outboxes for that many copiers. Must be created before the first fork(2).
+    /// Creates empty outboxes for `copiers` copiers. Must be called before the first fork(2).
     ///
-    /// Their pages take memory only once they are written.
+    /// A page of an outbox takes memory only when it is written.
     pub fn create(copiers: u16) -> io::Result<Self> {
         let words =
             SharedWords::create("pcopy-outboxes", usize::from(copiers) * (TEXT + TEXT_WORDS))?;
         Ok(Self { words })
     }
 
-    /// The outbox of copier `number`, from 0.
+    /// Returns the outbox of copier `number`, from 0.
     pub fn get(&self, number: u16) -> Outbox<'_> {
         let start = usize::from(number) * (TEXT + TEXT_WORDS);
         Outbox { words: &self.words[start..start + TEXT + TEXT_WORDS] }
     }
 }
 
-/// One copier's outbox. Only that copier writes it; the parent reads it after the end of its pipe.
+/// The outbox of one copier. Only that copier writes it; the parent reads it after the end of the copier's
+/// pipe.
 #[derive(Clone, Copy)]
 pub struct Outbox<'a> {
     words: &'a [AtomicU64],
 }
 
 impl Outbox<'_> {
-    /// Notes that the entry in progress is being created, so that it may look complete from now on.
+    /// Notes that the copier begins to create the entry in progress, which may look complete from now on.
     pub fn begin(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN, Relaxed);
     }
 
-    /// Notes that the entry in progress is being created under its final name, which did not exist.
+    /// Notes that the copier begins to create the entry in progress under its final name, which did not
+    /// exist.
     pub fn begin_new(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | NEW, Relaxed);
     }
 
-    /// Notes that the existing file is being written in place.
+    /// Notes that the copier begins to write into the existing file.
     pub fn begin_in_place(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | IN_PLACE, Relaxed);
     }
@@ -85,23 +92,23 @@ impl Outbox<'_> {
         self.words[STATE].store(self.words[STATE].load(Relaxed) & !FLAGS, Relaxed);
     }
 
-    /// Whether the entry in progress was begun and not settled.
+    /// Whether the entry in progress was begun and is not settled.
     pub fn has_begun(&self) -> bool {
         self.words[STATE].load(Acquire) & BEGUN != 0
     }
 
-    /// Whether it was begun under its final name, which did not exist.
+    /// Whether the copier was creating the entry in progress under its final name, which did not exist.
     pub fn has_begun_new(&self) -> bool {
         self.words[STATE].load(Acquire) & NEW != 0
     }
 
-    /// Whether the existing file was being written in place.
+    /// Whether the copier was writing into the existing file.
     pub fn has_begun_in_place(&self) -> bool {
         self.words[STATE].load(Acquire) & IN_PLACE != 0
     }
 
-    /// Appends to the stream a frame, or a part of one, that is whole words; `settles` says that this
-    /// settles the entry in progress.
+    /// Appends a frame, or a part of one, to the stream; `bytes` must be whole words. `settles` says that the
+    /// frame settles the entry in progress.
     pub fn append(&self, bytes: &[u8], settles: bool) {
         debug_assert!(bytes.len().is_multiple_of(WORD_BYTES), "{} bytes", bytes.len());
         let state = self.words[STATE].load(Relaxed);
@@ -113,15 +120,15 @@ impl Outbox<'_> {
             self.text(position).store(u64::from_ne_bytes(word), Relaxed);
             position = position.wrapping_add(1);
         }
-        self.words[STATE].store(position << LENGTH_SHIFT | begun, Release); // APPENDED
+        self.words[STATE].store(position << LENGTH_SHIFT | begun, Release); // APPENDED; see `unsent`
     }
 
-    /// The stream behind its first `received` bytes.
+    /// Returns the stream after its first `received` bytes.
     pub fn unsent(&self, received: u64) -> Vec<u8> {
         let end = self.words[STATE].load(Acquire) >> LENGTH_SHIFT; // pairs with APPENDED
         let first = received / WORD_BYTES as u64;
         if end.saturating_sub(first) > TEXT_WORDS as u64 {
-            return Vec::new(); // the state word was overwritten
+            return Vec::new(); // a stray write has damaged the state word
         }
         let words = (first..end).map(|position| self.text(position).load(Relaxed));
         let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();

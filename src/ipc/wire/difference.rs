@@ -1,17 +1,17 @@
-//! How a copy differs from its source, for `--check`.
+//! How an entry of a copy differs from its source, as `--check` reports it.
 
 use super::fields::{Field, get_u8, get_u32, put_u32};
 
-/// How an entry of a copy differs from the source.
+/// How an entry of a copy differs from the source entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Difference {
-    /// It is missing; the source has an entry of this type (the file type bits of a mode).
+    /// The copy lacks the entry; the source has an entry of this type (the file type bits of a mode).
     Missing(u32),
-    /// It is extraneous: an entry of this type that the source does not have.
+    /// The copy has an entry of this type, and the source has no entry of that name.
     Extraneous(u32),
-    /// It exists and differs.
+    /// Both entries exist, and they differ.
     Changed {
-        /// The properties in which it differs.
+        /// The properties in which the two entries differ.
         properties: Properties,
         /// The mode of the source entry.
         wanted: u32,
@@ -30,7 +30,7 @@ pub struct Properties(u8);
 pub enum Property {
     /// The file type: regular file, directory, symlink and so on.
     Type = 1,
-    /// The bytes of a file, the target of a symlink, the number of a device.
+    /// The bytes of a file, the text of a symlink, or the number of a device.
     Contents = 1 << 1,
     /// The permission bits.
     Permissions = 1 << 2,
@@ -57,12 +57,12 @@ impl Properties {
         }
     }
 
-    /// Whether `property` is one of them.
+    /// Whether the set contains `property`.
     pub fn has(self, property: Property) -> bool {
         self.0 & property as u8 != 0
     }
 
-    /// Whether the entries are identical.
+    /// Whether the set is empty: the entries are identical.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

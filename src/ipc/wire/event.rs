@@ -1,7 +1,9 @@
-//! What a copier reports over its pipe: entries and failures. Numbers are in shared memory (`counters`).
+//! The events that a copier (a process that copies) reports to the parent over its pipe: finished entries and
+//! failures. Counts do not go through the pipe; they are in shared memory (`counters`).
 //!
-//! A frame is its length, a tag, the event's fields and the entry's path, padded to whole words. Each
-//! copier writes to a pipe of its own, so frames of any length arrive whole and in order.
+//! A frame is one encoded report: its length, a tag, the fields of the event, and the paths of the entry. It
+//! is padded to whole words. Each copier has a separate pipe, so frames of any length arrive complete and in
+//! order.
 
 use super::difference::Difference;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
@@ -15,55 +17,56 @@ use pcopy_sys::file::Identity;
 /// How an entry was copied, for `-v` and `--debug`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Details {
-    /// Whether it is a directory, which GNU mode reports when it is created instead.
+    /// Whether the entry is a directory. In GNU cp compatibility mode the parent reports a directory when it
+    /// is created, and not again when it is complete.
     pub directory: bool,
-    /// Whether an existing destination entry was removed first.
+    /// Whether the copier removed an existing destination entry first.
     pub removed: bool,
-    /// Which backup was made of the existing destination entry.
+    /// The kind of backup that the copier made of the existing destination entry.
     pub backup: BackupKind,
-    /// How its bytes were copied, if there were any to copy.
+    /// How the bytes were copied; `None` if there were no bytes to copy.
     pub method: Option<CopyMethod>,
 }
 
-/// Which name the backup of a replaced entry got.
+/// Which name the backup of a replaced entry has.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum BackupKind {
     /// No backup was made.
     #[default]
     None,
-    /// The entry's name with the suffix.
+    /// The name of the entry with the suffix.
     Simple,
-    /// The entry's name with this number.
+    /// The name of the entry with this number, as in `NAME.~1~`.
     Numbered(u64),
 }
 
 /// How the bytes of a file were copied, in the terms of cp's `--debug`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CopyMethod {
-    /// Whether the kernel copied them (`copy_file_range`).
+    /// Copy offload: whether the kernel copied the bytes (`copy_file_range`).
     pub offload: Attempt,
-    /// Whether they are shared with the source.
+    /// Reflink: whether the copy shares its data blocks with the source.
     pub reflink: Attempt,
-    /// Whether holes were found with `SEEK_HOLE`.
+    /// Whether the copier found holes of the source with `SEEK_HOLE`.
     pub holes: bool,
-    /// Whether holes were made where zeros were read.
+    /// Whether the copier made holes where it read zeros.
     pub zeros: bool,
 }
 
-/// What came of one way to copy.
+/// The result of one way to copy.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(u8)]
 pub enum Attempt {
-    /// It was not tried, and there was no reason to.
+    /// The copier did not try this way and had no reason to.
     #[default]
     Unknown,
-    /// The options exclude it.
+    /// The options exclude this way.
     No,
-    /// It copied all or part of the file.
+    /// This way copied all or part of the file.
     Yes,
-    /// Another way was better.
+    /// The copier preferred another way.
     Avoided,
-    /// The file system or the kernel does not support it.
+    /// The file system or the kernel does not support this way.
     Unsupported,
 }
 
@@ -82,7 +85,7 @@ impl Attempt {
 }
 
 impl CopyMethod {
-    /// cp's words for copy offload, reflink and sparse detection.
+    /// Returns cp's words for copy offload, reflink and sparse detection, in this order.
     pub fn words(&self) -> (&'static str, &'static str, &'static str) {
         let sparse = match (self.holes, self.zeros) {
             (false, false) => "no",
@@ -94,8 +97,8 @@ impl CopyMethod {
     }
 }
 
-/// Makes [`Event`] and its wire format from one table: per event its tag, its name and its fields, each
-/// of which is a [`Field`]. The compiler refuses a tag that is used twice.
+/// Defines [`Event`] and its byte format from one table: for each event its tag, its name and its fields,
+/// each of which implements [`Field`]. The compiler refuses a tag that occurs twice.
 macro_rules! events {
     ($(
         $(#[$doc:meta])*
@@ -103,7 +106,7 @@ macro_rules! events {
             $(($value:ident: $value_type:ty))?
             $({ $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ })?,
     )+) => {
-        /// What a report is about.
+        /// What a report says about an entry.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Event {
             $(
@@ -147,67 +150,69 @@ macro_rules! events {
 events! {
     /// The entry is complete.
     1 => Done(details: Details),
-    /// The entry was skipped: the options say that the existing destination entry stays.
+    /// The copier skipped the entry, because the options preserve the existing destination entry.
     2 => Skipped,
-    /// This directory was created under its final name, and its contents are not copied yet.
+    /// The copier created this directory under its final name, and has not copied its contents yet.
     3 => DirectoryCreated,
-    /// This directory is on another file system than its operand.
+    /// This directory is on another file system than its operand (the path that the user named).
     4 => OtherFileSystem,
-    /// The user is to be asked whether the existing destination entry may be replaced.
+    /// The user must be asked whether the existing destination entry may be replaced.
     5 => Prompt {
-        /// Whether the target directory existed before this round.
+        /// Whether the target directory existed before the current round (one attempt at the work).
         existed: bool,
         /// The permission bits of the existing destination entry.
         mode: u32,
-        /// Whether the existing destination entry is writable.
+        /// Whether the user may write to the existing destination entry.
         writable: bool,
     },
-    /// The entry was copied and counted, and `--verify` then found that the copy is not right.
+    /// The entry was copied and counted, but `--verify` then found that the copy differs or cannot be read.
     6 => VerifyFailed(error: EntryError),
     /// The entry was not copied.
     7 => Failed(error: EntryError),
-    /// The source entry no longer existed when it was to be copied, or changed while it was read.
+    /// The source entry no longer existed when it was to be copied, or it changed while it was read.
     8 => Vanished(error: EntryError),
-    /// All entries of this directory are copied; its times and mode must be set at the end.
+    /// All entries of this directory are copied. The parent must set its times and mode after all copiers
+    /// have exited.
     9 => AttributesDeferred {
-        /// Whether this run created it.
+        /// Whether this run created the directory.
         new: bool,
     },
-    /// This directory was built under a staged name and must be renamed into place at the end.
+    /// This directory was built under a staged (temporary) name. The parent must rename it into place after
+    /// all copiers have exited.
     10 => PublishDeferred,
-    /// The entry is complete, and its source has further names, which can become links to it.
+    /// The entry is complete, and its source has further names, which can become hard links to the entry.
     11 => Leader {
-        /// The source's inode.
+        /// The inode of the source.
         identity: Identity,
-        /// Whether this run created it; otherwise it was up to date.
+        /// Whether this run created the entry; otherwise the entry was up to date.
         new: bool,
-        /// How it was copied.
+        /// How the entry was copied.
         details: Details,
     },
-    /// The entry is to become a link to another name of its inode, at the end.
+    /// The entry must become a hard link to another name of its inode, after everything else is copied.
     12 => LinkDeferred {
-        /// The source's inode.
+        /// The inode of the source.
         identity: Identity,
-        /// Whether the target directory existed before this round.
+        /// Whether the target directory existed before the current round.
         existed: bool,
     },
-    /// The entry could not become a link, and was copied as a file of its own.
+    /// The entry could not become a hard link, so the copier copied it as a separate file.
     13 => LinkFailed(errno: Errno),
-    /// The entry is a file that is in the copy, and this is its digest.
+    /// The entry is a file in the copy, and this is its digest.
     14 => Digest(digest: Digest),
-    /// The entry of the copy differs from the source.
+    /// The entry of the copy differs from the source, in a comparison.
     15 => Difference(difference: Difference),
-    /// The entry has several names in the source, in the target, or in both.
+    /// The entry has several names in the source, in the target, or in both, in a comparison.
     16 => HardLinked {
-        /// Its inode in the source.
+        /// The inode of the entry in the source.
         source: Identity,
-        /// Its inode in the target.
+        /// The inode of the entry in the target.
         target: Identity,
     },
 }
 
 impl Event {
-    /// Whether the entry in progress is settled by this event (see `outbox`).
+    /// Whether this event settles the entry in progress (see `outbox`).
     pub fn settles_entry(&self) -> bool {
         matches!(
             self,
@@ -219,12 +224,12 @@ impl Event {
     }
 }
 
-/// A report: an event of the entry at `place`, which need not be a directory.
+/// A report: an event, and the place of the entry that it concerns, which may have any type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report<'a> {
-    /// Which entry.
+    /// The entry.
     pub place: EntryPath<'a>,
-    /// What happened to it.
+    /// What happened to the entry.
     pub event: Event,
 }
 
@@ -245,7 +250,8 @@ impl<'a> Report<'a> {
 
     /// Takes the next frame off the front of `from`.
     ///
-    /// `Ok(None)` if it has not arrived in full; `Err(NotAFrame)` if it can never become one.
+    /// Returns `Ok(None)` if the frame has not arrived completely, and `Err(NotAFrame)` if the bytes cannot
+    /// be a frame.
     pub fn decode(from: &mut &'a [u8]) -> Result<Option<Self>, NotAFrame> {
         let mut rest = *from;
         let Some(mut frame) = get_bytes(&mut rest) else { return Ok(None) };
@@ -265,23 +271,23 @@ impl<'a> Report<'a> {
     }
 }
 
-/// How many bytes fill up a frame of that many to whole words.
+/// Returns how many bytes must follow `bytes` bytes of a frame to fill whole words.
 fn padding(bytes: usize) -> usize {
     bytes.next_multiple_of(WORD_BYTES) - bytes
 }
 
-/// Bytes on a pipe that no copier would have written.
+/// The error for bytes on a pipe that no copier would write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAFrame;
 
-/// The flags of [`Details`] and [`CopyMethod`], in one byte.
+/// The flags of [`Details`] and [`CopyMethod`] in one byte.
 const DIRECTORY: u8 = 1;
 const REMOVED: u8 = 2;
 const METHOD: u8 = 4;
 const HOLES: u8 = 8;
 const ZEROS: u8 = 16;
 
-/// The tags of [`BackupKind`]; anything else means that there is none.
+/// The tags of [`BackupKind`]; any other tag means that there is no backup.
 const SIMPLE: u8 = 1;
 const NUMBERED: u8 = 2;
 

@@ -1,8 +1,9 @@
-//! The checksum of a task in the ring, and the one function that puts tasks there.
+//! The checksum of a task in the ring, and the only function that pushes tasks.
 //!
-//! Every process of the run can write the ring's memory. If a stray write changed one letter of a name,
-//! the result would still be a name: a file would be missing from the copy while all counts add up.
-//! Therefore a copier carries out a task only if it is, byte for byte, what another process pushed.
+//! The ring is the queue of tasks in shared memory, and every process of the run can write to this memory. If
+//! a stray write changed one letter of a name, the result would still be a valid name: the copy would lack a
+//! file, but all counts would add up. Therefore a copier (a process that copies) carries out a task only if
+//! its checksum is right.
 
 use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::memory::counters::{Count, StatusSlot};
@@ -11,9 +12,9 @@ use pcopy_ring::{PushError, SharedRing};
 /// How many bytes the checksum adds to a task.
 pub const CHECKSUM_BYTES: usize = 8;
 
-/// Puts the task in `message` into the ring, with its checksum, and counts it at `status`.
+/// Appends a checksum to the task in `message`, pushes both into the ring, and counts the task in `status`.
 ///
-/// If the ring does not take it, `message` is unchanged.
+/// If the push fails, `message` is unchanged.
 pub fn push_task(
     ring: &SharedRing,
     status: StatusSlot<'_>,
@@ -29,13 +30,13 @@ pub fn push_task(
     pushed
 }
 
-/// Appends the checksum of what is in `message`.
+/// Appends the checksum of the bytes in `message`.
 fn append_checksum(message: &mut Vec<u8>) {
     let checksum = fingerprint(&message[..]).to_ne_bytes();
     message.extend_from_slice(&checksum);
 }
 
-/// The message without its checksum; `None` if the checksum is wrong.
+/// Returns the message without its checksum; `None` if the checksum is wrong.
 pub fn strip_checksum(message: &[u8]) -> Option<&[u8]> {
     let (bytes, checksum) = message.split_last_chunk::<CHECKSUM_BYTES>()?;
     (fingerprint(bytes).to_ne_bytes() == *checksum).then_some(bytes)

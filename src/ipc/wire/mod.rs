@@ -1,4 +1,5 @@
-//! What crosses a process border as bytes: tasks through the ring, reports through a pipe.
+//! The byte formats of data that goes from one process to another: tasks through the ring, reports through a
+//! pipe.
 
 pub mod difference;
 pub mod event;

@@ -1,52 +1,59 @@
-//! What a slot of the ring holds: one task, with everything that a copier needs to start it.
+//! Tasks: the units of work that copiers (processes that copy) push into the ring and take from it.
+//!
+//! The ring is the queue of tasks in shared memory. A slot of the ring holds one task, with everything that a
+//! copier needs to start it.
 
 use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use pcopy_sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
-/// Where an operand, or an entry below one, is in the source and in the target.
+/// The place of an entry in the source and in the target. An entry is an operand (a path that the user named)
+/// or anything below one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryPath<'a> {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
-    /// The path relative to the operand's source directory; begins with the operand's own name.
+    /// The path in the source, relative to the directory that contains the operand; begins with the operand's
+    /// own name.
     pub source: &'a [u8],
-    /// The path relative to the operand's target directory; may contain staged names.
+    /// The path in the target, relative to the directory that contains the operand's target; may contain
+    /// staged (temporary) names.
     pub target: &'a [u8],
-    /// Whether it is inside a directory that is built under a staged name, which no other program uses.
+    /// Whether the entry lies in a directory that is built under a staged name. No other program uses such a
+    /// directory.
     pub staged: bool,
 }
 
-/// An owned [`EntryPath`], which a walk extends and shortens.
+/// An owned [`EntryPath`]. A copier that walks through directories extends and shortens it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct EntryPathBuf {
-    /// See [`EntryPath`].
+    /// The operand, as in [`EntryPath`].
     pub operand: u32,
-    /// See [`EntryPath`].
+    /// The path in the source, as in [`EntryPath`].
     pub source: Vec<u8>,
-    /// See [`EntryPath`].
+    /// The path in the target, as in [`EntryPath`].
     pub target: Vec<u8>,
-    /// See [`EntryPath`].
+    /// Whether the entry lies in a staged directory, as in [`EntryPath`].
     pub staged: bool,
 }
 
-/// The lengths of the two paths of an [`EntryPathBuf`]: a directory to which a walk will return.
+/// The lengths of the two paths of an [`EntryPathBuf`], with which a walk returns to an earlier directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Depth {
-    /// Of the source path.
+    /// The length of the source path, in bytes.
     pub source_bytes: usize,
-    /// Of the target path.
+    /// The length of the target path, in bytes.
     pub target_bytes: usize,
 }
 
 impl EntryPathBuf {
-    /// The path, borrowed.
+    /// Returns the same path, borrowed.
     pub fn as_path(&self) -> EntryPath<'_> {
         let Self { operand, ref source, ref target, staged } = *self;
         EntryPath { operand, source, target, staged }
     }
 
-    /// Changes it to another path; allocates only if that is longer.
+    /// Replaces the path by another one; allocates only if the new path is longer.
     pub fn go_to(&mut self, path: EntryPath<'_>) {
         (self.operand, self.staged) = (path.operand, path.staged);
         self.source.clear();
@@ -55,24 +62,24 @@ impl EntryPathBuf {
         self.target.extend_from_slice(path.target);
     }
 
-    /// Appends an entry of this directory to both paths.
+    /// Appends the names of an entry of this directory to both paths.
     pub fn push(&mut self, name: &[u8], target_name: &[u8]) {
         push_component(&mut self.source, name);
         push_component(&mut self.target, target_name);
     }
 
-    /// The present lengths, for [`truncate`](Self::truncate).
+    /// Returns the current lengths of the paths, for [`truncate`](Self::truncate).
     pub fn depth(&self) -> Depth {
         Depth { source_bytes: self.source.len(), target_bytes: self.target.len() }
     }
 
-    /// Returns to the directory where [`depth`](Self::depth) was called.
+    /// Returns to the directory for which [`depth`](Self::depth) was called.
     pub fn truncate(&mut self, depth: Depth) {
         self.source.truncate(depth.source_bytes);
         self.target.truncate(depth.target_bytes);
     }
 
-    /// The source path of an entry of this directory.
+    /// Returns the source path of an entry of this directory.
     pub fn source_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.source.clone();
         push_component(&mut path, name);
@@ -87,7 +94,7 @@ impl From<EntryPath<'_>> for EntryPathBuf {
     }
 }
 
-/// Appends a name to a path.
+/// Appends a name to a path, after a slash unless the path is empty.
 pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
@@ -95,86 +102,90 @@ pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
     path.extend_from_slice(name);
 }
 
-/// A unit of work.
+/// A unit of work for one copier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Task<'a> {
     /// Copy the plan's operands `first..end`.
     Operands {
-        /// The first index.
+        /// The index of the first operand.
         first: u32,
-        /// The index after the last.
+        /// The index after the last operand.
         end: u32,
     },
-    /// List this directory and copy its entries. Its target exists.
+    /// List this directory and copy its entries. Its target directory exists.
     Directory {
-        /// Where it is.
+        /// The place of the directory.
         place: EntryPath<'a>,
-        /// Whether its target existed before this run.
+        /// Whether the target directory existed before this run.
         existed: bool,
     },
-    /// Copy these names of a directory, which is too large for one copier.
+    /// Copy these names of a directory that has too many entries for one copier.
     Names {
-        /// The directory.
+        /// The place of the directory.
         place: EntryPath<'a>,
-        /// Whether its target existed before this round.
+        /// Whether the target directory existed before the current round (one attempt at the work).
         existed: bool,
-        /// `kind name NUL kind name NUL …`; see [`put_name`] and [`next_name`].
+        /// The types and names of the entries: `kind name NUL kind name NUL …`; see [`put_name`] and
+        /// [`next_name`].
         names: &'a [u8],
     },
-    /// Copy the entries `first..end` of those whose replacement the user has confirmed; every copier
-    /// inherits the list from the parent.
+    /// Copy the entries `first..end` of the list of entries that the user has agreed to replace. Every copier
+    /// inherits this list from the parent.
     Prompted {
-        /// The first index.
+        /// The index of the first entry.
         first: u32,
-        /// The index after the last.
+        /// The index after the last entry.
         end: u32,
     },
-    /// Help with a large file: take chunks of it until none is left.
+    /// Help with a large file: take chunks of the file until none is left.
     LargeFile(HelpRequest<'a>),
-    /// Create the hard links of the groups `first..end`; every copier inherits the groups from the parent.
+    /// Create the hard links of the groups `first..end` (see `link_groups`). Every copier inherits the groups
+    /// from the parent.
     Links {
-        /// The first index.
+        /// The index of the first group.
         first: u32,
-        /// The index after the last.
+        /// The index after the last group.
         end: u32,
     },
-    /// Read back and verify the files `first..end`; every copier inherits their digests from the parent.
+    /// Read back and verify the files `first..end` (see `digests`). Every copier inherits the digests of the
+    /// files from the parent.
     Verify {
-        /// The first index.
+        /// The index of the first file.
         first: u32,
-        /// The index after the last.
+        /// The index after the last file.
         end: u32,
     },
 }
 
-/// Which large file its owner wants help with (see `large_files`).
+/// A request of the copier that owns a large file for the help of other copiers (see `large_files`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HelpRequest<'a> {
-    /// Its directory.
+    /// The directory of the file.
     pub place: EntryPath<'a>,
-    /// Its name in the source.
+    /// The name of the file in the source.
     pub name: &'a CStr,
-    /// Its present name in the target, which may be a staged one.
+    /// The current name of the file in the target, which may be a staged name.
     pub target_name: &'a CStr,
-    /// The number of the copier that owns it, from 0.
+    /// The number of the copier that owns the file, from 0.
     pub owner: u16,
-    /// Which of the owner's large files it is.
+    /// The number of this file among the large files of its owner; a helper detects an outdated request by
+    /// it.
     pub generation: u64,
-    /// What is to be done with its chunks.
+    /// What to do with each chunk of the file.
     pub chunk_job: ChunkJob,
 }
 
-/// What is done with each chunk of a large file, and the inodes of the files that the owner has open.
-/// Another file that has the same name by now is not touched.
+/// What to do with each chunk of a large file, and the inodes of the files that the owner has open. A helper
+/// compares the inodes, so that it never touches another file that has the same name by now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChunkJob {
-    /// Copied from the first file to the second, and hashed if the options require it.
+    /// Copy the chunk from the first file to the second, and hash it if the options require a hash.
     Copy(Identity, Identity),
-    /// Compared between the first file and the second.
+    /// Compare the chunk between the first file and the second.
     Compare(Identity, Identity),
-    /// Hashed in the source, which was cloned.
+    /// Hash the chunk in the source, of which the target is a clone.
     HashSource(Identity),
-    /// Hashed in the target.
+    /// Hash the chunk in the target.
     HashTarget(Identity),
 }
 
@@ -195,7 +206,7 @@ const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
 
 impl<'a> Task<'a> {
-    /// Writes the task into `into`, which is cleared first.
+    /// Writes the encoded task into `into`, after clearing it.
     pub fn encode(&self, into: &mut Vec<u8>) {
         into.clear();
         match *self {
@@ -219,7 +230,7 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Reads a task; `None` if the bytes are not one.
+    /// Decodes a task; returns `None` if the bytes are not a task.
     pub fn decode(mut from: &'a [u8]) -> Option<Self> {
         match get_u8(&mut from)? {
             OPERANDS => {
@@ -310,7 +321,7 @@ fn get_chunk_job(from: &mut &[u8]) -> Option<ChunkJob> {
     }
 }
 
-/// The path without its last component, and the last component.
+/// Splits a path into the path without its last component, and the last component.
 pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -318,7 +329,7 @@ pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Appends one entry of a [`Task::Names`].
+/// Appends one entry, its type and its name, to the list of a [`Task::Names`].
 pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
     into.push(match kind {
         Kind::File => 1,
@@ -330,7 +341,7 @@ pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
     into.extend_from_slice(name.to_bytes_with_nul());
 }
 
-/// Takes one entry of a [`Task::Names`] off the front.
+/// Takes one entry off the front of the list of a [`Task::Names`]; returns `None` if none is left.
 pub fn next_name<'a>(names: &mut &'a [u8]) -> Option<(Kind, &'a CStr)> {
     let (&tag, rest) = names.split_first()?;
     let kind = match tag {

@@ -1,4 +1,5 @@
-//! `--check`: nothing is copied; what differs is reported at the end, in the order of the names.
+//! `--check` and `--check-manifest`: copiers compare, and the parent reports the differences at the end,
+//! sorted by name.
 
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::task::Task;
@@ -11,11 +12,12 @@ use crate::parent::run_state::{Findings, LinkedPair};
 use crate::plan::{Check, Plan};
 use std::collections::HashMap;
 
-/// Compares everything and reports what differs.
+/// Compares everything and reports the differences. Returns why the comparison ended, and how many
+/// differences it found.
 pub(in crate::parent) fn compare(run: &mut Run<'_>) -> (End, Compared) {
     run.plan.notes.iter().for_each(|note| run.reporter.note(note));
     let tasks = match &run.plan.check {
-        Some(Check::Manifest(listed)) => listed.files.len() + 1, // one more for unlisted files
+        Some(Check::Manifest(listed)) => listed.files.len() + 1, // one more task for unlisted files
         _ => run.plan.operands.len(),
     };
     let whole = Task::Operands { first: 0, end: u32::try_from(tasks).unwrap_or(u32::MAX) };
@@ -32,10 +34,10 @@ pub(in crate::parent) fn compare(run: &mut Run<'_>) -> (End, Compared) {
     (end, report(run.plan, &mut run.reporter, findings))
 }
 
-/// What is reported about one name.
+/// One line of the report about a name.
 enum Line {
     Differs(Difference),
-    /// It should have been one file with this other name, or should not.
+    /// The name and this other name are one file on one side, and two files on the other side.
     LinkDiffers(Vec<u8>),
 }
 
@@ -72,7 +74,8 @@ fn report(plan: &Plan, reporter: &mut Reporter<'_>, findings: Findings) -> Compa
     compared
 }
 
-/// Names that are one file on one side and not on the other, each with the other name.
+/// Finds each name that shares its file with another name in the source or in the target, but not in both.
+/// Returns the name together with that other name.
 fn separated_links(
     reporter: &Reporter<'_>,
     mut linked: Vec<LinkedPair>,

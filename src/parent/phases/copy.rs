@@ -1,4 +1,7 @@
-//! Copying the operands of a wave, but for what waits: links, prompted files, final names.
+//! The first phase of a wave (operands that are copied together): copies everything except links and files
+//! that need a prompt.
+//!
+//! Staged directories also get their final names in a later phase.
 
 use crate::ipc::wire::task::Task;
 use crate::parent::rounds::run_rounds;

@@ -1,4 +1,4 @@
-//! The manifest, written when the run has ended, whatever ended it.
+//! Writes the manifest (the list of file hashes) when the run has ended, for whatever reason.
 
 use crate::hash::Digest;
 use crate::ipc::inherited::digests::Digests;
@@ -21,13 +21,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// How much is written at a time, in bytes.
+/// How many bytes are written at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What failed, and why.
+/// The step that failed, and the error of its system call.
 type ManifestError = (ManifestOp, Errno);
 
-/// Lists the files that are in the copy, if that is wanted.
+/// Writes a manifest of the files that are in the copy, if the options ask for one.
 pub(in crate::parent) fn write(
     plan: &Plan,
     hashed: &Digests,
@@ -62,10 +62,11 @@ pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
     matches!(&plan.manifest, Some(listing) if matches!(listing.to, ManifestTarget::Stdout))
 }
 
-/// An operand, a path that begins with its source name, and the digest of that file.
+/// A file of the copy: the operand, the path from the operand's source name on, and the digest.
 type Listed<'a> = (u32, &'a [u8], Digest);
 
-/// Whether the name is still that of a file in the copy: a later source may have replaced it.
+/// Whether the name still belongs to a file in the copy. A later operand (a path that the user named) may
+/// have replaced it.
 fn is_still_file(plan: &Plan, &(operand, path, _): &Listed<'_>) -> bool {
     let Some(operand) = plan.operands.get(operand as usize) else { return false };
     let target = operand.target_of(path);
@@ -77,14 +78,15 @@ fn is_still_file(plan: &Plan, &(operand, path, _): &Listed<'_>) -> bool {
     stat.is_ok_and(|stat| stat.kind() == Kind::File)
 }
 
-/// Sorts files by their names in the manifest; of several that became one, the last stays.
+/// Sorts files by their names in the manifest. If several files have one name, the last of them stays.
 fn sort(plan: &Plan, files: &mut Vec<Listed<'_>>) {
     files.reverse();
     files.sort_by(|one, other| compare(plan, one, other));
     files.dedup_by(|one, other| compare(plan, one, other).is_eq());
 }
 
-/// Compares the names of two files, without building them if it can: there may be millions.
+/// Compares the names of two files in the manifest. Avoids building the names if possible, because there may
+/// be millions.
 fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
     if one.0 == other.0 {
         return one.1.cmp(other.1);
@@ -96,7 +98,7 @@ fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
     name(one).cmp(&name(other))
 }
 
-/// Hands all lines to `put`, in chunks.
+/// Passes all lines to `put`, in chunks of about [`CHUNK_BYTES`].
 fn put_all(
     plan: &Plan,
     files: &[Listed<'_>],
@@ -114,8 +116,8 @@ fn put_all(
     put(&lines)
 }
 
-/// Writes all lines to a file. A checker reads names as they are; a terminal device must not get them
-/// raw.
+/// Writes all lines to `file`. A program that checks the manifest needs the names as they are; for a terminal
+/// the names are escaped.
 fn put_to(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), ManifestError> {
     let is_terminal = file.is_terminal();
     put_all(plan, files, |lines| match is_terminal {
@@ -124,17 +126,17 @@ fn put_to(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), Manif
     })
 }
 
-/// With `--fsync`, flushes the manifest or its directory.
+/// Flushes the manifest or its directory to stable storage, if the options include `--fsync`.
 fn flush(plan: &Plan, what: &OwnedFd) -> Result<(), ManifestError> {
     if plan.options.fsync { file::sync(what).map_err(at(ManifestOp::Flush)) } else { Ok(()) }
 }
 
-/// Opens what is no regular file, to write into it.
+/// Opens for writing an existing file that is not a regular file.
 fn open_stream(path: &Path) -> Result<OwnedFd, ManifestError> {
     file::open_to_write(path).map_err(at(ManifestOp::Open))
 }
 
-/// Writes a manifest under a staged name and renames it into place.
+/// Writes the manifest under a staged (temporary) name and renames it into place.
 fn replace(
     plan: &Plan,
     files: &[Listed<'_>],
@@ -150,7 +152,8 @@ fn replace(
     let staged = staged_name(&name, 0);
     let create = |name: &CStr| file::create_file(&dir, name, bits);
     let file = create_fresh(dir.as_fd(), &staged, true, create).map_err(at(ManifestOp::Create))?;
-    // Another run with the same manifest must not take it for a leftover.
+    // The lock keeps another run with the same manifest from removing this file as a leftover of a killed
+    // run.
     if is_locked(&file) {
         return Err((ManifestOp::Create, Errno::EBUSY));
     }
@@ -160,11 +163,11 @@ fn replace(
         .and_then(|()| flush(plan, &dir))
         .and_then(|()| file::close(file).map_err(at(ManifestOp::Write)));
     if written.is_err() && file::unlink(&dir, &staged).is_err() {
-        // The first failure is the one that is reported.
+        // Only the first failure is reported.
     }
     written?;
     if inside {
-        // The directory had its source's times already.
+        // The directory already had the times of its source, and the rename changed them.
         file::set_times(&dir, before.accessed(), before.modified())
             .map_err(at(ManifestOp::SetDirTimes))?;
     }

@@ -1,5 +1,5 @@
-//! The phases of a run, each a function over what it needs of the run, in the order in which they
-//! follow.
+//! The phases of a run, in the order in which they follow one another. Each phase is a function that takes
+//! from the run the data that it needs.
 
 pub(super) mod compare;
 pub(super) mod copy;

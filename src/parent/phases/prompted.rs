@@ -1,7 +1,8 @@
-//! Prompting before files are overwritten (`-i`): after everything else is copied, one after the other.
+//! Prompts before existing files are overwritten (`-i`), one file after the other, after everything else is
+//! copied.
 //!
-//! No copier waits for an answer. What needs one is deferred, and what the user agrees to is copied by
-//! rounds of its own.
+//! No copier (a process that copies) waits for an answer. Copiers defer each entry that needs a prompt, and
+//! separate rounds copy the entries that the user agrees to replace.
 
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::Task;
@@ -18,10 +19,10 @@ use std::io::stdin;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How long to wait for an answer before looking for signals again.
+/// How long the parent waits for an answer before it checks for signals again.
 const ANSWER_WAIT: Duration = TICK.saturating_mul(100);
 
-/// Asks about the files that wait for an answer, and copies those that the user agrees to.
+/// Prompts for the deferred entries, and copies those that the user agrees to replace.
 pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped> {
     ask_all(run).map_err(|signal| Stopped::Early(End::Signal(signal)))?;
     run.state.links.before_prompted = run.state.links.groups.names();
@@ -34,7 +35,7 @@ pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped>
     Ok(())
 }
 
-/// Asks about each file; the error is a signal that ends the run.
+/// Prompts for each deferred entry. The error is a signal that ends the run.
 fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
     let mut pending = std::mem::take(&mut run.state.prompts.pending);
     if pending.is_empty() {
@@ -71,7 +72,7 @@ fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
     Ok(())
 }
 
-/// Prompts on standard error, answers on standard input.
+/// A dialog with prompts on standard error and answers on standard input.
 struct Dialog<'r> {
     sink: &'r mut dyn Sink,
     signals: &'r Signals,
@@ -79,7 +80,7 @@ struct Dialog<'r> {
 }
 
 impl Dialog<'_> {
-    /// Whether the user agrees that a file is replaced; the error is a signal that ends the run.
+    /// Returns whether the user agrees that a file is replaced. The error is a signal that ends the run.
     fn ask(&mut self, prompt: Prompt<'_>) -> Result<bool, i32> {
         self.show(prompt);
         loop {
@@ -94,7 +95,7 @@ impl Dialog<'_> {
                 match request {
                     Request::End(number) => return Err(number),
                     Request::Suspend if signals::suspend_self().is_err() => return Ok(false),
-                    Request::Resume => self.show(prompt), // the shell has written below it
+                    Request::Resume => self.show(prompt), // the shell has printed below the prompt
                     _ => {}
                 }
             }

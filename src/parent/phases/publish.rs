@@ -1,5 +1,5 @@
-//! What can only be done when all copiers have exited: finishing directories and renaming them into
-//! place.
+//! The work that must wait until all copiers have exited: setting the attributes of directories, and renaming
+//! staged directories into place.
 
 use super::write_back;
 use crate::copier::visitors::copy;
@@ -15,12 +15,16 @@ use crate::plan::Plan;
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 
-/// Finishes the target: what is staged gets its attributes and then its name. Directories that existed
-/// before come last, because a new name in one changes its times.
+/// Sets the attributes of staged directories, renames them into place, and then sets the attributes of
+/// directories that existed before the run.
+///
+/// Existing directories come last, because renaming an entry into a directory changes the times of that
+/// directory.
 pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     let late = std::mem::take(&mut run.state.dirs.late);
     let (mut staged, mut existing): (Vec<_>, Vec<_>) = late.into_iter().partition(|dir| dir.staged);
-    // The deepest first: the mode of a directory may deny access to those below it.
+    // Directories with longer paths come first, so that a directory comes before those that contain it.
+    // Otherwise the final mode of a directory could deny access to the directories inside it.
     for dirs in [&mut staged, &mut existing] {
         dirs.sort_by_key(|dir| Reverse(dir.target.len()));
     }
@@ -31,7 +35,8 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     for_each(run, &existing, copy::finish)
 }
 
-/// Sets the attributes of the directories made for `--parents`, the innermost first.
+/// Sets the attributes of the directories that the run created for `--parents`, the innermost directory
+/// first.
 pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>) {
     for parent in plan.parents.iter().rev() {
         if let Err(error) = copy::finish_parent(plan, parent) {

@@ -1,11 +1,13 @@
-//! `--verify`: what was written is read back by other copiers and compared with what was read.
+//! `--verify`: new copiers, forked after the copy, read back the written files and compare them with the
+//! digests of their sources.
 
 use super::write_back;
 use crate::ipc::wire::task::Task;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
 
-/// Has what a wave has written read back, if that is wanted.
+/// Reads back all files that a wave (operands that are copied together) has written, if the options ask for
+/// that.
 pub(in crate::parent) fn read_back(run: &mut Run<'_>) -> Result<(), Stopped> {
     if !run.plan.options.verify {
         return Ok(());

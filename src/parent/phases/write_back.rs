@@ -1,7 +1,9 @@
-//! `--fsync` and `--verify`: data is on stable storage before it is published, and before the run ends.
+//! `--fsync` and `--verify`: data is flushed to stable storage before it is published (renamed into place),
+//! and before the run ends.
 //!
-//! What is staged is flushed once for each file system and not for each file: one wait instead of
-//! thousands. What replaces an existing file was flushed by its copier, before its rename.
+//! Staged data is flushed once for each file system and not once for each file: one wait instead of
+//! thousands. A file that replaces an existing file was flushed by its copier (a process that copies), before
+//! the rename.
 
 use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::task::split_last;
@@ -22,24 +24,25 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How often it is checked whether the child that flushes has exited.
+/// How often the parent checks whether the child process that flushes has exited.
 const CHECK: Duration = Duration::from_millis(100);
 
 /// Why a file system was not flushed.
 enum NotFlushed {
-    /// The kernel reports an error.
+    /// The kernel reports this error.
     Failed(Errno),
-    /// The run has to end first.
+    /// The run must end before the flush is complete.
     Ended(End),
 }
 
-/// Flushes what is about to be renamed into place, or to be linked where others see it.
+/// Flushes data before directories are renamed into place, and before files are linked where other processes
+/// see them.
 pub(in crate::parent) fn flush_before_publishing(run: &mut Run<'_>) -> Result<(), Stopped> {
     if run.state.dirs.built.is_empty() { Ok(()) } else { flush_or_remove_built(run) }
 }
 
-/// Flushes everything; if that fails, removes the directories that are not published yet. They may not
-/// be on stable storage though they look complete, and the next run would take them for that.
+/// Flushes everything. If that fails, removes the directories that are not published yet. They look complete
+/// but may not be on stable storage, so the next run would wrongly take them for complete.
 pub(super) fn flush_or_remove_built(run: &mut Run<'_>) -> Result<(), Stopped> {
     let flushed = flush(run);
     if let Err(Stopped::Early(End::TargetLost)) = flushed {
@@ -49,7 +52,7 @@ pub(super) fn flush_or_remove_built(run: &mut Run<'_>) -> Result<(), Stopped> {
     flushed
 }
 
-/// Flushes everything that was written until now.
+/// Flushes everything that the run has written so far.
 pub(in crate::parent) fn flush(run: &mut Run<'_>) -> Result<(), Stopped> {
     let volumes = std::mem::take(&mut run.volumes);
     let mut end = None;
@@ -71,14 +74,15 @@ pub(in crate::parent) fn flush(run: &mut Run<'_>) -> Result<(), Stopped> {
     end.map_or(Ok(()), |end| Err(Stopped::Early(end)))
 }
 
-/// Flushes a file system in a process of its own: it may take minutes, in which signals are handled.
+/// Flushes a file system in a child process, because the flush may take minutes and the parent must handle
+/// signals meanwhile.
 fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
     let child = process::fork_child(|| volume.flush().map_or_else(|errno| errno as i32, |()| 0));
     let child = child.map_err(NotFlushed::Failed)?;
     loop {
         if let Some(number) = ending_signal(run) {
             if process::kill(child).is_err() {
-                // It has just exited.
+                // The child has just exited.
             }
             return Err(NotFlushed::Ended(End::Signal(number)));
         }

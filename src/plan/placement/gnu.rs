@@ -1,5 +1,5 @@
-//! The rules of GNU cp for targets: nothing is refused, and a source that cannot be copied is reported while the
-//! others are copied.
+//! The rules of GNU cp for targets. The run is not refused: if a source cannot be copied, cp reports it and
+//! copies the others.
 
 use super::super::backup_name::{numbered_suffix, split_number};
 use super::super::notes::{NoteKind, ParentError};
@@ -38,7 +38,7 @@ impl GnuRules<'_> {
                 (Err(_), [source]) => self.copy_onto(source, target),
                 (Err(errno), _) => self.report_no_target(false, target, errno),
             },
-            Operands::Beside { .. } => {} // not a form of cp's
+            Operands::Beside { .. } => {} // cp has no such form
         }
     }
 
@@ -54,7 +54,7 @@ impl GnuRules<'_> {
                 self.copy_with_parents(&split, directory);
                 continue;
             }
-            // 'SRC/..' is not copied to 'DIRECTORY/..'.
+            // cp copies `SRC/..` to `DIRECTORY/.`, and not to `DIRECTORY/..`.
             let (name, path) = match split.name.as_bytes() {
                 b".." => (OsStr::new("."), directory.to_owned()),
                 b"" | b"." => (OsStr::new("."), directory.join(".")),
@@ -97,7 +97,8 @@ impl GnuRules<'_> {
         self.add(&split, parent, name, target.to_owned());
     }
 
-    /// `cp --force --backup f f` makes a backup of `f`, which would otherwise be its own target.
+    /// Whether the command only makes a backup: `cp --force --backup f f` backs up `f`, whose target would
+    /// otherwise be `f` itself.
     fn is_for_backup_alone(&self, source: &Path, target: &Path) -> bool {
         self.placed.options.force
             && self.placed.options.backup.is_some()
@@ -105,7 +106,7 @@ impl GnuRules<'_> {
             && file::stat_path(target, true).is_ok_and(|stat| stat.kind() == Kind::File)
     }
 
-    /// The path that the next backup of `target` would have.
+    /// Returns the path that the next backup of `target` would have.
     fn backup_path(&self, target: &Path) -> PathBuf {
         let Some(backup) = &self.placed.options.backup else { return target.to_owned() };
         let own = target.file_name().unwrap_or_default().as_bytes();
@@ -130,7 +131,7 @@ impl GnuRules<'_> {
         path.into()
     }
 
-    /// Copies a source to its own path below the directory.
+    /// Finds the target of a source whose directories are created below `directory` (`--parents`).
     fn copy_with_parents(&mut self, source: &SplitPath<'_>, directory: &Path) {
         if source.nameless && source.parent == "." {
             return self.add(source, directory, OsStr::new("."), directory.join(source.given));
@@ -166,7 +167,7 @@ impl GnuRules<'_> {
         self.placed.push_creation(missing, before, notes);
     }
 
-    /// Plans for a directory above a source; its number if it is to be created.
+    /// Plans a directory above a source. Returns its number if the run must create it.
     fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, ParentError> {
         let stat = file::stat_path(source, true)
             .map_err(|errno| ParentError::Stat(source.to_owned(), errno))?;
@@ -204,7 +205,8 @@ impl GnuRules<'_> {
     ) {
         match self.find_operand(source, target_dir, target_name, target_path) {
             Ok(operand) => {
-                // A symbolic link to its directory is another directory to cp.
+                // Not followed if it is a symbolic link: cp takes a link to a directory for another directory
+                // than the one that the link leads to.
                 let parent = identity_of(Path::new(source.parent), false);
                 self.placed.push(operand, parent.ok());
             }
@@ -271,7 +273,7 @@ impl GnuRules<'_> {
         Ok(FoundSource { path: source.given, dir, name, stat, follow })
     }
 
-    /// Has it reported what is about to be copied, though it will fail.
+    /// Adds a note that the operand is about to be copied, although the copy will fail.
     fn announce(&mut self, source: &Path, target: &Path) {
         let (source, target) = (source.to_owned(), target.to_owned());
         self.placed.note(NoteKind::Announced { source, target });
@@ -283,7 +285,7 @@ impl GnuRules<'_> {
 }
 
 impl Placement {
-    /// Creates the directories above an operand; the error is why it cannot be copied.
+    /// Creates the directories above an operand. The error says why the operand cannot be copied.
     pub(super) fn create_gnu(
         &mut self,
         parents: &[usize],
@@ -306,7 +308,7 @@ fn failed(op: Op, errno: Errno, source: &Path, target: &Path) -> NoteKind {
     NoteKind::Failed { error: EntryError { op, errno }, source, target }
 }
 
-/// Whether sources can be copied into `path`; the error is why not.
+/// Checks that sources can be copied into `path`; the error says why not.
 fn is_directory(path: &Path) -> Result<(), Errno> {
     match file::stat_path(path, true)?.kind() {
         Kind::Directory => Ok(()),

@@ -1,4 +1,4 @@
-//! Where each source is copied to: the native rules, and those of GNU cp.
+//! Decides where each source is copied to, by the rules of `pcopy` or by those of GNU cp.
 
 mod gnu;
 mod native;
@@ -16,15 +16,15 @@ use std::ffi::CString;
 use std::ops::Range;
 use std::path::Path;
 
-/// The operands of a plan in the making, each with its place.
+/// The operands (paths that the user named) of a plan that is being made, each with its target.
 pub(super) struct Placement {
     pub(super) options: CopyOptions,
-    /// Whether the directories above the sources are created in the target.
+    /// Whether the directories above the sources are created in the target (`--parents`).
     with_parents: bool,
     pub(super) operands: Vec<Operand>,
     pub(super) dirs: Directories,
     pub(super) notes: Vec<Note>,
-    /// The sources by their targets: directory and name.
+    /// The sources that have a target, by the directory and name of the target.
     placed: HashMap<(usize, CString), Vec<PlacedSource>>,
     creations: Vec<Creation>,
 }
@@ -32,22 +32,23 @@ pub(super) struct Placement {
 /// A source that has a target.
 struct PlacedSource {
     identity: Identity,
-    /// The directory that the source is in: a hard link in another directory is another source.
+    /// The directory that contains the source. A hard link to the source in another directory counts as
+    /// another source.
     parent: Option<Identity>,
     name: CString,
     is_dir: bool,
     operand: u32,
 }
 
-/// Directories to be created before an operand can be copied.
+/// Directories that must be created before an operand can be copied.
 struct Creation {
-    /// Those of [`Directories::parents`], the upper ones first.
+    /// Indexes into [`Directories::parents`]; a directory comes before those below it.
     parents: Vec<usize>,
-    /// How many operands there were before.
+    /// How many operands the plan had before this one.
     before: u32,
-    /// Whether an operand followed; a source that cannot be copied has none.
+    /// Whether an operand was added; a source that cannot be copied adds none.
     has_operand: bool,
-    /// The notes about the source itself, which would not be there had the directories failed.
+    /// The notes about the source itself. They are dropped if the directories cannot be created.
     notes: Range<usize>,
 }
 
@@ -80,7 +81,7 @@ impl Placement {
         native::place_to_compare(self, operands)
     }
 
-    /// Has something reported before the next operand is copied.
+    /// Adds a note, which is reported before the next operand is copied.
     fn note(&mut self, kind: NoteKind) {
         let before = self.count();
         self.notes.push(Note { before, kind });
@@ -90,12 +91,13 @@ impl Placement {
         u32::try_from(self.operands.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether operands that are symbolic links are followed.
+    /// Whether symbolic links that are operands are followed.
     fn follows_operands(&self) -> bool {
         self.options.dereference != Dereference::Never
     }
 
-    /// Whether existing directories above a target get the attributes of the source's, as with `cp -p`.
+    /// Whether existing directories above a target get the attributes of the corresponding source
+    /// directories, as with `cp -p`.
     fn updates_parents(&self) -> bool {
         self.options.preserve.permissions == Permissions::Exact
     }
@@ -105,7 +107,7 @@ impl Placement {
         self.placed.get(target)
     }
 
-    /// Whether an earlier operand is this very source, with this very target.
+    /// Whether an earlier operand has the same source and the same target.
     fn is_named_twice(&self, operand: &Operand, parent: Option<Identity>) -> bool {
         let target = (operand.target_dir, operand.target_name.clone());
         self.placed.get(&target).into_iter().flatten().any(|earlier| {
@@ -115,9 +117,10 @@ impl Placement {
         })
     }
 
-    /// Adds an operand. Directories are merged with an earlier one of the same name, the last one
-    /// winning, and files are copied after the earlier ones: only then it is known whether the second is to
-    /// be copied. The same source, in the same directory `parent`, is not copied again.
+    /// Adds an operand, unless the user named the same source, in the same directory `parent`, before.
+    ///
+    /// If an earlier operand has the same target, directories are merged with it, and later entries win. A
+    /// file is copied after the earlier operands, because only then it is known whether it is to be copied.
     fn push(&mut self, mut operand: Operand, parent: Option<Identity>) {
         let once = operand.is_dir || self.options.backup.is_none();
         if once && self.is_named_twice(&operand, parent) {
@@ -140,8 +143,8 @@ impl Placement {
         self.operands.push(operand);
     }
 
-    /// Remembers the directories that are to be created for a source, before which there were that many
-    /// operands. The notes from number `notes` on are about the source itself.
+    /// Remembers the directories that must be created for a source. `before` is the number of operands before
+    /// that source; the notes from number `notes` on are about the source itself.
     fn push_creation(&mut self, parents: Vec<usize>, before: u32, notes: usize) {
         if !parents.is_empty() {
             let has_operand = self.count() > before;
@@ -150,8 +153,8 @@ impl Placement {
         }
     }
 
-    /// Creates the directories that operands need. Where that fails the run is refused, or in GNU cp
-    /// compatibility mode the operand is dropped and the failure reported.
+    /// Creates the directories that operands need. If one cannot be created, `pcopy` refuses the run; in GNU
+    /// cp compatibility mode, the operand is dropped and the failure is reported.
     pub(super) fn create_parents(&mut self) -> Result<(), Refusal> {
         if self.creations.is_empty() {
             return Ok(());
@@ -171,7 +174,7 @@ impl Placement {
                 dropped.extend(operand);
             }
         }
-        // The last ones first, so that the numbers of the others stay.
+        // The last notes are replaced first, so that the numbers of the other notes stay valid.
         for (notes, failure) in failures.into_iter().rev() {
             self.notes.splice(notes, [failure]);
         }
@@ -180,7 +183,7 @@ impl Placement {
         Ok(())
     }
 
-    /// Removes operands, and gives the others their numbers.
+    /// Removes operands and renumbers the others.
     fn drop_operands(&mut self, dropped: &BTreeSet<u32>) {
         if dropped.is_empty() {
             return;
@@ -198,14 +201,14 @@ impl Placement {
         self.renumber(&numbers);
     }
 
-    /// Gives operands new numbers, by their old ones; the last is that of the end.
+    /// Renumbers operands: `numbers` has the new number for each old number, and one more for the end.
     pub(super) fn renumber(&mut self, numbers: &[u32]) {
         let new = |old: &mut u32| *old = numbers.get(*old as usize).copied().unwrap_or(*old);
         self.notes.iter_mut().for_each(|note| new(&mut note.before));
         self.operands.iter_mut().for_each(|operand| operand.again.iter_mut().for_each(new));
     }
 
-    /// Looks again at sources that new directories were created in.
+    /// Reads again the status of each source in which the run has created directories.
     fn refresh_containers(&mut self) {
         for operand in self.operands.iter_mut().filter(|operand| operand.into_itself.is_some()) {
             if let Ok(stat) = self.dirs.stat(operand.source_dir, &operand.source_name) {
@@ -214,8 +217,8 @@ impl Placement {
         }
     }
 
-    /// The directories among the operands, each with the number of the first operand that is it. cp does not
-    /// copy them once more below a later operand.
+    /// Returns the directories among the operands, each with the number of the first operand that is this
+    /// directory. cp does not copy them again below a later operand.
     pub(super) fn named_dirs(&self) -> HashMap<Identity, u32> {
         let mut named = HashMap::new();
         let is_cp = self.options.compat == Compat::Gnu;
@@ -229,7 +232,7 @@ impl Placement {
     }
 }
 
-/// Which directory is at `path`; symbolic links are followed only if `follow`.
+/// Returns the identity of the entry at `path`; follows symbolic links only if `follow`.
 fn identity_of(path: &Path, follow: bool) -> Result<Identity, Errno> {
     file::stat_path(path, follow).map(|stat| stat.identity())
 }

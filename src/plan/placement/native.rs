@@ -1,4 +1,4 @@
-//! The native rules for targets.
+//! The rules of `pcopy` for targets.
 
 use super::super::directories::Parent;
 use super::super::manifest_place::{prefix_alone, prefix_below};
@@ -113,7 +113,7 @@ impl<'p> NativeRules<'p> {
         }
         for source in sources {
             let split = SplitPath::parse(source);
-            // 'SRC/.' and '..' are their contents, as for cp.
+            // As with cp, `SRC/.` and `..` stand for the contents of the directory.
             let (name, path) = if split.nameless {
                 (OsStr::new("."), directory.to_owned())
             } else {
@@ -124,7 +124,8 @@ impl<'p> NativeRules<'p> {
         Ok(())
     }
 
-    /// Copies each source to its own path below the directory, when all sources have been looked at.
+    /// Finds a target for each source, whose directories are created below `directory` (`--parents`). Checks
+    /// all sources first.
     fn copy_with_parents(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
         for source in sources {
             self.check_source_with_parents(source)?;
@@ -132,7 +133,7 @@ impl<'p> NativeRules<'p> {
         self.check_parents(sources, directory)?;
         for source in sources {
             let split = SplitPath::parse(trim(source));
-            // 'a/b/.' is called 'b', and '.' and '/' have no name.
+            // `a/b/.` has the name `b`; `.` and `/` have no name.
             let mut parts: Vec<Component<'_>> = source.components().collect();
             let Some(Component::Normal(name)) = parts.pop() else {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
@@ -155,12 +156,12 @@ impl<'p> NativeRules<'p> {
         Ok(())
     }
 
-    /// Plans for a directory above a source; its number if it is to be created.
+    /// Plans a directory above a source. Returns its number if the run must create it.
     fn add_parent(&mut self, source: &Path, target: &Path) -> Result<Option<usize>, Refusal> {
         let cannot = |errno| Refusal::cannot("create directory", target, errno);
         match self.placed.dirs.kind_of_parent(target) {
             Ok((Kind::Directory, missing)) => {
-                // It may be one that a killed run has created.
+                // A killed run may have created this directory.
                 if self.placed.updates_parents() {
                     self.placed.dirs.keep_parent(source, target);
                 }
@@ -243,10 +244,10 @@ impl<'p> NativeRules<'p> {
         Ok(FoundSource { path, dir, name, stat, follow })
     }
 
-    /// Adds an operand, if its target is free or may be shared with an earlier one.
+    /// Adds an operand, if no earlier operand has its target or if both may share it.
     fn push_if_free(&mut self, operand: Operand) -> Result<(), Refusal> {
         let target = (operand.target_dir, operand.target_name.clone());
-        // Nor may one be staged under the name of another.
+        // It is also a clash if the target name of one operand is the staged (temporary) name of another.
         let staged = (operand.target_dir, staged_name(&operand.target_name, 0));
         let earlier = self.placed.sources_at(&target).and_then(|all| all.last());
         let clash = match earlier {

@@ -1,4 +1,4 @@
-//! Reasons to refuse a target, and the messages of native refusals.
+//! The reasons for which `pcopy` refuses a target, and the messages of these refusals.
 
 use super::super::operands::{Operand, SplitPath, trim};
 use super::identity_of;
@@ -32,8 +32,8 @@ impl NativeRules<'_> {
         Ok(())
     }
 
-    /// Refuses what would otherwise be found between the sources: two sources of one path, and an existing
-    /// file in place of a directory.
+    /// Refuses what copiers would otherwise find only in the middle of the run: two sources of one path, and
+    /// an existing file in place of a directory.
     pub(super) fn check_parents(
         &self,
         sources: &[PathBuf],
@@ -61,7 +61,8 @@ impl NativeRules<'_> {
         Ok(())
     }
 
-    /// Refuses symbolic links that would be dangling: their text is the source as the user named it.
+    /// Refuses symbolic links (`-s`) that would be dangling. The text of such a link is the source as the
+    /// user named it.
     pub(super) fn check_symlink(&self, operand: &Operand) -> Result<(), Refusal> {
         if self.placed.options.copy_mode != CopyMode::Symlink || operand.source_path.is_absolute() {
             return Ok(());
@@ -82,7 +83,7 @@ impl NativeRules<'_> {
         })
     }
 
-    /// Refuses to copy a source onto or into itself, and to a target that cannot be written.
+    /// Refuses a source that would be copied onto or into itself, and a target that cannot be written.
     pub(super) fn check(
         &self,
         operand: &Operand,
@@ -92,7 +93,8 @@ impl NativeRules<'_> {
         let target = match self.placed.dirs.stat(operand.target_dir, &operand.target_name) {
             Ok(target) => Some(target),
             Err(Errno::ENOENT) => None,
-            // Its name may be too long for the file system, which would show only at the end.
+            // For example, the name may be too long for the file system; without this check, the run would
+            // find that only at its end.
             Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
         };
         if let Some(target) = &target {
@@ -111,8 +113,8 @@ impl NativeRules<'_> {
         let merged = target.filter(|target| operand.is_dir && target.kind() == Kind::Directory);
         let written = if merged.is_some() { &operand.target_path } else { target_dir };
         match file::may_write_dir(written) {
-            // Our own directory without its write bit is no obstacle: a copy of a read-only directory
-            // is one, and must be able to resume.
+            // A directory of this user without its write bit is no obstacle. A copy of a read-only directory
+            // is such a directory, and the next run must be able to resume it.
             Err(Errno::EACCES) if merged.is_some_and(|dir| dir.owner() == process::user()) => {
                 Ok(())
             }
@@ -143,7 +145,7 @@ impl NativeRules<'_> {
         })
     }
 
-    /// Whether the existing target may be what an earlier run has made, or is not to be changed.
+    /// Whether the existing target may be the result of an earlier run, or must not be changed.
     fn is_done_already(&self, operand: &Operand, same: bool, target: &Path) -> bool {
         if operand.is_dir {
             return false;
@@ -203,14 +205,16 @@ pub(super) fn shown(path: &Path) -> String {
     quote(path.as_os_str().as_bytes())
 }
 
-/// Whether one of the two is a symbolic link that leads to the other: a link that replaced the file that it
-/// points to would point to itself, and the contents would be gone.
+/// Whether one of the two is a symbolic link that leads to the other.
+///
+/// A link that replaced the file that it leads to would lead to itself, and the contents of the file would be
+/// lost.
 fn is_link_to_other(
     (source_path, source): (&Path, &Stat),
     (target_path, target): (&Path, &Stat),
 ) -> bool {
     let is_link = |stat: &Stat| stat.kind() == Kind::Symlink;
-    // A link that replaces a link points to what it pointed to.
+    // If both are links, the copy gets the same text, and no contents are lost.
     if is_link(source) == is_link(target) {
         return false;
     }
