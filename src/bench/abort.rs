@@ -44,8 +44,8 @@ impl From<Refusal> for Abort {
 
 /// Watches for the signals that end a benchmark, with a signalfd.
 ///
-/// SIGTSTP is read and ignored. If the benchmark suspended the programs, their clock would run on, and the
-/// measured time would include the pause.
+/// SIGTSTP is read and ignored. If it suspended the programs, the clock would run on, and the measured time
+/// would include the pause.
 pub(super) struct SignalWatch(Signals);
 
 impl SignalWatch {

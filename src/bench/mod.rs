@@ -1,9 +1,10 @@
 //! `pcopy bench`: times pcopy and other copy programs on the same trees.
 //!
-//! For each tree and each value of `--keep` there is a *race*: all programs that can preserve exactly this
-//! copy the tree in turn, several times. The benchmark prints a table after each race, and writes JSON and
-//! charts at the end. Each program runs as a child process with the command line that a user would type. Its
-//! time is measured from before it is started until it has exited.
+//! For each tree and each value of `--keep` there is a *race*, in which the programs copy the tree in turn,
+//! several times. Only programs that can preserve exactly what `--keep` asks for take part. The benchmark
+//! prints a table after each race, and writes JSON and charts at the end. Each program runs as a child
+//! process with the command line that a user would type. Its time is measured from before it is started until
+//! it has exited.
 //!
 //! Nothing in this module uses the code that it measures (`parent`, `copier`, `plan`, `ipc`). A verification
 //! that listed directories with the copier's code would have the copier's bugs.
@@ -58,9 +59,9 @@ pub use generate::generate;
 
 /// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit code.
 ///
-/// Returns an error only if the benchmark failed before it measured anything; then the caller exits as for a
-/// refused command. Prints a later error itself and returns exit code 1. The tables printed before that error
-/// remain valid.
+/// Returns an error for a signal, and for a failure before anything was measured; after such a failure the
+/// caller exits as for a refused command. Prints a later failure itself and returns exit code 1. The tables
+/// printed before it remain valid.
 pub fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<u8, Abort> {
     let (benchmark, workload) = Benchmark::prepare(options)?;
     match benchmark.measure(workload, out) {

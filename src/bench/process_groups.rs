@@ -42,7 +42,7 @@ pub(super) fn wait_for_all(
         // measured time is exact.
         let polled = poll::wait(&[(signals.as_fd(), Event::Readable)], Duration::from_secs(1));
         if polled.is_err() {
-            // Without the wait the loop only checks the programs again at once.
+            // A failed wait does no harm: the loop checks the programs again at once.
         }
         if let Err(abort) = signals.check() {
             terminate(programs);
@@ -127,6 +127,6 @@ fn send_sigkill(leader: Pid) -> bool {
 
 fn pause() {
     if poll::wait(&[], Duration::from_millis(5)).is_err() {
-        // The caller then checks the processes sooner.
+        // A failed wait does no harm: the caller checks the processes sooner.
     }
 }

@@ -196,8 +196,7 @@ impl TreeSpec {
         for number in 0..self.scaled(20_000) {
             let first = format!("first/{:02}/file-{number:05}", number % DIRECTORIES);
             out.file(&first, 1024)?;
-            // If the first names of two files share a directory, their second and third names are in
-            // different directories.
+            // The second names of files whose first names share a directory are spread over all directories.
             let second =
                 format!("second/{:02}/name-{number:05}", number / DIRECTORIES % DIRECTORIES);
             let third = format!("third/{:02}/alias-{number:05}", number * 7 % DIRECTORIES);

@@ -22,8 +22,8 @@ impl Comparison {
     /// Derives the result from the ratios of all rounds and their median. Of five rounds, one may deviate
     /// from the median.
     fn of(ratios: &[f64], median: f64) -> Self {
-        // The ratio is rounded as it is printed, so two rows with the same printed ratio always have the same
-        // verdict.
+        // The ratio is rounded as it is printed. Otherwise one printed ratio could count as equal in one row and
+        // as unequal in another.
         let ratio = (median * 100.0).round() / 100.0;
         if EQUAL.contains(&ratio) {
             return Self::Equal;

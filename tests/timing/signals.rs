@@ -1,4 +1,4 @@
-//! Signals: they end a run cleanly, suspend and continue it, and ask for its status.
+//! Signals: they end a run cleanly, suspend and resume it, and make it print its progress.
 
 use crate::common::live::{Live, count_entries, is_alive, state};
 use crate::common::mounts::in_own_mounts;

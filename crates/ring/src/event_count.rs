@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// The longest time that a peer sleeps before it looks again, even without a notification.
 ///
-/// A peer may die after it has published something and before it notifies. Then a sleeper notices at most
+/// A peer may die after it has published something and before it notifies. Then a sleeper finds it at most
 /// this much later.
 pub(super) const NAP: Duration = Duration::from_millis(100);
 
