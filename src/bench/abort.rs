@@ -1,4 +1,4 @@
-//! Why a benchmark ends before its results are complete: an error, or a signal.
+//! The two reasons why a benchmark ends before its results are complete: an error or a signal.
 
 use crate::error::Refusal;
 use crate::sanitize::quote;
@@ -8,21 +8,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// Ends the benchmark. The working directories are removed before the program exits.
+/// Ends the benchmark. The program removes its working directories before it exits.
 #[derive(Debug)]
 pub enum Abort {
-    /// An error, with the message that is printed.
+    /// An error with the message to print.
     Error(Refusal),
-    /// SIGINT, SIGTERM or SIGHUP, by number; the benchmark dies by the same signal.
+    /// The number of the signal SIGINT, SIGTERM or SIGHUP. The benchmark then dies by the same signal.
     Signal(i32),
 }
 
 impl Abort {
-    /// An error with the message `cannot ACTION 'THING': CAUSE`.
+    /// Returns an error with the message `cannot ACTION 'THING': CAUSE`.
     pub(super) fn cannot(action: &str, thing: &Path, error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(number) => Refusal::cannot(action, thing, Errno::from_raw(number)).into(),
-            // Not a system call's error: a symlink loop that `walkdir` has found, for example.
+            // The error does not come from a system call; for example, `walkdir` has found a symlink loop.
             None => {
                 let thing = quote(thing.as_os_str().as_encoded_bytes());
                 Self::error(format!("cannot {action} {thing}: {error}"))
@@ -30,7 +30,7 @@ impl Abort {
         }
     }
 
-    /// An error with this message and no hint.
+    /// Returns an error with this message and no hint.
     pub(super) fn error(message: String) -> Self {
         Self::Error(Refusal { message, hint: None })
     }
@@ -42,20 +42,20 @@ impl From<Refusal> for Abort {
     }
 }
 
-/// The signals that end a benchmark, read from a signalfd.
+/// Watches for the signals that end a benchmark, with a signalfd.
 ///
-/// SIGTSTP is read and ignored: the clock would run on while the programs are suspended, and the
-/// run would measure the pause.
+/// SIGTSTP is read and ignored. If it suspended the programs, the clock would run on, and the measured time
+/// would include the pause.
 pub(super) struct SignalWatch(Signals);
 
 impl SignalWatch {
-    /// Blocks the signals; from now on they arrive only through [`check`](Self::check).
+    /// Blocks the signals. From then on only [`check`](Self::check) receives them.
     pub(super) fn start() -> Result<Self, Abort> {
         let signals = Signals::watch();
         signals.map(Self).map_err(|errno| Abort::error(format!("cannot watch signals: {errno}")))
     }
 
-    /// Fails if a signal to end has arrived. Does not wait.
+    /// Returns an error if a signal that ends the benchmark has arrived. Does not wait.
     pub(super) fn check(&self) -> Result<(), Abort> {
         loop {
             match self.0.next_request() {

@@ -1,4 +1,4 @@
-//! What to measure: the options of `pcopy bench` as plain data.
+//! The options of `pcopy bench` as plain data.
 
 use super::tools::Tool;
 use super::trees::TreeSpec;
@@ -9,26 +9,26 @@ use std::path::PathBuf;
 pub struct BenchOptions {
     /// What to copy.
     pub source: BenchSource,
-    /// The programs to compare pcopy with, and their paths where the user gave them; `None`: all
-    /// that are installed.
+    /// The programs to compare pcopy with, and their paths where the user gave a path. `None` means all
+    /// programs that are installed.
     pub against: Option<Vec<(Tool, Option<PathBuf>)>>,
-    /// The numbers of copiers to run pcopy with; empty: only with its default number.
+    /// The numbers of copiers to run pcopy with. If empty, pcopy chooses the number.
     pub jobs: Vec<u16>,
-    /// What the copies preserve; there is one race for each.
+    /// What the copies preserve. Each value has a race of its own, in which all programs preserve the same.
     pub keep: Vec<Preserved>,
-    /// How many timed runs each program has, after one that is not timed.
+    /// The number of timed runs of each program. An untimed run comes before them.
     pub runs: usize,
-    /// Where the copies are made.
+    /// The directory in which the copies are made.
     pub dir: PathBuf,
-    /// Where trees are generated; `None`: in `dir`.
+    /// The directory in which trees are generated; `None` means `dir`.
     pub source_dir: Option<PathBuf>,
     /// Whether to drop the page cache before each run.
     pub cold: bool,
     /// What the target holds when a copy begins.
     pub onto: TargetState,
-    /// Where to write the results as JSON.
+    /// The file to which the results are written as JSON.
     pub json: Option<PathBuf>,
-    /// Where to draw charts.
+    /// The files to which charts are drawn.
     pub charts: Vec<PathBuf>,
     /// Whether to compare each copy with its source.
     pub verify: bool,
@@ -55,7 +55,7 @@ pub enum Preserved {
 }
 
 impl Preserved {
-    /// The value of `--keep`.
+    /// Returns the value of `--keep`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -64,7 +64,7 @@ impl Preserved {
         }
     }
 
-    /// The heading of a table or chart.
+    /// Returns the heading of a table or chart.
     pub fn describe(self) -> &'static str {
         match self {
             Self::None => "preserves nothing else (like cp -r)",
@@ -86,7 +86,7 @@ pub enum TargetState {
 }
 
 impl TargetState {
-    /// The value of `--onto`.
+    /// Returns the value of `--onto`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -95,9 +95,10 @@ impl TargetState {
         }
     }
 
-    /// Whether copies onto such a target can be measured where this is preserved.
+    /// Whether the benchmark can measure copies onto such a target if the copies preserve `keep`.
     ///
-    /// Without times, a program finds out that a file is up to date only by reading both copies.
+    /// It cannot measure `Same` with `None`: without preserved times, a program must read both files to find
+    /// out that the target's is up to date.
     pub fn can_be_measured_with(self, keep: Preserved) -> bool {
         self != Self::Same || keep != Preserved::None
     }

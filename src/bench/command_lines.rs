@@ -1,38 +1,39 @@
 //! The command lines with which pcopy and each other program do the same work.
 //!
-//! What each program preserves was determined by copying unusual modes, times, owners, attributes,
-//! hard links and holes with it (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24):
+//! What each program preserves was found out with copies of files that have unusual modes, times, owners,
+//! attributes, hard links and holes (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24):
 //!
-//! * cpz and fcp preserve no times, but set-ID bits of files, and they fill holes.
-//! * xcp preserves no attributes of directories and no hard links; its rows are marked.
-//! * tar stores whole seconds unless given `--format=posix`, and extracts only `user.*` attributes
-//!   unless given `--xattrs-include`.
-//! * rsync takes modification times within one second of each other for equal, so generated trees
-//!   have times in the past.
-//! * rsync and tar preserve holes only with `--sparse`, which they get where the tree has holes.
+//! * cpz and fcp preserve the set-ID bits of files, but no times, and they fill holes.
+//! * xcp preserves no attributes of directories and no hard links. The table marks its rows.
+//! * tar stores whole seconds unless given `--format=posix`, and extracts only `user.*` attributes unless
+//!   given `--xattrs-include`.
+//! * rsync treats modification times within one second of each other as equal, so generated trees have times
+//!   in the past.
+//! * rsync and tar preserve holes only with `--sparse`. They get this option if the tree has holes.
 //!
-//! A program that cannot do what a race asks for is left out of it.
+//! A program that cannot preserve what a race asks for does not take part in that race.
 
 use super::bench_options::{Preserved, TargetState};
 use super::copy_command::{CopyCommand, Requirements};
 use super::tools::{InstalledTool, Tool};
 use std::path::{Path, PathBuf};
 
-/// This program. The link refers to the running one even after its file has been replaced by a new
-/// build.
+/// The path of the running pcopy. The link stays valid even if a new build replaces the program's file
+/// meanwhile.
 pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// What one program is run with.
+/// The command line of one program, and what its copies preserve.
 struct Recipe {
     label: String,
-    /// One command line, or two for a pipe. The first word is dropped.
+    /// One command line, or two that are connected by a pipe. The first word, the program's name, is not
+    /// used.
     processes: Vec<String>,
     requirements: Requirements,
     note: &'static str,
 }
 
 impl Preserved {
-    /// What a copy must have; `has_holes`: whether the source has holes.
+    /// Returns what a copy must have. `has_holes` says whether the source has holes.
     pub(super) fn requirements(self, has_holes: bool) -> Requirements {
         let (some, all) = (self != Self::None, self == Self::All);
         Requirements {
@@ -47,7 +48,8 @@ impl Preserved {
     }
 }
 
-/// pcopy itself, whose file is at `path`, with `jobs` copiers.
+/// Returns the command that runs pcopy itself with `jobs` copiers. `path` is the program's file, for the
+/// table.
 pub(super) fn pcopy(
     path: &Path,
     keep: Preserved,
@@ -76,7 +78,8 @@ pub(super) fn pcopy(
     }
 }
 
-/// How pcopy's work differs from that of the other programs, for its first row.
+/// Returns how pcopy's work differs from that of the other programs. The table shows this note at pcopy's
+/// first row.
 pub(super) fn pcopy_note(keep: Preserved, onto: TargetState) -> &'static str {
     match (keep, onto) {
         (Preserved::None, TargetState::Different) => {
@@ -87,7 +90,7 @@ pub(super) fn pcopy_note(keep: Preserved, onto: TargetState) -> &'static str {
 }
 
 impl InstalledTool {
-    /// The command that does this work; `None` if the program cannot do it.
+    /// Returns the command that does this work; `None` if the program cannot do it.
     pub(super) fn command(
         &self,
         keep: Preserved,
@@ -122,7 +125,7 @@ impl InstalledTool {
     }
 }
 
-/// A recipe of one process, whose label is its command line without the operands.
+/// Returns a recipe for one process. Its label is the command line without the operands.
 fn single(label: &str, operands: &str, requirements: Requirements, note: &'static str) -> Recipe {
     let label = label.to_owned();
     Recipe { processes: vec![format!("{label} {operands}")], label, requirements, note }
@@ -167,7 +170,7 @@ fn tar(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
             ("", "-xmf", " --no-same-owner --no-same-permissions", "preserves hard links, too")
         }
         Preserved::Times => (" --format=posix", "-xpf", " --no-same-owner", ""),
-        // Without the last option only `user.*` attributes are extracted.
+        // Without `--xattrs-include=*` tar extracts only `user.*` attributes.
         Preserved::All => (" --acls --xattrs", "-xpf", " --acls --xattrs --xattrs-include=*", ""),
     };
     let sparse = sparse_option(has_holes);
@@ -179,7 +182,7 @@ fn tar(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     Some(Recipe { label, processes, requirements: keep.requirements(has_holes), note })
 }
 
-/// cpz fills holes, so it is left out where the source has holes.
+/// Returns the recipe for cpz; `None` if the source has holes, because cpz fills them.
 fn cpz(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     let requirements = keep.requirements(has_holes);
     let note = "preserves set-ID bits of files, too; fills holes";
@@ -196,7 +199,7 @@ fn cpz(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     }
 }
 
-/// fcp fills holes, so it is left out where the source has holes.
+/// Returns the recipe for fcp; `None` if the source has holes, because fcp fills them.
 fn fcp(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     let note = "preserves set-ID bits of files, too; fills holes";
     let is_able = (keep, onto, has_holes) == (Preserved::None, TargetState::New, false);
@@ -220,12 +223,12 @@ fn xcp(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     }
 }
 
-/// For rsync and tar, which fill holes without it.
+/// Returns the option with which rsync and tar preserve holes; without it they fill holes.
 fn sparse_option(has_holes: bool) -> &'static str {
     if has_holes { " --sparse" } else { "" }
 }
 
-/// The words of a command line after the program's name.
+/// Splits a command line into its words, and drops the first word, the program's name.
 fn arguments(command_line: &str) -> Vec<String> {
     command_line.split_whitespace().skip(1).map(str::to_owned).collect()
 }

@@ -1,37 +1,37 @@
-//! A command line that copies a tree, and what its copies must have.
+//! A command line that copies a tree, and the properties that its copies must have.
 
 use super::workdir::TargetFidelity;
 use std::path::PathBuf;
 
-/// A program with arguments that copy SRC to DST; a row of the table.
+/// A program with the arguments to copy SRC to DST. Each command is a row of the table.
 #[derive(Clone, Debug)]
 pub(super) struct CopyCommand {
     /// The program's name.
     pub(super) tool: &'static str,
     /// The file to execute.
     pub(super) program: PathBuf,
-    /// The path to show for it.
+    /// The path that the table shows for the program.
     pub(super) path: PathBuf,
-    /// The first line of its `--version`.
+    /// The first line that the program prints for `--version`.
     pub(super) version: String,
-    /// The name and the options that matter, for tables and charts.
+    /// The program's name and its most important options, for tables and charts.
     pub(super) label: String,
-    /// The arguments, in which SRC and DST are replaced. Two lists are two processes with a pipe
-    /// between them.
+    /// The arguments; the words SRC and DST in them are replaced by paths. Two lists stand for two processes
+    /// that are connected by a pipe.
     pub(super) pipeline: Vec<Vec<String>>,
-    /// The number of copiers that pcopy is run with, if the command sets it.
+    /// The number of copiers, if the command runs pcopy with `-j`.
     pub(super) jobs: Option<u16>,
     /// Whether the directory DST must be created before the command runs.
     pub(super) needs_target: bool,
-    /// What is verified in its copies.
+    /// The properties that are verified in the copies.
     pub(super) requirements: Requirements,
-    /// Whether it preserves less than pcopy does in this race, so that its ratio favours it.
+    /// Whether the program preserves less than pcopy does in this race. Then the ratio favours the program.
     pub(super) preserves_less: bool,
-    /// How its work differs from pcopy's; empty if it does not.
+    /// How the program's work differs from pcopy's; empty if it does not differ.
     pub(super) note: &'static str,
 }
 
-/// What a copy must have besides names, file types, contents and targets of symbolic links.
+/// The properties that a copy must have besides names, file types, contents and targets of symbolic links.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Requirements {
     /// The mode and modification time of files.
@@ -44,9 +44,10 @@ pub(super) struct Requirements {
     pub(super) all_attributes: bool,
     /// Holes.
     pub(super) holes: bool,
-    /// Whether a required mode is compared: the target's file system can store it.
+    /// Whether required modes are compared. They are not if the target's file system cannot store modes.
     pub(super) modes: bool,
-    /// Whether a required modification time is compared: the target's file system can store it.
+    /// Whether required modification times are compared. They are not if the target's file system cannot
+    /// store them exactly.
     pub(super) times: bool,
 }
 
@@ -56,7 +57,7 @@ impl CopyCommand {
         self.tool == "pcopy"
     }
 
-    /// The whole command line as for a shell, with SRC and DST in it.
+    /// Returns the whole command line as a user would type it in a shell, with the words SRC and DST.
     pub(super) fn shell_line(&self) -> String {
         let process = |arguments: &Vec<String>| {
             let arguments: Vec<_> = arguments.iter().map(|word| quote_for_shell(word)).collect();
@@ -75,14 +76,14 @@ fn quote_for_shell(argument: &str) -> String {
 }
 
 impl Requirements {
-    /// The same, less what the target's file system cannot store.
+    /// Returns these requirements without those that the target's file system cannot store.
     pub(super) fn limited_to(self, fidelity: TargetFidelity) -> Self {
         Self { modes: self.modes && fidelity.modes, times: self.times && fidelity.times, ..self }
     }
 }
 
-/// Appends a number to the label of each command that equals an earlier one, as when two programs
-/// of the same name are compared.
+/// Appends a number to the label of each command that equals an earlier command, so that rows of two programs
+/// with one name differ.
 pub(super) fn number_duplicate_labels(commands: &mut [CopyCommand]) {
     for at in 1..commands.len() {
         let (before, rest) = commands.split_at_mut(at);

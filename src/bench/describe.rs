@@ -1,4 +1,4 @@
-//! Phrases that tables and charts have in common.
+//! Phrases that both tables and charts use.
 
 use super::bench_options::{BenchOptions, TargetState};
 use super::results::Case;
@@ -6,7 +6,7 @@ use super::tree_stats::TreeStats;
 use crate::ui::numbers;
 use pcopy_sys::statfs;
 
-/// The file systems, and the conditions of the runs.
+/// Returns the file systems of source and target, and the conditions of the runs.
 pub(super) fn conditions(case: &Case, options: &BenchOptions) -> String {
     let (from, to, fidelity) = (&case.source_fs, &case.target_fs, case.fidelity);
     let cache = if options.cold { "cold" } else { "warm" };
@@ -15,7 +15,7 @@ pub(super) fn conditions(case: &Case, options: &BenchOptions) -> String {
         TargetState::Same => ", onto a complete copy",
         TargetState::Different => ", onto a copy in which every second file is older and differs",
     };
-    // A run ends when the program exits; the kernel may still have to write its data to disk.
+    // A run ends when the program exits. At that time the kernel may not have written the data to disk.
     let flushed = if statfs::is_in_memory(to) { "" } else { ", not flushed to disk" };
     let unverified = match (options.verify, fidelity.modes, fidelity.times) {
         (false, ..) => ", copies not verified",
@@ -27,7 +27,7 @@ pub(super) fn conditions(case: &Case, options: &BenchOptions) -> String {
     format!("{from} to {to}, {cache}{onto}{flushed}{unverified}")
 }
 
-/// What a tree contains.
+/// Returns what a tree contains, in words.
 pub(super) fn contents(stats: &TreeStats) -> String {
     let mut text = quantity(stats.files, "file", "files");
     if stats.extra_links > 0 {
@@ -50,7 +50,7 @@ pub(super) fn contents(stats: &TreeStats) -> String {
     text
 }
 
-/// A number and the unit that goes with it.
+/// Returns a number with its unit in the singular or plural.
 pub(super) fn quantity(number: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", numbers::count(number), if number == 1 { singular } else { plural })
 }

@@ -12,13 +12,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// How much of each file is read at once.
+/// The number of bytes of each file that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Holes are compared only if they have at least this size in total.
+/// The smallest total size of a file's holes, in bytes, for which holes are compared.
 const HOLES_MIN: u64 = 1 << 20;
 
-/// Identifies an inode: device and inode number.
+/// An inode's identity: device and inode number.
 type InodeId = (u64, u64);
 
 /// Why an entry could not be compared.
@@ -27,9 +27,9 @@ pub(super) enum NotCompared {
     MissingInCopy,
     /// The entry of the copy cannot be read, which makes the copy wrong.
     UnreadableInCopy,
-    /// The entry of the source cannot be read, which says nothing about the copy.
+    /// The entry of the source cannot be read, so the copy cannot be judged.
     SourceError(io::Error),
-    /// A signal to end has arrived.
+    /// A signal that ends the benchmark has arrived.
     Abort(Abort),
 }
 
@@ -43,20 +43,20 @@ impl NotCompared {
     }
 }
 
-/// Compares the entries of one copy, and remembers which names belong to the same file.
+/// Compares the entries of one copy, and remembers which names are hard links to one file.
 pub(super) struct EntryComparer<'a> {
     requirements: Requirements,
     is_root: bool,
     signals: &'a SignalWatch,
-    /// For each file of the source with hard links: the file of the copy.
+    /// For each file of the source that has several names: the file of the copy that its first name led to.
     copy_of: HashMap<InodeId, InodeId>,
-    /// For each file of the copy with hard links: the file of the source.
+    /// For each file of the copy that has several names: the file of the source that its first name led to.
     source_of: HashMap<InodeId, InodeId>,
     buffers: [Vec<u8>; 2],
 }
 
 impl<'a> EntryComparer<'a> {
-    /// For one copy, of which `requirements` are compared.
+    /// Returns a comparer for one copy. `requirements` select what is compared.
     pub(super) fn new(requirements: Requirements, signals: &'a SignalWatch) -> Self {
         Self {
             requirements,
@@ -68,10 +68,10 @@ impl<'a> EntryComparer<'a> {
         }
     }
 
-    /// Returns in what the entries at these paths differ; `None` if they do not.
+    /// Returns the first property in which the two entries differ; `None` if they are equal.
     ///
-    /// The entry of the copy must also be another inode than that of the source: a hard link to the
-    /// source would pass all other tests.
+    /// Source and copy must also be different inodes: a hard link to the source would pass all other
+    /// comparisons.
     pub(super) fn compare(
         &mut self,
         source_path: &Path,
@@ -125,7 +125,7 @@ impl<'a> EntryComparer<'a> {
         if with_owner && (source.uid(), source.gid()) != (copy.uid(), copy.gid()) {
             return Some("owner");
         }
-        // Without the owner, programs rightly drop the set-ID bits. Symbolic links have no mode.
+        // If the owner is not preserved, programs must drop the set-ID bits. Symbolic links have no mode.
         let mask = if with_owner { 0o7777 } else { 0o777 };
         let mode = |of: &Metadata| of.mode() & mask;
         let compare_mode = is_required && requirements.modes && !kind.is_symlink();
@@ -138,7 +138,7 @@ impl<'a> EntryComparer<'a> {
         (compare_time && time(source) != time(copy)).then_some("modification time")
     }
 
-    /// Compares what only regular files have: size, hard links and holes.
+    /// Compares the properties that only regular files have: size, hard links and holes.
     fn compare_file_metadata(
         &mut self,
         source: &Metadata,
@@ -155,8 +155,8 @@ impl<'a> EntryComparer<'a> {
         }
     }
 
-    /// Whether names of one file in the source are names of one file in the copy, where hard links
-    /// are required; and whether names of one file in the copy are names of one file in the source.
+    /// Whether the hard links agree: names of one file in the copy must be names of one file in the source.
+    /// If hard links are required, the reverse must be true, too.
     fn has_equal_links(&mut self, source: &Metadata, copy: &Metadata) -> bool {
         let mut is_equal = true;
         let (source_id, copy_id) = (inode_id(source), inode_id(copy));
@@ -199,16 +199,15 @@ fn inode_id(of: &Metadata) -> InodeId {
     (of.dev(), of.ino())
 }
 
-/// Whether the copy has so much more space allocated than the source that over half of the holes
-/// must have been filled. A smaller excess says nothing: file systems allocate in units of their
-/// own.
+/// Whether the copy has filled over half of the source's holes, judged by its allocated space. A smaller
+/// excess proves nothing, because each file system allocates space in units of its own.
 fn are_holes_filled(source: &Metadata, copy: &Metadata) -> bool {
     let allocated = |of: &Metadata| of.blocks() * 512;
     let holes = source.len().saturating_sub(allocated(source));
     holes >= HOLES_MIN && allocated(copy) > allocated(source) + holes / 2
 }
 
-/// Reads until the buffer is full or the file ends.
+/// Reads until the buffer is full or the file ends. Returns the number of bytes read.
 fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -220,8 +219,8 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The extended attributes that any program can be expected to preserve: `user.*`, ACLs, and as
-/// root the capabilities.
+/// Returns the extended attributes that any program can be expected to preserve: `user.*`, ACLs, and for root
+/// also capabilities.
 fn attributes(file: &File, is_root: bool) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let node = Node::Open(file.as_fd());
     let (mut names, mut found) = (Vec::new(), BTreeMap::new());

@@ -1,4 +1,4 @@
-//! Creates a tree on disk.
+//! Creates a tree on disk, as described in `trees`.
 
 use super::abort::Abort;
 use super::random::Random;
@@ -11,12 +11,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How much of a file is written at once.
+/// The largest number of bytes that one call writes to a file.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Creates `tree` in `root`, a directory that does not exist yet.
 ///
-/// Calls `check` before each entry and before each chunk of a large file; its error ends the work.
+/// Calls `check` before each entry and before each chunk of a large file. If `check` returns an error, the
+/// work ends with that error.
 pub fn generate(
     tree: &TreeSpec,
     root: &Path,
@@ -34,7 +35,8 @@ pub fn generate(
         }
         Ok::<(), Abort>(())
     })?;
-    // Last, because creating an entry changes the modification time of its directory.
+    // The times of directories are set last, because each new entry changes the modification time of its
+    // directory.
     for (number, directory) in directories.iter().enumerate() {
         let time = past_time(number as u64);
         let set = File::open(directory).and_then(|directory| directory.set_modified(time));
@@ -78,7 +80,8 @@ impl Generator<'_> {
         }
     }
 
-    /// Writes random bytes to these chunks (offset and length) of a file, and sets its time.
+    /// Writes random bytes to the given chunks (offset and length) of a file, and sets the file's
+    /// modification time.
     fn fill(
         &mut self,
         new: &NewFile<'_>,
@@ -96,23 +99,22 @@ impl Generator<'_> {
     }
 }
 
-/// A file without contents, and the number of the random stream for them.
+/// A file that is still empty, and the number of the random stream for its contents.
 struct NewFile<'a> {
     path: &'a Path,
     file: File,
     stream: u64,
 }
 
-/// How many of these bytes are written at once.
+/// Returns how many of `bytes` bytes one call writes.
 fn chunk_length(bytes: u64) -> usize {
     usize::try_from(bytes).map_or(CHUNK_BYTES, |bytes| bytes.min(CHUNK_BYTES))
 }
 
-/// A modification time in the year 2020, with nanoseconds.
+/// Returns a modification time in the year 2020, with nanoseconds.
 ///
-/// In the past, so that the current time of a copy cannot be mistaken for it (to rsync, times
-/// within one second of each other are equal). With nanoseconds, so that a copy that has only the
-/// seconds is found to differ.
+/// The time is in the past, so that the current time of a fresh copy is never equal to it (rsync treats times
+/// within one second as equal). It has nanoseconds, so that a copy with whole seconds is found to differ.
 fn past_time(stream: u64) -> SystemTime {
     const FIRST: u64 = 1_577_836_800; // 2020-01-01
     const YEAR: u64 = 365 * 86_400;
@@ -121,7 +123,7 @@ fn past_time(stream: u64) -> SystemTime {
     UNIX_EPOCH + Duration::new(seconds, random.below(1_000_000_000) as u32)
 }
 
-/// Sets the modification time of a symbolic link to one that is derived from its name.
+/// Sets the modification time of a symbolic link. The time is derived from the link's name.
 fn set_symlink_time(path: &Path) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let stream = name.iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31) + u64::from(byte));

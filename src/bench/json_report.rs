@@ -1,4 +1,4 @@
-//! The results as JSON, for other programs.
+//! Writes the results as JSON, for other programs.
 
 use super::bench_options::{BenchOptions, BenchSource};
 use super::results::{Case, Problem, Race, Results, Row};
@@ -8,7 +8,7 @@ use pcopy_sys::process::Usage;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// All results as one JSON object, with the times of every run.
+/// Returns all results as one JSON object, with the times of every run.
 pub(super) fn text(results: &Results<'_>) -> String {
     let (machine, options) = (&results.machine, results.options);
     let value = json!({
@@ -56,7 +56,7 @@ fn case_value(case: &Case, options: &BenchOptions) -> Value {
     })
 }
 
-/// A path; bytes that are not UTF-8 are escaped.
+/// Returns a path as text. Bytes that are not UTF-8 are escaped.
 fn path_text(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes())
 }

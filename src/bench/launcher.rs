@@ -1,4 +1,4 @@
-//! Starts programs, waits for them, and measures what they used.
+//! Starts programs, waits for them, and measures their time and memory.
 
 use super::abort::{Abort, SignalWatch};
 use super::copy_command::CopyCommand;
@@ -13,36 +13,36 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a program has to print its version.
+/// The time that a program has to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Environment variables that would add options to a program; rsync's have a common prefix.
+/// Environment variables that would add options to a program. rsync has several, which have a common prefix.
 const REMOVED_VARIABLES: [&str; 4] = ["TAR_OPTIONS", "POSIXLY_CORRECT", "PCOPY_JOBS", "TAPE"];
 const REMOVED_PREFIX: &[u8] = b"RSYNC_";
 
-/// What one run of a copy command took.
+/// The time and memory that one run of a copy command took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measurement {
-    /// The time from before the first process was started until the last had exited, on the
-    /// monotonic clock.
+    /// The time from before the first process is started until the last one has exited, on the monotonic
+    /// clock.
     pub(super) wall: Duration,
-    /// The CPU time of all processes, and the memory of the largest one, from wait4(2).
+    /// The CPU time of all processes, and the memory of the largest process, from wait4(2).
     ///
-    /// The memory makes a program of several processes look smaller than one of several threads.
+    /// So a program with several processes seems to use less memory than a program with several threads.
     pub(super) used: Usage,
 }
 
-/// How programs are started.
+/// The settings with which programs are started.
 pub(super) struct Launcher<'a> {
-    /// The file that receives the standard error of a copy, or the output of `--version`. It is
-    /// created anew each time.
+    /// The file that receives the standard error of a copy, or the output of `--version`. Each run creates it
+    /// anew.
     pub(super) output: PathBuf,
-    /// The signals that end the wait for a program.
+    /// The signals that end the benchmark while it waits for a program.
     pub(super) signals: &'a SignalWatch,
 }
 
 impl Launcher<'_> {
-    /// Copies `source` to `target`. The inner error is a description of how the program failed.
+    /// Runs a command that copies `source` to `target`. The inner error describes how the program failed.
     pub(super) fn copy(
         &self,
         command: &CopyCommand,
@@ -69,13 +69,13 @@ impl Launcher<'_> {
         Ok(Ok(Measurement { wall, used }))
     }
 
-    /// The first line that a program prints for `--version`; empty if it prints none in time.
+    /// Returns the first line that a program prints for `--version`; empty if it prints none in time.
     pub(super) fn version(&self, program: &Path) -> Result<String, Abort> {
         let start = || -> io::Result<Pid> {
             let output = create_new_file(&self.output)?;
             let mut command = base_command(program);
             command.arg("--version");
-            // Some programs print it to standard error.
+            // Some programs print their version to standard error.
             command.stdout(output.try_clone()?).stderr(output);
             process::start(&mut command).map(|child| pid_of(&child))
         };
@@ -85,7 +85,7 @@ impl Launcher<'_> {
         Ok(first_line(&self.output))
     }
 
-    /// The processes of a command, ready to start, with standard error to the output file.
+    /// Returns the processes of a command, ready to start. Their standard error goes to the output file.
     fn prepare(
         &self,
         command: &CopyCommand,
@@ -113,13 +113,13 @@ impl Launcher<'_> {
     }
 }
 
-/// Starts the processes with a pipe from each to the next. If one cannot be started, the others are
-/// terminated.
+/// Starts the processes, with a pipe from each to the next. If one process cannot be started, terminates the
+/// others.
 fn start_pipeline(processes: Vec<Command>) -> io::Result<Vec<Pid>> {
     let last = processes.len() - 1;
     let mut running = Vec::new();
     let mut input = None;
-    // Each `Command` is dropped after its start, because it holds an end of the pipe open: the
+    // The loop drops each `Command` after its start. A `Command` holds an end of the pipe open, and then the
     // first process would not notice that the second has exited.
     for (number, mut process) in processes.into_iter().enumerate() {
         if let Some(input) = input.take() {
@@ -142,7 +142,7 @@ fn start_pipeline(processes: Vec<Command>) -> io::Result<Vec<Pid>> {
     Ok(running)
 }
 
-/// A program without standard input and without the environment variables that would add options.
+/// Returns a command without standard input and without the environment variables that would add options.
 fn base_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
@@ -156,8 +156,8 @@ fn base_command(program: &Path) -> Command {
     command
 }
 
-/// Creates a file, after removing any that exists: a program may have left a symbolic link there,
-/// and to write through it would overwrite another file.
+/// Creates a file, and removes an existing file first. An earlier program may have left a symbolic link under
+/// this name, and a write through the link would overwrite another file.
 fn create_new_file(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -165,7 +165,7 @@ fn create_new_file(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Replaces SRC and DST.
+/// Returns an argument with SRC and DST replaced by the paths.
 fn operand(word: &str, source: &Path, target: &Path) -> OsString {
     match word {
         "SRC" => source.into(),
@@ -175,9 +175,9 @@ fn operand(word: &str, source: &Path, target: &Path) -> OsString {
     }
 }
 
-/// The failure that caused the others; `None` if all processes succeeded.
+/// Returns the failure that caused the other processes to fail; `None` if all processes succeeded.
 ///
-/// A process that was killed by SIGPIPE is the cause only if no other one has failed.
+/// A death by SIGPIPE is usually a consequence, so it is returned only if no process failed otherwise.
 fn cause_of_failure(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
     let mut failures = deaths.filter(|&death| death != Death::Exited(0));
     let cause = failures.clone().find(|death| !death.is_by_sigpipe());
@@ -192,7 +192,7 @@ fn pid_of(child: &std::process::Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// The first line of a file that is not empty, escaped.
+/// Returns the first line of a file that is not empty, escaped.
 fn first_line(file: &Path) -> String {
     let bytes = std::fs::read(file).unwrap_or_default();
     let first = bytes.split(|&byte| byte == b'\n').find(|line| !line.is_empty());

@@ -1,9 +1,9 @@
-//! The machine that a benchmark runs on, and the date.
+//! Describes the machine that a benchmark runs on, and the date.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the times depend on besides the programs.
+/// The properties of the machine that affect the measured times, and the date.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     /// The kernel's release.
@@ -17,11 +17,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// This machine, now.
+    /// Returns the properties of this machine, and the current date.
     pub(super) fn detect() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let memory = read("/proc/meminfo");
-        // "MemTotal:       24684032 kB"
+        // The line in /proc/meminfo is "MemTotal:       24684032 kB".
         let total = memory.lines().find(|line| line.starts_with("MemTotal:"));
         let total = total.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

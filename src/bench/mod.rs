@@ -1,22 +1,22 @@
 //! `pcopy bench`: times pcopy and other copy programs on the same trees.
 //!
-//! For each tree and each value of `--keep`, the programs that can preserve exactly that copy the
-//! tree in turn, several times: a *race*. A table is printed after each race; JSON and charts are
-//! written at the end. Each program runs as a child process with the command line that a user would
-//! type, and is timed from before it is started until it has exited.
+//! For each tree and each value of `--keep` there is a *race*, in which the programs copy the tree in turn,
+//! several times. Only programs that can preserve exactly what `--keep` asks for take part. The benchmark
+//! prints a table after each race, and writes JSON and charts at the end. Each program runs as a child
+//! process with the command line that a user would type. Its time is measured from before it is started until
+//! it has exited.
 //!
-//! Nothing here uses the code that it measures (`parent`, `copier`, `plan`, `ipc`): a verification
-//! that listed directories with the copier's code would share the copier's bugs.
+//! Nothing in this module uses the code that it measures (`parent`, `copier`, `plan`, `ipc`). A verification
+//! that listed directories with the copier's code would have the copier's bugs.
 //!
-//! * What to measure: `bench_options`, `trees`, `tools` (the other programs), `command_lines` (how
-//!   each program is called), `copy_command`.
-//! * Before the first run: `preflight`, `space_needed`, `workdir`, `generate`, `random`,
-//!   `tree_stats`.
-//! * The runs: `runner` (the whole benchmark), `race`, `launcher`, `process_groups`, `outdate`,
-//!   `abort`, `status_line`.
+//! * What to measure: `bench_options`, `trees`, `tools` (the other programs), `command_lines` (how each
+//!   program is called), `copy_command`.
+//! * Before the first run: `preflight`, `space_needed`, `workdir`, `generate`, `random`, `tree_stats`.
+//! * The runs: `runner` (the whole benchmark), `race`, `launcher`, `process_groups`, `outdate`, `abort`,
+//!   `status_line`.
 //! * Verification of the copies: `tree_diff`, `entry_diff`.
 //! * The results: `results`, `statistics`, `machine`.
-//! * Their output: `table`, `verdict`, `describe`, `json_report`, `chart`, `output_files`.
+//! * The output of the results: `table`, `verdict`, `describe`, `json_report`, `chart`, `output_files`.
 
 pub mod abort;
 pub mod bench_options;
@@ -57,11 +57,10 @@ use std::io::Write;
 
 pub use generate::generate;
 
-/// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit
-/// code.
+/// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit code.
 ///
-/// An error that is returned came before anything was measured: the caller exits as for a command
-/// that was refused. A later error is printed here and makes the exit code 1; the tables that were
+/// Returns an error for a signal, and for a failure before anything was measured; after such a failure the
+/// caller exits as for a refused command. Prints a later failure itself and returns exit code 1. The tables
 /// printed before it remain valid.
 pub fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<u8, Abort> {
     let (benchmark, workload) = Benchmark::prepare(options)?;
@@ -74,14 +73,15 @@ pub fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<u8, Abort> {
     }
 }
 
-/// Prints a message on standard error. `eprintln!` would panic if that cannot be written.
+/// Prints a message on standard error. Does not use `eprintln!`, which panics if standard error cannot be
+/// written.
 fn print_error(message: &dyn std::fmt::Display) {
     if writeln!(std::io::stderr(), "pcopy: {message}").is_err() {
-        // The exit code still reports the failure.
+        // Standard error cannot be written. The exit code still reports the failure.
     }
 }
 
-/// The exit code for these races: a wrong copy by pcopy itself outranks every other problem.
+/// Returns the exit code for these races. A wrong copy by pcopy itself outranks every other problem.
 fn exit_code<'a>(races: impl IntoIterator<Item = &'a Race>) -> u8 {
     let rows: Vec<_> = races.into_iter().flat_map(|race| &race.rows).collect();
     let is_wrong = |row: &Row| matches!(row.problem, Some(Problem::WrongCopy(_)));

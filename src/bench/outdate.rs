@@ -1,4 +1,4 @@
-//! Makes every second file of a copy differ from its source, for `--onto=different`.
+//! Changes every second file of a copy, so that it differs from its source, for `--onto=different`.
 
 use super::abort::{Abort, SignalWatch};
 use super::tree_stats::cannot_read;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use walkdir::WalkDir;
 
-/// How much older than its source a file becomes.
+/// The age that a changed file gets relative to its source.
 const AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Gives every second file of the tree `copy` other contents and an older modification time.
@@ -27,12 +27,12 @@ pub(super) fn outdate_every_second_file(copy: &Path, signals: &SignalWatch) -> R
     Ok(())
 }
 
-/// Counts files, and outdates the first, the third, and so on.
+/// Counts files, and changes the first, the third, and so on.
 #[derive(Default)]
 struct EverySecondFile {
     count: u64,
-    /// The files with hard links that were counted, by device and inode number. A file counts only
-    /// once: to modify it a second time would restore its old contents.
+    /// The files with several names that were counted, by device and inode number. Each file must count only
+    /// once: a second change would restore the old contents.
     linked: HashSet<(u64, u64)>,
 }
 
@@ -47,7 +47,7 @@ impl EverySecondFile {
     }
 }
 
-/// Changes the contents and the time of a file, which is made writable for the moment.
+/// Changes the contents and the modification time of a file. A read-only file is made writable for that time.
 fn outdate(path: &Path, mode: u32) -> io::Result<()> {
     let writable = mode | 0o600;
     if writable != mode {
@@ -56,12 +56,12 @@ fn outdate(path: &Path, mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let modified = file.metadata()?.modified()?;
     invert_first_byte(&file)?;
-    // Also where it was writable before: a write clears the set-ID bits.
+    // The mode is set even if the file was writable before, because the write has cleared the set-ID bits.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.set_modified(modified - AGE)
 }
 
-/// An empty file gets its first byte.
+/// Inverts the first byte of a file. An empty file gets a first byte.
 fn invert_first_byte(file: &File) -> io::Result<()> {
     let mut first = [0];
     file.read_at(&mut first, 0)?;

@@ -1,4 +1,4 @@
-//! The files for the results: JSON and charts.
+//! Writes the files with the results: JSON and charts.
 
 use super::abort::Abort;
 use super::bench_options::BenchOptions;
@@ -7,16 +7,18 @@ use super::{chart, json_report};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
-/// Fails if a file cannot be written: it is better to know before the runs, which may take hours.
+/// Returns an error if a file cannot be written. This check comes before the runs, because they may take
+/// hours.
 pub(super) fn check_writable(options: &BenchOptions) -> Result<(), Abort> {
     options.json.iter().chain(&options.charts).try_for_each(|path| check_file(path))
 }
 
-/// Opens the file for writing, without changing its contents. Removes it if it did not exist.
+/// Checks that the file can be opened for writing. Keeps the contents of an existing file, and removes a file
+/// that the check itself has created.
 fn check_file(path: &Path) -> Result<(), Abort> {
     let existing = fs::metadata(path);
     if existing.as_ref().is_ok_and(|of| !of.is_file() && !of.is_dir()) {
-        return Ok(()); // to open and close a FIFO would be the end of file for its reader
+        return Ok(()); // the reader of a FIFO would take the close for the end of file
     }
     let opened = OpenOptions::new().append(true).create(true).open(path);
     opened.map_err(|error| Abort::cannot("write", path, &error))?;
@@ -26,8 +28,7 @@ fn check_file(path: &Path) -> Result<(), Abort> {
     }
 }
 
-/// Writes all files. If one cannot be written, the others are written nevertheless, and the first
-/// error is returned.
+/// Writes all files. If one cannot be written, still writes the others, and returns the first error.
 pub(super) fn save(results: &Results<'_>) -> Result<(), Abort> {
     let mut written = Vec::new();
     if let Some(path) = &results.options.json {

@@ -1,4 +1,4 @@
-//! Checks the options against the machine before anything is created.
+//! Checks, before anything is created, that the options can be carried out on this machine.
 
 use super::abort::Abort;
 use super::bench_options::{BenchOptions, BenchSource};
@@ -9,7 +9,7 @@ use pcopy_sys::{Errno, process, statfs};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Fails if a directory is missing, `--dir` is inside SRC, `--cold` is impossible, or an output
+/// Returns an error if a directory is missing, `--dir` is inside SRC, `--cold` is impossible, or an output
 /// file cannot be written.
 pub(super) fn check_options(options: &BenchOptions) -> Result<(), Abort> {
     check_is_dir(&options.dir)?;
@@ -34,7 +34,7 @@ fn check_is_dir(path: &Path) -> Result<(), Abort> {
     }
 }
 
-/// The copies must not be inside the directory that is copied.
+/// Returns an error if the working directory `dir` is inside the directory that is copied.
 fn check_is_outside(dir: &Path, source: &Path) -> Result<(), Abort> {
     if !absolute(dir)?.starts_with(absolute(source)?) {
         return Ok(());
@@ -48,7 +48,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Abort> {
     fs::canonicalize(path).map_err(|error| Abort::cannot("open", path, &error))
 }
 
-/// `--cold` needs root, and a source that is not kept in memory.
+/// Returns an error if `--cold` is impossible: without root privileges, or if the source is on a file system
+/// in memory.
 fn check_can_be_cold(source: &Path) -> Result<(), Abort> {
     if !process::is_root() {
         return Err(Abort::error("--cold: only root can drop the page cache".into()));
@@ -60,7 +61,7 @@ fn check_can_be_cold(source: &Path) -> Result<(), Abort> {
     Ok(())
 }
 
-/// The type of the file system that `path` is on.
+/// Returns the type of the file system that `path` is on.
 pub(super) fn file_system_type(path: &Path) -> Result<String, Abort> {
     statfs::kind(path).map_err(|errno| Abort::cannot("open", path, &errno.into()))
 }

@@ -1,7 +1,7 @@
 //! Waits for the programs of a run, and terminates them.
 //!
-//! Each program is the leader of its own process group, so that a signal to the group also reaches
-//! the processes that the program has started.
+//! Each program is the leader of its own process group, so a signal to the group also reaches the processes
+//! that the program has started.
 
 use super::abort::{Abort, SignalWatch};
 use pcopy_sys::Errno;
@@ -10,14 +10,15 @@ use pcopy_sys::process::{self, Death, Pid, Usage};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How long processes have to exit after SIGTERM, and how long a group that was killed is waited
-/// for.
+/// The time that processes have to exit after SIGTERM, and the longest wait for a killed process group to
+/// disappear.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Waits until all `programs` have exited, and returns how each ended and what it used.
+/// Waits until all `programs` have exited. Returns how each program ended, and the time and memory that it
+/// used.
 ///
-/// When `timeout` has passed it terminates them, and returns the results of those that exited
-/// before. When a signal to end arrives it terminates them and fails.
+/// After `timeout`, terminates the programs and returns the results of those that had already exited. If a
+/// signal that ends the benchmark arrives, terminates the programs and returns an error.
 pub(super) fn wait_for_all(
     programs: &[Pid],
     timeout: Option<Duration>,
@@ -37,10 +38,11 @@ pub(super) fn wait_for_all(
         if running.is_empty() {
             return Ok(exited);
         }
-        // SIGCHLD makes the signalfd readable, so that no run is measured longer than it took.
+        // SIGCHLD makes the signalfd readable, so the wait ends at once when a program exits, and the
+        // measured time is exact.
         let polled = poll::wait(&[(signals.as_fd(), Event::Readable)], Duration::from_secs(1));
         if polled.is_err() {
-            // The next round then begins before a program has exited, and does nothing.
+            // A failed wait does no harm: the loop checks the programs again at once.
         }
         if let Err(abort) = signals.check() {
             terminate(programs);
@@ -71,8 +73,8 @@ fn reap_exited(running: &mut Vec<Pid>) -> Result<Vec<(Death, Usage)>, Errno> {
     failure.map_or(Ok(exited), Err)
 }
 
-/// Ends the process groups of `leaders` with SIGTERM, so that they can clean up, and after the
-/// grace period with SIGKILL.
+/// Ends the process groups of `leaders`: with SIGTERM, so that they can clean up, and after [`GRACE`] with
+/// SIGKILL.
 pub(super) fn terminate(leaders: &[Pid]) {
     let started = Instant::now();
     let mut running = leaders.to_vec();
@@ -93,11 +95,12 @@ pub(super) fn terminate(leaders: &[Pid]) {
     kill_stragglers(leaders);
 }
 
-/// Kills the processes that a program has left running: they would write into directories that are
+/// Kills the processes that a program has left running, because they would write into directories that are
 /// about to be removed.
 ///
-/// A group exists until its last process has been reaped. These processes are not children of the
-/// benchmark, and remain zombies where no init process reaps them; so the wait is limited.
+/// A process group exists until its last process has been reaped. The benchmark cannot reap these processes,
+/// which are not its children, and without an init process they remain zombies. So the wait is limited to
+/// [`GRACE`].
 pub(super) fn kill_stragglers(leaders: &[Pid]) {
     let started = Instant::now();
     for &pid in leaders {
@@ -107,23 +110,23 @@ pub(super) fn kill_stragglers(leaders: &[Pid]) {
     }
 }
 
-/// Whether a child has not exited yet. Reaps it if it has.
+/// Whether a child is still running. Reaps the child if it has exited.
 fn is_running(pid: Pid) -> bool {
     matches!(process::reap_with_usage(pid), Ok(None))
 }
 
-/// Sends SIGTERM to a process group; returns whether it has any process.
+/// Sends SIGTERM to a process group. Returns whether the group still has a process.
 fn send_sigterm(leader: Pid) -> bool {
     process::end_group(leader, false).is_ok()
 }
 
-/// Sends SIGKILL to a process group; returns whether it has any process.
+/// Sends SIGKILL to a process group. Returns whether the group still has a process.
 fn send_sigkill(leader: Pid) -> bool {
     process::end_group(leader, true).is_ok()
 }
 
 fn pause() {
     if poll::wait(&[], Duration::from_millis(5)).is_err() {
-        // The next look at the processes then comes sooner.
+        // A failed wait does no harm: the caller checks the processes sooner.
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a race: all its programs in turn, in several rounds.
+//! Runs a race: all programs copy the same tree in turn, in several rounds.
 
 use super::abort::{Abort, SignalWatch};
 use super::bench_options::{BenchOptions, Preserved, TargetState};
@@ -13,15 +13,15 @@ use super::tree_diff::compare_trees;
 use super::workdir::{WorkDirs, drop_caches};
 use std::path::Path;
 
-/// What the runs of a race have in common.
+/// The settings that all runs of a race share.
 pub(super) struct RaceRunner<'a> {
     pub(super) options: &'a BenchOptions,
     /// The directory to copy.
     pub(super) source: &'a Path,
-    /// The name of its tree.
+    /// The name of the tree.
     pub(super) case_name: &'a str,
     pub(super) dirs: &'a WorkDirs,
-    /// The path of this program.
+    /// The path of the running pcopy.
     pub(super) own_program: &'a Path,
     pub(super) signals: &'a SignalWatch,
 }
@@ -57,9 +57,9 @@ impl RaceRunner<'_> {
         Ok(rows)
     }
 
-    /// One copy by one program: prepares the target, times the copy, verifies it and removes it.
+    /// Makes one copy with one program: prepares the target, times the copy, verifies it and removes it.
     ///
-    /// A run that failed has no measurement; one whose copy is wrong has one.
+    /// A failed run has a problem and no measurement. A run with a wrong copy has both.
     fn run_once(
         &self,
         command: &CopyCommand,
@@ -69,7 +69,7 @@ impl RaceRunner<'_> {
         let measurement = match self.launcher().copy(command, self.source, &target)? {
             Ok(measurement) => measurement,
             Err(how) => {
-                // No later run may continue from an incomplete copy.
+                // An incomplete copy must not remain: a later run could continue from it.
                 self.dirs.clear_target()?;
                 return Ok((None, Some(Problem::Failed(how))));
             }
@@ -85,8 +85,7 @@ impl RaceRunner<'_> {
         Ok((Some(measurement), differences.map(Problem::WrongCopy)))
     }
 
-    /// Brings the target into the state that `--onto` asks for, and the caches into that of
-    /// `--cold`.
+    /// Brings the target into the state that `--onto` asks for. With `--cold` also drops the page cache.
     fn prepare(&self, command: &CopyCommand) -> Result<(), Abort> {
         let target = self.dirs.target();
         match self.options.onto {
@@ -109,9 +108,9 @@ impl RaceRunner<'_> {
         self.dirs.sync_copies()?;
         if self.options.cold {
             drop_caches()?;
-            // The kernel does not drop the pages of a running program, and the benchmark is pcopy
-            // itself: of all programs, only pcopy would start from memory. So each program is
-            // started once before its run, and only the source is cold.
+            // The kernel does not drop the pages of a running program. The benchmark itself is pcopy, so
+            // pcopy would be the only program that starts from memory. To be fair, each program is started
+            // once before its run; only the source is cold.
             self.launcher().version(&command.program)?;
         }
         Ok(())
@@ -122,12 +121,11 @@ impl RaceRunner<'_> {
     }
 }
 
-/// The order in which the rows run in a round.
+/// Returns the order in which the rows run in a round.
 ///
-/// A run is affected by what the one before it has left (dirty pages, warm caches). So every second
-/// round is shuffled anew and the round after it is its reverse: no row always follows the same
-/// one, as it would if the order were rotated, and the first row of a round is the last of the
-/// next.
+/// Each run is affected by what the previous run has left (dirty pages, warm caches). So every second round
+/// has a new random order, and the round after it has the reverse order. Then no row always follows the same
+/// row, as it would with rotation. The first row of a shuffled round is the last row of the next round.
 fn order(rows: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     Random::new(1, (round / 2) as u64).shuffle(&mut order);

@@ -1,17 +1,17 @@
-//! Pseudo-random numbers and bytes: the same for the same seed, on any machine.
+//! Pseudo-random numbers and bytes. The same seed gives the same numbers on any machine.
 
 /// A stream of pseudo-random numbers (splitmix64).
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The stream with the number `stream` of those that belong to `seed`.
+    /// Returns the stream number `stream` of the seed `seed`.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed);
         let start = random.number();
         Self(start ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
-    /// The next number, of 64 random bits.
+    /// Returns the next number, which has 64 random bits.
     pub(super) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -20,7 +20,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// The next number, reduced to less than `end`, which must not be 0.
+    /// Returns a random number less than `end`, which must not be 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
@@ -32,10 +32,10 @@ impl Random {
         }
     }
 
-    /// A file size from a log-normal distribution with this median, whose logarithm has the
-    /// standard deviation `spread`.
+    /// Returns a random file size. The sizes have a log-normal distribution with this median, and their
+    /// logarithms have the standard deviation `spread`.
     pub(super) fn size(&mut self, median: f64, spread: f64) -> u64 {
-        // The sum of twelve uniform numbers approximates a normal distribution without a logarithm.
+        // The sum of twelve uniform numbers approximates a normal distribution without computing a logarithm.
         let uniform = |number: u64| number as f64 / u64::MAX as f64;
         let normal: f64 = (0..12).map(|_| uniform(self.number())).sum::<f64>() - 6.0;
         (median * (normal * spread).exp()) as u64

@@ -1,4 +1,4 @@
-//! What was measured: for each tree its races, and for each race the programs and their times.
+//! The results of a benchmark: for each tree its races, and for each race the programs and their times.
 
 use super::bench_options::{BenchOptions, Preserved};
 use super::copy_command::CopyCommand;
@@ -9,14 +9,14 @@ use super::tree_stats::TreeStats;
 use super::trees::TreeSpec;
 use super::workdir::TargetFidelity;
 
-/// Everything that was measured.
+/// All results of a benchmark.
 pub(super) struct Results<'a> {
     pub(super) machine: Machine,
     pub(super) options: &'a BenchOptions,
     pub(super) cases: Vec<Case>,
 }
 
-/// One tree and what was measured with it.
+/// One tree and its results.
 pub(super) struct Case {
     /// The name of the tree, or of the user's directory.
     pub(super) name: String,
@@ -28,81 +28,82 @@ pub(super) struct Case {
     /// The type of the target's file system.
     pub(super) target_fs: String,
     pub(super) fidelity: TargetFidelity,
-    /// One for each value of `--keep`.
+    /// The races, one for each value of `--keep`.
     pub(super) races: Vec<Race>,
 }
 
-/// The programs that copied one tree and preserved the same; one table.
+/// The results of all programs that copied one tree and preserved the same properties. A race is printed as
+/// one table.
 #[derive(Debug)]
 pub(super) struct Race {
     pub(super) keep: Preserved,
-    /// Those of pcopy come first.
+    /// The rows of the programs. Those of pcopy come first.
     pub(super) rows: Vec<Row>,
-    /// The names of the programs that cannot do the same.
+    /// The names of the programs that cannot preserve the same properties, and so did not run.
     pub(super) absent: Vec<&'static str>,
 }
 
-/// One program, run with one command line.
+/// One program, run with one command line. A row of the table.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) command: CopyCommand,
-    /// Its timed runs, by round; fewer if a run failed.
+    /// The timed runs, in the order of the rounds. If a run failed, no runs follow it.
     pub(super) runs: Vec<Measurement>,
-    /// The first thing that went wrong.
+    /// The first problem that occurred, if any.
     pub(super) problem: Option<Problem>,
-    /// Whether a run has failed, so that there are no more.
+    /// Whether a run has failed, so that no further runs follow.
     pub(super) has_failed: bool,
 }
 
-/// What is wrong with a program or its copies.
+/// A problem of a program or of its copies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Problem {
-    /// The program reported a failure. It is not run again.
+    /// The program reported a failure. The benchmark does not run the program again.
     Failed(String),
-    /// Its copy differs from the source. It is run again, but gets no ratio.
+    /// A copy differs from the source. The benchmark still runs the program, but gives it no ratio.
     WrongCopy(String),
 }
 
 impl Row {
-    /// A row without runs.
+    /// Returns a row without runs.
     pub(super) fn new(command: CopyCommand) -> Self {
         Self { command, runs: Vec::new(), problem: None, has_failed: false }
     }
 
-    /// Records a problem, unless there is an earlier one: a wrong copy outranks a later failure.
+    /// Records a problem, unless the row already has one: a wrong copy outranks a later failure.
     pub(super) fn record_problem(&mut self, problem: Problem) {
         self.has_failed |= matches!(problem, Problem::Failed(_));
         self.problem.get_or_insert(problem);
     }
 
-    /// The wall-clock times of its runs, in seconds.
+    /// Returns the wall-clock times of the runs, in seconds.
     pub(super) fn wall_seconds(&self) -> Vec<f64> {
         self.runs.iter().map(|run| run.wall.as_secs_f64()).collect()
     }
 
-    /// Whether its times may be compared: there are some, and no problem was found.
+    /// Whether the times may be compared: the row has at least one time and no problem.
     pub(super) fn is_valid(&self) -> bool {
         self.problem.is_none() && !self.runs.is_empty()
     }
 }
 
 impl Race {
-    /// The row that the others are compared with: the fastest one of pcopy.
+    /// Returns the row that the others are compared with: pcopy's fastest valid row.
     pub(super) fn baseline(&self) -> Option<&Row> {
         let own = self.rows.iter().filter(|row| row.command.is_pcopy() && row.is_valid());
         let time = |row: &&Row| median(&row.wall_seconds()).unwrap_or(f64::INFINITY);
         own.min_by(|one, other| time(one).total_cmp(&time(other)))
     }
 
-    /// A row's time divided by that of the baseline: the median of the ratios of all rounds.
+    /// Returns how many times as long as the baseline a row takes: the median of the ratios of all rounds.
     ///
-    /// The ratios are made within a round because the speed of a machine that has other users
-    /// drifts by more than the programs differ.
+    /// Each ratio is formed within one round. On a machine with other users, the speed drifts between rounds
+    /// by more than the programs differ.
     pub(super) fn ratio(&self, row: &Row) -> Option<f64> {
         median(&self.ratios(row))
     }
 
-    /// The ratio of each round; empty if the row cannot be compared.
+    /// Returns the ratio of each round; empty if the row cannot be compared.
     pub(super) fn ratios(&self, row: &Row) -> Vec<f64> {
         let Some(base) = self.baseline().filter(|_| row.is_valid()) else { return Vec::new() };
         let pairs = row.wall_seconds().into_iter().zip(base.wall_seconds());
@@ -118,7 +119,7 @@ pub(super) mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    /// A row of the program `tool` with these wall-clock times.
+    /// Returns a row of the program `tool` with these wall-clock times.
     pub(in crate::bench) fn row(tool: &'static str, wall_seconds: &[f64]) -> Row {
         let mut command = pcopy(Path::new("pcopy"), Preserved::None, None, false);
         (command.tool, command.label) = (tool, tool.to_owned());

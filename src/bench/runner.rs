@@ -1,4 +1,4 @@
-//! The whole benchmark, from the first check of the options to the last output file.
+//! Runs the whole benchmark, from the first check of the options to the last output file.
 
 use super::abort::{Abort, SignalWatch};
 use super::bench_options::{BenchOptions, BenchSource, Preserved};
@@ -19,18 +19,18 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The trees of a benchmark.
+/// The trees that a benchmark copies.
 pub(super) enum Workload<'a> {
-    /// The user's directory, by its absolute path.
+    /// The user's directory, as an absolute path.
     Directory(PathBuf, TreeStats),
-    /// Trees to generate, one after the other.
+    /// Trees that the benchmark generates, one after the other.
     Trees(&'a [TreeSpec]),
 }
 
-/// What all races have in common.
+/// The settings and tools that all races share.
 pub(super) struct Benchmark<'a> {
     options: &'a BenchOptions,
-    /// The path of this program.
+    /// The path of the running pcopy.
     own_program: PathBuf,
     tools: Vec<InstalledTool>,
     dirs: WorkDirs,
@@ -41,7 +41,7 @@ pub(super) struct Benchmark<'a> {
 }
 
 impl<'a> Benchmark<'a> {
-    /// Checks everything that can be checked in advance, and creates the working directories.
+    /// Checks everything that can be checked before the runs, and creates the working directories.
     pub(super) fn prepare(options: &'a BenchOptions) -> Result<(Self, Workload<'a>), Abort> {
         let link = Path::new(command_lines::OWN_PROGRAM);
         let own_program =
@@ -66,8 +66,8 @@ impl<'a> Benchmark<'a> {
         Ok((benchmark, workload))
     }
 
-    /// Runs all races over all trees, prints their tables to `out`, writes the output files, and
-    /// returns the exit code.
+    /// Runs all races over all trees, prints their tables to `out`, writes the output files, and returns the
+    /// exit code.
     pub(super) fn measure(
         mut self,
         workload: Workload<'_>,
@@ -85,7 +85,8 @@ impl<'a> Benchmark<'a> {
         };
         self.status.clear();
         let results = Results { machine: self.machine, options: self.options, cases };
-        // Written before the directories are removed: the results may have taken hours.
+        // The results may have taken hours, so they are saved before a failure to remove the directories can
+        // end the run.
         let saved = output_files::save(&results);
         self.dirs.remove().and(saved)?;
         Ok(exit_code(results.cases.iter().flat_map(|case| &case.races)))
@@ -104,7 +105,7 @@ impl<'a> Benchmark<'a> {
         Ok(case)
     }
 
-    /// A case without races.
+    /// Returns a case (a tree with its results) that has no races yet.
     fn new_case(
         &self,
         source: &Path,
@@ -122,7 +123,7 @@ impl<'a> Benchmark<'a> {
         })
     }
 
-    /// Runs the races of a case, and prints a table after each.
+    /// Runs the races of a case, and prints a table after each race.
     fn run_case(
         &mut self,
         source: &Path,
@@ -140,7 +141,7 @@ impl<'a> Benchmark<'a> {
         Ok(case)
     }
 
-    /// Runs the race of all programs that can preserve this.
+    /// Runs one race between all programs that can preserve `keep`.
     fn run_race(&mut self, source: &Path, case: &Case, keep: Preserved) -> Result<Race, Abort> {
         let (mut commands, absent) = self.commands(keep, case.stats.has_holes());
         for command in &mut commands {
@@ -158,7 +159,8 @@ impl<'a> Benchmark<'a> {
         Ok(Race { keep, rows, absent })
     }
 
-    /// The commands of a race, pcopy's first, and the names of the programs that have none.
+    /// Returns the commands of a race, pcopy's first, and the names of the programs that cannot preserve
+    /// `keep`.
     fn commands(&self, keep: Preserved, has_holes: bool) -> (Vec<CopyCommand>, Vec<&'static str>) {
         let options = self.options;
         let jobs: Vec<_> = match options.jobs.is_empty() {
@@ -180,8 +182,8 @@ impl<'a> Benchmark<'a> {
     }
 }
 
-/// Inspects the user's directory, or counts what the trees to generate will hold. Fails if there is no room for a
-/// copy.
+/// Inspects the user's directory, or counts what the trees to generate will contain. Returns an error if a
+/// copy does not fit on the target's file system.
 fn find_workload<'a>(
     source: &'a BenchSource,
     dirs: &WorkDirs,
@@ -189,7 +191,7 @@ fn find_workload<'a>(
 ) -> Result<Workload<'a>, Abort> {
     match source {
         BenchSource::Directory(path) => {
-            // Resolved, because programs would copy a symbolic link to a directory as a link.
+            // The path is resolved, because programs would copy a symbolic link to a directory as a link.
             let absolute = fs::canonicalize(path);
             let path = absolute.map_err(|error| Abort::cannot("open", path, &error))?;
             let stats = TreeStats::collect(&path, signals)?;
@@ -203,7 +205,7 @@ fn find_workload<'a>(
     }
 }
 
-/// The last component of an absolute path, escaped.
+/// Returns the last component of an absolute path, escaped.
 fn base_name(path: &Path) -> String {
     escape(path.file_name().unwrap_or(OsStr::new("/")).as_encoded_bytes())
 }

@@ -1,4 +1,4 @@
-//! Checks that the file systems have room for the trees and for their copies.
+//! Checks that the file systems have enough free space for the trees and for their copies.
 
 use super::abort::{Abort, SignalWatch};
 use super::tree_stats::TreeStats;
@@ -11,26 +11,26 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Space that must remain free.
+/// The space that must remain free, in bytes.
 const RESERVE_BYTES: u64 = 16 << 20;
 
-/// The unit in which file systems are assumed to allocate space.
+/// The unit in which file systems are assumed to allocate space, in bytes.
 const BLOCK_BYTES: u64 = 4096;
 
-/// The space that an entry is assumed to need besides its contents.
+/// The space that an entry is assumed to need besides its contents, in bytes.
 const INODE_BYTES: u64 = 1024;
 
-/// How many entries of a tree are counted between two checks for signals.
+/// The number of entries that are counted between two checks for signals.
 const SIGNAL_INTERVAL: u64 = 1 << 16;
 
-/// What something needs on the file system that `path` is on.
+/// The space that a tree or copy needs on the file system of `path`.
 struct Need<'a> {
     path: &'a Path,
     bytes: u64,
     inodes: u64,
 }
 
-/// Fails if there is no room for any one of the trees together with its copy.
+/// Returns an error if any of the trees does not fit together with its copy.
 pub(super) fn check_for_trees(
     dirs: &WorkDirs,
     trees: &[TreeSpec],
@@ -52,7 +52,7 @@ pub(super) fn check_for_trees(
                     source.bytes += bytes.next_multiple_of(BLOCK_BYTES);
                     copy.bytes += bytes.next_multiple_of(BLOCK_BYTES);
                 }
-                // Some programs fill holes, and some copy a hard link as a file of its own.
+                // Some programs fill holes, and some copy a hard link as a separate file.
                 TreeEntry::SparseFile { bytes, chunk, offsets, .. } => {
                     source.bytes += chunk * offsets.len() as u64;
                     copy.bytes += bytes;
@@ -67,16 +67,17 @@ pub(super) fn check_for_trees(
     Ok(())
 }
 
-/// Fails if there is no room for a copy of the user's directory.
+/// Returns an error if a copy of the user's directory does not fit.
 pub(super) fn check_for_directory(dirs: &WorkDirs, stats: &TreeStats) -> Result<(), Abort> {
     let inodes = stats.names() + stats.directories;
-    // Some programs fill holes, and some copy a hard link as a file of its own. The last block of a
-    // file is not full.
+    // Some programs fill holes, and some copy a hard link as a separate file. `BLOCK_BYTES` for each name
+    // accounts for the last block of a file, which is not full.
     let bytes = stats.bytes_by_name + stats.names() * BLOCK_BYTES + inodes * INODE_BYTES;
     check(&[Need { path: dirs.copies(), bytes, inodes }])
 }
 
-/// Fails if a file system has no room for all that is needed on it.
+/// Returns an error if a file system has less space than `needs` ask for. Needs on one file system are added
+/// up.
 fn check(needs: &[Need<'_>]) -> Result<(), Abort> {
     let device = |path: &Path| {
         fs::metadata(path).map(|of| of.dev()).map_err(|error| Abort::cannot("open", path, &error))

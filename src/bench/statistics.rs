@@ -1,6 +1,6 @@
-//! The median and the range of measurements.
+//! Computes the median and the range of measurements.
 
-/// The median; `None` if there are no values.
+/// Returns the median; `None` if there are no values.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -12,7 +12,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// The least and the greatest value; `None` if there are no values.
+/// Returns the least and the greatest value; `None` if there are no values.
 pub(super) fn range(values: &[f64]) -> Option<(f64, f64)> {
     let least = values.iter().copied().reduce(f64::min)?;
     Some((least, values.iter().copied().fold(least, f64::max)))

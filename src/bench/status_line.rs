@@ -2,17 +2,17 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-/// One line on standard error, if that is a terminal. It is erased on drop.
+/// A line on standard error that is shown only on a terminal. Dropping it erases the line.
 pub(super) struct StatusLine {
     is_enabled: bool,
     is_shown: bool,
 }
 
-/// Return to the first column and erase the line.
+/// The escape sequence that returns to the first column and erases the line.
 const ERASE: &str = "\r\x1b[2K";
 
 impl StatusLine {
-    /// A line that is still empty.
+    /// Returns a line that is still empty.
     pub(super) fn new() -> Self {
         Self { is_enabled: stderr().is_terminal(), is_shown: false }
     }
@@ -21,7 +21,7 @@ impl StatusLine {
     pub(super) fn show(&mut self, text: &str) {
         if self.is_enabled {
             self.is_shown = true;
-            // Cut to the width of the terminal: a line that wraps cannot be erased.
+            // The text is cut to the width of the terminal, because a line that wraps cannot be erased.
             let width = pcopy_sys::terminal_size::width(stderr()).map_or(79, |width| width - 1);
             let text: String = text.chars().take(width.into()).collect();
             write_to_stderr(&format!("{ERASE}{text}"));
@@ -45,6 +45,6 @@ impl Drop for StatusLine {
 fn write_to_stderr(text: &str) {
     let mut out = stderr();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        // Only the display is lost.
+        // Only the status line is lost; the results are not affected.
     }
 }

@@ -12,10 +12,12 @@ use crate::ui::numbers;
 
 const COLUMNS: usize = 8;
 
-/// The widest cell that may widen the last column: a ratio. A description of a problem may not.
+/// The width in characters of the widest ratio. Wider cells, such as descriptions of problems, do not widen
+/// the last column.
 const RATIO_WIDTH: usize = 6;
 
-/// The line above the tables of a tree: its contents, the conditions, the machine.
+/// Returns the line above the tables of a tree: the tree's contents, the conditions of the runs, and the
+/// machine.
 pub(super) fn heading(case: &Case, options: &BenchOptions, machine: &Machine) -> String {
     let runs = quantity(options.runs as u64, "run", "runs");
     let cpus = quantity(machine.cpus as u64, "CPU", "CPUs");
@@ -27,7 +29,7 @@ pub(super) fn heading(case: &Case, options: &BenchOptions, machine: &Machine) ->
     format!("{name}: {contents}; {conditions}, {runs}; Linux {kernel}, {cpus}{origin}\n")
 }
 
-/// The table of a race, the command lines of its programs, and the verdict.
+/// Returns the table of a race, followed by the command lines of its programs and the verdict.
 pub(super) fn table(race: &Race, stats: &TreeStats) -> String {
     let rate = if stats.is_rated_in_files() { "files/s" } else { "bytes/s" };
     let head: [&str; COLUMNS] =
@@ -80,7 +82,7 @@ fn cells(race: &Race, row: &Row, stats: &TreeStats) -> Vec<String> {
     cells
 }
 
-/// Files or bytes per second.
+/// Formats the speed of a copy, in files or bytes per second.
 fn rate(stats: &TreeStats, seconds: f64) -> String {
     let per_second = |number: u64| (number as f64 / seconds.max(1e-9)).round() as u64;
     match stats.is_rated_in_files() {
@@ -89,7 +91,7 @@ fn rate(stats: &TreeStats, seconds: f64) -> String {
     }
 }
 
-/// A time with three or four significant digits.
+/// Formats a time with three or four significant digits.
 fn time(seconds: f64) -> String {
     match seconds {
         ..0.1 => format!("{:.1} ms", seconds * 1000.0),
@@ -98,8 +100,8 @@ fn time(seconds: f64) -> String {
     }
 }
 
-/// Lines with the first column aligned left and the others aligned right. A long cell in the last
-/// column extends beyond it.
+/// Formats lines of cells. The first column is aligned left, the others right. A long cell in the last column
+/// extends beyond that column.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

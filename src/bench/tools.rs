@@ -1,6 +1,6 @@
-//! The other copy programs: which there are, and where they are installed.
+//! The other copy programs, and where they are installed.
 //!
-//! `command_lines` has the arguments with which each does the same work as pcopy.
+//! `command_lines` has the arguments with which each program does the same work as pcopy.
 
 use super::abort::Abort;
 use crate::sanitize::quote;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A copy program other than pcopy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tool {
-    /// GNU cp, or whatever else is installed as `cp`.
+    /// GNU cp, or another program that is installed as `cp`.
     Cp,
     /// rsync
     Rsync,
@@ -24,7 +24,7 @@ pub enum Tool {
     Xcp,
 }
 
-/// All of them, by name.
+/// All programs, by name.
 pub const TOOLS: [(&str, Tool); 6] = [
     ("cp", Tool::Cp),
     ("rsync", Tool::Rsync),
@@ -35,7 +35,7 @@ pub const TOOLS: [(&str, Tool); 6] = [
 ];
 
 impl Tool {
-    /// The program's name.
+    /// Returns the program's name.
     pub(super) fn as_str(self) -> &'static str {
         TOOLS.iter().find(|(_, tool)| *tool == self).map_or("", |(name, _)| *name)
     }
@@ -46,15 +46,16 @@ impl Tool {
 pub(super) struct InstalledTool {
     /// Which program it is.
     pub(super) tool: Tool,
-    /// Its path.
+    /// The path of its file.
     pub(super) program: PathBuf,
-    /// The first line of its `--version`; empty until it has been run.
+    /// The first line that the program prints for `--version`; empty until the benchmark has asked the
+    /// program.
     pub(super) version: String,
 }
 
-/// Finds the programs that the user named, or all that are installed.
+/// Finds the programs that the user named, or all programs that are installed.
 ///
-/// A program that is named and missing is an error.
+/// Returns an error if a program that the user named is missing.
 pub(super) fn find(
     wanted: Option<&[(Tool, Option<PathBuf>)]>,
 ) -> Result<Vec<InstalledTool>, Abort> {

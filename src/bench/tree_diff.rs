@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Compares `copy` with `source` in what is required, and describes the differences in one line;
-/// `None` if there are none.
+/// Compares `copy` with `source` in the required properties. Returns a one-line description of the
+/// differences; `None` if there are none.
 pub(super) fn compare_trees(
     source: &Path,
     copy: &Path,
@@ -51,11 +51,11 @@ pub(super) fn compare_trees(
     Ok(differences.describe())
 }
 
-/// Looks for an entry of the copy that is not in the source. Such an entry exists if the copy has
-/// more than the `expected` number of entries.
+/// Looks for an entry of the copy that the source does not have. Such an entry exists if the copy has more
+/// entries than `expected`.
 ///
-/// `None` also if there are more, but which they are cannot be read; they have then been counted as
-/// missing or unreadable.
+/// Also returns `None` if the copy has more entries, but the extraneous ones cannot be read. The caller has
+/// counted those as missing or unreadable.
 fn find_extraneous(
     source: &Path,
     copy: &Path,
@@ -65,7 +65,7 @@ fn find_extraneous(
     let mut in_copy: u64 = 0;
     for entry in WalkDir::new(copy) {
         signals.check()?;
-        // Unreadable entries were reported before.
+        // An unreadable entry is not counted; the comparison with the source has already reported it.
         in_copy += u64::from(entry.is_ok());
         if in_copy > expected {
             let entries = WalkDir::new(copy).min_depth(1).into_iter().flatten();
@@ -77,7 +77,7 @@ fn find_extraneous(
     Ok(None)
 }
 
-/// The number of differences, and the first of them.
+/// The number of differences, and a description of the first one.
 #[derive(Default)]
 struct Differences {
     count: u64,

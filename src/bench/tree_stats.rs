@@ -6,10 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// From this many names on, files per second say more about a copy than bytes per second.
+/// The number of names from which on the speed of a copy is given in files per second, not in bytes per
+/// second.
 const MANY_NAMES: u64 = 1000;
 
-/// What a tree contains.
+/// The numbers and sizes of a tree's entries.
 #[derive(Clone, Default, Debug)]
 pub(super) struct TreeStats {
     /// Regular files; a file with several names counts once.
@@ -26,12 +27,12 @@ pub(super) struct TreeStats {
     pub(super) bytes: u64,
     /// The sizes of all files; a file counts once for each of its names.
     pub(super) bytes_by_name: u64,
-    /// The space that the files are allocated on disk.
+    /// The disk space that the file system has allocated to all files, in bytes.
     pub(super) allocated: u64,
 }
 
 impl TreeStats {
-    /// Walks the tree at `root`.
+    /// Walks the tree at `root` and counts its entries.
     pub(super) fn collect(root: &Path, signals: &SignalWatch) -> Result<Self, Abort> {
         let mut stats = Self::default();
         let mut seen = HashSet::new();
@@ -60,17 +61,17 @@ impl TreeStats {
         Ok(stats)
     }
 
-    /// The number of names that are not those of directories.
+    /// Returns the number of entries that are not directories.
     pub(super) fn names(&self) -> u64 {
         self.files + self.extra_links + self.symlinks + self.specials
     }
 
-    /// The number of bytes that have to be copied: holes do not count.
+    /// Returns the number of bytes that a copy has to transfer. Holes do not count.
     pub(super) fn data(&self) -> u64 {
         if self.has_holes() { self.allocated } else { self.bytes }
     }
 
-    /// Whether at least a tenth of the bytes are holes. In less than a megabyte they do not matter.
+    /// Whether more than a tenth of the bytes are holes. In a tree of at most 1 MiB, holes are ignored.
     pub(super) fn has_holes(&self) -> bool {
         self.bytes > 1 << 20 && self.allocated < self.bytes / 10 * 9
     }
@@ -81,7 +82,7 @@ impl TreeStats {
     }
 }
 
-/// The error for an entry that `walkdir` could not read while it walked the tree at `root`.
+/// Returns the error for an entry that `walkdir` could not read in the tree at `root`.
 pub(super) fn cannot_read(root: &Path, error: walkdir::Error) -> Abort {
     let path = error.path().unwrap_or(root).to_owned();
     Abort::cannot("read", &path, &error.into())

@@ -1,6 +1,7 @@
-//! The trees that can be generated: which entries each has, in which order they are created.
+//! Describes the trees that can be generated: the entries of each tree, and the order in which they are
+//! created.
 //!
-//! A tree is a function of its kind, its seed and its scale. `generate` creates it on disk.
+//! The kind, the seed and the scale determine a tree completely. `generate` creates it on disk.
 
 use super::random::Random;
 
@@ -29,13 +30,14 @@ pub enum TreeKind {
     Tiny10,
     /// A hundred small files.
     Tiny100,
-    /// 1,000 small directories, one wide directory and one large file. The names of the last two sort last.
+    /// 1,000 small directories, one wide directory and one large file. The wide directory and the large file
+    /// sort last.
     Skewed,
-    /// Like a source repository: nested directories, files of many sizes, symbolic links.
+    /// A tree like a source repository: nested directories, files of many sizes, symbolic links.
     Source,
 }
 
-/// All kinds, by their names on the command line.
+/// All kinds of trees, by their names on the command line.
 pub const TREES: [(&str, TreeKind); 13] = [
     ("small", TreeKind::Small),
     ("wide", TreeKind::Wide),
@@ -53,7 +55,7 @@ pub const TREES: [(&str, TreeKind); 13] = [
 ];
 
 impl TreeKind {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(super) fn as_str(self) -> &'static str {
         TREES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| *name)
     }
@@ -62,11 +64,11 @@ impl TreeKind {
 /// A tree to generate.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct TreeSpec {
-    /// What it is like.
+    /// The kind of tree.
     pub kind: TreeKind,
-    /// Determines the contents of its files, and their sizes where these vary.
+    /// Determines the contents of the files, and their sizes if these vary.
     pub seed: u64,
-    /// Multiplies its number of files (`big` and `sparse`: its number of bytes).
+    /// Multiplies the number of files (for `big` and `sparse`: the number of bytes).
     pub scale: f64,
 }
 
@@ -77,33 +79,33 @@ pub(super) enum TreeEntry {
     Directory,
     /// A file full of random bytes.
     File {
-        /// Its size.
+        /// The size of the file.
         bytes: u64,
-        /// The stream of random numbers for its contents.
+        /// The number of the random stream for the contents.
         stream: u64,
-        /// Whether it has execute permission.
+        /// Whether the file has execute permission.
         executable: bool,
     },
-    /// A file of holes, with chunks of random bytes.
+    /// A file of holes with some chunks of random bytes.
     SparseFile {
-        /// Its size, including the holes.
+        /// The size of the file, including the holes.
         bytes: u64,
-        /// The stream of random numbers for its contents.
+        /// The number of the random stream for the contents.
         stream: u64,
         /// The size of each chunk.
         chunk: u64,
-        /// Where the chunks begin, in ascending order.
+        /// The offset of each chunk, in ascending order.
         offsets: Vec<u64>,
     },
     /// A symbolic link with this target.
     Symlink(String),
-    /// A further name of the file with this path.
+    /// A further hard link to the file with this path.
     HardLink(String),
 }
 
 impl TreeSpec {
-    /// Calls `visit` with the path and description of each entry, directories before their
-    /// contents. Returns the first error that `visit` returns.
+    /// Calls `visit` with the path and the description of each entry. A directory comes before its contents.
+    /// Returns the first error that `visit` returns.
     pub(super) fn for_each_entry<E>(
         &self,
         mut visit: impl FnMut(&str, TreeEntry) -> Result<(), E>,
@@ -136,7 +138,7 @@ impl TreeSpec {
         for directory in 0..directories {
             let path = format!("folder-{directory:04}");
             out.directory(&path)?;
-            // Each directory gets an equal share of the files, to within one file.
+            // The files are divided equally; two directories differ by at most one file.
             let (first, end) =
                 (files * directory / directories, files * (directory + 1) / directories);
             for number in first..end {
@@ -148,7 +150,8 @@ impl TreeSpec {
 
     fn deep<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
         let mut left = self.scaled(20_000);
-        // The smallest number of subdirectories in each directory with which three levels suffice.
+        // `each` is the smallest number of subdirectories per directory with which three levels have enough
+        // directories.
         let each = (1..).find(|each| each + each * each + each * each * each >= left).unwrap_or(1);
         let mut directory = |path: &str| {
             if left == 0 {
@@ -175,7 +178,7 @@ impl TreeSpec {
         const STRETCH: u64 = 64;
         let chunks = self.scaled(4 << 30) / CHUNK;
         let mut random = Random::new(self.seed, u64::MAX);
-        // One of every 64 chunks has data, at a random place among them.
+        // One of every 64 chunks has data, at a random position among the 64.
         let offset = |stretch| (stretch * STRETCH + random.below(STRETCH)) * CHUNK;
         let offsets = (0..chunks / STRETCH).map(offset).collect();
         let (bytes, stream) = (chunks.max(1) * CHUNK, out.next_stream());
@@ -193,7 +196,7 @@ impl TreeSpec {
         for number in 0..self.scaled(20_000) {
             let first = format!("first/{:02}/file-{number:05}", number % DIRECTORIES);
             out.file(&first, 1024)?;
-            // Files whose first names share a directory have further names in different ones.
+            // The second names of files whose first names share a directory are spread over all directories.
             let second =
                 format!("second/{:02}/name-{number:05}", number / DIRECTORIES % DIRECTORIES);
             let third = format!("third/{:02}/alias-{number:05}", number * 7 % DIRECTORIES);
@@ -224,8 +227,8 @@ impl TreeSpec {
         Ok(())
     }
 
-    /// Creates nested directories, and returns the paths of all, the root's included, each empty or
-    /// with a slash at its end.
+    /// Creates nested directories. Returns the paths of all directories, with a slash at the end. The root is
+    /// included as an empty path.
     fn source_directories<E>(
         &self,
         random: &mut Random,
@@ -235,7 +238,7 @@ impl TreeSpec {
         let level = |path: &String| path.matches('/').count();
         let mut directories = vec![String::new()];
         for number in 1..=self.scaled(3500) {
-            // The first six are nested in each other, so that even a small tree has six levels.
+            // The first six directories are nested in each other, so that even a small tree has six levels.
             let mut parent = directories.len() - 1;
             if number > LEVELS as u64 {
                 parent = random.below(directories.len() as u64) as usize;
@@ -250,8 +253,8 @@ impl TreeSpec {
     }
 }
 
-/// Creates up to 17 files in a directory of the tree `source`. About one in 40 is a symbolic link
-/// to the file before it.
+/// Creates up to 17 files in one directory of the tree `source`. About one in 40 is a symbolic link to the
+/// previous file.
 fn source_files<E>(
     directory: &str,
     random: &mut Random,
@@ -274,7 +277,7 @@ fn source_files<E>(
     Ok(())
 }
 
-/// Passes entries on to the visitor, and gives each file a random stream of its own.
+/// Passes entries to the visitor, and gives each file a random stream of its own.
 struct Emitter<'a, E> {
     visit: &'a mut dyn FnMut(&str, TreeEntry) -> Result<(), E>,
     seed: u64,
@@ -300,7 +303,7 @@ impl<E> Emitter<'_, E> {
         self.entry(path, TreeEntry::File { bytes, stream, executable: false })
     }
 
-    /// `number` files of `bytes` bytes each, whose names begin with `prefix`.
+    /// Creates `number` files of `bytes` bytes each. Their names begin with `prefix`.
     fn files(&mut self, prefix: &str, number: u64, bytes: u64) -> Result<(), E> {
         (0..number).try_for_each(|file| self.file(&format!("{prefix}file-{file:07}"), bytes))
     }
@@ -327,7 +330,7 @@ mod tests {
         found
     }
 
-    /// The numbers of directories, of files and of other entries, and the total size of the files.
+    /// Returns the numbers of directories, of files and of other entries, and the total size of the files.
     fn count(entries: &BTreeMap<String, TreeEntry>) -> (usize, usize, usize, u64) {
         let (mut directories, mut files, mut others, mut total) = (0, 0, 0, 0);
         for entry in entries.values() {

@@ -1,27 +1,29 @@
-//! The sentence below a table: which programs pcopy is faster than, and which it is slower than.
+//! Formats the sentence below a table, which says which programs pcopy is faster or slower than.
 
 use super::results::{Race, Row};
 
-/// Ratios in this range count as equal.
+/// Ratios in this range count as equally fast.
 const EQUAL: std::ops::RangeInclusive<f64> = 0.97..=1.03;
 
-/// With fewer rounds the verdict comes with a warning.
+/// The number of rounds below which the sentence has a warning.
 const ROUNDS_MIN: usize = 3;
 
-/// How pcopy compares with another program.
+/// The result of the comparison between pcopy and another program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Comparison {
     Faster,
     Equal,
     Slower,
-    /// The median ratio is on one side, but over a fifth of the rounds are on the other.
+    /// The median ratio favours one program, but over a fifth of the rounds favour the other.
     Inconclusive,
 }
 
 impl Comparison {
-    /// From the ratios of all rounds and their median. Of five rounds, one may deviate.
+    /// Derives the result from the ratios of all rounds and their median. Of five rounds, one may deviate
+    /// from the median.
     fn of(ratios: &[f64], median: f64) -> Self {
-        // Rounded as it is printed, so that one printed ratio never has two different verdicts.
+        // The ratio is rounded as it is printed. Otherwise one printed ratio could count as equal in one row and
+        // as unequal in another.
         let ratio = (median * 100.0).round() / 100.0;
         if EQUAL.contains(&ratio) {
             return Self::Equal;
@@ -36,7 +38,7 @@ impl Comparison {
     }
 }
 
-/// The sentence, with remarks on further lines.
+/// Returns the sentence, with remarks on further lines.
 pub(super) fn verdict(race: &Race) -> String {
     let Some(base) = race.baseline() else {
         return "pcopy made no correct copy, so there is nothing to compare with".to_owned();
@@ -66,7 +68,7 @@ pub(super) fn verdict(race: &Race) -> String {
     text
 }
 
-/// A clause for each kind of comparison that occurs.
+/// Returns one clause for each kind of comparison that occurs.
 fn clauses(race: &Race) -> Vec<String> {
     let compared: Vec<(&Row, f64, Comparison)> = race
         .rows

@@ -1,4 +1,4 @@
-//! The benchmark's own working directories, and what is done in them between the runs.
+//! The benchmark's own working directories, and the work that is done in them between the runs.
 
 use super::abort::Abort;
 use super::print_error;
@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 use walkdir::WalkDir;
 
-/// Two private directories, one for generated trees and one for copies. They are removed on drop.
+/// Two private directories, one for generated trees and one for copies. Dropping the value removes them.
 ///
-/// They are one directory if `--source-dir` is not given.
+/// Without `--source-dir` both are the same directory.
 pub(super) struct WorkDirs {
     sources: PathBuf,
     copies: PathBuf,
-    /// Those of them that have been created and not removed.
+    /// The directories that have been created and not yet removed.
     created: Vec<PathBuf>,
 }
 
 impl WorkDirs {
-    /// Creates `pcopy-bench-PID` in `source_dir` and in `dir`.
+    /// Creates the directory `pcopy-bench-PID` in `source_dir` and in `dir`.
     pub(super) fn create(source_dir: &Path, dir: &Path) -> Result<Self, Abort> {
         let name = format!("pcopy-bench-{}", std::process::id());
         let inside = |dir: &Path| {
@@ -34,8 +34,8 @@ impl WorkDirs {
         let mut paths = vec![dirs.copies.clone(), dirs.sources.clone()];
         paths.dedup();
         for path in paths {
-            // Only for this user: copies of private files must stay private, and other users must
-            // not be able to create entries here.
+            // Only the current user gets access: copies of private files must stay private, and other users
+            // must not be able to create entries in the directory.
             let created = DirBuilder::new().mode(0o700).create(&path);
             created.map_err(|error| Abort::cannot("create", &path, &error))?;
             dirs.created.push(path);
@@ -44,40 +44,41 @@ impl WorkDirs {
         Ok(dirs)
     }
 
-    /// The directory for generated trees.
+    /// Returns the directory for generated trees.
     pub(super) fn sources(&self) -> &Path {
         &self.sources
     }
 
-    /// The directory for copies.
+    /// Returns the directory for copies.
     pub(super) fn copies(&self) -> &Path {
         &self.copies
     }
 
-    /// The path that programs copy to.
+    /// Returns the path that programs copy to.
     pub(super) fn target(&self) -> PathBuf {
         self.target_parent().join("copy")
     }
 
-    /// The file for the standard error of a program.
+    /// Returns the path of the file that receives a program's standard error.
     pub(super) fn stderr_file(&self) -> PathBuf {
         self.copies.join("errors")
     }
 
-    /// The target has a directory to itself because programs create temporary files beside it.
+    /// Returns the directory that contains only the target, because programs create temporary files beside
+    /// the target.
     fn target_parent(&self) -> PathBuf {
         self.copies.join("target")
     }
 
-    /// Removes the target and whatever a program has left beside it.
+    /// Removes the target and everything that a program has left beside it.
     pub(super) fn clear_target(&self) -> Result<(), Abort> {
         let parent = self.target_parent();
         remove_dir(&parent)?;
         fs::create_dir(&parent).map_err(|error| Abort::cannot("create", &parent, &error))
     }
 
-    /// Flushes the file system of the copies, so that the next run does not compete with the
-    /// write-back of an earlier one.
+    /// Flushes the file system of the copies, so that the next run does not compete with the write-back of an
+    /// earlier run.
     pub(super) fn sync_copies(&self) -> Result<(), Abort> {
         sync_file_system(&self.copies)
     }
@@ -87,7 +88,7 @@ impl WorkDirs {
         sync_file_system(&self.sources)
     }
 
-    /// Finds out what the target's file system can store, with a file that is removed again.
+    /// Finds out what the target's file system can store. Creates a file for this, and removes it.
     pub(super) fn probe_fidelity(&self) -> Result<TargetFidelity, Abort> {
         let path = self.copies.join("probe");
         let fidelity = TargetFidelity::probe(&path);
@@ -96,8 +97,8 @@ impl WorkDirs {
         Ok(fidelity)
     }
 
-    /// Removes both directories. If one cannot be removed, the other one is removed nevertheless,
-    /// and the first error is returned.
+    /// Removes both directories. If one cannot be removed, still removes the other, and returns the first
+    /// error.
     pub(super) fn remove(mut self) -> Result<(), Abort> {
         let created = std::mem::take(&mut self.created);
         let results: Vec<_> = created.iter().map(|dir| remove_dir(dir)).collect();
@@ -106,7 +107,7 @@ impl WorkDirs {
 }
 
 impl Drop for WorkDirs {
-    /// Removes the directories after an error. An error in here is printed before that one.
+    /// Removes the directories after an error of the benchmark. A failure to remove them is printed first.
     fn drop(&mut self) {
         for dir in &self.created {
             if let Err(Abort::Error(error)) = remove_dir(dir) {
@@ -116,12 +117,12 @@ impl Drop for WorkDirs {
     }
 }
 
-/// What the target's file system stores exactly.
+/// The attributes that the target's file system stores exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct TargetFidelity {
-    /// Permission bits; FAT has none.
+    /// Whether it stores permission bits; FAT has none.
     pub(super) modes: bool,
-    /// Modification times to the nanosecond.
+    /// Whether it stores modification times to the nanosecond.
     pub(super) times: bool,
 }
 
@@ -133,7 +134,7 @@ impl TargetFidelity {
         file.set_modified(time)?;
         let mut modes = true;
         for mode in [0o640, 0o755] {
-            // For a mode that it cannot store, FAT returns an error or changes nothing.
+            // If FAT cannot store a mode, chmod returns an error or changes nothing.
             modes &= file.set_permissions(Permissions::from_mode(mode)).is_ok()
                 && file.metadata()?.mode() & 0o777 == mode;
         }
@@ -146,7 +147,7 @@ fn sync_file_system(dir: &Path) -> Result<(), Abort> {
     synced.map_err(|error| Abort::cannot("sync", dir, &error))
 }
 
-/// Removes a directory with its contents, if it exists.
+/// Removes a directory with its contents. Succeeds if the directory does not exist.
 pub(super) fn remove_dir(dir: &Path) -> Result<(), Abort> {
     let removed = fs::remove_dir_all(dir).or_else(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -163,13 +164,13 @@ pub(super) fn remove_dir(dir: &Path) -> Result<(), Abort> {
     }
 }
 
-/// Gives the owner all permissions on each directory: a copy may have preserved a mode without
+/// Gives the owner all permissions on each directory, because a copy may have preserved a mode that lacks
 /// them.
 fn make_removable(dir: &Path) {
     for entry in WalkDir::new(dir).into_iter().flatten() {
         let is_dir = entry.file_type().is_dir();
         if is_dir && fs::set_permissions(entry.path(), Permissions::from_mode(0o700)).is_err() {
-            // The removal that follows fails for the same reason, and its error is reported.
+            // The caller then fails to remove the directory for the same reason, and reports that error.
         }
     }
 }

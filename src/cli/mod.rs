@@ -1,5 +1,4 @@
-//! The command lines: the native one with its subcommands, and GNU cp's for when the program is started as
-//! `cp`.
+//! Reads the command line: pcopy's own with its subcommands, or GNU cp's if the program was started as `cp`.
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -15,25 +14,25 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use subcommand::SUBCOMMANDS;
 
-/// The program that the user has started: its name decides which command line it has.
+/// How the user started the program. The name of the program file decides which command line applies.
 pub struct Program {
     /// Which command line, messages and exit codes the user expects.
     pub compat: Compat,
-    /// The name that messages begin with. GNU cp's is the path by which it was started.
+    /// The name at the start of each message: `pcopy`, or, like GNU cp, the path by which `cp` was started.
     pub name: String,
 }
 
 /// What a command line asks for.
 pub enum Action {
-    /// To copy, or to compare.
+    /// Copy, or compare.
     Copy(Options),
-    /// `pcopy bench`.
+    /// Run `pcopy bench`.
     #[cfg(feature = "bench")]
     Bench(crate::bench::bench_options::BenchOptions),
 }
 
 impl Program {
-    /// The program with these arguments, the first of which is its name.
+    /// Returns the program that was started with these arguments; the first argument is its name.
     pub fn of(arguments: &[OsString]) -> Self {
         let path = arguments.first().map_or(Path::new("pcopy"), Path::new);
         if path.file_name() == Some(OsStr::new("cp")) {
@@ -43,10 +42,11 @@ impl Program {
         }
     }
 
-    /// Reads the arguments, the first of which is the program's name.
+    /// Parses the arguments, the first of which is the program's name.
     ///
     /// For `--help`, `--version` and usage errors, prints the text and exits with status 0 or 2 (in GNU cp
-    /// compatibility mode, 1). Refuses a subcommand that may be meant as a source.
+    /// compatibility mode, 1). Refuses a subcommand if the current directory has an entry of its name,
+    /// because the user may mean to copy that entry.
     pub fn parse(&self, arguments: &[OsString]) -> Result<Action, Refusal> {
         match self.compat {
             Compat::Gnu => Ok(Action::Copy(gnu::parse(&self.name, arguments))),
@@ -61,18 +61,20 @@ impl Program {
     }
 }
 
-/// Reads the arguments of the native command line without subcommands.
+/// Parses the arguments of the native command line without subcommands.
 ///
-/// The error is a usage error, or the text of `--help` or `--version`; it repeats what was given.
+/// The error is a usage error, or the text of `--help` or `--version`. A usage error repeats the given
+/// arguments without escaping them.
 pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
     native::read(arguments)
 }
 
-/// What `read` makes of the arguments. For `--help`, `--version` and usage errors, prints the text and exits
-/// with status 0 or 2.
+/// Returns the result of `read`. For `--help`, `--version` and usage errors, prints the text and exits with
+/// status 0 or 2.
 fn or_exit<T>(arguments: &[OsString], read: impl Fn(&[OsString]) -> Result<T, clap::Error>) -> T {
     read(arguments).unwrap_or_else(|error| {
-        // The message repeats the arguments, so it is made once more from arguments that are safe to print.
+        // The error message repeats the arguments. They may contain control characters, so the arguments are
+        // escaped and parsed again, which makes a message that is safe to print.
         let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
         let safe: Vec<OsString> = arguments.iter().map(shown).collect();
         if safe == arguments { error.exit() } else { read(&safe).err().unwrap_or(error).exit() }

@@ -1,8 +1,8 @@
-//! Subcommands of the native command line, and the one rule for entries of the same name.
+//! Subcommands of the native command line, and the rule for an entry that has the name of a subcommand.
 //!
-//! The first argument alone decides: `pcopy NAME ...` is a subcommand, and a source of that name is written
-//! `./NAME`. Where an entry of that name exists in the current directory, the user may have meant to copy it:
-//! then the subcommand is refused, unless it is asked for its help only.
+//! Only the first argument decides: `pcopy NAME ...` runs the subcommand, and `pcopy ./NAME ...` copies the
+//! entry of that name. If the current directory has such an entry, the user may have meant to copy it. Then
+//! pcopy refuses to run the subcommand, unless the arguments ask only for its help.
 
 use super::Action;
 use crate::error::Refusal;
@@ -10,19 +10,21 @@ use crate::sanitize::quote;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// A subcommand.
+/// A subcommand of `pcopy`.
 pub(super) struct Subcommand {
-    /// The word that it is called by.
+    /// The first argument that selects the subcommand.
     pub(super) name: &'static str,
-    /// What it does, for the help: follows the name in a sentence.
+    /// What the subcommand does, as the rest of a sentence that begins with its name: `pcopy --help` prints
+    /// both.
     pub(super) about: &'static str,
-    /// What the user can do where an entry has its name.
+    /// The hint that is printed if the subcommand is refused because an entry has its name.
     hint: &'static str,
-    /// Reads the program's name and the arguments after the subcommand.
+    /// Parses the program's name and the arguments after the subcommand.
     pub(super) read: fn(&[OsString]) -> Result<Action, clap::Error>,
 }
 
-// A macro, because the hint is made of literals. Unused where no subcommand is built in.
+// A macro and not a function, because `concat!` takes only literals. Without the `bench` feature only the
+// tests use it.
 #[cfg(any(feature = "bench", test))]
 macro_rules! subcommand {
     ($name:literal, $about:literal, $read:expr) => {
@@ -45,7 +47,7 @@ pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!("bench", "measures pcopy and other copiers", super::bench::read),
 ];
 
-/// The subcommand that the arguments name, and the arguments without its name.
+/// Returns the subcommand that the first argument names, and the arguments without that name.
 pub(super) fn find<'s>(
     subcommands: &'s [Subcommand],
     arguments: &[OsString],
@@ -126,7 +128,7 @@ mod tests {
         for subcommand in TABLE.iter().chain(SUBCOMMANDS) {
             let name = subcommand.name;
             assert!(refusal(subcommand, &["a", "b"]).is_none(), "{name}");
-            // Even where it leads nowhere: the link may be meant to be copied.
+            // A dangling symbolic link counts, too: the user may mean to copy the link.
             std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
             for arguments in [&[][..], &["a"], &["a", "b"], &["--no-such-option"]] {
                 let refusal = refusal(subcommand, arguments).unwrap();

@@ -1,15 +1,15 @@
-//! Arguments of options that both command lines have.
+//! Parsers for the arguments of options that both command lines, pcopy's own and GNU cp's, have.
 
 use crate::options::{Backup, Control, Links, Permissions, Preservation, Preserve, Update, When};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
-/// The arguments of `--sparse`, `--reflink` and `--progress`.
+/// The words that `--sparse`, `--reflink` and `--progress` accept.
 pub(super) const WHEN: [(&str, When); 3] =
     [("auto", When::Auto), ("always", When::Always), ("never", When::Never)];
 
-/// The arguments of `--update`.
+/// The words that `--update` accepts.
 pub(super) const UPDATES: [(&str, Update); 4] = [
     ("all", Update::All),
     ("none", Update::None),
@@ -17,7 +17,7 @@ pub(super) const UPDATES: [(&str, Update); 4] = [
     ("older", Update::Older),
 ];
 
-/// Reads an argument that must be one of `words`, in full.
+/// Returns a parser of an argument that must be one of `words`, without abbreviation.
 pub(super) fn one_word_of<T: Copy + Send + Sync + 'static>(
     words: &'static [(&'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
@@ -27,7 +27,7 @@ pub(super) fn one_word_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// An attribute in the list of `--preserve`. As with cp, an unambiguous abbreviation suffices.
+/// One word in the list of `--preserve`. Like cp, pcopy accepts an unambiguous abbreviation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Attribute {
     Mode,
@@ -122,10 +122,11 @@ impl FromStr for Attribute {
     }
 }
 
-/// How existing files are backed up, by the options or else by the environment.
+/// Returns how existing files are backed up; `None` means that no backups are made.
 ///
-/// `control` is the argument of `--backup`, empty without one. As with cp, a suffix alone asks for backups, too.
-/// The error is a word that is no kind of backup.
+/// `control` is the argument of `--backup`, empty if the option has none; then the environment variable
+/// `VERSION_CONTROL` decides. As with cp, `--suffix` without `--backup` asks for backups, too. The error is a
+/// word that names no kind of backup.
 pub(super) fn backup(
     control: Option<OsString>,
     suffix: Option<OsString>,
@@ -154,11 +155,12 @@ pub(super) fn backup(
 /// A word that is not a valid argument.
 pub(super) struct Unknown {
     pub(super) word: OsString,
-    /// The environment variable that it comes from; `None` if it comes from an option.
+    /// The environment variable that has this word as its value; `None` if the word is an option's argument.
     pub(super) variable: Option<&'static str>,
 }
 
-/// The kind of backup that a word or an unambiguous abbreviation means: `Some(None)` is no backup, `None` an unknown word.
+/// Returns the kind of backup that `word`, or an unambiguous abbreviation, names. `Some(None)` means that no
+/// backup is made; `None` means that the word is unknown.
 fn control_of(word: &OsStr) -> Option<Option<Control>> {
     const WORDS: [(&str, Option<Control>); 8] = [
         ("none", None),
@@ -173,7 +175,8 @@ fn control_of(word: &OsStr) -> Option<Option<Control>> {
     one_of(&WORDS, word.to_str()?)
 }
 
-/// The meaning of a word, or of an abbreviation of words that all mean the same.
+/// Returns the meaning of the word `given`. An abbreviation is accepted if all words that begin with it mean
+/// the same.
 pub(super) fn one_of<T: Copy + PartialEq>(words: &[(&str, T)], given: &str) -> Option<T> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == given) {
         return Some(*meaning);

@@ -1,11 +1,11 @@
-//! Why an entry failed, in pcopy's words: `cannot ACT 'NAME': CAUSE`.
+//! pcopy's messages for entries that failed, in the form `cannot ACT 'NAME': CAUSE`.
 
 use crate::error::{EntryError, Op};
 use crate::parent::run_event::Names;
 use crate::sanitize::quote;
 use pcopy_sys::describe;
 
-/// Why one entry failed, after `pcopy: `.
+/// Returns the message for one failed entry, without the `pcopy: ` at its start.
 pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     let (source, target) = (quote(names.source), quote(names.target));
     let thing = if error.op.concerns_source() { &source } else { &target };
@@ -41,7 +41,7 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     }
 }
 
-/// A kind of failure, without the name, for the summary of many.
+/// Returns the text for one kind of failure, without a name, for the summary line of many such failures.
 pub(super) fn describe_kind(error: EntryError) -> String {
     let cause = describe(error.errno);
     match error.op {
@@ -66,7 +66,8 @@ pub(super) fn describe_kind(error: EntryError) -> String {
     }
 }
 
-/// The verb of `cannot VERB 'NAME'`; those that make a sentence of their own come last.
+/// Returns the verb of `cannot VERB 'NAME'`. The last group has messages of its own and needs the verb only
+/// for completeness.
 fn act(op: Op) -> &'static str {
     match op {
         Op::OpenSource => "open for reading",

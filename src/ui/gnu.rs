@@ -1,6 +1,6 @@
 //! GNU cp's messages, which scripts and tests written for cp look for.
 //!
-//! What cp has no message for is reported in pcopy's words.
+//! Where cp has no message, pcopy's own message is printed.
 
 use super::screen::Screen;
 use super::summary::summary;
@@ -17,7 +17,7 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Shows an event in cp's messages.
+/// Prints an event with cp's messages.
 pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
     match *event {
         RunEvent::Note(note) => render_note(note, screen),
@@ -36,7 +36,7 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
     }
 }
 
-/// Reports what planning has found.
+/// Prints a note of the planning phase.
 fn render_note(note: &Note, screen: &mut Screen) {
     let bytes = |path: &'_ Path| path.as_os_str().as_bytes().to_vec();
     match &note.kind {
@@ -72,7 +72,7 @@ fn render_note(note: &Note, screen: &mut Screen) {
     }
 }
 
-/// cp has no last line; what it never meets is reported in pcopy's words.
+/// Ends the output. cp prints no summary; only ends that cp does not have are reported, in pcopy's words.
 fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
@@ -83,7 +83,7 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     }
 }
 
-/// Why one entry failed, after `cp: `.
+/// Returns the message for one failed entry, without the `cp: ` at its start.
 fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     let (source, target) = (quote(names.source), quote(names.target));
     let cause = describe(error.errno);
@@ -106,7 +106,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::DirectoryOverFile => {
             format!("cannot overwrite non-directory {target} with directory {source}")
         }
-        // `source` is where the directory was copied to before.
+        // Here `source` is the target to which the directory was copied before.
         Op::DirectoryAgain => {
             format!("will not create hard link {target} to directory {source}")
         }
@@ -154,7 +154,8 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     }
 }
 
-/// What `-v` prints: that an existing file was removed, what was copied where, and with `--debug` how.
+/// Returns what `-v` prints: that an existing file was removed, then source and target, and with `--debug`
+/// the method.
 fn describe_done(names: Names<'_>, details: Details, suffix: &[u8]) -> String {
     let (source, target) = (quote(names.source), quote(names.target));
     let mut text = String::new();
@@ -182,7 +183,7 @@ fn describe_done(names: Names<'_>, details: Details, suffix: &[u8]) -> String {
 
 const FITS: &str = "a String takes all that is written";
 
-/// The question before a file is overwritten.
+/// Returns the question that is asked before a file is overwritten.
 fn question(prompt: Prompt<'_>) -> String {
     let (target, mode) = (quote(prompt.target), prompt.mode);
     let letters = numbers::permissions(mode);

@@ -1,4 +1,4 @@
-//! pcopy's own messages: lower case, the action, the thing quoted, the cause, no full stop.
+//! pcopy's own messages: lower case, the action, the name in quotes, the cause, no full stop.
 
 use super::failure_text::describe_failure;
 use super::numbers;
@@ -17,11 +17,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Shows an event in pcopy's own messages.
+/// Prints an event with pcopy's own messages.
 pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
     match *event {
         RunEvent::Note(note) => render_note(note, screen),
-        // The first belongs to cp's `-v`; the second is drawn by the screen.
+        // `Announced` exists only for cp's `-v`. `Progress` is drawn by the screen.
         RunEvent::Announced(_) | RunEvent::Progress { .. } => {}
         RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
         RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
@@ -84,7 +84,8 @@ fn render_note(note: &Note, screen: &mut Screen) {
             let quote = |path: &Path| quote(path.as_os_str().as_bytes());
             screen.error(&describe_parent_failure(error, quote));
         }
-        // Only GNU mode has these: pcopy refuses such operands, and reports what is complete.
+        // These exist only in GNU cp compatibility mode: the native mode refuses such operands, and reports
+        // an entry only when it is complete.
         NoteKind::Failed { .. }
         | NoteKind::TargetNotDirectory { .. }
         | NoteKind::DirectoryOmitted { .. }
@@ -93,13 +94,13 @@ fn render_note(note: &Note, screen: &mut Screen) {
     }
 }
 
-/// A source that was given twice, quoted as its mode quotes.
+/// Returns the warning for a source that was given twice. `quoted` is its path, quoted as the mode quotes.
 pub(super) fn named_twice(is_dir: bool, quoted: &str) -> String {
     let kind = if is_dir { "directory" } else { "file" };
     format!("warning: source {kind} {quoted} specified more than once")
 }
 
-/// Why a directory above an operand cannot be created; `quote` is the mode's.
+/// Returns why a directory above an operand cannot be created. `quote` quotes a path as the mode does.
 pub(super) fn describe_parent_failure(
     error: &ParentError,
     quote: impl Fn(&Path) -> String,
@@ -117,13 +118,13 @@ pub(super) fn describe_parent_failure(
     }
 }
 
-/// What `--debug` prints about a file's data; cp prints the same.
+/// Returns what `--debug` prints about how a file's data was copied; cp prints the same.
 pub(super) fn describe_method(method: CopyMethod) -> String {
     let (offload, reflink, sparse) = method.words();
     format!("copy offload: {offload}, reflink: {reflink}, sparse detection: {sparse}")
 }
 
-/// The last lines of a run.
+/// Prints the last lines of a run.
 fn render_end(outcome: &Outcome, screen: &mut Screen) {
     for kind in failures_by_kind(outcome) {
         screen.notice(&kind);
@@ -138,11 +139,12 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     }
 }
 
-/// The run has lost count: exit status 14.
+/// The message if the entries found are not the sum of the entries copied, skipped, failed and so on: exit
+/// status 14.
 pub(super) const UNBALANCED: &str =
     "internal error: the counts do not balance; some entries may be missing";
 
-/// What `-v` prints for an entry that is complete, and `--debug` in a line of its own.
+/// Returns what `-v` prints for a complete entry, and the line that `--debug` adds.
 fn done(names: Names<'_>, details: Details) -> String {
     match details.method {
         None => escape(names.target),
@@ -150,7 +152,7 @@ fn done(names: Names<'_>, details: Details) -> String {
     }
 }
 
-/// A name that could not become a hard link and was copied as a file of its own.
+/// Returns the notice for a name that could not become a hard link and was copied as a separate file.
 fn describe_link_failure(errno: Errno, target: &[u8], and_others: bool) -> String {
     let (target, cause) = (quote(target), describe(errno));
     if and_others {
@@ -160,7 +162,7 @@ fn describe_link_failure(errno: Errno, target: &[u8], and_others: bool) -> Strin
     }
 }
 
-/// A line of `--check` about an entry that is not as it should be.
+/// Returns the line that `--check` prints for an entry that differs from its source.
 fn describe_difference(difference: Difference, target: &[u8]) -> String {
     let target = quote(target);
     match difference {
@@ -192,7 +194,8 @@ const PROPERTIES: [(Property, &str); 7] = [
     (Property::Xattrs, "extended attributes"),
 ];
 
-/// A directory stands for everything in it.
+/// Returns the addition for a directory. `--check` reports a missing or extraneous directory in one line,
+/// without its contents.
 fn with_contents(mode: u32) -> &'static str {
     if mode & 0o170_000 == 0o040_000 { ", a directory, with its contents" } else { "" }
 }
@@ -208,7 +211,7 @@ fn kind(mode: u32) -> &'static str {
     }
 }
 
-/// Why the manifest was not written.
+/// Returns why the manifest was not written.
 fn describe_manifest_failure(op: ManifestOp, path: &Path, errno: Errno) -> String {
     let (path, cause) = (quote(path.as_os_str().as_bytes()), describe(errno));
     match op {
@@ -220,7 +223,7 @@ fn describe_manifest_failure(op: ManifestOp, path: &Path, errno: Errno) -> Strin
     }
 }
 
-/// The warning that what is left does not fit.
+/// Returns the warning that the data or entries left to copy do not fit into the target file system.
 fn describe_shortage(left: Left, free: Free, target: &[u8]) -> String {
     let shown = quote(target);
     let (left, free) = match free {
@@ -233,7 +236,7 @@ fn describe_shortage(left: Left, free: Free, target: &[u8]) -> String {
     format!("warning: {left} left to copy, but only {free} free on the file system of {shown}")
 }
 
-/// The answer to `SIGUSR1`.
+/// Returns the line that pcopy prints when it receives `SIGUSR1`.
 fn describe_status(totals: &Totals, all: Option<u64>, elapsed: Duration, at: At<'_>) -> String {
     let of = all.map(|all| format!(" of {}", numbers::count(all))).unwrap_or_default();
     let at = match at {

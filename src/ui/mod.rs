@@ -1,8 +1,8 @@
-//! What the user sees of a run: sentences, streams, the terminal and the exit status.
+//! What the user sees of a run: messages, the progress line and the exit status.
 //!
-//! The parent's events become text here and nowhere else. [`Screen`] owns the streams and the progress
-//! line; a *renderer* turns one event into lines of it. There are two renderers, one for pcopy's own
-//! messages and one for GNU cp's. Another form of output is one more of them, in a file of its own.
+//! Only this module turns the parent's events into text. [`Screen`] owns the output streams and the progress
+//! line. A *renderer* turns one event into lines for the screen. There are two renderers: one for pcopy's own
+//! messages and one for GNU cp's. To add another form of output, add a renderer in a file of its own.
 
 mod failure_text;
 mod gnu;
@@ -17,7 +17,7 @@ use crate::options::Compat;
 use crate::outcome::{Exit, Outcome, code};
 pub use screen::{Screen, Settings};
 
-/// The screen with the messages of the program that the user has started.
+/// Returns a screen with pcopy's or GNU cp's messages, as `settings` select.
 pub fn screen(settings: Settings) -> Screen {
     let render = match settings.compat {
         Compat::Native => human::render,
@@ -26,16 +26,16 @@ pub fn screen(settings: Settings) -> Screen {
     Screen::new(settings, render)
 }
 
-/// How the process is to end after a run.
+/// Returns how the process ends after a run: with an exit status or by a signal.
 pub fn exit(outcome: &Outcome, compat: Compat) -> Exit {
     match (compat, outcome.exit()) {
-        // cp has no other statuses.
+        // cp exits with 0 or 1 only.
         (Compat::Gnu, Exit::Code(code)) => Exit::Code(code.min(code::SOME_FAILED)),
         (_, exit) => exit,
     }
 }
 
-/// The exit status when the run could not begin.
+/// Returns the exit status for a run that was refused before it began.
 pub fn refused_code(compat: Compat) -> u8 {
     match compat {
         Compat::Native => code::REFUSED,

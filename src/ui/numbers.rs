@@ -1,8 +1,8 @@
-//! Numbers as people read them; for people only, not for scripts.
+//! Formats numbers for people, not for scripts.
 
 use std::time::Duration;
 
-/// `50806` as `50,806`.
+/// Formats `50806` as `50,806`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,9 +15,10 @@ pub fn count(number: u64) -> String {
     shown
 }
 
-/// Permission bits as `ls -l` shows them: `rwxr-xr-x`.
+/// Formats permission bits as `ls -l` does: `rwxr-xr-x`.
 pub fn permissions(bits: u32) -> String {
-    // For each class: its shift, and the special bit that shows in its last letter.
+    // For each class (user, group, others): the shift of its bits, the special bit that replaces its `x`, and
+    // the letter for that bit.
     [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')]
         .iter()
         .flat_map(|&(shift, special, letter)| {
@@ -33,7 +34,7 @@ pub fn permissions(bits: u32) -> String {
         .collect()
 }
 
-/// Bytes in powers of 1,000: `572 MB`, `1.2 GB`.
+/// Formats a number of bytes in powers of 1,000: `572 MB`, `1.2 GB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
     if number == 1 {
@@ -42,7 +43,7 @@ pub fn bytes(number: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut value = number as f64;
     let mut unit = 0;
-    // From 999.5 on, rounding would give "1000".
+    // Values from 999.5 up would be rounded to "1000".
     while value >= 999.5 && unit + 1 < UNITS.len() {
         value /= 1000.0;
         unit += 1;
@@ -51,7 +52,7 @@ pub fn bytes(number: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// Elapsed time: `0.4 s`, `12.5 s`, `2 min 5 s`, `3 h 12 min`.
+/// Formats an elapsed time: `0.4 s`, `12.5 s`, `2 min 5 s`, `3 h 12 min`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -61,7 +62,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Remaining time, short: `0:07`, `12:30`, `3:02:10`.
+/// Formats a remaining time: `0:07`, `12:30`, `3:02:10`.
 pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -70,11 +71,12 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// With more bytes than this for each entry, their data takes most of the time: as long as four small
-/// files.
+/// The average size in bytes above which the data of an entry takes most of its time. To copy this much data
+/// takes as long as to copy four small files.
 const BYTES_PER_ENTRY: u64 = 80_000;
 
-/// Entries a second, as in `28,200/s`, or bytes a second where data takes most of the time: `1.0 GB/s`.
+/// Formats the speed of a run: entries per second, as in `28,200/s`, or, where data takes most of the time,
+/// bytes per second, as in `1.0 GB/s`.
 pub fn rate(entries: u64, bytes: u64, elapsed: Duration) -> String {
     let per_second = |number: u64| {
         let whole = u128::from(number) * 1000 / elapsed.as_millis().max(1);

@@ -1,4 +1,4 @@
-//! Writing to a stream whose reader may be slow, stuck or gone, without waiting for it.
+//! Writes to a stream whose reader may be slow, stuck or gone, without ever waiting for the reader.
 
 use pcopy_sys::file;
 use pcopy_sys::poll::{self, Event};
@@ -6,13 +6,15 @@ use pcopy_sys::{Errno, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// When this many bytes wait for a slow reader, the parent reads no more reports.
+/// The number of buffered bytes at which the parent stops reading the copiers' reports, until the reader
+/// catches up.
 const FULL_BYTES: usize = 1024 * 1024;
 
-/// A pipe that poll(2) calls writable takes at least this many bytes without blocking: `PIPE_BUF`.
+/// The size of one write: `PIPE_BUF` bytes. A pipe that poll(2) calls writable takes at least as many without
+/// blocking.
 const CHUNK_BYTES: usize = 4096;
 
-/// A stream, and what has not been written to it yet.
+/// A stream, and a buffer of bytes that are not yet written to it.
 pub(super) struct Output<S> {
     stream: S,
     waiting: Vec<u8>,
@@ -27,7 +29,7 @@ impl<S: AsFd> Output<S> {
         Self { stream, waiting: Vec::new(), never_blocks, drops_overflow: false, failure }
     }
 
-    /// Adds a line, to be written by [`flush`](Self::flush).
+    /// Adds a line to the buffer. [`flush`](Self::flush) writes it.
     pub(super) fn line(&mut self, text: &str) {
         if self.accepts() {
             self.waiting.extend_from_slice(text.as_bytes());
@@ -35,7 +37,7 @@ impl<S: AsFd> Output<S> {
         }
     }
 
-    /// Adds bytes as they are.
+    /// Adds bytes to the buffer, unchanged and without a line feed.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.accepts() {
             self.waiting.extend_from_slice(bytes);
@@ -47,22 +49,23 @@ impl<S: AsFd> Output<S> {
         self.failure.is_none() && !overflows
     }
 
-    /// The stream, if something waits to be written to it.
+    /// Returns the stream if the buffer is not empty.
     pub(super) fn waiting(&self) -> Option<BorrowedFd<'_>> {
         (!self.waiting.is_empty()).then(|| self.stream.as_fd())
     }
 
-    /// Whether so much waits that no more should be produced.
+    /// Whether the buffer has reached its limit, so that the parent should produce no more output.
     pub(super) fn is_full(&self) -> bool {
         !self.drops_overflow && self.waiting.len() >= FULL_BYTES
     }
 
-    /// From now on drops what exceeds the limit, so that a stuck reader delays nothing.
+    /// Drops all further output while the buffer is full, so that a stuck reader no longer delays the run.
     pub(super) fn drop_overflow(&mut self) {
         self.drops_overflow = true;
     }
 
-    /// Writes what the stream takes at once. The first error ends the writing, not the run.
+    /// Writes as much of the buffer as the stream accepts at once. After the first write error nothing more
+    /// is written, but the run continues.
     pub(super) fn flush(&mut self) {
         let mut written = 0;
         while written < self.waiting.len() && self.failure.is_none() && self.is_ready() {
@@ -80,7 +83,7 @@ impl<S: AsFd> Output<S> {
         }
     }
 
-    /// Why not everything was written, if so.
+    /// Returns the error that ended the writing, if there was one.
     pub(super) fn failure(&self) -> Option<Errno> {
         self.failure
     }

@@ -1,4 +1,4 @@
-//! The progress line.
+//! Draws the progress line.
 
 use super::numbers;
 use crate::ipc::memory::counters::Count;
@@ -8,20 +8,21 @@ use pcopy_sys::terminal_size;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// Steps of the bar.
+/// The number of steps from 0 % to 100 %.
 const STEPS: u64 = 1000;
 
-/// How often the line is drawn at most: twice as often as the parent's poll loop wakes, which decides.
+/// The highest number of draws per second. The parent's poll loop wakes half as often, so the loop sets the
+/// actual rate.
 const DRAWS_PER_SECOND: u8 = 20;
 
-/// The width of the bar, and the narrowest terminal that it is drawn in, in columns.
+/// The width of the bar, and the narrowest terminal in which the bar is drawn, in columns.
 const BAR_COLUMNS: usize = 20;
 const BAR_FROM_WIDTH: usize = 60;
 
-/// The width of the line where standard error is no terminal, in columns.
+/// The width of the progress line if standard error is not a terminal, in columns.
 const WIDTH: u16 = 80;
 
-/// The line, on standard error.
+/// The progress line on standard error.
 pub(super) struct Line {
     bar: ProgressBar,
     highest: u64,
@@ -40,14 +41,14 @@ impl Line {
         Self { bar, highest: 0 }
     }
 
-    /// Shows how far the run has come, and `name`, the entry that is being copied.
+    /// Shows the progress of the run and `name`, the entry that is being copied.
     ///
-    /// All of it is one message, because setting another part would draw the line once more.
+    /// The whole line is one message, because `indicatif` draws the line again for each part that is set.
     pub(super) fn update(&mut self, position: &Position, name: &str) {
         let width = usize::from(terminal_size::width(stderr()).unwrap_or(WIDTH));
         let mut text = String::new();
         if position.work.complete {
-            // A further round finds its entries again; the percentage shown never decreases.
+            // A further round counts the same entries again. The percentage still never decreases.
             self.highest = self.highest.max(steps(position));
             text = format!("{:>3}% ", self.highest / (STEPS / 100));
             if width >= BAR_FROM_WIDTH {
@@ -61,12 +62,12 @@ impl Line {
         self.bar.set_message(text);
     }
 
-    /// Runs `write` with the line removed from the terminal.
+    /// Removes the line from the terminal, runs `write`, and draws the line again.
     pub(super) fn hide_while(&self, write: impl FnOnce()) {
         self.bar.suspend(write);
     }
 
-    /// Draws the line again after something else was written to the terminal.
+    /// Draws the line again after another program or message has written to the terminal.
     pub(super) fn redraw(&self) {
         self.bar.suspend(|| {});
     }
@@ -76,7 +77,7 @@ impl Line {
     }
 }
 
-/// How many of [`STEPS`] are done.
+/// Returns how many of [`STEPS`] are done.
 fn steps(position: &Position) -> u64 {
     let times = if position.reads_back { 2 } else { 1 };
     let work = position.work;
@@ -113,7 +114,7 @@ fn describe(position: &Position, steps: u64) -> String {
     format!("{settled} of {known}, {bytes}, {rate}{}", time_left(position.elapsed, steps))
 }
 
-/// The estimated time left; nothing in the first hundredth of the run.
+/// Formats the estimated time left. Returns an empty text in the first hundredth of the run.
 fn time_left(elapsed: Duration, steps: u64) -> String {
     if steps < STEPS / 100 {
         return String::new();
@@ -123,15 +124,15 @@ fn time_left(elapsed: Duration, steps: u64) -> String {
         .map_or(String::new(), |left| format!(", {} left", numbers::clock(left)))
 }
 
-/// `[=====>   ] `, 20 columns between the brackets.
+/// Draws the bar: `[=====>   ] `, with 20 columns between the brackets.
 fn bar(steps: u64) -> String {
     let filled = usize::try_from(steps * BAR_COLUMNS as u64 / STEPS).unwrap_or(0);
     let head = if filled < BAR_COLUMNS { ">" } else { "" };
     format!("[{:<BAR_COLUMNS$}] ", "=".repeat(filled) + head)
 }
 
-/// The end of `name`, which identifies the file better than its beginning, in at most `columns`
-/// characters.
+/// Shortens `name` to at most `columns` characters. Keeps the end, which identifies a file better than the
+/// beginning.
 fn shorten(name: &str, columns: usize) -> String {
     let length = name.chars().count();
     if length <= columns {
@@ -141,7 +142,8 @@ fn shorten(name: &str, columns: usize) -> String {
     if columns < 8 { String::new() } else { format!("…{tail}") }
 }
 
-/// `--progress=always` into a file or pipe: at most one line a second, each ended by a line feed.
+/// The destination of `--progress=always` if standard error is a file or pipe. Writes at most one line per
+/// second, each ended by a line feed.
 #[derive(Debug)]
 struct PlainLines {
     last: std::sync::Mutex<(String, Option<Instant>)>,

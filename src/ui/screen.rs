@@ -1,4 +1,4 @@
-//! The streams and the progress line of a run, as a sink of its events.
+//! Prints the events of a run on standard output and standard error, and draws the progress line.
 
 use super::output::Output;
 use super::progress::Line;
@@ -9,20 +9,20 @@ use pcopy_sys::{Errno, stdio};
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
 use std::os::fd::BorrowedFd;
 
-/// What the user wants to see, and how.
+/// What the user wants to see, and in which form.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What messages begin with.
+    /// The name that messages begin with.
     pub program: String,
-    /// Whose messages they are.
+    /// Whether messages are pcopy's own or GNU cp's.
     pub compat: Compat,
-    /// Errors only.
+    /// Whether only errors are printed.
     pub quiet: bool,
     /// When to draw the progress line.
     pub progress: When,
 }
 
-/// Turns one event into text.
+/// Prints one event on the screen.
 pub(super) type Render = fn(&RunEvent<'_>, &mut Screen);
 
 /// Standard output, standard error and the progress line.
@@ -37,7 +37,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// The streams of this process, and what turns events into text.
+    /// Returns a screen on the streams of this process. `render` turns events into text.
     pub(super) fn new(settings: Settings, render: Render) -> Self {
         let closed = stdio::stdout_was_closed().then_some(Errno::EBADF);
         let draws = match settings.progress {
@@ -56,12 +56,13 @@ impl Screen {
         }
     }
 
-    /// A line for standard output.
+    /// Prints a line on standard output.
     pub(super) fn print(&mut self, line: &str) {
         self.output.line(line);
     }
 
-    /// Lines for standard output as they are, unless a terminal would interpret what is in them.
+    /// Prints lines on standard output. On a terminal, control characters in them are replaced; elsewhere
+    /// they are kept.
     pub(super) fn print_bytes(&mut self, lines: &[u8]) {
         if stdout().is_terminal() {
             self.output.bytes(sanitize(lines).as_bytes());
@@ -70,24 +71,24 @@ impl Screen {
         }
     }
 
-    /// An error message.
+    /// Prints an error message.
     pub(super) fn error(&mut self, message: &str) {
         self.messages.line(&format!("{}: {message}", self.program));
     }
 
-    /// A question; the answer is typed behind it.
+    /// Prints a question. The user types the answer on the same line.
     pub(super) fn prompt(&mut self, question: &str) {
         self.messages.bytes(format!("{}: {question}", self.program).as_bytes());
     }
 
-    /// A message that `--quiet` suppresses.
+    /// Prints a message that `--quiet` suppresses.
     pub(super) fn notice(&mut self, message: &str) {
         if !self.quiet {
             self.error(message);
         }
     }
 
-    /// The same without the program's name before it.
+    /// Prints a message that `--quiet` suppresses, without the program's name before it.
     pub(super) fn plain(&mut self, message: &str) {
         if !self.quiet {
             self.messages.line(message);
@@ -125,7 +126,7 @@ impl Sink for Screen {
         }
     }
 
-    /// Writes what can be written without waiting, with the progress line removed meanwhile.
+    /// Writes as much as the streams accept at once. The progress line is removed for that time.
     fn flush(&mut self) {
         if self.output.waiting().is_none() && self.messages.waiting().is_none() {
             return;

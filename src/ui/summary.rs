@@ -1,4 +1,4 @@
-//! The last lines of a run: what was done, how fast, and what failed.
+//! The last lines of a run: the work done, the speed, and the failures.
 
 use super::failure_text::describe_kind;
 use super::numbers;
@@ -6,7 +6,7 @@ use crate::ipc::memory::counters::Count;
 use crate::outcome::{Compared, End, Left, Outcome};
 use std::cmp::Reverse;
 
-/// The last line of a run.
+/// Returns the last line of a run.
 pub(super) fn summary(outcome: &Outcome) -> String {
     if let Some(compared) = outcome.compared {
         return comparison(outcome, compared);
@@ -66,7 +66,7 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
     }
 }
 
-/// One line for each kind of failure that several entries share.
+/// Returns one line for each kind of failure that more than one entry has.
 pub(super) fn failures_by_kind(outcome: &Outcome) -> Vec<String> {
     let mut kinds: Vec<_> = outcome.kinds.iter().filter(|(_, number)| *number > 1).collect();
     kinds.sort_by_key(|(error, number)| (Reverse(*number), error.errno as i32));
@@ -97,7 +97,7 @@ fn left_to_copy(left: Left) -> String {
     format!("; {} ({}) left to copy", entries(left.entries), numbers::bytes(left.bytes))
 }
 
-/// `1 entry`, `2,000 entries`.
+/// Formats a number of entries: `1 entry`, `2,000 entries`.
 pub(super) fn entries(number: u64) -> String {
     format!("{} {}", numbers::count(number), if number == 1 { "entry" } else { "entries" })
 }

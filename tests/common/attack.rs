@@ -1,4 +1,5 @@
-//! A thread that exchanges entries with symlinks while a copy is made, and checks for harm.
+//! A thread that exchanges entries with symlinks while pcopy copies, and checks for files that were read or
+//! changed outside.
 
 use super::entries::exists;
 use super::{contents, listing, wait_until};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A text in every file outside the operands, and in none inside.
+/// A text that every file outside the operands contains, and no file inside.
 pub(crate) const MARK: &str = "THIS-WAS-NEVER-TO-BE-COPIED";
 
 /// A thread that exchanges entries with symlinks, as fast as possible.
@@ -29,16 +30,17 @@ struct Requests {
     is_paused: AtomicBool,
 }
 
-/// What an attacker did.
+/// What an attacker has done.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Swaps {
-    /// Exchanges that succeeded.
+    /// The number of exchanges that succeeded.
     pub(crate) made: u64,
-    /// Symlinks that were gone, because the copier had replaced them.
+    /// The number of symlinks that were gone because the copier had replaced them.
     pub(crate) lost: u64,
 }
 
-/// An entry that is attacked, the name of the symlink while it is not in its place, and the symlink's text.
+/// An attacked entry: its path, the path of the symlink while the entry is in its place, and the symlink's
+/// text.
 #[derive(Clone, Debug)]
 pub(crate) struct Victim {
     pub(crate) place: PathBuf,
@@ -47,7 +49,7 @@ pub(crate) struct Victim {
 }
 
 impl Attacker {
-    /// Begins, and exchanges all victims again and again.
+    /// Starts a thread that exchanges all victims again and again.
     pub(crate) fn begin(victims: Vec<Victim>) -> Self {
         victims.iter().for_each(plant);
         let requests = Arc::new(Requests::default());
@@ -69,7 +71,8 @@ impl Attacker {
         Self { requests, thread }
     }
 
-    /// Calls `inspect` while nothing is exchanged; otherwise it could be led outside, too.
+    /// Calls `inspect` while the attacker pauses. Otherwise `inspect` itself could follow a symlink to the
+    /// outside.
     pub(crate) fn while_paused<T>(&self, inspect: impl FnOnce() -> T) -> T {
         self.requests.pause.store(true, SeqCst);
         wait_until("the attacker pauses", || {
@@ -82,7 +85,7 @@ impl Attacker {
         result
     }
 
-    /// Ends it.
+    /// Ends the attack, and returns what the attacker has done.
     pub(crate) fn end(self) -> Swaps {
         self.requests.stop.store(true, SeqCst);
         self.thread.join().unwrap()
@@ -105,8 +108,8 @@ fn swap(victim: &Victim) -> bool {
     renameat2(AT_FDCWD, &victim.place, AT_FDCWD, &victim.spare, flags).is_ok()
 }
 
-/// Makes the symlink. A directory of the copy that has its name is moved aside: a copier may still be writing
-/// into it.
+/// Creates the symlink of a victim. If a directory of the copy has the symlink's name, moves the directory
+/// aside, because a copier may still be writing into it.
 fn plant(victim: &Victim) {
     if fs::symlink_metadata(&victim.spare).is_ok_and(|spare| spare.is_dir()) {
         let beside = |n: &u32| victim.spare.with_extension(format!("lost-{n}"));
@@ -118,7 +121,7 @@ fn plant(victim: &Victim) {
     std::os::unix::fs::symlink(&victim.leads_to, &victim.spare).unwrap();
 }
 
-/// Makes a file outside the operands.
+/// Creates a file outside the operands, which contains the mark.
 pub(crate) fn plant_marked(path: &Path, bytes: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut text = format!("{MARK} {}\n", path.display()).into_bytes();
@@ -126,13 +129,13 @@ pub(crate) fn plant_marked(path: &Path, bytes: usize) {
     fs::write(path, text).unwrap();
 }
 
-/// The files below these directories that contain the mark; no symlink is followed.
+/// Returns the files below these directories that contain the mark. Follows no symlink.
 pub(crate) fn marked(roots: &[PathBuf]) -> Vec<String> {
     let grep = Command::new("grep").args(["-rslaF", MARK]).args(roots).output().unwrap();
     String::from_utf8_lossy(&grep.stdout).lines().map(str::to_owned).collect()
 }
 
-/// Everything visible of each entry below `root` but its access time.
+/// Returns all visible attributes of each entry below `root`, except its access time.
 pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
     let describe = |(path, entry): (PathBuf, super::Entry)| {
         let metadata = fs::symlink_metadata(root.join(&path)).unwrap();

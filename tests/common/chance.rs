@@ -1,18 +1,18 @@
-//! Random choices that can be repeated: `PCOPY_SEED` is their seed, `PCOPY_CASES` the number of cases.
+//! Random choices that can be repeated: `PCOPY_SEED` is their seed, and `PCOPY_CASES` the number of cases.
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::time::Duration;
 
-/// Random numbers, the same for the same seed.
+/// A generator of random numbers, which are the same for the same seed.
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// With the seed `PCOPY_SEED`, or another in each run; it is printed with every failure.
+    /// Uses the seed `PCOPY_SEED`, or another seed in each run. The seed is printed, so a failure shows it.
     pub(crate) fn new() -> Self {
         Self::from("PCOPY_SEED")
     }
 
-    /// The same with another variable.
+    /// Like [`new`](Self::new), with another variable for the seed.
     pub(crate) fn from(variable: &str) -> Self {
         let given = std::env::var(variable).ok().map(|seed| seed.parse().unwrap());
         let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
@@ -21,7 +21,7 @@ impl Dice {
         dice
     }
 
-    /// With this seed.
+    /// Uses this seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed | 1)
     }
@@ -38,7 +38,8 @@ impl Dice {
     }
 }
 
-/// A runner of this many cases, the same in each run, and its seed; the variables choose others.
+/// Returns a runner of `cases` random cases, and its seed. Each run has the same cases, unless `PCOPY_SEED`
+/// or `PCOPY_CASES` is set.
 pub(crate) fn runner(cases: u64, shrink: u32) -> (TestRunner, u64) {
     let seed = number_from("PCOPY_SEED", 1);
     let mut bytes = [7; 32];

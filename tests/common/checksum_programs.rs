@@ -1,4 +1,4 @@
-//! Manifests, as `sha256sum` and `b3sum` write and check them.
+//! Manifests as `sha256sum` and `b3sum` write and check them.
 
 use super::{Sandbox, listing, skip_for, tool};
 use std::ffi::OsString;
@@ -7,10 +7,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// `--hash=` and the program that writes and checks such manifests. (Debian has no `b3sum`.)
+/// The values of `--hash`, each with the program that writes and checks such manifests. (Debian has no
+/// `b3sum`.)
 pub(crate) const CHECKERS: [(&str, &str); 2] = [("sha256", "sha256sum"), ("blake3", "b3sum")];
 
-/// The regular files below `dir`, sorted by their names as bytes.
+/// Returns the regular files below `dir`, sorted by the bytes of their names.
 pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = listing(dir)
         .into_iter()
@@ -21,7 +22,7 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The manifest of `files` in `dir` by `program`.
+/// Returns the manifest that `program` writes of `files` in `dir`.
 pub(crate) fn written_by(program: &str, dir: &Path, files: &[PathBuf]) -> Vec<u8> {
     let mut all = Vec::new();
     for some in files.chunks(1000) {
@@ -44,7 +45,7 @@ pub(crate) fn assert_lists(env: &Sandbox, file: &str, program: &str, dir: &str) 
     assert!(is == wanted, "{file} is\n{}\n{program} writes\n{}", shown(&is), shown(&wanted));
 }
 
-/// Whether `program -c` accepts all of `file` in `dir`, or its output.
+/// Checks that `program -c` accepts all lines of `file` in `dir`. The error is the program's output.
 pub(crate) fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Result<(), String> {
     let output = Command::new(program)
         .arg("-c")
@@ -56,14 +57,14 @@ pub(crate) fn accepts(env: &Sandbox, program: &str, dir: &str, file: &str) -> Re
     output.status.success().then_some(()).ok_or(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The names in a manifest without escapes.
+/// Returns the names in a manifest that has no escaped names.
 pub(crate) fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
     let text = fs::read(path).unwrap();
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| OsString::from_vec(line[66..].to_vec())).collect()
 }
 
-/// Whether this program is installed; without it this test is skipped in part, which is allowed for `b3sum`.
+/// Whether this program is installed. If not, reports the test as skipped; a missing `b3sum` is not reported.
 macro_rules! has_checker {
     ($program:expr) => {
         $crate::common::checksum_programs::has_checker_for(

@@ -1,14 +1,14 @@
-//! Entries and attributes that `std` cannot make or set, and attributes that tests compare.
+//! Creates entries and sets attributes that `std` cannot, and reads attributes that tests compare.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// Seconds since 1970, which may be negative, and nanoseconds.
+/// A time: seconds since 1970, which may be negative, and nanoseconds.
 pub(crate) type Time = (i64, i64);
 
-/// Makes a `fifo`, a `socket`, or a `char` or `block` device.
+/// Creates a `fifo`, a `socket`, or a `char` or `block` device.
 pub(crate) fn node(path: &Path, kind: &str, major: u64, minor: u64) {
     use nix::sys::stat::{Mode, SFlag, makedev, mknod};
     let kind = match kind {
@@ -21,7 +21,7 @@ pub(crate) fn node(path: &Path, kind: &str, major: u64, minor: u64) {
     mknod(path, kind, Mode::from_bits_truncate(0o600), makedev(major, minor)).unwrap();
 }
 
-/// Makes a symlink; false if the text is longer than the file system can hold: 1023 bytes on some.
+/// Creates a symlink. Returns false if the text is too long for the file system; some allow only 1023 bytes.
 pub(crate) fn symlink_if_it_fits(text: impl AsRef<OsStr>, path: &Path) -> bool {
     match std::os::unix::fs::symlink(text.as_ref(), path) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => false,
@@ -29,7 +29,7 @@ pub(crate) fn symlink_if_it_fits(text: impl AsRef<OsStr>, path: &Path) -> bool {
     }
 }
 
-/// Sets the times of an entry; of a symlink, its own.
+/// Sets the times of an entry. If the entry is a symlink, sets the times of the symlink itself.
 pub(crate) fn set_times(path: &Path, accessed: Time, modified: Time) {
     use nix::sys::{stat, time::TimeSpec};
     let spec = |time: Time| TimeSpec::new(time.0, time.1);
@@ -42,7 +42,7 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The permission bits of an entry, with the set-id bits and the sticky bit.
+/// Returns the permission bits of an entry, with the set-ID bits and the sticky bit.
 pub(crate) fn mode_of(path: impl AsRef<Path>) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }

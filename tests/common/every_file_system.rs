@@ -1,4 +1,4 @@
-//! A module whose tests are run again on every file system.
+//! Runs the tests of a module again on every file system.
 
 use crate::common::entries::modified;
 use crate::common::images::{Make, mounted_or_skip_for};
@@ -6,8 +6,9 @@ use crate::common::mounts::in_own_mounts_for;
 use crate::common::{PLACE, Sandbox, all_tests, print_line};
 use std::process::Command;
 
-/// Runs all other tests of this module on ext4, xfs, btrfs and tmpfs, too, on images that are mounted for
-/// them; `except` those that do not depend on the file system, or are not possible on each.
+/// Runs all other tests of this module again on ext4, xfs, btrfs and tmpfs, in images that are mounted for
+/// this purpose. Tests named after `except` are not run again: they do not depend on the file system, or do
+/// not work on each.
 macro_rules! holds_on_every_file_system {
     ($(except $($name:ident),+ $(,)?)?) => {
         $crate::common::cells! {
@@ -27,8 +28,8 @@ macro_rules! holds_on_every_file_system {
 
 pub(crate) use holds_on_every_file_system;
 
-/// Runs the tests of the module of `name`, but itself and `except`, in sandboxes on a new file system, and
-/// prints a line for each.
+/// Runs the tests of one module in sandboxes on a new file system, and prints a line for each. The module is
+/// that of the test `name`. Leaves out `name` itself and `except`.
 #[track_caller]
 pub(crate) fn run_again_on(name: &str, make: Make, except: &[&str]) {
     if !in_own_mounts_for(name) {

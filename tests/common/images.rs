@@ -1,4 +1,4 @@
-//! File systems in images.
+//! File systems in image files.
 
 use super::mounts::{Mounted, mount};
 use super::{Sandbox, skip_for, tool};
@@ -7,17 +7,18 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// How to make a file system in an image: the program and its arguments.
+/// The command that creates a file system in an image: the program and its arguments.
 pub(crate) type Make = &'static [&'static str];
 
 pub(crate) const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
-/// Its listings do not have the types of entries.
+/// An ext4 whose directory listings do not contain the types of entries.
 pub(crate) const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
 pub(crate) const XFS: Make = &["mkfs.xfs", "-q"];
 pub(crate) const BTRFS: Make = &["mkfs.btrfs", "-q"];
 pub(crate) const TMPFS: Make = &["tmpfs"];
 
-/// Mounts a new file system on `name` of a sandbox; skips this test and returns `None` if this machine cannot.
+/// Mounts a new file system at `name` in a sandbox. If this machine cannot do that, skips the test and
+/// returns `None`.
 macro_rules! mounted_or_skip {
     ($env:expr, $name:expr, $make:expr) => {
         $crate::common::images::mounted_or_skip_for(
@@ -30,7 +31,7 @@ macro_rules! mounted_or_skip {
 }
 pub(crate) use mounted_or_skip;
 
-/// The same for a test whose name a helper got.
+/// Like [`mounted_or_skip`], for a helper function, which gets the name of its test as an argument.
 #[track_caller]
 pub(crate) fn mounted_or_skip_for(
     test: &str,
@@ -45,7 +46,7 @@ fn mounted(env: &Sandbox, name: &str, make: Make) -> Result<Mounted, String> {
     mounted_of(env, name, make, 1 << 30)
 }
 
-/// Mounts a new file system of so many bytes on `name`; returns why if this machine cannot.
+/// Mounts a new file system of `bytes` bytes at `name`. The error says why this machine cannot do that.
 pub(crate) fn mounted_of(
     env: &Sandbox,
     name: &str,
@@ -71,7 +72,7 @@ pub(crate) fn mounted_of(
     mounted.ok_or_else(|| format!("cannot mount {kind} from an image here"))
 }
 
-/// Makes an image of so many bytes with a new file system in it.
+/// Creates an image of `bytes` bytes with a new file system in it.
 pub(crate) fn make_image(image: &Path, make: Make, bytes: u64) {
     fs::File::create(image).unwrap().set_len(bytes).unwrap();
     let made = Command::new(make[0]).args(&make[1..]).arg(image).output().unwrap();

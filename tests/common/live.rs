@@ -12,10 +12,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How often a run is repeated that ended before it could be stopped in progress.
+/// How often a run is repeated if it ended before the test could stop it.
 const TRIES: usize = 20;
 
-/// A run in progress, in a process group of its own; killed if the test fails.
+/// A run in progress, in a process group of its own. It is killed if the test fails.
 pub(crate) struct Live<'a> {
     sandbox: &'a Sandbox,
     shown: String,
@@ -26,12 +26,12 @@ pub(crate) struct Live<'a> {
 }
 
 impl Sandbox {
-    /// `pcopy` with the default actions of all signals.
+    /// Returns a `pcopy` command in which all signals have their default actions.
     pub(crate) fn tame<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         with_default_signals(self.command(arguments))
     }
 
-    /// `pcopy` as the argument of a program that executes it.
+    /// Returns a command in which `program` executes `pcopy`.
     pub(crate) fn before<A: AsRef<OsStr>>(
         &self,
         program: &[&str],
@@ -45,7 +45,8 @@ impl Sandbox {
         command
     }
 
-    /// `pcopy` under strace with these options, as a direct child, like every other run.
+    /// Returns a command that runs `pcopy` under strace with these options. As in every other run, `pcopy` is
+    /// a direct child.
     pub(crate) fn traced<A: AsRef<OsStr>>(
         &self,
         options: &[&str],
@@ -57,7 +58,7 @@ impl Sandbox {
         with_default_signals(self.before(&program, arguments))
     }
 
-    /// Starts a run of [`tame`](Self::tame) arguments; both outputs go to files.
+    /// Starts `pcopy` as [`tame`](Self::tame) returns it. Both outputs go to files.
     pub(crate) fn start<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -65,23 +66,24 @@ impl Sandbox {
         self.launch(self.tame(arguments))
     }
 
-    /// Starts a command; both outputs go to files.
+    /// Starts a command. Both outputs go to files.
     pub(crate) fn launch(&self, command: Command) -> Live<'_> {
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let (stdout, stderr) = (out.try_clone().unwrap(), err.try_clone().unwrap());
         self.launch_onto(command, stdout.into(), stderr.into(), out, err)
     }
 
-    /// Starts a command with a pipe for standard output, which only the test reads.
+    /// Starts a command whose standard output is a pipe that only the test reads.
     ///
-    /// With `-v` and a tree of [`long_names`](Self::long_names) the run cannot end before its names are read.
+    /// With `-v` and a tree of [`long_names`](Self::long_names) the run cannot end before the test has read
+    /// the names.
     pub(crate) fn launch_stuck(&self, command: Command) -> (Live<'_>, ChildStdout) {
         let err = tempfile::tempfile().unwrap();
         let stderr = err.try_clone().unwrap();
         self.launch_piped(command, stderr.into(), err)
     }
 
-    /// As [`launch_stuck`](Self::launch_stuck), with the standard error of one's choice.
+    /// Like [`launch_stuck`](Self::launch_stuck), but the caller chooses the standard error.
     pub(crate) fn launch_piped(
         &self,
         command: Command,
@@ -108,12 +110,12 @@ impl Sandbox {
         Live { sandbox: self, shown, child, status: None, out, err }
     }
 
-    /// A tree of `files` empty files whose names have 200 bytes, 500 in each directory.
+    /// Creates a tree of `files` empty files, 500 in each directory. Each name has 200 bytes.
     pub(crate) fn long_names(&self, root: &str, files: usize) -> &Self {
         self.grow(root, files, |number| (format!("{number:0>200}"), 0))
     }
 
-    /// A tree of `files` small files, 100 in each directory, and a few of `big` bytes.
+    /// Creates a tree of `files` small files, 100 in each directory. Every thousandth file has `big` bytes.
     pub(crate) fn many(&self, root: &str, files: usize, big: usize) -> &Self {
         self.grow(root, files, |number| {
             (format!("file-{number}"), if number % 1000 == 999 { big } else { number % 300 })
@@ -133,8 +135,8 @@ impl Sandbox {
         self
     }
 
-    /// Runs 40 comparisons with this command line, which takes as long as `took`, while a copier is killed at
-    /// a random moment; fails if a run prints anything but `expected`.
+    /// Runs this comparison 40 times, and in each run kills a copier at a random moment. Fails if a run
+    /// prints anything but `expected`. An undisturbed run takes as long as `took`.
     #[track_caller]
     pub(crate) fn reports_the_same_though_copiers_die(
         &self,
@@ -158,9 +160,9 @@ impl Sandbox {
         assert!(killed >= 10, "only {killed} were killed");
     }
 
-    /// A run of `src` to `dst` that was stopped in the middle of copying.
+    /// Starts a run that copies `src` to `dst`, and stops it while it is copying.
     ///
-    /// A run that ended before it could be stopped is repeated, a bounded number of times.
+    /// If a run ends before it could be stopped, starts another one, a limited number of times.
     #[track_caller]
     pub(crate) fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
         let all = count_entries(&self.path("src"));
@@ -192,7 +194,8 @@ impl<'a> Live<'a> {
         self.child.id()
     }
 
-    /// The living children of the run: copiers, and perhaps the process that counts ahead.
+    /// Returns the living children of the run: copiers, and perhaps the process that counts the entries in
+    /// advance.
     pub(crate) fn children(&self) -> Vec<u32> {
         children_of(self.pid()).into_iter().filter(|&pid| is_alive(pid)).collect()
     }
@@ -204,7 +207,7 @@ impl<'a> Live<'a> {
         self.status.is_none()
     }
 
-    /// Waits until the run has forked this many.
+    /// Waits until the run has this many children.
     #[track_caller]
     pub(crate) fn wait_for_children(&mut self, count: usize) -> Vec<u32> {
         wait_until(&format!("{count} children of\n{}", self.shown), || {
@@ -214,7 +217,7 @@ impl<'a> Live<'a> {
         self.children()
     }
 
-    /// Sends a signal to the parent alone.
+    /// Sends a signal to the parent only.
     pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
     }
@@ -225,7 +228,7 @@ impl<'a> Live<'a> {
         let _: nix::Result<()> = killpg(as_pid(self.pid()), signal);
     }
 
-    /// Stops every process of the run.
+    /// Stops all processes of the run.
     pub(crate) fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
         wait_until("all processes stop", || {
@@ -239,19 +242,19 @@ impl<'a> Live<'a> {
         self.signal_all(Signal::SIGCONT);
     }
 
-    /// What it has written to standard error so far.
+    /// Returns what the run has written to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.err)))
             .unwrap_or_default()
     }
 
-    /// Waits for the end, which must come.
+    /// Waits for the end of the run. Fails if the run hangs.
     #[track_caller]
     pub(crate) fn end(self) -> Run<'a> {
         self.end_within(HANG)
     }
 
-    /// Waits for the end, which must come in that time.
+    /// Waits for the end of the run. Fails if the run takes longer than `limit`.
     #[track_caller]
     pub(crate) fn end_within(mut self, limit: Duration) -> Run<'a> {
         let status = self.status.or_else(|| wait(&mut self.child, limit)).unwrap_or_else(|| {
@@ -291,10 +294,11 @@ impl Run<'_> {
     }
 }
 
-/// The same command with the default actions of all signals, whatever the tests were started with.
+/// Returns the same command with the default actions of all signals, whatever signals the tests were started
+/// with.
 ///
-/// A shell's `&` and `nohup` ignore some, and pcopy leaves them ignored. `env` executes the program, so the
-/// process is the same one.
+/// A shell's `&` and `nohup` let some signals be ignored, and pcopy does not change that. `env` executes the
+/// program, so the process ID stays the same.
 pub(crate) fn with_default_signals(command: Command) -> Command {
     let mut env = Command::new("env");
     env.arg("--default-signal=INT,TERM,HUP,TSTP,USR1").arg(command.get_program());
@@ -302,7 +306,7 @@ pub(crate) fn with_default_signals(command: Command) -> Command {
     env
 }
 
-/// Sends a signal to one process, which may be gone.
+/// Sends a signal to one process. Does nothing if the process has ended.
 pub(crate) fn send(pid: u32, signal: Signal) {
     let _: nix::Result<()> = kill(as_pid(pid), signal);
 }
@@ -311,18 +315,18 @@ fn as_pid(pid: u32) -> Pid {
     Pid::from_raw(pid.try_into().unwrap())
 }
 
-/// The letter of a process's state in /proc; `None` if there is no such process.
+/// Returns the letter of a process's state in /proc; `None` if the process does not exist.
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// Whether a process exists and is no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// How many entries a tree has, its root included; 0 if it does not exist.
+/// Returns the number of entries of a tree, including its root; 0 if the tree does not exist.
 pub(crate) fn count_entries(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let below = |entry: fs::DirEntry| {

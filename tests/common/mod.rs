@@ -1,4 +1,4 @@
-//! A sandbox in which tests run the program, and comparisons that share no code with it.
+//! A sandbox in which tests run the program, and comparisons that share no code with the program.
 
 pub(crate) mod attack;
 pub(crate) mod chance;
@@ -22,22 +22,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The program under test.
+/// The path of the program under test.
 pub(crate) const PCOPY: &str = env!("CARGO_BIN_EXE_pcopy");
 
-/// The variable that names a directory for the sandboxes, which are in memory without it.
+/// The environment variable that names a directory for the sandboxes. Without it they are in memory.
 pub(crate) const PLACE: &str = "PCOPY_TEST_PLACE";
 
-/// No run may take longer; one that does has hung.
+/// The time after which a run counts as hung.
 pub(crate) const HANG: Duration = Duration::from_secs(120);
 
-/// A temporary directory: in memory if the machine has `/dev/shm`, or below [`PLACE`].
+/// A temporary directory: below [`PLACE`], or in memory if the machine has `/dev/shm`.
 pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
 }
 
-/// In the test program `timing`: waits for all other tests that have begun, and keeps others from beginning
-/// until this thread ends. Each test has a thread, or all have one.
+/// Makes tests of the program `timing` run one at a time: waits for the tests that have begun, and lets no
+/// other test begin until this thread ends. Each test has its own thread, or all tests share one thread.
 pub(crate) fn run_alone() {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     thread_local! {
@@ -72,7 +72,7 @@ impl Sandbox {
         Self::within(&std::env::var_os(PLACE).map_or_else(memory, PathBuf::from))
     }
 
-    /// A sandbox on the file system of `base`.
+    /// Creates a sandbox on the file system of `base`.
     pub(crate) fn within(base: &Path) -> Self {
         run_alone();
         let dir = tempfile::Builder::new().prefix("pcopy-test-").tempdir_in(base).unwrap();
@@ -80,12 +80,12 @@ impl Sandbox {
         Self { dir }
     }
 
-    /// The whole path of something in the sandbox; an absolute path stays as it is.
+    /// Returns the absolute path of `name` in the sandbox. An absolute `name` is returned unchanged.
     pub(crate) fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.dir.path().join(Path::new(name.as_ref()))
     }
 
-    /// `pcopy` with these arguments, in the sandbox, not yet started.
+    /// Returns a command that runs `pcopy` with these arguments in the sandbox. Does not start it.
     pub(crate) fn command<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -101,7 +101,7 @@ impl Sandbox {
         self.run(self.command(arguments))
     }
 
-    /// Runs a command to its end, which must come before [`HANG`].
+    /// Runs a command to its end. Fails if the command takes longer than [`HANG`].
     pub(crate) fn run(&self, mut command: Command) -> Run<'_> {
         let shown = format!("{command:?}");
         let out = tempfile::tempfile().unwrap();
@@ -116,7 +116,7 @@ impl Sandbox {
     }
 }
 
-/// A run that has ended, with its output.
+/// A run that has ended, and its output.
 pub(crate) struct Run<'a> {
     sandbox: &'a Sandbox,
     shown: String,
@@ -126,7 +126,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Fails unless the run left with this code.
+    /// Fails unless the run has ended with this exit code.
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "exit code\n{}", self.story());
@@ -151,7 +151,7 @@ impl Run<'_> {
         self
     }
 
-    /// All there is to know when a test fails.
+    /// Returns everything that helps to understand a failed test: command, status, outputs and tree.
     pub(crate) fn story(&self) -> String {
         format!(
             "{}\n{}\n--- stdout\n{}\n--- stderr\n{}\n--- tree\n{}",
@@ -168,7 +168,7 @@ fn cut(text: &str) -> String {
     text.lines().take(40).collect::<Vec<_>>().join("\n")
 }
 
-/// Waits for a child; `None` if it has not ended in time.
+/// Waits for a child. Returns `None` if the child has not ended after `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
     let begun = Instant::now();
     loop {
@@ -182,7 +182,7 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::E
     }
 }
 
-/// Waits until `happened` says so; fails with `what` if it never does.
+/// Waits until `happened` returns true. Fails with `what` if this takes longer than [`HANG`].
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -192,7 +192,7 @@ pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// Bytes that depend on the seed alone and do not repeat.
+/// Returns bytes that depend only on the seed and do not repeat.
 pub(crate) fn contents(seed: &[u8], length: usize) -> Vec<u8> {
     let mut state = hash(seed) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -206,7 +206,7 @@ pub(crate) fn contents(seed: &[u8], length: usize) -> Vec<u8> {
     bytes
 }
 
-/// FNV-1a.
+/// Computes the FNV-1a hash of `bytes`.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
@@ -230,12 +230,12 @@ fn read_back(mut file: fs::File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether the tests run as root, who sees no permission errors.
+/// Whether the tests run as root, for whom the kernel does not check permissions.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Prints that this test cannot run on this machine, and why; fails if skips are forbidden (CI).
+/// Prints that this machine cannot run this test, and why. Fails if skipped tests are forbidden, as in CI.
 ///
 /// Use as `if !tool("strace") { return skip!("strace is not installed"); }`.
 macro_rules! skip {
@@ -244,13 +244,13 @@ macro_rules! skip {
     };
 }
 
-/// The same for a test whose name a helper got.
+/// Like [`skip`], for a helper function, which gets the name of its test as an argument.
 pub(crate) fn skip_for(test: &str, why: &str) {
     assert!(std::env::var_os("PCOPY_FORBID_SKIPS").is_none(), "skipped: {test}: {why}");
     print_line(&format!("skipped: {test}: {why}"));
 }
 
-/// Prints a line even if the test passes: `libtest` captures what `eprintln!` prints.
+/// Prints a line even if the test passes. (`libtest` captures what `eprintln!` prints.)
 pub(crate) fn print_line(line: &str) {
     std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")).unwrap();
 }
@@ -261,20 +261,20 @@ pub(crate) fn tool(name: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
-/// The processes whose parent is `pid`.
+/// Returns the processes whose parent is `pid`.
 pub(crate) fn children_of(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
-/// The paths of all tests of this program, as the command line names them.
+/// Returns the paths of all tests of this test program, in the form that its command line accepts.
 pub(crate) fn all_tests() -> Vec<String> {
     let listing = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
     let listing = String::from_utf8(listing.stdout).unwrap();
     listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// Whether strace is installed, without which this test is skipped.
+/// Whether strace is installed. If not, prints that the test is skipped.
 macro_rules! has_strace {
     () => {
         $crate::common::has_strace_for($crate::common::test_name::test_name!())
@@ -285,7 +285,7 @@ pub(crate) use test_name::{cells, each_jobs, test_name};
 pub(crate) use testtree::{Entry, Listing, differences, listing};
 pub(crate) use {has_strace, skip};
 
-/// The same for a test whose name a helper got.
+/// Like [`has_strace`], for a helper function, which gets the name of its test as an argument.
 #[track_caller]
 pub(crate) fn has_strace_for(test: &str) -> bool {
     let has = tool("strace");

@@ -1,12 +1,12 @@
-//! Mounts that only the test sees.
+//! Mounts that are visible only to the test.
 
 use super::{is_root, print_line, run_alone, skip_for, tool, wait_until};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs this test again, in a mount namespace of its own, and returns true in there. Outside it returns
-/// false, after that run or if this machine cannot.
+/// Runs this test again in a mount namespace of its own; in that second run, returns true. In the first run
+/// returns false, after the second run has ended, or at once if this machine cannot do that.
 macro_rules! in_own_mounts {
     () => {
         $crate::common::mounts::in_own_mounts_for($crate::common::test_name::test_name!())
@@ -14,7 +14,7 @@ macro_rules! in_own_mounts {
 }
 pub(crate) use in_own_mounts;
 
-/// The same for a test whose name a helper was given.
+/// Like [`in_own_mounts`], for a helper function, which gets the name of its test as an argument.
 pub(crate) fn in_own_mounts_for(name: &str) -> bool {
     if std::env::var_os("PCOPY_TEST_IN_OWN_MOUNTS").is_some() {
         return true;
@@ -40,12 +40,14 @@ pub(crate) fn in_own_mounts_for(name: &str) -> bool {
     false
 }
 
-/// A mount, until this is dropped, which must be before the sandbox that it is in.
+/// A mounted file system. Dropping the value unmounts it, and must happen before the sandbox that contains it
+/// is dropped.
 pub(crate) struct Mounted(pub(crate) PathBuf);
 
 impl Mounted {
-    /// Unmounts it, when no process uses it any more. (A process that another test forks has copies of the
-    /// descriptors of this one for a moment; and after a lazy unmount the disk is still written to.)
+    /// Unmounts the file system as soon as no process uses it. (A process that another test forks has copies
+    /// of this process's descriptors for a moment. A lazy unmount is not used, because the kernel would still
+    /// write to the disk after it.)
     pub(crate) fn detach(self) {
         wait_until("the disk is free", || {
             Command::new("umount").arg(&self.0).output().unwrap().status.success()
@@ -61,7 +63,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Runs `mount` with these words and the place; `None` if this machine cannot.
+/// Runs `mount` with these arguments and the place. Returns `None` if this machine cannot do that.
 pub(crate) fn mount(words: &[impl AsRef<OsStr>], place: &Path) -> Option<Mounted> {
     let output = Command::new("mount").args(words).arg(place).output();
     let done = output.is_ok_and(|output| output.status.success());

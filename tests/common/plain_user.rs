@@ -1,4 +1,4 @@
-//! Runs by an ordinary user, without privileges.
+//! Runs of pcopy as an ordinary user, without privileges.
 
 use super::entries::chmod;
 use super::{PCOPY, Run, Sandbox, hash, is_root};
@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 impl Sandbox {
-    /// Runs `pcopy` by an ordinary user, who gets the whole sandbox first.
+    /// Makes an ordinary user the owner of the whole sandbox, and runs `pcopy` as that user.
     ///
-    /// If root runs the tests, that is the user `nobody`; any other user is an ordinary one. A test that needs
-    /// entries of another user changes their owner after [`Sandbox::give_to_plain_user`], and then calls
-    /// [`Sandbox::plain_pcopy_as_is`].
+    /// If root runs the tests, the ordinary user is `nobody`; else it is the user who runs the tests. A test
+    /// that needs entries of another user changes their owner after [`Sandbox::give_to_plain_user`], and then
+    /// calls [`Sandbox::plain_pcopy_as_is`].
     pub(crate) fn plain_pcopy<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -23,7 +23,7 @@ impl Sandbox {
         self.plain_pcopy_as_is(arguments)
     }
 
-    /// Runs `pcopy` by an ordinary user.
+    /// Runs `pcopy` as the ordinary user, without changing owners first.
     pub(crate) fn plain_pcopy_as_is<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -42,7 +42,7 @@ impl Sandbox {
     }
 }
 
-/// The same command by an ordinary user.
+/// Returns a command that runs as the ordinary user.
 pub(crate) fn as_plain_user(command: Command) -> Command {
     if !is_root() {
         return command;
@@ -55,7 +55,7 @@ pub(crate) fn as_plain_user(command: Command) -> Command {
     plain
 }
 
-/// Adds the arguments, the directory and the environment of a command to another.
+/// Copies the arguments, the directory and the environment of a command to another command.
 pub(crate) fn copy_settings(from: &Command, to: &mut Command) {
     to.args(from.get_args()).stdin(Stdio::null());
     if let Some(dir) = from.get_current_dir() {
@@ -69,7 +69,8 @@ pub(crate) fn copy_settings(from: &Command, to: &mut Command) {
     }
 }
 
-/// A copy of the program that every user may execute; made once by each test program.
+/// Returns the path of a copy of the program that every user may execute. Each test program makes this copy
+/// once.
 pub(crate) fn plain_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! pcopy run as cp, and cp itself, in identical sandboxes.
+//! Runs pcopy as cp, and cp itself, in identical sandboxes.
 
 use super::entries::set_times;
 use super::plain_user::plain_program;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The users and numbers of copiers, which must not change the result.
+/// The combinations of user and number of copiers that are tried. They must not change the result.
 const WAYS: [(User, &str); 4] =
     [(User::Same, "1"), (User::Same, "2"), (User::Same, "8"), (User::Plain, "2")];
 
@@ -23,12 +23,12 @@ const WAYS: [(User, &str); 4] =
 enum User {
     /// The user who runs the tests.
     Same,
-    /// The ordinary user, who owns the whole sandbox.
+    /// The ordinary user, who then owns the whole sandbox.
     Plain,
 }
 
 impl Sandbox {
-    /// pcopy as cp, in the sandbox, not yet started.
+    /// Returns a command that runs pcopy as cp in the sandbox. Does not start it.
     pub(crate) fn cp_command<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -41,7 +41,7 @@ impl Sandbox {
         self.run(self.cp_command(arguments))
     }
 
-    /// The same, with answers to its prompts.
+    /// Like [`cp`](Self::cp), with answers to its prompts.
     pub(crate) fn cp_answered<A: AsRef<OsStr>>(
         &self,
         answers: &str,
@@ -52,7 +52,7 @@ impl Sandbox {
         self.run(command)
     }
 
-    /// Runs pcopy as cp by the ordinary user, who owns the sandbox.
+    /// Makes the ordinary user the owner of the sandbox, and runs pcopy as cp as that user.
     pub(crate) fn plain_cp<A: AsRef<OsStr>>(
         &self,
         answers: &str,
@@ -81,7 +81,7 @@ impl Sandbox {
     }
 }
 
-/// Standard input with this text.
+/// Returns a standard input that contains this text.
 pub(crate) fn input(text: &str) -> Stdio {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -95,7 +95,7 @@ fn become_plain(command: &mut Command) {
     }
 }
 
-/// A command line for both programs, with its input and environment.
+/// A command line for both programs, with its answers and environment variables.
 #[derive(Default)]
 pub(crate) struct Line<'a> {
     pub(crate) words: Vec<&'a OsStr>,
@@ -104,21 +104,21 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// From words with spaces between; `''` is an empty one.
+    /// Parses a line of words with spaces between them. The word `''` is an empty argument.
     pub(crate) fn of(line: &'a str) -> Self {
         let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
         Self { words: words.map(OsStr::new).collect(), ..Self::default() }
     }
 }
 
-/// Each group of options with each group of operands.
+/// Returns a line for each combination of a group of options with a group of operands.
 pub(crate) fn each(options: &[&str], operands: &[&str]) -> Vec<String> {
     let with = |option: &&str| operands.iter().map(|names| format!("{option} {names}")).collect();
     options.iter().map(with).collect::<Vec<Vec<_>>>().concat()
 }
 
-/// Fails unless pcopy does and prints what cp does and prints for each of these lines, for both users and
-/// any number of copiers.
+/// Fails unless pcopy does and prints the same as cp for each of these lines, for both users and any number
+/// of copiers.
 #[track_caller]
 pub(crate) fn same_as_cp<L: AsRef<str>>(
     plant: impl Fn(&Sandbox),
@@ -130,7 +130,7 @@ pub(crate) fn same_as_cp<L: AsRef<str>>(
     assert!(wrong.is_empty(), "{} of {} lines\n{}", wrong.len(), lines.len(), wrong.join("\n"));
 }
 
-/// The same for one line of any kind; returns the result of cp.
+/// Like [`same_as_cp`], for one line that may have answers and variables. Returns the result of cp.
 #[track_caller]
 pub(crate) fn line_same_as_cp(plant: impl Fn(&Sandbox), line: &Line<'_>) -> End {
     compare(&plant, line).unwrap_or_else(|wrong| panic!("{wrong}"))
@@ -158,12 +158,12 @@ fn compare(plant: &impl Fn(&Sandbox), line: &Line<'_>) -> Result<End, String> {
     Ok(last.unwrap())
 }
 
-/// The cp to compare with: the installed one, or `PCOPY_CP`.
+/// Returns the cp to compare with: `PCOPY_CP`, or the installed one.
 fn reference() -> PathBuf {
     std::env::var_os("PCOPY_CP").unwrap_or("cp".into()).into()
 }
 
-/// Whether it is older than 9.2, which worded some messages differently.
+/// Whether the cp to compare with is older than 9.2, which worded some messages differently.
 pub(crate) fn reference_is_old() -> bool {
     static OLD: OnceLock<bool> = OnceLock::new();
     *OLD.get_or_init(|| {
@@ -172,7 +172,7 @@ pub(crate) fn reference_is_old() -> bool {
     })
 }
 
-/// What a run did and printed; the lines are sorted, as several copiers print them in any order.
+/// What a run did and printed. The lines are sorted, because several copiers print them in any order.
 #[derive(PartialEq, Debug)]
 pub(crate) struct End {
     pub(crate) code: Option<i32>,
@@ -182,7 +182,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// How the results of cp and pcopy differ.
+    /// Describes how the results of cp and pcopy differ.
     fn difference(&self, ours: &Self) -> String {
         let mut text = String::new();
         if (self.code, &self.stdout, &self.stderr) != (ours.code, &ours.stdout, &ours.stderr) {
@@ -207,9 +207,9 @@ pub(crate) struct State {
     pub(crate) entry: Entry,
     /// User and group.
     pub(crate) owner: (u32, u32),
-    /// The first path of the same inode.
+    /// The first path of the tree that has the same inode.
     pub(crate) leader: PathBuf,
-    /// Whether the path had this inode before.
+    /// Whether the path had the same inode before the run.
     pub(crate) same_inode: bool,
 }
 
@@ -250,13 +250,13 @@ fn end(
     End { code: run.status.code(), stdout: lines(&run.stdout), stderr: lines(&run.stderr), tree }
 }
 
-/// A line without what an old cp does not print.
+/// Removes the part of a line that an old cp does not print.
 fn in_new_words(line: &str) -> String {
     let ending = line.find(" with non-directory '").filter(|_| reference_is_old());
     line[..ending.map_or(line.len(), |at| at + " with non-directory".len())].to_owned()
 }
 
-/// Moves the times of planted entries into the past; times that the test set itself stay.
+/// Moves the times of planted entries into the past. Times that the test has set itself do not change.
 fn age(env: &Sandbox) {
     for (path, entry) in listing(&env.path("")).into_iter().rev() {
         if entry.modified.0 > RECENT {
@@ -265,10 +265,10 @@ fn age(env: &Sandbox) {
     }
 }
 
-/// Times before this, in seconds, were set by the test.
+/// Times below this number of seconds were set by the test.
 const RECENT: i64 = 1_000_000;
 
-/// The inodes by path, each held open so that its number cannot be reused.
+/// Returns the inode of each path. Each inode is held open, so that its number cannot be reused.
 fn held(env: &Sandbox) -> BTreeMap<PathBuf, (u64, File)> {
     let hold = |path: PathBuf| {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;

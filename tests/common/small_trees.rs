@@ -1,4 +1,4 @@
-//! Small random trees, for the tests that compare with cp.
+//! Small random trees for the tests that compare with cp.
 
 use super::testtree::{Bytes, Node, Tree, What};
 use super::{contents, is_root};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// An entry of a random tree. There are few paths, so that source and target meet.
+/// An entry of a random tree. The trees use only a few paths, so that source and target have paths in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Thing {
     File {
@@ -28,7 +28,7 @@ pub(crate) enum Thing {
         mode: u32,
         time: i64,
     },
-    /// Another name of an earlier file.
+    /// A hard link to an earlier file.
     HardLink {
         of: usize,
     },
@@ -41,7 +41,8 @@ const PATHS: [&str; 12] =
 
 const LEADS_TO: [&str; 8] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e"];
 
-/// A target has only files and directories: cp writes through symlinks and into FIFOs.
+/// Returns an entry of any type if `anything` is set, else a file or directory. Targets have only these two,
+/// because cp writes through symlinks and into FIFOs.
 fn thing(anything: bool) -> impl Strategy<Value = Thing> {
     // cp cannot write into a file without write permission; pcopy replaces it.
     let closed = if is_root() { 0o444 } else { 0o604 };
@@ -58,15 +59,15 @@ fn thing(anything: bool) -> impl Strategy<Value = Thing> {
     )
 }
 
-/// Some of these paths with entries of all types, or only with files and directories.
+/// Returns some of the paths with an entry for each: of any type, or only files and directories.
 pub(crate) fn things(anything: bool) -> impl Strategy<Value = Things> {
     let paths = subsequence(PATHS.to_vec(), 0..PATHS.len());
     (paths, prop::collection::vec(thing(anything), PATHS.len()))
         .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
 }
 
-/// The tree below a new directory; what cannot be is left out: a path below something that is no directory,
-/// and a hard link before any file. `seed` chooses the contents.
+/// Returns the tree below a new directory; `seed` chooses the contents. Leaves out entries that cannot exist:
+/// a path below an entry that is not a directory, and a hard link before any file.
 pub(crate) fn tree_of(things: &Things, seed: &[u8]) -> Tree {
     let mut tree = Tree::from([(PathBuf::new(), Node::new(What::Dir, 0o755, (50, 7)))]);
     let mut files: Vec<Node> = Vec::new();

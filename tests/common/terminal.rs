@@ -1,4 +1,4 @@
-//! A pseudo-terminal, and what it shows.
+//! A pseudo-terminal, and the text that it shows.
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A terminal with a thread that reads everything that is written to it.
+/// A pseudo-terminal, with a thread that reads everything that processes write to it.
 pub(crate) struct Terminal {
     keyboard: File,
     slave: Option<OwnedFd>,
@@ -38,22 +38,22 @@ impl Terminal {
         Self { keyboard, slave: Some(pty.slave), written, reader }
     }
 
-    /// A standard stream of a process.
+    /// Returns a standard stream for a process.
     pub(crate) fn stream(&self) -> Stdio {
         self.slave.as_ref().unwrap().try_clone().unwrap().into()
     }
 
-    /// Types on the keyboard.
+    /// Types `keys` on the keyboard.
     pub(crate) fn type_in(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
     }
 
-    /// Everything written so far.
+    /// Returns everything that was written so far.
     pub(crate) fn written(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
     }
 
-    /// Everything that was written, after every process has closed the terminal.
+    /// Waits until every process has closed the terminal. Returns everything that was written.
     pub(crate) fn close(mut self) -> Seen {
         self.slave = None;
         let begun = Instant::now();
@@ -69,9 +69,9 @@ impl Terminal {
 pub(crate) struct Seen {
     /// Everything that was written.
     pub(crate) bytes: Vec<u8>,
-    /// The rows in the end, without trailing spaces and empty rows below.
+    /// The rows of the screen at the end, without trailing spaces and without empty rows at the bottom.
     pub(crate) screen: Vec<String>,
-    /// Each text of a row before it was erased or left, in order.
+    /// Each text that a row contained before it was erased or the cursor left it, in order.
     pub(crate) states: Vec<String>,
 }
 

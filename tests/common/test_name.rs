@@ -1,15 +1,16 @@
-//! Tests that know their own names, and tests that are run once for each of several cells.
+//! Tests that know their own names, and tests that run once for each of several *cells*, which are sets of
+//! arguments.
 
 use std::any::type_name;
 use std::cell::Cell;
 
 thread_local! {
-    /// The cell that the test of this thread is run for.
+    /// The cell for which this thread runs its test.
     static CELL: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// The path of the test function around this macro, as the command line names it, with its cell:
-/// `copy::any_number_of_copiers_gives_the_same_tree::jobs_8`.
+/// Returns the path of the test function around this macro, with its cell, in the form that the command line
+/// accepts: `copy::any_number_of_copiers_gives_the_same_tree::jobs_8`.
 macro_rules! test_name {
     () => {{
         fn here() {}
@@ -17,9 +18,10 @@ macro_rules! test_name {
     }};
 }
 
-/// Makes a test of each cell of a function that takes a number of copiers, as `-j` takes it.
+/// Makes a test for each of several numbers of copiers. The function takes the number as a string, as for
+/// `-j`.
 ///
-/// `each_jobs!(it_arrives, 1, 8);` makes `it_arrives::jobs_1` and `it_arrives::jobs_8` of
+/// `each_jobs!(it_arrives, 1, 8);` makes the tests `it_arrives::jobs_1` and `it_arrives::jobs_8` from
 /// `fn it_arrives(jobs: &str)`.
 macro_rules! each_jobs {
     ($test:ident, $($jobs:tt),+) => {
@@ -35,10 +37,11 @@ macro_rules! each_jobs {
     (@64 $test:ident) => { $crate::common::test_name::cell! { $test, jobs_64 => "64" } };
 }
 
-/// Makes a test of each cell of a function that takes arguments.
+/// Makes a test for each of several cells. The function takes the arguments of the cell.
 ///
-/// `cells! { it_arrives, ext4 => (EXT4, "1"), xfs => (XFS, "8") }` makes `it_arrives::ext4` and
-/// `it_arrives::xfs` of `fn it_arrives(make: Make, jobs: &str)`; of one argument the parentheses are left out.
+/// `cells! { it_arrives, ext4 => (EXT4, "1"), xfs => (XFS, "8")
+/// }` makes the tests `it_arrives::ext4` and `it_arrives::xfs` from `fn it_arrives(make: Make, jobs: &str)`.
+/// A single argument needs no parentheses.
 macro_rules! cells {
     ($test:ident, $($cell:ident => $arguments:tt),+ $(,)?) => {
         mod $test {
@@ -65,19 +68,19 @@ macro_rules! cell {
 
 pub(crate) use {cell, cells, each_jobs, test_name};
 
-/// Notes that this thread runs the cell around `here`.
+/// Records that this thread runs the cell whose function contains `here`.
 pub(crate) fn begin_cell<F>(_here: F) {
     CELL.set(Some(path_of::<F>()));
 }
 
-/// The test around `here`, or its cell that this thread runs.
+/// Returns the name of the test that contains `here`, with the cell that this thread runs.
 pub(crate) fn name_of_test<F>(_here: F) -> &'static str {
     let test = path_of::<F>();
     let of_test = |cell: &&str| cell.strip_prefix(test).is_some_and(|rest| rest.starts_with("::"));
     CELL.get().filter(of_test).unwrap_or(test)
 }
 
-/// `copy::it_arrives` of the function `it::copy::it_arrives::{{closure}}::here`.
+/// Returns the path of a test: `copy::it_arrives` for the function `it::copy::it_arrives::{{closure}}::here`.
 fn path_of<F>() -> &'static str {
     let path = type_name::<F>().strip_suffix("::here").unwrap();
     let (_program, path) = path.split_once("::").unwrap();

@@ -1,7 +1,7 @@
-//! Trees: described, planted, read back, compared.
+//! Describes trees of entries, plants them on disk, reads them back and compares them.
 //!
-//! A [`Tree`] is a value with all contents: it can be planted, and compared with what was read. A
-//! [`Listing`] has hashes instead of contents, for trees of any size. Nothing here shares code with the
+//! A [`Tree`] is a value with all contents; it can be planted, and compared with a tree that was read. A
+//! [`Listing`] has hashes instead of contents, for trees of any size. This module shares no code with the
 //! program under test.
 
 use super::entries::*;
@@ -18,8 +18,8 @@ use std::process::Command;
 
 // ---- values ----------------------------------------------------------------------------------
 
-/// An entry for each path below a root, a directory before its entries. The root has the empty path; it may
-/// be left out.
+/// An entry for each path below a root. A directory comes before its entries. The root has the empty path and
+/// may be missing.
 pub(crate) type Tree = BTreeMap<PathBuf, Node>;
 
 /// An entry of a tree.
@@ -30,13 +30,13 @@ pub(crate) struct Node {
     pub(crate) mode: u32,
     /// User and group.
     pub(crate) owner: (u32, u32),
-    /// The modification time; `None`: any.
+    /// The modification time; `None` means any time.
     pub(crate) time: Option<Time>,
-    /// Paths with one number are hard links; 0: a file of its own.
+    /// Paths with the same number are hard links to one file. The number 0 means a file with only one path.
     pub(crate) file: u64,
     /// Extended attributes of the class `user`.
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The ctime; of a tree that was not read, zero.
+    /// The ctime; zero in a tree that was not read from disk.
     pub(crate) changed: Time,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum What {
     Symlink(PathBuf),
     Fifo,
     Socket,
-    /// `char` or `block`, and its major and minor number.
+    /// A `char` or `block` device with its major and minor number.
     Device(&'static str, u64, u64),
 }
 
@@ -62,7 +62,7 @@ impl Debug for Bytes {
 }
 
 impl Node {
-    /// An entry of the caller, with this mode and modification time.
+    /// Returns an entry that the caller owns, with this mode and modification time.
     pub(crate) fn new(what: What, mode: u32, time: Time) -> Self {
         let owner = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         let (xattrs, changed) = (BTreeMap::new(), (0, 0));
@@ -80,7 +80,7 @@ impl Node {
 
 // ---- planting --------------------------------------------------------------------------------
 
-/// Makes everything below `root`, with modes, owners and times.
+/// Creates the tree below `root`, with modes, owners and times.
 pub(crate) fn plant(tree: &Tree, root: &Path) {
     fs::create_dir_all(root).unwrap();
     let mut names: BTreeMap<u64, PathBuf> = BTreeMap::new();
@@ -112,7 +112,8 @@ pub(crate) fn plant(tree: &Tree, root: &Path) {
     }
 }
 
-/// Makes an entry, whose parent exists; false if it is a symlink that is too long for the file system.
+/// Creates an entry whose parent exists. Returns false for a symlink whose text is too long for the file
+/// system.
 pub(crate) fn make(at: &Path, what: &What) -> bool {
     match what {
         What::Dir => fs::create_dir_all(at).unwrap(),
@@ -125,7 +126,7 @@ pub(crate) fn make(at: &Path, what: &What) -> bool {
     true
 }
 
-/// Writes a file; whole blocks of zeros become holes.
+/// Writes a file. Whole blocks of zeros become holes.
 fn write(at: &Path, bytes: &[u8]) {
     const BLOCK: usize = 4096;
     let file = fs::File::create(at).unwrap();
@@ -149,9 +150,11 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 // ---- descriptions ----------------------------------------------------------------------------
 
 impl Sandbox {
-    /// Makes a tree from lines: `dir NAME`, `file NAME SIZE`, `text NAME WORDS`, `link NAME TEXT`,
-    /// `fifo NAME`. SIZE may end in K or M; the contents of a file depend on its name alone. Directories above
-    /// an entry are made, too; modes and times are those of new entries.
+    /// Creates a tree from lines: `dir NAME`, `file NAME SIZE`, `text NAME WORDS`, `link NAME TEXT`,
+    /// `fifo NAME`.
+    ///
+    /// SIZE may end in K or M. The contents of a file depend only on its name. Missing directories above an
+    /// entry are created, too. Modes and times are those of new entries.
     pub(crate) fn tree<'a>(&self, root: &str, lines: impl IntoIterator<Item = &'a str>) -> &Self {
         let root = self.path(root);
         fs::create_dir_all(&root).unwrap();
@@ -167,12 +170,12 @@ impl Sandbox {
         self
     }
 
-    /// Plants a tree from a fixture, a file with a line `KIND MODE TIME NAME REST` for each entry.
+    /// Creates a tree from a fixture, a file with a line `KIND MODE TIME NAME REST` for each entry.
     ///
-    /// KIND is dir, file (REST: its size), text, link, fifo, socket, char or block (REST:
-    /// `MAJOR:MINOR`; only root can make these two, for others they are left out). NAME and REST know the
-    /// escapes `\n`, `\t`, `\e`, `\s` (a space), `\xHH` and `\\`. `*N` after a NAME repeats it N times.
-    /// A symlink that is too long for the file system is left out.
+    /// KIND is dir, file (REST is its size), text, link, fifo, socket, char or block (REST is `MAJOR:MINOR`).
+    /// Only root can create devices, so for other users they are left out. NAME and REST may contain the
+    /// escapes `\n`, `\t`, `\e`, `\s` (a space), `\xHH` and `\\`. `*N` after a NAME repeats it N times. A
+    /// symlink whose text is too long for the file system is left out.
     pub(crate) fn plant(&self, root: &str, fixture: &str) -> &Self {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture)).unwrap();
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -251,8 +254,8 @@ fn unescape(text: &str) -> Vec<u8> {
 
 // ---- reading ---------------------------------------------------------------------------------
 
-/// Calls `visit` with each entry of a tree, the root first, whose path is empty; found with `std` alone.
-/// Entries that vanish meanwhile are left out.
+/// Calls `visit` with each entry of a tree. The root comes first and has the empty path. Uses only `std`.
+/// Leaves out entries that vanish meanwhile.
 fn walk(root: &Path, mut visit: impl FnMut(PathBuf, &Path, &Metadata)) {
     let mut waiting = vec![PathBuf::new()];
     while let Some(path) = waiting.pop() {
@@ -266,7 +269,7 @@ fn walk(root: &Path, mut visit: impl FnMut(PathBuf, &Path, &Metadata)) {
     }
 }
 
-/// Reads a tree; it has no entries if there is no `root`.
+/// Reads a tree. If `root` does not exist, the tree has no entries.
 pub(crate) fn read(root: &Path) -> Tree {
     let mut tree = Tree::new();
     walk(root, |path, at, metadata| {
@@ -312,7 +315,7 @@ fn user_xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     .collect()
 }
 
-/// For each path but directories, the first path of the same file.
+/// Returns for each path, except directories, the first path of the same file.
 fn first_names(tree: &Tree) -> BTreeMap<&Path, &Path> {
     let mut first = BTreeMap::new();
     let files = tree.iter().filter(|(_, node)| !node.is_dir());
@@ -324,7 +327,7 @@ fn first_names(tree: &Tree) -> BTreeMap<&Path, &Path> {
         .collect()
 }
 
-/// For each path of a tree, the first path of the same inode, read without contents.
+/// Reads a tree without contents. Returns for each path the first path that has the same inode.
 pub(crate) fn leaders(root: &Path) -> BTreeMap<PathBuf, PathBuf> {
     let mut inodes = BTreeMap::new();
     walk(root, |path, _, metadata| _ = inodes.insert(path, metadata.ino()));
@@ -336,7 +339,7 @@ pub(crate) fn leaders(root: &Path) -> BTreeMap<PathBuf, PathBuf> {
     inodes.into_iter().map(leader).collect()
 }
 
-/// In what a tree differs from the expected one, in words: types, contents, modes, owners, times, hard links.
+/// Describes how a tree differs from the expected one: types, contents, modes, owners, times, hard links.
 pub(crate) fn tree_differences(expected: &Tree, found: &Tree) -> String {
     let mut text = String::new();
     for path in expected.keys().chain(found.keys().filter(|path| !expected.contains_key(*path))) {
@@ -361,19 +364,19 @@ fn is_as(wanted: &Node, is: &Node) -> bool {
 
 // ---- listings --------------------------------------------------------------------------------
 
-/// An entry for each path of a tree; the root has the empty path.
+/// An entry for each path of a tree. The root has the empty path.
 pub(crate) type Listing = BTreeMap<PathBuf, Entry>;
 
-/// What a copy must preserve of an entry.
+/// The properties of an entry that a copy must preserve.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
     /// Type and permission bits.
     pub(crate) mode: u32,
-    /// Bytes; 0 for a directory, whose size depends on the file system.
+    /// The size in bytes; 0 for a directory, whose size depends on the file system.
     pub(crate) size: u64,
-    /// Modification time in seconds and nanoseconds.
+    /// The modification time in seconds and nanoseconds.
     pub(crate) modified: Time,
-    /// A symlink's text, a device's number, a file's hash.
+    /// The text of a symlink, the number of a device, or the hash of a file.
     pub(crate) what: Vec<u8>,
 }
 
@@ -403,7 +406,7 @@ pub(crate) fn listing(root: &Path) -> Listing {
     found
 }
 
-/// In what two listings differ, in words.
+/// Describes how two listings differ.
 pub(crate) fn differences(one: &Listing, other: &Listing) -> String {
     let mut text = String::new();
     for (path, entry) in one {
@@ -421,7 +424,8 @@ pub(crate) fn differences(one: &Listing, other: &Listing) -> String {
     text.lines().take(60).fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// A hash of contents: FNV-1a of 8 bytes at a time, as a debug build is slow at single bytes.
+/// Computes a hash of contents: FNV-1a over 8 bytes at a time, because a debug build is slow with single
+/// bytes.
 fn digest(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut state = hash(rest) ^ bytes.len() as u64;
@@ -433,12 +437,12 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 impl Sandbox {
-    /// Every entry below `root` with all that a copy must preserve.
+    /// Lists every entry below `root` with all properties that a copy must preserve.
     pub(crate) fn listing(&self, root: impl AsRef<OsStr>) -> Listing {
         listing(&self.path(root))
     }
 
-    /// Fails unless both trees are the same: names, types, modes, times, contents.
+    /// Fails unless both trees have the same names, types, modes, times and contents.
     #[track_caller]
     pub(crate) fn assert_same(&self, one: impl AsRef<OsStr>, other: impl AsRef<OsStr>) {
         let (one, other) = (self.path(one), self.path(other));
@@ -469,7 +473,7 @@ impl Sandbox {
         assert!(lines.is_empty(), "diff -r prints: {lines:#?}");
     }
 
-    /// Fails if any staged name is left in the sandbox.
+    /// Fails if the sandbox contains a staged name.
     #[track_caller]
     pub(crate) fn assert_nothing_staged(&self) {
         let left: Vec<_> = self
@@ -480,7 +484,7 @@ impl Sandbox {
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
-    /// The sandbox as text, for messages; at most 60 lines.
+    /// Returns a listing of the sandbox as text for messages; at most 60 lines.
     pub(crate) fn show(&self) -> String {
         let mut text = String::new();
         for (path, entry) in self.listing("").iter().take(60) {

@@ -1,4 +1,4 @@
-//! The system calls that pcopy makes, and a run in which one of them fails.
+//! The system calls that pcopy makes, and runs in which one of these calls fails.
 
 use crate::checker::Excuse;
 use crate::ending::{Ending, run};
@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-/// Calls that cannot fail, those that end a process or begin a program, and `brk`, which returns a failure in
-/// a way that strace cannot imitate.
+/// Calls in which no fault is injected: those that cannot fail, those that end a process or begin a program,
+/// and `brk`, whose failure strace cannot imitate.
 const NEVER: [&str; 18] = [
     "brk",
     "execve",
@@ -30,17 +30,18 @@ const NEVER: [&str; 18] = [
     "rseq",
 ];
 
-/// Which calls are counted.
+/// The calls that are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Scope {
-    /// Each, from the first of the loader on.
+    /// All calls, beginning with the first call of the loader.
     All,
-    /// Those with a path of the trees: all of pcopy's own, from the first of a copier on.
+    /// The calls with a path of the trees. These are all calls of pcopy's own code, beginning with the first
+    /// call of a copier.
     Trees,
 }
 
 impl Scope {
-    /// strace's options for it: every path of the trees, and every name.
+    /// Returns strace's options for this scope: every path of the trees, and every name in them.
     fn options(self, world: &World) -> Vec<String> {
         if self == Self::All {
             return Vec::new();
@@ -59,10 +60,10 @@ impl Scope {
     }
 }
 
-/// strace, which logs these calls into `trace` of the sandbox.
+/// Returns a strace command that logs these calls into the file `trace` of the sandbox.
 ///
-/// Its `when=N` counts in each process: the N-th call of the parent fails, and the N-th of each copier. So with
-/// several copiers several faults occur.
+/// strace's `when=N` counts in each process separately: the N-th call of the parent fails, and the N-th call
+/// of each copier. So with several copiers several faults occur.
 pub(crate) fn strace(world: &World, scope: Scope, options: &[&str]) -> Vec<String> {
     let log = world.env.path("trace");
     let quiet = "--quiet=attach,personality,path-resolution";
@@ -73,7 +74,8 @@ pub(crate) fn strace(world: &World, scope: Scope, options: &[&str]) -> Vec<Strin
     words
 }
 
-/// How often each call is made by the process that makes it most often, in an undisturbed run.
+/// Counts the calls of an undisturbed run. For each call returns the count of the process that makes it most
+/// often.
 pub(crate) fn counted(line: Line, jobs: u16, scope: Scope) -> BTreeMap<String, usize> {
     let world = World::new(line);
     let ending = run(world.command(&strace(&world, scope, &["-e", "trace=all"]), jobs));
@@ -101,7 +103,7 @@ fn count(log: &str, scope: Scope) -> BTreeMap<String, usize> {
     most
 }
 
-/// The calls of the loader and the language before `main`.
+/// Counts the calls that the loader and the language's runtime make before `main`.
 pub(crate) fn before_main() -> BTreeMap<String, usize> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new("strace");
@@ -118,26 +120,26 @@ pub(crate) struct Fault {
     pub(crate) jobs: u16,
     pub(crate) scope: Scope,
     pub(crate) call: String,
-    /// `error=EIO`, `retval=0`, `signal=KILL`.
+    /// The effect in strace's syntax: `error=EIO`, `retval=0`, `signal=KILL`.
     pub(crate) effect: String,
-    /// At which call it occurs first.
+    /// The number of the call at which the fault occurs first.
     pub(crate) nth: usize,
-    /// After how many further calls it occurs again, if it does.
+    /// The number of further calls after which the fault occurs again; `None` if it occurs once.
     pub(crate) step: Option<usize>,
 }
 
 /// How a run with a fault ended.
 pub(crate) struct Damaged {
     pub(crate) ending: Ending,
-    /// How often the fault occurred.
+    /// The number of times that the fault occurred.
     pub(crate) hits: usize,
     pub(crate) excuse: Excuse,
-    /// The first log lines of the fault, for messages.
+    /// The first lines of the log that show the fault, for messages.
     pub(crate) shown: String,
 }
 
 impl Fault {
-    /// Injects it into a run.
+    /// Injects the fault into a run.
     pub(crate) fn inject(&self, world: &World, before_main: &BTreeMap<String, usize>) -> Damaged {
         let Self { call, effect, nth, .. } = self;
         let step = match self.step {
@@ -161,7 +163,7 @@ impl Fault {
         Damaged { ending, hits, excuse, shown: shown.join("\n") }
     }
 
-    /// What this fault excuses.
+    /// Returns which deviations this fault excuses.
     fn excuse(&self, log: &str, hits: usize, before_main: &BTreeMap<String, usize>) -> Excuse {
         let (call, effect) = (self.call.as_str(), self.effect.as_str());
         let is_loaders = before_main.get(call).is_some_and(|&count| self.nth <= count);
@@ -193,7 +195,8 @@ impl Fault {
     }
 }
 
-/// Whether the attribute is preserved only where possible, so that cp reports no failure either.
+/// Whether the call sets an attribute that is preserved only where possible, so that cp does not report its
+/// failure either.
 fn is_silent(call: &str, errno: &str) -> bool {
     call.contains("xattr") && matches!(errno, "EOPNOTSUPP" | "ENODATA" | "EPERM" | "EACCES")
         || call == "linkat" // a copy replaces the link, with a message

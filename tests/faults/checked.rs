@@ -1,4 +1,4 @@
-//! The checker is checked: each failure that it is for is made here once, and must be found.
+//! Tests of the checker: each failure that it must find is made here once.
 
 use crate::checker::{Excuse, wrongs};
 use crate::ending::{Ending, finish, run};
@@ -7,14 +7,14 @@ use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
-/// A run without faults, and how it ended.
+/// Runs a line without faults. Returns the world and how the run ended.
 fn undisturbed(line: Line) -> (World, Ending) {
     let world = World::new(line);
     let ending = run(world.command(&[], 2));
     (world, ending)
 }
 
-/// Fails unless the checker reports this.
+/// Fails unless the checker reports `what`.
 #[track_caller]
 fn is_found(world: &World, ending: &Ending, what: &str) {
     let report = wrongs(world, ending, Excuse::default());

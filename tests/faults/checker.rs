@@ -1,4 +1,4 @@
-//! The conditions that hold after any run, with any fault.
+//! The conditions that must hold after any run with any fault.
 
 use crate::common::testtree::{Node, Tree, What, read};
 use crate::ending::{Ending, run};
@@ -7,28 +7,29 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
-/// What the fault in a run excuses.
+/// The deviations that the fault in a run excuses.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Excuse {
-    /// Signals that may have ended it.
+    /// The signals that may have ended the run.
     pub(crate) signals: &'static [i32],
-    /// Standard error could not be written, so messages are missing.
+    /// Standard error could not be written, so messages may be missing.
     pub(crate) mute: bool,
-    /// Attributes that are preserved only where possible could not be, which cp does not report either.
+    /// Attributes that are preserved only where possible may be missing. cp does not report them either.
     pub(crate) bare: bool,
-    /// It ended before `main`, with a message of the loader or the language.
+    /// The run ended before `main`, with a message of the loader or of the language's runtime.
     pub(crate) stillborn: bool,
-    /// A system call claimed that an existing entry does not exist, so it has no backup.
+    /// A system call claimed that an existing entry does not exist, so the entry has no backup.
     pub(crate) unseen: bool,
-    /// A copier may have died, too, and the next round repeated what had failed.
+    /// A copier may have died, too. The next round then repeated the work that had failed.
     pub(crate) again: bool,
-    /// Files that were being written in place when it ended are partial.
+    /// The run was writing files in place when it ended, so these files are partial.
     pub(crate) half: bool,
-    /// Its counts need not add up, if it reports that.
+    /// The counts of the run need not balance, if the run reports that.
     pub(crate) numbers: bool,
 }
 
-/// What is wrong after a run, and after an undisturbed one of the same line; empty if nothing is.
+/// Checks a run, then repeats its command undisturbed and checks that run, too. Returns what is wrong; empty
+/// if nothing is.
 pub(crate) fn wrongs(world: &World, ending: &Ending, excuse: Excuse) -> String {
     let mut wrongs = after_the_first(world, ending, excuse);
     if ending.status.is_some() {
@@ -82,9 +83,9 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Complete,
-    /// Some entries failed, each with a message.
+    /// Some entries failed, and each failure was reported with a message.
     Reported,
-    /// Stopped early.
+    /// The run stopped early.
     Cut,
 }
 
@@ -145,12 +146,13 @@ fn end_of(
     })
 }
 
-/// Contents and modes alone.
+/// Returns only the contents and modes of a tree.
 fn bare(tree: &Tree) -> Vec<(&PathBuf, &What, u32)> {
     tree.iter().map(|(path, node)| (path, &node.what, node.mode)).collect()
 }
 
-/// The counts of the summary, compared with one another and the exit code.
+/// Compares the counts of the summary with each other and with the exit code. Returns what is wrong, if
+/// anything.
 fn counts_agree(code: i32, world: &World, stderr: &str) -> Option<String> {
     let Some(line) = stderr.lines().rfind(|line| line.starts_with("copied ")) else {
         // A run that never began has no summary.
@@ -195,18 +197,19 @@ fn nothing_else_is_there(world: &World) -> Option<String> {
     (!others.is_empty()).then(|| format!("stray entries beside the trees: {others:?}"))
 }
 
-/// Whether any part of a path is a staged name.
+/// Whether any component of a path is a staged name.
 fn is_staged(path: &Path) -> bool {
     path.iter().any(|part| part.to_str().unwrap().ends_with(".pcopy-partial"))
 }
 
-/// The file that a path is the backup of.
+/// Returns the file of which this path is the backup; `None` if the path is not a backup.
 fn backed_up(world: &World, path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_suffix('~').filter(|_| world.line.backs_up())?;
     world.source.contains_key(Path::new(name)).then(|| name.into())
 }
 
-/// Whether a path holds what a backup may: the old file, or the file that an earlier run replaced it with.
+/// Whether the entry at `path` is a valid backup: the old file, or the file with which an earlier run
+/// replaced it.
 fn is_backup(world: &World, path: &Path, node: &Node) -> bool {
     backed_up(world, path).is_some_and(|name| {
         [&world.old, &world.source]
@@ -243,7 +246,8 @@ fn is_complete(world: &World, target: &Tree, bare: bool, unseen: bool) -> Vec<St
     wrongs
 }
 
-/// Extraneous entries of the target remain, and replaced files have backups.
+/// Checks that extraneous entries of the target remain, and that replaced files have backups. Returns what is
+/// wrong.
 fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
     let mut wrongs = Vec::new();
     for (path, old) in &world.old {
@@ -260,7 +264,7 @@ fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
     wrongs
 }
 
-/// What a copy lacks that this line preserves.
+/// Returns in which preserved property the copy of an entry differs; `None` if it does not.
 fn differs(world: &World, node: &Node, copy: &Node, bare: bool) -> Option<String> {
     let preserves = world.line.preserves;
     let same = node.what == copy.what;
@@ -274,7 +278,8 @@ fn differs(world: &World, node: &Node, copy: &Node, bare: bool) -> Option<String
     wrong.then(|| format!("{node:?} became {copy:?}"))
 }
 
-/// Each final name holds the contents of the source or its old ones, and missing entries were reported.
+/// Checks that each final name has the contents of the source or its old contents, and that missing entries
+/// were reported.
 fn each_name_is_old_or_new(
     world: &World,
     target: &Tree,
@@ -332,7 +337,7 @@ fn reports_wrong_counts(ending: &Ending) -> bool {
     ending.stderr.contains("the counts do not balance; some entries may be missing")
 }
 
-/// Whether a message names an entry or a directory above it.
+/// Whether a message names the entry or a directory above it.
 fn is_named(stderr: &str, path: &Path) -> bool {
     path.ancestors().any(|path| {
         ["src", "dst"].iter().any(|root| {

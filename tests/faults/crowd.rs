@@ -1,16 +1,16 @@
-//! Many cases in parallel, with a report of all failures.
+//! Runs many cases in parallel, and reports all failures.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// No more failures are shown: the first ones are enough.
+/// The largest number of failures that are printed.
 const SHOWN_MAX: usize = 40;
 
-/// Runs the cases, on all CPUs, until the time is up; fails with the report.
+/// Runs the cases on all CPUs until the time limit. If any fails, fails with a report.
 ///
-/// `one` returns what is wrong with a case, and whether it counts. Returns how many cases ran, and how many
-/// of them count.
+/// `one` returns what is wrong with a case, and whether the case counts. `all` returns how many cases ran,
+/// and how many of them count.
 #[track_caller]
 pub(crate) fn all<C: Sync>(
     what: &str,
@@ -51,7 +51,7 @@ pub(crate) fn all<C: Sync>(
     (done, counted)
 }
 
-/// The first lines of a failure.
+/// Returns the first lines of a failure.
 fn cut(wrong: &str) -> String {
     wrong.lines().take(45).collect::<Vec<_>>().join("\n")
 }

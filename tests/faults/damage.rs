@@ -1,4 +1,4 @@
-//! A disk that fails while it is read: from some block on it returns errors.
+//! A disk that fails while pcopy reads it: all blocks from some block on return errors.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
@@ -12,15 +12,15 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 
-/// The size of the disk: twice what the largest tree needs.
+/// The size of the disk in bytes: twice what the largest tree needs.
 const DISK_BYTES: usize = 48 << 20;
 const SECTOR_BYTES: usize = 512;
 
-/// More files than every world has, so that the run takes long enough.
+/// The number of files that are added to each world, so that the run takes long enough.
 const MORE_FILES: usize = 300;
 
-/// What is wrong after a run from a disk that lost its end, before the run or in it, and after one from the
-/// whole disk; and whether a read failed.
+/// Runs pcopy from a disk that has lost its end before or during the run, then from the whole disk. Returns
+/// what is wrong after both runs, and whether a read failed.
 pub(crate) fn is_survived(line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mut dice = Dice::seeded(seed);
     let (disk, env) = (Sandbox::new(), Sandbox::new());

@@ -1,4 +1,4 @@
-//! A run to its end: its status, its output, and whether all its processes are gone.
+//! Runs a command to its end: its status, its output, and whether all its processes are gone.
 
 use crate::common::wait;
 use nix::sys::signal::{SIGKILL, killpg};
@@ -8,29 +8,29 @@ use std::io::{Read, Seek};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// A run that takes longer hangs.
+/// The time after which a run counts as hung.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Within this time all processes of a run that has ended are gone.
+/// The time in which all processes of an ended run must be gone.
 const SOON: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 pub(crate) struct Ending {
-    /// `None` if it hung.
+    /// The exit status; `None` if the run hung.
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stderr: String,
-    /// Whether processes of its group were left.
+    /// Whether processes of the run's group were still alive.
     pub(crate) left: bool,
 }
 
 impl Ending {
-    /// The exit code; `None` if it hung or was ended by a signal.
+    /// Returns the exit code; `None` if the run hung or was ended by a signal.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status?.code()
     }
 }
 
-/// Runs a command, the leader of its own process group, to its end.
+/// Runs a command to its end. Its process is the leader of its own process group.
 pub(crate) fn run(mut command: Command) -> Ending {
     let output = tempfile::tempfile().unwrap();
     command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
@@ -38,7 +38,7 @@ pub(crate) fn run(mut command: Command) -> Ending {
     finish_with_output(child, output)
 }
 
-/// Waits for the end of a leader of its own process group, and reads its output from a file.
+/// Waits for the end of a process that leads its own process group, and reads its output from a file.
 pub(crate) fn finish_with_output(child: Child, mut output: fs::File) -> Ending {
     let mut ending = finish(child);
     let mut bytes = Vec::new();
@@ -48,7 +48,7 @@ pub(crate) fn finish_with_output(child: Child, mut output: fs::File) -> Ending {
     ending
 }
 
-/// Waits for the end of a leader of its own process group.
+/// Waits for the end of a process that leads its own process group.
 pub(crate) fn finish(mut child: Child) -> Ending {
     let status = wait(&mut child, HANG);
     let group = Pid::from_raw(child.id().cast_signed());
@@ -67,7 +67,8 @@ pub(crate) fn finish(mut child: Child) -> Ending {
     Ending { status, stderr: String::new(), left }
 }
 
-/// Whether a process of a group lives; the process that adopted them may not have reaped the dead ones yet.
+/// Whether a process of the group is alive. Zombies do not count: the process that adopted them may not have
+/// reaped them yet.
 fn lives(group: Pid) -> bool {
     fs::read_dir("/proc").unwrap().any(|entry| {
         let stat = fs::read_to_string(entry.unwrap().path().join("stat")).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! How each system call can fail.
+//! The errors that each system call can return.
 
-/// What some calls can fail with; any other call can fail with [`ANY`].
+/// The errors that some calls can return. Any other call can return [`ANY`].
 const ERRNOS: [(&[&str], &[&str]); 23] = [
     (
         &["openat", "openat2"],
@@ -181,10 +181,10 @@ const ERRNOS: [(&[&str], &[&str]); 23] = [
     (&["getrandom"], &["EINTR", "ENOSYS", "EPERM"]),
 ];
 
-/// The errors for a call that is in no table, so that none is left out.
+/// The errors for a call that is not in the table, so that no call is left out.
 const ANY: &[&str] = &["EIO", "EINTR", "ENOMEM", "EPERM", "EINVAL", "ENOSYS"];
 
-/// The errors for a call.
+/// Returns the errors that a call can return.
 pub(crate) fn errnos(call: &str) -> &'static [&'static str] {
     ERRNOS.iter().find(|(calls, _)| calls.contains(&call)).map_or(ANY, |(_, errnos)| errnos)
 }

@@ -1,4 +1,4 @@
-//! Targets that are full, small or read-only, and processes with low limits.
+//! Runs onto targets that are full, small or read-only, and runs of processes with low limits.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
@@ -15,10 +15,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// For a small image: no blocks reserved for root, and times with nanoseconds.
+/// Creates an ext4 in a small image: without blocks reserved for root, and with nanoseconds in times.
 pub(crate) const EXT4_SMALL: Make = &["mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256"];
 
-/// Limits that the shell sets, and their amounts.
+/// Limits that the shell's `ulimit` sets, with the amounts to try.
 pub(crate) const LIMITS: [(&str, &[usize]); 5] = [
     ("-n", &[3, 5, 8, 12, 14, 16, 20, 24, 32]), // open files
     ("-f", &[0, 1, 4, 16, 64, 200]),            // size of a file in blocks of 512 or 1024 bytes
@@ -27,7 +27,7 @@ pub(crate) const LIMITS: [(&str, &[usize]); 5] = [
     ("-t", &[1]),
 ];
 
-/// What is wrong after a run with a limit.
+/// Runs a line with a limit. Returns what is wrong after the run.
 pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) -> (String, bool) {
     let world = World::new(line);
     let script = format!("ulimit {flag} {amount} || exit 77; exec \"$@\"");
@@ -48,7 +48,7 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// What is wrong after a run of a user with a limit of processes.
+/// Runs a line as a user with a limited number of processes. Returns what is wrong after the run.
 pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (String, bool) {
     static USERS: AtomicU32 = AtomicU32::new(0);
     // The kernel counts all processes of a user, so each run has a user of its own.
@@ -67,7 +67,8 @@ pub(crate) fn with_few_processes(line: Line, jobs: u16, amount: usize) -> (Strin
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// What is wrong after a run on a file system with so little space after the source was planted.
+/// Runs a line on a file system on which only `room` is left after the source was planted. Returns what is
+/// wrong after the run.
 pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool) {
     let base = Sandbox::new();
     let mounted = match room {
@@ -103,22 +104,22 @@ pub(crate) fn in_little_room(line: Line, jobs: u16, room: Room) -> (String, bool
     (if wrong.is_empty() { wrong } else { story }, code != Some(0))
 }
 
-/// What there is beside the source.
+/// The space that is left beside the source.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Room {
-    /// Of a file system in memory.
+    /// This many bytes of a file system in memory.
     Bytes(u64),
     Inodes(u64),
-    /// All, but soon nothing may be written.
+    /// Enough space, but the file system soon becomes read-only.
     ReadOnly,
-    /// Of an ext4 of 16 MiB, in bytes.
+    /// This many bytes of an ext4 of 16 MiB.
     Ext4(u64),
-    /// Of a group of quotas of btrfs, in bytes.
+    /// This many bytes of a btrfs quota group.
     Quota(u64),
 }
 
 impl Room {
-    /// Where in the file system the trees are.
+    /// Returns the directory of the file system in which the trees are.
     fn place_within(self, mounted: &Path) -> PathBuf {
         if !matches!(self, Self::Quota(_)) {
             return mounted.to_owned();
@@ -129,7 +130,7 @@ impl Room {
         place
     }
 
-    /// Takes away all that is more.
+    /// Reduces the free space to this room.
     fn narrow(self, place: &Path) {
         let used = statvfs(place).unwrap();
         match self {
@@ -157,7 +158,7 @@ impl Room {
         }
     }
 
-    /// Makes enough space again.
+    /// Restores enough free space.
     fn widen(self, place: &Path) {
         match self {
             Self::Ext4(_) => {
@@ -176,7 +177,7 @@ fn resize(place: &Path, options: &str) {
     assert!(mount(&["-o", &options], place).map(std::mem::forget).is_some(), "{options}");
 }
 
-/// The group of quotas that a subvolume has, and how many bytes it has used.
+/// Returns the quota group of a subvolume, and how many bytes it has used.
 fn quota_of(place: &Path) -> (String, u64) {
     let groups = btrfs(&["qgroup", "show", "--raw", "-f"], place);
     let line = groups.lines().find(|line| line.starts_with("0/")).unwrap();

@@ -1,9 +1,11 @@
-//! Faults: whatever fails while pcopy runs, nothing is lost, no file is partial, and the failure is reported.
+//! Faults: whatever fails while pcopy runs, no data is lost, no file is partial, and pcopy reports the
+//! failure.
 //!
-//! After each fault an undisturbed run of the same command must complete the copy; `checker.rs` has the
-//! conditions that always hold. The short form runs a sample, chosen by a seed that is printed (`PCOPY_SEED`);
-//! `PCOPY_FAULTS=long cargo test --release --test faults` runs all, `PCOPY_FAULTS_CALL` those of one system
-//! call, and `PCOPY_FAULTS_MINUTES` limits the time of each part.
+//! After each fault an undisturbed run of the same command must complete the copy. `checker.rs` has the
+//! conditions that always hold. The short form runs a sample, which a seed chooses; the seed is printed
+//! (`PCOPY_SEED`). `PCOPY_FAULTS=long cargo test --release --test
+//! faults` runs all cases, `PCOPY_FAULTS_CALL` selects those of one system call, and `PCOPY_FAULTS_MINUTES`
+//! limits the time of each part.
 
 mod calls;
 mod checked;
@@ -37,24 +39,25 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use world::{LINES, Preserves, World};
 
-/// Random numbers for the sample: `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for this campaign alone, repeats it.
+/// Returns random numbers for the sample. To repeat a sample, set `PCOPY_SEED`, or `PCOPY_FAULTS_SEED` for
+/// this test program alone.
 fn dice() -> Dice {
     let own = "PCOPY_FAULTS_SEED";
     if std::env::var_os(own).is_some() { Dice::from(own) } else { Dice::new() }
 }
 
-/// Whether all cases run, not a sample.
+/// Whether all cases run and not only a sample.
 fn is_long() -> bool {
     std::env::var_os("PCOPY_FAULTS").is_some_and(|form| form == "long")
 }
 
-/// A number for the short form, and one for the long.
+/// Returns `short` in the short form, and `long` in the long form.
 fn short_or_long(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }
 
-/// How long the cases of a part run in the short form; in the long one without a limit, but for
-/// `PCOPY_FAULTS_MINUTES`.
+/// Returns how long the cases of a part may run: `short` seconds in the short form; in the long form
+/// `PCOPY_FAULTS_MINUTES`, or without limit.
 fn seconds(short: u64) -> Duration {
     let minutes =
         std::env::var("PCOPY_FAULTS_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
@@ -62,12 +65,12 @@ fn seconds(short: u64) -> Duration {
     if is_long() { long } else { Duration::from_secs(short) }
 }
 
-/// Whether faults of this call are selected.
+/// Whether the user has selected faults of this call.
 fn is_wanted(call: &str) -> bool {
     std::env::var_os("PCOPY_FAULTS_CALL").is_none_or(|wanted| wanted == call)
 }
 
-/// All faults that `effects` has for each call, each at every occurrence of the call.
+/// Returns all faults: each effect that `effects` gives for a call, at each occurrence of the call.
 fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fault> {
     let mut all = Vec::new();
     for line in LINES {
@@ -89,7 +92,7 @@ fn faults(effects: impl Fn(&str) -> Vec<String>, step: Option<usize>) -> Vec<Fau
     all
 }
 
-/// The cases in random order, so that not always the same ones are left out.
+/// Returns the cases in random order, so that a time limit does not always leave out the same cases.
 fn shuffled<C>(mut cases: Vec<C>, dice: &mut Dice) -> Vec<C> {
     for place in (1..cases.len()).rev() {
         cases.swap(place, dice.below(place + 1));
@@ -97,7 +100,7 @@ fn shuffled<C>(mut cases: Vec<C>, dice: &mut Dice) -> Vec<C> {
     cases
 }
 
-/// Of each call and effect as many as this, in random order.
+/// Returns at most `each` faults of each call and effect, in random order.
 fn sample(faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
     let mut faults = shuffled(faults, dice);
     let mut taken = HashMap::new();
@@ -109,8 +112,8 @@ fn sample(faults: Vec<Fault>, each: usize, dice: &mut Dice) -> Vec<Fault> {
     faults
 }
 
-/// Calls that the kernel answers by itself: nothing interrupts them. All others may be interrupted, at least
-/// where FUSE or a network file system answers.
+/// Calls that the kernel completes by itself, so that no signal interrupts them. All other calls may be
+/// interrupted, at least on FUSE and network file systems.
 const MACHINES: [&str; 10] = [
     "clone",
     "fcntl",
@@ -124,7 +127,8 @@ const MACHINES: [&str; 10] = [
     "signalfd4",
 ];
 
-/// Runs each fault; fails if anything is wrong after one, or if they did not occur.
+/// Runs a line with each of these faults. Fails if anything is wrong after a run, or if too few faults
+/// occurred.
 #[track_caller]
 fn survives(what: &str, cases: &[Fault], limit: Duration) {
     let loaders = before_main();

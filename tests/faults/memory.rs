@@ -1,4 +1,5 @@
-//! Control groups with little memory: the OOM killer kills a process when it is used up.
+//! Control groups with little memory. When a group's memory is used up, the OOM killer kills one of its
+//! processes.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::skip_for;
@@ -9,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The memory of a whole run, in KiB.
+/// The limits that are tried: the memory of a whole run, in KiB.
 pub(crate) const LIMITS: [usize; 8] = [500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 16_000];
 
-/// The memory controller, in both versions, and the file for the limit.
+/// The directories of the memory controller in both versions, each with the file for the limit.
 const CONTROLLERS: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 
-/// A control group, until this is dropped.
+/// A control group. Dropping the value removes it.
 pub(crate) struct Cgroup(PathBuf);
 
 impl Drop for Cgroup {
@@ -32,7 +33,8 @@ impl Drop for Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one whose processes have so many KiB together; `None` if this machine cannot.
+    /// Creates a group whose processes may use `limit` KiB together. Returns `None` if this machine cannot do
+    /// that.
     pub(crate) fn new(limit: usize) -> Option<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("pcopy-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -45,12 +47,12 @@ impl Cgroup {
         })
     }
 
-    /// Adds a process; false if it has ended.
+    /// Adds a process to the group. Returns false if the process has ended.
     pub(crate) fn add(&self, pid: u32) -> bool {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
-    /// Whether the OOM killer killed a process.
+    /// Whether the OOM killer has killed a process of the group.
     pub(crate) fn has_killed(&self) -> bool {
         ["memory.oom_control", "memory.events"].iter().any(|file| {
             let text = fs::read_to_string(self.0.join(file)).unwrap_or_default();
@@ -60,7 +62,7 @@ impl Cgroup {
     }
 }
 
-/// Whether this machine has such groups; without them `test` is skipped.
+/// Whether this machine can create such groups. If not, prints that `test` is skipped.
 pub(crate) fn can_be_limited(test: &str) -> bool {
     let can = Cgroup::new(1_000).is_some();
     if !can {
@@ -69,7 +71,8 @@ pub(crate) fn can_be_limited(test: &str) -> bool {
     can
 }
 
-/// What is wrong after a run with so many KiB, and whether the OOM killer killed a process.
+/// Runs a line with `limit` KiB of memory. Returns what is wrong after the run, and whether the OOM killer
+/// killed a process.
 pub(crate) fn with_little_memory(line: Line, jobs: u16, limit: usize) -> (String, bool) {
     let world = World::new(line);
     let group = Cgroup::new(limit).unwrap();

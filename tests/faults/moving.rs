@@ -1,4 +1,4 @@
-//! A source that changes while it is copied: each file once, atomically from one state to another.
+//! A source that changes while it is copied. Each file changes at most once, atomically.
 
 use crate::common::chance::Dice;
 use crate::common::entries::node;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const FILES: usize = 240;
 
-/// A change of a file. Each is atomic.
+/// A change of a file. Each change is atomic.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Grows,
@@ -30,7 +30,8 @@ enum Change {
 const CHANGES: [Change; 5] =
     [Change::Grows, Change::Shrinks, Change::Vanishes, Change::BecomesFifo, Change::HasOtherBytes];
 
-/// What is wrong after a run during the changes, and after one without.
+/// Runs pcopy while the source changes, then once more without changes. Returns what is wrong after both
+/// runs.
 pub(crate) fn is_copied_while_it_changes(options: &[&str], jobs: u16, seed: u64) -> (String, bool) {
     let env = Sandbox::new();
     for number in 0..FILES {

@@ -1,4 +1,4 @@
-//! Processes killed, stopped and starved at random moments.
+//! Kills, stops and starves processes at random moments.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::chance::Dice;
@@ -19,20 +19,20 @@ use std::time::Duration;
 pub(crate) enum Victim {
     Copier,
     Parent,
-    /// All of the run, as `kill -9 -PGID` does.
+    /// All processes of the run are killed, as `kill -9 -PGID` does.
     Group,
-    /// A copier that is stopped first, while the parent continues.
+    /// All copiers are stopped, then one of them is killed, while the parent continues.
     Stopped,
-    /// All of the run is stopped and continued, again and again.
+    /// All processes of the run are stopped and continued, again and again.
     Suspended,
-    /// A copier that gets no more memory, so that the OOM killer kills it.
+    /// A copier gets no more memory, so that the OOM killer kills it.
     Starved,
 }
 
-/// The memory that a starved copier gets beside what it has already, in KiB.
+/// The memory that a starved copier gets in addition to the memory that it already has, in KiB.
 const CRUMBS: usize = 4;
 
-/// A run, the processes that are hit, and when.
+/// A run, the processes that are hit, and the time after which they are hit.
 #[derive(Clone, Debug)]
 pub(crate) struct Kill {
     line: Line,
@@ -41,7 +41,7 @@ pub(crate) struct Kill {
     after: Duration,
 }
 
-/// This many random kills of runs with these lines.
+/// Returns `count` random kills of runs with these lines.
 pub(crate) fn random(
     count: usize,
     lines: &[Line],
@@ -57,7 +57,7 @@ pub(crate) fn random(
     (0..count).map(kill).collect()
 }
 
-/// Runs one; returns what is wrong, and whether a process was hit.
+/// Carries out one kill. Returns what is wrong afterwards, and whether a process was hit.
 pub(crate) fn survives(kill: &Kill) -> (String, bool) {
     let world = World::new(kill.line);
     let group = (kill.victim == Victim::Starved).then(|| Cgroup::new(CRUMBS).unwrap());
@@ -119,7 +119,7 @@ fn strike(child: &mut Child, victim: Victim) -> bool {
     running && (!copiers.is_empty() || matches!(victim, Victim::Parent | Victim::Group))
 }
 
-/// Runs all; fails if anything is wrong after one, or if too few hit a process.
+/// Carries out all kills. Fails if anything is wrong after one, or if too few kills hit a process.
 #[track_caller]
 pub(crate) fn all_survive(what: &str, kills: &[Kill], limit: Duration) {
     let (done, hit) = crowd::all(what, kills, limit, survives);

@@ -1,4 +1,4 @@
-//! Random bytes in the memory that all processes of a run share.
+//! Writes random bytes into the memory that all processes of a run share.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::Sandbox;
@@ -10,14 +10,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// More files than every world has, so that the run takes long enough.
+/// The number of files that are added to each world, so that the run takes long enough.
 const MORE_FILES: usize = 400;
 
-/// What is wrong after a run with random bytes in its shared memory `name`, and whether they were written
-/// before its end.
+/// Runs a line and writes random bytes into its shared memory `name`. Returns what is wrong after the run,
+/// and whether the bytes were written before its end.
 ///
-/// The counts may be wrong then (exit 14), copiers may die (16), lost entries are failures (1); but a
-/// reported success must be right, and every published file is whole.
+/// After this, counts may be wrong (exit code 14), copiers may die (16), and lost entries are failures (1).
+/// But if the run reports success, the copy must be right, and every published file must be whole.
 pub(crate) fn is_survived(name: &str, line: Line, jobs: u16, seed: u64) -> (String, bool) {
     let mut dice = Dice::seeded(seed);
     let env = Sandbox::new();
@@ -36,18 +36,19 @@ pub(crate) fn is_survived(name: &str, line: Line, jobs: u16, seed: u64) -> (Stri
     (if wrong.is_empty() { String::new() } else { story() }, hit)
 }
 
-/// How many nonzero words a ring with its first task has at most: the numbers of its header, the turn, and
-/// the task.
+/// The largest number of nonzero words in a ring that contains only its first task: the numbers of its
+/// header, the turn, and the task.
 pub(crate) const FIRST_WORDS: usize = 8;
 
-/// The bits that are flipped in such a word.
+/// The bits that are flipped in the chosen word.
 pub(crate) const BITS: [u64; 2] = [1, 1 << 63];
 
-/// The word whose top bit is flipped as well: that of the ring's end closes it.
+/// A second word whose top bit is flipped, too. In the word with the next push's ticket, this bit closes the
+/// ring.
 pub(crate) const CLOSING: [Option<usize>; 3] = [None, Some(0), Some(1)];
 
-/// What is wrong after a run in whose ring these bits of the `word`-th nonzero word were flipped before there
-/// was a copier, and whether there is such a word.
+/// Flips `bits` in the `word`-th nonzero word of the ring, before the first copier runs. Returns what is
+/// wrong after the run, and whether the ring had such a word.
 pub(crate) fn first_task_is_survived(
     word: usize,
     bits: u64,
@@ -92,7 +93,7 @@ fn flip(pid: u32, flips: Vec<(usize, u64)>) -> bool {
     false
 }
 
-/// The memory of a process, and the range of the mapping of that name.
+/// Opens the memory of a process. Returns it with the address range of the mapping `name`.
 fn open(pid: u32, name: &str) -> Option<(File, Range<u64>)> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let line = maps.lines().find(|line| line.contains(name))?;
@@ -102,7 +103,8 @@ fn open(pid: u32, name: &str) -> Option<(File, Range<u64>)> {
     Some((memory, begin..end))
 }
 
-/// Writes random bytes at random positions into a mapping of the parent, which all processes share.
+/// Writes random bytes at random positions into a mapping of the parent that all processes share. Returns
+/// whether it wrote any.
 fn scribble(pid: u32, name: &str, dice: &mut Dice) -> bool {
     let Some((memory, Range { start: begin, end })) = open(pid, name) else { return false };
     let mut hit = false;

@@ -1,4 +1,4 @@
-//! Faults that strace cannot make: `shim.c`, a library between pcopy and libc.
+//! Faults that strace cannot inject. They come from `shim.c`, a library between pcopy and libc.
 
 use crate::checker::{Excuse, wrongs};
 use crate::common::{skip_for, tool};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Calls that change the file system, and those that open files.
+/// Calls that change the file system, and calls that open files.
 pub(crate) const CHANGING: [(&str, libc::c_long); 15] = [
     ("openat", libc::SYS_openat),
     ("openat2", libc::SYS_openat2),
@@ -27,7 +27,7 @@ pub(crate) const CHANGING: [(&str, libc::c_long); 15] = [
     ("utimensat", libc::SYS_utimensat),
 ];
 
-/// Builds the library; skips `test` and returns `None` if this machine cannot.
+/// Builds the library. If this machine cannot do that, skips `test` and returns `None`.
 pub(crate) fn library(test: &str) -> Option<PathBuf> {
     if !tool("cc") || cfg!(target_feature = "crt-static") {
         skip_for(test, "needs a C compiler and a dynamically linked program");
@@ -45,7 +45,7 @@ pub(crate) fn library(test: &str) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Runs with the library and a fault; returns how it ended and whether the fault occurred.
+/// Runs a line with the library and a fault. Returns how the run ended and whether the fault occurred.
 fn run_with(world: &World, jobs: u16, library: &Path, fault: &str) -> (Ending, bool) {
     let log = world.env.path("trace");
     let mut command = world.command(&[], jobs);
@@ -55,7 +55,8 @@ fn run_with(world: &World, jobs: u16, library: &Path, fault: &str) -> (Ending, b
     (ending, occurred)
 }
 
-/// What is wrong after a run with partial reads and writes, which are no failures.
+/// Runs a line in which reads and writes are partial, which is not an error. Returns what is wrong after the
+/// run.
 pub(crate) fn is_copied_in_parts(
     line: Line,
     jobs: u16,
@@ -72,8 +73,8 @@ pub(crate) fn is_copied_in_parts(
     (if wrong.is_empty() { wrong.clone() } else { story() }, occurred)
 }
 
-/// What is wrong after runs of which all processes die at a call, at the first one, the second, and so on
-/// to the last; and how many runs died.
+/// Runs a line again and again. All processes die at the first occurrence of a call, then at the second, and
+/// so on up to the last. Returns what is wrong after the runs, and how many runs died.
 pub(crate) fn all_may_die_at(
     line: Line,
     jobs: u16,

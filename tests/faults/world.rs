@@ -1,4 +1,4 @@
-//! The sources, the targets and the command lines of the campaign.
+//! The sources, targets and command lines of the fault tests.
 
 use crate::common::entries::{chmod, node, set_times};
 use crate::common::testtree::{Tree, read};
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// A command line, and what it promises.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
-    /// Run as cp.
+    /// Whether pcopy runs as cp.
     pub(crate) as_cp: bool,
     pub(crate) words: &'static [&'static str],
     pub(crate) target_exists: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Line {
     pub(crate) in_place: bool,
 }
 
-/// What a copy preserves beside names and contents; each level includes those before it.
+/// The properties that a copy preserves besides names and contents. Each level includes the levels before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Preserves {
     Nothing,
@@ -33,7 +33,7 @@ pub(crate) enum Preserves {
     All,
 }
 
-/// To a new target, with the default options.
+/// Copies to a new target with the default options.
 pub(crate) const PLAIN: Line = Line {
     as_cp: false,
     words: &["--reflink=never"],
@@ -84,13 +84,13 @@ impl Line {
         self.words.contains(&"--verify")
     }
 
-    /// The line as words after the name of the program.
+    /// Returns the words after the name of the program.
     pub(crate) fn arguments(&self) -> Vec<&'static str> {
         [self.words, &["-T", "src", "dst"]].concat()
     }
 }
 
-/// A source and perhaps a target, and both as they were before the run.
+/// A sandbox with a source and perhaps a target, and the state of both before the run.
 pub(crate) struct World {
     pub(crate) env: Sandbox,
     pub(crate) line: Line,
@@ -103,7 +103,7 @@ impl World {
         Self::within(Sandbox::new(), line)
     }
 
-    /// Plants both in this sandbox.
+    /// Plants source and target in this sandbox.
     pub(crate) fn within(env: Sandbox, line: Line) -> Self {
         plant_source(&env, line.large);
         if line.target_exists {
@@ -116,7 +116,7 @@ impl World {
         Self { env, line, source, old }
     }
 
-    /// Plants both, and makes a user the owner of everything.
+    /// Plants source and target, and makes `user` the owner of all entries.
     pub(crate) fn owned_by(user: u32, line: Line) -> Self {
         let mut world = Self::new(line);
         let owner = format!("{user}:{user}");
@@ -130,7 +130,7 @@ impl World {
         read(&self.env.path("dst"))
     }
 
-    /// `pcopy`, or `cp`, with this many copiers, after the words of a program that runs it.
+    /// Returns a command in which the words `before` run `pcopy` or `cp` with this many copiers.
     pub(crate) fn command(&self, before: &[String], jobs: u16) -> Command {
         let program = if self.line.as_cp { self.env.path("cp") } else { PCOPY.into() };
         let mut command = match before.split_first() {
@@ -185,7 +185,7 @@ fn plant_target(env: &Sandbox) {
     age(env, "dst", 900_000_000);
 }
 
-/// Gives each entry another time in the past.
+/// Gives each entry a different time in the past.
 fn age(env: &Sandbox, root: &str, base: i64) {
     for (number, path) in read(&env.path(root)).into_keys().rev().enumerate() {
         let time = (base + number as i64, 123_456_789);

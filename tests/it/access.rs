@@ -1,4 +1,4 @@
-//! Permissions: what an ordinary user can copy, and who can see files while they are copied.
+//! Permissions: what an ordinary user can copy, and which other users can access files while they are copied.
 
 use crate::common::entries::*;
 use crate::common::mounts::*;
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 holds_on_every_file_system!();
 
-/// Gives the owner all permissions below `roots`, so that the comparison and the removal of the sandbox
-/// reach everything, when the tests run as an ordinary user, too.
+/// Gives the owner all permissions below `roots`. Then an ordinary user who runs the tests can compare and
+/// remove everything, too.
 fn open_up(env: &Sandbox, roots: &[&str]) {
     for root in roots {
         let done =
@@ -194,7 +194,7 @@ fn set_id_bits_of_another_users_file_are_not_copied() {
     }
 }
 
-/// Copies `src` to `dst` under strace with umask 000 and returns the calls that created something.
+/// Copies `src` to `dst` under strace with umask 000, and returns the system calls that created an entry.
 fn creations(env: &Sandbox) -> Vec<String> {
     let mut command = Command::new("sh");
     let traced = "strace -f -qq -o trace -e trace=openat,mkdirat,mknodat";
@@ -425,12 +425,12 @@ fn a_half_written_file_whose_source_became_unreadable_is_not_published() {
     assert!(!exists(env.path("dst/locked")), "{}", run.story());
 }
 
-/// What an observer saw of a file while it was copied: mode, owner, and whether its size was neither the old
-/// nor the new one.
+/// What an observer saw of a file while it was copied: its mode, its owner, and whether it was in progress,
+/// that is, whether its size was neither the old nor the new one.
 type Sightings = BTreeSet<(u32, u32, bool)>;
 
-/// Inspects `places` without a pause while `copy` creates a file at one of them. `bytes` are the sizes of
-/// the old file and of the new one; with any other size the file is in progress.
+/// Inspects `places` without a pause while `copy` creates a file at one of them. `bytes` are the sizes of the
+/// old and of the new file; a file of any other size is in progress.
 fn watched(places: &[PathBuf], bytes: [u64; 2], copy: impl FnOnce()) -> Sightings {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -498,10 +498,10 @@ fn no_other_user_sees_a_file_more_permissive_than_in_the_end() {
     }
 }
 
-/// How often a run is repeated that the observer did not see in progress.
+/// How often a run is repeated if the observer has not seen the file in progress.
 const TRIES: usize = 20;
 
-/// A directory with a staged name that another user made.
+/// Creates a directory with a staged name that another user owns.
 fn directory_of_another_user(env: &Sandbox, name: &str) {
     let path = env.path(name);
     fs::create_dir(&path).unwrap();

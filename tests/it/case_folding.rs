@@ -1,5 +1,5 @@
-//! Targets that ignore case, as FAT, NTFS and many network file systems do: of two names that are one there,
-//! the second fails and the first keeps its file.
+//! Targets that ignore case, as FAT, NTFS and many network file systems do. If two names of the source are
+//! one name in such a target, the second fails and the first keeps its file.
 
 use crate::common::entries::*;
 use crate::common::mounts::*;
@@ -7,7 +7,8 @@ use crate::common::*;
 use std::fs;
 use std::process::Command;
 
-/// Mounts such a file system on `at`; skips `test` and returns `None` if this machine cannot.
+/// Mounts a file system that ignores case at `at`. If this machine cannot do that, skips `test` and returns
+/// `None`.
 fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
     if !in_own_mounts_for(test) {
         return None;
@@ -32,7 +33,8 @@ fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
     Some(mounted)
 }
 
-/// Fails unless the one file holds the contents of one of two names, and the other was reported.
+/// Fails unless the one file has the contents of one of the two names, and the run has reported the other
+/// name.
 #[track_caller]
 fn one_of_two_is_reported(env: &Sandbox, run: &Run<'_>, at: &str, names: [&str; 2]) {
     let text = fs::read_to_string(env.path(at).join(names[0])).unwrap();
@@ -41,7 +43,7 @@ fn one_of_two_is_reported(env: &Sandbox, run: &Run<'_>, at: &str, names: [&str; 
     run.exits(1).stderr_has(&format!("{at}/{loser}'")).stderr_lacks(&format!("{at}/{winner}'"));
 }
 
-/// Options that treat existing files differently.
+/// Options that treat existing files in different ways.
 const WAYS: [&[&str]; 5] =
     [&["-j1"], &["-j2"], &["--inplace"], &["--preserve=none"], &["-a", "--update=all"]];
 

@@ -1,4 +1,4 @@
-//! `--check`: missing, extraneous and changed entries are reported, and nothing is modified.
+//! `--check`: missing, extraneous and changed entries are reported, and no entry is modified.
 
 use crate::common::chance::Dice;
 use crate::common::entries::*;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The access times of all files in both trees, found without reading one.
+/// Returns the access times of all files in both trees, without reading any file.
 fn accesses(env: &Sandbox) -> String {
     let find = Command::new("find")
         .args(["src", "dst", "-type", "f", "-printf", "%A@ %p\\n"])
@@ -77,7 +77,7 @@ fn a_directory_keeps_its_access_time() {
     }
 }
 
-/// A source and an exact copy of it.
+/// Returns a sandbox with a source and an exact copy of it.
 fn copied() -> Sandbox {
     let env = Sandbox::new();
     env.tree("src", ["text a one", "text d/b two", "link d/sym a", "fifo d/fifo", "file d/big 1M"]);
@@ -88,7 +88,7 @@ fn copied() -> Sandbox {
     env
 }
 
-/// Modifies the copy and restores the times of its directories.
+/// Modifies the copy, then restores the times of its directories.
 fn spoil(env: &Sandbox, act: impl Fn(&Path)) {
     let dirs = ["dst", "dst/d"].map(|dir| env.path(dir));
     let times = dirs.each_ref().map(modified);
@@ -442,7 +442,7 @@ fn a_directory_on_another_file_system_is_left_out_on_request() {
     run.exits(6).stdout_is("missing: 'dst/on/other'\n");
 }
 
-/// The expected report of two trees, from code that the program does not share.
+/// Computes the expected report about two trees, with code that the program does not share.
 fn expected(env: &Sandbox) -> BTreeSet<String> {
     let (one, other) = (env.listing("src"), env.listing("dst"));
     let kind = |entry: &Entry| entry.mode & 0o170_000;

@@ -1,4 +1,4 @@
-//! `--check-manifest`: files are compared with the lines of a manifest.
+//! `--check-manifest` compares files with the lines of a manifest.
 
 use crate::common::chance::Dice;
 use crate::common::checksum_programs::*;
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A directory with some files, and a manifest of them by `sha256sum`.
+/// Returns a sandbox with a directory of some files, and a manifest of them by `sha256sum`.
 fn listed() -> Sandbox {
     let env = Sandbox::new();
     env.tree(
@@ -23,7 +23,7 @@ fn listed() -> Sandbox {
     env
 }
 
-/// The hash that `sha256sum` gives of a file.
+/// Returns the hash that `sha256sum` computes of a file.
 fn sha256(env: &Sandbox, file: &str) -> String {
     let line = written_by("sha256sum", &env.path(""), &[file.into()]);
     String::from_utf8_lossy(&line).trim_start_matches('\\')[..64].to_owned()
@@ -254,7 +254,7 @@ fn checking_leaves_no_access_time_and_changes_nothing() {
     assert_eq!(env.listing(""), before);
 }
 
-/// The same files, found without reading them.
+/// Returns the files below `dst`, found without reading them.
 fn files_below_unread(env: &Sandbox) -> Vec<std::path::PathBuf> {
     let find = Command::new("find").arg(env.path("dst")).args(["-type", "f", "-print0"]).output();
     let found = find.unwrap().stdout;

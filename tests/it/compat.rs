@@ -1,5 +1,5 @@
-//! GNU cp compatibility: run as cp, pcopy does and prints what cp does, for root and an ordinary user and with
-//! any number of copiers.
+//! GNU cp compatibility: run as cp, pcopy does and prints the same as cp, for root and an ordinary user, and
+//! with any number of copiers.
 
 use crate::common::entries::*;
 use crate::common::plain_user::*;
@@ -15,7 +15,7 @@ use std::process::Command;
 // How far cp comes in a directory that it copies into itself depends on the order of its names.
 holds_on_every_file_system!(except a_directory_is_not_copied_into_itself);
 
-/// Files of several modes, directories, symlinks, and a target that has some of them.
+/// Plants files of several modes, directories and symlinks, and a target that has some of them.
 fn planted(env: &Sandbox) {
     env.tree("", ["text a one", "text b two!", "text c~ old", "file big 300K", "link l a"]);
     env.tree("src", ["text f new", "text sub/g deep", "link l f", "link out ../a", "dir empty"]);
@@ -107,7 +107,7 @@ fn what_is_replaced_is_what_cp_replaces() {
     );
 }
 
-/// A target with two hard links of one file, and with symlinks to files elsewhere.
+/// Plants a target with two hard links of one file, and with symlinks to files elsewhere.
 fn with_shared_names(env: &Sandbox) {
     env.tree("", ["text outside far", "text src/f new", "text src/g new too", "text src/l third"]);
     env.tree("dst", ["text f previous!", "link l ../outside", "link gone nowhere"]);

@@ -1,4 +1,5 @@
-//! GNU cp compatibility: FIFOs, devices, full file systems, and names in the target that are one file.
+//! GNU cp compatibility: FIFOs, devices, full file systems, and several names in the target that are one
+//! file.
 
 use crate::common::chance::Dice;
 use crate::common::entries::*;
@@ -9,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-/// A shell script in which `cp` is pcopy, for what only a shell can do.
+/// Returns a command that runs a shell script in which `cp` is pcopy, for tests that need a shell.
 fn shell(env: &Sandbox, script: &str) -> Command {
     if !exists(env.path("bin")) {
         fs::create_dir(env.path("bin")).unwrap();
@@ -145,9 +146,11 @@ fn special_files_below_directories_are_recreated() {
     same_as_cp(plant, ["-u -r src/p pb", "-rb src/p pb", "-rl src/p new"]);
 }
 
-/// Copies two sources at once to two names of one file, many times.
+/// Copies two sources at the same time to two names of one file, many times. Fails if the file ever contains
+/// parts of both.
 ///
-/// `prepare` makes `targets` names of one file; they lie in two directories, or one copier would copy both.
+/// `prepare` makes `targets` names of one file. The two are in different directories, because one copier
+/// would copy both if they were in one.
 #[track_caller]
 fn assert_never_a_mixture(targets: [&str; 2], prepare: impl Fn(&Sandbox)) {
     let mut dice = Dice::new();

@@ -1,7 +1,8 @@
-//! Nothing outside the operands is read or modified while another process exchanges entries with symlinks.
+//! pcopy neither reads nor modifies entries outside the operands while another process exchanges entries with
+//! symlinks.
 //!
-//! An attack lasts 3 s; with `PCOPY_FAULTS=long` 30 s. The same attack is made on a simple copier that
-//! inspects an entry and then opens it by its path: it must leak, or the attack would prove nothing.
+//! An attack lasts 3 s; with `PCOPY_FAULTS=long` 30 s. The tests make the same attack on a simple copier that
+//! inspects an entry and then opens it by its path. That copier must fail, or the attack would prove nothing.
 
 use crate::common::attack::{Attacker, Victim, marked, plant_marked, snapshot};
 use crate::common::{HANG, Sandbox};
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How many entries are attacked in turn.
+/// The number of entries that are attacked in turn.
 const VICTIMS: usize = 6;
 
 /// The allowed exit codes: everything was copied, some entries failed, some vanished or changed.
@@ -72,7 +73,8 @@ fn a_target_directory_that_becomes_a_symlink_harms_nothing() {
     });
 }
 
-/// The directories that are attacked: some at the top, some so deep that copiers open them from the top.
+/// Returns an attacked directory: some are at the top, and some are so deep that copiers open them from the
+/// top.
 fn directory(number: usize) -> String {
     if number.is_multiple_of(2) { format!("sub-{number}") } else { format!("sub-{number}/1/2/3/4") }
 }
@@ -84,8 +86,8 @@ fn victim(env: &Sandbox, root: &str, name: &str, number: usize) -> Victim {
     Victim { place, spare, leads_to: env.path("outside").join(outside) }
 }
 
-/// Plants a source, and entries of the same names outside it. One file is large enough for several copiers,
-/// and one has two names.
+/// Plants a source, and entries of the same names outside it. One file is so large that several copiers work
+/// on it, and one has two names.
 fn plant(env: &Sandbox) {
     for number in 0..VICTIMS {
         let bytes = if number == 0 { "17M" } else { "3K" };
@@ -157,8 +159,8 @@ fn throw_away(env: &Sandbox, number: usize) {
     }
 }
 
-/// Makes the same attack on a copier that opens entries by their paths, and returns in which run something
-/// outside was read or modified.
+/// Makes the same attack on a copier that opens entries by their paths. Returns the number of the run in
+/// which the copier read or modified an entry outside.
 fn leaks_from_a_simple_copier(victims: fn(&Sandbox) -> Vec<Victim>) -> usize {
     let env = Sandbox::new();
     plant(&env);
@@ -180,7 +182,7 @@ fn leaks_from_a_simple_copier(victims: fn(&Sandbox) -> Vec<Victim>) -> usize {
     runs
 }
 
-/// Inspects an entry, then opens it by its path; failures are ignored.
+/// Copies by inspecting each entry and then opening it by its path. Ignores failures.
 fn simple_copy(from: &Path, to: &Path) {
     let Ok(metadata) = fs::symlink_metadata(from) else { return };
     if metadata.is_file() {

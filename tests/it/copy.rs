@@ -1,4 +1,4 @@
-//! The copy is exact: every type of entry, name, mode, time, size.
+//! The copy is exact: the type, name, mode, time and size of every entry.
 
 use crate::common::entries::*;
 use crate::common::*;

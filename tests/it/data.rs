@@ -1,4 +1,4 @@
-//! File data: holes, clones, copying by the kernel, and sources that change.
+//! File data: holes, clones, copies by the kernel, and sources that change.
 
 use crate::common::entries::*;
 use crate::common::images::*;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// A file system, and the name in the sandbox that it is mounted on.
+/// A file system, and the directory in the sandbox at which it is mounted.
 type Disk = (&'static str, Make);
 
-/// Makes a test of each file system of a function that takes a [`Disk`].
+/// Makes a test for each file system. The function takes a [`Disk`].
 macro_rules! each_disk {
     ($test:ident) => {
         cells! {
@@ -29,10 +29,11 @@ macro_rules! each_disk {
     };
 }
 
-/// Those whose files can share blocks.
+/// The file systems whose files can share blocks.
 const SHARING: [&str; 2] = ["xfs", "btrfs"];
 
-/// Makes a file of `size` bytes with data at each of `extents`, as offset and length; the rest is holes.
+/// Creates a file of `size` bytes with data at each of `extents` (offset and length). The rest of the file is
+/// holes.
 fn sparse(path: &Path, size: u64, extents: &[(u64, usize)]) {
     let file = File::create(path).unwrap();
     for &(at, length) in extents {
@@ -41,18 +42,18 @@ fn sparse(path: &Path, size: u64, extents: &[(u64, usize)]) {
     file.set_len(size).unwrap();
 }
 
-/// Flushes a file system: only then does it allocate blocks.
+/// Flushes a file system, because it allocates blocks only when it is flushed.
 fn sync(env: &Sandbox, disk: &str) {
     assert!(Command::new("sync").arg("-f").arg(env.path(disk)).status().unwrap().success());
 }
 
-/// The bytes that are allocated for a file.
+/// Returns the number of bytes that are allocated for a file.
 fn allocated(path: impl AsRef<Path>) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// Fails unless both have the same bytes. (Other tests compare attributes; to hash so many zeros would take
-/// most of the time of these.)
+/// Fails unless both have the same bytes. (Other tests compare attributes, and to hash so many zeros would
+/// take most of the time of these tests.)
 #[track_caller]
 fn same_bytes(env: &Sandbox, one: &str, other: &str) {
     let diff = Command::new("diff").arg("-r").arg(env.path(one)).arg(env.path(other)).output();
@@ -60,7 +61,7 @@ fn same_bytes(env: &Sandbox, one: &str, other: &str) {
     assert!(diff.status.success(), "{one} and {other}: {}", String::from_utf8_lossy(&diff.stdout));
 }
 
-/// Files with holes at all positions.
+/// Plants files with holes at all positions.
 fn plant_sparse(env: &Sandbox, root: &str) {
     fs::create_dir_all(env.path(root)).unwrap();
     let path = |name: &str| env.path(root).join(name);
@@ -74,7 +75,7 @@ fn plant_sparse(env: &Sandbox, root: &str) {
     sparse(&path("one-byte"), 8 * MIB, &[(5 * MIB + 3, 1)]);
 }
 
-/// Runs `test` of this name with a file system mounted.
+/// Runs `test`, whose name is `name`, with a file system mounted.
 fn mounted_on(name: &str, (disk, make): Disk, test: impl Fn(&Sandbox, &str)) {
     if !in_own_mounts_for(name) {
         return;
@@ -85,7 +86,7 @@ fn mounted_on(name: &str, (disk, make): Disk, test: impl Fn(&Sandbox, &str)) {
     }
 }
 
-/// How many lines of strace's log name a system call.
+/// Counts the lines of strace's log that name a system call.
 fn calls(env: &Sandbox, call: &str) -> usize {
     let log = fs::read_to_string(env.path("trace")).unwrap();
     log.lines().filter(|line| line.contains(call)).count()
@@ -214,7 +215,7 @@ fn a_file_system_without_holes_or_with_wrong_answers_gets_a_full_copy() {
 
 // ---- clones ----------------------------------------------------------------------------------
 
-/// Whether all blocks of a file are shared with another.
+/// Whether a file shares all its blocks with another file.
 fn is_shared(path: &Path) -> bool {
     let map = Command::new("filefrag").arg("-v").arg(path).output().unwrap();
     let map = String::from_utf8(map.stdout).unwrap();
@@ -469,7 +470,7 @@ fn a_large_file_that_the_kernel_copies_is_aborted_in_time() {
 
 // ---- sources that change ---------------------------------------------------------------------
 
-/// Copies `src/big` slowly, and calls `change` each time that a part was copied.
+/// Copies `src/big` slowly, and calls `change` each time that a part has been copied.
 #[track_caller]
 fn copy_while_it_changes(
     env: &Sandbox,
@@ -502,7 +503,7 @@ fn copy_while_it_changes(
     code
 }
 
-/// A file of each size that its way of copying needs.
+/// For each way of copying data, the option that selects it, and a file of a suitable size.
 const CHANGING: [(&str, &str); 4] = [
     ("--reflink=auto", "file big 10M"),
     ("--reflink=never", "file big 1M"),

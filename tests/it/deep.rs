@@ -1,7 +1,7 @@
-//! Trees deeper than PATH_MAX.
+//! Trees deeper than `PATH_MAX`.
 //!
-//! Nothing here uses a path of more than a few names: the tests open each directory from the one above, and
-//! go up through `..`.
+//! This file uses no path of more than a few names: the tests open each directory from its parent, and go up
+//! through `..`.
 
 use crate::common::*;
 use crate::every_file_system::holds_on_every_file_system;
@@ -43,7 +43,7 @@ fn contents_of(dir: impl AsFd, name: &CStr) -> Vec<u8> {
     bytes
 }
 
-/// The names in a directory but `.` and `..`, with what is a directory marked.
+/// Returns the names in a directory, except `.` and `..`, and for each whether it is a directory.
 fn names(dir: impl AsFd) -> Vec<(CString, bool)> {
     let mut listing = Dir::from_fd(open_dir(dir, c".")).unwrap();
     let mut names: Vec<_> = listing
@@ -56,14 +56,15 @@ fn names(dir: impl AsFd) -> Vec<(CString, bool)> {
     names
 }
 
-/// The attributes of a name that must be equal in both trees.
+/// Returns the attributes of an entry that must be equal in both trees.
 fn attributes(dir: impl AsFd, name: &CStr) -> (u32, i64, i64, i64) {
     let stat = fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).unwrap();
     let is_dir = stat.st_mode & 0o170_000 == 0o040_000;
     (stat.st_mode, if is_dir { 0 } else { stat.st_size }, stat.st_mtime, stat.st_mtime_nsec)
 }
 
-/// Makes a chain of `depth` directories; on every `every`th level a file, a symlink and an empty directory.
+/// Creates a chain of `depth` directories. Every `every`th level also gets a file, a symlink and an empty
+/// directory.
 fn grow_chain(root: &Path, depth: usize, name: &CStr, every: usize) {
     fs::create_dir(root).unwrap();
     let mut at = top(root);
@@ -79,7 +80,7 @@ fn grow_chain(root: &Path, depth: usize, name: &CStr, every: usize) {
     put(&at, c"bottom", "the bottom");
 }
 
-/// Compares two trees of any depth; returns how many entries each has.
+/// Compares two trees of any depth. Returns the number of entries of each.
 fn compare(one: &Path, other: &Path) -> usize {
     let mut at = (top(one), top(other));
     let mut count = 1;
@@ -99,7 +100,7 @@ fn compare(one: &Path, other: &Path) -> usize {
     count
 }
 
-/// Compares the entries of two directories; returns the directories among them.
+/// Compares the entries of two directories. Returns the directories among them.
 fn compare_here(one: &OwnedFd, other: &OwnedFd, count: &mut usize) -> Vec<CString> {
     let entries = names(one);
     let others = names(other);
@@ -146,7 +147,7 @@ fn remove(root: &Path) {
     fs::remove_dir(root).unwrap();
 }
 
-/// Removes the trees in a sandbox, even if the test fails.
+/// Removes the trees in a sandbox when it is dropped, so that a failed test leaves none.
 struct Cleared<'a>(&'a Sandbox);
 
 impl Drop for Cleared<'_> {
@@ -159,9 +160,9 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// Copies and compares, and then once more over the copy.
+/// Copies a tree, compares it with its copy, and repeats both onto the existing copy.
 ///
-/// `Sandbox::pcopy` is not used: when it fails it shows the tree, by paths.
+/// Does not use `Sandbox::pcopy`, which, when it fails, prints the tree by its paths.
 fn copies_right(env: &Sandbox, jobs: &str, entries: usize) {
     let (code, stderr) = pcopy(env, &["-j", jobs, "-T", "src", "dst"]);
     assert_eq!(code, Some(0), "{stderr}");

@@ -1,5 +1,5 @@
-//! Copiers access what they copy by descriptors: none of their system calls takes a path that another
-//! process could have made lead elsewhere.
+//! Copiers access entries by descriptors: no system call of a copier takes a path that another process could
+//! redirect.
 
 use crate::common::{Sandbox, skip, tool};
 use std::collections::BTreeMap;
@@ -11,14 +11,15 @@ struct Call<'a> {
     arguments: &'a str,
 }
 
-/// What is wrong with a call, if anything: each name must follow the descriptor of an open directory, and must
-/// have one component.
+/// Returns what is wrong with a call, if anything. Each name must follow the descriptor of an open directory,
+/// and must have one component.
 ///
 /// Exceptions:
-/// * `openat2` takes several components, with flags that follow no symlink and stay below the directory;
-/// * the text of a symlink is no path;
-/// * attributes of entries that cannot be opened (symlinks, FIFOs) have no call with a descriptor before
-///   Linux 6.13: they take a path in `/proc`, of an open directory and one name that is not followed.
+/// * `openat2` takes several components, with flags that follow no symlink and do not leave the directory;
+/// * the text of a symlink is not a path;
+/// * before Linux 6.13, no system call for attributes of entries that cannot be opened (symlinks, FIFOs)
+///   takes a descriptor. These calls take a path in `/proc` that consists of an open directory and one name,
+///   and do not follow the name.
 fn fault(call: &Call<'_>) -> Option<&'static str> {
     let arguments = split(call.arguments);
     let is_descriptor = |word: &str| word.parse::<u32>().is_ok();
@@ -50,7 +51,7 @@ fn fault(call: &Call<'_>) -> Option<&'static str> {
     None
 }
 
-/// The arguments of a call; a comma within quotes or braces is part of one.
+/// Splits the arguments of a call. A comma within quotes or braces belongs to an argument.
 fn split(arguments: &str) -> Vec<&str> {
     let (mut depth, mut is_quoted, mut start) = (0, false, 0);
     let mut found = Vec::new();
@@ -70,7 +71,7 @@ fn split(arguments: &str) -> Vec<&str> {
     found
 }
 
-/// The calls of each process in the log.
+/// Returns the calls of each process in the log.
 fn calls(log: &str) -> BTreeMap<&str, Vec<Call<'_>>> {
     let mut found: BTreeMap<&str, Vec<Call<'_>>> = BTreeMap::new();
     for line in log.lines() {
@@ -87,7 +88,7 @@ fn calls(log: &str) -> BTreeMap<&str, Vec<Call<'_>>> {
     found
 }
 
-/// A tree with entries of all types, some so deep that copiers open them from the top.
+/// Plants a tree with entries of all types. Some are so deep that copiers open them from the top.
 fn plant(env: &Sandbox) {
     env.tree(
         "src",
@@ -158,7 +159,7 @@ fn copiers_access_everything_by_descriptors() {
     }
 }
 
-/// The whole log. strace outlives the run and may still be writing it.
+/// Reads the whole log. strace outlives the run, so it may still be writing the log.
 fn read_whole(env: &Sandbox) -> String {
     let read = || fs::read_to_string(env.path("trace")).unwrap();
     let mut log = read();

@@ -1,4 +1,4 @@
-//! Exit codes: at least one test for each.
+//! Exit codes: each has at least one test.
 
 use crate::common::entries::chmod;
 use crate::common::live::{Live, send};
@@ -198,7 +198,7 @@ fn fourteen_means_that_the_counts_do_not_add_up() {
     live.end().exits(14).stderr_has("pcopy: internal error: the counts do not balance");
 }
 
-/// The address of the counters in the parent.
+/// Returns the address at which the parent has mapped the counters.
 fn counters_of(live: &Live<'_>) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{}/maps", live.pid())).unwrap();
     let line = maps.lines().find(|line| line.contains("pcopy-counters")).unwrap();
@@ -233,7 +233,8 @@ fn a_run_that_cannot_allocate_its_memory_leaves_nothing_behind() {
     env.assert_nothing_staged();
 }
 
-/// Options of strace under which `src/gone` vanishes between listing and opening.
+/// Returns a command that runs pcopy under strace, where `src/gone` vanishes after it is listed and before it
+/// is opened.
 fn with_a_vanishing_file(env: &Sandbox, arguments: &[&str]) -> Command {
     // strace compares the name in the call, too.
     let options = ["-P", "gone", "-e", "trace=openat", "-e", "inject=openat:error=ENOENT"];

@@ -1,4 +1,5 @@
-//! The same copy on every file system: in images, mounted in a mount namespace of the test.
+//! The same copy on every file system. The file systems are in images, which are mounted in a mount namespace
+//! of the test.
 
 use crate::common::entries::*;
 use crate::common::images::*;
@@ -8,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-/// Plants the mixed tree without entries that some file systems cannot hold: times before 1901, and symlinks
-/// of more than 1024 bytes.
+/// Plants the mixed tree without the entries that some file systems cannot hold: times before 1901, and
+/// symlinks of more than 1024 bytes.
 fn plant(env: &Sandbox, root: &str) {
     env.plant(root, "fixtures/mixed.tree");
     let time = modified(env.path(root));
@@ -28,7 +29,8 @@ cells! {
     xfs => XFS,
     btrfs => BTRFS,
 }
-/// Copies the mixed tree from tmpfs to a file system, within it, and back; and once more over it.
+/// Copies the mixed tree from tmpfs to a file system, within that file system, and back; then once more onto
+/// the copy.
 fn a_file_system_holds_the_same_tree(make: Make) {
     if !in_own_mounts!() {
         return;

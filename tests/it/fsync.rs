@@ -1,4 +1,4 @@
-//! `--fsync`: after exit 0 a power cut loses nothing, and every published file is whole.
+//! `--fsync`: after exit code 0 a power cut loses no data, and every published file is whole.
 
 use crate::common::chance::Dice;
 use crate::common::images::{EXT4, XFS, make_image};
@@ -8,14 +8,14 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-/// The calls of a traced run that flush or rename, in their order.
+/// Returns the calls of a traced run that flush or rename, in order.
 fn calls(env: &Sandbox) -> Vec<String> {
     let log = fs::read_to_string(env.path("trace")).unwrap();
     let call = |line: &str| Some(line.split_once(' ')?.1.trim_start().to_owned());
     log.lines().filter_map(call).filter(|line| line.contains('(')).collect()
 }
 
-/// Runs pcopy, and returns which of these calls it made; `None` without strace.
+/// Runs pcopy, and returns which of these calls it made. Returns `None` without strace.
 fn traced(env: &Sandbox, test: &str, options: &[&str], arguments: &[&str]) -> Option<Vec<String>> {
     if !has_strace_for(test) {
         return None;
@@ -43,8 +43,7 @@ fn a_new_directory_is_flushed_before_it_is_published_and_its_name_after(jobs: &s
     assert!(place(after, "syncfs") < place(after, "fsync"), "{calls:#?}");
 }
 
-/// The kernel reports a write-back error through descriptors that were open when it happened, and through
-/// none that were opened later.
+/// The kernel reports a write-back error only through descriptors that were open when the error happened.
 #[test]
 fn write_back_errors_are_read_from_descriptors_opened_before_the_first_byte() {
     if !has_strace!() {
@@ -218,7 +217,7 @@ fn what_an_interrupted_run_left_is_not_trusted_by_its_time() {
     env.assert_same("src", "dst");
 }
 
-/// A file system in an image that outlives the mount, so that it can be inspected after a power cut.
+/// A file system in an image that outlives the mount, so that a test can inspect it after a power cut.
 struct Disk<'e> {
     env: &'e Sandbox,
     kind: &'static str,
@@ -226,7 +225,7 @@ struct Disk<'e> {
 }
 
 impl<'e> Disk<'e> {
-    /// Mounts one at `disk`; skips `test` and returns `None` if this machine cannot.
+    /// Mounts a new file system at `disk`. If this machine cannot do that, skips `test` and returns `None`.
     fn new(test: &str, env: &'e Sandbox, kind: &'static str, bytes: u64) -> Option<Self> {
         let make = if kind == "ext4" { EXT4 } else { XFS };
         if !tool(make[0]) || !tool("xfs_io") {
@@ -251,8 +250,8 @@ impl<'e> Disk<'e> {
         self.mounted = mount(&words, &self.env.path("disk"));
     }
 
-    /// From this moment on the file system writes nothing, not even dirty pages; with `flushes` it writes its
-    /// journal, so that names are on the disk before the data of their files.
+    /// Simulates a power cut: from now on the file system writes nothing, not even dirty pages. With
+    /// `flushes` it first writes its journal, so the disk gets the names of files before their data.
     fn cut(&self, flushes: bool) {
         let mut command = Command::new("xfs_io");
         let shutdown = if flushes { "shutdown -f" } else { "shutdown" };
@@ -261,7 +260,7 @@ impl<'e> Disk<'e> {
         assert!(cut.status.success(), "{}", String::from_utf8_lossy(&cut.stderr));
     }
 
-    /// Mounts again what is on the disk.
+    /// Mounts the file system again, in the state that the disk has.
     fn recover(&mut self) {
         // After the last process has closed its files there: or the old mount would be continued.
         self.mounted.take().unwrap().detach();
@@ -300,7 +299,7 @@ fn a_power_cut_right_after_the_end_loses_nothing(kind: &'static str) {
 }
 
 cells! { a_power_cut_at_any_moment_leaves_the_whole_or_nothing, ext4 => "ext4", xfs => "xfs" }
-/// The next run completes the copy, too.
+/// Also checks that the next run completes the copy.
 fn a_power_cut_at_any_moment_leaves_the_whole_or_nothing(kind: &'static str) {
     if !in_own_mounts!() {
         return;

@@ -1,10 +1,10 @@
-//! The help, as it was last reviewed.
+//! The help is the text that was last reviewed.
 
 use crate::common::*;
 use std::fs;
 use std::path::Path;
 
-/// The text of a help option in a terminal of so many columns.
+/// Returns the text of a help option, in a terminal with this number of columns.
 fn help(env: &Sandbox, option: &str, columns: &str) -> String {
     let mut command = env.command([option]);
     command.env("COLUMNS", columns).env_remove("LINES");
@@ -14,7 +14,7 @@ fn help(env: &Sandbox, option: &str, columns: &str) -> String {
     run.stdout.clone()
 }
 
-/// After an intended change: `COLUMNS=100 cargo run -- --help > fixtures/help.txt`.
+/// To accept an intended change, run `COLUMNS=100 cargo run -- --help > fixtures/help.txt`.
 #[test]
 fn the_help_is_the_one_in_the_fixtures() {
     if !cfg!(feature = "bench") {

@@ -16,7 +16,7 @@ holds_on_every_file_system!();
 
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// At most this many runs are killed until enough of them were hit in progress.
+/// The largest number of runs that are started until enough of them were killed in progress.
 const TURNS_MAX: usize = 300;
 
 fn planted() -> Sandbox {

@@ -1,4 +1,5 @@
-//! `--keep-directory-symlink`, where symlinks in the target lead to targets of other directories.
+//! `--keep-directory-symlink`, where symlinks in the target lead to directories into which other directories
+//! are copied, too.
 
 use crate::common::entries::inode;
 use crate::common::*;
@@ -6,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// `lib` and `usr/lib` of the source have one target, and both have a directory `arch` with a directory in it.
+/// Plants `lib` and `usr/lib`, which have one target, because `dst/lib` is a symlink. Both contain a
+/// directory `arch` with a subdirectory.
 fn planted() -> Sandbox {
     let env = Sandbox::new();
     for number in 0..40 {
@@ -24,7 +26,8 @@ fn planted() -> Sandbox {
     env
 }
 
-/// Fails unless every entry exists once; of two files with one name the one that came through the symlink.
+/// Fails unless every entry exists once. Of two files with one name, the file that was copied through the
+/// symlink must exist.
 #[track_caller]
 fn assert_merged(env: &Sandbox, run: &Run<'_>) {
     let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();

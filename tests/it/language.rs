@@ -1,17 +1,17 @@
-//! The words of the field: those that pcopy does not use are listed in `fixtures/replaced_words.txt`.
+//! pcopy uses the terms of its field. `fixtures/replaced_words.txt` lists the words that it does not use.
 
 use crate::common::*;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A word or phrase, and what is written instead.
+/// A word or phrase that pcopy does not use, and its replacement.
 struct Replaced {
     words: String,
     instead: String,
 }
 
-/// The list: words that are replaced, and places where one of them is lawful.
+/// The list: the words that are replaced, and the places where one of them is allowed.
 struct List {
     replaced: Vec<Replaced>,
     lawful: Vec<(String, String)>,
@@ -37,7 +37,7 @@ fn list() -> List {
     List { replaced, lawful }
 }
 
-/// Whether `text`, in small letters, has `words` with no letter before or behind them.
+/// Whether `text`, in lower case, contains `words` with no letter or digit directly before or after them.
 fn has_words(text: &str, words: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric();
     text.match_indices(words).any(|(at, _)| {
@@ -48,7 +48,7 @@ fn has_words(text: &str, words: &str) -> bool {
 }
 
 impl List {
-    /// Complaints about the lines of a text; `name` is its file, or what else it is.
+    /// Returns complaints about the lines of a text. `name` is the file or command that the text comes from.
     fn complaints(&self, name: &str, text: &str) -> String {
         let mut all = String::new();
         for (number, line) in (1..).zip(text.lines()) {

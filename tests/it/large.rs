@@ -1,5 +1,5 @@
-//! Large files: whole, whatever the number of copiers. What several copiers do at once is in
-//! `tests/timing/large_shared.rs`.
+//! Large files are copied completely, whatever the number of copiers. The tests of several copiers that work
+//! on one file at the same time are in `tests/timing/large_shared.rs`.
 
 use crate::common::large_files::*;
 use crate::common::*;

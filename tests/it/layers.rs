@@ -1,13 +1,14 @@
-//! The shape of the program, as its sources state it: floors, doors, and what may stand nowhere.
+//! The structure of the program, checked in its sources: which module may use which, and which words may
+//! occur where.
 //!
-//! The sources are read as text, so the rules hold for code that this machine does not compile
-//! (loom, tests), too. Comments and strings are left out.
+//! The tests read the sources as text, so the rules also hold for code that this machine does not compile
+//! (loom, tests). Comments and strings are ignored.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors, from the roof to the cellar. A module uses its own floor and those below it.
+/// The layers, from the highest to the lowest. A module may use its own layer and lower layers.
 const FLOORS: [&[&str]; 8] = [
     &["main", "cli"],
     &["ui", "bench"],
@@ -19,7 +20,7 @@ const FLOORS: [&[&str]; 8] = [
     &["error", "sanitize", "shell_quote"],
 ];
 
-/// Where each outside crate may be named; a directory ends in a slash.
+/// The files in which each external crate may be named. A directory ends in a slash.
 const DOORS: [(&str, &[&str]); 10] = [
     ("clap", &["cli.rs", "cli/"]),
     (
@@ -42,18 +43,18 @@ const DOORS: [(&str, &[&str]); 10] = [
     ("anyhow", &["main.rs"]),
 ];
 
-/// The packages on which the program stands.
+/// The source directories of the packages that the program uses.
 const PACKAGES: [&str; 2] = ["crates/ring/src", "crates/sys/src"];
 
-/// Every source file of the program by its path below `src`, without comments and the contents of
-/// strings.
+/// Returns every source file of the program by its path below `src`, without comments and without the
+/// contents of strings.
 fn sources() -> BTreeMap<String, String> {
     let found = sources_below("src");
     assert!(found.len() > 30, "the sources were not found");
     found
 }
 
-/// The same, with the files of the packages by their paths below the repository.
+/// Like [`sources`], with the files of the packages, too, by their paths in the repository.
 fn sources_of_all() -> BTreeMap<String, String> {
     let mut found = sources();
     for dir in PACKAGES {
@@ -82,7 +83,7 @@ fn sources_below(dir: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The text with comments and the insides of strings and characters made blank; lines stay lines.
+/// Blanks comments and the contents of strings and characters. The number of lines does not change.
 fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -120,7 +121,7 @@ fn raw_string(rest: &str) -> Option<usize> {
     after[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// Whether a quote begins a character and not a lifetime.
+/// Whether a quote begins a character literal and not a lifetime.
 fn is_character(rest: &str) -> bool {
     let mut after = rest.chars().skip(1);
     match after.next() {
@@ -143,7 +144,7 @@ fn quoted(rest: &str, end: char) -> usize {
     rest.len()
 }
 
-/// The module at the top of the crate that a file belongs to.
+/// Returns the top-level module of the crate to which a file belongs.
 fn module_of(file: &str) -> &str {
     let first = file.split('/').next().unwrap();
     first.strip_suffix(".rs").unwrap_or(first)
@@ -153,7 +154,7 @@ fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }
 
-/// All modules at the top of the crate that a piece of code names.
+/// Returns all top-level modules of the crate that a piece of code names.
 fn modules_used(file: &str, code: &str) -> Vec<String> {
     let root = if module_of(file) == "main" { "pcopy::" } else { "crate::" };
     let mut used = Vec::new();
@@ -190,7 +191,7 @@ fn first_word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// The places where a word stands, as `file:line`.
+/// Returns the lines for which `has` is true, each with its place as `file:line`.
 fn places(sources: &BTreeMap<String, String>, has: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (file, code) in sources {
@@ -202,7 +203,7 @@ fn places(sources: &BTreeMap<String, String>, has: impl Fn(&str) -> bool) -> Vec
     found
 }
 
-/// Where a file of [`sources_of_all`] lies in the repository.
+/// Returns the path in the repository of a file of [`sources_of_all`].
 fn path_of(file: &str) -> String {
     if file.starts_with("crates/") { file.to_owned() } else { format!("src/{file}") }
 }
@@ -249,7 +250,7 @@ fn a_module_uses_only_its_own_floor_and_those_below() {
     assert!(seen > 50, "only {seen} uses were found: the test does not look right");
 }
 
-/// The paths that a `use` of this tree names: `a::{b, c::d}` names `a::b` and `a::c::d`.
+/// Collects the paths that the tree of a `use` names: `a::{b, c::d}` names `a::b` and `a::c::d`.
 fn leaves(tree: &str, before: &str, found: &mut Vec<String>) {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -273,8 +274,8 @@ fn leaves(tree: &str, before: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Which modules each module uses; a module is a file, by its path without `.rs` or `/mod.rs`. A directory's
-/// `mod.rs` and the files below it are one subject, and may use each other.
+/// Returns which modules each module uses. A module is a file, given by its path without `.rs` or `/mod.rs`.
+/// A directory's `mod.rs` and the files below it may use each other.
 fn module_graph() -> BTreeMap<String, Vec<String>> {
     let name = |file: &str| {
         let file = file.strip_suffix(".rs").unwrap();

@@ -1,4 +1,4 @@
-//! `--link`, `--symbolic-link` and `--attributes-only`: as with cp.
+//! `--link`, `--symbolic-link` and `--attributes-only` work as in cp.
 
 use crate::common::entries::*;
 use crate::common::*;
@@ -22,7 +22,7 @@ fn planted() -> Sandbox {
     env
 }
 
-/// Entries with their inodes, which show hard links.
+/// Lists entries with their inodes, which show hard links.
 fn inodes(env: &Sandbox, root: &str) -> BTreeMap<PathBuf, (Entry, Option<u64>)> {
     let inode = |path: &PathBuf| {
         let place = env.path(root).join(path);

@@ -1,4 +1,4 @@
-//! Hard links: names that are one file in the source are one file in the target, and no others.
+//! Hard links: names of one file in the source become names of one file in the target, and no other names do.
 
 use crate::common::chance::Dice;
 use crate::common::entries::*;
@@ -24,13 +24,13 @@ holds_on_every_file_system!(
     a_run_killed_at_any_moment_can_be_completed_with_its_links,
 );
 
-/// Numbers of copiers for runs that are repeated.
+/// The numbers of copiers with which runs are repeated.
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// At most this many runs are killed until enough of them were hit in progress.
+/// The largest number of runs that are started until enough of them were killed in progress.
 const TURNS_MAX: usize = 300;
 
-/// The names below `root` that are one file, as sets; names that are alone are left out.
+/// Returns the sets of names below `root` that are one file. Files with a single name are left out.
 fn groups(root: &Path) -> BTreeSet<BTreeSet<PathBuf>> {
     let mut found: BTreeMap<(u64, u64), BTreeSet<PathBuf>> = BTreeMap::new();
     for path in listing(root).into_keys() {
@@ -42,7 +42,7 @@ fn groups(root: &Path) -> BTreeSet<BTreeSet<PathBuf>> {
     found.into_values().filter(|names| names.len() > 1).collect()
 }
 
-/// Fails unless both trees are the same, links included.
+/// Fails unless both trees are the same, including their hard links.
 #[track_caller]
 fn assert_same_links(env: &Sandbox, one: &str, other: &str, story: &str) {
     let wrong = differences(&env.listing(one), &env.listing(other));
@@ -67,7 +67,8 @@ fn link(env: &Sandbox, old: &str, new: &str) {
     .unwrap_or_else(|error| panic!("{} -> {}: {error}", new.display(), old.display()));
 }
 
-/// Hard links of entries of all types, within a directory and across, and entries without.
+/// Plants hard links of entries of all types, within one directory and across directories, and entries
+/// without hard links.
 fn mixed(env: &Sandbox) {
     env.tree(
         "src",
@@ -107,7 +108,7 @@ fn mixed(env: &Sandbox) {
     }
 }
 
-/// Files with two names each, the second in another directory; directories of 100.
+/// Plants files with two names each, the second name in another directory. Each directory has 100 names.
 fn farm(env: &Sandbox, root: &str, inodes: usize) {
     let root = env.path(root);
     for first in (0..inodes).step_by(100) {
@@ -122,7 +123,7 @@ fn farm(env: &Sandbox, root: &str, inodes: usize) {
     }
 }
 
-/// The number before a word of the summary: `12 linked`.
+/// Returns the number before a word of the summary, such as 12 in `12 linked`.
 fn number_of(run: &Run<'_>, word: &str) -> usize {
     let line = run.stderr.lines().find(|line| line.starts_with("copied ")).unwrap_or("");
     let words: Vec<&str> = line.split([' ', ';']).filter(|word| !word.is_empty()).collect();
@@ -159,7 +160,7 @@ fn each_name_is_printed_once_whether_copied_or_linked(jobs: &str) {
     assert_eq!(printed, expected.iter().collect::<Vec<_>>());
 }
 
-/// The inode and the time of the last change of each name in `dst` but directories.
+/// Returns inode and ctime of each entry in `dst`, except directories.
 fn changes(env: &Sandbox) -> Vec<(u64, i64, i64)> {
     let paths = env.listing("dst").into_keys();
     paths
@@ -264,7 +265,7 @@ fn command_cp(env: &Sandbox) -> Command {
     cp
 }
 
-/// Makes each name a file of its own, with the same contents and times.
+/// Makes each name a separate file with the same contents and times.
 fn unlink_all(root: &Path) {
     for (path, entry) in listing(root) {
         let path = root.join(path);
@@ -474,7 +475,8 @@ fn a_file_with_more_links_than_the_file_system_allows_becomes_several() {
     }
 }
 
-/// `pcopy` under strace, which makes a call fail on one path of the source or the target.
+/// Returns a command that runs `pcopy` under strace, which makes a call fail on one path of the source or the
+/// target.
 fn with_a_failing_call(env: &Sandbox, path: &str, inject: &str, arguments: &[&str]) -> Command {
     let path = env.path("").canonicalize().unwrap().join(path);
     let call = inject.split(':').next().unwrap();
@@ -616,7 +618,7 @@ fn a_copier_killed_right_after_making_a_link_takes_no_name_and_no_number_with_it
     );
 }
 
-/// Makes a tree of links; returns how long a copy of it takes here.
+/// Plants a tree with many hard links. Returns how long a copy of it takes on this machine.
 fn tree_to_kill(env: &Sandbox) -> Duration {
     mixed(env);
     farm(env, "src/farm", 2000);

@@ -1,6 +1,8 @@
-//! The program from outside: what it does to files, what it prints, with which exit code it ends.
+//! Tests of the program from outside: what it does to files, what it prints, and with which exit code it
+//! ends.
 //!
-//! One file per subject. These tests run in parallel; what a busy machine disturbs is in `tests/timing`.
+//! Each subject has a file of its own. These tests run in parallel; tests that a busy machine disturbs are in
+//! `tests/timing`.
 
 mod access;
 mod case_folding;
@@ -55,10 +57,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The test programs: directories of `tests` that have a `main.rs`.
+/// The test programs: the directories in `tests` that have a `main.rs`.
 const PROGRAMS: [&str; 5] = ["faults", "it", "model", "ring", "timing"];
 
-/// The names in a directory below `tests`.
+/// Returns the names in a directory below `tests`.
 fn names_in(directory: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(directory);
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());

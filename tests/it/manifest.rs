@@ -1,4 +1,4 @@
-//! `--manifest`: what it lists, and that other programs accept it.
+//! `--manifest`: which files it lists, and whether other programs accept it.
 
 use crate::common::checksum_programs::*;
 use crate::common::entries::*;
@@ -8,7 +8,7 @@ use crate::common::*;
 use std::fs;
 use std::process::Command;
 
-/// Files of all kinds, and entries that are not listed.
+/// Plants files of several kinds, and entries that a manifest does not list.
 fn some_files(env: &Sandbox) {
     env.tree(
         "src",

@@ -1,4 +1,5 @@
-//! The file that `--manifest` writes: where it may lie, when it appears, and what happens to it at a failure.
+//! The file that `--manifest` writes: where it may be, when it appears, and what happens to it if the run
+//! fails.
 
 use crate::common::chance::Dice;
 use crate::common::checksum_programs::*;

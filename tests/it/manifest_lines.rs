@@ -1,5 +1,5 @@
-//! The lines of a manifest with any names and any bytes. `PCOPY_SEED` and `PCOPY_CASES` as in the
-//! other random tests.
+//! The lines of a manifest with any names and any bytes. `PCOPY_SEED` and `PCOPY_CASES` work as in the other
+//! random tests.
 
 use crate::common::chance::runner;
 use crate::common::checksum_programs::accepts;
@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// A byte of a name, more often one that has a meaning in a line.
+/// Returns a byte of a name. Bytes that have a meaning in a line are more frequent.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
         2 => prop::sample::select(b"\\\n\r *-#()=nr".to_vec()),

@@ -1,4 +1,5 @@
-//! Copying into an existing directory: entries are replaced whole, skipped where up to date, never followed.
+//! Copies into an existing directory: entries are replaced as a whole, skipped if up to date, and never
+//! followed.
 
 use crate::common::entries::*;
 use crate::common::live::Live;
@@ -91,7 +92,7 @@ fn what_is_complete_is_skipped_and_counted(jobs: &str) {
     env.assert_same("src", "dst");
 }
 
-/// The inodes, and the times of the last change, but of directories.
+/// Returns path, inode and ctime of each entry. Directories are left out.
 fn inodes(env: &Sandbox, root: &str) -> Vec<(std::path::PathBuf, u64, (i64, i64))> {
     let paths = env.listing(root).into_keys();
     paths
@@ -613,7 +614,8 @@ fn what_another_run_stages_in_the_same_directory_is_left_alone(jobs: &str) {
     env.assert_same("src", "dst");
 }
 
-/// A run that writes a file slowly in an existing directory, and the staged name of the file.
+/// Starts a run that slowly writes a file in an existing directory. Returns the run and the staged name of
+/// the file.
 fn slow_copy(env: &Sandbox) -> (Live<'_>, PathBuf) {
     env.tree("src", ["file d/f 3K"]).tree("dst", ["text d/f old"]);
     let calls = "trace=write,copy_file_range";
@@ -624,7 +626,8 @@ fn slow_copy(env: &Sandbox) -> (Live<'_>, PathBuf) {
     (live, staged)
 }
 
-/// Waits until the run locks what it stages; without the lock another run would take that for a leftover.
+/// Waits until the run has locked the file that it stages. Without the lock another run would take the file
+/// for a leftover.
 #[track_caller]
 fn wait_for_lock(staged: &Path) {
     let file = fs::File::open(staged).unwrap();

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::{Command, Stdio};
 
-/// Names that must not reach a terminal raw, and how they are shown.
+/// Names that must not be printed unchanged on a terminal, and how they are shown.
 const WILD: [(&[u8], &str); 12] = [
     (b"new\nline", "new\\nline"),
     (b"\x1b[2Jescape", "\\x1b[2Jescape"),
@@ -34,7 +34,7 @@ fn wild_tree(env: &Sandbox) {
     }
 }
 
-/// Fails if a text has characters that could control a terminal.
+/// Fails if a text contains characters that could control a terminal.
 #[track_caller]
 fn assert_harmless(text: &str) {
     let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -44,7 +44,7 @@ fn assert_harmless(text: &str) {
     assert!(!text.lines().any(|line| line.starts_with("line")), "a raw newline in {text:?}");
 }
 
-/// Runs a command with both outputs on a terminal and returns what was written there.
+/// Runs a command with both outputs on a terminal. Returns what was written to the terminal.
 fn on_terminal(mut command: Command) -> String {
     let terminal = Terminal::new(200);
     let shown = format!("{command:?}");

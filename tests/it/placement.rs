@@ -1,4 +1,4 @@
-//! Where the copy goes: as with GNU `cp -r`, and beside the source where SRC is the only operand.
+//! Where the copy goes: as with GNU `cp -r`, and next to the source if SRC is the only operand.
 
 use crate::common::entries::{chmod, exists, mode_of, modified, set_times};
 use crate::common::*;
@@ -10,7 +10,8 @@ use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// The tree that each command line starts from. Times and modes are not compared: `cp -r` preserves none.
+/// Plants the tree from which each command line starts. The tests do not compare times and modes, because
+/// `cp -r` preserves neither.
 fn lay_out(env: &Sandbox, root: &str) {
     env.tree(
         root,
@@ -46,14 +47,14 @@ fn lay_out(env: &Sandbox, root: &str) {
     );
 }
 
-/// Names, types and contents.
+/// Returns the names, types and contents of a tree.
 fn shape(path: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let entries = listing(path).into_iter();
     entries.map(|(path, entry)| (path, (entry.mode & 0o170_000, entry.what))).collect()
 }
 
-/// Runs `cp -r` and `pcopy` with the same arguments on the same layout, in the directory `working` below it,
-/// and returns what differs.
+/// Runs `cp -r` and `pcopy` with the same arguments on the same tree, both in its subdirectory `working`.
+/// Returns what differs.
 fn compare(row: usize, working: &str, arguments: &[&str]) -> Option<String> {
     let env = Sandbox::new();
     let roots = [format!("{row}-cp"), format!("{row}-pcopy")];
@@ -329,7 +330,7 @@ fn alone() -> Sandbox {
     env
 }
 
-/// The names in a directory.
+/// Returns the names in a directory.
 fn names(path: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(path)
         .unwrap()

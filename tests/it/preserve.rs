@@ -1,4 +1,4 @@
-//! What a copy preserves: owner, ACLs, extended attributes, times, modes; and what it does not.
+//! What a copy preserves (owner, ACLs, extended attributes, times, modes), and what it does not.
 
 use crate::common::entries::*;
 use crate::common::images::{BTRFS, EXT4, Make, TMPFS, XFS, mounted_or_skip};
@@ -21,7 +21,7 @@ holds_on_every_file_system!(
     archive_preserves_everything,
 );
 
-/// Everything that may be preserved of an entry.
+/// All properties of an entry that a copy may preserve.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Whole {
     entry: Entry,
@@ -29,7 +29,7 @@ struct Whole {
     attributes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// Lists a tree with owners and attributes, found with `std` and the `xattr` crate.
+/// Lists a tree with owners and attributes. Uses only `std` and the `xattr` crate.
 fn whole(root: &Path) -> BTreeMap<PathBuf, Whole> {
     let look = |(path, entry): (PathBuf, Entry)| {
         let place = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(&path) };
@@ -74,7 +74,8 @@ fn set_attribute(path: &Path, name: &str, value: &[u8]) {
     xattr::set(path, name, value).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
 }
 
-/// Makes a tree in which nearly every entry has an attribute that only root can set; false without ACLs.
+/// Plants a tree in which nearly every entry has an attribute that only root can set. Returns false if ACLs
+/// are not supported.
 fn plant(env: &Sandbox, root: &str) -> bool {
     env.tree(
         root,
@@ -127,7 +128,8 @@ fn plant(env: &Sandbox, root: &str) -> bool {
 }
 
 cells! { archive_preserves_everything, tmpfs => TMPFS, ext4 => EXT4, xfs => XFS, btrfs => BTRFS }
-/// Copies the tree with -a to a file system and within it, to a new target and over a copy without -a.
+/// Copies a tree with `-a` to a file system and within it: to a new target, and onto a copy that was made
+/// without `-a`.
 fn archive_preserves_everything(make: Make) {
     if !in_own_mounts!() {
         return;
@@ -158,7 +160,7 @@ fn archive_preserves_everything(make: Make) {
     }
 }
 
-/// The options of cp and of pcopy that must have the same effect, and whether they preserve times.
+/// The options of cp, the options of pcopy that must have the same effect, and whether they preserve times.
 const SAME_AS_CP: [(&[&str], &[&str], bool); 9] = [
     (&["-a"], &["-a"], true),
     (&["-rp"], &["-p"], true),
@@ -171,8 +173,8 @@ const SAME_AS_CP: [(&[&str], &[&str], bool); 9] = [
     (&["-a", "--no-preserve=mode"], &["-a", "--no-preserve=mode"], true),
 ];
 
-/// Runs both programs with each pair of options, with a umask, as the user `user`, into a directory with a
-/// default ACL and one without.
+/// Runs both programs with each pair of options as the user `user`, with a umask, into a directory with a
+/// default ACL and into a directory without one.
 fn does_as_cp(env: &Sandbox, user: u32) {
     let run = |dir: &str, words: &[&str]| {
         let mut command = Command::new("sh");

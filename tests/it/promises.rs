@@ -1,4 +1,4 @@
-//! The tests that docs/PROMISES.md names exist.
+//! Each test that docs/PROMISES.md names exists.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn each_test_that_the_promises_name_exists() {
     assert!(count > 30, "only {count} tests are named");
 }
 
-/// Whether a file has a test of this name, perhaps one with cells.
+/// Whether a file has a test of this name, with or without cells.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
     let begins = |line: &&str, words: &str| {

@@ -1,4 +1,4 @@
-//! Prompts before files are replaced (`-i`): in native and in GNU cp compatibility mode.
+//! Prompts before files are replaced (`-i`), in native and in GNU cp compatibility mode.
 
 use crate::common::entries::*;
 use crate::common::live::*;

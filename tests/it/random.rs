@@ -1,6 +1,6 @@
-//! Random trees, copied to a new target and over a damaged copy.
+//! Random trees, copied to a new target and onto a damaged copy.
 //!
-//! The same trees every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
+//! Each run has the same trees, unless `PCOPY_SEED=number` selects others; `PCOPY_CASES=number` runs more.
 
 use crate::common::chance::runner;
 use crate::common::entries::*;
@@ -15,7 +15,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// One of few names, so that they meet names like staged ones, or random bytes.
+/// Returns a name: random bytes, or one of a few names that may collide with staged names.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let few = prop::sample::select(vec![
         &b"a"[..],
@@ -35,7 +35,8 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         .prop_filter("no dots", |name| name != b"." && name != b"..")
 }
 
-/// An ordinary user keeps the permissions that the copy `needed`.
+/// Returns a mode. It includes the permissions `needed`, without which an ordinary user could not copy the
+/// entry.
 fn mode(needed: u32) -> impl Strategy<Value = u32> {
     let needed = if is_root() { 0 } else { needed };
     prop_oneof![2 => 0..=0o777_u32, 1 => 0..=0o7777_u32, 2 => Just(0o644), 2 => Just(0o755)]
@@ -56,7 +57,7 @@ fn size() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// A tree of one entry.
+/// Returns a tree of one entry.
 fn leaf(what: What, mode: u32, time: Time) -> Tree {
     Tree::from([(PathBuf::new(), Node::new(what, mode, time))])
 }
@@ -78,7 +79,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     directory(inner, 14)
 }
 
-/// A directory with fewer than `most` of these trees in it.
+/// Returns a directory that contains fewer than `most` of these trees.
 fn directory(inner: impl Strategy<Value = Tree>, most: usize) -> impl Strategy<Value = Tree> {
     (mode(0o700), time(), btree_map(name(), inner, 0..most)).prop_map(|(mode, time, trees)| {
         let mut tree = leaf(What::Dir, mode, time);
@@ -95,9 +96,10 @@ fn directory(inner: impl Strategy<Value = Tree>, most: usize) -> impl Strategy<V
 
 const EXTRA: &[u8] = b"only in the target";
 
-/// Damages a copy: `harm` chooses for one entry after the other what happens to it.
+/// Damages a copy. For each entry in turn, a byte of `harm` selects what happens to it.
 ///
-/// Directories stay directories and no other entry becomes one: a copy over another type would fail.
+/// Directories stay directories, and other entries do not become directories, because a copy onto another
+/// type would fail.
 fn damage(root: &Path, harm: &[u8]) {
     let entries: Vec<(PathBuf, Entry)> = listing(root).into_iter().skip(1).collect();
     for ((path, entry), harm) in entries.iter().rev().zip(harm.iter().cycle()) {
@@ -170,7 +172,7 @@ fn check(source: &Tree, jobs: u16, harm: &[u8]) -> Result<(), TestCaseError> {
     ensure(run.stderr.contains("copied 0 entries"), || format!("again:\n{}", run.story()))
 }
 
-/// With a comma between thousands.
+/// Formats a number with a comma between thousands.
 fn grouped(number: usize) -> String {
     if number < 1000 {
         number.to_string()

@@ -1,6 +1,6 @@
-//! Random copies onto random trees: comparisons and manifests find nothing wrong.
+//! Random copies onto random trees, in which comparisons and manifests find no differences.
 //!
-//! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
+//! Each run has the same cases, unless `PCOPY_SEED=number` selects others; `PCOPY_CASES=number` runs more.
 
 use crate::common::chance::runner;
 use crate::common::checksum_programs::{accepts, files_below, names_in};

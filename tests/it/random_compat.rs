@@ -1,7 +1,7 @@
 //! GNU cp compatibility: random command lines on random trees, compared with cp. The messages must be the
 //! same, too.
 //!
-//! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them,
+//! Each run has the same cases, unless `PCOPY_SEED=number` selects others; `PCOPY_CASES=number` runs more,
 //! and `PCOPY_CP=path` compares with another cp.
 
 use crate::common::chance::runner;
@@ -24,8 +24,8 @@ const PATHS: [&str; 11] = ["a", "b", "b~", "c", "d", "d/a", "d/b", "d/e", "d/e/f
 
 const LEADS_TO: [&str; 9] = ["a", "b", "../a", "d", "../g", "nowhere", ".", "../d/e", "c"];
 
-/// Files beside the target, one for each of its symlinks: of two writes through symlinks to one file, the
-/// order would decide.
+/// Files outside the target, one for each symlink of the target. If two symlinks led to one file, the order
+/// of the writes would decide its contents.
 const OUTSIDE: [&str; 11] = [
     "../out0",
     "../out1",
@@ -60,7 +60,7 @@ fn things() -> impl Strategy<Value = Things> {
         .prop_map(|(paths, things)| paths.into_iter().zip(things).collect())
 }
 
-/// A target has no FIFOs, which cp would write into, and no hard links.
+/// Returns the entries of a target. It has no FIFOs, because cp would write into them, and no hard links.
 fn target_things() -> impl Strategy<Value = Things> {
     things().prop_map(|things| {
         let number = |path: &str| PATHS.iter().position(|known| *known == path).unwrap();
@@ -151,7 +151,7 @@ fn line() -> impl Strategy<Value = Line> {
         })
 }
 
-/// Whether the result depends on an order, which several processes do not keep.
+/// Whether the result depends on the order of the entries, which several processes do not preserve.
 fn is_chance(source: &Things, target: &Things, (words, form, _): &Line) -> bool {
     let has = |option: &str| words.iter().any(|word| word.starts_with(option));
     let backs_up = has("-b") || has("--backup") || has("-S");
@@ -188,7 +188,7 @@ fn is_chance(source: &Things, target: &Things, (words, form, _): &Line) -> bool 
         || joins_symlinks
 }
 
-/// A tree with its hard links, and without the times of entries that were just changed.
+/// Returns a tree with its hard links, and without the times of entries that a run has just changed.
 fn state(root: &Path) -> BTreeMap<PathBuf, (Entry, PathBuf)> {
     let leaders = leaders(root);
     let without_new_times = |(path, mut entry): (PathBuf, Entry)| {
@@ -201,7 +201,7 @@ fn state(root: &Path) -> BTreeMap<PathBuf, (Entry, PathBuf)> {
     listing(root).into_iter().map(without_new_times).collect()
 }
 
-/// What a run did and printed, the lines in any order.
+/// What a run did and printed, with the lines in any order.
 #[derive(PartialEq, Debug)]
 struct End {
     code: Option<i32>,
@@ -250,7 +250,7 @@ fn run(program: &Path, jobs: Option<&str>, source: &Things, target: &Things, lin
     }
 }
 
-/// Whether the cp to compare with is older than 9.2, which behaved differently in some cases.
+/// Whether the cp to compare with is older than 9.2, which behaves differently in some cases.
 fn is_old(cp: &Path) -> bool {
     let output = Command::new(cp).args(["--debug", "--version"]).output().unwrap();
     !output.status.success()

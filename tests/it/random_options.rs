@@ -1,6 +1,6 @@
 //! Random options on random trees, compared with cp.
 //!
-//! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
+//! Each run has the same cases, unless `PCOPY_SEED=number` selects others; `PCOPY_CASES=number` runs more.
 
 use crate::common::chance::runner;
 use crate::common::small_trees::{Thing, Things, things, tree_of};
@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::TestCaseError;
 use std::process::Command;
 
-/// Whether the result depends on an order, or cp does something that no user would want.
+/// Whether the result depends on the order of the entries, or cp does something that no user would want.
 fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {
     let is_other = |path: &&&str| {
         matches!(source[**path], Thing::Symlink { .. } | Thing::Fifo { .. })
@@ -31,7 +31,7 @@ fn is_odd(source: &Things, target: &Things, (words, _): &Words) -> bool {
     meets_backup || follows_oddly || links_oddly || keeps_contents
 }
 
-/// Words for both programs, and those for cp and for pcopy alone.
+/// The options for both programs, and further options for pcopy only.
 type Words = (Vec<&'static str>, &'static [&'static str]);
 
 fn options() -> impl Strategy<Value = Words> {

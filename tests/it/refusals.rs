@@ -1,4 +1,4 @@
-//! What is refused: exit code 3, and nothing was changed.
+//! Commands that pcopy refuses: exit code 3, and nothing is changed.
 
 use crate::common::entries::*;
 use crate::common::mounts::*;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-/// Everything visible of each entry, including inode numbers and ctimes.
+/// Returns all visible attributes of each entry, including inode numbers and ctimes.
 fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
     let whole = |(name, entry): (PathBuf, Entry)| {
         let metadata = fs::symlink_metadata(path.join(&name)).unwrap();
@@ -20,8 +20,7 @@ fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
     listing(path).into_iter().map(whole).collect()
 }
 
-/// Runs in the directory `working` and fails unless the run was refused with this message and changed
-/// nothing.
+/// Runs pcopy in the directory `working`. Fails unless pcopy refuses with this message and changes nothing.
 #[track_caller]
 fn refused_in(env: &Sandbox, working: &str, arguments: &[&str], words: &str) {
     let before = snapshot(&env.path(""));

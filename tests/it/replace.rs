@@ -1,4 +1,4 @@
-//! Which existing files are replaced, which stay, and how old files are backed up: as with cp.
+//! Which existing files are replaced, which stay, and how they are backed up: as with cp.
 
 use crate::common::entries::*;
 use crate::common::mounts::*;
@@ -11,8 +11,8 @@ use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// `src` and `dst` with files that only one of them has, and files that both have: older, newer, of the same
-/// time with another size, identical.
+/// Plants `src` and `dst` with files that only one of them has, and with files that both have: older, newer,
+/// with the same time and another size, and identical.
 fn planted() -> Sandbox {
     let env = Sandbox::new();
     env.tree("src", ["file only-src 10", "file sub/both 20", "file sub/deep/x 5", "link l new"]);
@@ -33,7 +33,7 @@ fn planted() -> Sandbox {
     env
 }
 
-/// The texts of the files and symlinks in a tree.
+/// Returns the texts of the files and symlinks in a tree.
 fn texts(root: &Path) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     for path in listing(root).into_keys() {

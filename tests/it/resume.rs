@@ -1,6 +1,7 @@
-//! A rerun of the command after an interrupted run: it resumes where that one stopped.
+//! A rerun of the command after an interrupted run resumes where that run stopped.
 //!
-//! These tests plant what an interrupted run leaves; those in `tests/timing/kills.rs` kill runs.
+//! These tests plant the files that an interrupted run leaves; the tests in `tests/timing/kills.rs` kill
+//! runs.
 
 use crate::common::entries::*;
 use crate::common::plain_user::*;
@@ -16,7 +17,7 @@ holds_on_every_file_system!();
 
 const STAGED: &str = ".dst.pcopy-partial";
 
-/// Plants a copy of `src` as a killed run leaves it: some entries whole, some partial, some missing.
+/// Plants a copy of `src` as a killed run leaves it: some entries are whole, some partial, and some missing.
 fn half_done(env: &Sandbox, staged: &str) {
     assert_eq!(env.run(command_cp(env, "src", staged)).status.code(), Some(0));
     let entries: Vec<(PathBuf, Entry)> = env.listing("src").into_iter().collect();

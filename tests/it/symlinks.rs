@@ -11,7 +11,8 @@ use std::process::Command;
 
 holds_on_every_file_system!();
 
-/// Symlinks to files and directories, up and down, across, out of the tree, and chains of them.
+/// Plants symlinks to files and directories that lead up, down, across and out of the tree, and chains of
+/// symlinks.
 fn planted() -> Sandbox {
     let env = Sandbox::new();
     env.tree(
@@ -37,7 +38,7 @@ fn planted() -> Sandbox {
     env
 }
 
-/// The copy that cp makes, with times and modes preserved.
+/// Returns the copy that cp makes, with times and modes preserved.
 fn expected(env: &Sandbox, options: &[&str], source: &str) -> Listing {
     let mut cp = Command::new("cp");
     cp.arg("-rpT").args(options).args([source, "expected"]).current_dir(env.path(""));

@@ -36,10 +36,10 @@ fn all_that_was_written_is_read_back_and_nothing_else_changes(jobs: &str) {
     }
 }
 
-/// Changes the first bytes of each write.
+/// strace's option that changes the first bytes of each write.
 const WRONG: &str = "inject=write,pwrite64:poke_enter=@arg2=5858";
 
-/// `pcopy` with wrong bytes in each write to `path`.
+/// Returns a command that runs `pcopy` under strace, which puts wrong bytes into each write to `path`.
 fn with_wrong_bytes(env: &Sandbox, path: &str, arguments: &[&str]) -> Command {
     let path = env.path(path);
     let options = ["-P", path.to_str().unwrap(), "-e", "trace=write,pwrite64", "-e", WRONG];
@@ -176,7 +176,8 @@ fn a_byte_that_changes_on_the_disk_is_found_and_repaired() {
     env.assert_same("src", "disk/dst");
 }
 
-/// Changes one byte of `wanted` as soon as it is on the disk; false if it never is.
+/// Changes one byte of the text `wanted` as soon as the disk contains the text. Returns false if it never
+/// does.
 fn flip(image: &std::path::Path, wanted: &[u8]) -> bool {
     let begun = Instant::now();
     let disk = fs::OpenOptions::new().read(true).write(true).open(image).unwrap();

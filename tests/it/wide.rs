@@ -1,4 +1,4 @@
-//! Directories with very many entries, which several copiers share.
+//! Directories with very many entries, on which several copiers work together.
 
 use crate::common::entries::*;
 use crate::common::*;
@@ -12,7 +12,8 @@ fn names(path: &Path) -> HashSet<OsString> {
     fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
 }
 
-/// Makes `count` files, every hundredth with a byte in it, whose names do not sort in the order of creation.
+/// Creates `count` files whose names do not sort in the order of creation. Every hundredth file contains one
+/// byte.
 fn wide_files(env: &Sandbox, root: &str, count: u32) {
     let root = env.path(root);
     fs::create_dir(&root).unwrap();

@@ -1,4 +1,4 @@
-//! Random commands, and the tree on which they run.
+//! Random commands, and the trees on which they run.
 
 use crate::common::contents;
 use crate::common::testtree::{Bytes, Node, Tree, What};
@@ -10,10 +10,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
 
-/// The options that belong to the operands, the operands, and the directory of the target that meets `src`.
+/// The options that belong to the operands, the operands, and the directory of the target into which `src` is
+/// copied.
 type Form = (&'static [Word], &'static [&'static str], &'static str);
 
-/// `src` and `two` are directories, `f` is a file, `l` a symlink to `src`.
+/// In these forms `src` and `two` are directories, `f` is a file, and `l` is a symlink to `src`.
 const FORMS: [Form; 14] = [
     (&[ONTO], &["src", "dst"], "dst"),
     (&[ONTO], &["src", "dst"], "dst"),
@@ -38,7 +39,7 @@ pub(crate) struct Case {
     target: Things,
     words: Vec<Word>,
     form: usize,
-    /// Whether the target does not exist yet, if it need not.
+    /// Whether the target does not exist yet. Ignored for forms that need an existing target.
     is_new: bool,
     no_matter: Vec<&'static str>,
 }
@@ -65,19 +66,19 @@ impl Case {
         Rules::of(&[&self.words[..], FORMS[self.form].0].concat())
     }
 
-    /// All words but the operands.
+    /// Returns all words but the operands.
     pub(crate) fn options(&self) -> impl Iterator<Item = &'static str> {
         let words = self.words.iter().chain(FORMS[self.form].0).map(|word| word.0);
         words.chain(self.no_matter.iter().copied())
     }
 
-    /// The sources, and the target.
+    /// Returns the sources and the target.
     pub(crate) fn operands(&self) -> (&'static [&'static str], &'static str) {
         let (target, sources) = FORMS[self.form].1.split_last().unwrap();
         (sources, target)
     }
 
-    /// The tree before the command.
+    /// Returns the tree before the command. `me` is the user and group that run it.
     pub(crate) fn before(&self, me: (u32, u32)) -> Tree {
         let (rules, (sources, _)) = (self.rules(), self.operands());
         let dir = Node { owner: me, ..Node::new(What::Dir, 0o750, (50, 7)) };

@@ -1,6 +1,6 @@
-//! The model: the result of a copy, by the manuals.
+//! The model: computes the result of a copy as the manuals define it.
 //!
-//! It has no processes, staged names or interruptions: it goes through the source once, in order, and puts
+//! The model has no processes, staged names or interruptions. It visits the source once, in order, and puts
 //! each entry into the target.
 
 use crate::common::testtree::{Bytes, Node, Tree, What};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
-/// The caller: user and group, working directory, umask.
+/// The process that runs the command: working directory, user and group, umask.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) dir: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Caller {
     pub(crate) umask: u32,
 }
 
-/// The tree after `sources` were copied to `target`, and whether an entry failed.
+/// Returns the tree after `sources` were copied to `target`, and whether an entry failed.
 pub(crate) fn copy(
     before: &Tree,
     caller: &Caller,
@@ -38,9 +38,9 @@ pub(crate) fn copy(
 /// What happens to an existing entry of the target.
 enum Fate {
     Stays,
-    /// It fails the copy.
+    /// The existing entry makes the copy of this entry fail.
     IsInTheWay,
-    /// It gets the attributes of the source and keeps its contents.
+    /// The existing entry gets the attributes of the source, but its contents stay.
     IsRepaired,
     IsReplaced,
 }
@@ -51,13 +51,13 @@ struct Copy<'a> {
     rules: &'a Rules,
     after: Tree,
     failed: bool,
-    /// The copy of each file of the source that has hard links.
+    /// For each file of the source that has hard links: the number of its copy.
     linked: BTreeMap<u64, u64>,
     next: u64,
 }
 
 impl Copy<'_> {
-    /// Copies an operand, onto the target or into it; false if the whole command is refused.
+    /// Copies an operand onto the target or into it. Returns false if the whole command is refused.
     fn operand(&mut self, operand: &str, target: &Path, several: bool) -> bool {
         let bare = operand.trim_end_matches('/');
         let is_dir_by_slash = bare != operand && !self.rules.strip;
@@ -88,14 +88,14 @@ impl Copy<'_> {
         true
     }
 
-    /// Leaves everything as it was.
+    /// Refuses the command, which leaves everything as it was. Returns false.
     fn refuse(&mut self) -> bool {
         self.after = self.before.clone();
         false
     }
 
-    /// Makes the directories of `--parents` in the target; `None` if an entry is in the way. Existing ones
-    /// stay as they are.
+    /// Creates the directories of `--parents` in the target. Returns `None` if another entry is in the way.
+    /// Existing directories do not change.
     fn dirs_above(&mut self, source: &Path, target: &Path) -> Option<()> {
         let mut above: Vec<_> = source.ancestors().skip(1).collect();
         above.pop(); // the working directory
@@ -114,8 +114,8 @@ impl Copy<'_> {
         place.is_some_and(|place| self.before[&place].is_dir())
     }
 
-    /// Copies the entry at `from`, with everything below it. `named` is its path by the operand, `above` are
-    /// the directories that it lies in.
+    /// Copies the entry at `from` with everything below it. `named` is its path as the operand gives it.
+    /// `above` are the directories that contain it.
     fn entry(&mut self, named: &Path, from: &Path, to: &Path, follow: bool, above: &[PathBuf]) {
         let place = if follow { resolve(self.before, from) } else { Some(from.to_owned()) };
         let Some(place) = place.filter(|place| !above.contains(place)) else {
@@ -137,7 +137,7 @@ impl Copy<'_> {
         self.set_attributes(&source, to);
     }
 
-    /// Makes a directory at `to` unless it exists; `None` if another entry is in the way.
+    /// Creates a directory at `to`, unless it exists. Returns `None` if another entry is in the way.
     fn dir(&mut self, source: &Node, to: &Path) -> Option<()> {
         match self.after.get(to) {
             None => {
@@ -153,7 +153,7 @@ impl Copy<'_> {
         Some(())
     }
 
-    /// Copies an entry that is no directory.
+    /// Copies an entry that is not a directory.
     fn file(&mut self, source: &Node, named: &Path, to: &Path) {
         let new = self.copy_of(source, named);
         let Some(old) = self.after.get(to).cloned() else {
@@ -184,7 +184,7 @@ impl Copy<'_> {
         }
     }
 
-    /// What happens to the existing entry `old`.
+    /// Returns what happens to the existing entry `old`.
     fn fate_of(&self, old: &Node, source: &Node, new: &Node) -> Fate {
         let rules = self.rules;
         match rules.update {
@@ -211,7 +211,7 @@ impl Copy<'_> {
         }
     }
 
-    /// The copy of an entry where none exists.
+    /// Returns the copy of an entry that does not exist in the target.
     fn copy_of(&mut self, source: &Node, named: &Path) -> Node {
         match self.rules.way {
             Way::HardLink => return source.clone(),
@@ -240,7 +240,7 @@ impl Copy<'_> {
         self.next
     }
 
-    /// Whether the existing entry need not be replaced.
+    /// Whether the existing entry is up to date, so that it need not be replaced.
     fn is_up_to_date(&self, source: &Node, new: &Node, old: &Node) -> bool {
         let same_time = !self.rules.times || old.time == source.time;
         let wanted = if self.rules.way == Way::Attributes { source } else { new };
@@ -253,7 +253,7 @@ impl Copy<'_> {
         }
     }
 
-    /// A new entry, with everything that is preserved of the source.
+    /// Returns a new entry with all attributes of the source that are preserved.
     fn new_node(&self, source: &Node, what: What, file: u64) -> Node {
         let rules = self.rules;
         let owner = if rules.owner { source.owner } else { self.caller.owner };
@@ -268,7 +268,7 @@ impl Copy<'_> {
         Node { owner, time, file, ..Node::new(what, mode, (0, 0)) }
     }
 
-    /// Gives the existing entry everything that is preserved of the source.
+    /// Gives the existing entry all attributes of the source that are preserved.
     fn set_attributes(&mut self, source: &Node, to: &Path) {
         let Some(node) = self.after.get_mut(to) else { return };
         if self.rules.owner {
@@ -289,7 +289,7 @@ fn is_file(node: &Node) -> bool {
     matches!(node.what, What::File(_))
 }
 
-/// The mode of a copy: with set-id bits only if the owner is that of the source.
+/// Returns the mode of a copy. It has set-ID bits only if its owner is the owner of the source.
 fn mode_for(source: &Node, owner: (u32, u32)) -> u32 {
     let user = if owner.0 == source.owner.0 || source.is_dir() { 0o4000 } else { 0 };
     let group = if owner.1 == source.owner.1 || source.is_dir() { 0o2000 } else { 0 };

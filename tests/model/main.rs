@@ -1,9 +1,9 @@
-//! Random commands on random trees, compared with a model.
+//! Runs random commands on random trees, and compares the results with a model.
 //!
-//! The model (`expected.rs`, with `rules.rs`) computes from values what a command does by the manuals, pcopy's and
-//! GNU's. Cases whose result the manuals leave open are not generated (`cases.rs`).
+//! The model (`expected.rs` with `rules.rs`) computes from values what a command does according to the
+//! manuals of pcopy and of GNU cp. Cases whose result the manuals leave open are not generated (`cases.rs`).
 //!
-//! The same cases every time; `PCOPY_SEED=number` gives others, `PCOPY_CASES=number` more of them.
+//! Each run has the same cases, unless `PCOPY_SEED=number` selects others; `PCOPY_CASES=number` runs more.
 
 mod cases;
 #[allow(dead_code, unused_imports, unused_macros)] // it uses a part
@@ -66,14 +66,14 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     Err(TestCaseError::fail(story))
 }
 
-/// The entries below a directory.
+/// Reads the entries below a directory.
 fn tree(dir: &Path) -> Tree {
     let mut tree = read(dir);
     tree.remove(Path::new(""));
     tree
 }
 
-/// The umask of this process, which its children have, too.
+/// Returns the umask of this process, which its children have, too.
 fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let bits = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();

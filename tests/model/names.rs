@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-/// The names in a directory.
+/// Returns the names in a directory.
 pub(crate) fn names_in(tree: &Tree, dir: &Path) -> Vec<OsString> {
     let inside = tree.keys().filter(|path| path.parent() == Some(dir));
     inside.map(|path| path.file_name().unwrap().to_owned()).collect()
 }
 
-/// A path with all its symlinks followed; `None` at a dangling one or a loop.
+/// Returns a path with all its symlinks followed; `None` if one is dangling or they are a loop.
 pub(crate) fn resolve(tree: &Tree, path: &Path) -> Option<PathBuf> {
     let mut place = PathBuf::new();
     let mut rest: Vec<OsString> = path.iter().rev().map(OsString::from).collect();
@@ -41,7 +41,8 @@ pub(crate) fn resolve(tree: &Tree, path: &Path) -> Option<PathBuf> {
     Some(place)
 }
 
-/// The name of the backup of an existing file; `None` if it is too long or a directory.
+/// Returns the name of the backup of an existing file; `None` if the name is too long or is that of a
+/// directory.
 pub(crate) fn backup_of(tree: &Tree, rules: &Rules, path: &Path) -> Option<PathBuf> {
     let name = path.file_name().unwrap().as_bytes();
     let others = names_in(tree, path.parent().unwrap());
@@ -59,7 +60,7 @@ pub(crate) fn backup_of(tree: &Tree, rules: &Rules, path: &Path) -> Option<PathB
     (is_free && name.len() <= 255).then_some(backup)
 }
 
-/// The number of a backup of `name`: 7 for `NAME.~7~`.
+/// Returns the number of a backup of `name`: 7 for `NAME.~7~`.
 fn number_of(backup: &[u8], name: &[u8]) -> Option<u64> {
     let number = backup.strip_prefix(name)?.strip_prefix(b".~")?.strip_suffix(b"~")?;
     std::str::from_utf8(number).ok()?.parse().ok()

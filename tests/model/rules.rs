@@ -1,4 +1,4 @@
-//! The meaning of the options.
+//! The meaning of the options in the model.
 
 /// A word of the command line and its meaning.
 #[derive(Clone, Copy)]
@@ -16,22 +16,23 @@ pub(crate) struct Rules {
     pub(crate) owner: bool,
     pub(crate) times: bool,
     pub(crate) links: bool,
-    /// Whether links are preserved by an option, not by default: then followed symlinks to a file count, too.
+    /// Whether an option, and not the default, preserves links. Then followed symlinks to a file become links
+    /// of it, too.
     pub(crate) ends: bool,
     pub(crate) update: Update,
     pub(crate) backups: bool,
     pub(crate) control: Control,
     pub(crate) suffix: &'static str,
-    /// As given; the default depends on the way.
+    /// The option about symlinks, if given. The default depends on `way`.
     pub(crate) follow: Option<Follow>,
     pub(crate) way: Way,
     pub(crate) force: bool,
-    /// Whether an existing entry is removed first.
+    /// Whether an existing entry is removed before it is replaced.
     pub(crate) remove: bool,
     pub(crate) onto: bool,
     pub(crate) strip: bool,
     pub(crate) parents: bool,
-    /// How often a way was chosen; two exclude each other.
+    /// The number of options that choose a way. Two of them exclude each other.
     pub(crate) ways: usize,
 }
 
@@ -101,7 +102,7 @@ impl Rules {
         rules
     }
 
-    /// Whether symlinks are followed: operands if `named`, else those that are found below one.
+    /// Whether symlinks are followed: those that are operands if `named` is set, else those below an operand.
     pub(crate) fn follows(&self, named: bool) -> bool {
         match self.follow {
             Some(Follow::All) => true,
@@ -111,7 +112,7 @@ impl Rules {
         }
     }
 
-    /// Whether a file and a followed symlink to it become hard links.
+    /// Whether a file and a followed symlink to this file become hard links.
     pub(crate) fn joins(&self) -> bool {
         self.ends && self.follows(false) && matches!(self.way, Way::Copy | Way::Attributes)
     }
@@ -120,7 +121,7 @@ impl Rules {
         self.backups && self.control != Control::Off
     }
 
-    /// Whether the command line makes no sense.
+    /// Whether options of the command line exclude each other.
     pub(crate) fn contradict(&self) -> bool {
         let stays = matches!(self.update, Update::Nothing | Update::NothingAndFail);
         self.ways > 1 || (self.backups && stays)
@@ -141,7 +142,7 @@ fn go(rules: &mut Rules, way: Way) {
     rules.ways += 1;
 }
 
-/// The options that have an effect, some of them more often.
+/// The options that have an effect. Some are listed several times, so that they are chosen more often.
 pub(crate) const WORDS: &[Word] = &[
     Word("-p", |r| keep(r, true)),
     Word("--preserve", |r| keep(r, true)),

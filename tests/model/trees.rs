@@ -1,4 +1,4 @@
-//! Random trees.
+//! Random trees for the model.
 
 use crate::common::testtree::{Bytes, Node, Tree, What};
 
@@ -11,7 +11,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Few paths, so that source and target meet; `LONG` is a name of 255 bytes.
+/// The paths of all trees. They are few, so that source and target have paths in common. `LONG` is a name of
+/// 255 bytes.
 const PATHS: [&[u8]; 14] = [
     b"a",
     b"b",
@@ -29,8 +30,8 @@ const PATHS: [&[u8]; 14] = [
     b"\xff\xfe",
 ];
 
-/// Names that backups have, or may get. The source has none of them: if two entries had one name, chance
-/// would decide.
+/// Names that backups have, or may get. The source has none of them: if two entries got one name, the result
+/// would depend on their order.
 const BACKUPS: [&[u8]; 8] =
     [b"a~", b"a.~1~", b"a.~9~", b"b.old", b"d/a~", b"d/a.~2~", b"d/e/f~", b"g/b.~x~"];
 
@@ -44,21 +45,22 @@ pub(crate) enum Thing {
     Node(Node),
     /// A hard link to an earlier file of the same tree.
     HardLink(Index),
-    /// In a target: a copy of the source's entry, so many seconds later, perhaps with another mode.
+    /// Only in a target: a copy of the source's entry, with a time this many seconds later, and perhaps
+    /// another mode.
     Like(i64, Option<u32>),
-    /// In a target: a hard link to the source's entry.
+    /// Only in a target: a hard link to the source's entry.
     Itself,
 }
 
 impl Thing {
-    /// Gives it a time that no source has.
+    /// Gives the entry a time that no entry of the source has.
     pub(crate) fn be_of_another_time(&mut self) {
         if let Self::Node(node) = self {
             node.time = node.time.map(|(seconds, more)| (seconds, more + 1));
         }
     }
 
-    /// Makes an exact copy of the source's entry a hard link to it.
+    /// If the entry is an exact copy of the source's entry, makes it a hard link to that.
     pub(crate) fn be_the_source_itself(&mut self) {
         if let Self::Like(0, None) = self {
             *self = Self::Itself;
@@ -66,7 +68,7 @@ impl Thing {
     }
 }
 
-/// The owner of most entries: root, if the tests may change owners.
+/// The owner of most entries: root. It is used only if the tests may change owners.
 const ME: (u32, u32) = (0, 0);
 
 pub(crate) fn source() -> impl Strategy<Value = Things> {
@@ -142,8 +144,8 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 
 /// Adds entries below `root`, with copies of entries below `source`.
 ///
-/// What cannot be is left out: entries below what is no directory, hard links without a file, hard links
-/// unless `may_link`.
+/// Leaves out entries that cannot exist: entries below an entry that is not a directory, hard links without a
+/// file, and, unless `may_link` is set, all hard links.
 pub(crate) fn add(
     tree: &mut Tree,
     root: &Path,

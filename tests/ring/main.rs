@@ -1,7 +1,8 @@
-//! The ring between real processes: every task is seen once, and no process hangs when others are killed.
+//! Tests the ring between real processes: every task is seen once, and no process hangs when others are
+//! killed.
 //!
-//! A child forked from a test harness with threads would have locks that are never released, so this program
-//! has no harness: one thread, and the lines that libtest would print.
+//! A child forked from a test harness with threads would inherit locks that no thread releases. So this
+//! program has no harness: it has one thread, and prints the lines that libtest would print.
 #![allow(unsafe_code)] // fork
 
 use nix::sys::signal::{Signal, kill};
@@ -43,8 +44,8 @@ fn main() {
     }
 }
 
-/// Each task pushes two others, like a tree of directories, until there are enough. A process that finds the
-/// ring full does the task itself, as a copier does.
+/// Each task pushes two others, like a tree of directories, up to a fixed number of tasks. A process that
+/// finds the ring full does the task itself, as a copier does.
 fn every_task_is_seen_once() {
     let (ring, seen) = shared();
     ring.try_push(&task(1)).expect("room");
@@ -56,7 +57,7 @@ fn every_task_is_seen_once() {
     assert_eq!((ring.unfinished(), ring.is_closed(), ring.len()), (0, true, 0));
 }
 
-/// In each round some are killed at varying moments; the others end once stop is set.
+/// Each round kills some processes at varying moments. The others end after the ring is stopped.
 fn killed_processes_hang_no_others() {
     let mut killed_at_work = 0;
     for round in 0..60 {
@@ -99,7 +100,8 @@ fn a_killed_sleeper_costs_nothing_but_a_call() {
     assert_eq!(seen[TASKS as usize].load(Relaxed), 1);
 }
 
-/// The work of every process: it takes tasks until the end. Task `n` is followed by `2n` and `2n + 1`.
+/// The work of every process: takes tasks until the ring is closed or stopped. Task `n` pushes `2n` and
+/// `2n + 1`.
 fn work(ring: &SharedRing, seen: &SharedWords) {
     let mut into = Vec::new();
     while ring.take(&mut into).is_ok() {
@@ -118,7 +120,8 @@ fn work(ring: &SharedRing, seen: &SharedWords) {
     }
 }
 
-/// The number of a task, and a varying number of bytes, all of which must arrive.
+/// Returns the message of a task: its number, and a varying number of further bytes, all of which must
+/// arrive.
 fn task(number: u64) -> Vec<u8> {
     let mut message = number.to_le_bytes().to_vec();
     message.resize(8 + number as usize % 200, number as u8);
@@ -138,7 +141,7 @@ fn shared() -> (SharedRing, SharedWords) {
     (SharedRing::create().expect("ring"), seen)
 }
 
-/// Forks all; each does `work` and ends. An alarm ends one that hangs.
+/// Forks all processes. Each runs `work` and ends. An alarm ends a process that hangs.
 fn fork_all(work: impl Fn()) -> Vec<Pid> {
     let fork_one = |_| {
         // SAFETY: this process has one thread.
@@ -154,7 +157,7 @@ fn fork_all(work: impl Fn()) -> Vec<Pid> {
     (0..PROCESSES).map(fork_one).collect()
 }
 
-/// How a child ended; it must, soon.
+/// Waits for the end of a child, and returns how it ended. Fails if the child does not end soon.
 fn ends(child: Pid) -> WaitStatus {
     let start = Instant::now();
     loop {

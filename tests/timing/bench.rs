@@ -1,6 +1,6 @@
-//! `pcopy bench`: what it prints, what it writes, and that it leaves nothing behind.
+//! `pcopy bench`: what it prints, what it writes, and that it leaves no files behind.
 //!
-//! No test depends on how long anything takes.
+//! No test depends on how long a run takes.
 
 use crate::common::entries::*;
 use crate::common::live::{is_alive, with_default_signals};
@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::CommandExt;
 
-/// Runs a short benchmark against cp alone, in the directory `work`.
+/// Runs a short benchmark against cp alone. It works in the directory `work`.
 fn short<A: AsRef<OsStr>>(env: &Sandbox, more: impl IntoIterator<Item = A>) -> Run<'_> {
     env.run(short_command(env, more))
 }
@@ -40,7 +40,8 @@ fn short_command<A: AsRef<OsStr>>(
     env.command(words)
 }
 
-/// An option that replaces cp by a shell script, with its last arguments in `$SRC` and `$DST`.
+/// Returns an option that replaces cp by a shell script. The script finds its last two arguments in `$SRC`
+/// and `$DST`.
 fn script(env: &Sandbox, name: &str, lines: &str) -> String {
     let path = env.path(name);
     let head = "#!/bin/sh\nfor word; do SRC=$DST; DST=$word; done";
@@ -49,7 +50,7 @@ fn script(env: &Sandbox, name: &str, lines: &str) -> String {
     format!("--against=cp={}", path.display())
 }
 
-/// The same command by a user whose access depends on permission bits.
+/// Returns the same command for a user whose access depends on permission bits.
 fn as_plain_user(env: &Sandbox, command: std::process::Command) -> std::process::Command {
     env.give_to_plain_user();
     if !is_root() {

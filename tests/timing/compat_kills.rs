@@ -1,4 +1,5 @@
-//! GNU cp compatibility: copiers are killed at any moment, and in the end the tree is the one that cp makes.
+//! GNU cp compatibility: copiers are killed at any moment, and at the end the tree equals the one that cp
+//! makes.
 
 use crate::common::chance::Dice;
 use crate::common::entries::*;
@@ -11,13 +12,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Numbers of copiers for runs that are repeated.
+/// The numbers of copiers with which runs are repeated.
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// At most this many runs are killed until enough of them were hit in progress.
+/// The largest number of runs that are started until enough of them were killed in progress.
 const TURNS_MAX: usize = 300;
 
-/// Small files and some that take a while, in directories of several modes.
+/// Plants small files, and some that take a while, in directories of several modes.
 fn plant_source(env: &Sandbox) {
     for dir in 0..12 {
         let root = format!("src/d{dir}");
@@ -33,7 +34,7 @@ fn plant_source(env: &Sandbox) {
     }
 }
 
-/// An existing target: in each directory some files, older or newer than those of the source.
+/// Plants an existing target: each directory has some files that are older or newer than those of the source.
 fn plant_target(env: &Sandbox) {
     for dir in 0..12 {
         let root = format!("dst/d{dir}");
@@ -46,7 +47,7 @@ fn plant_target(env: &Sandbox) {
     }
 }
 
-/// Everything that must be equal: all but the times of entries that were just made.
+/// Lists everything that must be equal: all properties except the times of entries that a run has just made.
 fn tree(root: &Path) -> Listing {
     let mut listing = listing(root);
     let new = listing.values_mut().filter(|entry| entry.modified.0 > 1_000_000);

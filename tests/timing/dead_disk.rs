@@ -1,4 +1,4 @@
-//! A file system that does not answer, as a network file system whose server is gone.
+//! A file system that does not answer, like a network file system whose server is gone.
 
 use crate::common::mounts::Mounted;
 use std::fs;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A FUSE file system whose daemon initializes the connection, then reads requests and never answers.
+/// A FUSE file system whose daemon answers the first request, then reads requests without answering.
 pub(crate) struct DeadDisk {
     _mounted: Mounted,
     state: Arc<State>,
@@ -25,7 +25,7 @@ struct State {
 }
 
 impl DeadDisk {
-    /// Mounts one; `None` if this machine cannot.
+    /// Mounts such a file system. Returns `None` if this machine cannot do that.
     pub(crate) fn mount(place: &Path) -> Option<Self> {
         const O_NONBLOCK: i32 = 0o4000;
         let device = fs::OpenOptions::new()
@@ -48,7 +48,7 @@ impl DeadDisk {
         Some(Self { _mounted: Mounted(place.to_owned()), state, daemon })
     }
 
-    /// Whether a process waits for an answer.
+    /// Whether a process is waiting for an answer.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.state.was_asked.load(Relaxed)
     }
@@ -63,7 +63,7 @@ impl Drop for DeadDisk {
     }
 }
 
-/// Answers the first request (FUSE_INIT), and no other.
+/// Answers the first request (FUSE_INIT), and no other request.
 fn be_silent(mut device: fs::File, state: &State) {
     const INIT: u32 = 26;
     const ANSWER: [u32; 6] = [7, 31, 0, 0, 0, 4096]; // version, no flags, size of a write

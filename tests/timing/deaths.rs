@@ -1,13 +1,13 @@
-//! What a round must not do again after a copier of the round before died: to the user's old files, to hard
-//! links, to the output. strace kills the copier at a certain system call.
+//! What a round must not repeat after a copier of the previous round died: changes to the user's old files,
+//! hard links, output. strace kills the copier at a certain system call.
 
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-/// Runs the program as `name`; each copier dies at its `nth` call of `calls`: from 2 on every round gets
-/// farther. Standard input answers yes to every prompt.
+/// Runs the program as `name`. Each copier dies at its `nth` call of `calls`; if `nth` is at least 2, every
+/// round gets farther than the one before. Standard input answers yes to every prompt.
 fn dying<'e>(
     env: &'e Sandbox,
     name: &str,
@@ -39,7 +39,7 @@ fn can_die(test: &str) -> bool {
     can
 }
 
-/// New files that replace old ones.
+/// Plants three new files that replace three old ones.
 fn three_files() -> Sandbox {
     let env = Sandbox::new();
     for number in 1..=3 {

@@ -1,4 +1,4 @@
-//! Processes killed at any moment: nothing is lost but time, and no name ever refers to half a file.
+//! Processes are killed at any moment: only time is lost, and no final name ever refers to a partial file.
 
 use crate::common::chance::Dice;
 use crate::common::live::{Live, count_entries, is_alive, send, state};
@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Numbers of copiers for runs that are repeated.
+/// The numbers of copiers with which runs are repeated.
 const JOBS: [&str; 3] = ["1", "2", "8"];
 
-/// A tree whose copy takes about a tenth of a second, and how long it took on this machine.
+/// Plants a tree whose copy takes about a tenth of a second. Returns its listing and how long the copy took
+/// on this machine.
 fn tree(env: &Sandbox) -> (Listing, Duration) {
     env.many("src", 3000, 700_000);
     let begun = Instant::now();
@@ -58,7 +59,7 @@ fn a_copier_killed_at_any_moment_costs_nothing_but_time() {
     assert!(hits >= 100, "only {hits} of 200 runs were hit");
 }
 
-/// The names that `-v` must print for a copy of `src` to a new `dst`, sorted.
+/// Returns, sorted, the names that `-v` must print for a copy of `src` to a new `dst`.
 fn expected_names(source: &Listing) -> Vec<String> {
     let name = |path: &PathBuf| match path.to_str().unwrap() {
         "" => "dst".to_owned(),
@@ -69,7 +70,7 @@ fn expected_names(source: &Listing) -> Vec<String> {
     names
 }
 
-/// The number in `copied 3,031 entries`.
+/// Returns the number in `copied 3,031 entries`.
 fn copied(run: &Run<'_>) -> i64 {
     let line = run.stderr.lines().find_map(|line| line.strip_prefix("copied ")).unwrap();
     let number = line.split(' ').next().unwrap().replace(',', "");
@@ -180,7 +181,7 @@ fn a_run_killed_at_any_moment_publishes_nothing_or_everything_and_can_be_complet
     assert!(hits >= 50, "only {hits} of 100 runs were hit");
 }
 
-/// Kills all processes of a run as a power cut would, and waits until they are gone.
+/// Kills all processes of a run at once, as a power cut would, and waits until they are gone.
 fn kill_all(live: &Live<'_>) {
     let children = children_of(live.pid());
     live.signal_all(SIGKILL);
@@ -228,7 +229,7 @@ fn a_merge_killed_at_any_moment_leaves_each_name_old_or_new_and_whole() {
     assert!(hits >= 10, "only {hits} of 30 runs were hit");
 }
 
-/// Makes `dst` with an older version of every file of `src`, and lists it.
+/// Creates `dst` with an older version of every file of `src`, and returns its listing.
 fn old_versions(env: &Sandbox) -> Listing {
     for (path, entry) in env.listing("src") {
         let target = env.path("dst").join(&path);
@@ -241,7 +242,8 @@ fn old_versions(env: &Sandbox) -> Listing {
     env.listing("dst")
 }
 
-/// `pcopy` under strace, which kills every process that reads from the source file `bad`.
+/// Returns a command that runs `pcopy` under strace, which kills every process that reads from the source
+/// file `bad`.
 fn with_a_deadly_file(env: &Sandbox, arguments: &[&str]) -> std::process::Command {
     let bad = env.path("src/dir-0/bad").canonicalize().unwrap();
     let bad = bad.to_str().unwrap();
@@ -339,7 +341,8 @@ fn when_all_copiers_die_for_ever_the_run_gives_up(jobs: &str) {
     env.assert_nothing_staged();
 }
 
-/// Runs with a progress line, so with a process that counts ahead, which gets `signal` at its first call.
+/// Runs pcopy with a progress line, so that it starts a process that counts in advance. That process gets
+/// `signal` when it calls setpriority(2), which no other process calls.
 #[track_caller]
 fn with_a_precount_that_gets(signal: &str, then: &[char]) {
     let env = Sandbox::new();

@@ -1,5 +1,5 @@
-//! Large files that several copiers copy, hash, read back or compare: whole, reported once and counted once,
-//! whichever copier dies or fails.
+//! Large files that several copiers copy, hash, read back or compare together. Whichever copier dies or
+//! fails, each file is whole, reported once and counted once.
 
 use crate::common::images::{BTRFS, Make, XFS, mounted_or_skip};
 use crate::common::large_files::*;
@@ -11,7 +11,7 @@ use std::fs;
 
 use std::time::Duration;
 
-/// Copies a file through the buffer, and slowly enough for helpers to come.
+/// Delays each write, so that the copy is slow enough for helpers to join.
 const SLOW: &str = "inject=pwrite64:delay_enter=10000";
 
 #[test]
@@ -120,7 +120,8 @@ fn a_large_file_is_whole_whichever_copier_dies_in_the_middle() {
     }
 }
 
-/// Fails if a skipped file left a part; it may be whole, if it was complete when a helper died.
+/// Fails if a partial file remains of a skipped file. The whole file may remain: it may have been complete
+/// when a helper died.
 #[track_caller]
 fn assert_whole_or_none(env: &Sandbox, run: &Run) {
     let is_whole = |copy| copy == fs::read(env.path("src/big")).unwrap();
@@ -185,7 +186,8 @@ fn a_chunk_that_a_helper_failed_on_is_copied_by_the_owner() {
     env.assert_same("src", "dst");
 }
 
-/// A run of four copiers in the middle of a large file, with a delay of so many microseconds at each write.
+/// Returns a run of four copiers that are copying a large file. Each write is delayed by `each_write`
+/// microseconds.
 fn begun<'e>(env: &'e Sandbox, each_write: &str) -> Live<'e> {
     env.tree("src", [LARGE]);
     let slow = format!("inject=pwrite64:delay_enter={each_write}");
@@ -198,7 +200,7 @@ fn begun<'e>(env: &'e Sandbox, each_write: &str) -> Live<'e> {
     live
 }
 
-/// The name of the large file while it is copied.
+/// The path of the large file while it is copied.
 const HALF: &str = ".dst.pcopy-partial/big";
 
 #[test]
@@ -234,7 +236,8 @@ fn a_source_that_shrinks_while_several_copy_it_is_no_whole_copy() {
     env.assert_same("src", "dst");
 }
 
-/// Fails if a whole buffer was read at the file position: so a copier reads that works on a file alone.
+/// Fails if a process read a whole buffer at the file's own offset. Only a copier that works on a file alone
+/// reads so.
 #[track_caller]
 fn assert_no_copier_read_it_alone(env: &Sandbox) {
     let alone = who_called(env, "..., 262144) = 262144");
@@ -398,7 +401,7 @@ fn the_digest_of_a_large_file_is_right_whichever_copier_dies() {
     }
 }
 
-/// A run whose first or second copier is killed while several read a large file.
+/// Runs a command, and kills its first or second copier while several copiers read a large file.
 fn one_dies_while_all_read<'e>(env: &'e Sandbox, line: &[&str], victim: usize) -> Run<'e> {
     let trace = env.path("trace");
     fs::write(&trace, "").unwrap();

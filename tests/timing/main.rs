@@ -1,7 +1,7 @@
 //! Tests that a busy machine disturbs: signals, kills, deaths, progress, retries, measurements.
 //!
-//! They run one at a time, whatever `--test-threads` says: a test takes a lock of the whole process with its
-//! first sandbox (`common::run_alone`) and holds it to its end.
+//! They run one at a time, whatever `--test-threads` says: with its first sandbox (`common::run_alone`), a
+//! test takes a lock of the whole test program, and holds it until the test ends.
 
 #[cfg(feature = "bench")]
 mod bench;

@@ -1,4 +1,4 @@
-//! Which processes a run consists of, what each of them does, and which descriptors it has open.
+//! The processes of a run: what each of them does, and which descriptors it has open.
 
 use crate::common::live::{Live, state};
 use crate::common::{Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
@@ -8,16 +8,16 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which processes opened files, and which forked, in a run under strace.
+/// A traced run: which processes opened files, and which forked.
 struct Trace {
-    /// How many source files each process opened.
+    /// The number of source files that each process opened.
     opened: BTreeMap<u32, usize>,
-    /// How many processes each process forked.
+    /// The number of processes that each process forked.
     forked: BTreeMap<u32, usize>,
 }
 
 impl Trace {
-    /// Runs `pcopy` and records which processes open files called `file-*` and which fork.
+    /// Runs `pcopy`, and records which processes open files called `file-*` and which processes fork.
     fn of<'a>(env: &'a Sandbox, arguments: &[&str]) -> (Self, Run<'a>) {
         let watched = ["-e", "trace=openat,clone,clone3,fork,vfork", "-e", "signal=none"];
         let run = env.run(env.traced(&watched, arguments));
@@ -151,7 +151,7 @@ fn no_process_has_a_second_thread() {
     live.end().exits(0);
 }
 
-/// A run that is slow enough to need all of its eight copiers for seconds.
+/// Starts a run that is slow enough to need all of its eight copiers for seconds.
 fn with_eight_copiers(env: &Sandbox) -> (Live<'_>, Vec<u32>) {
     env.many("src", 3000, 0);
     let slow = ["-e", "trace=openat", "-e", "inject=openat:delay_enter=5000"];
@@ -305,14 +305,14 @@ fn a_reader_that_never_reads_suspends_the_run_and_no_more() {
     wait_until("it is complete", || env.path("dst").exists());
 }
 
-/// The CPU time of a process, in hundredths of a second.
+/// Returns the CPU time of a process, in hundredths of a second.
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// What the descriptors of a process refer to.
+/// Returns the files to which the descriptors of a process refer.
 pub(crate) fn open_files(pid: u32) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()

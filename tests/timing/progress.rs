@@ -1,4 +1,4 @@
-//! The progress line, on a pseudo-terminal.
+//! The progress line, shown on a pseudo-terminal.
 
 use crate::common::live::{Live, state};
 use crate::common::mounts::{in_own_mounts, mount};
@@ -9,10 +9,12 @@ use std::io::Read;
 use std::process::{ChildStdout, Command};
 use std::time::Duration;
 
-/// Files of the tree that is copied; with their 150 directories and the top, 15,151 entries.
+/// The number of files in the copied tree. With their 150 directories and the root, the tree has 15,151
+/// entries.
 const FILES: usize = 15_000;
 
-/// A run at the speed of the test: with `-v` into a pipe it continues only as names are read.
+/// A run whose speed the test controls: with `-v` into a pipe, the run continues only while the test reads
+/// names.
 struct Paced<'a> {
     live: Live<'a>,
     names: ChildStdout,
@@ -29,7 +31,7 @@ impl<'a> Paced<'a> {
         Self { live, names, terminal }
     }
 
-    /// Waits until this was written to the terminal.
+    /// Waits until `text` was written to the terminal.
     #[track_caller]
     fn wait_for(&mut self, text: &str) {
         wait_until(&format!("{text:?} on the terminal"), || {
@@ -42,7 +44,7 @@ impl<'a> Paced<'a> {
         });
     }
 
-    /// Lets the run complete, in steps that the line can show.
+    /// Lets the run complete, slowly enough for the progress line to show each step.
     fn end(self) -> (Run<'a>, Seen) {
         let Self { live, mut names, terminal } = self;
         let mut buffer = vec![0; 64 * 1024];
@@ -59,7 +61,7 @@ fn sandbox() -> Sandbox {
     env
 }
 
-/// The percentages that were shown, in order.
+/// Returns the percentages that were shown, in order.
 fn percentages(seen: &Seen) -> Vec<u32> {
     let percent = |state: &String| state.split_once('%')?.0.trim().parse().ok();
     seen.states.iter().filter_map(percent).collect()
@@ -367,7 +369,7 @@ fn the_line_continues_while_data_is_read_back() {
     assert!((50..100).contains(&percents[0]), "{}", run.story());
 }
 
-/// A command in a session of its own whose controlling terminal is `terminal`.
+/// Returns a command that runs in a session of its own, with `terminal` as the controlling terminal.
 fn in_session(env: &Sandbox, terminal: &Terminal, program: &[&str]) -> Command {
     let mut command = Command::new("setsid");
     command.args(["--wait", "--ctty", "env", "--default-signal=INT,TERM,HUP,TSTP"]).args(program);

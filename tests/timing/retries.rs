@@ -1,9 +1,10 @@
-//! `--retries`: errors that may pass are retried, and no others.
+//! `--retries`: errors that may be transient are retried, and no others.
 
 use crate::common::{Run, Sandbox, each_jobs, has_strace};
 use std::fs;
 
-/// Runs pcopy while calls on the files `a`, and on names in the directory `src/d`, fail as `fault` says.
+/// Runs pcopy while calls fail as `fault` says: calls on the files `a`, and on names in the directory
+/// `src/d`.
 fn with_fault<'e>(env: &'e Sandbox, fault: &str, arguments: &[&str]) -> Run<'e> {
     let paths = ["src/a", "src/d", "dst/a", ".dst.pcopy-partial/a"].map(|path| env.path(path));
     let mut options: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Signals: they end a run cleanly, suspend and continue it, and ask for its status.
+//! Signals: they end a run cleanly, suspend and resume it, and make it print its progress.
 
 use crate::common::live::{Live, count_entries, is_alive, state};
 use crate::common::mounts::in_own_mounts;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-/// pcopy promises 2 s; a busy machine may need longer, a run that hangs never ends.
+/// The time after which a run counts as hung. pcopy promises 2 s, but a busy machine may need longer.
 const SOON: Duration = Duration::from_secs(10);
 
 const FILES: usize = 6000;
@@ -23,7 +23,7 @@ fn sandbox() -> Sandbox {
     env
 }
 
-/// Fails unless a rerun of the command completes the copy after a signal ended the run.
+/// Checks, after a signal has ended a run, that a rerun of the command completes the copy.
 #[track_caller]
 fn a_rerun_resumes(env: &Sandbox, run: &Run<'_>) {
     run.stderr_has("interrupted after").stderr_has("rerun the command to resume");
@@ -214,7 +214,7 @@ fn a_signal_ends_a_run_whose_output_is_not_read(jobs: &str) {
     env.assert_same("src", "dst");
 }
 
-/// Waits until no new entries appear in the target.
+/// Waits until no new entries appear in the target any more.
 fn wait_for_a_jam(env: &Sandbox) {
     let count = || count_entries(&env.path(".dst.pcopy-partial"));
     let (mut before, mut quiet) = (0, 0);
@@ -242,7 +242,8 @@ fn a_signal_ends_a_run_that_has_only_its_last_names_left_to_print() {
     drop(names);
 }
 
-/// A run that copies one file of 64 MiB at some 12 MB a second, with that file in progress.
+/// Starts a run that copies one file of 64 MiB at some 12 MB per second. Returns it while that file is in
+/// progress.
 fn slow_file(env: &Sandbox) -> Live<'_> {
     env.tree("src", ["file big 64M", "file small 1K"]);
     let delay = ["-e", "trace=write", "-e", "inject=write:delay_enter=20000"];

@@ -1,6 +1,6 @@
-//! The cost of a message through the ring: `cargo bench --bench ring`.
+//! Measures the cost of a message that passes through the ring: `cargo bench --bench ring`.
 //!
-//! Each line is the median of several runs, in nanoseconds per message pushed and taken.
+//! Each line of output is the median of several runs, in nanoseconds per message pushed and taken.
 
 use pcopy_ring::{HeapRing, MayWait, NeverWait, Pushers, SharedQueue, SharedRing};
 use pcopy_sys::process::{Death, Pid, fork_child, join};
@@ -29,7 +29,8 @@ fn report(name: &str, mut run: impl FnMut() -> Duration) {
     println!("{name:<24} {median:>6} ns per message (fastest {fastest})");
 }
 
-/// One process pushes and takes in turn, in the ring of the program: the cost of the instructions.
+/// One process pushes and takes in turn, in the type of ring that pcopy uses. Measures the cost of the
+/// instructions alone.
 fn alone(bytes: usize) -> Duration {
     let ring = SharedRing::create().expect("ring");
     let (message, mut into) = (vec![1; bytes], Vec::new());
@@ -41,7 +42,8 @@ fn alone(bytes: usize) -> Duration {
     start.elapsed()
 }
 
-/// As many processes push as take, all at once: with sleep and with cache lines that travel.
+/// Equal numbers of processes push and take at the same time. Measures sleeps and the transfer of cache
+/// lines, too.
 fn together(pairs: u32, bytes: usize) -> Duration {
     let [queue, gate] = [(); 2].map(|()| SharedQueue::create().expect("queue"));
     let (each, message) = (MESSAGES / pairs, vec![1; bytes]);
@@ -60,7 +62,8 @@ fn together(pairs: u32, bytes: usize) -> Duration {
     start.elapsed()
 }
 
-/// The cost of looking, after each take, for a pusher that waits: the difference between the two.
+/// Pushes and takes in one thread. The difference between the two types `P` is the cost of looking, after
+/// each take, for a pusher that waits.
 fn one_thread<P: Pushers>() -> Duration {
     let ring = HeapRing::<64, P>::on_heap(256);
     let mut into = Vec::new();
@@ -72,7 +75,7 @@ fn one_thread<P: Pushers>() -> Duration {
     start.elapsed()
 }
 
-/// Forks a process that does `work` once `gate` is closed.
+/// Forks a process that runs `work` as soon as `gate` is closed.
 fn child(gate: &SharedQueue, work: &dyn Fn()) -> Pid {
     let wait_and_work = || {
         gate.take(&mut Vec::new()).expect_err("the gate is only ever closed");

@@ -1,10 +1,11 @@
-//! A bounded queue between processes, and what the others see when one of them is killed.
+//! Uses the ring as a bounded queue between processes, and shows what the others see when one of them is
+//! killed.
 //!
 //! ```text
 //! cargo run -p pcopy-ring --example bounded_queue
 //! ```
 //!
-//! The example checks what it shows, and `cargo test` runs it.
+//! The example checks its own results, and `cargo test` runs it, too.
 #![forbid(unsafe_code)]
 
 use pcopy_ring::{PushError, SharedQueue, TakeError};
@@ -17,11 +18,11 @@ use std::time::Duration;
 
 const PRODUCERS: u64 = 3;
 const CONSUMERS: u64 = 3;
-/// How many messages each producer pushes.
+/// The number of messages that each producer pushes.
 const EACH: u64 = 20_000;
-/// How long a producer waits for room before it reports that there is none.
+/// The time that a producer waits for room before it gives up.
 const LIMIT: Duration = Duration::from_secs(1);
-/// The exit status of a producer that waited for that long.
+/// The exit status of a producer that has given up waiting for room.
 const NO_ROOM: i32 = 2;
 
 fn main() -> io::Result<()> {
@@ -30,7 +31,7 @@ fn main() -> io::Result<()> {
     produce_and_consume(true)
 }
 
-/// Full, empty and closed, in one process.
+/// Shows a full, an empty and a closed queue, in one process.
 fn fill_and_drain() -> io::Result<()> {
     let queue = SharedQueue::create()?;
     while queue.try_push(b"message").is_ok() {}
@@ -41,7 +42,7 @@ fn fill_and_drain() -> io::Result<()> {
     assert_eq!(queue.try_push(b"too late"), Err(PushError::Closed));
     let (mut message, mut taken) = (Vec::new(), 0);
     while queue.take(&mut message).is_ok() {
-        taken += 1; // a closed queue is drained first
+        taken += 1; // messages in a closed queue can still be taken
     }
     assert!(taken == queue.capacity() && queue.is_empty());
     assert_eq!(queue.take(&mut message), Err(TakeError::Closed));
@@ -49,9 +50,9 @@ fn fill_and_drain() -> io::Result<()> {
     Ok(())
 }
 
-/// Several processes push, several take. If `kill_one`, a consumer is killed at a random moment.
+/// Lets several processes push and several take. If `kill_one` is set, kills a consumer at a random moment.
 fn produce_and_consume(kill_one: bool) -> io::Result<()> {
-    // Both lie in memory that all children share, so they are made before the first fork.
+    // All children must share the queue and the counters, so both are created before the first fork.
     let queue = SharedQueue::create()?;
     let seen = SharedWords::create("example", (PRODUCERS * EACH) as usize)?;
     let mut consumers = fork_each(CONSUMERS, |_| consume(&queue, &seen))?;
@@ -65,7 +66,8 @@ fn produce_and_consume(kill_one: bool) -> io::Result<()> {
     for producer in producers {
         match process::join(producer)? {
             Death::Exited(0) => {}
-            // The victim died while it read a slot, which is never repaired: all leave.
+            // The killed consumer died while it read a slot. No process repairs the slot, so all others leave
+            // the queue.
             Death::Exited(NO_ROOM) if kill_one => queue.stop(),
             death => panic!("a producer ended with {death:?}"),
         }
@@ -80,7 +82,7 @@ fn produce_and_consume(kill_one: bool) -> io::Result<()> {
     if queue.is_stopped() {
         println!("a consumer killed: the queue was stopped with {missing} messages not taken");
     } else {
-        // The victim may have died between taking a message and noting it.
+        // The killed consumer may have died after it took a message and before it counted the message.
         assert!(missing <= usize::from(kill_one), "{missing} messages are lost");
         let who = if kill_one { "a consumer killed" } else { "all survive" };
         println!("{who}: of {} messages, {once} were seen, each once", seen.len());
@@ -102,7 +104,7 @@ fn produce(queue: &SharedQueue, producer: u64) -> i32 {
 
 fn consume(queue: &SharedQueue, seen: &SharedWords) -> i32 {
     let mut message = Vec::new();
-    // Ends when the queue is closed and drained, or stopped.
+    // The loop ends when the queue is stopped, or when it is closed and empty.
     while queue.take(&mut message).is_ok() {
         let number = u64::from_le_bytes(message[..].try_into().expect("8 bytes"));
         seen[number as usize].fetch_add(1, Relaxed);
@@ -110,7 +112,8 @@ fn consume(queue: &SharedQueue, seen: &SharedWords) -> i32 {
     0
 }
 
-/// Forks `count` processes; each does `work` with its index and exits with the returned status.
+/// Forks `count` processes. Each process runs `work` with its index and exits with the status that `work`
+/// returns.
 fn fork_each(count: u64, work: impl Fn(u64) -> i32) -> io::Result<Vec<Pid>> {
     (0..count).map(|index| Ok(process::fork_child(|| work(index))?)).collect()
 }

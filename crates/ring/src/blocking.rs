@@ -1,22 +1,23 @@
-//! The calls that sleep: take, and push with a limit.
+//! The calls that sleep: take, with or without a limit, and push with a limit.
 
 use super::storage::Storage;
 use super::{MayWait, PushError, Pushers, Ring, TakeError};
 use std::time::Duration;
 
 impl<S: Storage, P: Pushers> Ring<S, P> {
-    /// Takes the oldest message into `into`, which is cleared first; sleeps until there is one.
+    /// Takes the oldest message into `into`, which is cleared first. Sleeps until the ring has a message.
     ///
-    /// Fails with [`Closed`](TakeError::Closed) when there will never be one, and with
-    /// [`Stopped`](TakeError::Stopped) as soon as the ring is stopped, even if messages are left.
-    /// There is no other error.
+    /// Fails with [`Closed`](TakeError::Closed) if no message will ever come, and with
+    /// [`Stopped`](TakeError::Stopped) as soon as the ring is stopped, even if messages are left. Other
+    /// errors are not possible.
     pub fn take(&self, into: &mut Vec<u8>) -> Result<(), TakeError> {
         self.take_before(None, into)
     }
 
-    /// As [`take`](Self::take), for at most `limit`: then [`TimedOut`](TakeError::TimedOut).
+    /// Like [`take`](Self::take), but fails with [`TimedOut`](TakeError::TimedOut) after `limit`.
     ///
-    /// The first look comes before the clock, so even a limit of zero takes what is there.
+    /// It looks for a message before it reads the clock. So even with a limit of zero it takes a message that
+    /// is ready.
     pub fn take_within(&self, into: &mut Vec<u8>, limit: Duration) -> Result<(), TakeError> {
         self.take_before(Some(limit), into)
     }
@@ -32,12 +33,13 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
 }
 
 impl<S: Storage> Ring<S, MayWait> {
-    /// Pushes a copy of `message`; sleeps until there is room, for at most `limit`: then
-    /// [`TimedOut`](PushError::TimedOut).
+    /// Pushes a copy of `message`. Sleeps until a slot is free, but fails with
+    /// [`TimedOut`](PushError::TimedOut) after `limit`.
     ///
     /// Fails at once with [`Closed`](PushError::Closed), [`Stopped`](PushError::Stopped) or
-    /// [`TooLong`](PushError::TooLong). The first look comes before the clock. If all peers wait for
-    /// room, none takes: a peer that can do the work itself should [`try_push`](Self::try_push).
+    /// [`TooLong`](PushError::TooLong). It looks for a free slot before it reads the clock. If all peers wait
+    /// for room, no peer takes messages. So a peer that can do the work itself should call
+    /// [`try_push`](Self::try_push) instead.
     pub fn push_within(&self, message: &[u8], limit: Duration) -> Result<(), PushError> {
         let look = || match self.try_push(message) {
             Err(PushError::Full) => None,

@@ -1,24 +1,26 @@
-//! Sleep and wake-up: how a peer that found nothing waits for a peer that publishes something.
+//! Sleep and wake-up: a peer that has found nothing sleeps until another peer publishes something.
 
 use super::sync::{AtomicU32, Word, fence};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
-/// How long a peer sleeps at most before it looks again, even without a notification.
+/// The longest time that a peer sleeps before it looks again, even without a notification.
 ///
-/// A peer may die after it has published something and before it notifies; this is the only cost.
+/// A peer may die after it has published something and before it notifies. Then a sleeper finds it at most
+/// this much later.
 pub(super) const NAP: Duration = Duration::from_millis(100);
 
-/// Wake all sleepers.
+/// The count with which [`EventCount::notify_always`] wakes all sleepers.
 pub(super) const ALL: u32 = u32::MAX;
 
-/// An event count: a peer that publishes something notifies, and makes a system call only if another
-/// peer sleeps. Why no wake-up is lost is argued in the [crate](super).
+/// An event count, on which peers sleep. A peer that publishes something calls `notify`, which makes a system
+/// call only if another peer sleeps. The documentation of the [crate](super) argues that no wake-up is lost.
 #[repr(C)]
 pub(super) struct EventCount {
-    /// The number of notifications; the word to sleep on.
+    /// The number of notifications. Peers sleep on this word until it changes.
     notified: Word,
-    /// How many peers sleep or are about to. One that was killed in its sleep is counted for ever.
+    /// The number of peers that sleep or are about to sleep. A peer that was killed in its sleep stays
+    /// counted.
     sleepers: AtomicU32,
 }
 
@@ -27,10 +29,12 @@ impl EventCount {
         Self { notified: Word::new(0), sleepers: AtomicU32::new(0) }
     }
 
-    /// Waits until `look` finds something, for at most `limit`; `None` if it did not.
+    /// Calls `look` until it finds something, and sleeps between the calls. Returns `None` if `limit` passes
+    /// first.
     ///
-    /// One notification wakes one sleeper, which may find nothing yet, because a slower peer holds
-    /// the slot before. So a sleeper that found something notifies the next one if there is `more`.
+    /// One notification wakes one sleeper, which may find nothing yet, because a slower peer still uses the
+    /// slot before. So a sleeper that found something notifies the next sleeper if `more` says that another
+    /// can be found.
     pub(super) fn wait<T>(
         &self,
         limit: Option<Duration>,
@@ -40,7 +44,7 @@ impl EventCount {
         if let Some(found) = look() {
             return Some(found);
         }
-        // A limit beyond the range of the clock is no limit.
+        // If the deadline is beyond the range of the clock, there is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let nap =
@@ -57,7 +61,7 @@ impl EventCount {
         }
     }
 
-    /// Announces a sleeper, looks once more, and sleeps if there is still nothing.
+    /// Announces a sleeper and looks once more. Sleeps if `look` still finds nothing.
     fn sleep<T>(&self, nap: Duration, look: &mut impl FnMut() -> Option<T>) -> Option<T> {
         let notified = self.notified.value.load(Acquire); // pairs with NOTIFIED
         self.sleepers.fetch_add(1, Relaxed);
@@ -70,7 +74,8 @@ impl EventCount {
         found
     }
 
-    /// Wakes up to `count` sleepers, if there are any. The caller has published what they wait for.
+    /// Wakes up to `count` sleepers, if there are any. The caller has already published what the sleepers
+    /// wait for.
     pub(super) fn notify(&self, count: u32) {
         fence(SeqCst); // PUBLISHED: pairs with ANNOUNCED
         if self.sleepers() > 0 {
@@ -78,7 +83,7 @@ impl EventCount {
         }
     }
 
-    /// Notifies without a look at the number of sleepers.
+    /// Wakes up to `count` sleepers, without a look at the number of sleepers.
     pub(super) fn notify_always(&self, count: u32) {
         self.notified.value.fetch_add(1, Release); // NOTIFIED
         self.notified.wake(count);

@@ -1,106 +1,109 @@
-//! A bounded queue in memory that several processes share: many pushers, many takers.
+//! A bounded queue in shared memory: several processes push messages into it, and several take messages out.
 //!
-//! In pcopy it is the *task ring*: a copier that finds work pushes it, a copier that is free takes
-//! it. Messages are bytes; their meaning belongs to the caller. All peers share the memory, so
-//! nothing in it may be a pointer, and any peer may be killed at any instruction. No slot is ever
-//! repaired: when a peer has died inside a ring, the others [`stop`](Ring::stop) it, leave it, and
-//! continue with a new one.
+//! In pcopy it is the *task ring*: a copier that finds work pushes a task, and a copier without work takes
+//! it. Messages are bytes, and only the caller knows their meaning. A *peer* is a process or thread that uses
+//! the ring. All peers share the memory, so it must not contain pointers, and any peer may be killed at any
+//! instruction. No peer ever repairs a slot (the place of one message). If a peer dies inside a ring, the
+//! others [`stop`](Ring::stop) the ring, leave it, and continue with a new one.
 //!
-//! The whole interface of a bounded queue is here: [`try_push`](Ring::try_push) and
-//! [`try_take`](Ring::try_take), [`push_within`](Ring::push_within) and
-//! [`take_within`](Ring::take_within) with a limit on the wait, [`take`](Ring::take) without one,
-//! [`len`](Ring::len), [`is_full`](Ring::is_full), [`is_empty`](Ring::is_empty) and
-//! [`close`](Ring::close). Whether pushers may wait for room is part of the ring's type
-//! ([`Pushers`]), since it makes every take more expensive; pcopy's own pushers never wait.
-//! `examples/bounded_queue.rs` shows it at work.
+//! The ring has the whole interface of a bounded queue. [`try_push`](Ring::try_push) and
+//! [`try_take`](Ring::try_take) never wait. [`push_within`](Ring::push_within) and
+//! [`take_within`](Ring::take_within) wait up to a limit, and [`take`](Ring::take) waits without one. The
+//! others are [`len`](Ring::len), [`is_full`](Ring::is_full), [`is_empty`](Ring::is_empty) and
+//! [`close`](Ring::close). The type of the ring ([`Pushers`]) says whether pushers may wait for room, because
+//! that makes every take more expensive; pcopy's own pushers never wait. `examples/bounded_queue.rs` shows a
+//! queue in use.
 //!
-//! The rest of this page argues that the ring is correct. `tests/` tries to refute it: with a
-//! `VecDeque` as a model, with garbage in every word, with threads, under Miri, and under loom,
-//! which runs the steps of small scenarios in every order:
+//! The rest of this page argues that the ring is correct. The tests in `tests/` try to refute the argument:
+//! with a `VecDeque` as a model, with garbage in every word, with threads, under Miri, and under loom, which
+//! runs the steps of small scenarios in every order:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib
 //! cargo +nightly miri test -p pcopy-ring --lib
 //! ```
 //!
-//! # Who may touch a slot
+//! # Which peer may access a slot
 //!
-//! A push draws a ticket 0, 1, 2, … from `tail`, a take draws one from `head`, both with
-//! compare-and-swap. So each ticket has exactly one pusher and one taker. Ticket `t` belongs to
-//! slot `t % capacity`, in lap `t / capacity`. The slot's `turn` says whose turn it is:
+//! A push draws a ticket 0, 1, 2, … from `tail`, and a take draws one from `head`. Both use compare-and-swap,
+//! so each ticket has exactly one pusher and one taker. Ticket `t` belongs to slot `t % capacity`, in lap
+//! `t / capacity`. The slot's `turn` says which peer may access its message:
 //!
-//! | `turn`            | who may touch the message                        | ends with |
+//! | `turn`            | which peer may access the message                | ends with |
 //! |-------------------|--------------------------------------------------|-----------|
 //! | `2 * lap`         | the pusher that won the lap's ticket, to write   | READY     |
 //! | `2 * lap + 1`     | the taker that won the lap's ticket, to read     | TAKEN     |
-//! | `2 * (lap + 1)`   | a pusher again, one lap later                    | …         |
+//! | `2 * (lap + 1)`   | the next pusher, one lap later                   | …         |
 //!
-//! A turn counts laps and not tickets, so memory filled with zeros is an empty ring, and a new ring
-//! touches no page that it does not use. A turn only grows, and only the peer whose turn it is
-//! advances it. Tickets have 63 bits and are never reused: at one ticket per nanosecond they last
-//! 292 years, so the code does not handle an overflow. The top bit of `tail` means *closed*.
+//! READY, TAKEN and the other words in capitals are names of single instructions; comments in the code mark
+//! them.
 //!
-//! # No message is lost, none is taken twice
+//! A turn counts laps and not tickets. So memory filled with zeros is an empty ring, and a new ring touches
+//! only the pages that it uses. A turn only grows, and only the peer whose turn it is advances it. Tickets
+//! have 63 bits and are never reused. At one ticket per nanosecond they last 292 years, so the code does not
+//! handle an overflow. The top bit of `tail` means *closed*.
 //!
-//! * A pusher wins ticket `t` only after it has seen the turn `2 * lap`, so the taker of the lap
-//!   before has finished. A taker wins `t` only after it has seen `2 * lap + 1`, so the message is
-//!   complete. If another peer wins the ticket first, the swap fails, and the loser tries the next.
-//! * READY and TAKEN are release stores, and a peer loads the turn with acquire before it tries to
-//!   win. So the bytes are ordered by the turn alone, and the tickets can be relaxed.
-//! * Tickets are served in order. A taker whose slot is not ready returns `Empty` even if later
-//!   slots are; a pusher whose slot is not free returns `Full`.
-//! * *Closed* is a bit of the word that gives out tickets, so a push either has its ticket before
-//!   the close or gets none: a push that returned `Ok` will be taken. A taker returns `Closed` only
-//!   when it has reached the last ticket; while a late pusher is still writing, it returns `Empty`.
+//! # No message is lost, and none is taken twice
+//!
+//! * A pusher wins ticket `t` only after it has loaded the turn `2 * lap`, so the taker of the previous lap
+//!   has finished. A taker wins `t` only after it has loaded `2 * lap + 1`, so the message is complete. If
+//!   another peer wins the ticket first, the compare-and-swap fails, and the loser tries the next ticket.
+//! * READY and TAKEN are release stores, and a peer loads the turn with acquire before it tries to win the
+//!   ticket. So the turn alone orders the accesses to the message, and the tickets can be relaxed.
+//! * Tickets are served in order. A taker whose slot is not ready returns `Empty`, even if later slots are
+//!   ready. A pusher whose slot is not free returns `Full`.
+//! * *Closed* is a bit of the word that gives out tickets, so a push gets its ticket before the close or not
+//!   at all. Therefore a message whose push returned `Ok` will be taken. A taker returns `Closed` only if it
+//!   has reached the last ticket; while a late pusher is still writing, it returns `Empty`.
 //!
 //! # The last task to finish closes the ring
 //!
-//! A push adds to `unfinished` after it has won its ticket and before READY. So no peer can finish a
-//! task that is not counted, and a push that fails never touches the count and cannot drive it to
-//! zero. A peer that pushes holds a task of its own, which stays counted until the peer calls
-//! [`task_done`](Ring::task_done); the first tasks have no such holder, and
-//! [`task_begun`](Ring::task_begun) stands in for one.
+//! A push adds to `unfinished` after it has won its ticket and before READY. So no peer can finish a task
+//! that is not counted. A push that fails never changes the count, and so cannot reduce it to zero. A peer
+//! that pushes is itself doing a task, which stays counted until the peer calls
+//! [`task_done`](Ring::task_done). The peer that pushes the first tasks does no task yet; it calls
+//! [`task_begun`](Ring::task_begun), which counts a task for it.
 //!
 //! # No wake-up is lost
 //!
-//! No peer spins. A taker that finds nothing *announces* itself in `sleepers`, looks once more, and
-//! sleeps on the word `notified`, which it read before it announced itself. A pusher *publishes* its
-//! message (READY), and makes a system call only if `sleepers` is not zero. Both have a `SeqCst` fence
-//! between their two halves:
+//! No peer spins. A taker that finds no message first *announces* itself: it loads the word `notified` and
+//! then adds itself to `sleepers`. It looks for a message once more, and then sleeps on `notified`. A pusher
+//! *publishes* its message (READY), and makes a system call only if `sleepers` is not zero. Each of the two
+//! executes a `SeqCst` fence between its two steps:
 //!
 //! ```text
 //! taker:  sleepers += 1;  fence ANNOUNCED;  load the turn;    sleep while `notified` is unchanged
 //! pusher: turn = ...;     fence PUBLISHED;  load `sleepers`;  notified += 1;  wake one
 //! ```
 //!
-//! One of the two fences is first in the order of all `SeqCst` fences. If it is ANNOUNCED, the pusher
-//! sees the sleeper; if it is PUBLISHED, the taker sees the turn. Without the fences each could miss
-//! the other, because a CPU may perform a load before an earlier store becomes visible. If the
-//! notification comes between the taker's last look and its sleep, `notified` has changed, and the
-//! kernel, which compares the word once more, does not put the taker to sleep. A taker that reads the
-//! new value of `notified` also sees what the notification was for (NOTIFIED).
+//! All `SeqCst` fences have one order, and one of these two is first. If ANNOUNCED is first, the pusher sees
+//! the sleeper. If PUBLISHED is first, the taker sees the turn. Without the fences each peer could miss the
+//! other, because a CPU may perform a load before an earlier store becomes visible. If the notification comes
+//! between the taker's last look and its sleep, `notified` has changed. The kernel compares this word once
+//! more and does not put the taker to sleep. A taker that loads the new value of `notified` also sees what
+//! was published before the notification (NOTIFIED).
 //!
 //! Two cases need more:
 //!
-//! * *A taker is woken too early.* Slot 1 is ready, slot 0 is not. The taker that was woken for
-//!   slot 1 finds nothing and sleeps again, and slot 0 wakes one taker only. So a taker that
-//!   announced itself, and then got a message, wakes the next one if there is more to take.
-//! * *The ring is closed too early.* The close wakes all takers; they find a late pusher still
-//!   writing, and sleep again. So a pusher that finds its ring closed after READY wakes all takers
-//!   again. By then every slot before the last ticket is written, or its pusher will do the same.
+//! * *A taker is woken too early.* Slot 1 is ready, but slot 0 is not. The taker that was woken for slot 1
+//!   finds no message and sleeps again. Later the pusher of slot 0 wakes only one taker. So a taker that
+//!   announced itself and then got a message wakes the next taker if there is another message.
+//! * *The ring is closed too early.* The close wakes all takers; they find that a late pusher is still
+//!   writing, and sleep again. So a pusher that finds its ring closed after READY wakes all takers again. At
+//!   that time every slot before the last ticket has been written, or its pusher will wake all takers, too.
 //!
 //! Close and stop always notify, without a look at `sleepers`.
 //!
 //! ## Pushers that wait for room
 //!
-//! The same argument, with the roles exchanged, holds for pushers that find the ring full: they
-//! sleep on an event count of their own, and a take publishes the free slot (TAKEN), then looks for a
-//! pusher to wake. Only a ring whose pushers may wait ([`MayWait`]) does that. In a ring whose pushers
-//! never wait ([`NeverWait`]) no pusher can be asleep, so a take has no peer to wake: it needs neither
-//! the fence nor the load. Nothing else on this page relies on that fence: what takers wait for is
-//! published by pushers, by `close` and by `stop`, and a taker that wakes the next one does so with a
-//! fence of its own. The two types cannot meet in one ring, because a ring is reached only through
-//! the value that its constructor returned, and through copies of that value in forked processes.
+//! For pushers that find the ring full, the same argument holds with the roles exchanged. They sleep on an
+//! event count of their own. A take publishes the free slot (TAKEN), then looks for a pusher to wake. A take
+//! does so only in a ring whose pushers may wait ([`MayWait`]). In a ring whose pushers never wait
+//! ([`NeverWait`]) no pusher can be asleep, so a take has no peer to wake, and needs neither the fence nor
+//! the load. No other argument on this page relies on that fence: pushers, `close` and `stop` publish what
+//! takers wait for, and a taker that wakes the next taker executes a fence of its own. One ring never has
+//! both types: peers reach a ring only through the value that its constructor returned, and through copies of
+//! that value in forked processes.
 //!
 //! # A peer dies
 //!
@@ -115,13 +118,15 @@
 //! | with an unfinished task, before LAST| a ring that never closes                                  |
 //! | between LAST and the wake-up        | closed, at the latest when a nap ends                     |
 //!
-//! No state lets a peer do what it must not: the slot of a dead peer passes to no other. So at worst
-//! the others wait, and [`stop`](Ring::stop) ends every wait: each look, in each iteration of each
-//! loop, checks the *stopped* word first (STOPPED); no sleep is longer than a nap; and all other
-//! code is free of loops. The loops that draw tickets repeat only if another peer has moved the
-//! counter. If the memory holds garbage, and a turn is ahead of its ticket although the counter does
-//! not move, they give up with `Empty` or `Full`. An impossible length counts as zero and an index is
-//! masked, so no peer reads outside a slot either.
+//! (A *nap* is the longest time that a peer sleeps before it looks again.)
+//!
+//! In no state may a peer access a slot out of turn, because the slot of a dead peer passes to no other peer.
+//! At worst the others wait, and [`stop`](Ring::stop) ends every wait. Each iteration of each loop checks the
+//! *stopped* word (STOPPED) before it looks for a slot, no sleep is longer than a nap, and the rest of the
+//! code has no loops. The loops that draw tickets repeat only if another peer has moved the counter. If the
+//! memory contains garbage, a turn may be ahead of its ticket although the counter does not move; then the
+//! loops give up with `Empty` or `Full`. An impossible length counts as zero, and an index is masked, so no
+//! peer reads outside a slot.
 //!
 //! # Pairs of memory orderings
 //!
@@ -129,13 +134,13 @@
 //! |----------------------|--------------------------------------|-----------------------------------|
 //! | READY                | the turn, in `win_take`              | the message                       |
 //! | TAKEN                | the turn, in `win_push`              | that its bytes may be overwritten |
-//! | NOTIFIED             | `notified`, in `EventCount::sleep`   | what the notification was for     |
+//! | NOTIFIED             | `notified`, in `EventCount::sleep`   | what was published before it      |
 //! | LAST                 | `tail`, in `ended_at`, `is_closed`   | what was done before the close    |
 //! | STOPPED              | `stopped`, in `is_stopped`           | what was done before the stop     |
 //! | PUBLISHED, ANNOUNCED | each other (`SeqCst`)                | see "No wake-up is lost"          |
-// Several processes write to slots; `turn` says which of them may.
+// Several processes write to the slots, which needs unsafe code; `turn` says which process may write.
 #![allow(unsafe_code)]
-// In the data path no result may be ignored; tests may.
+// Ignored results are forbidden in the code that moves data; tests may ignore results.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
 mod blocking;
@@ -159,17 +164,17 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering::Relaxed;
 pub use storage::{Header, Heap, Storage};
 
-/// A bounded queue for many pushers and many takers. See the [crate](self).
+/// A bounded queue for many pushers and many takers; see the [crate](self).
 pub struct Ring<S: Storage, P: Pushers> {
     storage: S,
     pushers: PhantomData<P>,
 }
 
-/// A ring between processes whose pushers never wait for room: 256 slots of 16 KiB in memory that
-/// is shared with all processes forked later.
+/// A ring between processes, whose pushers never wait for room. It has 256 slots of 16 KiB in memory that all
+/// processes forked later share.
 pub type SharedRing = Ring<Mapped, NeverWait>;
 
-/// As [`SharedRing`], with pushers that may wait for room: a bounded queue between processes.
+/// Like [`SharedRing`], but pushers may wait for room: a bounded queue between processes.
 pub type SharedQueue = Ring<Mapped, MayWait>;
 
 /// A ring for the threads of one process, with messages of up to `BYTES` bytes.
@@ -178,57 +183,57 @@ pub type HeapRing<const BYTES: usize, P = MayWait> = Ring<Heap<[u8; BYTES]>, P>;
 /// Why a message was not pushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PushError {
-    /// There is no room now.
+    /// The ring has no free slot now.
     Full,
-    /// The ring takes no more messages: a peer closed it, or the last task is done.
+    /// The ring accepts no more messages: a peer has closed it, or the last task is done.
     Closed,
     /// The ring is stopped: all peers must leave it.
     Stopped,
     /// The message is longer than a slot.
     TooLong,
-    /// The limit passed, and there was still no room.
+    /// The limit passed before a slot became free.
     TimedOut,
 }
 
 /// Why no message was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TakeError {
-    /// There is nothing to take now.
+    /// The ring has no message that can be taken now.
     Empty,
-    /// The ring is closed and drained: there will never be anything to take.
+    /// The ring is closed, and all its messages have been taken.
     Closed,
     /// The ring is stopped: all peers must leave it, even if messages are left.
     Stopped,
-    /// The limit passed, and there was still nothing to take.
+    /// The limit passed before a message arrived.
     TimedOut,
 }
 
 impl<P: Pushers> Ring<Mapped, P> {
-    /// Creates a ring that is shared with all processes forked later.
+    /// Creates a ring that all processes forked later share.
     pub fn create() -> io::Result<Self> {
         Ok(Self { storage: Mapped::create()?, pushers: PhantomData })
     }
 }
 
 impl<const BYTES: usize, P: Pushers> HeapRing<BYTES, P> {
-    /// Creates a ring of `capacity` slots. Panics unless that is a power of two and at least two.
+    /// Creates a ring of `capacity` slots. Panics unless `capacity` is a power of two and at least two.
     pub fn on_heap(capacity: usize) -> Self {
         Self { storage: Heap::new(capacity), pushers: PhantomData }
     }
 }
 
 impl<S: Storage, P: Pushers> Ring<S, P> {
-    /// The number of messages that wait to be taken: an estimate while other peers push and take, but
-    /// never more than [`capacity`](Self::capacity).
+    /// Returns the number of messages that wait to be taken. While other peers push and take, this is an
+    /// estimate, but never more than [`capacity`](Self::capacity).
     pub fn len(&self) -> usize {
-        // The head first: tickets only grow, so the difference is not negative.
+        // `head` is loaded before `tail`. Tickets only grow, so the difference cannot be negative.
         let head = self.header().head.load(Relaxed);
         let tail = self.header().tail.load(Relaxed) & !queue::CLOSED;
         let len = usize::try_from(tail.saturating_sub(head)).unwrap_or(usize::MAX);
         len.min(self.capacity())
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     pub fn capacity(&self) -> usize {
         self.storage.slots().len()
     }
@@ -243,8 +248,8 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
         self.len() == self.capacity()
     }
 
-    /// The number of sleeping takers. One that was killed in its sleep is counted for ever, which
-    /// costs one superfluous system call at each push and nothing else.
+    /// Returns the number of sleeping takers. A taker that was killed in its sleep stays counted. This costs
+    /// one superfluous system call for each push and has no other effect.
     pub fn sleepers(&self) -> usize {
         self.header().takers.sleepers() as usize
     }

@@ -1,25 +1,26 @@
-//! Memory that processes share. Loom has its own memory and cannot use this one.
+//! The ring's memory if several processes share it. Loom has memory of its own and cannot use this module.
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};
 use pcopy_sys::shared_memory::SharedMemory;
 use std::io;
 
-/// The longest message of a [`SharedRing`](super::SharedRing), in bytes: a slot of 16 KiB less its
-/// turn and the length.
+/// The length of the longest message of a [`SharedRing`](super::SharedRing), in bytes: a slot has 16 KiB, of
+/// which the turn and the length of the message take 16 bytes.
 pub const MESSAGE_BYTES_MAX: usize = SLOT_BYTES - 16;
 
 const CAPACITY: usize = 256;
 const SLOT_BYTES: usize = 16 * 1024;
-/// The header has a page of its own, so that slots begin at page boundaries, too.
+/// The header has a page of its own, so the slots, too, begin at page boundaries.
 const HEADER_BYTES: usize = 4096;
 const BYTES: usize = HEADER_BYTES + CAPACITY * SLOT_BYTES;
 
 type Bytes = [u8; MESSAGE_BYTES_MAX];
 
-// The slot of a ticket is found with a mask, and is not the slot of the ticket before.
+// A mask finds the slot of a ticket, so the capacity is a power of two; two consecutive tickets must have
+// different slots.
 const _: () = assert!(CAPACITY >= 2 && CAPACITY.is_power_of_two());
-// What `header` and `slots` return does not overlap and lies inside the mapping.
+// The references that `header` and `slots` return do not overlap and lie inside the mapping.
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 6 * 128 && size_of::<Header>() <= HEADER_BYTES);
@@ -27,7 +28,7 @@ const _: () = {
     assert!(HEADER_BYTES.is_multiple_of(align_of::<Slot<Bytes>>()) && align_of::<Header>() <= 4096);
 };
 
-/// Memory shared with the processes that are forked after its creation.
+/// Memory that is shared with the processes forked after its creation.
 pub struct Mapped {
     memory: SharedMemory,
 }
@@ -35,25 +36,25 @@ pub struct Mapped {
 impl Mapped {
     pub(super) fn create() -> io::Result<Self> {
         let memory = SharedMemory::create("pcopy-ring", BYTES)?;
-        assert_eq!(memory.len(), BYTES); // `slots` relies on it
+        assert_eq!(memory.len(), BYTES); // `slots` relies on this size
         Ok(Self { memory })
     }
 }
 
-// SAFETY: the mapping is as long as asserted, sealed, at one address as long as `self` lives, zeroed
-// by the kernel, and reachable only through this value and its copies in forked processes. Both
-// types consist of atomics and cells, for which any bits are valid; their meaning is checked
-// wherever it matters.
+// SAFETY: the mapping has the asserted length, is sealed, stays at one address as long as `self` lives, was
+// zeroed by the kernel, and can be reached only through this value and its copies in forked processes. Both
+// types consist of atomics and cells, for which any bits are valid; code checks their meaning wherever it
+// matters.
 unsafe impl Storage for Mapped {
     type Payload = Bytes;
 
     fn header(&self) -> &Header {
-        // SAFETY: see above; the mapping begins at a page boundary, so it is aligned.
+        // SAFETY: see `unsafe impl Storage`. The mapping begins at a page boundary, so it is aligned.
         unsafe { &*self.memory.as_ptr().cast::<Header>() }
     }
 
     fn slots(&self) -> &[Slot<Bytes>] {
-        // SAFETY: see above; `BYTES` has room for `CAPACITY` slots after the header's page.
+        // SAFETY: see `unsafe impl Storage`. `BYTES` has room for `CAPACITY` slots after the header's page.
         unsafe {
             let first = self.memory.as_ptr().add(HEADER_BYTES).cast::<Slot<Bytes>>();
             std::slice::from_raw_parts(first, CAPACITY)

@@ -1,11 +1,11 @@
-//! The substitute for `mapped.rs` under loom, whose atomics cannot lie in a mapping: the rest of the
-//! crate compiles with it, and no value of it can exist.
+//! The substitute for `mapped.rs` under loom, whose atomics cannot be in a mapping. It lets the rest of the
+//! crate compile, but no value of its type can exist.
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};
 use std::io;
 
-/// As in `mapped.rs`.
+/// The same value as in `mapped.rs`.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 - 16;
 
 /// A type without values.
@@ -17,7 +17,7 @@ impl Mapped {
     }
 }
 
-// SAFETY: there is no value to call these on.
+// SAFETY: the type has no values, so these functions can never be called.
 unsafe impl Storage for Mapped {
     type Payload = [u8; MESSAGE_BYTES_MAX];
 

@@ -1,4 +1,4 @@
-//! The queue itself: tickets, turns, and the two ways through a slot. Nothing here waits.
+//! The queue itself: tickets, turns, and how a push and a take use a slot. No function in this module waits.
 
 use super::slot::{Payload, Slot};
 use super::storage::Storage;
@@ -7,44 +7,44 @@ use super::{PushError, Pushers, Ring, TakeError};
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// The bit of `tail` that means that no more tickets are given out.
+/// The bit of `tail` that marks the ring as closed: pushers get no more tickets.
 pub(super) const CLOSED: u64 = 1 << 63;
 
 impl<S: Storage, P: Pushers> Ring<S, P> {
-    /// Pushes a copy of `message`, which is one more unfinished task, and wakes a sleeping taker.
+    /// Pushes a copy of `message`, counts it as one more unfinished task, and wakes a sleeping taker.
     ///
-    /// Never waits. Fails with [`Full`](PushError::Full) if there is no room, also when a slow taker
-    /// is still reading the slot, and with [`Closed`](PushError::Closed),
-    /// [`Stopped`](PushError::Stopped) or [`TooLong`](PushError::TooLong). A push that fails changes
-    /// nothing, not even for a moment.
+    /// Never waits. Fails with [`Full`](PushError::Full) if the ring has no free slot, also if a slow taker
+    /// is still reading the slot; with [`Closed`](PushError::Closed), [`Stopped`](PushError::Stopped) or
+    /// [`TooLong`](PushError::TooLong) otherwise. A push that fails changes nothing, not even temporarily.
     pub fn try_push(&self, message: &[u8]) -> Result<(), PushError> {
         if message.len() > S::Payload::BYTES {
             return Err(PushError::TooLong);
         }
         let ticket = self.win_push()?;
-        // Before READY: the taker may be done with the task at once.
+        // The task is counted before READY, because after READY a taker may finish it at once.
         self.header().unfinished.fetch_add(1, Relaxed);
         let slot = self.slot(ticket);
-        // SAFETY: `tail` gave this ticket to this call alone, and its turn had come: the taker of the
-        // lap before is done (TAKEN). No other peer accesses the message until READY. The length was
+        // SAFETY: `tail` gave this ticket to this call alone, and the ticket's turn had come: the taker of
+        // the previous lap is done (TAKEN). No other peer accesses the message until READY. The length was
         // checked.
         unsafe { slot.write(message) };
         slot.turn.store(self.full_in(ticket), Release); // READY
         self.header().takers.notify(1);
         if self.is_closed() {
-            // Closed meanwhile. This may be the last message, which sleeping takers wait for.
+            // A peer has closed the ring during the push. This may be the last message, for which sleeping
+            // takers wait.
             self.header().takers.notify_always(super::event_count::ALL);
         }
         Ok(())
     }
 
-    /// Takes the oldest message into `into`, which is cleared first, and wakes a pusher that waits for
-    /// room, if pushers of this ring [may wait](Pushers::MAY_WAIT).
+    /// Takes the oldest message into `into`, which is cleared first. Then wakes a pusher that waits for room,
+    /// if pushers of this ring [may wait](Pushers::MAY_WAIT).
     ///
-    /// Never waits. Fails with [`Empty`](TakeError::Empty) if nothing can be taken now, also when a
-    /// slow pusher is still writing the message; with [`Closed`](TakeError::Closed) if there will
-    /// never be a message; with [`Stopped`](TakeError::Stopped) even if messages are left. A message
-    /// with an impossible length is delivered as an empty one.
+    /// Never waits. Fails with [`Empty`](TakeError::Empty) if no message can be taken now, also if a slow
+    /// pusher is still writing the message; with [`Closed`](TakeError::Closed) if no message will ever come;
+    /// with [`Stopped`](TakeError::Stopped) even if messages are left. A message with an impossible length is
+    /// delivered as an empty message.
     pub fn try_take(&self, into: &mut Vec<u8>) -> Result<(), TakeError> {
         into.clear();
         let ticket = self.win_take()?;
@@ -59,7 +59,7 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
         Ok(())
     }
 
-    /// Wins the ticket at `tail`; only the caller may then write the slot.
+    /// Wins the ticket at `tail`. Only the winner may then write to the ticket's slot.
     fn win_push(&self) -> Result<u64, PushError> {
         let tail = &self.header().tail;
         let mut ticket = tail.load(Relaxed);
@@ -72,17 +72,17 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
             }
             let turn = self.slot(ticket).turn.load(Acquire); // pairs with TAKEN
             match turn.cmp(&self.free_in(ticket)) {
-                Less => return Err(PushError::Full), // not taken since the last lap
+                Less => return Err(PushError::Full), // its message of the previous lap was not taken
                 Equal => match advance(tail, ticket) {
                     Ok(()) => return Ok(ticket),
                     Err(seen) => ticket = seen,
                 },
-                Greater => ticket = moved(tail, ticket).ok_or(PushError::Full)?, // another peer won it
+                Greater => ticket = moved(tail, ticket).ok_or(PushError::Full)?, // another pusher won it
             }
         }
     }
 
-    /// Wins the ticket at `head`; only the caller may then read the slot.
+    /// Wins the ticket at `head`. Only the winner may then read the ticket's slot.
     fn win_take(&self) -> Result<u64, TakeError> {
         let head = &self.header().head;
         let mut ticket = head.load(Relaxed);
@@ -98,24 +98,24 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
                     Ok(()) => return Ok(ticket),
                     Err(seen) => ticket = seen,
                 },
-                Greater => ticket = moved(head, ticket).ok_or(TakeError::Empty)?, // another peer won it
+                Greater => ticket = moved(head, ticket).ok_or(TakeError::Empty)?, // another taker won it
             }
         }
     }
 
-    /// Whether the ring was closed before a pusher got `ticket`, so that none ever will.
+    /// Whether the ring was closed before a pusher got `ticket`, so that no pusher will ever get it.
     fn ended_at(&self, ticket: u64) -> bool {
         let tail = self.header().tail.load(Acquire); // pairs with LAST
         tail & CLOSED != 0 && tail & !CLOSED <= ticket
     }
 
-    /// Whether a taker that looks now would find a message.
+    /// Whether a taker would find a message now.
     pub(super) fn can_take(&self) -> bool {
         let head = self.header().head.load(Relaxed);
         self.slot(head).turn.load(Relaxed) >= self.full_in(head)
     }
 
-    /// Whether a pusher that looks now would find room.
+    /// Whether a pusher would find a free slot now.
     pub(super) fn can_push(&self) -> bool {
         let tail = self.header().tail.load(Relaxed) & !CLOSED;
         self.slot(tail).turn.load(Relaxed) >= self.free_in(tail)
@@ -126,29 +126,31 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
         &slots[ticket as usize & (slots.len() - 1)]
     }
 
-    /// The turn of a ticket's slot while the ticket's pusher may write.
+    /// Returns the turn at which the pusher of `ticket` may write to the slot.
     fn free_in(&self, ticket: u64) -> u64 {
         2 * (ticket >> self.capacity().trailing_zeros())
     }
 
-    /// The turn of a ticket's slot while the ticket's taker may read.
+    /// Returns the turn at which the taker of `ticket` may read the slot.
     fn full_in(&self, ticket: u64) -> u64 {
         self.free_in(ticket) + 1
     }
 }
 
-/// Moves `counter` past `ticket`, which wins the ticket; otherwise returns the counter's value.
+/// Moves `counter` past `ticket`, which wins the ticket. If another peer was faster, returns the counter's
+/// value.
 ///
-/// Relaxed: the turn of the ticket's slot orders everything else.
+/// Relaxed suffices: the turn of the ticket's slot orders all other accesses.
 fn advance(counter: &AtomicU64, ticket: u64) -> Result<(), u64> {
     let next = ticket.wrapping_add(1);
     counter.compare_exchange_weak(ticket, next, Relaxed, Relaxed).map(drop)
 }
 
-/// Loads `counter` again after a turn that was ahead of `ticket`; `None` if it has not changed.
+/// Loads `counter` again after a turn was found to be ahead of `ticket`. Returns `None` if the counter has
+/// not changed.
 ///
-/// The peer that advanced the turn had moved the counter before. If the counter has not moved, the
-/// memory holds garbage, and another try would be an endless loop.
+/// A peer moves the counter before it advances the turn. If the counter has not moved although the turn is
+/// ahead, the memory contains garbage, and to try again would be an endless loop.
 fn moved(counter: &AtomicU64, ticket: u64) -> Option<u64> {
     Some(counter.load(Relaxed)).filter(|&seen| seen != ticket)
 }

@@ -1,4 +1,4 @@
-//! The memory of a ring: on the heap, or a mapping that processes share.
+//! The memory of a ring: on the heap, or in a mapping that processes share.
 
 use super::event_count::EventCount;
 use super::slot::{Payload, Slot};
@@ -8,37 +8,37 @@ use std::ops::Deref;
 /// The memory of a ring.
 ///
 /// # Safety
-/// Every call returns the same memory, as long as the storage lives; it was all zeros at first (or
-/// made by the `new` functions, which is the same), and only rings access it. The number of slots
-/// is a power of two and at least two.
+/// Every call returns the same memory as long as the storage lives. The memory was all zeros at first (or
+/// made by the `new` functions, which is equivalent), and only rings access it. The number of slots is a
+/// power of two and at least two.
 pub unsafe trait Storage {
-    /// The room for a message in a slot.
+    /// The type that holds the bytes of a message in a slot.
     type Payload: Payload;
-    /// The words that all peers share.
+    /// Returns the words that all peers share.
     fn header(&self) -> &Header;
-    /// The slots.
+    /// Returns the slots.
     fn slots(&self) -> &[Slot<Self::Payload>];
 }
 
-/// The words that all peers share. Zeros mean: empty, open, no sleepers.
+/// The words that all peers share. All zeros mean an empty, open ring without sleepers.
 #[repr(C)]
 pub struct Header {
     /// The ticket of the next take.
     pub(super) head: CacheLine<AtomicU64>,
-    /// The ticket of the next push, and the bit `CLOSED`.
+    /// The ticket of the next push, combined with the bit `CLOSED`.
     pub(super) tail: CacheLine<AtomicU64>,
     /// The number of tasks that were pushed or begun and are not done.
     pub(super) unfinished: CacheLine<AtomicU64>,
-    /// Not zero: all peers must leave.
+    /// Not zero if the ring is stopped, so that all peers must leave it.
     pub(super) stopped: CacheLine<AtomicU32>,
-    /// Where takers sleep until there is a message.
+    /// The event count on which takers sleep until a message arrives.
     pub(super) takers: CacheLine<EventCount>,
-    /// Where pushers sleep until there is room; unused where they never wait.
+    /// The event count on which pushers sleep until a slot is free. Unused if pushers never wait.
     pub(super) pushers: CacheLine<EventCount>,
 }
 
-/// A word that many peers write, apart from words that others read: two cache lines of 64 bytes,
-/// because CPUs prefetch the adjacent line.
+/// Keeps a word that many peers write away from words that others read. It takes two cache lines of 64 bytes,
+/// because CPUs also prefetch the adjacent line.
 #[repr(C, align(128))]
 pub(super) struct CacheLine<T>(T);
 
@@ -63,14 +63,14 @@ impl Header {
     }
 }
 
-/// Storage for the threads of one process: tests, model checkers, benchmarks.
+/// Memory on the heap, for the threads of one process: tests, model checkers, benchmarks.
 pub struct Heap<P> {
     header: Box<Header>,
     slots: Box<[Slot<P>]>,
 }
 
 impl<P: Payload> Heap<P> {
-    /// Panics unless `capacity` is a power of two and at least two.
+    /// Allocates `capacity` slots. Panics unless `capacity` is a power of two and at least two.
     pub(super) fn new(capacity: usize) -> Self {
         assert!(capacity >= 2 && capacity.is_power_of_two(), "not a capacity: {capacity}");
         let slots = (0..capacity).map(|_| Slot::new()).collect();

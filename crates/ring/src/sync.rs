@@ -1,5 +1,5 @@
-//! The only source of atomics, cells and sleep: the standard library with the kernel's futex, or
-//! loom, which runs the steps of several threads in every order.
+//! The only source of atomics, cells and sleep: the standard library and the kernel's futex, or loom, which
+//! runs the steps of several threads in every order.
 
 #[cfg(loom)]
 pub(crate) mod loom;

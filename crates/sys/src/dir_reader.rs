@@ -1,4 +1,4 @@
-//! Reading the entries of a directory in large chunks: getdents64(2).
+//! Reads the entries of a directory in large chunks: getdents64(2).
 
 use super::file::Kind;
 use super::{Result, retry};
@@ -6,15 +6,15 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// How much of a directory is read in one call, in bytes: about 1,500 entries with names of usual length.
+/// The number of bytes that one call reads: about 1,500 entries with names of usual length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The offsets in a record of its length, of the file type, and of the name: getdents64(2).
+/// The offsets of the length, the file type and the name in a record of getdents64(2).
 const LENGTH_AT: usize = 16;
 const KIND_AT: usize = 18;
 const NAME_AT: usize = 19;
 
-/// A buffer for directory entries, and how far it has been read.
+/// A buffer for one chunk of directory entries, with the position of the next entry.
 pub struct DirReader {
     buffer: Box<[u8]>,
     filled: usize,
@@ -22,12 +22,12 @@ pub struct DirReader {
 }
 
 impl DirReader {
-    /// An empty buffer of [`CHUNK_BYTES`].
+    /// Returns an empty buffer of [`CHUNK_BYTES`].
     pub fn new() -> Self {
         Self { buffer: vec![0; CHUNK_BYTES].into_boxed_slice(), filled: 0, at: 0 }
     }
 
-    /// Reads the next chunk of `dir`; false at the end.
+    /// Reads the next chunk of `dir`. Returns false at the end of the directory.
     pub fn fill(&mut self, dir: BorrowedFd<'_>) -> Result<bool> {
         self.at = 0;
         self.filled = 0;
@@ -45,14 +45,14 @@ impl DirReader {
         Ok(self.filled > 0)
     }
 
-    /// The next entry of the chunk, without `.` and `..`.
+    /// Returns the next entry of the chunk. Leaves out `.` and `..`.
     pub fn next_entry(&mut self) -> Option<(Kind, &CStr)> {
         let (kind, start, end) = self.advance()?;
         let name = CStr::from_bytes_until_nul(&self.buffer[start..end]).ok()?;
         Some((kind, name))
     }
 
-    /// How many bytes of the chunk are not read yet, which distinguishes a wide directory from a small one.
+    /// Returns how many bytes of the chunk are not read yet. This tells a wide directory from a small one.
     pub fn bytes_left(&self) -> usize {
         self.filled - self.at
     }

@@ -1,7 +1,7 @@
-//! Sleep until a word in shared memory changes: futex(2).
+//! Sleeps until a word in shared memory changes: futex(2).
 //!
-//! The word may lie in memory that several processes have mapped at different addresses: the kernel
-//! identifies it by its page, so these are shared futexes, without `FUTEX_PRIVATE_FLAG`.
+//! Several processes may have mapped the word at different addresses. The kernel identifies the word by its
+//! page if `FUTEX_PRIVATE_FLAG` is not set, so this module does not set the flag.
 
 use super::Errno;
 use nix::sys::time::TimeSpec;
@@ -9,26 +9,26 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// The longest limit, 68 years: it fits into the seconds of every C library.
+/// The longest limit, 68 years. Its seconds fit into the type that any C library uses for them.
 const LIMIT_MAX: Duration = Duration::from_secs(i32::MAX as u64);
 
-/// Why a wait ended. None of them means that the word has changed: the caller must look again.
+/// The reason why a wait ended. No reason implies that the word has changed, so the caller must look again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
-    /// A call of [`wake`], or no reason: the kernel permits spurious wake-ups.
+    /// A call of [`wake`], or no cause at all: the kernel permits spurious wake-ups.
     Called,
-    /// The word was no longer `expected`, so there was no sleep.
+    /// The word was not `expected`, so the process did not sleep.
     Changed,
     /// The limit passed.
     TimedOut,
-    /// A signal was handled.
+    /// The process handled a signal.
     Interrupted,
 }
 
 /// Sleeps while `word` is `expected`, for at most `limit`; without a limit, until [`wake`] is called.
 ///
-/// To [`wake`], the comparison and the start of the sleep are one step: a process that changes the
-/// word first and calls `wake` afterwards is never missed.
+/// Comparison and start of the sleep are atomic for [`wake`]. So if another process changes the word first
+/// and calls `wake` afterwards, this process does not sleep through the change.
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Woken {
     let limit = limit.map(|limit| TimeSpec::from_duration(limit.min(LIMIT_MAX)));
     let limit = limit.as_ref().map_or(ptr::null(), |limit| ptr::from_ref(limit.as_ref()));
@@ -47,9 +47,9 @@ pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Woken {
     }
 }
 
-/// Wakes up to `count` sleepers on `word`, in any process; returns how many.
+/// Wakes up to `count` sleepers on `word`, in any process. Returns how many it has woken.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
-    let count = count.min(i32::MAX as u32); // the kernel reads it as signed
+    let count = count.min(i32::MAX as u32); // the kernel reads it as a signed number
     // SAFETY: `word` is a live, aligned 32-bit word; waking neither reads nor writes it.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
     woken.try_into().unwrap_or(0)

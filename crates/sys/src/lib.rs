@@ -1,10 +1,11 @@
-//! The kernel's interface as pcopy uses it: one function per system call, no policy.
+//! The kernel's interface as pcopy uses it: one function for each system call, without decisions about what
+//! to copy.
 //!
-//! `nix`, `libc` and `memmap2` are used here and nowhere else. Errors are the kernel's own
-//! numbers ([`Errno`]); the callers decide what they mean for a run.
-// System calls that nix lacks, and memory shared with other processes.
+//! Only this crate uses `nix`, `libc` and `memmap2`. Errors are the kernel's own numbers ([`Errno`]); the
+//! callers decide what an error means for a run.
+// Unsafe code is needed for system calls that nix lacks, and for memory shared with other processes.
 #![allow(unsafe_code)]
-// In the data path no result may be ignored; tests may.
+// Ignored results are forbidden in the code that moves data; tests may ignore results.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
 pub mod dir_reader;
@@ -28,18 +29,18 @@ pub mod xattr;
 pub use exit::exit;
 pub use nix::errno::Errno;
 
-/// What a system call returns.
+/// The result of a system call.
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// The message of the C library for an error: `Permission denied`.
+/// Returns the C library's message for an error, such as `Permission denied`.
 pub fn describe(errno: Errno) -> String {
     let error = std::io::Error::from(errno).to_string();
-    // The standard library adds the number: "Permission denied (os error 13)".
+    // The standard library appends the number, which is cut off: "Permission denied (os error 13)".
     error.split(" (os error").next().unwrap_or(&error).to_owned()
 }
 
-/// Repeats `call` while it fails with `EINTR`. On FUSE and network file systems any call may be
-/// interrupted, also by suspending and resuming the run.
+/// Repeats `call` while it fails with `EINTR`. On FUSE and network file systems any call may be interrupted,
+/// also when the user suspends and resumes the run.
 fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match call() {

@@ -1,4 +1,4 @@
-//! Waiting for several descriptors at once: ppoll(2).
+//! Waits for several descriptors at once: ppoll(2).
 
 use super::Result;
 use nix::errno::Errno;
@@ -7,18 +7,19 @@ use nix::sys::time::TimeSpec;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// What a descriptor is watched for.
+/// The event for which a descriptor is watched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// Data can be read, or the other end is closed.
+    /// Data can be read, or the other end of the pipe is closed.
     Readable,
-    /// Data can be written without waiting, or the other end is closed.
+    /// Data can be written without waiting, or the other end of the pipe is closed.
     Writable,
 }
 
-/// Waits for at most `limit` until at least one of `watched` is ready; returns which of them are.
+/// Waits for at most `limit` until at least one of `watched` is ready. Returns for each of them whether it is
+/// ready.
 ///
-/// A signal that interrupts the wait ends it with none ready.
+/// If a signal interrupts the wait, the call returns at once, and none is ready.
 pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> = watched
         .iter()
@@ -27,7 +28,8 @@ pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<
             Event::Writable => PollFd::new(fd, PollFlags::POLLOUT),
         })
         .collect();
-    // poll(2) takes whole milliseconds, so the last one of a wait would be a busy loop.
+    // ppoll(2) takes nanoseconds. poll(2) takes whole milliseconds, so a caller would call it in a busy loop
+    // during the last millisecond of a wait.
     match nix::poll::ppoll(&mut polled, Some(TimeSpec::from_duration(limit)), None) {
         Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; watched.len()]),

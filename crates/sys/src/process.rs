@@ -1,4 +1,4 @@
-//! Processes: fork, wait, kill, and children that die with their parent.
+//! Processes: fork, wait, kill, and child processes that die with their parent.
 
 use super::Result;
 use super::exit;
@@ -20,50 +20,51 @@ use std::time::Duration;
 
 pub use nix::unistd::Pid;
 
-/// The soft and hard limit of open files before they were raised.
+/// The soft and the hard limit of open files before [`raise_file_limit`] raised the soft limit.
 static FILE_LIMIT: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Death {
-    /// It exited with this status.
+    /// The process exited with this status.
     Exited(i32),
-    /// This signal killed it.
+    /// This signal killed the process.
     Killed(i32),
 }
 
 impl Death {
-    /// Whether SIGPIPE killed it: the end of the process that read its output led to its own.
+    /// Whether SIGPIPE killed the process. The cause is then the end of another process, which read its
+    /// output.
     pub fn is_by_sigpipe(self) -> bool {
         self == Self::Killed(libc::SIGPIPE)
     }
 }
 
-/// The side of a fork.
+/// The side of a fork on which the code runs.
 pub enum Side {
     /// The new process.
     Child,
-    /// The old process, with the ID of the new one.
+    /// The old process. It gets the ID of the new process.
     Parent(Pid),
 }
 
-/// Forks.
+/// Forks this process.
 ///
-/// Must not be called once a second thread exists: the child would inherit locks that no thread of
-/// it can release.
+/// Must not be called once a second thread exists: the child would inherit locks that none of its threads can
+/// release.
 pub fn fork() -> Result<Side> {
-    // SAFETY: the program has a single thread until the last fork (it never starts one), so the
-    // child may do everything that the parent may.
+    // SAFETY: the program starts no thread before its last fork, so the child may do everything that the
+    // parent may do.
     match unsafe { unistd::fork() }? {
         ForkResult::Child => Ok(Side::Child),
         ForkResult::Parent { child } => Ok(Side::Parent(child)),
     }
 }
 
-/// Forks a child that does `work` and exits with the status that `work` returns.
+/// Forks a child that runs `work` and exits with the status that `work` returns.
 ///
-/// The child dies with its parent, and ignores the signals that a terminal sends to the whole process
-/// group. If that cannot be set up, it exits with 1.
+/// The child dies with its parent, and ignores the signals that a terminal sends to the whole process group.
+/// If this cannot be set up, the child exits with status 1.
 pub fn fork_child(work: impl FnOnce() -> i32) -> Result<Pid> {
     let parent = own_pid();
     match fork()? {
@@ -75,31 +76,31 @@ pub fn fork_child(work: impl FnOnce() -> i32) -> Result<Pid> {
     }
 }
 
-/// The ID of this process.
+/// Returns the ID of this process.
 pub fn own_pid() -> Pid {
     unistd::getpid()
 }
 
-/// The CPU time that a process has used so far.
+/// Returns the CPU time that a process has used so far.
 pub fn cpu_time(pid: Pid) -> Result<Duration> {
     let now = time::clock_gettime(time::clock_getcpuclockid(pid)?)?;
     let nanoseconds = u32::try_from(now.tv_nsec()).unwrap_or(0);
     Ok(Duration::new(u64::try_from(now.tv_sec()).unwrap_or(0), nanoseconds))
 }
 
-/// The name of this program as ps(1) shows it.
+/// Returns the name of this program as ps(1) shows it.
 pub fn own_name() -> String {
     std::fs::read_to_string("/proc/self/comm").unwrap_or_default()
 }
 
-/// Whether a process of this name holds a flock(2) lock on the inode of this number.
+/// Whether a process with the name `name` holds a flock(2) lock on the inode with the number `inode`.
 ///
-/// Looked up in `/proc/locks` (proc(5)) by the inode number alone: some file systems report another
-/// device there than in stat(2). Without `/proc` the answer is yes.
+/// Searches `/proc/locks` (proc(5)) for the inode number alone, because some file systems report another
+/// device there than in stat(2). Returns true if `/proc` is not available.
 pub fn holds_flock(inode: u64, name: &str) -> bool {
     let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
     locks.lines().any(|line| {
-        // "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF"
+        // A line is "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF".
         let mut words = line.split_whitespace().skip_while(|&word| word != "FLOCK").skip(3);
         let (pid, place) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         place.rsplit(':').next().and_then(|number| number.parse().ok()) == Some(inode)
@@ -107,9 +108,9 @@ pub fn holds_flock(inode: u64, name: &str) -> bool {
     })
 }
 
-/// Has the kernel kill this process when its parent dies, and exits if the parent is dead already.
+/// Has the kernel kill this process when its parent dies. Exits if the parent is already dead.
 ///
-/// The check covers the time between the fork and the call.
+/// The check is needed because the parent may die between the fork and the prctl(2) call.
 pub fn die_with_parent(parent: Pid) {
     // SAFETY: prctl with these arguments takes numbers only.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -118,18 +119,18 @@ pub fn die_with_parent(parent: Pid) {
     }
 }
 
-/// How the child `pid` ended, if it has ended; never waits.
+/// Returns how the child `pid` ended, or `None` if it is still running. Never waits.
 pub fn reap(pid: Pid) -> Result<Option<Death>> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(status) => return Ok(death(status)),
-            Err(Errno::EINTR) => {} // the caller looks again only when another child ends
+            Err(Errno::EINTR) => {} // repeated here: the caller asks again only when another child ends
             Err(errno) => return Err(errno),
         }
     }
 }
 
-/// Waits until the child `pid` has ended.
+/// Waits until the child `pid` has ended, and returns how it ended.
 pub fn join(pid: Pid) -> Result<Death> {
     loop {
         match waitpid(pid, None).map(death) {
@@ -140,7 +141,7 @@ pub fn join(pid: Pid) -> Result<Death> {
     }
 }
 
-/// How a process ended, if `status` says that it ended.
+/// Returns how a process ended, or `None` if `status` reports something else than its end.
 fn death(status: WaitStatus) -> Option<Death> {
     match status {
         WaitStatus::Exited(_, status) => Some(Death::Exited(status)),
@@ -152,16 +153,16 @@ fn death(status: WaitStatus) -> Option<Death> {
 /// The resources that a process and its reaped children have used.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Usage {
-    /// CPU time, user and system.
+    /// The CPU time, user and system.
     pub cpu: Duration,
-    /// The maximum resident set size of any one of the processes, in bytes.
+    /// The maximum resident set size of the largest process, in bytes.
     pub memory: u64,
 }
 
-/// Starts a program in a process group of its own; it dies with this process.
+/// Starts a program in a process group of its own. The program dies with this process.
 ///
-/// It gets what a shell would have given it: no signal is blocked, SIGXFSZ has its default action, and
-/// the limit of open files is the one that this process was started with.
+/// The program starts as from a shell: no signal is blocked, SIGXFSZ has its default action, and the limit of
+/// open files is the one that this process was started with.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     let parent = own_pid();
     let limit = FILE_LIMIT.get().copied();
@@ -176,16 +177,17 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         Ok(())
     };
-    // SAFETY: between fork and exec there are only system calls that take numbers or the child's own
-    // memory; nothing is allocated and no lock is taken.
+    // SAFETY: between fork and exec the child makes only system calls that take numbers or the child's own
+    // memory. It allocates nothing and takes no lock.
     unsafe { command.process_group(0).pre_exec(prepare) }.spawn()
 }
 
-/// How the child `pid` ended and what it used, if it has ended; never waits.
+/// Returns how the child `pid` ended and which resources it used, or `None` if it is still running. Never
+/// waits.
 pub fn reap_with_usage(pid: Pid) -> Result<Option<(Death, Usage)>> {
     let mut status = 0;
-    // SAFETY: wait4 writes one number and one `rusage`, for which there is room, and any bits are a
-    // valid one.
+    // SAFETY: wait4 writes one number and one `rusage`, for which there is room, and any bits are a valid
+    // value of both.
     let (answer, used) = unsafe {
         let mut used = std::mem::zeroed::<libc::rusage>();
         let answer = libc::wait4(pid.as_raw(), &raw mut status, libc::WNOHANG, &raw mut used);
@@ -204,11 +206,11 @@ pub fn reap_with_usage(pid: Pid) -> Result<Option<(Death, Usage)>> {
         seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
     };
     let cpu = time(used.ru_utime) + time(used.ru_stime);
-    let memory = u64::try_from(used.ru_maxrss).unwrap_or(0) * 1024; // getrusage(2): in kilobytes
+    let memory = u64::try_from(used.ru_maxrss).unwrap_or(0) * 1024; // getrusage(2): the unit is KiB
     Ok(Some((death, Usage { cpu, memory })))
 }
 
-/// Sends SIGTERM, or SIGKILL if `at_once`, to all processes of the group that [`start`] created.
+/// Sends SIGTERM, or SIGKILL if `at_once` is set, to all processes of the group that [`start`] created.
 pub fn end_group(leader: Pid, at_once: bool) -> Result<()> {
     signal::killpg(leader, if at_once { Signal::SIGKILL } else { Signal::SIGTERM })
 }
@@ -218,32 +220,32 @@ pub fn kill(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGKILL)
 }
 
-/// Suspends `pid` until [`resume`].
+/// Suspends the process `pid` until [`resume`] is called.
 pub fn suspend(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGSTOP)
 }
 
-/// Resumes a suspended `pid`.
+/// Resumes the suspended process `pid`.
 pub fn resume(pid: Pid) -> Result<()> {
     signal::kill(pid, Signal::SIGCONT)
 }
 
-/// A pipe: its read end, which never blocks, and its write end, which does.
+/// Creates a pipe. Reads from the first end never block; writes to the second end do.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     Ok((reader, writer))
 }
 
-/// Sets the umask to 0: files are created with the given mode.
+/// Sets the umask to 0, so that files are created with exactly the given mode.
 pub fn clear_umask() {
     nix::sys::stat::umask(Mode::empty());
 }
 
-/// The umask: the permission bits that new files do not get.
+/// Returns the umask, which is the set of permission bits that new files do not get.
 pub fn umask() -> u32 {
     let umask = nix::sys::stat::umask(Mode::empty());
-    nix::sys::stat::umask(umask); // it can be read only by setting it
+    nix::sys::stat::umask(umask); // the umask can be read only by setting it
     umask.bits()
 }
 
@@ -252,30 +254,30 @@ pub fn is_root() -> bool {
     unistd::geteuid().is_root()
 }
 
-/// The effective user ID.
+/// Returns the effective user ID.
 pub fn user() -> u32 {
     unistd::geteuid().as_raw()
 }
 
-/// The effective group ID.
+/// Returns the effective group ID.
 pub fn group() -> u32 {
     unistd::getegid().as_raw()
 }
 
-/// Lowers the priority of this process: 1 to 19, as nice(1).
+/// Lowers the priority of this process by `nice`, which is 1 to 19 as for nice(1).
 pub fn set_nice(nice: i32) {
-    // SAFETY: setpriority takes numbers only. If it fails, the priority stays as it is.
+    // SAFETY: setpriority takes numbers only. If it fails, the priority does not change.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
 }
 
-/// Raises the soft limit of open files to the hard one, if that is permitted.
+/// Raises the soft limit of open files to the hard limit, if that is permitted.
 pub fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         let (_, hard) = *FILE_LIMIT.get_or_init(|| (soft, hard));
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     });
     if raised.is_err() {
-        // Then there are fewer; an open that fails with EMFILE is reported.
+        // The run then has a lower limit. If an open fails with EMFILE, that error is reported.
     }
 }
 

@@ -1,8 +1,8 @@
-//! Mutual exclusion between the processes of a run: POSIX record locks, fcntl(2).
+//! Mutual exclusion between the processes of one run: POSIX record locks, fcntl(2).
 //!
-//! The locks are on bytes of a memfd, which only these processes have open, one byte for each thing.
-//! They belong to the process, so they end when it dies. A lock that another program holds on the
-//! thing itself does not matter.
+//! Each lock is on one byte of a memfd, which only these processes have open. So locks that other programs
+//! hold on the files themselves do not matter. A record lock belongs to a process, and ends when the process
+//! dies.
 
 use super::file::Identity;
 use super::shared_memory::memfd;
@@ -12,16 +12,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// How long to sleep before a failed lock is tried again.
+/// The pause before a failed lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The file whose bytes are locked. Must be created before the first fork.
+/// The memfd whose bytes are locked. It must be created before the first fork.
 #[derive(Debug)]
 pub struct RecordLocks {
     file: OwnedFd,
 }
 
-/// A lock of this process, released when dropped. A process holds at most one of each kind.
+/// A lock that this process holds. Dropping the value releases the lock. A process holds at most one lock on
+/// an inode and one on a number.
 #[derive(Debug)]
 pub struct RecordLock<'a> {
     locks: &'a RecordLocks,
@@ -29,39 +30,40 @@ pub struct RecordLock<'a> {
 }
 
 impl RecordLocks {
-    /// Creates the file, without locks.
+    /// Creates the memfd, without locks.
     pub fn create() -> Result<Self> {
         Ok(Self { file: memfd("pcopy-turns")? })
     }
 
-    /// Waits until no other process has the lock on this inode, and takes it.
+    /// Waits until no other process holds the lock on this inode, then takes it.
     ///
-    /// Two inodes may share a byte: then one process waits without need. If the kernel is out of
-    /// locks, no process waits.
+    /// Two inodes may share a byte; then one process waits without need. If the kernel has no locks left, the
+    /// call returns at once, without a lock.
     pub fn lock_inode(&self, inode: Identity) -> RecordLock<'_> {
         let mut hasher = DefaultHasher::new();
         inode.hash(&mut hasher);
         let byte = libc::off_t::try_from(hasher.finish() >> 2).unwrap_or(0);
         if retry(|| self.set(byte, libc::F_WRLCK)).is_err() {
-            // ENOLCK: continue as if no other process had it.
+            // ENOLCK: continue as if no other process held the lock.
         }
         RecordLock { locks: self, byte }
     }
 
-    /// Takes a shared lock on `number`; `EAGAIN` while another process has an exclusive one.
+    /// Takes a shared lock on `number`. Fails with `EAGAIN` while another process holds an exclusive lock.
     ///
-    /// Unlike inodes, no two numbers share a byte.
+    /// Each number has a byte of its own; two inodes may share one.
     pub fn try_lock_shared(&self, number: u16) -> Result<RecordLock<'_>> {
         let byte = libc::off_t::from(number);
         fcntl(&self.file, FcntlArg::F_SETLK(&lock(byte, libc::F_RDLCK)))?;
         Ok(RecordLock { locks: self, byte })
     }
 
-    /// Waits until no other process has a shared lock on `number`.
+    /// Waits until no other process holds a shared lock on `number`.
     pub fn wait_until_unlocked(&self, number: u16) {
         let byte = libc::off_t::from(number);
         while self.set(byte, libc::F_WRLCK).is_err() {
-            // A handled signal, or ENOLCK, which passes: other processes may still have the lock.
+            // The cause is a handled signal, or ENOLCK, which is temporary. Other processes may still hold
+            // the lock, so try again.
             std::thread::sleep(PAUSE);
         }
         drop(RecordLock { locks: self, byte });
@@ -85,7 +87,7 @@ fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
 impl Drop for RecordLock<'_> {
     fn drop(&mut self) {
         if self.locks.set(self.byte, libc::F_UNLCK).is_err() {
-            // Then it is released when the process ends.
+            // The kernel then releases the lock when the process ends.
         }
     }
 }

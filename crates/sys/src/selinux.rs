@@ -1,14 +1,14 @@
-//! SELinux: whether it is active, and the context of new files.
+//! SELinux: whether it is active, and which context new files get.
 
 use std::io;
 use std::path::Path;
 
-/// Whether the kernel enforces or logs an SELinux policy.
+/// Whether the kernel has an SELinux policy loaded, which it enforces or only logs.
 pub fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-/// Sets the context of all files that this process and its later children create.
+/// Sets the context of all files that this process and its later children will create.
 pub fn set_for_new_files(context: &[u8]) -> io::Result<()> {
     std::fs::write("/proc/thread-self/attr/fscreate", context)
 }

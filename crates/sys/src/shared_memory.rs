@@ -1,7 +1,8 @@
-//! Memory that a process shares with the children it forks.
+//! Memory that a process shares with the children that it forks.
 //!
-//! An anonymous mapping of `memmap2` is private, and copied by a fork, so the memory is a memfd: a file
-//! without a name in any directory. It is sealed, so no process can shorten it under another.
+//! An anonymous mapping of `memmap2` is private, so a fork would copy it. Therefore the memory is a memfd, a
+//! file without a name in any directory. The memfd is sealed, so no process can shorten it while another uses
+//! it.
 
 use super::{Errno, retry};
 use memmap2::{MmapOptions, MmapRaw};
@@ -15,16 +16,17 @@ use std::os::fd::OwnedFd;
 
 /// A mapping that is shared with all processes forked after its creation.
 ///
-/// It begins at a page boundary, is filled with zeros at first, and keeps its size.
+/// It begins at a page boundary, is filled with zeros at first, and never changes its size.
 #[derive(Debug)]
 pub struct SharedMemory {
     map: MmapRaw,
 }
 
 impl SharedMemory {
-    /// Maps `bytes` bytes as `name`, which is shown in `/proc/PID/maps`.
+    /// Maps `bytes` bytes. The mapping has the name `name` in `/proc/PID/maps`.
     ///
-    /// A page takes up memory only after it has been touched. The error says what failed.
+    /// A page takes up memory only after a process has touched it. The error says which memory could not be
+    /// created.
     pub fn create(name: &str, bytes: usize) -> io::Result<Self> {
         let failed = |cause: io::Error| {
             let message = format!("cannot create {bytes} bytes of shared memory '{name}': {cause}");
@@ -40,13 +42,13 @@ impl SharedMemory {
         Ok(Self { map })
     }
 
-    /// The first byte. Valid for reads and writes of [`len`](Self::len) bytes as long as `self`
-    /// lives; other processes write there, too.
+    /// Returns the address of the first byte. It is valid for reads and writes of [`len`](Self::len) bytes as
+    /// long as `self` lives. Other processes write to the same memory.
     pub fn as_ptr(&self) -> *mut u8 {
         self.map.as_mut_ptr()
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub fn len(&self) -> usize {
         self.map.len()
     }
@@ -57,8 +59,8 @@ impl SharedMemory {
     }
 }
 
-/// Whether the size of files is limited (`ulimit -f`), which applies to a memfd, too. Then a mapping of
-/// `/dev/zero` is used, which is shared memory without a size and a name.
+/// Whether the size of files is limited (`ulimit -f`). The limit applies to a memfd, too. In this case a
+/// mapping of `/dev/zero` is used, which is shared memory without a size or a name.
 fn files_are_limited() -> bool {
     getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
@@ -72,8 +74,8 @@ fn sealed_file(name: &str, bytes: usize) -> super::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Creates a memfd that can never be executed: Linux 6.3 and later can require that of every memfd,
-/// earlier kernels do not know the flag.
+/// Creates a memfd that can never be executed. Linux 6.3 and later can be configured to require this of every
+/// memfd; earlier kernels do not know the flag.
 pub(super) fn memfd(name: &str) -> super::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let not_executable = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);

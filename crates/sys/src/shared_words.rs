@@ -5,14 +5,14 @@ use std::io;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
 
-/// A shared array of words, zero at first; children that are forked later see the same array.
+/// A shared array of words, which are zero at first. Children that are forked later see the same array.
 pub struct SharedWords {
     memory: SharedMemory,
     count: usize,
 }
 
 impl SharedWords {
-    /// Maps `count` words as `name`, which is shown in `/proc/PID/maps`.
+    /// Maps `count` words. The mapping has the name `name` in `/proc/PID/maps`.
     pub fn create(name: &str, count: usize) -> io::Result<Self> {
         let memory = SharedMemory::create(name, count * size_of::<AtomicU64>())?;
         Ok(Self { memory, count })

@@ -1,4 +1,4 @@
-//! Signals that are read from a descriptor, and the default actions done on request.
+//! Signals: reads them from a descriptor, and performs their default actions on request.
 
 use super::{Result, retry};
 use nix::sys::signal::{
@@ -7,20 +7,20 @@ use nix::sys::signal::{
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What a signal asks of the program.
+/// What the user or the kernel asks of the program with a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
-    /// INT, TERM, HUP: end, killed by this signal.
+    /// SIGINT, SIGTERM or SIGHUP: clean up and die by this signal, whose number is given.
     End(i32),
-    /// TSTP: suspend until CONT.
+    /// SIGTSTP: suspend until SIGCONT comes.
     Suspend,
-    /// CONT: resume.
+    /// SIGCONT: resume.
     Resume,
-    /// USR1: print the progress.
+    /// SIGUSR1: print the progress.
     Status,
-    /// CHLD: a child ended.
+    /// SIGCHLD: a child has ended.
     Child,
-    /// WINCH: the size of the terminal changed.
+    /// SIGWINCH: the size of the terminal has changed.
     Resize,
 }
 
@@ -35,23 +35,23 @@ const WATCHED: [Signal; 8] = [
     Signal::SIGWINCH,
 ];
 
-/// The signals of this process, to poll and read: signalfd(2).
+/// A descriptor from which this process reads its signals: signalfd(2).
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks the signals that pcopy handles, so that they are only read from here.
+    /// Blocks the signals that pcopy handles, so that only this descriptor receives them.
     ///
-    /// A HUP, INT or TSTP that was ignored when the program started (`nohup`, a shell's `&`) stays
+    /// If SIGHUP, SIGINT or SIGTSTP was ignored when the program started (`nohup`, a shell's `&`), it stays
     /// ignored.
     pub fn watch() -> Result<Self> {
-        // If the parent ignored SIGCHLD, this process inherited that, and would not see its own
-        // children end.
+        // If the parent ignored SIGCHLD, this process has inherited that and would not notice the end of its
+        // own children.
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: SIG_DFL runs no code of ours.
         unsafe { sigaction(Signal::SIGCHLD, &default) }?;
         let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // A write beyond the limit of file sizes (ulimit -f) then fails with EFBIG, which is an error
-        // of that file; the signal would kill the process.
+        // A write beyond the limit of file sizes (`ulimit -f`) then fails with EFBIG, which is an error of
+        // that file. With the default action the signal would kill the process.
         // SAFETY: SIG_IGN runs no code of ours.
         unsafe { sigaction(Signal::SIGXFSZ, &ignore) }?;
         let mut set = SigSet::empty();
@@ -64,7 +64,7 @@ impl Signals {
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
     }
 
-    /// The next request, if there is one; never waits.
+    /// Returns the next request, if one has arrived. Never waits.
     pub fn next_request(&self) -> Result<Option<Request>> {
         let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
@@ -86,7 +86,7 @@ impl AsFd for Signals {
 }
 
 fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: with a null action sigaction only writes the old one, for which there is room.
+    // SAFETY: with a null action, sigaction only writes the old action, for which there is room.
     let old = unsafe {
         let mut old = std::mem::zeroed::<libc::sigaction>();
         if libc::sigaction(signal as i32, std::ptr::null(), &raw mut old) != 0 {
@@ -98,7 +98,8 @@ fn is_ignored(signal: Signal) -> bool {
         && matches!(signal, Signal::SIGINT | Signal::SIGHUP | Signal::SIGTSTP)
 }
 
-/// In a child: ignores what a terminal sends to the whole process group, which the parent handles.
+/// Makes a child ignore the signals that a terminal sends to the whole process group, because the parent
+/// handles them.
 pub fn leave_to_parent() -> Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in [
@@ -107,7 +108,7 @@ pub fn leave_to_parent() -> Result<()> {
         Signal::SIGHUP,
         Signal::SIGUSR1,
         Signal::SIGPIPE,
-        // As in `watch`: a file that is too large is an error of that file.
+        // As in `watch`: a file that exceeds the limit is an error of that file only.
         Signal::SIGXFSZ,
     ] {
         // SAFETY: SIG_IGN runs no code of ours.
@@ -116,11 +117,11 @@ pub fn leave_to_parent() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Suspends this process with the default action of TSTP; returns when it is resumed.
+/// Suspends this process with the default action of SIGTSTP. Returns when the process is resumed.
 pub fn suspend_self() -> Result<()> {
     let set = SigSet::from(Signal::SIGTSTP);
     raise(Signal::SIGTSTP)?;
-    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // it is suspended here
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?; // the process is suspended in this call
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
 }
 
@@ -129,7 +130,7 @@ pub fn die_by_pipe() -> ! {
     die_by(libc::SIGPIPE)
 }
 
-/// Ends this process by `signal`, so that a shell sees it killed by that signal.
+/// Ends this process by `signal`, so that a shell reports that this signal killed it.
 pub fn die_by(signal: i32) -> ! {
     if let Ok(signal) = Signal::try_from(signal) {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -137,7 +138,7 @@ pub fn die_by(signal: i32) -> ! {
         let restored = unsafe { sigaction(signal, &default) };
         let unblocked = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
         if restored.is_ok() && unblocked.is_ok() && raise(signal).is_ok() {
-            // Not reached for signals whose default action ends the process.
+            // The default action has not ended the process; it exits below.
         }
     }
     super::exit(128 + signal)

@@ -1,4 +1,4 @@
-//! Whole file systems: their type, their free space, and flushing them to stable storage.
+//! Whole file systems: reads their type and free space, and flushes them to stable storage.
 
 use super::{Result, retry};
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
@@ -6,18 +6,18 @@ use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// The free space of a file system that this user may use.
+/// The space of a file system that this user may still use.
 #[derive(Clone, Copy, Debug)]
 pub struct FreeSpace {
-    /// Bytes.
+    /// The number of free bytes.
     pub bytes: u64,
-    /// Inodes; `None` if the file system has no fixed number of them.
+    /// The number of free inodes; `None` if the file system has no fixed number of inodes.
     pub entries: Option<u64>,
 }
 
-/// Common types of file systems by their magic numbers: statfs(2) and `linux/magic.h`.
+/// Common types of file systems with their magic numbers: statfs(2) and `linux/magic.h`.
 const TYPES: [(u32, &str); 18] = [
-    (0xef53, "ext4"), // ext2 and ext3, too
+    (0xef53, "ext4"), // also ext2 and ext3
     (0x5846_5342, "xfs"),
     (0x9123_683e, "btrfs"),
     (0x0102_1994, "tmpfs"),
@@ -37,13 +37,13 @@ const TYPES: [(u32, &str); 18] = [
     (0x00c3_6400, "ceph"),
 ];
 
-/// The type of the file system of `path`, or its magic number if the type is not known here.
+/// Returns the type of the file system of `path`, or its magic number if the type is not in `TYPES`.
 pub fn kind(path: &Path) -> Result<String> {
     let magic = magic_of(&statfs(path)?);
     Ok(name_of(magic).map_or_else(|| format!("{magic:#x}"), str::to_owned))
 }
 
-/// Magic numbers have 32 bits; the width and the sign of the field depend on the C library.
+/// Returns the magic number, which has 32 bits. The width and the sign of the field depend on the C library.
 fn magic_of(found: &Statfs) -> u32 {
     found.filesystem_type().0 as u32
 }
@@ -52,15 +52,15 @@ fn name_of(magic: u32) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Whether a file system of this type has no disk to write to.
+/// Whether a file system of this type is in memory, without a disk to write to.
 pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")
 }
 
-/// The types that have no reflinks.
+/// The types of file systems that do not support reflinks.
 const WITHOUT_REFLINK: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
 
-/// Whether the file system of an open directory may support reflinks: true for unknown types.
+/// Whether the file system of an open directory may support reflinks. Returns true for unknown types.
 pub fn may_reflink(dir: impl AsFd) -> bool {
     !is_one_of(dir, &WITHOUT_REFLINK)
 }
@@ -68,7 +68,7 @@ pub fn may_reflink(dir: impl AsFd) -> bool {
 /// The types of network file systems.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 
-/// Whether an open directory is on a network file system: false for unknown types.
+/// Whether an open directory is on a network file system. Returns false for unknown types.
 pub fn is_network(dir: impl AsFd) -> bool {
     is_one_of(dir, &NETWORKS)
 }
@@ -78,12 +78,12 @@ fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {
     name.is_some_and(|name| names.contains(&name))
 }
 
-/// The free space of the file system of `path`.
+/// Returns the free space of the file system of `path`.
 pub fn free_space(path: &Path) -> Result<FreeSpace> {
     statvfs(path).map(|found| free_space_of(&found))
 }
 
-/// The free space of the file system of an open directory.
+/// Returns the free space of the file system of an open directory.
 pub fn free_space_at(dir: impl AsFd) -> Result<FreeSpace> {
     fstatvfs(dir).map(|found| free_space_of(&found))
 }
@@ -94,12 +94,12 @@ fn free_space_of(found: &Statvfs) -> FreeSpace {
     FreeSpace { bytes, entries }
 }
 
-/// Flushes the file system of `file` to stable storage.
+/// Flushes the file system that `file` is on to stable storage.
 pub fn sync(file: impl AsFd) -> Result<()> {
     retry(|| nix::unistd::syncfs(&file))
 }
 
-/// Flushes all file systems to stable storage: sync(2), which waits on Linux.
+/// Flushes all file systems to stable storage: sync(2). On Linux this call waits until the data is written.
 pub fn sync_all() {
     nix::unistd::sync();
 }

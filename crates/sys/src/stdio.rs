@@ -1,18 +1,18 @@
-//! The state of standard output when the program was started.
+//! Finds out whether standard output was closed when the program was started.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Runs before `main`: the standard library opens `/dev/null` in place of a closed standard output,
-/// and from then on it cannot be distinguished from one that the user wanted.
+/// Checks standard output before `main` runs. The standard library opens `/dev/null` in place of a closed
+/// standard output, and afterwards it looks the same as a `/dev/null` that the user wanted.
 extern "C" fn check_stdout() {
     // SAFETY: F_GETFD takes no further argument and changes nothing.
     let closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;
     STDOUT_WAS_CLOSED.store(closed, Ordering::Relaxed);
 }
 
-// SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function; it
+// SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function. The loader
 // may pass arguments, which a C function may ignore.
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -10,14 +10,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// The attribute that holds the access ACL of a file.
 pub const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 
-/// The attribute that holds the default ACL of a directory, which new files in it inherit.
+/// The attribute that holds the default ACL of a directory. New files in the directory inherit this ACL.
 pub const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
-/// The names of all visible attributes, each with a NUL; empty if the file system does not support
-/// them.
+/// Reads the names of all visible attributes, each followed by a NUL. Reads none if the file system does not
+/// support attributes.
 ///
-/// Before Linux 6.13 no call takes a directory and a name, so those go through `/proc`. Without
-/// `/proc`, such a file seems to have no attributes.
+/// Before Linux 6.13 no system call takes a directory and a name, so such a file is accessed through `/proc`.
+/// Without `/proc`, it seems to have no attributes.
 pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
     fill(names, |buffer, size| {
         // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
@@ -37,10 +37,10 @@ pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
     })
 }
 
-/// The value of the attribute `name`; `ENODATA` if there is none.
+/// Reads the value of the attribute `name`. Fails with `ENODATA` if the attribute does not exist.
 pub fn get(node: Node<'_>, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
     fill(value, |buffer, size| {
-        // SAFETY: as in `list`; and the name is NUL-terminated.
+        // SAFETY: as in `list`; the name is NUL-terminated, too.
         node.call(|target| unsafe {
             match target {
                 Target::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
@@ -66,7 +66,7 @@ pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     result.map(drop)
 }
 
-/// Removes the attribute `name`; no error if it does not exist.
+/// Removes the attribute `name`. Succeeds if the attribute does not exist.
 pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
     // SAFETY: name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
@@ -91,9 +91,10 @@ pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
     retry(|| Errno::result(size())).is_ok_and(|size| size > 0)
 }
 
-/// The permission bits that the directory's default ACL permits for new files in it.
+/// Returns the permission bits that the directory's default ACL permits for new files in the directory.
 pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
-    /// A version, then entries of a tag, the permissions and an ID, all little-endian.
+    /// The format of an ACL is a version, then entries of a tag, the permissions and an ID, all
+    /// little-endian.
     const HEADER_BYTES: usize = 4;
     const ENTRY_BYTES: usize = 8;
     const OWNER: u16 = 0x01;
@@ -133,11 +134,12 @@ impl Node<'_> {
     }
 }
 
-/// Has `call` fill `buffer`, which grows until it is large enough.
+/// Calls `call` to fill `buffer`. Enlarges the buffer until the result fits.
 fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) -> Result<()> {
     /// Large enough for nearly all attributes, so that one call suffices.
     const FIRST_BYTES: usize = 1024;
-    /// More than the 64 KiB that the kernel allows: an ERANGE for this size would never end.
+    /// More than the 64 KiB that the kernel allows. The limit prevents an endless loop if a file system
+    /// returns ERANGE for any size.
     const MOST_BYTES: usize = 1024 * 1024;
     buffer.resize(buffer.capacity().max(FIRST_BYTES), 0);
     loop {
@@ -146,7 +148,7 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
                 buffer.truncate(size);
                 return Ok(());
             }
-            // It is larger than the buffer, or has grown since.
+            // The result is larger than the buffer, or has grown between two calls.
             Err(Errno::ERANGE) if buffer.len() < MOST_BYTES => buffer.resize(buffer.len() * 4, 0),
             Err(errno) => {
                 buffer.clear();

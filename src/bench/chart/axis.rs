@@ -1,19 +1,19 @@
-//! The ticks of an axis and their labels.
+//! Computes the ticks of an axis and their labels.
 
-/// The positions of the ticks from 0 to at most `greatest`, a distance of `step` apart.
+/// Returns the positions of the ticks: multiples of `step` from 0 to at most `greatest`.
 pub(super) fn ticks(step: f64, greatest: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |number| f64::from(number) * step).take_while(move |&tick| tick <= greatest)
 }
 
-/// A round distance (1, 2 or 5 times a power of ten) with which an axis to `greatest` has three to
-/// seven ticks.
+/// Returns the distance between ticks: 1, 2 or 5 times a power of ten, so that an axis from 0 to `greatest`
+/// has three to seven ticks.
 pub(super) fn tick_step(greatest: f64) -> f64 {
     let power = 10f64.powf((greatest.max(1e-9) / 5.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
     steps.into_iter().find(|step| greatest / step <= 6.0).unwrap_or(steps[3])
 }
 
-/// The label of a tick, with as many decimal places as `step` has.
+/// Returns the label of a tick, with as many decimal places as `step` has.
 pub(super) fn tick_label(tick: f64, step: f64) -> String {
     let places = (-step.log10().floor()).max(0.0) as usize;
     format!("{tick:.places$}")

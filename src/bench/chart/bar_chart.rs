@@ -1,4 +1,4 @@
-//! The bar chart of a race: the time of each program.
+//! Draws the bar chart of a race: the time of each program.
 
 use super::super::results::{Case, Race, Results, Row};
 use super::super::statistics::{median, range};
@@ -11,15 +11,15 @@ use super::render::{Rgb, Shape};
 
 const WHISKER: Rgb = (70, 84, 94);
 
-/// The height of a bar and the space around it.
+/// The height of a bar including the space around it.
 const BAR_HEIGHT: i32 = 30;
 
-/// The left and right edges of the plot: beside it are the labels and the values.
+/// The left and right edges of the plot. The labels are to the left of it, and the values to the right.
 const LEFT: i32 = MARGIN + 190;
 const RIGHT: i32 = PANEL_WIDTH - 100;
 
-/// A panel with a bar for each row, as long as its median time, and a whisker from the fastest to
-/// the slowest run.
+/// Returns a panel with a bar for each row. The length of the bar is the median time, and a thin line over it
+/// (the whisker) extends from the fastest to the slowest run.
 pub(super) fn bar_chart(results: &Results<'_>, case: &Case, race: &Race) -> Panel {
     let plot_height = BAR_HEIGHT * race.rows.len() as i32;
     let mut panel = Panel::for_race(results, case, race, plot_height);
@@ -31,11 +31,11 @@ pub(super) fn bar_chart(results: &Results<'_>, case: &Case, race: &Race) -> Pane
     panel
 }
 
-/// The horizontal axis.
+/// The horizontal axis, which shows time.
 struct TimeScale {
     longest_seconds: f64,
-    /// What the labels show, and how many of it are a second. Times of less than a second are shown
-    /// in milliseconds.
+    /// The unit of the labels, and the number of units in a second. If all times are less than a second, the
+    /// unit is the millisecond.
     unit: &'static str,
     per_second: f64,
 }
@@ -90,7 +90,7 @@ fn draw_row(panel: &mut Panel, scale: &TimeScale, row: &Row, top: i32) {
     panel.text(&text, (to + 8, middle), starting(13, color));
 }
 
-/// A number with three significant digits.
+/// Formats a number with three significant digits.
 fn three_digits(number: f64) -> String {
     let places = match number {
         ..10.0 => 2,

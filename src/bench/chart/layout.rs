@@ -1,4 +1,4 @@
-//! The layout that all charts share: colours, sizes, panels and their titles.
+//! The layout that all charts share: colours, sizes, and panels with their titles.
 
 use super::super::describe::{conditions, contents};
 use super::super::results::{Case, Race, Results, Row};
@@ -18,34 +18,34 @@ pub(super) const PANEL_HEAD: i32 = 62;
 /// The height of the axis labels below a plot.
 const PANEL_FOOT: i32 = 52;
 
-/// A text that begins at its position.
+/// Returns the style of a text that begins at its position.
 pub(super) const fn starting(size: i32, color: Rgb) -> TextStyle {
     TextStyle { size, color, anchor: Anchor::Start }
 }
 
-/// A text that is centred on its position.
+/// Returns the style of a text that is centred on its position.
 pub(super) const fn centred(size: i32, color: Rgb) -> TextStyle {
     TextStyle { size, color, anchor: Anchor::Middle }
 }
 
-/// A text that ends at its position.
+/// Returns the style of a text that ends at its position.
 pub(super) const fn ending(size: i32, color: Rgb) -> TextStyle {
     TextStyle { size, color, anchor: Anchor::End }
 }
 
-/// A rectangular part of the picture, with positions relative to its upper left corner.
+/// A rectangular part of the picture. Positions are relative to its upper left corner.
 pub(super) struct Panel {
     pub(super) height: i32,
     pub(super) shapes: Vec<Shape>,
 }
 
 impl Panel {
-    /// An empty panel.
+    /// Returns an empty panel.
     pub(super) fn new(height: i32) -> Self {
         Self { height, shapes: Vec::new() }
     }
 
-    /// A panel for a race: a title, and below it room for a plot of `plot_height`.
+    /// Returns a panel for a race: a title, and below the title space for a plot of the height `plot_height`.
     pub(super) fn for_race(
         results: &Results<'_>,
         case: &Case,
@@ -68,7 +68,8 @@ impl Panel {
         self.shapes.push(Shape::Line { points: points.to_vec(), color, width });
     }
 
-    /// Moves the shapes of another panel into this one, with its corner at this position.
+    /// Moves the shapes of another panel into this one. The other panel's upper left corner is placed at this
+    /// position.
     pub(super) fn insert(&mut self, other: Self, (left, top): Point) {
         let shift = |at: &mut Point| *at = (at.0 + left, at.1 + top);
         for mut shape in other.shapes {
@@ -82,10 +83,10 @@ impl Panel {
     }
 }
 
-/// A short label for a row: long options are left out, except those of pcopy.
+/// Returns a short label for a row. Long options are left out, except those of pcopy.
 pub(super) fn short_label(row: &Row) -> String {
     let label = row.command.label.as_str();
-    // The number of the second and further programs of one name.
+    // The suffix " (2)" and so on marks the second and further programs of one name.
     let (label, number) = match label.rfind(" (") {
         Some(at) => label.split_at(at),
         None => (label, ""),

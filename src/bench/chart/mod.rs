@@ -1,5 +1,5 @@
-//! Charts: a bar chart for each race, and with several values of `--jobs` a chart of pcopy's
-//! throughput over the number of copiers.
+//! Draws charts: a bar chart for each race and, if `--jobs` has several values, a chart of pcopy's throughput
+//! over the number of copiers.
 
 mod axis;
 mod bar_chart;
@@ -19,11 +19,11 @@ use std::path::Path;
 
 pub use render::ImageFormat;
 
-/// The height of the title above all panels.
+/// The height of the title above all panels, in units of the picture.
 const HEAD: i32 = 76;
 
-/// Draws all charts into one picture, and returns the contents of the file `path`, whose name
-/// decides the format.
+/// Draws all charts into one picture. Returns the contents of the file `path`; the extension of the file name
+/// selects the format.
 pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Abort> {
     let cannot = |cause: &str| {
         let name = quote(path.as_os_str().as_encoded_bytes());
@@ -45,7 +45,7 @@ pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Abort>
     render::render(&sheet.shapes, size, format).map_err(|cause| cannot(&cause))
 }
 
-/// Puts the panels below the title, in rows from left to right.
+/// Places the panels below the title, in rows from left to right.
 fn arrange(title: Panel, panels: Vec<Panel>, columns: usize) -> Panel {
     let mut sheet = title;
     let (mut left, mut row_height) = (0, 0);

@@ -1,6 +1,6 @@
-//! Renders shapes as an SVG or PNG file. The only module that uses `plotters`.
+//! Renders shapes as an SVG or PNG file. Only this module uses `plotters`.
 //!
-//! PNG needs a font, which is built into the program: the machine may have none.
+//! Rendering to PNG needs a font. The font is built into the program, because the machine may not have one.
 
 use plotters::prelude::*;
 use plotters::style::register_font;
@@ -17,7 +17,7 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// The format that the extension of a file name stands for.
+    /// Returns the format that the extension of a file name selects; `None` for other extensions.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "svg" => Some(Self::Svg),
@@ -26,7 +26,7 @@ impl ImageFormat {
         }
     }
 
-    /// Pixels per unit: PNG has twice the resolution, for screens of high density.
+    /// Returns the number of pixels per unit. PNG has twice the resolution, for high-density screens.
     fn scale(self) -> i32 {
         match self {
             Self::Svg => 1,
@@ -35,13 +35,13 @@ impl ImageFormat {
     }
 }
 
-/// Red, green, blue.
+/// A colour: red, green, blue.
 pub(super) type Rgb = (u8, u8, u8);
 
-/// A position in units from the left and from the top; or a width and a height.
+/// A position in units from the left and from the top, or a width and a height.
 pub(super) type Point = (i32, i32);
 
-/// Which part of a text its position is for.
+/// The part of a text that is placed at the text's position.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,
@@ -49,7 +49,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// How a text looks.
+/// The size, colour and alignment of a text.
 #[derive(Clone, Copy)]
 pub(super) struct TextStyle {
     pub(super) size: i32,
@@ -67,7 +67,7 @@ pub(super) enum Shape {
 
 const FONT: &str = "sans-serif";
 
-/// Renders a picture, and returns the contents of the file.
+/// Renders a picture and returns the contents of the image file.
 pub(super) fn render(
     shapes: &[Shape],
     size: Point,

@@ -1,4 +1,4 @@
-//! The scaling chart of a race: pcopy's throughput over the number of copiers.
+//! Draws the scaling chart of a race: pcopy's throughput over the number of copiers.
 
 use super::super::results::{Case, Race, Results, Row};
 use super::super::statistics::median;
@@ -13,15 +13,16 @@ use crate::ui::numbers;
 
 const PLOT_HEIGHT: i32 = 300;
 
-/// The edges of the plot: beside it are the labels of the ticks and the names of the programs.
+/// The edges of the plot. The labels of the ticks are to the left of it, and the names of the programs to the
+/// right.
 const LEFT: i32 = MARGIN + 66;
 const RIGHT: i32 = PANEL_WIDTH - 130;
 const BOTTOM: i32 = PANEL_HEAD + PLOT_HEIGHT;
 
-/// The least vertical distance between the names of two programs.
+/// The smallest vertical distance between the names of two programs.
 const NAME_DISTANCE: i32 = 15;
 
-/// A panel with a curve for pcopy, and for each other program a horizontal line to compare with.
+/// Returns a panel with a curve for pcopy and, for comparison, a horizontal line for each other program.
 pub(super) fn scaling_chart(results: &Results<'_>, case: &Case, race: &Race) -> Panel {
     let mut panel = Panel::for_race(results, case, race, PLOT_HEIGHT);
     let unit = Unit::for_tree(&case.stats);
@@ -37,16 +38,16 @@ pub(super) fn scaling_chart(results: &Results<'_>, case: &Case, race: &Race) -> 
     panel
 }
 
-/// What the throughput of a tree is given in.
+/// The unit of a tree's throughput.
 #[derive(PartialEq, Debug)]
 struct Unit {
     name: &'static str,
-    /// How many of these units the tree has.
+    /// The size of the tree in this unit.
     total: f64,
 }
 
 impl Unit {
-    /// Files, or megabytes for a few large files, as in the table.
+    /// Selects the same unit as the table: files, or megabytes for a tree of a few large files.
     fn for_tree(stats: &TreeStats) -> Self {
         match stats.is_rated_in_files() {
             true => Self { name: "files", total: stats.names() as f64 },
@@ -54,20 +55,20 @@ impl Unit {
         }
     }
 
-    /// Units per second.
+    /// Returns the throughput of a row in units per second.
     fn throughput(&self, row: &Row) -> Option<f64> {
         Some(self.total / median(&row.wall_seconds())?)
     }
 }
 
-/// The two axes.
+/// The scale of both axes.
 struct Scale {
     most_jobs: f64,
     most_throughput: f64,
 }
 
 impl Scale {
-    /// With a little space beyond the greatest values.
+    /// Returns a scale that leaves a little space beyond the greatest values.
     fn for_rows(rows: &[(&Row, f64)]) -> Self {
         let most_jobs = rows.iter().filter_map(|(row, _)| jobs(row)).fold(1.0, f64::max);
         let most_throughput = rows.iter().map(|&(_, throughput)| throughput).fold(1e-9, f64::max);
@@ -101,7 +102,7 @@ fn draw_other_programs(panel: &mut Panel, scale: &Scale, rows: &[(&Row, f64)]) {
     for &(row, throughput) in rows.iter().filter(|(row, _)| jobs(row).is_none()) {
         let y = scale.y(throughput);
         panel.line(&[(LEFT, y), (RIGHT, y)], OTHERS, 2);
-        // The names of lines that are close to each other are moved apart.
+        // If two lines are close to each other, their names are moved apart.
         let is_free = |at: &i32| taken.iter().all(|other| (other - at).abs() >= NAME_DISTANCE);
         let nearest = (0..PLOT_HEIGHT).flat_map(|by| [y - by, y + by]).find(is_free).unwrap_or(y);
         taken.push(nearest);
@@ -125,7 +126,7 @@ fn draw_pcopy(panel: &mut Panel, scale: &Scale, rows: &[(&Row, f64)]) {
     }
 }
 
-/// The label of a tick: with thousands separators, or with decimal places for small steps.
+/// Returns the label of a tick: with thousands separators or, for steps below 1, with decimal places.
 fn label(tick: f64, step: f64) -> String {
     if step < 1.0 { tick_label(tick, step) } else { numbers::count(tick.round() as u64) }
 }

@@ -1,7 +1,8 @@
-//! The command line of GNU cp 9.x, read as cp reads it; its manual, "cp invocation", is the reference.
+//! Reads the command line of GNU cp 9.x as cp does; the reference is the section "cp invocation" of its
+//! manual.
 //!
-//! Not in GNU cp: `-j N` (`--jobs=N`), and the environment variable `PCOPY_JOBS` for scripts whose command
-//! lines cannot be changed.
+//! GNU cp does not have `-j N` (`--jobs=N`), nor the environment variable `PCOPY_JOBS`, which is for scripts
+//! whose command lines cannot be changed.
 
 mod option_table;
 
@@ -20,17 +21,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
-/// The words for kinds of backups in messages, one line for each meaning.
+/// The valid kinds of backups, as an error message lists them; one line for each meaning.
 const CONTROLS: [&str; 4] =
     ["'none', 'off'", "'simple', 'never'", "'existing', 'nil'", "'numbered', 't'"];
 
-/// The options that have been read. One field for each of cp's own variables, because what most of them mean
-/// depends on others that may follow.
+/// The options read so far. Each of cp's own variables has a field of its own, because the meaning of most
+/// options depends on options that may follow.
 struct GnuArgs {
-    /// Those that depend on no other.
+    /// The options whose meaning does not depend on others.
     options: CopyOptions,
     dereference: Option<Dereference>,
-    /// The argument of `--backup`; empty without one.
+    /// The argument of `--backup`; empty if the option was given without an argument.
     control: Option<OsString>,
     suffix: Option<OsString>,
     link: bool,
@@ -41,13 +42,13 @@ struct GnuArgs {
     strip_slashes: bool,
     /// The argument of `-t`.
     directory: Option<OsString>,
-    /// `-T`.
+    /// Whether `-T` was given.
     no_directory: bool,
     jobs: Option<u16>,
 }
 
-/// Reads the arguments; exits for `--help`, `--version` and command lines that cp would refuse. `program` is
-/// the name in messages.
+/// Parses the arguments. For `--help`, `--version` and command lines that cp refuses, prints a text and
+/// exits. `program` is the name that messages begin with.
 pub(super) fn parse(program: &str, arguments: &[OsString]) -> Options {
     let (letters, long_names) = (option_table::letters(), option_table::long_names());
     let Some(read) = getopt::read(arguments, &letters, &long_names) else {
@@ -68,9 +69,9 @@ pub(super) fn parse(program: &str, arguments: &[OsString]) -> Options {
 
 /// Why a command line is refused.
 enum ParseError {
-    /// Printed with a hint at `--help`.
+    /// The message is followed by a hint at `--help`.
     Usage(String),
-    /// Printed alone.
+    /// The message is printed without a hint.
     Fatal(String),
 }
 
@@ -81,7 +82,7 @@ fn usage<T>(message: impl Into<String>) -> Result<T, ParseError> {
 fn exit_for(program: &str, error: &ParseError) -> ! {
     let (ParseError::Usage(message) | ParseError::Fatal(message)) = error;
     if writeln!(std::io::stderr(), "{program}: {message}").is_err() {
-        // The exit code alone reports it.
+        // Standard error cannot be written. The exit status still reports the error.
     }
     match error {
         ParseError::Usage(_) => exit_with_hint(program),
@@ -92,17 +93,18 @@ fn exit_for(program: &str, error: &ParseError) -> ! {
 fn exit_with_hint(program: &str) -> ! {
     let hint = format!("Try '{program} --help' for more information.\n");
     if std::io::stderr().write_all(hint.as_bytes()).is_err() {
-        // The exit code alone reports it.
+        // Standard error cannot be written. The exit status still reports the error.
     }
     exit(code::SOME_FAILED.into())
 }
 
-/// Prints a text that an option asks for, and exits.
+/// Prints the text of an option such as `--help` and exits with status 0. Returns only if the text cannot be
+/// written.
 fn print_and_exit(text: &str) -> Result<(), ParseError> {
     let mut stdout = std::io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => exit(0),
-        // The reader has closed its end: as any program in a pipe.
+        // The reader of the pipe has closed it: die by SIGPIPE, as other programs in a pipe do.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => signals::die_by_pipe(),
         Err(error) => {
             let cause = Errno::from_raw(error.raw_os_error().unwrap_or(0));
@@ -111,7 +113,7 @@ fn print_and_exit(text: &str) -> Result<(), ParseError> {
     }
 }
 
-/// The meaning of an option's argument, which may be an unambiguous abbreviation of one of `words`.
+/// Returns the meaning of an option's argument: one of `words`, or an unambiguous abbreviation of one.
 fn word<T: Copy + PartialEq>(
     words: &[(&str, T)],
     option: &str,
@@ -164,7 +166,7 @@ impl Default for GnuArgs {
 }
 
 impl GnuArgs {
-    /// Asks for backups; the kind that an earlier option has asked for stays.
+    /// Asks for backups. An earlier option that selected a kind of backup stays in effect.
     fn back_up(&mut self) {
         self.control.get_or_insert_default();
     }
@@ -194,7 +196,8 @@ impl GnuArgs {
         })
     }
 
-    /// The options of the copy, with what several options together mean. Errors come in cp's order.
+    /// Returns the copy options that all given options together mean. If several are wrong, reports the error
+    /// that cp would report.
     fn take_copy_options(&mut self) -> Result<CopyOptions, ParseError> {
         let mut options = self.options.clone();
         if self.link && self.symbolic_link {
@@ -253,7 +256,7 @@ fn check_context(options: &CopyOptions) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// The roles that the form of the command gives to its operands.
+/// Decides which operands are sources and which is the target, from `-t`, `-T` and the number of operands.
 fn place(
     mut operands: Vec<OsString>,
     directory: Option<OsString>,

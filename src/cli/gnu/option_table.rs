@@ -1,4 +1,5 @@
-//! The options of GNU cp, one row each, and what each does to the arguments read so far.
+//! The table of GNU cp's options. Each row has the option's names and a function that adds the option to the
+//! arguments read so far.
 
 use super::{GnuArgs, ParseError, print_and_exit, usage, word};
 use crate::cli::values::{Attribute, UPDATES, WHEN};
@@ -10,14 +11,15 @@ use pcopy_sys::selinux;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// What an option does; it is given the argument, if there is one.
+/// Adds one option to the arguments read so far. The second parameter is the option's argument, if it has
+/// one.
 pub(super) type Apply = fn(&mut GnuArgs, Option<OsString>) -> Result<(), ParseError>;
 
-/// An option, by all its names.
+/// An option with all its names.
 struct GnuOption {
-    /// Its letters; none if it has only long names.
+    /// The option's letters; empty if it has only long names.
     letters: &'static str,
-    /// Its long names. Those of one option may be abbreviated together.
+    /// The option's long names. An abbreviation that fits several names of one option is not ambiguous.
     long: &'static [&'static CStr],
     takes: Takes,
     apply: Apply,
@@ -25,7 +27,7 @@ struct GnuOption {
 
 use Takes::{Argument, Nothing, Perhaps};
 
-/// In the order of their long names: getopt_long(3) lists the candidates for an ambiguous abbreviation in
+/// All options, sorted by long name: for an ambiguous abbreviation, getopt_long(3) lists the candidates in
 /// this order.
 const OPTIONS: [GnuOption; 37] = [
     row("a", &[c"archive"], Nothing, |args, _| {
@@ -85,7 +87,7 @@ const OPTIONS: [GnuOption; 37] = [
     row("T", &[c"no-target-directory"], Nothing, |args, _| set(&mut args.no_directory)),
     row("x", &[c"one-file-system"], Nothing, |args, _| set(&mut args.options.one_file_system)),
     row("p", &[], Nothing, |args, _| preserve_usual(&mut args.options.preserve)),
-    // '--path' is its old name.
+    // `--path` is an old name of `--parents`.
     row("", &[c"parents", c"path"], Nothing, |args, _| set(&mut args.parents)),
     row("", &[c"preserve"], Perhaps, |args, list| {
         let preserve = &mut args.options.preserve;
@@ -149,12 +151,13 @@ const fn row(
     GnuOption { letters, long, takes, apply }
 }
 
-/// What represents an option in the C library's tables: its letter, or a number above all letters.
+/// Returns the number that stands for an option in the C library's tables: the code of its first letter, or,
+/// without a letter, 256 plus its row.
 fn key(number: usize, option: &GnuOption) -> u32 {
     option.letters.chars().next().map_or(256 + number as u32, u32::from)
 }
 
-/// The letters in the form of getopt(3).
+/// Returns all letters in the format that getopt(3) reads.
 pub(super) fn letters() -> CString {
     let mut text = String::new();
     for option in &OPTIONS {
@@ -166,7 +169,7 @@ pub(super) fn letters() -> CString {
     CString::new(text).expect("no letter is NUL")
 }
 
-/// The long names in the form of getopt_long(3).
+/// Returns all long names in the format that getopt_long(3) reads.
 pub(super) fn long_names() -> Vec<Known> {
     let rows = OPTIONS.iter().enumerate();
     rows.flat_map(|(number, option)| {
@@ -176,7 +179,7 @@ pub(super) fn long_names() -> Vec<Known> {
     .collect()
 }
 
-/// What the option does that the C library has read.
+/// Returns the function of the option for which getopt_long(3) returned `letter`: a letter or a [`key`].
 pub(super) fn find(letter: u32) -> Option<Apply> {
     let is_it = |&(number, option): &(usize, &GnuOption)| {
         key(number, option) == letter || option.letters.chars().any(|one| u32::from(one) == letter)
@@ -184,7 +187,7 @@ pub(super) fn find(letter: u32) -> Option<Apply> {
     OPTIONS.iter().enumerate().find(is_it).map(|(_, option)| option.apply)
 }
 
-// Messages list the words in the order of cp's tables.
+// Error messages list the valid words in this order, which is cp's.
 const WHEN_AS_CP: [(&str, When); 3] = [WHEN[2], WHEN[0], WHEN[1]];
 
 const ATTRIBUTES: [(&str, Attribute); 7] = [
@@ -207,7 +210,8 @@ fn follow(args: &mut GnuArgs, dereference: Dereference) -> Result<(), ParseError
     Ok(())
 }
 
-/// As cp: a context that cannot be set is reported, the default context is not.
+/// Handles `--context` and `-Z`. Without SELinux, `--context=CONTEXT` leads to a warning later, and both
+/// options without an argument are ignored, as with cp.
 fn set_context(args: &mut GnuArgs, wanted: Option<OsString>) -> Result<(), ParseError> {
     if selinux::is_enabled() || wanted.is_some() {
         args.options.context = Some(wanted.unwrap_or_default());
@@ -227,7 +231,8 @@ fn attributes(option: &str, list: &OsStr) -> Result<Vec<Attribute>, ParseError> 
     words.map(|given| word(&ATTRIBUTES, &format!("'{option}'"), OsStr::from_bytes(given))).collect()
 }
 
-/// The number of copiers that an option or a variable of the environment, `name`, gives.
+/// Parses the number of copiers. `name` is the option or environment variable that gave it, for the error
+/// message.
 pub(super) fn jobs(value: &OsStr, name: &str) -> Result<u16, ParseError> {
     let number = value.to_str().and_then(|value| value.parse().ok());
     match number.filter(|number| (1..=JOBS_MAX).contains(number)) {

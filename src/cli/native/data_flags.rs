@@ -1,4 +1,4 @@
-//! Options for how files are copied.
+//! Options that control how pcopy copies the data of files.
 
 use super::super::values::{WHEN, one_word_of};
 use super::usage;
@@ -109,7 +109,8 @@ impl DataFlags {
         options.sparse = self.sparse.unwrap_or(options.sparse);
         options.reflink = self.reflink.unwrap_or(options.reflink);
         options.fsync = self.fsync;
-        // As with cp: hard links are made to files, not to symbolic links, without an option for symbolic links.
+        // As with cp, `-l` links to the file that a symbolic link points to, unless an option for symbolic
+        // links is given.
         if self.link && super::source_flags::dereference(matches).is_none() {
             options.dereference = Dereference::Always;
         }

@@ -1,4 +1,4 @@
-//! Options that compare: hashes of the copies, and the target with its sources or a manifest.
+//! Options that hash or compare: the copies with their sources, or a directory with a manifest.
 
 use super::super::values::one_word_of;
 use super::usage;
@@ -88,7 +88,8 @@ impl IntegrityFlags {
         Ok(())
     }
 
-    /// What the run does with these paths.
+    /// Returns whether the run copies or compares. With `--check-manifest`, `paths` must be exactly one
+    /// directory.
     pub(super) fn command(&self, paths: &[PathBuf]) -> Result<Command, clap::Error> {
         match &self.check_manifest {
             Some(file) => {

@@ -1,7 +1,7 @@
-//! The native command line, by groups of options: one file for each heading of the help.
+//! The native command line. Each group of options has a file of its own and a heading in the help.
 //!
-//! To add an option, add a field with its help to the group that it belongs to, and set the field of
-//! [`CopyOptions`] in the group's `apply`. Only `cli` knows `clap`.
+//! To add an option, add a field with its help to its group, and in the group's `apply` set the field of
+//! [`CopyOptions`]. Only `cli` uses the crate `clap`.
 
 mod data_flags;
 mod integrity_flags;
@@ -50,10 +50,11 @@ struct Flags {
     output: output_flags::OutputFlags,
 }
 
-/// The group of options that compare and copy nothing. Options that only copying needs conflict with it.
+/// The group of `--check` and `--check-manifest`, which compare and copy nothing. Options that have a meaning
+/// only for copying conflict with this group.
 const COMPARING: &str = "comparing";
 
-/// The group of options, at most one of which may be given, that do not copy the contents of files.
+/// The group of options that do not copy the contents of files, such as `--link`. They exclude each other.
 const NO_CONTENTS: &str = "no_contents";
 
 const USAGE: &str = "\
@@ -77,7 +78,7 @@ Exit codes:
   24  some source entries vanished or changed while they were copied
 After a signal pcopy cleans up and dies by the same signal.";
 
-/// What follows the options in `--help`.
+/// Returns the text that follows the options in `--help`.
 fn after_long_help() -> String {
     let mut text = EXIT_CODES.to_owned();
     for subcommand in SUBCOMMANDS {
@@ -105,7 +106,8 @@ impl Flags {
         self.integrity.apply(&mut copy)?;
         let command = self.integrity.command(&self.source.paths)?;
         Ok(Options {
-            // A manifest is not counted ahead, so there is nothing to measure progress by.
+            // `--check-manifest` has no progress line: pcopy does not count the entries of a manifest in
+            // advance, so the total is unknown.
             progress: match command {
                 Command::CheckManifest { .. } => When::Never,
                 Command::Copy | Command::Check => progress,
@@ -338,7 +340,7 @@ mod tests {
 
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
-        /// Options that have a meaning for `--check`.
+        /// The options that `--check` accepts.
         const WITH_CHECK: [&str; 19] = [
             "paths",
             "target_directory",
@@ -382,8 +384,8 @@ mod tests {
                 accepted.insert(argument.get_id().as_str());
             }
         }
-        accepted.extend(["paths", "target_directory"]); // the latter conflicts with -T
-        let others = ["hash", "check_manifest"]; // refused for other reasons
+        accepted.extend(["paths", "target_directory"]); // `target_directory` conflicts with -T only
+        let others = ["hash", "check_manifest"]; // refused for reasons other than a conflict with --check
         accepted.retain(|id| !others.contains(id));
         assert_eq!(accepted, BTreeSet::from(WITH_CHECK));
     }

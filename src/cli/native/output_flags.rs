@@ -1,4 +1,4 @@
-//! Options for what is printed.
+//! Options that control what pcopy prints.
 
 use super::super::values::{WHEN, one_word_of};
 use crate::options::{CopyOptions, Verbosity, When};
@@ -44,7 +44,7 @@ pub(super) struct OutputFlags {
 }
 
 impl OutputFlags {
-    /// Returns when to draw the progress line.
+    /// Sets the verbosity in `options`. Returns when to draw the progress line.
     pub(super) fn apply(&self, options: &mut CopyOptions) -> When {
         options.verbosity = match (self.quiet, self.verbose, self.debug) {
             (_, _, true) => Verbosity::Debug,

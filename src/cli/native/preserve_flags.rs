@@ -1,4 +1,4 @@
-//! Options for the attributes of a source that its copy preserves.
+//! Options that select the attributes that a copy preserves.
 
 use super::super::values::Attribute;
 use super::usage;
@@ -6,7 +6,7 @@ use crate::options::{CopyOptions, Preservation, Preserve};
 use clap::{ArgMatches, Args};
 use std::ffi::OsString;
 
-/// What `-p`, and `--preserve` without a list, preserve.
+/// The attributes that `-p`, and `--preserve` without a list, preserve.
 const USUAL: &str = "mode,ownership,timestamps";
 
 #[derive(Args, Debug)]
@@ -79,7 +79,7 @@ impl PreserveFlags {
     }
 }
 
-/// Applies all options about attributes, in the order of the command line.
+/// Applies all options about attributes, in the order in which the user gave them.
 fn change(matches: &ArgMatches, preserve: &mut Preserve) {
     const FLAGS: [(&str, &[Attribute]); 3] = [
         ("archive", &[Attribute::All]),

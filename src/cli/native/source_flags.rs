@@ -1,4 +1,4 @@
-//! Options for the sources, the target, and which symbolic links are followed.
+//! Options that name the sources and the target, and that select which symbolic links are followed.
 
 use super::usage;
 use crate::options::{CopyOptions, Dereference, Operands};
@@ -82,7 +82,7 @@ impl SourceFlags {
         }
     }
 
-    /// The roles of the paths.
+    /// Returns the operands: which paths are sources, and which is the target. The error is a usage error.
     pub(super) fn into_operands(self) -> Result<Operands, clap::Error> {
         let mut sources = self.paths;
         if self.strip_trailing_slashes {
@@ -117,7 +117,8 @@ impl SourceFlags {
     }
 }
 
-/// The effect of the last option about symbolic links.
+/// Returns which symbolic links are followed. The last option about symbolic links decides; `None` if there
+/// is none.
 pub(super) fn dereference(matches: &ArgMatches) -> Option<Dereference> {
     const FLAGS: [(&str, Dereference); 5] = [
         ("dereference", Dereference::Always),
@@ -133,9 +134,9 @@ pub(super) fn dereference(matches: &ArgMatches) -> Option<Dereference> {
     given.max_by_key(|&(place, _)| place).map(|(_, dereference)| dereference)
 }
 
-/// The suffix of a copy next to its source, in the user's language.
+/// Returns the default suffix for a copy next to its source, in the language of the user's locale.
 fn default_suffix() -> &'static str {
-    // POSIX's order: the first variable that is set and not empty.
+    // POSIX takes the locale from the first of these variables that is set and not empty.
     let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
         .iter()
         .filter_map(std::env::var_os)

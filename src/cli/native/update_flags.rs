@@ -1,4 +1,4 @@
-//! Options for existing files in the target.
+//! Options that control what happens to existing files in the target.
 
 use super::super::values::{UPDATES, backup, one_word_of};
 use super::usage;
@@ -96,9 +96,10 @@ pub(super) struct UpdateFlags {
 
     /// Update existing files in place
     ///
-    /// An existing file is written into: it keeps its owner and its other hard links, and readers may see a
-    /// partial file. New directories are created under their final names. By default a complete copy is renamed into
-    /// place, and readers see either the existing file or the complete copy.
+    /// An existing file is written into: it keeps its owner, and readers may see a partial file. A file with
+    /// other hard links is replaced instead, unless --no-preserve=links is given. New directories are created
+    /// under their final names. By default a complete copy is renamed into place, and readers see either the
+    /// existing file or the complete copy.
     #[arg(long, conflicts_with = super::COMPARING)]
     inplace: bool,
 
@@ -126,7 +127,7 @@ impl UpdateFlags {
         options.keep_directory_symlink = self.keep_directory_symlink;
 
         let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);
-        // Without an argument, --backup does not reset the CONTROL of an earlier one.
+        // A later `--backup` without an argument does not cancel the CONTROL of an earlier one.
         let given = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());
         options.backup = backup(given.cloned().or(wanted), self.suffix).map_err(|unknown| {
             let word = escape(unknown.word.as_encoded_bytes());

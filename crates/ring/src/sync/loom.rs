@@ -1,4 +1,5 @@
-//! Loom's primitives. Every access to shared memory is a step, and a peer may die before any step.
+//! Wrappers of loom's primitives that count steps. Every access to shared memory is a step, and a peer may
+//! die before any step.
 
 use loom::sync::{Condvar, Mutex};
 use std::cell::Cell;
@@ -7,15 +8,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 loom::thread_local! {
-    /// How many steps this thread may still take; `None` is no limit.
+    /// The number of steps that this thread may still take; `None` means no limit.
     static STEPS_LEFT: Cell<Option<usize>> = Cell::new(None);
 }
 
-/// What a dying peer unwinds with. The ring has no destructors that would tidy up on the way, so
-/// all shared memory stays as it is: just as after SIGKILL.
+/// The panic payload with which a peer dies. The ring has no destructors that would change shared memory
+/// while the stack unwinds, so the memory stays as it is, as after SIGKILL.
 struct Died;
 
-/// Does `work`, but dies before step number `step`, counted from 0. Returns whether it died.
+/// Runs `work`, but lets it die before step number `step`, counted from 0. Returns whether it died.
 #[cfg_attr(not(test), allow(dead_code))] // only the tests let peers die
 pub(crate) fn die_before_step(step: usize, work: impl FnOnce()) -> bool {
     STEPS_LEFT.with(|left| left.set(Some(step)));
@@ -43,7 +44,7 @@ macro_rules! stepping {
     ($name:ident, $number:ty) => {
         pub(crate) struct $name(loom::sync::atomic::$name);
 
-        #[allow(dead_code)] // each width needs other methods
+        #[allow(dead_code)] // each width uses only some of the methods
         impl $name {
             pub(crate) fn new(value: $number) -> Self {
                 Self(loom::sync::atomic::$name::new(value))
@@ -124,9 +125,10 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A model of a futex: `lock` is the kernel's lock, under which it compares and puts to sleep.
+/// A model of a futex. `lock` is the kernel's lock, under which the kernel compares the word and puts the
+/// thread to sleep.
 ///
-/// It ignores time limits and has no spurious wake-ups, so that a lost wake-up is a deadlock, which
+/// The model ignores time limits and has no spurious wake-ups. So a lost wake-up becomes a deadlock, which
 /// loom reports.
 pub(crate) struct Word {
     pub(crate) value: AtomicU32,

@@ -1,11 +1,11 @@
-//! The primitives of the standard library and the kernel.
+//! The atomics of the standard library, and sleep with the kernel's futex.
 
 use pcopy_sys::futex;
 use std::time::Duration;
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
-/// `std::cell::UnsafeCell` with the interface of loom's, which detects concurrent access.
+/// `std::cell::UnsafeCell` with the interface of loom's cell. Loom's cell detects concurrent access.
 #[repr(transparent)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -23,7 +23,7 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A word to sleep on: a futex.
+/// A word that peers can sleep on: a futex.
 #[repr(transparent)]
 pub(crate) struct Word {
     pub(crate) value: AtomicU32,
@@ -34,8 +34,8 @@ impl Word {
         Self { value: AtomicU32::new(value) }
     }
 
-    /// Sleeps while the word is `expected`, for at most `limit`. The caller looks again, whatever
-    /// ended the sleep.
+    /// Sleeps while the word is `expected`, for at most `limit`. The caller must look again, whatever ended
+    /// the sleep.
     pub(crate) fn wait(&self, expected: u32, limit: Duration) {
         futex::wait(&self.value, expected, Some(limit));
     }

@@ -1,9 +1,9 @@
-//! A peer that dies at each of its steps, interleaved with the others by loom.
+//! Tests in which a peer dies at each of its steps, while loom interleaves its steps with those of the
+//! others.
 //!
-//! Each test runs its scenario with the peer dying before step 0, step 1 and so on, until the peer
-//! gets through all of its steps. The main thread notices the death and stops the ring, as the
-//! supervisor does. The survivor must end (otherwise loom finds a deadlock), and nothing may be
-//! taken twice.
+//! Each test runs its scenario with the peer dying before step 0, step 1 and so on, until the peer completes
+//! all of its steps. The main thread notices the death and stops the ring, as pcopy's parent process does.
+//! The surviving peer must end (otherwise loom finds a deadlock), and no message may be taken twice.
 
 use super::interleavings::{EVER, Ring, Taken, explore, message, ring, take_all};
 use crate::sync::loom::die_before_step;
@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What is pushed first, what the peer does that dies, what the survivor does meanwhile, and what
-/// has been taken in the end if the peer did not die.
+/// A scenario: what happens before the threads start, what the dying peer does, what the survivor does
+/// meanwhile, and which numbers have been taken in the end if the peer did not die.
 struct Scenario<P: Pushers> {
     before: fn(&Ring<P>),
     peer: fn(&Ring<P>, &Taken),
     survivor: fn(&Ring<P>, &Taken),
     taken_without_a_death: &'static [u8],
-    /// How many steps the peer has at least; it would have none if they were not counted.
+    /// The smallest number of steps that the peer must have. If steps were not counted, the peer would have
+    /// none.
     steps_min: usize,
 }
 
@@ -66,7 +67,7 @@ impl<P: Pushers> Scenario<P> {
 
 fn nothing<P: Pushers>(_: &Ring<P>) {}
 
-/// Both slots; there is always room.
+/// Fills both slots, if the ring is not stopped meanwhile. The callers make sure that both are free.
 fn fill<P: Pushers>(ring: &Ring<P>) {
     for number in [0, 1] {
         match ring.try_push(&message(number)) {
@@ -204,7 +205,7 @@ const fn closer_dies<P: Pushers>() -> Scenario<P> {
         peer: |ring, _| ring.task_done(),
         survivor: |ring, taken| _ = take_all(ring, taken),
         taken_without_a_death: &[],
-        // To count the task as done, to close, and to notify each kind of peer that may wait.
+        // The steps are: count the task as done, close the ring, and notify each kind of peer that may wait.
         steps_min: if P::MAY_WAIT { 6 } else { 4 },
     }
 }

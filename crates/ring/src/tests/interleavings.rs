@@ -1,16 +1,17 @@
-//! The ring under loom: every order of steps, up to a number of preemptions.
+//! Tests under loom, which runs every order of steps up to a number of preemptions.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p pcopy-ring --lib
 //! ```
 //!
-//! Waits have no time limit here, so a sleeper that is never woken is a deadlock, which loom
-//! reports. The bounds are chosen so that all tests together take about three minutes on one CPU.
-//! Where sleepers matter, the first thread only joins the others: loom switches to them when it
-//! blocks, so no preemption is spent on bringing them to sleep in every order.
+//! Waits have no time limit under loom. So a sleeper that no peer wakes is a deadlock, which loom reports.
+//! The bounds are chosen so that all tests together take about three minutes on one CPU. In tests of
+//! sleepers, the first thread only joins the others. Loom switches to the others when the first thread
+//! blocks, so the tests reach every order in which they fall asleep without using up preemptions.
 //!
-//! Scenarios that push with `try_push` alone run twice: with pushers that may wait, and with
-//! pushers that never wait, where a take has no fence that could hide a missing one.
+//! Scenarios that push only with `try_push` run twice: with pushers that may wait, and with pushers that
+//! never wait. In the second case a take executes no fence, so no such fence can hide that another one is
+//! missing.
 
 use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use loom::model::Builder;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 pub(super) type Ring<P> = HeapRing<8, P>;
 
-/// No limit.
+/// A limit that never passes.
 pub(super) const EVER: Duration = Duration::MAX;
 
 /// Runs `scenario` in every order in which threads are preempted at most `preemptions` times.
@@ -71,7 +72,7 @@ fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
     }
 }
 
-/// Takes until there is nothing more, and returns the reason.
+/// Takes messages until a take fails, and returns the error.
 pub(super) fn take_all<P: Pushers>(ring: &Ring<P>, taken: &Taken) -> TakeError {
     let mut into = Vec::new();
     loop {
@@ -82,7 +83,7 @@ pub(super) fn take_all<P: Pushers>(ring: &Ring<P>, taken: &Taken) -> TakeError {
     }
 }
 
-/// Two pushers, two takers, two slots, three messages: everything at once.
+/// Two pushers, two takers, two slots and three messages: all mechanisms at once.
 #[test]
 fn loom_each_message_is_taken_once() {
     explore(2, || {
@@ -109,7 +110,8 @@ fn loom_each_message_is_taken_once() {
     });
 }
 
-/// A pusher, a taker, two slots, five messages: both find the ring full and empty, over three laps.
+/// A pusher, a taker, two slots and five messages. The pusher finds the ring full, and the taker finds it
+/// empty, over three laps.
 #[test]
 fn loom_laps_keep_the_order() {
     explore(3, || {
@@ -131,8 +133,8 @@ fn loom_laps_keep_the_order() {
     });
 }
 
-/// Each taker takes once and never looks again, so each of two sleepers needs a wake-up of its
-/// own, even when the second message was ready first.
+/// Each taker takes one message and never looks again. So each of two sleepers needs a wake-up of its own,
+/// even if the second message is ready first.
 #[test]
 fn loom_two_sleepers_are_woken_for_two_messages() {
     two_sleepers_are_woken_for_two_messages::<MayWait>();
@@ -157,7 +159,7 @@ fn two_sleepers_are_woken_for_two_messages<P: Pushers>() {
     });
 }
 
-/// The same for pushers that wait for room.
+/// Like the test above, for pushers that wait for room.
 #[test]
 fn loom_two_sleepers_are_woken_for_two_free_slots() {
     explore(1, || {
@@ -176,8 +178,8 @@ fn loom_two_sleepers_are_woken_for_two_free_slots() {
     });
 }
 
-/// A message pushed before the close is taken, a later one is refused; both takers leave, even if
-/// the close came while the pusher was writing.
+/// A message pushed before the close is taken, and a later one is refused. Both takers leave, even if the
+/// close came while the pusher was writing.
 #[test]
 fn loom_a_closed_ring_is_drained() {
     a_closed_ring_is_drained::<MayWait>();
@@ -214,8 +216,8 @@ fn a_closed_ring_is_drained<P: Pushers>() {
     });
 }
 
-/// A copier takes a task, pushes the task that follows from it, and is done; when both tasks are
-/// done, and not before, both copiers leave.
+/// A copier takes a task, pushes the task that follows from it, and finishes the first one. Both copiers
+/// leave when both tasks are done, and not before.
 #[test]
 fn loom_the_last_task_to_finish_closes_the_ring() {
     the_last_task_to_finish_closes_the_ring::<MayWait>();
@@ -251,7 +253,8 @@ fn the_last_task_to_finish_closes_the_ring<P: Pushers>() {
     });
 }
 
-/// A taker sleeps for a message, a pusher for room; both leave when their ring is stopped.
+/// A taker sleeps until a message comes, and a pusher until a slot is free. Both leave when their ring is
+/// stopped.
 #[test]
 fn loom_stop_ends_every_wait() {
     explore(3, || {

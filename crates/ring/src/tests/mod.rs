@@ -1,4 +1,4 @@
-//! The ring's tests: against a model, with garbage in its memory, among threads, and under loom.
+//! The ring's tests: against a model, with garbage in the ring's memory, with threads, and under loom.
 
 #[cfg(loom)]
 mod deaths_at_each_step;

@@ -1,4 +1,4 @@
-//! A ring used by one thread, compared with a `VecDeque`.
+//! Compares a ring that one thread uses with a `VecDeque`.
 
 use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ const SEEDS: u64 = if cfg!(miri) { 20 } else { 20_000 };
 const STEPS: u32 = 100;
 const BYTES: usize = 24;
 
-/// A small random number generator: the same seed gives the same run.
+/// A small random number generator. The same seed gives the same test run.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -16,7 +16,7 @@ impl Dice {
         self.mix() % sides
     }
 
-    /// Any number; numbers near 0, 2^63 and 2^64 come more often than the rest.
+    /// Returns any number. Numbers near 0, 2^63 and 2^64 come more often than others.
     pub(super) fn word(&mut self) -> u64 {
         let base = [0, 1 << 63, u64::MAX, self.mix()][self.roll(4) as usize];
         base.wrapping_add(self.roll(9)).wrapping_sub(4)
@@ -31,12 +31,12 @@ impl Dice {
     }
 
     fn message(&mut self) -> Vec<u8> {
-        let length = self.roll(BYTES as u64 + 2); // the longest does not fit into a slot
+        let length = self.roll(BYTES as u64 + 2); // the longest one does not fit into a slot
         (0..length).map(|_| self.roll(256) as u8).collect()
     }
 }
 
-/// What a ring must do, written without tickets.
+/// The model: the required behaviour of a ring, written without tickets.
 #[derive(Default)]
 struct Model {
     queue: VecDeque<Vec<u8>>,

@@ -1,4 +1,5 @@
-//! Garbage in the shared memory: no panic, no access outside a slot, no endless loop.
+//! Tests with garbage in the shared memory: no call may panic, access memory outside a slot, or loop for
+//! ever.
 
 use super::queue_model::Dice;
 use crate::{HeapRing, MayWait, NeverWait, Pushers, TakeError};

@@ -1,4 +1,4 @@
-//! Real threads and a ring on the heap: runs that are too long for loom, with the real futex, and
+//! Tests with real threads and a ring on the heap: runs that are too long for loom, with the real futex, also
 //! under Miri.
 
 use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};

@@ -1,4 +1,4 @@
-//! Opening directories at any depth below an open directory.
+//! Opens directories at any depth below an open directory.
 
 use super::PATH_BYTES_MAX;
 use super::open::DIR_FLAGS;
@@ -8,22 +8,22 @@ use nix::sys::stat::Mode;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Opens the directory at `path`, which may be longer than `PATH_MAX`, below `root`.
+/// Opens the directory at `path` below `root`. The path may be longer than `PATH_MAX`.
 ///
-/// No component may be a symlink or lead out of `root`, even if other processes rename directories
+/// Fails if a component is a symlink or leads out of `root`, even if other processes rename directories
 /// meanwhile.
 pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_beneath(root, path, DIR_FLAGS)
 }
 
-/// The same with `O_PATH`, to access files in it by name: it need not be readable, and cannot be
-/// listed.
+/// Like [`open_dir_beneath`], but with `O_PATH`. The directory need not be readable, and cannot be listed;
+/// its files can be accessed by name.
 pub fn open_dir_path_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_beneath(root, path, DIR_FLAGS.union(OFlag::O_PATH))
 }
 
-/// The same as [`open_dir_beneath`], without updating the access time, if permitted: only for the owner
-/// and root.
+/// Like [`open_dir_beneath`], but does not update the access time, if the kernel permits that: it does for
+/// the owner and root.
 pub fn open_dir_beneath_noatime(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     match open_beneath(root, path, DIR_FLAGS.union(OFlag::O_NOATIME)) {
         Err(Errno::EPERM) => open_beneath(root, path, DIR_FLAGS),
@@ -43,8 +43,8 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<Owned
     opened.ok_or(Errno::EINVAL)
 }
 
-/// Opens the directory at `path`, which may be longer than `PATH_MAX`; symlinks are followed, also out
-/// of `root`.
+/// Opens the directory at `path` below `root`. The path may be longer than `PATH_MAX`. Follows symlinks, even
+/// out of `root`.
 pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut rest = path;
@@ -59,7 +59,7 @@ pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> 
     opened.ok_or(Errno::EINVAL)
 }
 
-/// Splits `path` at a slash so that the first part is short enough for one call.
+/// Splits `path` at a slash, so that the first part is short enough for one system call.
 fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() < PATH_BYTES_MAX {
         return (path, &[]);
@@ -70,7 +70,8 @@ fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// How often a path is tried while other processes rename. More `EAGAIN` have another cause.
+/// The number of tries for a path while other processes rename. If `EAGAIN` is returned more often, it has
+/// another cause.
 const TRIES_MAX: u32 = 1000;
 
 fn open_part(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
@@ -84,9 +85,10 @@ fn open_part(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd>
     loop {
         tries += 1;
         match retry(|| fcntl::openat2(base, path, how)) {
-            // A rename somewhere on the system during the lookup; openat2(2) says to try again.
+            // A process has renamed something, anywhere on the system, during the lookup; openat2(2) says to
+            // try again.
             Err(Errno::EAGAIN) if tries < TRIES_MAX => {}
-            // Linux before 5.6, or a sandbox that does not allow the call.
+            // openat2 does not exist (Linux before 5.6), or a sandbox forbids it.
             Err(Errno::ENOSYS | Errno::EPERM) => return open_by_component(base, path, flags),
             result => return result,
         }
@@ -97,7 +99,7 @@ fn open_by_component(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<
     let mut opened: Option<OwnedFd> = None;
     for name in path.split(|&byte| byte == b'/') {
         if name == b".." {
-            return Err(Errno::EXDEV); // as RESOLVE_BENEATH does
+            return Err(Errno::EXDEV); // the error that RESOLVE_BENEATH gives
         }
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let parent = opened.as_ref().map_or(base, AsFd::as_fd);

@@ -1,4 +1,4 @@
-//! Directory entries: create, link, rename and remove.
+//! Creates, links, renames and removes directory entries.
 
 use super::stat::{Stat, stat_at};
 use crate::{Errno, Result, retry};
@@ -14,12 +14,12 @@ pub fn make_dir(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
     retry(|| stat::mkdirat(&dir, name, Mode::from_bits_truncate(permissions)))
 }
 
-/// Creates a directory at the user's `path`; symlinks before its last component are followed.
+/// Creates a directory at the user's `path`. Follows symlinks before the last component.
 pub fn make_dir_at_path(path: &Path, permissions: u32) -> Result<()> {
     retry(|| stat::mkdirat(fcntl::AT_FDCWD, path, Mode::from_bits_truncate(permissions)))
 }
 
-/// Creates a FIFO, a socket or a device file of the type and device of `like`.
+/// Creates a FIFO, a socket or a device file with the type and the device number of `like`.
 pub fn make_node(dir: impl AsFd, name: &CStr, like: &Stat, permissions: u32) -> Result<()> {
     let kind = SFlag::from_bits_truncate(like.type_bits());
     retry(|| stat::mknodat(&dir, name, kind, Mode::from_bits_truncate(permissions), like.device()))
@@ -30,7 +30,7 @@ pub fn make_symlink(text: &CStr, dir: impl AsFd, name: &CStr) -> Result<()> {
     retry(|| unistd::symlinkat(text, &dir, name))
 }
 
-/// The target of a symlink.
+/// Returns the target of a symlink.
 pub fn read_symlink(dir: impl AsFd, name: &CStr) -> Result<OsString> {
     retry(|| fcntl::readlinkat(&dir, name))
 }
@@ -45,8 +45,9 @@ pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
     retry(|| unistd::unlinkat(&dir, name, UnlinkatFlags::RemoveDir))
 }
 
-/// Creates a hard link to a file that is not a directory; `EEXIST` if the name `second` exists. Of a
-/// symlink, to itself unless `follow`.
+/// Creates the hard link `second` to the file `name`, which is not a directory. Fails with `EEXIST` if
+/// `second` exists. If `name` is a symlink, links to the symlink itself, or with `follow` to the file that it
+/// points to.
 pub fn link(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -58,17 +59,18 @@ pub fn link(
     retry(|| unistd::linkat(from, name, to, second, flags))
 }
 
-/// Renames within one directory; replaces a file that has the new name.
+/// Renames an entry within one directory. Replaces a file that has the new name.
 pub fn rename(dir: impl AsFd, from: &CStr, to: &CStr) -> Result<()> {
     retry(|| fcntl::renameat(dir.as_fd(), from, dir.as_fd(), to))
 }
 
-/// Renames within one directory; `EEXIST` if the new name exists.
+/// Renames an entry within one directory. Fails with `EEXIST` if the new name exists.
 pub fn rename_noreplace(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
     move_noreplace(dir, from, dir, to)
 }
 
-/// Moves `name` to another directory of the file system; `EEXIST` if the new name exists.
+/// Moves the entry `name` to another directory of the same file system. Fails with `EEXIST` if `new` exists
+/// there.
 pub fn move_noreplace(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -87,7 +89,8 @@ pub fn move_noreplace(
         )
     };
     match retry(|| Errno::result(rename())) {
-        // A file system without the flag, as some FUSE and network ones: look, then rename.
+        // Some FUSE and network file systems do not support the flag. Then the name is checked before a plain
+        // rename.
         Err(Errno::EINVAL | Errno::ENOSYS) => match stat_at(to, new) {
             Err(Errno::ENOENT) => retry(|| fcntl::renameat(from, name, to, new)),
             Ok(_) => Err(Errno::EEXIST),

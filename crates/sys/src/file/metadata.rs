@@ -1,4 +1,4 @@
-//! Owner, permission bits and times, and what they permit.
+//! Reads and sets owner, permission bits and times, and checks permissions.
 
 use super::stat::Stamp;
 use crate::{Result, retry};
@@ -14,11 +14,11 @@ use std::path::Path;
 pub enum Node<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// The file of this name in a directory; of a symlink, itself.
+    /// The file with this name in a directory. A symlink means the symlink itself.
     Named(BorrowedFd<'a>, &'a CStr),
 }
 
-/// Sets the group and, unless `user` is `None`, the user that own a file.
+/// Sets the group of a file, and its user unless `user` is `None`.
 ///
 /// The kernel removes set-ID bits and capabilities from a file whose owner changes.
 pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
@@ -47,25 +47,26 @@ pub fn set_times(file: impl AsFd, accessed: Stamp, modified: Stamp) -> Result<()
     retry(|| stat::futimens(&file, &accessed.into(), &modified.into()))
 }
 
-/// Sets the access and modification time of `name`; of a symlink, its own.
+/// Sets the access and modification time of `name`. If `name` is a symlink, sets the times of the symlink
+/// itself.
 pub fn set_times_at(dir: impl AsFd, name: &CStr, accessed: Stamp, modified: Stamp) -> Result<()> {
     let nofollow = UtimensatFlags::NoFollowSymlink;
     retry(|| stat::utimensat(&dir, name, &accessed.into(), &modified.into(), nofollow))
 }
 
-/// Checks that the effective user may list the directory at `path`; symlinks are followed.
+/// Checks that the effective user may list the directory at `path`. Follows symlinks.
 pub fn may_read_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::R_OK | AccessFlags::X_OK;
     retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
 }
 
-/// Checks that the effective user may create and remove entries in `path`; symlinks are followed.
+/// Checks that the effective user may create and remove entries in the directory `path`. Follows symlinks.
 pub fn may_write_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::W_OK | AccessFlags::X_OK;
     retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
 }
 
-/// Whether the effective user may write to the file `name`; a symlink is followed.
+/// Whether the effective user may write to the file `name`. Follows symlinks.
 pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
     retry(|| unistd::faccessat(&dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Opening and creating files, and opening directories.
+//! Opens and creates files, and opens directories.
 
 use crate::{Errno, Result, retry};
 use nix::fcntl::{self, OFlag};
@@ -7,10 +7,10 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Opens a directory that the user gave, to access files in it; symlinks are followed.
+/// Opens a directory that the user gave, to access files in it. Follows symlinks.
 ///
-/// A directory that may be searched but not read (`0711`) is opened with `O_PATH`, which suffices for
-/// everything but listing and locking it.
+/// If the user may search but not read the directory (`0711`), opens it with `O_PATH`. This suffices for
+/// everything but listing and locking the directory.
 pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let open = |flags| retry(|| fcntl::open(path, flags, Mode::empty()));
@@ -20,7 +20,7 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Opens the directory `name` in `dir`; `ENOTDIR` if it is a symlink.
+/// Opens the directory `name` in `dir`. Fails with `ENOTDIR` if `name` is a symlink.
 pub fn open_dir_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     retry(|| fcntl::openat(&dir, name, DIR_FLAGS, Mode::empty()))
 }
@@ -35,8 +35,8 @@ pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
 
 /// Opens a source file for reading.
 ///
-/// Follows a symlink only if `follow`, never waits for the writer of a FIFO, and never makes a terminal
-/// the controlling one.
+/// Follows a symlink only if `follow` is set. Never waits for the writer of a FIFO, and never makes a
+/// terminal the controlling terminal.
 pub fn open_source(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     open_to_read(dir, name, nofollow)
@@ -47,10 +47,10 @@ fn open_to_read(dir: impl AsFd, name: &CStr, more: OFlag) -> Result<OwnedFd> {
     retry(|| fcntl::openat(&dir, name, flags | more, Mode::empty()))
 }
 
-/// Opens a file for reading without updating its access time, if permitted: only for the owner and
-/// root.
+/// Opens a file for reading without updating its access time, if the kernel permits that: it does for the
+/// owner and root.
 ///
-/// Never follows a symlink, never waits for the writer of a FIFO.
+/// Never follows a symlink, and never waits for the writer of a FIFO.
 pub fn open_noatime(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     match open_to_read(&dir, name, OFlag::O_NOFOLLOW | OFlag::O_NOATIME) {
         Err(Errno::EPERM) => open_to_read(&dir, name, OFlag::O_NOFOLLOW),
@@ -58,24 +58,24 @@ pub fn open_noatime(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// Opens a source of any type for reading. Waits for the writer of a FIFO; reads of a terminal wait for
-/// its user.
+/// Opens a source of any type for reading. Waits for the writer of a FIFO. If the source is a terminal, later
+/// reads wait for its user.
 pub fn open_stream(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
 }
 
-/// Opens an existing file for writing, without truncation. A symlink is followed only if `follow`,
-/// and is `ELOOP` otherwise.
+/// Opens an existing file for writing, without truncating it. Follows a symlink if `follow` is set, else
+/// fails with `ELOOP`.
 pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
 }
 
-/// Opens a file that another copier writes, to write to it, too. Never waits: another program may have
-/// put a FIFO in its place.
+/// Opens a file that another copier is writing, so that this process can write to it, too. Never waits,
+/// although another program may have put a FIFO in place of the file.
 pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY
         | OFlag::O_NOCTTY
@@ -85,19 +85,19 @@ pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     retry(|| fcntl::openat(&dir, name, flags, Mode::empty()))
 }
 
-/// Creates the file that the dangling symlink `name` points to, open for writing.
+/// Creates the file that the dangling symlink `name` points to, and opens it for writing.
 pub fn create_through_symlink(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     retry(|| fcntl::openat(&dir, name, flags, Mode::from_bits_truncate(permissions)))
 }
 
-/// Opens the user's `path` for writing, without truncation; symlinks are followed.
+/// Opens the user's `path` for writing, without truncating the file. Follows symlinks.
 pub fn open_to_write(path: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     retry(|| fcntl::open(path, flags, Mode::empty()))
 }
 
-/// Creates a file, open for writing; `EEXIST` if the name exists.
+/// Creates a file and opens it for writing. Fails with `EEXIST` if the name exists.
 pub fn create_file(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY
         | OFlag::O_CREAT

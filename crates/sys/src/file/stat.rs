@@ -1,4 +1,4 @@
-//! Type, size, owner, times and identity of a file: stat(2).
+//! Reads type, size, owner, times and identity of a file: stat(2).
 
 use crate::{Result, retry};
 use nix::fcntl::AtFlags;
@@ -19,7 +19,7 @@ pub enum Kind {
     Symlink,
     /// A FIFO, a socket, or a block or character device.
     Special,
-    /// Not given by the directory listing; [`stat_at`] returns it.
+    /// The directory listing does not give the type; [`stat_at`] returns it.
     Unknown,
 }
 
@@ -40,7 +40,7 @@ pub struct Stamp {
 pub type Identity = (u64, u64);
 
 impl Stat {
-    /// The type of the file; never [`Kind::Unknown`].
+    /// Returns the type of the file; never [`Kind::Unknown`].
     pub fn kind(&self) -> Kind {
         match self.type_bits() {
             libc::S_IFREG => Kind::File,
@@ -50,78 +50,78 @@ impl Stat {
         }
     }
 
-    /// Permission bits with set-user-ID, set-group-ID and sticky bit: `mode & 07777`.
+    /// Returns the permission bits with set-user-ID, set-group-ID and sticky bit: `mode & 07777`.
     pub fn permissions(&self) -> u32 {
         self.0.st_mode & 0o7777
     }
 
-    /// File type and permission bits.
+    /// Returns file type and permission bits.
     pub fn mode(&self) -> u32 {
         self.0.st_mode
     }
 
-    /// The file type bits of the mode, which distinguish a FIFO from a socket.
+    /// Returns the file type bits of the mode. Unlike [`Kind`], they distinguish a FIFO from a socket.
     pub fn type_bits(&self) -> u32 {
         self.0.st_mode & libc::S_IFMT
     }
 
-    /// Whether it is a FIFO.
+    /// Whether the file is a FIFO.
     pub fn is_fifo(&self) -> bool {
         self.type_bits() == libc::S_IFIFO
     }
 
-    /// Size in bytes; of a symlink, the length of its target.
+    /// Returns the size in bytes. For a symlink, this is the length of its target.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)
     }
 
-    /// Device and inode number.
+    /// Returns the device and inode number.
     pub fn identity(&self) -> Identity {
         (self.0.st_dev, self.0.st_ino)
     }
 
-    /// The number of hard links.
+    /// Returns the number of hard links.
     pub fn links(&self) -> u64 {
         self.0.st_nlink
     }
 
-    /// The device that a device file represents.
+    /// Returns the number of the device that a device file represents.
     pub fn device(&self) -> u64 {
         self.0.st_rdev
     }
 
-    /// User ID of the owner.
+    /// Returns the user ID of the owner.
     pub fn owner(&self) -> u32 {
         self.0.st_uid
     }
 
-    /// Group ID of the owner.
+    /// Returns the group ID of the owner.
     pub fn group(&self) -> u32 {
         self.0.st_gid
     }
 
-    /// Time of last access.
+    /// Returns the time of the last access.
     pub fn accessed(&self) -> Stamp {
         Stamp { seconds: self.0.st_atime, nanoseconds: self.0.st_atime_nsec }
     }
 
-    /// Whether its data was modified later than the data of `other`.
+    /// Whether the file's data was modified later than the data of `other`.
     pub fn is_newer_than(&self, other: &Stat) -> bool {
         let when = |stat: &Stat| (stat.0.st_mtime, stat.0.st_mtime_nsec);
         when(self) > when(other)
     }
 
-    /// Time of last data modification.
+    /// Returns the time of the last data modification.
     pub fn modified(&self) -> Stamp {
         Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }
     }
 
-    /// Time of last status change, which no program can set.
+    /// Returns the time of the last status change, which no program can set.
     pub fn changed(&self) -> Stamp {
         Stamp { seconds: self.0.st_ctime, nanoseconds: self.0.st_ctime_nsec }
     }
 
-    /// Allocated bytes; fewer than the size if the file has holes.
+    /// Returns the number of allocated bytes, which is less than the size if the file has holes.
     pub fn allocated(&self) -> u64 {
         u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
     }
@@ -133,22 +133,23 @@ impl From<Stamp> for TimeSpec {
     }
 }
 
-/// The status of an open file.
+/// Returns the status of an open file.
 pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
     retry(|| stat::fstat(&file)).map(Stat)
 }
 
-/// The status of `name` in `dir`; of a symlink, its own.
+/// Returns the status of `name` in `dir`. If `name` is a symlink, returns the status of the symlink itself.
 pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     retry(|| stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(Stat)
 }
 
-/// The status of `name` in `dir`; of a symlink, that of the file it points to.
+/// Returns the status of `name` in `dir`. If `name` is a symlink, returns the status of the file that it
+/// points to.
 pub fn stat_at_following(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     retry(|| stat::fstatat(&dir, name, AtFlags::empty())).map(Stat)
 }
 
-/// The status of the user's `path`; a symlink in its last component is followed only if `follow`.
+/// Returns the status of the user's `path`. Follows a symlink in the last component only if `follow` is set.
 pub fn stat_path(path: &Path, follow: bool) -> Result<Stat> {
     retry(|| if follow { stat::stat(path) } else { stat::lstat(path) }).map(Stat)
 }
