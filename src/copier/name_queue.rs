@@ -13,6 +13,9 @@ pub(super) struct NameQueue {
     start: usize,
 }
 
+/// The mark of names of which there is nothing to note.
+pub(super) const NO_MARK: u8 = 1;
+
 impl NameQueue {
     /// Appends a name; `tag` must not be 0.
     pub(super) fn push(&mut self, tag: u8, name: &CStr) -> Result<(), TryReserveError> {

@@ -79,8 +79,6 @@ impl Precount {
 
 fn start(plan: &Plan, lock: &TargetLock, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     process::fork_child(|| {
-        // The standard library panics where a directory cannot be closed; that needs no message.
-        std::panic::set_hook(Box::new(|_| pcopy_sys::exit(1)));
         if per_entry < ENTRY_COST * SHARE {
             process::set_nice(NICE);
         }

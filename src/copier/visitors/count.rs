@@ -3,6 +3,7 @@
 //! Nothing is reported: a copier meets the same errors, and reports them.
 
 use crate::copier::context::Context;
+use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::{ParentGone, Reports};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
@@ -56,7 +57,7 @@ impl CountVisitor<'_> {
         match stat.map_or(kind, |stat: Stat| stat.kind()) {
             Kind::Directory if walk.is_own_operand(name) => return, // counted as that operand
             Kind::Directory if !is_loop => {
-                if progress.children.push(0, name).is_err() {
+                if progress.children.push(NO_MARK, name).is_err() {
                     // Without memory for the name the count becomes too low.
                 }
                 self.work.add_entry();

@@ -4,6 +4,7 @@ use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::result::Unfinished;
+use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
@@ -171,7 +172,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
             kind => kind,
         };
         match kind {
-            Kind::Directory => match progress.children.push(1, name) {
+            Kind::Directory => match progress.children.push(NO_MARK, name) {
                 Ok(()) => Ok(()),
                 Err(_) => fail_beside(walk, Op::OpenTarget.error()(Errno::ENOMEM)),
             },

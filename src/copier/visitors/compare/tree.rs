@@ -3,6 +3,7 @@
 use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::entry::result::Unfinished;
+use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
@@ -63,7 +64,7 @@ impl<'a> TreeVisitor<'a> {
             return record(walk, shown, Properties::from(Property::Type), modes);
         }
         if source.kind() == Kind::Directory {
-            return match progress.children.push(1, name) {
+            return match progress.children.push(NO_MARK, name) {
                 Ok(()) => Ok(()),
                 Err(_) => walk.record_failed(shown, Op::ReadDirectory.error()(Errno::ENOMEM)),
             };
