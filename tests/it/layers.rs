@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, from the highest to the lowest. A module may use its own layer and lower layers.
-const FLOORS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 8] = [
     &["main", "cli"],
     &["ui", "bench"],
     &["parent"],
@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
-const DOORS: [(&str, &[&str]); 10] = [
+const PLACES_OF_CRATES: [(&str, &[&str]); 10] = [
     ("clap", &["cli.rs", "cli/"]),
     (
         "walkdir",
@@ -150,8 +150,8 @@ fn module_of(file: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-fn floor_of(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&module))
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
 /// Returns all top-level modules of the crate that a piece of code names.
@@ -220,28 +220,28 @@ fn is_below(file: &str, places: &[&str]) -> bool {
 }
 
 #[test]
-fn every_module_stands_on_a_floor() {
+fn every_module_belongs_to_a_layer() {
     let lib = &sources()["lib.rs"];
     let listed: Vec<_> =
         lib.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")).collect();
     assert!(listed.len() > 5, "{listed:?}");
     for module in listed {
         let module = module.trim_end_matches(';');
-        assert!(floor_of(module).is_some(), "put `{module}` on a floor in tests/it/layers.rs");
+        assert!(layer_of(module).is_some(), "give `{module}` a layer in tests/it/layers.rs");
     }
 }
 
 #[test]
-fn a_module_uses_only_its_own_floor_and_those_below() {
+fn a_module_uses_only_its_own_layer_and_those_below() {
     let mut wrong = Vec::new();
     let mut seen = 0;
     for (file, code) in sources().iter().filter(|(file, _)| *file != "lib.rs") {
         let module = module_of(file);
-        let floor = floor_of(module).unwrap_or_else(|| panic!("{module} has no floor"));
+        let layer = layer_of(module).unwrap_or_else(|| panic!("{module} has no layer"));
         for used in modules_used(file, code) {
-            let below = floor_of(&used).unwrap_or_else(|| panic!("src/{file} uses {used}"));
+            let below = layer_of(&used).unwrap_or_else(|| panic!("src/{file} uses {used}"));
             seen += 1;
-            if below < floor {
+            if below < layer {
                 wrong.push(format!("src/{file} uses crate::{used}"));
             }
         }
@@ -354,9 +354,9 @@ fn the_benchmark_shares_no_code_with_what_it_measures() {
 }
 
 #[test]
-fn each_outside_crate_has_one_door() {
+fn each_outside_crate_is_used_in_one_place() {
     let sources = sources();
-    for (name, doors) in DOORS {
+    for (name, files) in PLACES_OF_CRATES {
         let path = format!("{name}::");
         let used = places(&sources, |line| {
             line.match_indices(&path).any(|(at, _)| {
@@ -365,13 +365,13 @@ fn each_outside_crate_has_one_door() {
                 || line.trim_start().starts_with(&format!("pub use {name} as "))
         });
         assert!(!used.is_empty(), "{name} is used nowhere: the test does not look right");
-        let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, doors)).collect();
-        assert!(wrong.is_empty(), "{name} has its door at {doors:?}:\n{wrong:#?}");
+        let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, files)).collect();
+        assert!(wrong.is_empty(), "{name} may only be used in {files:?}:\n{wrong:#?}");
     }
 }
 
 #[test]
-fn every_dependency_has_a_door() {
+fn every_dependency_has_its_place() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     let manifest = manifest.unwrap();
     let section = manifest.split_once("\n[dependencies]\n").unwrap().1;
@@ -379,12 +379,15 @@ fn every_dependency_has_a_door() {
     for line in section.lines().filter(|line| line.contains('=')) {
         let name = first_word(&line.replace('-', "_"));
         let is_own = name.starts_with("pcopy_"); // used everywhere, instead of what they wrap
-        assert!(is_own || DOORS.iter().any(|(door, _)| *door == name), "give {name} a door");
+        assert!(
+            is_own || PLACES_OF_CRATES.iter().any(|(place, _)| *place == name),
+            "give {name} its place"
+        );
     }
 }
 
 #[test]
-fn unsafe_code_stands_in_sys_and_the_ring_alone() {
+fn unsafe_code_is_in_sys_and_the_ring_alone() {
     let sources = sources_of_all();
     for root in ["lib.rs", "main.rs"] {
         assert!(sources[root].contains("#![forbid(unsafe_code)]"), "src/{root} allows unsafe code");
@@ -425,6 +428,26 @@ fn only_cli_plan_and_ui_know_which_program_was_started() {
 }
 
 #[test]
+fn deciding_about_an_entry_changes_nothing() {
+    const LOOKS: [&str; 6] =
+        ["may_write_at", "open_source", "read_symlink", "stat_at", "stat_at_following", "stat_fd"];
+    for (file, code) in sources().iter().filter(|(file, _)| file.contains("entry/decide/")) {
+        let code = code.split("mod tests {").next().unwrap();
+        for call in code.split("file::").skip(1).map(first_word).filter(|name| !name.is_empty()) {
+            let is_type = call.starts_with(char::is_uppercase);
+            assert!(is_type || LOOKS.contains(&&*call), "{file} calls file::{call}");
+        }
+        for call in code.split("attrs.").skip(1).map(first_word) {
+            assert!(["times_tell", "would_repair"].contains(&&*call), "{file} calls attrs.{call}");
+        }
+        for word in ["outbox", "file_data", "xattr", "staging"] {
+            let line = code.lines().find(|line| has_word(line, word));
+            assert_eq!(line, None, "{file} uses {word}");
+        }
+    }
+}
+
+#[test]
 fn no_process_starts_a_thread() {
     let mut sources = sources_of_all();
     for code in sources.values_mut() {
@@ -445,7 +468,7 @@ fn no_process_starts_a_thread() {
 }
 
 #[test]
-fn every_file_begins_with_its_promise() {
+fn every_file_begins_with_a_module_comment() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in sources_of_all().keys().map(|file| path_of(file)) {
         let path: PathBuf = root.join(&file);

@@ -2,7 +2,6 @@
 
 mod gnu;
 mod native;
-mod native_checks;
 
 use super::directories::Directories;
 use super::notes::{Note, NoteKind};

@@ -1,17 +1,19 @@
 //! The rules of `pcopy` for targets.
 
-use super::super::directories::Parent;
-use super::super::manifest_place::{prefix_alone, prefix_below};
-use super::super::notes::ParentError;
-use super::super::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
+mod refusals;
+
 use super::Placement;
-use super::native_checks::{cannot_open, cannot_write, not_a_directory, shown, two_sources};
 use crate::error::Refusal;
 use crate::options::Operands;
+use crate::plan::directories::Parent;
+use crate::plan::manifest_place::{prefix_alone, prefix_below};
+use crate::plan::notes::ParentError;
+use crate::plan::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
 use crate::sanitize::quote;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
+use refusals::{cannot_open, cannot_write, not_a_directory, shown, two_sources};
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;

@@ -1,10 +1,10 @@
 //! The reasons for which `pcopy` refuses a target, and the messages of these refusals.
 
-use super::super::operands::{Operand, SplitPath, trim};
-use super::identity_of;
-use super::native::NativeRules;
+use super::NativeRules;
 use crate::error::Refusal;
 use crate::options::{CopyMode, Update};
+use crate::plan::operands::{Operand, SplitPath, trim};
+use crate::plan::placement::identity_of;
 use crate::sanitize::quote;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
