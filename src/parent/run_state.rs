@@ -11,7 +11,7 @@ use crate::ipc::inherited::link_groups::{Groups, LinkRole};
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
-use crate::ipc::wire::task::{EntryPath, split_last};
+use crate::ipc::wire::task::{EntryPath, EntryPathBuf, split_last};
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
@@ -48,29 +48,20 @@ pub(super) struct RunState {
 /// A directory that only the parent can finish, as a copier has reported it.
 #[derive(Clone, Debug)]
 pub(super) struct DeferredDir {
-    pub(super) operand: u32,
-    pub(super) source: Vec<u8>,
-    pub(super) target: Vec<u8>,
-    pub(super) staged: bool,
+    pub(super) path: EntryPathBuf,
     /// Whether this run created the directory; then a copier has already counted and reported it.
     pub(super) new: bool,
 }
 
 impl DeferredDir {
-    /// Returns the directory at this place, which existed before the run.
-    pub(super) fn existing(place: EntryPath<'_>) -> Self {
-        let EntryPath { operand, source, target, staged } = place;
-        Self { operand, source: source.to_vec(), target: target.to_vec(), staged, new: false }
+    /// Returns the directory at this path, which existed before the run.
+    pub(super) fn existing(path: EntryPath<'_>) -> Self {
+        Self { path: path.into(), new: false }
     }
 
-    /// Returns the directory at this place, which this run created.
-    pub(super) fn new(place: EntryPath<'_>) -> Self {
-        Self { new: true, ..Self::existing(place) }
-    }
-
-    pub(super) fn place(&self) -> EntryPath<'_> {
-        let Self { operand, ref source, ref target, staged, .. } = *self;
-        EntryPath { operand, source, target, staged }
+    /// Returns the directory at this path, which this run created.
+    pub(super) fn new(path: EntryPath<'_>) -> Self {
+        Self { path: path.into(), new: true }
     }
 }
 
@@ -278,7 +269,7 @@ impl RunState {
         self.tally.add(once, 0, totals.get(Count::Bytes));
         let early = &mut self.reported.early;
         let known = early.len();
-        early.extend(new.iter().map(|dir| fingerprint((dir.operand, &dir.source[..]))));
+        early.extend(new.iter().map(|dir| fingerprint((dir.path.operand, &dir.path.source[..]))));
         early.extend(made);
         let newly_early = (early.len() - known) as u64;
         once.saturating_add(newly_early).saturating_add(totals.get(Count::Linked))

@@ -22,11 +22,12 @@ use std::os::unix::ffi::OsStrExt;
 /// directory.
 pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     let late = std::mem::take(&mut run.state.dirs.late);
-    let (mut staged, mut existing): (Vec<_>, Vec<_>) = late.into_iter().partition(|dir| dir.staged);
+    let (mut staged, mut existing): (Vec<_>, Vec<_>) =
+        late.into_iter().partition(|dir| dir.path.staged);
     // Directories with longer paths come first, so that a directory comes before those that contain it.
     // Otherwise the final mode of a directory could deny access to the directories inside it.
     for dirs in [&mut staged, &mut existing] {
-        dirs.sort_by_key(|dir| Reverse(dir.target.len()));
+        dirs.sort_by_key(|dir| Reverse(dir.path.target.len()));
     }
     for_each(run, &staged, copy::finish)?;
     write_back::flush_before_publishing(run)?;
@@ -57,8 +58,8 @@ fn for_each(
         if let Some(number) = ending_signal(run) {
             return Err(Stopped::Early(End::Signal(number)));
         }
-        let Err(error) = act(run.plan, dir.place()) else { continue };
-        run.reporter.failed_late(error, dir.operand, &dir.source);
+        let Err(error) = act(run.plan, dir.path.as_path()) else { continue };
+        run.reporter.failed_late(error, dir.path.operand, &dir.path.source);
         if run.plan.ends_with(error) {
             return Err(Stopped::Early(End::TargetLost));
         }

@@ -103,7 +103,7 @@ fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> 
 }
 
 fn remove_all(plan: &Plan, dirs: &[DeferredDir], reporter: &mut Reporter<'_>) {
-    for place in dirs.iter().map(DeferredDir::place) {
+    for place in dirs.iter().map(|dir| dir.path.as_path()) {
         let Some(operand) = plan.operands.get(place.operand as usize) else { continue };
         let (above, name) = split_last(place.target);
         let removed = CString::new(name).map_err(|_| Errno::EINVAL).and_then(|name| {
