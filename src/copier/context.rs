@@ -1,4 +1,5 @@
-//! What every part of a copier needs to know of the run: one value, copied, never changed.
+//! What the parts of a copier (a process that copies) need to know of the run. The value is copied and never
+//! changes.
 
 use super::Job;
 use super::entry::attributes::Attrs;
@@ -13,17 +14,18 @@ use std::ffi::CStr;
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) job: &'a Job<'a>,
-    /// Which of the copiers it is, from 0.
+    /// The number of this copier, from 0.
     pub(super) number: u16,
-    /// Its own lines in shared memory: what it counts, and where it is.
+    /// This copier's part of the shared memory: its counts, and the entry that it is working on.
     pub(super) status: StatusSlot<'a>,
-    /// What it has begun and reported; outlives it.
+    /// This copier's outbox: reports that the parent may not have received yet, and whether the entry in
+    /// progress was begun. It outlives the copier.
     pub(super) outbox: Outbox<'a>,
     pub(super) attrs: Attrs,
 }
 
 impl<'a> Context<'a> {
-    /// The view of copier `number`.
+    /// Returns the view of copier `number`.
     pub(super) fn new(job: &'a Job<'a>, number: u16) -> Self {
         Self {
             job,
@@ -42,7 +44,8 @@ impl<'a> Context<'a> {
         &self.job.plan.options
     }
 
-    /// Whether the parent wants no more of this.
+    /// Whether this copier must stop: the ring (the queue of tasks) was stopped, or the parent has asked this
+    /// copier to stop.
     pub(super) fn is_stopped(&self) -> bool {
         self.job.ring.is_stopped() || self.status.is_asked_to_stop()
     }
@@ -54,37 +57,42 @@ impl<'a> Context<'a> {
 
 /// What earlier rounds of this run have done with a name in the directory that the copier is in.
 ///
-/// A round that follows a death goes through the tree again. What it finds there may be its own work,
-/// and must not be taken for the user's file: no backup is made of it, and no question asked.
+/// A round that follows a death visits the whole tree again. An entry that the round finds in the target may
+/// be the work of an earlier round. A copier must not take such an entry for the user's file: it must neither
+/// back up the entry nor prompt for it.
 impl Context<'_> {
-    /// The entry is done, counted and reported.
+    /// Whether the entry is done, counted and reported. Always false unless the options make the parent
+    /// remember done entries.
     pub(super) fn was_done(&self, name: &CStr) -> bool {
         !self.job.history.done.is_empty()
             && self.job.history.done.contains(&self.status.fingerprint_of(name))
     }
 
-    /// A copier died that had begun the entry and had neither counted nor reported it.
+    /// Whether a copier died after it had begun the entry, and before it had counted or reported the entry.
     pub(super) fn was_begun(&self, name: &CStr) -> bool {
         self.is_among(self.job.history.begun, name)
     }
 
-    /// The same, under the final name, which was free: what has that name is this run's, and half done.
+    /// Like [`was_begun`](Self::was_begun), but the copier was creating the entry under its final name, which
+    /// did not exist before. So the existing entry is this run's work, and may be incomplete.
     pub(super) fn was_begun_new(&self, name: &CStr) -> bool {
         self.is_among(self.job.history.begun_new, name)
     }
 
-    /// The same, by writing into the existing file, which is half done.
+    /// Like [`was_begun`](Self::was_begun), but the copier was writing into the existing file, which may be
+    /// incomplete.
     pub(super) fn was_begun_over(&self, name: &CStr) -> bool {
         self.is_among(self.job.history.begun_over, name)
     }
 
-    /// This run has made the directory, under its final name.
+    /// Whether this run has created the directory, under its final name.
     pub(super) fn was_made(&self, name: &CStr) -> bool {
         self.job.history.made.contains(&self.status.fingerprint_of(name))
             || self.was_begun_new(name)
     }
 
-    /// Copiers died so often on this name that it is not tried again.
+    /// Whether copiers skip this name, because too many of them died while they worked on it. An empty name
+    /// means the directory itself.
     pub(super) fn is_passed_over(&self, name: &CStr) -> bool {
         self.is_among(self.job.history.passed_over, name)
     }

@@ -1,8 +1,9 @@
 //! Names that differ only in case, where the target ignores case (FAT, NTFS, many network file systems).
 //!
-//! Of `A` and `a` in the source only one can exist in the target, and the other must not replace it: that
-//! would lose a file silently. In a directory that this round created, it is enough that a name is taken
-//! already. In an existing directory, the name under which the target lists the entry is compared.
+//! If the source has `A` and `a`, only one of them can exist in the target. The other must not replace it,
+//! because that would lose a file silently. In a directory that this round has created, a name that already
+//! exists always means such a conflict. In an existing directory, a copier compares the name with the
+//! spelling that the target lists.
 
 use crate::error::{EntryError, Op};
 use crate::plan::fold;
@@ -14,15 +15,17 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What is known about case in the names of a target directory.
+/// What a copier knows about case in the names of a target directory.
 #[derive(Default)]
 pub(super) struct Folding {
-    /// Whether the target directory finds a name in another case; `None` until that was looked up, with one
-    /// stat(2) for each directory that has an existing entry.
+    /// Whether the target directory finds a name in another case; `None` until a copier has tried. The test
+    /// takes one stat(2) for each directory that has an existing entry.
     ignores_case: Cell<Option<bool>>,
-    /// The names of its entries as it lists them. Read only if it ignores case.
+    /// The names of the target's entries, in the spelling that the target lists. Read only if the target
+    /// ignores case.
     written: RefCell<ByFold>,
-    /// The names of the entries that are copied into it. Read only if one is listed in another case.
+    /// The names of the entries that are copied into the target. Read only if the target lists one of them in
+    /// another case.
     coming: RefCell<ByFold>,
 }
 
@@ -30,8 +33,8 @@ pub(super) struct Folding {
 type ByFold = HashMap<String, Vec<CString>>;
 
 impl Folding {
-    /// An error if what was found in `target` as `name` is the copy of an entry whose name differs in case;
-    /// `coming` lists the names of all entries that are copied into it.
+    /// Fails if the existing entry found in `target` as `name` is the copy of an entry whose name differs
+    /// only in case. `coming` returns the names of all entries that are copied into `target`.
     pub(super) fn check_name(
         &self,
         target: &OwnedFd,
@@ -48,15 +51,15 @@ impl Folding {
         let (folded, written) = (fold(name), self.written.borrow());
         let [coming, written] =
             [&*known, &*written].map(|names| names.get(&folded).map_or(&[][..], Vec::as_slice));
-        // The target may list it in a case that no name of the source has. Then the first name in byte order
-        // gets it, whichever is copied first.
+        // The target may list the entry in a spelling that no name of the source has. Then the first name in
+        // byte order gets the entry, in whichever order the names are copied.
         if coming.iter().any(|other| written.contains(other) || **other < *name) {
             return Err(Op::JustCreated.error()(Errno::EEXIST));
         }
         Ok(())
     }
 
-    /// Whether the target lists what was found as `name` in that case.
+    /// Whether the target lists the entry found as `name` with exactly this spelling.
     pub(super) fn is_written(&self, target: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
         if !self.ignores_case(target, name) {
             return Ok(true);
@@ -64,7 +67,7 @@ impl Folding {
         let folded = fold(name);
         let mut written = self.written.borrow_mut();
         if !written.contains_key(&folded) {
-            *written = by_fold(names_in(target)?); // created since the last listing
+            *written = by_fold(names_in(target)?); // an entry was created since the last listing
         }
         Ok(written.get(&folded).is_some_and(|names| names.iter().any(|written| **written == *name)))
     }
@@ -88,7 +91,7 @@ fn by_fold(names: Vec<CString>) -> ByFold {
     all
 }
 
-/// The names of all entries of a directory.
+/// Returns the names of all entries of a directory.
 pub(super) fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let dir = file::open_dir_at(dir, c".")?;
     let (mut listing, mut names) = (DirReader::new(), Vec::new());
@@ -100,7 +103,7 @@ pub(super) fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
     Ok(names)
 }
 
-/// The name with the case of its ASCII letters swapped; `None` if it has none.
+/// Returns the name with the case of its ASCII letters swapped; `None` if it has no such letters.
 fn in_other_case(name: &CStr) -> Option<CString> {
     let turn = |byte: &u8| if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte };
     let other: Vec<u8> = name.to_bytes().iter().map(turn).collect();

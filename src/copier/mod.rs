@@ -1,8 +1,9 @@
-//! A copier: a forked child that takes tasks until there are none left.
+//! A copier: a child process of the parent that takes tasks (units of work) until none is left.
 //!
-//! It has one thread, waits for nothing but an empty ring, and never prints: names and failures go over its
-//! pipe, numbers into shared memory. It may be killed at any instruction; what it leaves behind is then either
-//! complete, or has a name or a time by which the next run knows that it is not.
+//! A copier has one thread and never prints. It sends names and failures to the parent through its pipe, and
+//! counts in shared memory. If the ring (the queue of tasks) is empty, it sends its reports and waits for a
+//! task. It may be killed at any instruction. Everything that it leaves behind is then complete, or has a
+//! name or a time by which the next run recognises it as incomplete.
 
 mod context;
 mod dir_pair;
@@ -35,99 +36,105 @@ use std::os::fd::OwnedFd;
 use visitors::compare;
 use visitors::copy::Copier;
 
-/// What all copiers of a round share; made before the first fork.
+/// What all copiers of a round (one attempt at the work) share; created before the first fork.
 ///
-/// It has one field for each thing that is shared, and so many fields: each has its own lifetime in the
-/// parent, and code asks for one of them at a time.
+/// Each shared thing has a field of its own, because each has its own lifetime in the parent, and code uses
+/// one of them at a time.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
-    /// What is to be done.
+    /// What to copy where.
     pub plan: &'a Plan,
-    /// The ring that tasks come from and go to.
+    /// The ring: copiers take tasks from it and push tasks into it.
     pub ring: &'a SharedRing,
-    /// The counters, and where each copier is.
+    /// The counters, and the entry that each copier is working on.
     pub counters: &'a Counters,
-    /// What copiers have reported and not yet sent.
+    /// The outboxes: reports that copiers have made and the parent may not have received yet.
     pub outboxes: &'a Outboxes,
-    /// The large files that copiers help one another with.
+    /// The large files that copiers copy, hash or compare together.
     pub larges: &'a LargeFiles,
-    /// What the file systems are known not to support.
+    /// What the file systems do not support, as far as copiers have found out.
     pub fs_caps: &'a FsCaps,
-    /// The inodes of which a name was copied; none where names become files of their own, or where links are
-    /// being made.
+    /// The inodes that copiers have begun to copy under one name, so that other names become hard links to
+    /// it. `None` if hard links are not preserved, and in rounds that make the links or verify the copy.
     pub inodes: Option<&'a InodeSet>,
-    /// The names that become hard links; the links are made after everything else is copied.
+    /// The names of inodes with several names, in groups. Copiers make the hard links after everything else
+    /// is copied.
     pub groups: &'a Groups,
-    /// The names that the user was prompted for and agreed to; they are copied after everything else.
+    /// The existing files that the user has agreed to replace. They are replaced after everything else is
+    /// copied.
     pub agreed: &'a [PendingPrompt],
-    /// The digests of files that earlier rounds have found in the copy.
+    /// The digests of files in the copy that earlier rounds have reported.
     pub hashed: &'a Digests,
-    /// Whether all prompts have been answered.
+    /// Whether the prompts are over, so that copiers must not ask for another one.
     pub asked: bool,
-    /// The locks of inodes that several copiers may write to; none where each file has one writer.
+    /// The locks of inodes that several copiers may write to; `None` if each file has only one writer.
     pub turns: Option<&'a RecordLocks>,
-    /// The run's own target directories, which must not be copied into themselves.
+    /// The directories that this run copies into. A copier must not copy them into themselves.
     pub targets: &'a HashSet<Identity>,
     /// What earlier rounds have done.
     pub history: History<'a>,
-    /// Whether permission bits do not bind this user.
+    /// Whether the user is root, for whom permission bits are no restriction.
     pub root: bool,
 }
 
-/// What earlier rounds of this run have done. Places are fingerprints (see `StatusSlot::fingerprint_of`).
+/// What earlier rounds of this run have done. A `u64` is the fingerprint of an entry's place (see
+/// `StatusSlot::fingerprint_of`).
 #[derive(Clone, Copy)]
 pub struct History<'a> {
-    /// Whether this is the first round of its kind, and no copier has begun anything.
+    /// Whether this is the first round of its phase, so that no copier has begun anything in this phase.
     pub is_first: bool,
-    /// Operands of which nothing was created.
+    /// Operands (named by the user) of which nothing was copied.
     pub failed: &'a HashSet<u32>,
-    /// For each operand, whether the directory that it is staged in was created just before this round; empty
-    /// in the rounds that follow.
+    /// For each operand, whether the parent created its target directory just before this round; empty in the
+    /// later rounds of a phase.
     pub fresh: &'a [bool],
-    /// Directories that were created under their final names.
+    /// Directories that this run has created under their final names.
     pub made: &'a HashSet<u64>,
-    /// Entries that are done in directories that existed before the run, where that must be remembered.
+    /// Entries that are done in directories that existed before the run. Filled only if the options require
+    /// that (`CopyOptions::must_remember`).
     pub done: &'a HashSet<u64>,
-    /// Entries that a copier had begun when it died, and had not reported.
+    /// Entries that a copier had begun, and had neither counted nor reported, when it died.
     pub begun: &'a [u64],
-    /// Those of them that it was creating under their final names, which were free.
+    /// Those of `begun` that the copier was creating under final names that did not exist before.
     pub begun_new: &'a [u64],
-    /// Those of them where it was writing into the existing file.
+    /// Those of `begun` where the copier was writing into the existing file.
     pub begun_over: &'a [u64],
-    /// Places where copiers died too often to try again.
+    /// Entries at which so many copiers died that copiers now skip them.
     pub passed_over: &'a [u64],
 }
 
 impl Job<'_> {
-    /// Whether copiers are hungry: the ring holds fewer tasks than there are other copiers. For a lone copier
-    /// it never is so.
+    /// Whether the ring is hungry: it holds fewer tasks than there are other copiers, so one of them may soon
+    /// have no task. Never true if there is only one copier.
     fn is_hungry(&self) -> bool {
         let others = usize::from(self.counters.active().saturating_sub(1));
         self.ring.len() < others.min(self.ring.capacity() / 2)
     }
 
-    /// Encodes a task into the buffer `message` and pushes it, for another copier; false if the ring is full.
+    /// Pushes a task into the ring, for another copier; `message` is the buffer for the encoded task. Returns
+    /// false if the ring is full.
     fn give(&self, status: StatusSlot<'_>, task: &Task<'_>, message: &mut Vec<u8>) -> bool {
         task.encode(message);
         self.push(status, message)
     }
 
-    /// Hands over a task that is encoded already; false, and `message` is unchanged, if the ring is full.
+    /// Pushes an encoded task into the ring, for another copier. Returns false if the ring is full; then
+    /// `message` is unchanged.
     fn push(&self, status: StatusSlot<'_>, message: &mut Vec<u8>) -> bool {
         frame_check::push_task(self.ring, status, message).is_ok()
     }
 }
 
-/// What a copier is made for: to copy, or to compare only.
+/// What a copier does with its tasks: it copies, or it compares.
 trait Worker {
-    /// Does a task and all that follows from it and is not handed over.
+    /// Does a task, and everything that follows from the task and is not handed over.
     fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone>;
 
-    /// Sends all that was reported.
+    /// Sends all reports that are still buffered.
     fn flush_reports(&mut self) -> Result<(), ParentGone>;
 }
 
-/// Works as copier `number` until the ring is closed or stopped; the exit status is returned.
+/// Works as copier `number` until the ring is closed or stopped. Returns the exit status.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     let cx = Context::new(&job, number);
     let reports = Reports::new(pipe, cx.outbox);
@@ -138,15 +145,15 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     };
     match done {
         Ok(()) => 0,
-        Err(ParentGone) => 1, // there is no process left to report to
+        Err(ParentGone) => 1, // the parent is gone, so no process could receive a report
     }
 }
 
-/// Counts what there is to copy, and publishes the counts in `forecast`; 0 is returned, or 1 if the count did
-/// not come to its end.
+/// Counts the entries and bytes that there are to copy, and publishes the counts in `forecast`. Returns the
+/// exit status: 0, or 1 if the count is not complete.
 ///
-/// `job` is of this process alone: it has one copier, which never finds its ring hungry and hands nothing
-/// over. `pipe` is for reports, of which there are none.
+/// `job` belongs to this process alone. The process is the only copier of the job, so it never finds the ring
+/// hungry and hands nothing over. It makes no reports, so nothing is sent through `pipe`.
 pub fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
     let cx = Context::new(&job, 0);
     match visitors::count::count(cx, Reports::new(pipe, cx.outbox), forecast) {
@@ -157,19 +164,19 @@ pub fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
 
 /// Takes tasks until the ring is closed or stopped.
 ///
-/// An entry that cannot be copied is a report, not an error. The only error is a parent that no
-/// longer listens.
+/// An entry that cannot be copied leads to a report, not to an error. The only error is that the parent is
+/// gone.
 fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
     let (job, status) = (cx.job, cx.status);
     let mut message = Vec::new();
     while !status.is_asked_to_stop() && take(job, worker, &mut message)? {
-        // A checksum that does not fit means that the ring was scribbled on. A copier that leaves a ring
-        // which is not closed ends the round, and the next round has another ring.
+        // A wrong checksum means that a stray write has damaged the ring. If a copier leaves a ring that is
+        // not closed, the round ends, and the next round has a new ring.
         let Some(task) = strip_checksum(&message).and_then(Task::decode) else { break };
         worker.run_task(task)?;
         status.leave();
         if cx.is_stopped() {
-            break; // the task is not done, so it must not be counted as done
+            break; // the task is not finished, so it must not be counted as done
         }
         status.add(Count::TasksDone, 1);
         job.ring.task_done();
@@ -177,7 +184,7 @@ fn work(cx: Context<'_>, worker: &mut dyn Worker) -> Result<(), ParentGone> {
     worker.flush_reports()
 }
 
-/// The next task; false if there will be none. Reports are sent before the copier sleeps.
+/// Takes the next task; returns false if there will be none. Sends all reports before the copier sleeps.
 fn take(job: &Job<'_>, worker: &mut dyn Worker, message: &mut Vec<u8>) -> Result<bool, ParentGone> {
     match job.ring.try_take(message) {
         Ok(()) => Ok(true),

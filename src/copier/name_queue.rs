@@ -5,8 +5,8 @@ use std::ffi::CStr;
 
 /// A queue of names, each with a tag of one byte that is not 0.
 ///
-/// A directory with a million subdirectories takes the length of their names and two bytes each, not a
-/// million allocations. Packed as `tag name NUL tag name NUL …`.
+/// For a directory with a million subdirectories, the queue takes the length of their names and two bytes for
+/// each name, and not a million allocations. The byte string is `tag name NUL tag name NUL …`.
 #[derive(Default)]
 pub(super) struct NameQueue {
     packed: Vec<u8>,
@@ -21,7 +21,7 @@ impl NameQueue {
     pub(super) fn push(&mut self, tag: u8, name: &CStr) -> Result<(), TryReserveError> {
         debug_assert_ne!(tag, 0, "0 ends a name");
         if self.start > self.packed.len() / 2 {
-            self.packed.drain(..self.start); // names that were taken
+            self.packed.drain(..self.start); // removes the names that were taken
             self.start = 0;
         }
         self.packed.try_reserve(name.count_bytes() + 2)?;
@@ -30,12 +30,12 @@ impl NameQueue {
         Ok(())
     }
 
-    /// Whether it is empty.
+    /// Whether the queue is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.start >= self.packed.len()
     }
 
-    /// Takes the oldest name: writes it into `into`, without its NUL, and returns its tag.
+    /// Takes the oldest name: writes the name into `into`, without its NUL, and returns its tag.
     pub(super) fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
         let live = self.packed.get(self.start..)?;
         let (&tag, rest) = live.split_first()?;

@@ -1,4 +1,4 @@
-//! The copier's end of its pipe to the parent.
+//! The copier's end of the pipe through which a copier (a process that copies) sends reports to the parent.
 
 use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
 use crate::ipc::wire::event::Report;
@@ -6,21 +6,23 @@ use pcopy_sys::file;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Reports are sent when this many bytes are buffered: half of a pipe's capacity, so that the parent can read
-/// one half while the other is written.
+/// Buffered reports are sent when they have this many bytes: half of a pipe's capacity, so that the parent
+/// can read one half while the copier writes the other.
 const FULL_BYTES: usize = 32 * 1024;
 
-// Less than FULL_BYTES are buffered when a part of at most as many is appended.
+// Before a part of at most FULL_BYTES is appended, fewer than FULL_BYTES are buffered. The outbox must hold
+// both.
 const _: () = assert!(2 * FULL_BYTES <= OUTBOX_BYTES);
 
-/// Reports are sent when the oldest one has been buffered this long.
+/// Buffered reports are sent when the oldest of them has waited this long.
 const OLD: Duration = Duration::from_millis(100);
 
-/// The parent has closed its end or is dead.
+/// The error that the parent is dead or has closed its end of the pipe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParentGone;
 
-/// Buffers reports and sends them in batches. What is not sent yet survives the copier in its outbox.
+/// Buffers reports and sends them in batches. The outbox holds a second copy of the reports that are not sent
+/// yet, so they are not lost if the copier dies.
 pub(super) struct Reports<'a> {
     pipe: OwnedFd,
     pub(super) outbox: Outbox<'a>,
@@ -34,8 +36,8 @@ impl<'a> Reports<'a> {
         Self { pipe, outbox, gathered: Vec::new(), frame: Vec::new(), since: Instant::now() }
     }
 
-    /// Adds a report, and sends all if a batch is due. Calls `settled` as soon as the report is in the outbox
-    /// and can no longer be lost.
+    /// Adds a report, and sends all reports if a batch is due. Calls `settled` as soon as the report is in
+    /// the outbox, where it can no longer be lost.
     pub(super) fn send(
         &mut self,
         report: &Report<'_>,
@@ -61,7 +63,7 @@ impl<'a> Reports<'a> {
         if self.gathered.len() >= FULL_BYTES { self.flush() } else { self.flush_if_old() }
     }
 
-    /// Sends all if the oldest report is due; cheap if there is none.
+    /// Sends all reports if the oldest of them has waited long enough. Cheap if there are no reports.
     pub(super) fn flush_if_old(&mut self) -> Result<(), ParentGone> {
         if !self.gathered.is_empty() && self.since.elapsed() >= OLD { self.flush() } else { Ok(()) }
     }

@@ -1,8 +1,9 @@
-//! Counting ahead, in a process of its own, so that the progress line can show a percentage.
+//! Counts ahead, in a separate process, so that the progress line can show a percentage.
 //!
-//! The process is forked only when a progress line is drawn, and with a low priority where counting
-//! would take much of the CPU. It walks as a copier does (`visitors/count`), so it meets the same entries,
-//! and reads nothing but names and sizes.
+//! The parent forks this process only if it draws a progress line, or if the target is full and the message
+//! must say how much is left. The process has a low priority where counting would take much of the CPU time.
+//! It walks as a copier (a process that copies) does (`visitors/count`), so it finds the same entries. It
+//! reads nothing but names and sizes.
 
 use super::run_state::RunState;
 use super::shared::Shared;
@@ -18,20 +19,21 @@ use pcopy_sys::process::{self, Pid};
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// The CPU time of counting an entry: 1.3 µs for its name, the rest for its size.
+/// The CPU time that counting one entry takes: 1.3 µs for its name, the rest for its size.
 const ENTRY_COST: Duration = Duration::from_nanos(2600);
 
-/// The progress line may take one part in so many of a run's CPU time: 3 %.
+/// Counting may take one part in this many of a run's CPU time: 3 %.
 const SHARE: u32 = 33;
 
-/// The niceness of counting where at full speed it would take more than its share.
+/// The niceness of the counting process where it would take more than its share at full speed.
 ///
-/// A small file in memory takes 20 µs to copy, so counting such a tree would take an eighth of the
-/// copy. Beside two copiers on two CPUs the progress line costs 3 % at this niceness, and 5 % at 7
-/// (170,000 files in memory: 1.09 s without); at 19 the copy ends before the counting.
+/// A small file in memory takes 20 µs to copy, so counting such a tree would take an eighth of the time of
+/// the copy. Beside two copiers on two CPUs, the progress line costs 3 % at this niceness, and 5 % at
+/// niceness 7 (170,000 files in memory: 1.09 s without the line). At niceness 19, the copy ends before the
+/// count.
 const NICE: i32 = 12;
 
-/// The process that counts ahead, and what it has counted.
+/// The process that counts ahead, and its counts.
 #[derive(Default)]
 pub(super) struct Precount {
     forecast: Option<Forecast>,
@@ -39,8 +41,8 @@ pub(super) struct Precount {
 }
 
 impl Precount {
-    /// Begins to count, if that has not begun. `per_entry` is how much CPU time an entry has taken so
-    /// far; it decides about the priority.
+    /// Forks the counting process, unless that was done already. `per_entry` returns how much CPU time an
+    /// entry has taken so far; the priority depends on it.
     pub(super) fn begin(
         &mut self,
         plan: &Plan,
@@ -50,29 +52,29 @@ impl Precount {
         if self.forecast.is_some() {
             return;
         }
-        let Ok(forecast) = Forecast::create() else { return }; // the line then has no percentage
+        let Ok(forecast) = Forecast::create() else { return }; // the progress line then has no percentage
         self.process = start(plan, lock, &forecast, per_entry()).ok();
         self.forecast = Some(forecast);
     }
 
-    /// What was counted until now; `None` if counting has not begun.
+    /// Returns what was counted so far; `None` if counting has not begun.
     pub(super) fn work(&self) -> Option<Work> {
         self.forecast.as_ref().map(Forecast::get)
     }
 
-    /// Kills the process and waits for its end.
+    /// Kills the process and waits until it has exited.
     pub(super) fn end(&mut self) {
         let Some(process) = self.process.take() else { return };
         if process::kill(process).and_then(|()| process::join(process)).is_err() {
-            // It had exited and was reaped already.
+            // The process had already exited and was reaped.
         }
     }
 
-    /// Kills the process; a broken disk may keep it from exiting.
+    /// Kills the process, but does not wait for it, because a broken disk may keep it from exiting.
     pub(super) fn abandon(&mut self) {
         let Some(process) = self.process.take() else { return };
         if process::kill(process).is_err() {
-            // It has exited already.
+            // The process has already exited.
         }
     }
 }
@@ -86,7 +88,7 @@ fn start(plan: &Plan, lock: &TargetLock, forecast: &Forecast, per_entry: Duratio
     })
 }
 
-/// Counts as the only copier of a round that nothing else belongs to; returns the exit status.
+/// Counts as the only copier of a round that has no other processes. Returns the exit status.
 fn count(
     plan: &Plan,
     lock: &TargetLock,

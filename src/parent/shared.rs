@@ -26,8 +26,8 @@ pub(super) struct Shared {
     pub(super) outboxes: Outboxes,
     pub(super) larges: LargeFiles,
     pub(super) fs_caps: FsCaps,
-    /// The files with several names that copiers have begun; `None` if names do not become links in this
-    /// round.
+    /// The inodes with several names that copiers have begun to copy; `None` if names do not become links in
+    /// this round.
     pub(super) inodes: Option<InodeSet>,
     pub(super) turns: Option<RecordLocks>,
 }
@@ -35,8 +35,9 @@ pub(super) struct Shared {
 impl Shared {
     /// Creates the memory for a round that begins with the task `first`.
     ///
-    /// `earlier` has the names that earlier waves (groups of operands) have copied. If this round finds
-    /// further names of these files, they are deferred and become links to the earlier names.
+    /// `earlier` has the names that earlier waves (groups of operands that are copied together) have copied.
+    /// If this round finds further names of these files, copiers defer them, and they become links to the
+    /// earlier names.
     pub(super) fn create(
         plan: &Plan,
         first: &Task<'_>,
@@ -69,7 +70,8 @@ impl Shared {
         Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })
     }
 
-    /// The job of the copiers that share this, in a first round with no directory that was just created.
+    /// Returns the job of the copiers that share this memory, for the first round of the first phase, and
+    /// without any directory that was just created. For other rounds, the caller changes these fields.
     pub(super) fn job<'a>(
         &'a self,
         plan: &'a Plan,

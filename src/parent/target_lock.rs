@@ -1,9 +1,9 @@
-//! Keeping other runs out of the target while this one works.
+//! Keeps other runs out of the target while this run works.
 //!
-//! Each directory that the run builds or merges into is locked exclusively, and every directory above
-//! it is locked shared: so two runs may copy into one directory side by side, and none may work inside
-//! what another is building. (These are the intention locks of databases, with flock(2).) The locks end
-//! with the last process of the run, whatever ends it.
+//! The run locks each directory that it builds or merges into exclusively, and every directory above it
+//! shared. So two runs may copy into one directory at the same time, and neither may work inside a directory
+//! that the other builds. (Databases call these intention locks; here they are flock(2) locks.) However the
+//! run ends, the locks end with its last process.
 
 use crate::error::Refusal;
 use crate::ipc::memory::counters::place_fingerprint;
@@ -22,20 +22,21 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// What this run has locked.
+/// The directories that this run has locked.
 pub(super) struct TargetLock {
     /// The directories that the run builds or merges into.
     pub(super) targets: HashSet<Identity>,
-    /// For each operand: whether its staging directory was made by this run.
+    /// For each operand (a path that the user named): whether this run created its target directory.
     pub(super) fresh: Vec<bool>,
     locks: Vec<OwnedFd>,
 }
 
 impl TargetLock {
-    /// Makes the staging directory of each operand that needs one, and locks what will be written.
+    /// Creates the target directory of each operand that needs one, and locks every directory that the run
+    /// will write to.
     ///
-    /// If another run has a conflicting lock, what was made here is removed again and the run is
-    /// refused.
+    /// If another run has a conflicting lock, this run is refused, and the directories that were created here
+    /// are removed.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
         let mut lock = Self::none();
         let taken = lock.take_all(plan);
@@ -45,7 +46,7 @@ impl TargetLock {
         taken.map(|()| lock)
     }
 
-    /// No locks: nothing will be written.
+    /// Returns no locks, for a run that writes nothing.
     pub(super) fn none() -> Self {
         Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() }
     }
@@ -53,7 +54,7 @@ impl TargetLock {
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
         for operand in &plan.operands {
             self.fresh.push(false);
-            // Without locks the target must only be known if it lies in its source.
+            // Without locks, the run needs to know the target only if the target is inside its source.
             if operand.is_dir && (plan.policy.locks_target || operand.into_itself.is_some()) {
                 self.lock_or_create(plan, operand)?;
             }
@@ -68,11 +69,12 @@ impl TargetLock {
         Ok(())
     }
 
-    /// Locks the directory that `operand`, the last of `fresh`, becomes; creates it first if it does not exist.
+    /// Locks the target directory of `operand`, whose entry in `fresh` is the last. Creates the directory
+    /// first if it does not exist.
     fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
         let Some(TargetDir { name, fresh }) = find_or_create(plan, operand)? else { return Ok(()) };
         if let Some(last) = self.fresh.last_mut() {
-            *last = fresh; // at once, so that it is removed if anything fails from here on
+            *last = fresh; // set at once, so that the directory is removed if anything fails from here on
         }
         let parent = plan.target_dir(operand);
         let opened = if plan.options.keep_directory_symlink {
@@ -85,10 +87,10 @@ impl TargetLock {
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
                 return Err(cannot_create(operand, errno));
             }
-            Err(_) => return Ok(()), // the copier will report why
+            Err(_) => return Ok(()), // a copier will report why
         };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
-        // Two sources may become one directory: 'a/.' and 'b/.'.
+        // Two operands may become one directory, as 'a/.' and 'b/.' do.
         if !self.targets.contains(&stat.identity()) {
             let is_busy = plan.policy.locks_target
                 && lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN);
@@ -112,10 +114,12 @@ impl TargetLock {
             let Ok(stat) = file::stat_fd(&dir) else { break };
             let next = file::open_parent(&dir).ok();
             if seen.insert(stat.identity()) {
-                // A descriptor of its own: the plan's is shared by all operands and stays unlocked.
+                // The directory is opened again, because all operands share the plan's descriptor, which
+                // stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
                     let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    // A script may hold `flock /backup` while it runs pcopy: that is no conflict.
+                    // A script may hold `flock /backup` while it runs pcopy. That is no conflict, so only the
+                    // locks of other pcopy processes count.
                     let is_busy = refused
                         && process::holds_flock(stat.identity().1, &process::own_name())
                         && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
@@ -125,7 +129,7 @@ impl TargetLock {
                     self.locks.push(own);
                 }
             } else if !self.targets.contains(&stat.identity()) {
-                break; // all above it is shared already
+                break; // everything above is already locked
             }
             at = next.filter(|next| {
                 file::stat_fd(next).is_ok_and(|above| above.identity() != stat.identity())
@@ -134,7 +138,7 @@ impl TargetLock {
         Ok(())
     }
 
-    /// The fingerprints of directories that were made under their final names.
+    /// Returns the fingerprints of the directories that this run created under their final names.
     pub(super) fn made(&self, plan: &Plan) -> HashSet<u64> {
         let operands = (0..).zip(&plan.operands).zip(&self.fresh);
         operands
@@ -145,7 +149,7 @@ impl TargetLock {
             .collect()
     }
 
-    /// Removes the staging directories that this run has made and nothing was copied into.
+    /// Removes the target directories that this run has created and that are still empty.
     pub(super) fn remove_unused(&self, plan: &Plan) {
         for (operand, _) in plan.operands.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
             let staged: CString = if plan.options.in_place {
@@ -154,23 +158,23 @@ impl TargetLock {
                 staged_name(&operand.target_name, 0)
             };
             if file::remove_dir(plan.target_dir(operand), &staged).is_err() {
-                // Not empty, or no longer this run's: then it must stay, and the next run resumes in
-                // it.
+                // The directory is not empty, or no longer belongs to this run. Then it must stay, and the
+                // next run resumes in it.
             }
         }
     }
 }
 
-/// The directory in the target that an operand is copied into.
+/// The directory in the target into which an operand is copied.
 struct TargetDir {
-    /// Its present name, which may be a staged one.
+    /// Its current name, which may be a staged name.
     name: CString,
     /// Whether this run has created it.
     fresh: bool,
 }
 
-/// Finds the directory in the target that `operand` is copied into, or creates it; `None` if there is none
-/// that could be locked. The copier then reports why the operand cannot be copied.
+/// Finds the directory in the target into which `operand` is copied, or creates it. Returns `None` if there
+/// is no directory to lock; a copier then reports why the operand cannot be copied.
 fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let keeps_link =
         |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
@@ -181,18 +185,18 @@ fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, R
             }
             Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: false }))
         }
-        Ok(_) => Ok(None), // not a directory
+        Ok(_) => Ok(None), // the target is not a directory
         Err(Errno::ENOENT) if plan.options.in_place => create_in_place(plan, operand),
         Err(Errno::ENOENT) => create_staged(plan, operand).map(Some),
-        // A target that cannot be examined may exist: if it were staged, the staged directory would stay
-        // and no run would resume in it.
+        // A target whose status cannot be read may exist. If this run staged a directory for it, that
+        // directory would remain, and no run would resume in it.
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
         Err(_) => Ok(None),
     }
 }
 
-/// Creates the directory of an operand under its final name; `None` if that fails and the target needs no
-/// lock.
+/// Creates the directory of an operand under its final name. Returns `None` if that fails and the policy
+/// requires no lock.
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
     let bits = source.map_or(0o700, |source| source.permissions());
@@ -220,10 +224,11 @@ fn create_staged(plan: &Plan, operand: &Operand) -> Result<TargetDir, Refusal> {
     }
 }
 
-/// Makes an existing staged name a directory to work in; true if it was created for that.
+/// Makes sure that an existing staged name is a directory in which this run can work. Returns true if it had
+/// to create the directory.
 ///
-/// A file of this name is a leftover of a killed run, or another run is building it. `EEXIST` if it is
-/// another user's directory.
+/// If a file has this name, it is the leftover of a killed run, or another run is building it. Fails with
+/// `EEXIST` if the name is a directory of another user.
 fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<bool, Errno> {
     let parent = plan.target_dir(operand);
     let old = file::stat_at(parent, staged)?;
@@ -236,19 +241,19 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
     file::make_dir(parent, staged, 0o700).map(|()| true)
 }
 
-/// Removes the staging directory that a killed run has left for an operand that has its final name by
-/// now.
+/// Removes the staged directory that a killed run left for `operand`, because a directory with the final name
+/// exists by now.
 fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
     if !has_begun(&plan.options, (parent, &staged), source) {
         return;
     }
-    // Another run may be working in it.
+    // Another run may be working in the staged directory, so it is locked first.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
     let is_locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
     if is_locked && remove(parent, Kind::Directory, &staged).is_err() {
-        // It stays; nothing depends on it.
+        // The staged directory remains. That does no harm.
     }
 }
 

@@ -1,4 +1,4 @@
-//! Staged files that interrupted runs left.
+//! Leftovers: staged files that interrupted runs left.
 
 use super::lock::is_locked;
 use pcopy_sys::Errno;
@@ -6,9 +6,9 @@ use pcopy_sys::file::{self, Kind};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Creates an entry under a staged name; first removes the leftover that has the name, if there is one.
+/// Creates an entry under a staged name. If a leftover has that name, removes the leftover first.
 ///
-/// `shared` says that another run may build the same name.
+/// `shared` says that another run may build an entry under the same staged name.
 pub(crate) fn create_fresh<T>(
     dir: BorrowedFd<'_>,
     staged: &CStr,
@@ -21,18 +21,20 @@ pub(crate) fn create_fresh<T>(
     }
 }
 
-/// Removes the staged file of an interrupted run; `EBUSY` if another run is building it.
+/// Removes the staged file of an interrupted run. Fails with `EBUSY` if another run is building the file.
 ///
-/// `shared` says that other runs may build the same name, and that only the lock of the file excludes them.
+/// `shared` says that other runs may build a file under the same staged name, and that only the lock of the
+/// file excludes them.
 pub(crate) fn remove_leftover(dir: BorrowedFd<'_>, name: &CStr, shared: bool) -> Result<(), Errno> {
     match file::stat_at(dir, name)?.kind() {
-        // Outside of staged directories no directory is removed: it may contain other programs' files.
+        // Outside staged directories, no directory is removed, because it may contain files of other
+        // programs.
         Kind::Directory => Err(if shared { Errno::EBUSY } else { Errno::EISDIR }),
         Kind::File if shared => {
             // The lock of a file without read permission cannot be tested. If another run is building the
             // file, that run notices that the name is gone (`still_named`) and stops.
             if let Ok(leftover) = file::open_source(dir, name, false) {
-                // By now the name may belong to another file than the locked one.
+                // By now, the name may belong to another file than the locked one.
                 let is_leftover =
                     !is_locked(&leftover) && still_named(dir, name, leftover.as_fd()) == Ok(true);
                 if !is_leftover {

@@ -1,14 +1,14 @@
-//! Staging: how an entry is built under a temporary name and then renamed into place.
+//! Staging: an entry is built under a temporary name, the staged name, and then renamed into place.
 //!
-//! The parent stages directories that the user named, and the manifest; copiers stage what is below. Both
-//! follow the same rules, which are here, and nowhere else:
+//! The parent process stages the directories of operands (paths that the user named) and the manifest.
+//! Copiers (processes that copy) stage everything below operands. The rules for both are in this module:
 //!
 //! * [`name`]: the staged name, by which a later run finds what an interrupted run left.
-//! * [`lock`]: a staged file or directory is locked while a run builds it, so that another run neither
+//! * [`lock`]: a run locks each staged file or directory while it builds it, so that another run neither
 //!   takes it for a leftover nor renames it half written.
-//! * [`owner`]: which staged directories may have been created by this user.
-//! * [`leftover`]: creating a staged file where an interrupted run left one.
-//! * [`removal`]: removing what the source does not have, and whole staged directories.
+//! * [`owner`]: which staged directories this user may have created.
+//! * [`leftover`]: how a staged file is created where an interrupted run left one.
+//! * [`removal`]: how entries that the source does not have are removed, and whole staged directories.
 
 pub(crate) mod leftover;
 pub(crate) mod lock;

@@ -1,4 +1,4 @@
-//! The staged names under which entries are built until they are complete.
+//! The staged names, under which entries are built until they are complete.
 
 use pcopy_sys::file::NAME_BYTES_MAX;
 use std::ffi::{CStr, CString};
@@ -7,16 +7,17 @@ use std::hash::{DefaultHasher, Hasher};
 /// The suffix of staged names; the number of a variant may follow it.
 pub const SUFFIX: &str = ".pcopy-partial";
 
-/// The staged name of `name`: `.NAME.pcopy-partial`, in the same directory.
+/// Returns the staged name of `name`: `.NAME.pcopy-partial`, in the same directory.
 ///
-/// It depends on the name only, so that the next run finds what an interrupted one left. A name that
-/// would become too long is truncated and gets a hash of the full name. A `variant` above 0 gives another staged
-/// name, for the case that the source has an entry with the name of variant 0.
+/// It depends on the name alone, so that the next run finds what an interrupted run left. A name that would
+/// become too long is truncated and gets a hash of the full name. A `variant` above 0 gives another staged
+/// name, for a source that has an entry with the staged name of variant 0.
 pub fn staged_name(name: &CStr, variant: u32) -> CString {
     let bytes = name.to_bytes();
     let mut staged = Vec::with_capacity(bytes.len() + SUFFIX.len() + 24);
     staged.push(b'.');
-    // Behind the suffix: so no other name can have this staged name, whatever it ends in.
+    // The number follows the suffix. If it preceded the suffix, it could be the end of another name, and both
+    // names would have the same staged name.
     let tag = if variant == 0 { String::new() } else { format!("-{variant}") };
     if 1 + bytes.len() + SUFFIX.len() + tag.len() <= NAME_BYTES_MAX {
         staged.extend_from_slice(bytes);
@@ -33,7 +34,7 @@ pub fn staged_name(name: &CStr, variant: u32) -> CString {
     CString::new(staged).expect("made of a name and text, neither of which has a NUL")
 }
 
-/// The first bytes of `name`, at most `bytes_max`, without splitting a UTF-8 character: some file
+/// Returns the first bytes of `name`, at most `bytes_max`, without splitting a UTF-8 character. Some file
 /// systems (ZFS, casefolded ext4) refuse names that are not UTF-8.
 fn cut_at_character(name: &[u8], bytes_max: usize) -> &[u8] {
     let mut end = bytes_max.min(name.len());

@@ -1,7 +1,8 @@
-//! Which staged directories may have been created by this user.
+//! Which staged directories this user may have created.
 //!
-//! The creator of a directory can read and change what is copied into it. So a run resumes only in a staged
-//! directory that this user may have created: another user could have created it to receive the copy.
+//! The creator of a directory can read and change what is copied into it. Another user could create a staged
+//! directory in order to receive the copy. So a run resumes only in a staged directory that this user may
+//! have created.
 
 use super::name::staged_name;
 use crate::options::CopyOptions;
@@ -11,11 +12,11 @@ use pcopy_sys::process;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-/// Whether the directory `staged` in `dir` may have been created by this user.
+/// Whether this user may have created the directory `staged` in `dir`.
 ///
-/// With ownership preserved, an interrupted run may already have given it the owner of its `source`. On some
-/// file systems everything that this user creates belongs to another user: FAT and some network file systems,
-/// depending on the mount options, and where root is mapped to `nobody`.
+/// If ownership is preserved, an interrupted run may already have given the directory the owner of its
+/// `source`. On some file systems, everything that this user creates belongs to another user: FAT and some
+/// network file systems, depending on the mount options, and where root is mapped to `nobody`.
 pub(crate) fn may_be_ours(
     options: &CopyOptions,
     (dir, staged): (BorrowedFd<'_>, &Stat),
@@ -37,7 +38,8 @@ pub(crate) fn has_begun(
         .is_ok_and(|old| old.kind() == Kind::Directory && may_be_ours(options, (dir, &old), source))
 }
 
-/// The owner of directories that this user creates in `dir`; creates one and removes it to find out.
+/// Returns the owner of directories that this user creates in `dir`. Creates a directory to find out, and
+/// removes it.
 fn owner_of_new(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
     let name = staged_name(c"whose", std::process::id());
     file::make_dir(dir, &name, 0o700)?;

@@ -1,8 +1,8 @@
-//! Removing entries of staged directories.
+//! Removes entries of staged directories.
 //!
-//! pcopy created the staged directory, so every entry in it belongs to pcopy, and the directory must hold
-//! the source and nothing else when it is published. Only staged directories are cleaned or removed,
-//! never a directory that other programs use.
+//! pcopy created the staged directory, so every entry in it belongs to pcopy. When the directory is
+//! published, it must contain the entries of the source and nothing else. Only staged directories are cleaned
+//! or removed, and never a directory that other programs use.
 
 use super::name::staged_name;
 use crate::error::{EntryError, Op};
@@ -12,9 +12,11 @@ use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Removes every entry of a staged directory that the source does not have: an interrupted run left it.
+/// Removes every entry of a staged directory that the source does not have, because an interrupted run left
+/// it.
 ///
-/// Other copiers may work in the directory at the same time: they create only what the source has.
+/// Other copiers (processes that copy) may work in the directory at the same time. They create only entries
+/// that the source has.
 pub(crate) fn remove_extraneous(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
@@ -30,7 +32,7 @@ pub(crate) fn remove_extraneous(
     Ok(())
 }
 
-/// Removes the entry `name`, recursively if it is a directory. An entry that is gone already is no error.
+/// Removes the entry `name`, recursively if it is a directory. Succeeds if the entry does not exist.
 pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(), Errno> {
     let removed = match kind {
         Kind::Directory => remove_tree(dir, name),
@@ -43,10 +45,10 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(),
     }
 }
 
-/// Removes a directory recursively, at any depth, with three descriptors and without recursion.
+/// Removes a directory recursively, at any depth, with three descriptors and without recursive calls.
 ///
-/// Directories below it are first moved up into it, so that nothing shows outside. If this copier is
-/// killed meanwhile, the next run removes them like everything that the source does not have.
+/// Each directory below it is first moved up into it, so that nothing appears outside it. If the copier is
+/// killed meanwhile, the next run removes the moved directories, because the source does not have them.
 fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let root = open_usable(dir, name)?;
     let mut number = 0;
@@ -67,7 +69,7 @@ fn open_usable(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     file::open_dir_at(dir, name)
 }
 
-/// Removes everything that is not a directory; calls `keep` for each directory and returns the results.
+/// Removes every entry that is not a directory. Calls `keep` for each directory, and returns the results.
 fn empty(
     dir: BorrowedFd<'_>,
     mut keep: impl FnMut(&CStr) -> Result<CString, Errno>,

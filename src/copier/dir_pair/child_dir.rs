@@ -1,4 +1,4 @@
-//! How the directory of a child comes into being in the target.
+//! How the target of a child directory is created.
 
 use super::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
@@ -12,28 +12,31 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 
-/// How the target of a child directory came into being; packed into the tag of its name.
+/// How the target of a child directory was created, or will be. The parent directory's list of children
+/// stores this as the tag of the child's name.
 #[derive(Clone, Copy)]
 pub(in crate::copier) struct ChildMark {
-    /// It existed before this round.
+    /// Whether the target existed before this round (one attempt at the work). A directory that the parent
+    /// process created just before the round does not count as existing.
     pub(in crate::copier) existed: bool,
-    /// It is new in an existing directory: built under the staged name with this number, or under its own
-    /// name.
+    /// For a new directory in an existing one: the number of the staged name under which it is built, or
+    /// `OWN_NAME` if it is built under its final name.
     pub(in crate::copier) staged: Option<u8>,
-    /// It is created by the copier that starts it.
+    /// Whether the target must still be created. The copier that enters the directory, or hands it over,
+    /// creates it.
     pub(in crate::copier) unmade: bool,
 }
 
 impl ChildMark {
     const STAGED_MAX: u8 = 30;
 
-    /// In place of a number: built under its own name.
+    /// The value of `staged` for a directory that is built under its final name.
     const OWN_NAME: u8 = 31;
 
-    /// A child that is not created yet, under its own name.
+    /// A child that must still be created, under its final name.
     pub(in crate::copier) const UNMADE: Self = Self { existed: false, staged: None, unmade: true };
 
-    /// A child that this round created, under its own name.
+    /// A child that this round has created, under its final name.
     const MADE: Self = Self { unmade: false, ..Self::UNMADE };
 
     pub(in crate::copier) fn to_byte(self) -> u8 {
@@ -49,13 +52,13 @@ impl ChildMark {
         }
     }
 
-    /// The number of its staged name, if it has one.
+    /// Returns the number of the staged name, if the child has a staged name.
     pub(in crate::copier) fn renamed(self) -> Option<u8> {
         self.staged.filter(|&variant| variant != Self::OWN_NAME)
     }
 
-    /// The present name of the child in the target. `at_top` says that it is an operand, whose name in the
-    /// target can differ from that in the source.
+    /// Returns the current name of the child in the target. `at_top` says that the child is an operand (named
+    /// by the user), whose name in the target may differ from its name in the source.
     pub(in crate::copier) fn target_name(
         self,
         plan: &Plan,
@@ -72,7 +75,8 @@ impl ChildMark {
     }
 }
 
-/// Creates the child's directory in the target, or finds it.
+/// Creates the target directory of a child, or finds an existing one. A new child of an existing directory
+/// gets a staged name.
 pub(in crate::copier) fn make_child(
     plan: &Plan,
     dirs: &DirPair,
@@ -94,13 +98,17 @@ pub(in crate::copier) fn make_child(
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {
                 let staged = staged_name(name, variant.into());
-                // The source may have an entry of that name; beside an operand that does not matter.
+                // The source may have an entry with exactly this staged name, and then both would be built
+                // under one name. Beside an operand that is no problem, because only operands are copied
+                // there.
                 if !dirs.contended && file::stat_at(&dirs.source, &staged).is_ok() {
                     continue;
                 }
                 match make_or_find(plan, dirs, source_name, &staged) {
                     Err(Errno::EEXIST) if dirs.is_written(&staged) == Ok(false) => {
-                        return Err(Op::JustCreated.error()(Errno::EEXIST)); // it is a leftover of 'a', for 'A'
+                        // The target ignores case: the existing directory is a leftover of 'a', and this
+                        // child is 'A'.
+                        return Err(Op::JustCreated.error()(Errno::EEXIST));
                     }
                     Err(Errno::EEXIST) => {}
                     found => {
@@ -115,10 +123,11 @@ pub(in crate::copier) fn make_child(
     }
 }
 
-/// The same under its final name from the start, in a directory that other programs use.
+/// Like [`make_child`], but creates the child under its final name, in a directory that other programs use
+/// (`--inplace`, and cp).
 ///
-/// `made` says whether an earlier round of this run created the existing directory; `begin` is called
-/// before one is created.
+/// `made` says that an earlier round of this run created the existing directory. `begin` is called before a
+/// directory is created.
 pub(in crate::copier) fn make_child_in_place(
     plan: &Plan,
     dirs: &DirPair,
@@ -158,30 +167,31 @@ pub(in crate::copier) fn make_child_in_place(
     Ok(ChildMark { existed: true, ..ChildMark::MADE })
 }
 
-/// Removes the staged directory of an interrupted run, where a directory of the final name exists by now: no
-/// run would resume it.
+/// Removes the staged directory that an interrupted run left for `name`. By now a directory with the final
+/// name exists, so no run would resume the staged one.
 fn drop_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
     if dirs.contended {
-        return; // it has a lock, which the parent takes before it removes the directory
+        return; // the parent process locks the staged directory of an operand before it removes it
     }
     let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
     let is_ours = has_begun(&plan.options, (target, &left), || dirs.stat_source(source_name));
     if is_ours && remove(target, Kind::Directory, &left).is_err() {
-        // Then it remains: nothing depends on it.
+        // The staged directory remains. Nothing depends on its removal.
     }
 }
 
-/// Renames into place the staged directory of an interrupted run without `--inplace`; false if there is
-/// none.
+/// Publishes (renames into place) the staged directory that an interrupted run without `--inplace` left.
+/// Returns whether it did so.
 fn take_over(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
     let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
     has_begun(&plan.options, (target, &left), || Ok(*source))
         && file::rename_noreplace(target, &left, name).is_ok()
 }
 
-/// Creates a directory whose parent this round created, and which no other program uses.
+/// Creates a child of a directory that this round has created and that no other program uses.
 ///
-/// `parent` is the parent, if it is open; `path` is the parent's path in the operand's target directory.
+/// `parent` is that directory, if it is open; `path` is its path in the target, relative to the directory
+/// that contains the operand's target.
 pub(in crate::copier) fn make_late(
     plan: &Plan,
     operand: u32,
@@ -197,8 +207,8 @@ pub(in crate::copier) fn make_late(
     file::make_dir(&parent, name, 0o700).map_err(error)
 }
 
-/// The status of the existing `name` in the target; with `--keep-directory-symlink`, of what a symlink leads
-/// to.
+/// Returns the status of the existing `name` in the target. With `--keep-directory-symlink`, the status is
+/// that of the file that a symlink leads to.
 fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
     let itself = file::stat_at(&dirs.target, name)?;
     if plan.options.keep_directory_symlink && itself.kind() == Kind::Symlink {
@@ -207,11 +217,11 @@ fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
     Ok(itself)
 }
 
-/// Creates a staged directory, or one inside a staged directory; returns whether an earlier run had created
-/// it.
+/// Creates a staged directory, or a directory inside a staged one. Returns true if an earlier round or run
+/// had already created it.
 ///
-/// It is created for the owner alone if no other program uses it, and gets its permission bits when it is
-/// complete.
+/// If no other program uses the directory, it is created with permissions for its owner alone, and gets its
+/// final permissions when it is complete.
 fn make_or_find(
     plan: &Plan,
     dirs: &DirPair,
@@ -228,7 +238,8 @@ fn make_or_find(
         result => return result.map(|()| false),
     }
     if !dirs.existed || !dirs.is_written(name)? {
-        return Err(Errno::EEXIST); // two names of the source are the same in the target: 'A' and 'a'
+        // Two names of the source are one name in the target, as 'A' and 'a' are where case is ignored.
+        return Err(Errno::EEXIST);
     }
     let old = file::stat_at(&dirs.target, name)?;
     if old.kind() == Kind::Directory {
@@ -238,11 +249,11 @@ fn make_or_find(
         return if is_strangers { Err(Errno::EEXIST) } else { Ok(true) };
     }
     if dirs.contended {
-        return Err(Errno::EBUSY); // a file of another run
+        return Err(Errno::EBUSY); // another run builds a file with this name
     }
     if dirs.is_seen(plan) && dirs.staged {
-        return Err(Errno::EEXIST); // another program's
+        return Err(Errno::EEXIST); // the file belongs to another program
     }
-    file::unlink(&dirs.target, name)?; // the source had a file here during the interrupted run
+    file::unlink(&dirs.target, name)?; // during the interrupted run, the source had a file with this name
     file::make_dir(&dirs.target, name, 0o700).map(|()| false)
 }

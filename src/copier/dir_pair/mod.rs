@@ -1,4 +1,4 @@
-//! A directory in the source and in the target.
+//! A directory in the source and the corresponding directory in the target.
 
 mod child_dir;
 mod open;
@@ -22,30 +22,34 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(super) struct DirPair {
     pub(super) source: OwnedFd,
     pub(super) target: OwnedFd,
-    /// Whether the target is inside a new directory that is not published yet, or that this run builds under
-    /// its final name.
+    /// Whether the target is a new directory, or lies in one. A directory is new until it is published
+    /// (renamed into place), and for the whole run if this run builds it under its final name.
     pub(super) staged: bool,
-    /// Whether the target existed before this round, and may contain what other runs left.
+    /// Whether the target existed before this round (one attempt at the work). Then it may contain leftovers
+    /// of earlier rounds and runs.
     pub(super) existed: bool,
-    /// Whether symlinks in the source are followed.
+    /// Whether copiers follow symlinks in the source directory.
     pub(super) follow: bool,
-    /// Whether this run created the existing destination entry, for another operand.
+    /// For the directory of an operand: whether an earlier operand with the same target was copied. Then this
+    /// run has created the existing destination entry.
     pub(super) again: bool,
-    /// Whether another run may work in the target at the same time: only the entries in it are locked.
+    /// Whether another run may work in the target at the same time, because a run locks only the entries that
+    /// it builds there. True for the directories that contain the targets of operands.
     pub(super) contended: bool,
     pub(super) traits: Traits,
-    /// Who owns the files created in it, once one of them was looked at.
+    /// The owner and group of new files in the target; `None` until a copier has read the status of one of
+    /// them.
     pub(super) hands: Cell<Option<Owners>>,
     pub(super) folding: Folding,
 }
 
-/// The properties of a target directory that matter for the entries created in it.
+/// The properties of a target directory that affect the entries created in it.
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
-    /// What they inherit: an ACL, which also removes permission bits, from its default ACL; its group, from
-    /// its set-group-ID bit.
+    /// What new entries inherit: an ACL from a default ACL, which also removes permission bits; the
+    /// directory's group from its set-group-ID bit.
     pub(super) born: DirDefaults,
-    /// The device of its file system.
+    /// The device of the file system that the directory is on.
     pub(super) device: u64,
 }
 
@@ -59,7 +63,8 @@ impl Traits {
 }
 
 impl DirPair {
-    /// A directory below an operand: this run has locked what it is in, and no other operand has made it.
+    /// Returns a pair below an operand. `contended` is false, because this run has locked the operand's
+    /// target directory. `again` is false, because only operands can have the target of an earlier operand.
     fn below_operand(
         (source, target): (OwnedFd, OwnedFd),
         (staged, existed): (bool, bool),
@@ -80,9 +85,10 @@ impl DirPair {
         }
     }
 
-    /// The status of the existing destination entry `name`; an error of `op` if that cannot be read.
+    /// Returns the status of the existing destination entry `name`; `None` if there is none. If the status
+    /// cannot be read, returns an error of the operation `op`.
     ///
-    /// An error also if the existing entry is the copy of an entry whose name differs in case.
+    /// Also fails if the existing entry is the copy of an entry whose name differs only in case.
     pub(super) fn find(
         &self,
         plan: &Plan,
@@ -101,17 +107,18 @@ impl DirPair {
         }
     }
 
-    /// An error if what was found as `name` is the copy of an entry whose name differs in case.
+    /// Fails if the existing entry found as `name` is the copy of an entry whose name differs only in case.
     fn check_name(&self, plan: &Plan, name: &CStr) -> Result<(), EntryError> {
         self.folding.check_name(&self.target, name, || self.coming_names(plan))
     }
 
-    /// Whether the target lists what was found as `name` in that case.
+    /// Whether the target lists the entry found as `name` with exactly this spelling, and not in another
+    /// case.
     pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
         self.folding.is_written(&self.target, name)
     }
 
-    /// The names of all entries that are copied into the directory.
+    /// Returns the names of all entries that this run copies into the directory.
     fn coming_names(&self, plan: &Plan) -> Result<Vec<CString>, Errno> {
         if self.contended {
             return Ok(plan.operands.iter().map(|operand| operand.target_name.clone()).collect());
@@ -119,13 +126,14 @@ impl DirPair {
         names_in(&self.source)
     }
 
-    /// Where to note the owner of new files, if that is the same for all of them: no other program can
-    /// change it in a directory that no other program uses.
+    /// Returns where to note the owner of new files, if all of them have the same owner. Returns `None` if
+    /// other programs use the directory, because they could change what new files inherit.
     pub(super) fn known_hands(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
         (!self.is_seen(plan)).then_some(&self.hands)
     }
 
-    /// The status of `name` in the source; of what it leads to, if symlinks are followed.
+    /// Returns the status of `name` in the source; if symlinks are followed, of the file that `name` leads
+    /// to.
     pub(super) fn stat_source(&self, name: &CStr) -> Result<Stat, Errno> {
         if self.follow {
             file::stat_at_following(&self.source, name)
@@ -134,8 +142,9 @@ impl DirPair {
         }
     }
 
-    /// Whether another run may build the same names in the target: one that reached it another way, through a
-    /// symlink or a mount point, does not see this run's lock.
+    /// Whether another run may build entries of the same names in the target. In an existing directory it
+    /// may: a run that reached the directory through a symlink or another mount point does not see this run's
+    /// lock.
     pub(super) fn is_shared(&self) -> bool {
         self.contended || !self.staged
     }
@@ -146,7 +155,8 @@ impl DirPair {
     }
 }
 
-/// A staged name that no entry of the source has; otherwise the two would be built under the same name.
+/// Returns a staged name that no entry of the source has, and its variant number. If an entry of the source
+/// had the name, both would be built under one name.
 pub(super) fn free_staged_name(dirs: &DirPair, name: &CStr) -> (u32, CString) {
     (0..)
         .map(|variant| (variant, staged_name(name, variant)))
@@ -154,7 +164,7 @@ pub(super) fn free_staged_name(dirs: &DirPair, name: &CStr) -> (u32, CString) {
         .expect("a directory has fewer than 2^32 such names")
 }
 
-/// A name as a C string. Names come from directory listings and operands, so they contain no NUL.
+/// Returns a name as a C string. Names come from directory listings and operands, so they contain no NUL.
 pub(super) fn c_name(name: &[u8]) -> CString {
     CString::new(name).unwrap_or_default()
 }

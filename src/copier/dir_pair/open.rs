@@ -1,4 +1,4 @@
-//! Opening a directory in the source and in the target.
+//! Opens a directory in the source and the corresponding directory in the target.
 
 use super::{DirPair, Traits, c_name};
 use crate::copier::folding::Folding;
@@ -46,14 +46,16 @@ pub(in crate::copier) fn open_child(
     Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
 
-/// Whether an existing directory may have been created by pcopy, so that its permission bits may be changed
-/// meanwhile: they will be set to the final ones.
+/// Whether pcopy may temporarily change the permission bits of an existing directory. It may where it sets
+/// the final bits itself, when the directory is complete. An earlier run of pcopy may have created such a
+/// directory.
 fn is_ours(plan: &Plan, staged: bool) -> bool {
     let exact = plan.options.preserve.permissions == Permissions::Exact;
     staged || exact && plan.policy.resumes_leftovers
 }
 
-/// Opens a directory whose permission bits deny it; the right bits are set when it is complete.
+/// Changes the permission bits of a directory, which deny access, and opens the directory. The final bits are
+/// set when the directory is complete.
 fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     file::set_permissions_at(&parent, name, 0o700)?;
     file::open_dir_at(&parent, name)
@@ -61,7 +63,8 @@ fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
 
 /// Adds the owner's permissions to an existing directory that lacks them.
 ///
-/// The copy of a read-only directory lacks them, and an interrupted run must be able to continue in it.
+/// The copy of a read-only directory lacks them, and a later run must be able to continue such a copy after
+/// an interruption.
 fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
     if !ours || process::is_root() {
         return Ok(());
@@ -74,8 +77,8 @@ fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
     file::set_permissions(target, bits | 0o700).map_err(Op::OpenTarget.error())
 }
 
-/// The directories that contain an operand; they are not locked. `failed` are the operands of which nothing
-/// was created.
+/// Returns the directories that contain an operand in the source and in the target. This run does not lock
+/// them exclusively. `failed` has the operands of which nothing was copied.
 pub(in crate::copier) fn operand_dirs(
     plan: &Plan,
     operand: &Operand,
@@ -98,7 +101,7 @@ pub(in crate::copier) fn operand_dirs(
     })
 }
 
-/// Opens a directory below an operand by its paths.
+/// Opens a directory below an operand by its paths, which begin in the directories that contain the operand.
 pub(in crate::copier) fn open_by_path(
     plan: &Plan,
     place: EntryPath<'_>,

@@ -1,14 +1,15 @@
-//! The one walk of a tree, for copying and for comparing: list a directory, visit what is in it, go deeper,
-//! and hand over what a copier without work can do.
+//! The walk of a tree, for copying, comparing and counting: it lists a directory, visits the entries, goes
+//! deeper, and hands over what other copiers can do.
 //!
-//! A copier works depth first and keeps what it has not come to as names, one list for each level of the
-//! path that it is on. It hands over the oldest of it, and only while the ring holds fewer tasks than there
-//! are other copiers: so most names never cross the ring, a directory is opened once, and a lone copier
-//! never pays for the others. Nothing recurses, and only the deepest few levels keep descriptors open; a
-//! level above them is reached again from the top, by path.
+//! A copier (a process that copies) walks depth first. Child directories that it has not entered yet wait as
+//! names, in one list for each level of the walk's path. The copier hands over the work that has waited
+//! longest, and only while the ring (the queue of tasks) is hungry: while it holds fewer tasks than there are
+//! other copiers. So most names never go through the ring, each directory is opened once, and a lone copier
+//! takes no time for handing over. The walk does not recurse. Only its deepest few levels keep descriptors
+//! open; children of the levels above are opened by their path from the operand.
 //!
-//! What is done with an entry and a directory is up to a [`Visitor`]. Whatever selects entries is asked
-//! here, and nowhere else.
+//! A [`Visitor`] decides what is done with an entry or a directory. Rules that select entries belong in this
+//! module and nowhere else.
 
 mod names;
 pub(super) mod offer;
@@ -35,32 +36,34 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// How many levels keep their descriptors. More would save an open by path only where a tree branches this
-/// deep below itself, and cost descriptors where they are few.
+/// How many levels keep their directory open. A fifth level would save an open by path only where five levels
+/// of the path have children that wait. It would also take a descriptor, of which a process may have few.
 const OPEN_LEVELS: usize = 4;
 
-/// How long the first pause is before a failed call is tried again; the next ones are longer.
+/// The pause before a failed call is repeated for the first time. The n-th pause is n times as long, but at
+/// most 1 s.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where a walk is, what waits, and how it reports.
+/// The state of a walk: where it is, which work waits, and how it reports.
 pub(super) struct Walk<'a, D> {
     pub(super) cx: Context<'a>,
     pub(super) reports: Reports<'a>,
     /// The directory that the walk is in.
     pub(super) at: EntryPathBuf,
-    /// What is left of the task, if that is a range.
+    /// The part of the current task that is left, if the task is a range of numbers.
     pub(super) ranges: Ranges,
-    /// The child directories that wait, a level for each directory on the path.
+    /// The child directories that wait to be entered, with one level for each directory on the path that has
+    /// any.
     levels: VecDeque<Level<D>>,
-    /// Whether the last entry took much longer than it takes to hand one over.
+    /// Whether the last entry took much longer than handing an entry over takes.
     pub(super) last_was_heavy: bool,
-    /// The buffer of listings; taken out while it is in use.
+    /// The buffer for listings; `None` while a listing uses it.
     listing: Option<DirReader>,
     message: Vec<u8>,
     name: Vec<u8>,
 }
 
-/// The child directories of one directory on the path, which wait.
+/// The child directories of one directory on the path that wait to be entered.
 struct Level<D> {
     depth: Depth,
     staged: bool,
@@ -68,55 +71,57 @@ struct Level<D> {
     dir: Option<D>,
 }
 
-/// What happened in a directory while its names were visited.
+/// What is known of a directory whose names are being visited.
 #[derive(Default)]
 pub(super) struct DirProgress {
-    /// The directories in it that wait to be entered.
+    /// The child directories that wait to be entered.
     pub(super) children: NameQueue,
-    /// Directories were made in it under staged names, which will become their own.
+    /// Whether child directories were created under staged names and must still be renamed to their final
+    /// names.
     pub(super) renames: bool,
-    /// Directories in it are still to be made.
+    /// Whether child directories must still be created.
     pub(super) unmade: bool,
-    /// Other copiers will still make or rename something in it.
+    /// Whether another copier or a later phase will still create or rename entries in the directory.
     pub(super) shared: bool,
-    /// Something below it was handed over.
+    /// Whether another copier or a later phase still works in the directory or below it.
     pub(super) given: bool,
 }
 
-/// A child directory, as its parent's list has it.
+/// A child directory that the walk is about to enter.
 pub(super) struct Child<D> {
-    /// Its name in the target.
+    /// The current name of the child in the target.
     pub(super) target_name: CString,
-    /// The directory on both sides, if it could be reached from its parent.
+    /// The open child, or why it cannot be opened; `None` if the walk must open it by its path.
     pub(super) opened: Option<Result<D, EntryError>>,
-    /// Whether it lies in something that is built under a staged name.
+    /// Whether the child is new, or inside a new directory (see `DirPair::staged`).
     pub(super) staged: bool,
-    /// Whether its target existed before this round.
+    /// Whether the target of the child existed before this round (one attempt at the work).
     pub(super) existed: bool,
 }
 
-/// A child directory that is about to be handed over.
+/// A child directory that is about to be handed over. The first three fields are those of [`Child`].
 pub(super) struct Offered {
     pub(super) target_name: CString,
     pub(super) staged: bool,
     pub(super) existed: bool,
-    /// Whether it has a staged name that will become its own.
+    /// Whether the child has a staged name and must still be renamed to its final name.
     pub(super) renamed: bool,
-    /// What its parent's list says of it from now on, if it stays.
+    /// The new tag of the child in its parent's list, if the child is not handed over in the end.
     pub(super) mark: u8,
-    /// Whether it can go.
+    /// Whether the child can be handed over, because its target exists.
     pub(super) is_ready: bool,
 }
 
 impl<D> Child<D> {
-    /// One that is opened from the top, by its path in the source alone.
+    /// Returns a child that the walk opens by its path. Its target name stays empty, because the visitor
+    /// finds the target by the path in the source.
     pub(super) fn by_source_path(staged: bool) -> Self {
         Self { target_name: CString::default(), opened: None, staged, existed: true }
     }
 }
 
 impl Offered {
-    /// The same, to be handed over.
+    /// Like [`Child::by_source_path`], for a child that is about to be handed over.
     pub(super) fn by_source_path(mark: u8) -> Self {
         let target_name = CString::default();
         let (staged, existed, renamed, is_ready) = (false, true, false, true);
@@ -124,24 +129,27 @@ impl Offered {
     }
 }
 
-/// A directory that was entered, with what is known of it; nothing if that has failed.
+/// A directory that was entered, and what the visitor knows of it; `None` if the walk must not list the
+/// directory.
 type Entered<'a, V> = Option<(<V as Visitor<'a>>::Dir, <V as Visitor<'a>>::Facts)>;
 
-/// What is done with the entries of a tree.
+/// What a walk does with the entries of a tree.
 pub(super) trait Visitor<'a>: Sized {
-    /// A directory, open.
+    /// An open directory.
     type Dir;
 
-    /// What `enter` has found out and `leave` needs.
+    /// What `enter` finds out about a directory and `leave` needs.
     type Facts;
 
-    /// Whether each name of a listing is an entry that is found, and has to come to an end.
+    /// Whether each listed name counts as found. Then the visitor must also count what became of it: copied,
+    /// skipped, failed and so on.
     const COUNTS_NAMES: bool = true;
 
-    /// How many operands there are.
+    /// Returns the number of operands.
     fn operand_count(&self, cx: &Context<'_>) -> usize;
 
-    /// Visits an operand; the directory that it is in comes back if something waits there.
+    /// Visits an operand. Returns the directory that contains the operand, if the operand is a directory that
+    /// waits there to be entered.
     fn operand(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -149,10 +157,11 @@ pub(super) trait Visitor<'a>: Sized {
         progress: &mut DirProgress,
     ) -> Result<Option<Self::Dir>, ParentGone>;
 
-    /// Opens the directory that the walk is in, from the top.
+    /// Opens the directory that the walk is in, by its path from the operand.
     fn open(&self, walk: &Walk<'a, Self::Dir>, existed: bool) -> Result<Self::Dir, EntryError>;
 
-    /// Visits an entry of a directory; a directory in it is put among the progress' children.
+    /// Visits an entry of a directory. `names` has the type of the entry, its name in the source and its name
+    /// in the target. A child directory is added to `progress.children`.
     fn entry(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -161,8 +170,8 @@ pub(super) trait Visitor<'a>: Sized {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone>;
 
-    /// Opens a child of `parent`, or says how to reach it. `path` is the parent's, with whether it is staged;
-    /// `child` is what the parent's list has of it.
+    /// Opens a child of `parent`, if that is open. `path` has the path of the parent, and whether the parent
+    /// is staged. `child` has the tag and the name of the child in the parent's list.
     fn child(
         &self,
         cx: &Context<'_>,
@@ -171,7 +180,7 @@ pub(super) trait Visitor<'a>: Sized {
         child: (u8, &CStr),
     ) -> Child<Self::Dir>;
 
-    /// Makes a child ready to be handed over; arguments as for `child`.
+    /// Prepares a child for being handed over. The arguments are as for `child`.
     fn offer(
         &self,
         cx: &Context<'_>,
@@ -180,7 +189,8 @@ pub(super) trait Visitor<'a>: Sized {
         child: (u8, &CStr),
     ) -> Offered;
 
-    /// Begins with the directory that the walk is in; nothing if it has failed, which is recorded then.
+    /// Begins the visit of the directory that the walk is in. Returns `None` if the walk must not list the
+    /// directory. If the cause is a failure, the visitor has recorded it.
     fn enter(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -188,7 +198,7 @@ pub(super) trait Visitor<'a>: Sized {
         existed: bool,
     ) -> Result<Entered<'a, Self>, ParentGone>;
 
-    /// The source directory that is listed; nothing if what is in it is not wanted.
+    /// Returns the source directory to list; `None` if its entries must not be visited.
     fn listed<'d>(
         &self,
         walk: &Walk<'a, Self::Dir>,
@@ -196,7 +206,8 @@ pub(super) trait Visitor<'a>: Sized {
         facts: &Self::Facts,
     ) -> Option<BorrowedFd<'d>>;
 
-    /// Ends with a directory whose names were all visited, or handed over.
+    /// Ends the visit of a directory, after all its names were visited or handed over. `listed` has the error
+    /// if the directory could not be listed to its end.
     fn leave(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -206,24 +217,26 @@ pub(super) trait Visitor<'a>: Sized {
         progress: &DirProgress,
     ) -> Result<(), ParentGone>;
 
-    /// Called before the walk steps down into the next directory.
+    /// Is called before the walk enters the next directory. The walk may have left some directories for good
+    /// by then, and the visitor can finish them.
     fn come_back(&mut self, _walk: &mut Walk<'a, Self::Dir>) -> Result<(), ParentGone> {
         Ok(())
     }
 
-    /// Called at the end of a task.
+    /// Is called at the end of a task.
     fn end_task(&mut self) {}
 
-    /// Notes that something in a directory, or below it, was handed over; `renamed` says that it will
-    /// be renamed there.
+    /// Notes that something in the directory whose source path has `source_bytes` bytes, or below it, was
+    /// handed over. `renamed` says that this will change the directory itself: a child will be renamed in it,
+    /// or entries will be created.
     fn note_shared(&mut self, _source_bytes: usize, _renamed: bool) {}
 
-    /// Whether a directory existed before this round.
+    /// Whether the target of a directory existed before this round.
     fn existed(_dir: &Self::Dir) -> bool {
         true
     }
 
-    /// Whether it takes longer to visit an entry than to hand one over.
+    /// Whether visiting an entry takes longer than handing it over.
     fn is_heavy(_dir: &Self::Dir, _name: &CStr) -> bool {
         false
     }
@@ -244,7 +257,7 @@ impl<'a, D> Walk<'a, D> {
         }
     }
 
-    /// Publishes where the walk is, for the progress line and for reports of a death.
+    /// Publishes where the walk is, for the progress line and for the report if the copier dies.
     pub(super) fn publish_place(&self) {
         self.cx.status.enter(self.at.operand, &self.at.source);
     }
@@ -253,16 +266,17 @@ impl<'a, D> Walk<'a, D> {
         self.cx.plan().operands.get(self.at.operand as usize)
     }
 
-    /// Whether a directory is on another file system than its operand, and only wanted as the mount
-    /// point.
+    /// Whether `--one-file-system` leaves out the contents of a directory, because the directory is on
+    /// another file system than its operand. Only the directory itself is copied, as a mount point.
     pub(super) fn is_left_out(&self, dir: &Stat) -> bool {
         self.cx.options().one_file_system
             && self.operand().is_some_and(|operand| operand.device() != dir.identity().0)
     }
 
-    /// Whether the directory that the walk is in, or a directory above it up to the operand, is this one.
+    /// Whether `dir` is the directory that the walk is in, or one above it up to the operand.
     ///
-    /// Opens each of them anew. Only directories that are reached through symbolic links are asked for.
+    /// Opens each of these directories again. Visitors ask only if symbolic links are followed; otherwise no
+    /// directory can contain itself.
     pub(super) fn is_on_path(&self, dir: Identity) -> bool {
         let Some(operand) = self.operand() else { return false };
         let path = &self.at.source;
@@ -274,7 +288,7 @@ impl<'a, D> Walk<'a, D> {
         })
     }
 
-    /// Whether a child directory is an operand of its own, and is visited as such (see
+    /// Whether a child directory is a separate operand, and is visited as that operand (see
     /// `plan/symlinked_dirs`).
     pub(super) fn is_own_operand(&self, name: &CStr) -> bool {
         let plan = self.cx.plan();
@@ -282,12 +296,12 @@ impl<'a, D> Walk<'a, D> {
             && plan.is_symlinked_dir(self.at.operand, &self.at.source_of(name.to_bytes()))
     }
 
-    /// Whether the parent wants no more of this.
+    /// Whether the copier must stop.
     pub(super) fn is_stopped(&self) -> bool {
         self.cx.is_stopped()
     }
 
-    /// How deep the deepest level is that has something left.
+    /// Returns the length of the source path, in bytes, of the deepest directory that has children that wait.
     pub(super) fn deepest_waiting(&mut self) -> Option<usize> {
         while self.levels.back().is_some_and(|level| level.children.is_empty()) {
             self.levels.pop_back();
@@ -295,7 +309,7 @@ impl<'a, D> Walk<'a, D> {
         self.levels.back().map(|level| level.depth.source_bytes)
     }
 
-    /// Keeps the children that wait in the directory that the walk is in.
+    /// Keeps the children of the directory that the walk is in until they are entered or handed over.
     fn keep(&mut self, children: NameQueue, dir: Option<D>, staged: bool) {
         if children.is_empty() {
             return;
@@ -306,8 +320,8 @@ impl<'a, D> Walk<'a, D> {
         }
     }
 
-    /// Does something once more after a failure that may pass, as often as `--retries` says; `error` is
-    /// the failure in an answer.
+    /// Calls `act`, and repeats it after a transient failure, as often as `--retries` permits. `error`
+    /// returns the failure that an error of `act` contains.
     pub(super) fn retry<T, E>(
         &mut self,
         error: fn(&E) -> Option<EntryError>,
@@ -327,7 +341,7 @@ impl<'a, D> Walk<'a, D> {
     }
 }
 
-/// Visits operands, one after the other, with all that is below them.
+/// Visits the operands in `range`, each with everything below it.
 pub(super) fn operands<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -351,7 +365,7 @@ pub(super) fn operands<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Visits a directory that was handed over, with all that is below it.
+/// Visits a directory that another copier has handed over, with everything below it.
 pub(super) fn directory_task<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -363,7 +377,7 @@ pub(super) fn directory_task<'a, V: Visitor<'a>>(
     descend(walk, visitor)
 }
 
-/// Visits names that another copier found in a directory too wide for it alone.
+/// Visits names of a directory that another copier has handed over, with everything below them.
 pub(super) fn names_task<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -388,7 +402,7 @@ pub(super) fn names_task<'a, V: Visitor<'a>>(
     descend(walk, visitor)
 }
 
-/// Goes through the child directories that wait, the newest first, until none are left.
+/// Visits the child directories that wait, those of the deepest level first, until none is left.
 fn descend<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -396,7 +410,8 @@ fn descend<'a, V: Visitor<'a>>(
     while !walk.is_stopped() {
         visitor.come_back(walk)?;
         let Some(child) = next_child(walk, visitor) else { break };
-        hand_over(walk, visitor, None)?; // this directory is kept, so all that waits may go
+        // this copier keeps `child`, so it may hand over everything that still waits
+        hand_over(walk, visitor, None)?;
         walk.at.staged = child.staged;
         directory(walk, visitor, child.opened, child.existed)?;
     }
@@ -405,7 +420,7 @@ fn descend<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Steps down into the newest directory that waits.
+/// Takes the first child directory of the deepest level, and makes the walk go to it.
 fn next_child<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &V,
@@ -421,14 +436,14 @@ fn next_child<'a, V: Visitor<'a>>(
         let path = (walk.at.as_path(), level.staged);
         let child = visitor.child(&walk.cx, path, level.dir.as_ref(), (mark, &name));
         if level.children.is_empty() {
-            walk.levels.pop_back(); // so that a chain of single directories takes no memory
+            walk.levels.pop_back(); // so a chain of directories with one child each takes no memory
         }
         walk.at.push(name.to_bytes(), child.target_name.to_bytes());
         return Some(child);
     }
 }
 
-/// Visits the directory that the walk is in: enters it, visits what is in it, leaves it.
+/// Visits the directory that the walk is in: enters it, visits its entries, leaves it.
 pub(super) fn directory<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -452,7 +467,8 @@ pub(super) fn directory<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Visits all names of a directory, a chunk of the listing at a time.
+/// Visits all names of a directory, one chunk of the listing after the other. The inner error says why the
+/// listing failed.
 fn list<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -462,7 +478,8 @@ fn list<'a, V: Visitor<'a>>(
 ) -> Result<Result<(), EntryError>, ParentGone> {
     let mut listing = walk.listing.take().unwrap_or_default();
     let result = loop {
-        // After a failure the kernel's position in the directory is the same, and no name is lost.
+        // A failed call leaves the kernel's position in the directory unchanged, so the next call loses no
+        // name.
         let filled = walk.retry(
             |error| Some(*error),
             |_| listing.fill(source).map_err(Op::ReadDirectory.error()),
@@ -481,7 +498,7 @@ fn list<'a, V: Visitor<'a>>(
     Ok(result)
 }
 
-/// Visits names of a directory.
+/// Visits names of a directory. While the ring is hungry, hands over some of them, or older work.
 fn visit_names<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -498,7 +515,8 @@ fn visit_names<'a, V: Visitor<'a>>(
         }
         let may_hold_up = is_first && kind == Kind::File && walk.cx.job.is_hungry();
         if may_hold_up && V::is_heavy(dir, name) {
-            // Of those that come after a large file the next may well be large, too.
+            // Files after a large one are often large, too. They are handed over first, because this file
+            // keeps the copier busy.
             let name = name.to_owned();
             walk.last_was_heavy = true;
             hand_over(walk, visitor, Some((dir, names, progress)))?;
@@ -515,8 +533,8 @@ fn visit_names<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Does what is due between two entries.
-#[inline] // between any two entries
+/// Does what is due between two entries: sends old reports, and sleeps if the copier is superfluous.
+#[inline] // called after every entry
 fn pause<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
     walk.reports.flush_if_old()?;
     park_if_superfluous(walk)

@@ -1,7 +1,8 @@
-//! Handing over: what a copier gives away, and when.
+//! Handing over: what a copier gives to other copiers, and when.
 //!
-//! It gives the oldest of what waits, which is what takes longest and is farthest from where it works, and
-//! only while the ring holds fewer tasks than there are other copiers. What it is working on it keeps.
+//! A copier hands over the work that has waited longest. That work usually takes longest and is farthest from
+//! where the copier is. The copier hands over only while the ring (the queue of tasks) holds fewer tasks than
+//! there are other copiers. It keeps what it is working on.
 
 use super::names::WIDE_BYTES;
 use super::{DirProgress, Level, Names, Offered, Visitor, Walk, visit_names};
@@ -15,32 +16,35 @@ use pcopy_ring::MESSAGE_BYTES_MAX;
 use pcopy_sys::file::NAME_BYTES_MAX;
 use std::ops::Range;
 
-/// The longest name in a task, with its kind and its NUL.
+/// The maximum size of a name in a task, with its type and its NUL, in bytes.
 const NAME_ROOM: usize = NAME_BYTES_MAX + 2;
 
-/// More than all that is in a task beside paths and names, its check included.
+/// An upper limit for the size of everything else in a task except the paths, in bytes. It includes the
+/// checksum.
 const HEADER_BYTES: usize = 32;
 
-/// What is left of a task that is a range of numbers; the later half of it may be handed over.
+/// The part of a task that is left, if the task is a range of numbers. The copier may hand over the later
+/// half.
 #[derive(Default)]
 pub(in crate::copier) struct Ranges {
-    /// Operands, or files of a manifest that is compared.
+    /// Operands, or the files of a manifest.
     pub(in crate::copier) operands: Range<u32>,
-    /// Groups of names that are to become links.
+    /// Groups of names; the names of a group become hard links to one file.
     pub(in crate::copier) groups: Range<u32>,
-    /// Names that the user was prompted for and agreed to.
+    /// Existing files that the user has agreed to replace.
     pub(in crate::copier) prompted: Range<u32>,
     /// Files to be read back.
     pub(in crate::copier) written: Range<u32>,
 }
 
-/// The directory whose names are being visited.
+/// The directory whose names are being visited, the names that are left, and what is known of the directory.
 pub(super) type Here<'h, 'n, D> = (&'h D, &'h mut Names<'n>, &'h mut DirProgress);
 
-/// Hands over the oldest work that waits, for as long as another copier has none.
+/// Hands over work while the ring is hungry, the work that has waited longest first.
 ///
-/// Of the directory that is `here` names are handed over only if it is wide, or if its files are so large
-/// that it is not their number that counts: it is what this copier keeps for itself.
+/// `here` is the directory whose names the copier is visiting, which the copier keeps for itself. The copier
+/// hands over children and names of this directory only if the directory is wide, or if its files are so
+/// large that even a few of them are worth a task.
 pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -73,7 +77,7 @@ pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Hands over the later half of the range that is left.
+/// Hands over the later half of a range that is left. Returns whether it did so.
 fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
     let Walk { cx, ranges, message, .. } = walk;
     let mut give = |range: &mut Range<u32>, task: fn(u32, u32) -> Task<'static>| {
@@ -91,7 +95,7 @@ fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
         || give(&mut ranges.written, |first, end| Task::Verify { first, end })
 }
 
-/// Hands over a child directory of the uppermost level that has one.
+/// Hands over a child directory of the uppermost level that has one. Returns whether it did so.
 fn give_oldest_child<'a, V: Visitor<'a>>(walk: &mut Walk<'a, V::Dir>, visitor: &mut V) -> bool {
     while walk.levels.front().is_some_and(|level| level.children.is_empty()) {
         walk.levels.pop_front();
@@ -103,8 +107,9 @@ fn give_oldest_child<'a, V: Visitor<'a>>(walk: &mut Walk<'a, V::Dir>, visitor: &
     given.is_some()
 }
 
-/// Hands over the first of `children`, whose parent is the directory on the path that is so deep; returns
-/// whether it will be renamed there. If it cannot be handed over, it stays, as the last.
+/// Hands over the first of `children`; `depth` is the depth of their parent directory, which is on the walk's
+/// path. Returns whether the child will be renamed in that directory; `None` if no child was handed over. A
+/// child that cannot be handed over becomes the last of `children`.
 fn give_child<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -112,8 +117,9 @@ fn give_child<'a, V: Visitor<'a>>(
     children: &mut NameQueue,
     parent: Option<&V::Dir>,
 ) -> Option<bool> {
-    // Paths that fill a slot never go; to take a child out and put it back each time that a copier has no
-    // work would cost time and memory without end.
+    // A child with such a long path never fits in a slot of the ring. Without this check, the copier would
+    // take a child out and put it back whenever the ring is hungry. That would cost time and memory without
+    // end.
     let path_bytes = depth.source_bytes + depth.target_bytes;
     if path_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
         return None;
@@ -138,13 +144,14 @@ fn give_child<'a, V: Visitor<'a>>(
         return Some(renamed);
     }
     if children.push(mark, &name).is_err() {
-        // It has just been taken out, so there is room for it.
+        // The queue still has the memory of the name that was just taken out.
         unreachable!("a name that was taken out fits back in");
     }
     None
 }
 
-/// Hands over some of the names that are left: at most half, and what fits in a slot.
+/// Hands over names: at most half of those that are left, and no more than fit in a slot. Returns whether it
+/// did so. If the ring is full, visits these names instead.
 fn give_names<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -158,7 +165,7 @@ fn give_names<'a, V: Visitor<'a>>(
     let start = message.len();
     if start + WIDE_BYTES / 4 > MESSAGE_BYTES_MAX {
         walk.message = message;
-        return Ok(false); // the path alone fills the slot
+        return Ok(false); // the path leaves too little room for names
     }
     put_half(&mut message, names, walk.cx.status, V::COUNTS_NAMES);
     let given = walk.cx.job.push(walk.cx.status, &mut message);
@@ -169,7 +176,7 @@ fn give_names<'a, V: Visitor<'a>>(
     Ok(given)
 }
 
-/// Moves names into a task: at most half of those that are left, and what fits in a slot.
+/// Moves names into a task: at most half of those that are left, and no more than fit in a slot.
 fn put_half(message: &mut Vec<u8>, names: &mut Names<'_>, status: StatusSlot<'_>, counts: bool) {
     let start = message.len();
     let listed = counts && matches!(names, Names::Listed(_));
@@ -184,7 +191,8 @@ fn put_half(message: &mut Vec<u8>, names: &mut Names<'_>, status: StatusSlot<'_>
     }
 }
 
-/// The first half of a range and the rest of it; of one alone, all is the rest.
+/// Returns the first half of a range, and the rest. If the range has only one number, the first half is
+/// empty.
 fn halves(range: &Range<u32>) -> (Range<u32>, Range<u32>) {
     let middle = range.start + range.end.saturating_sub(range.start) / 2;
     (range.start..middle, middle..range.end)

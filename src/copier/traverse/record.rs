@@ -1,4 +1,4 @@
-//! Counting what became of an entry, and reporting it to the parent.
+//! Counts and reports entries that failed or vanished, and sends all other reports of a walk to the parent.
 
 use super::Walk;
 use crate::copier::report_writer::ParentGone;
@@ -8,8 +8,8 @@ use crate::ipc::wire::event::{Event, Report};
 use std::ffi::CStr;
 
 impl<D> Walk<'_, D> {
-    /// Counts and reports an entry that failed or vanished; without a name it is the directory that the
-    /// walk is in.
+    /// Counts and reports an entry that failed or vanished: `name` in the directory that the walk is in or,
+    /// without a name, that directory.
     pub(in crate::copier) fn record_failed(
         &mut self,
         name: Option<&CStr>,
@@ -23,13 +23,15 @@ impl<D> Walk<'_, D> {
         self.cx.status.add(Count::Failed, 1);
         self.report(name, Event::Failed(error))?;
         if self.cx.plan().ends_with(error) {
-            // Until the parent has read it, directories that lack this entry would get their names.
+            // The parent would stop the ring only after it has read the report. Until then, copiers would
+            // publish directories that lack this entry.
             self.cx.job.ring.stop();
         }
         Ok(())
     }
 
-    /// Reports an entry of the directory that the walk is in, or that directory.
+    /// Reports an event: of `name` in the directory that the walk is in or, without a name, of that
+    /// directory.
     pub(in crate::copier) fn report(
         &mut self,
         name: Option<&CStr>,
@@ -38,7 +40,7 @@ impl<D> Walk<'_, D> {
         self.report_then(name, event, || ())
     }
 
-    /// Like `report`; also calls `reported` as soon as the report can no longer be lost.
+    /// Like `report`, but also calls `reported` as soon as the report can no longer be lost.
     pub(in crate::copier) fn report_then(
         &mut self,
         name: Option<&CStr>,
@@ -51,7 +53,7 @@ impl<D> Walk<'_, D> {
         }
     }
 
-    /// The same for an entry that has, at present, another name in the target.
+    /// Like `report_then`, for an entry whose current name in the target differs from its name in the source.
     pub(in crate::copier) fn report_names(
         &mut self,
         name: &CStr,

@@ -1,6 +1,7 @@
-//! Counting what there is to copy, in a process of its own: entries and the sizes of files.
+//! Counts what there is to copy, in a separate process: entries and the sizes of files.
 //!
-//! Nothing is reported: a copier meets the same errors, and reports them.
+//! The counting process makes no reports. Copiers (the processes that copy) find the same errors and report
+//! them.
 
 use crate::copier::context::Context;
 use crate::copier::name_queue::NO_MARK;
@@ -14,18 +15,19 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// After how many entries the counts are published: the progress line needs numbers that grow.
+/// The counts are published whenever this many more entries are counted, because the progress line needs
+/// numbers that grow.
 const PUBLISH_EVERY: u64 = 256;
 
 type CountWalk<'a> = Walk<'a, OwnedFd>;
 
-/// Counts what the walk visits.
+/// Counts the entries that the walk visits.
 struct CountVisitor<'a> {
     forecast: &'a Forecast,
     work: Work,
 }
 
-/// Counts all operands and what is below them, and publishes the counts in `forecast`.
+/// Counts all operands (named by the user) and everything below them, and publishes the counts in `forecast`.
 pub(in crate::copier) fn count<'a>(
     cx: Context<'a>,
     reports: Reports<'a>,
@@ -40,7 +42,7 @@ pub(in crate::copier) fn count<'a>(
 }
 
 impl CountVisitor<'_> {
-    /// Counts an entry of the source directory `dir`; a directory waits to be entered.
+    /// Counts an entry of the source directory `dir`. A directory waits to be entered.
     fn add(
         &mut self,
         walk: &CountWalk<'_>,
@@ -52,19 +54,19 @@ impl CountVisitor<'_> {
         let is_sized =
             matches!(kind, Kind::File | Kind::Unknown) || follow && kind == Kind::Symlink;
         let stat = is_sized.then(|| look(dir, name).ok()).flatten();
-        // A symbolic link that leads to a directory above itself: a copier reports the loop.
+        // The symbolic link leads to a directory that contains it. A copier reports the loop.
         let is_loop = follow && stat.is_some_and(|end| walk.is_on_path(end.identity()));
         match stat.map_or(kind, |stat: Stat| stat.kind()) {
-            Kind::Directory if walk.is_own_operand(name) => return, // counted as that operand
+            Kind::Directory if walk.is_own_operand(name) => return, // it is counted as that operand
             Kind::Directory if !is_loop => {
                 if progress.children.push(NO_MARK, name).is_err() {
-                    // Without memory for the name the count becomes too low.
+                    // There is no memory for the name, so the count will be too low.
                 }
                 self.work.add_entry();
             }
             Kind::File => match stat {
                 Some(file) => self.work.add_file(file.size(), file.allocated(), file.links()),
-                None => self.work.add_entry(), // it has vanished
+                None => self.work.add_entry(), // the file has vanished
             },
             _ => self.work.add_entry(),
         }

@@ -1,4 +1,4 @@
-//! What is done with the entries that a walk visits: they are copied, compared or counted.
+//! What a walk can do with the entries that it visits: compare them, copy them, or count them.
 
 pub(super) mod compare;
 pub(crate) mod copy;

@@ -116,14 +116,16 @@ pub enum Task<'a> {
     Directory {
         /// The place of the directory.
         place: EntryPath<'a>,
-        /// Whether the target directory existed before this run.
+        /// Whether the target directory existed before the current round (one attempt at the work). A
+        /// directory that the parent created for an operand just before the round counts as new. In a
+        /// comparison, every directory counts as existing.
         existed: bool,
     },
     /// Copy these names of a directory that has too many entries for one copier.
     Names {
         /// The place of the directory.
         place: EntryPath<'a>,
-        /// Whether the target directory existed before the current round (one attempt at the work).
+        /// Whether the target directory existed before the current round, as in [`Task::Directory`].
         existed: bool,
         /// The types and names of the entries: `kind name NUL kind name NUL …`; see [`put_name`] and
         /// [`next_name`].

@@ -1,4 +1,4 @@
-//! In what two entries of one type differ, as far as a copy keeps it.
+//! How two entries of the same type differ, in the properties that a copy preserves.
 
 use super::Buffers;
 use crate::copier::entry::Tally;
@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
 impl Buffers<'_> {
-    /// What differs between two entries that are no directories.
+    /// Returns the properties in which two entries differ, neither of which is a directory.
     pub(super) fn differing(
         &mut self,
         at: EntryPath<'_>,
@@ -28,7 +28,7 @@ impl Buffers<'_> {
         let mut properties = self.cx.attrs.differing(nodes, (source, target))?;
         let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
-            // One file needs no reading.
+            // Both names belong to the same inode, so there is nothing to compare.
             _ if source.identity() == target.identity() => false,
             Kind::File if source.size() != target.size() => true,
             Kind::File => !self.has_same_bytes(at, (from, to), &mut tally)?,
@@ -43,7 +43,7 @@ impl Buffers<'_> {
         Ok(properties)
     }
 
-    /// What differs between two directories, beside what is in them.
+    /// Returns the properties in which two directories differ, apart from their entries.
     pub(super) fn differing_dirs(
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -60,7 +60,7 @@ impl Buffers<'_> {
     ) -> Result<bool, Unfinished> {
         let source = file::open_noatime(from.0, from.1).map_err(Op::OpenSource.error())?;
         let target = file::open_noatime(to.0, to.1).map_err(Op::ReadBack.error())?;
-        // Something else may have taken its place since it was looked at: a device must not be read.
+        // Another program may have replaced the file since its status was read. A device must not be read.
         let file = |file| file::stat_fd(file).ok().filter(|stat| stat.kind() == Kind::File);
         let stale = |op: Op| op.error()(Errno::ESTALE);
         let was = file(source.as_fd()).ok_or_else(|| stale(Op::Changed))?;

@@ -1,4 +1,4 @@
-//! Large files that several copiers compare, or hash for a manifest.
+//! Large files that several copiers compare, or hash for a manifest (a list of file hashes).
 
 use super::Buffers;
 use crate::copier::entry::OpenFile;
@@ -15,8 +15,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Buffers<'_> {
-    /// Whether two large files of one size are the same, if there are others who help to find out; `None`
-    /// if that is still to be seen.
+    /// Returns whether two large files of the same size have the same contents, if other copiers help to
+    /// compare them. Returns `None` if this copier must compare them alone.
     pub(super) fn same_together(
         &mut self,
         (at, name, target_name): (EntryPath<'_>, &CStr, &CStr),
@@ -34,8 +34,8 @@ impl Buffers<'_> {
         team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
 
-    /// The digest of a file of a manifest that was opened a moment ago, when it was `stat`; `dir` and
-    /// `name` say where.
+    /// Returns the digest of a file that a manifest lists. The file was opened a moment ago, with the status
+    /// `stat`, as `name` in `dir`.
     pub(super) fn digest(
         &mut self,
         (dir, name): (&[u8], &CStr),
@@ -48,7 +48,7 @@ impl Buffers<'_> {
         opened.hash(self.cx, algorithm, tally, &mut self.ours)
     }
 
-    /// Helps with a large file of another copier.
+    /// Helps another copier with a large file.
     pub(super) fn help(&mut self, request: &HelpRequest<'_>) {
         let Some(helper) = Helper::join(self.cx.job, request) else { return };
         let place = request.place;
@@ -61,7 +61,8 @@ impl Buffers<'_> {
     }
 }
 
-/// Opens what the owner has open. A file of those names that is another one is not read.
+/// Opens the files that the owning copier (the one that found them) has open. Fails if another file now has
+/// one of the names.
 fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
     let EntryPath { operand, source: path, .. } = request.place;
     let open = |root, path: &[u8], name, identity| {
@@ -73,7 +74,8 @@ fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<
         }
         (ChunkJob::Compare(source, target), _) => {
             let operand = plan.operands.get(operand as usize).ok_or(Errno::EINVAL)?;
-            // The operand itself is in the directory that the operand names, at an empty path.
+            // If the path is empty, the file is the operand itself. Then it is directly in the directory that
+            // contains the target.
             let there = if path.is_empty() { Vec::new() } else { operand.target_of(path) };
             let from = open(plan.source_dir(operand), path, request.name, source)?;
             let to = open(plan.target_dir(operand), &there, request.target_name, target)?;

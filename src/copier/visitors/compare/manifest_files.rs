@@ -1,4 +1,5 @@
-//! The files of a manifest, and those that it does not have.
+//! Compares a directory with a manifest (a list of file hashes): the files that the manifest lists, and those
+//! that it does not list.
 
 use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
 use crate::copier::context::Context;
@@ -24,14 +25,15 @@ const FILE: u32 = 0o100_000;
 
 type ManifestWalk<'a> = Walk<'a, OwnedFd>;
 
-/// Compares a directory with a manifest. Its operands are the files of the manifest and, after the last, the
-/// directory itself, in which files are looked for that the manifest does not have.
+/// Compares a directory with a manifest. Each file of the manifest is an operand. The last operand is the
+/// directory itself, in which the visitor searches for files that the manifest does not list.
 pub(super) struct ManifestVisitor<'a> {
     buffers: Buffers<'a>,
     listed: &'a Listed,
-    /// Which hash a manifest seems to have that does not say it.
+    /// The algorithm to try first for a line that does not name its algorithm.
     guess: Algorithm,
-    /// The directory in which a file of the manifest was looked for last.
+    /// The path and the descriptor of the directory of the last file, because the next file is often in the
+    /// same directory.
     last_dir: Option<(Vec<u8>, OwnedFd)>,
 }
 
@@ -40,7 +42,7 @@ impl<'a> ManifestVisitor<'a> {
         Self { buffers, listed, guess: Algorithm::Blake3, last_dir: None }
     }
 
-    /// Compares a file with its line.
+    /// Compares a file with its line in the manifest.
     fn one_file(
         &mut self,
         walk: &mut ManifestWalk<'a>,
@@ -61,7 +63,7 @@ impl<'a> ManifestVisitor<'a> {
                 record_missing(walk, &leaf, FILE)
             }
             Err(Unfinished::Failed(error)) => walk.record_failed(Some(&leaf), error),
-            Err(_) => Ok(()), // the run ends
+            Err(_) => Ok(()), // the file was dropped, because the run ends
         }
     }
 
@@ -78,7 +80,7 @@ impl<'a> ManifestVisitor<'a> {
             let other = self.buffers.digest(place, (opened.as_fd(), &stat), first.other())?;
             same = other == file.digest;
             if same {
-                self.guess = first.other(); // as the others will be
+                self.guess = first.other(); // the other lines probably have the same algorithm
             }
         }
         let mut properties = Properties::default();
@@ -86,8 +88,7 @@ impl<'a> ManifestVisitor<'a> {
         Ok((properties, stat.mode()))
     }
 
-    /// Opens a file of a manifest, and nothing that a symlink leads to; what is no file is not
-    /// opened.
+    /// Opens a file of the manifest. Follows no symlinks, and opens only regular files.
     fn open_listed(&mut self, name: &[u8]) -> Result<(Option<OwnedFd>, Stat), EntryError> {
         let error = |errno| match errno {
             Errno::ELOOP => Op::ThroughSymlink.error()(errno),
@@ -98,7 +99,8 @@ impl<'a> ManifestVisitor<'a> {
             let dir = file::open_dir_path_beneath(self.listed.dir.as_fd(), parent);
             let dir = dir.map_err(|errno| match errno {
                 Errno::ENOTDIR if has_symlink(self.listed, parent) => error(Errno::ELOOP),
-                Errno::ENOTDIR => error(Errno::ENOENT), // a file where a directory was
+                // a file has replaced the directory, so the listed file does not exist
+                Errno::ENOTDIR => error(Errno::ENOENT),
                 errno => error(errno),
             })?;
             self.last_dir = Some((parent.to_vec(), dir));
@@ -128,7 +130,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     type Dir = OwnedFd;
     type Facts = ();
 
-    /// Only files with a line are found; the others are extraneous.
+    /// Only the files of the manifest count as found; all others are extraneous.
     const COUNTS_NAMES: bool = false;
 
     fn operand_count(&self, _cx: &Context<'_>) -> usize {
@@ -179,7 +181,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
             Kind::File if !self.listed.has(&walk.at.source, name.to_bytes()) => {
                 let itself = look().map(|stat| stat.identity()).ok();
                 if itself.is_some() && itself == self.listed.own {
-                    return Ok(()); // the manifest
+                    return Ok(()); // the file is the manifest itself
                 }
                 walk.report(Some(name), Event::Difference(Difference::Extraneous(FILE)))
             }
@@ -243,7 +245,8 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     }
 }
 
-/// Whether a part of `path` is a symlink. At its end the kernel says of one that it is no directory.
+/// Whether a component of `path` is a symlink. If the last component is a symlink, the kernel reports
+/// `ENOTDIR`, as for a file.
 fn has_symlink(listed: &Listed, path: &[u8]) -> bool {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain([path.len()]).any(|end| {

@@ -1,7 +1,8 @@
-//! Comparing instead of copying: `--check` compares two trees, `--check-manifest` a directory with a
-//! manifest.
+//! Comparing instead of copying: `--check` compares two trees, `--check-manifest` compares a directory with a
+//! manifest (a list of file hashes).
 //!
-//! Both are walks like those that copy. Files are opened without changing their access time, where we may.
+//! Both are walks, like copying. Files are opened without updating their access time, if the kernel permits
+//! that.
 
 mod differences;
 mod large_compare;
@@ -23,7 +24,7 @@ use manifest_files::ManifestVisitor;
 use std::ffi::CStr;
 use tree::TreeVisitor;
 
-/// What comparing files takes, whatever they are compared with.
+/// The copier's view of the run, and two buffers, which every comparison of files needs.
 pub(super) struct Buffers<'a> {
     cx: Context<'a>,
     ours: Vec<u8>,
@@ -36,13 +37,13 @@ impl<'a> Buffers<'a> {
     }
 }
 
-/// A walk and what is done with the entries that it comes to.
+/// A copier that compares: its walk and its visitor.
 struct Comparison<'a, V: Visitor<'a>> {
     walk: Walk<'a, V::Dir>,
     visitor: V,
 }
 
-/// Makes the worker that the plan wants.
+/// Returns the worker for the comparison that the plan requires.
 pub(in crate::copier) fn worker<'a>(cx: Context<'a>, reports: Reports<'a>) -> Box<dyn Worker + 'a> {
     let buffers = Buffers::new(cx);
     match &cx.plan().check {
@@ -57,7 +58,7 @@ pub(in crate::copier) fn worker<'a>(cx: Context<'a>, reports: Reports<'a>) -> Bo
     }
 }
 
-/// What both comparisons offer beside visiting.
+/// Gives access to the buffers of a visitor that compares.
 trait HasBuffers<'a> {
     fn buffers(&mut self) -> &mut Buffers<'a>;
 }
@@ -77,7 +78,7 @@ impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
                 visitor.buffers().help(&request);
                 Ok(())
             }
-            // These are tasks of a run that copies.
+            // Only runs that copy have these tasks.
             Task::Prompted { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
         }
     }
@@ -87,8 +88,8 @@ impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
     }
 }
 
-/// Counts an entry in which nothing differs, or reports in what it does; `modes` are the source's and the
-/// target's.
+/// Counts an entry: as skipped if no property differs; otherwise as different, and reports how it differs.
+/// `wanted` is the mode of the source, `found` that of the target.
 fn record<D>(
     walk: &mut Walk<'_, D>,
     name: Option<&CStr>,
@@ -108,7 +109,7 @@ fn record_missing<D>(walk: &mut Walk<'_, D>, name: &CStr, wanted: u32) -> Result
     walk.report(Some(name), Event::Difference(Difference::Missing(wanted)))
 }
 
-/// Counts and reports a failure in a directory that is counted already.
+/// Counts and reports a failure in a directory that is already counted. The failure counts as one more entry.
 fn fail_beside<D>(walk: &mut Walk<'_, D>, error: EntryError) -> Result<(), ParentGone> {
     walk.cx.status.add(Count::Found, 1);
     walk.cx.status.add(Count::Failed, 1);

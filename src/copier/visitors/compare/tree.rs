@@ -1,4 +1,4 @@
-//! Two trees side by side: what is missing, what is extraneous, and what is compared.
+//! Compares two trees side by side: finds what is missing, what is extraneous, and what differs.
 
 use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
 use crate::copier::context::Context;
@@ -18,7 +18,7 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A directory on both sides.
+/// A directory in the source and the corresponding directory in the target.
 pub(super) struct BothDirs {
     from: OwnedFd,
     to: OwnedFd,
@@ -29,7 +29,7 @@ type TreeWalk<'a> = Walk<'a, BothDirs>;
 /// Compares two trees.
 pub(super) struct TreeVisitor<'a>(Buffers<'a>);
 
-/// What is known of a directory that was entered: whether what is in it is not compared.
+/// Whether the entries of a directory are left out of the comparison (`--one-file-system`).
 pub(super) struct IsLeftOut(bool);
 
 impl<'a> TreeVisitor<'a> {
@@ -37,7 +37,8 @@ impl<'a> TreeVisitor<'a> {
         Self(buffers)
     }
 
-    /// Compares a name in the source with one in the target; what is a directory on both sides waits.
+    /// Compares a name in the source with a name in the target. If both are directories, they wait to be
+    /// entered.
     fn one_name(
         &mut self,
         walk: &mut TreeWalk<'a>,
@@ -74,7 +75,7 @@ impl<'a> TreeVisitor<'a> {
         match self.0.differing(walk.at.as_path(), names, (&source, &target)) {
             Ok(properties) => record(walk, shown, properties, modes),
             Err(Unfinished::Failed(error)) => walk.record_failed(shown, error),
-            Err(_) => Ok(()), // the run ends
+            Err(_) => Ok(()), // the file was dropped, because the run ends
         }
     }
 }
@@ -196,7 +197,8 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
     }
 }
 
-/// Reports what has several names, on either side: whether those are the same ones is seen at the end.
+/// Reports an entry that has several names on either side. The parent finds out at the end whether the same
+/// names are linked on both sides.
 fn report_links(
     walk: &mut TreeWalk<'_>,
     name: &CStr,
@@ -211,7 +213,7 @@ fn report_links(
     walk.report(Some(name), event)
 }
 
-/// Reports all in the target directory that the source does not have.
+/// Reports every entry of the target directory that the source directory does not have.
 fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
     let mut listing = DirReader::new();
     loop {

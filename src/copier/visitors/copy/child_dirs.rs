@@ -1,4 +1,5 @@
-//! The directories in a directory: made now, or when the walk comes to them, and kept for later.
+//! The child directories of a directory. The copier (the process that copies) that finds one creates it at
+//! once, or leaves that to the copier that enters it. Until then, the child waits.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};
@@ -12,11 +13,12 @@ use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use std::ffi::CStr;
 
-/// Directories with longer paths than this, in bytes, have their children made at once.
+/// In a directory whose target path has at least this many bytes, child directories are created at once.
 const DEFERRED_PATH_BYTES: usize = 1024;
 
 impl<'a> CopyVisitor<'a> {
-    /// Makes a child directory in the target, or notes that it is to be made, and keeps it for later.
+    /// Creates a child directory in the target, or notes that it must be created later. The child then waits
+    /// to be entered.
     pub(super) fn keep_dir(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -25,7 +27,7 @@ impl<'a> CopyVisitor<'a> {
     ) -> Result<(), ParentGone> {
         let Found { dirs, name, target_name } = found;
         if walk.is_own_operand(name) {
-            walk.cx.status.subtract(Count::Found, 1); // it is found again as an operand
+            walk.cx.status.subtract(Count::Found, 1); // the walk finds it again, as an operand
             return Ok(());
         }
         if may_be_made_later(walk, dirs) {
@@ -52,14 +54,16 @@ impl<'a> CopyVisitor<'a> {
                 return walk.report_names(name, &staged, Event::PublishDeferred, || ());
             }
         } else if walk.cx.options().in_place && (!child.existed || walk.cx.was_begun_new(name)) {
-            // The next round, should there be one, must tell it from those that existed before.
+            // If another round follows, it must distinguish this directory from those that existed before the
+            // run.
             return walk.report_names(name, target_name, Event::DirectoryCreated, || ());
         }
         walk.cx.outbox.settle();
         Ok(())
     }
 
-    /// Makes the directory; what has its name is backed up first, where the policy allows that.
+    /// Creates the child directory. If a file has its name and the policy permits that, backs up the file
+    /// first.
     fn make_or_move_away(
         &mut self,
         walk: &CopyWalk<'a>,
@@ -96,7 +100,7 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
         let made = walk.cx.was_made(name);
         let begin = || walk.cx.outbox.begin_new();
         let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
-        child.existed &= !(fresh && dirs.contended); // the parent has made it
+        child.existed &= !(fresh && dirs.contended); // the parent process has just created it
         return Ok(child);
     }
     if plan.options.in_place {
@@ -104,22 +108,22 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
     }
     let mut child = make_child(plan, dirs, (name, target_name))?;
     if dirs.contended && child.staged.is_some() {
-        child.existed = !fresh; // the parent has made it, to lock it
+        child.existed = !fresh; // the parent process has just created it, in order to lock it
     }
     Ok(child)
 }
 
-/// Whether a child directory need not be made before a copier begins with it: no process of another run
-/// knows its parent, and nothing has to be looked at first.
+/// Whether a child directory may be created later, by the copier that enters it: no process of another run
+/// knows the directory above, and no status must be read first.
 ///
-/// File systems put a new directory where there is room for what will be in it: xfs goes through its
-/// allocation groups in turn, and files go where their directory is. If those that are filled at the same
-/// time are made one after the other, they are in different groups, and no copier waits for a group's
-/// lock.
+/// File systems put a new directory where there is room for its contents: xfs uses its allocation groups in
+/// turn, and puts files into the group of their directory. If directories that are filled at the same time
+/// are also created one after the other, they are in different groups. Then no copier waits for the lock of a
+/// group.
 fn may_be_made_later(walk: &CopyWalk<'_>, dirs: &DirPair) -> bool {
     let plain = dirs.staged && !dirs.existed && !dirs.contended;
-    // The parent is finished when all of them have begun, and reached by its path for that: in a chain
-    // of directories without end that would take ever longer.
+    // The directory above can be finished only after copiers have entered all its children, and is then
+    // opened by its path. In an endless chain of directories, that would take longer and longer.
     plain
         && walk.at.target.len() < DEFERRED_PATH_BYTES
         && !walk.cx.options().in_place
@@ -127,7 +131,8 @@ fn may_be_made_later(walk: &CopyWalk<'_>, dirs: &DirPair) -> bool {
         && walk.operand().is_some_and(|operand| operand.into_itself.is_none())
 }
 
-/// Whether the run's own target is met from above: cp copies all that is beside it.
+/// Whether a child is the run's own target, which is inside the operand. cp copies everything else in the
+/// operand.
 fn is_into_itself(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> bool {
     let targets = &walk.cx.job.targets;
     walk.operand().is_some_and(|operand| operand.into_itself.is_some())

@@ -1,10 +1,13 @@
-//! Directories that are finished when all below them is done, on the walk's way back up.
+//! Directories that a copier (a process that copies) finishes on the walk's way back up, after everything
+//! below them is done.
 //!
-//! A new directory in an existing one is renamed into place as soon as nothing in it is left to do, and only then
-//! can the times of the directory above be set. Both wait here while the walk is below them: at most one for each
-//! level of the path that the walk is on. If part of what is below was handed over, only the parent process knows
-//! when it is done; then the directory is reported to the parent, which finishes it at the end of the run. So what
-//! the parent remembers grows with what is handed over, not with the tree.
+//! A new directory in an existing one is renamed into place as soon as nothing in it is left to do. Only then
+//! can the times of the directory above be set. Both directories wait here while the walk is below them: at
+//! most one for each level of the walk's path.
+//!
+//! If the copier has handed over work below a directory, only the parent process knows when that work is
+//! done. Then the copier reports the directory to the parent process, which finishes it at the end of the
+//! run. So the memory of the parent process grows with the work that is handed over, not with the tree.
 
 use super::record::{record_deferred, record_dir};
 use super::{CopyWalk, is_unpublished};
@@ -25,35 +28,38 @@ use std::os::fd::{AsFd, OwnedFd};
 #[derive(Default)]
 pub(super) struct PendingDirs(Vec<Pending>);
 
-/// A directory that the walk returns to.
+/// A directory to which the walk returns.
 pub(super) struct Pending {
     pub(super) depth: Depth,
     pub(super) staged: bool,
-    /// Its source as it was before it was listed, which changes its time of access.
+    /// The status of the source before it was listed, because listing changes the access time; `None` if the
+    /// directory has failed.
     pub(super) source: Option<Stat>,
-    /// How it ended; `None` if it has failed, which is reported and counted already.
+    /// Whether the directory counts as copied or skipped; `None` if it has failed, which is already reported
+    /// and counted.
     pub(super) done: Option<Done>,
-    /// Why its times and mode were not set at once.
+    /// What must happen before its times and mode can be set; `None` if they will not be set.
     pub(super) waits: Option<Waits>,
-    /// Whether it has a staged name that must become its own.
+    /// Whether the directory has a staged name and must be renamed to its final name.
     pub(super) unpublished: bool,
-    /// Whether another copier works on something that it waits for.
+    /// Whether another copier or a later phase does something that the directory waits for.
     pub(super) shared: bool,
 }
 
-/// What a directory's own times and mode wait for.
+/// What must happen before the times and mode of a directory can be set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// Directories in it get their final names, which changes its time.
+    /// Entries must be created or renamed in the directory, which changes its times.
     Renames,
-    /// Directories in it are still to be made.
+    /// Child directories must be created in the directory.
     Children,
-    /// Everything below it: its mode would deny access, or it is not published before that is done.
+    /// Everything below the directory must be done, because its mode would deny access or because it is
+    /// published after that.
     All,
 }
 
 impl Pending {
-    /// The directory that the walk is in, which has failed unless more is said.
+    /// Returns the directory that the walk is in, with the values for a directory that has failed.
     pub(super) fn at(at: &EntryPathBuf) -> Self {
         Self {
             depth: at.depth(),
@@ -77,34 +83,35 @@ impl Pending {
 }
 
 impl PendingDirs {
-    /// Makes the walk return to a directory that it is in.
+    /// Adds the directory that the walk is in. The walk returns to it when everything below it is done.
     pub(super) fn push(&mut self, dir: Pending) {
         self.0.push(dir);
     }
 
-    /// Forgets all: the task has ended.
+    /// Removes all directories, because the task has ended.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Notes that a part of a directory on the path was handed over: a child directory, `renamed` if it has
-    /// a staged name, or names. `source_bytes` is the length of that directory's source path.
+    /// Notes that a part of a directory on the path was handed over: names, or a child directory.
+    /// `source_bytes` is the length of the directory's source path. `renamed` says that this will change the
+    /// directory itself: it is true for names, and for a child that has a staged name.
     pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
         for dir in &mut self.0 {
             dir.note_shared(source_bytes, renamed);
         }
     }
 
-    /// Notes that a change in the directory that the walk is in is left for the end of the run. The directory
-    /// must not be finished before.
+    /// Notes that a later phase will change an entry of the directory that the walk is in. The directory must
+    /// not be finished before that phase.
     pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'_>, progress: &mut DirProgress) {
         progress.given = true;
         progress.shared = true;
         self.note_shared(walk.at.source.len(), true);
     }
 
-    /// Counts and reports a directory that was not copied in full. If it has a staged name, it is still
-    /// renamed into place when everything that could be copied of it is there.
+    /// Counts and reports a directory that was not copied completely. If the directory has a staged name, it
+    /// is still renamed into place, after everything that could be copied is in it.
     pub(super) fn fail_directory(
         &mut self,
         walk: &mut CopyWalk<'_>,
@@ -118,9 +125,9 @@ impl PendingDirs {
         Ok(())
     }
 
-    /// Finishes the directories below which nothing is left, the innermost first.
+    /// Finishes the directories in which and below which nothing waits, the innermost first.
     pub(super) fn finish_ready(&mut self, walk: &mut CopyWalk<'_>) -> Result<(), ParentGone> {
-        // All levels lie on one path, so its length says which of them are below a directory.
+        // All levels are on one path, so a level is below a directory if its path is longer.
         let deepest = walk.deepest_waiting();
         let is_done =
             |dir: &Pending| deepest.is_none_or(|deepest| deepest < dir.depth.source_bytes);
@@ -133,13 +140,14 @@ impl PendingDirs {
         Ok(())
     }
 
-    /// Finishes the directory that the walk is at, or leaves it to the parent.
+    /// Finishes `dir`, to which the walk has returned, or leaves that to the parent process.
     fn complete(&mut self, walk: &mut CopyWalk<'_>, dir: &Pending) -> Result<(), ParentGone> {
         walk.publish_place();
         let publishes_later = dir.shared || walk.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
             walk.report(None, Event::PublishDeferred)?;
-            self.note_shared(split_last(&walk.at.source).0.len(), true); // it is renamed at the end
+            // the parent process renames it at the end
+            self.note_shared(split_last(&walk.at.source).0.len(), true);
         }
         match dir.done {
             Some(done) if dir.shared && dir.waits.is_some() => {
@@ -166,16 +174,16 @@ fn finish_and_publish(
 ) -> Result<(), EntryError> {
     let (plan, place) = (walk.cx.job.plan, walk.at.as_path());
     let finished = if dir.waits.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
-    // What is in it is there for all to see, even if something could not be set.
+    // The directory is published even if an attribute could not be set, so that its entries become visible.
     finished.and(if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) })
 }
 
-/// Sets the times and bits of a directory in which nothing will be changed any more.
+/// Sets the times and mode of a directory in which nothing will change any more.
 pub(crate) fn finish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryError> {
     finish_as(plan, place, None)
 }
 
-/// The same; those that the source had when it was `seen`, or has now.
+/// Like [`finish`], but takes the attributes from `seen`, an earlier status of the source, if there is one.
 fn finish_as(plan: &Plan, place: EntryPath<'_>, seen: Option<Stat>) -> Result<(), EntryError> {
     let operand = operand_of(plan, place)?;
     let source = plan.open_source(operand, place.source).map_err(Op::ReadDirectory.error())?;
@@ -187,7 +195,7 @@ fn finish_as(plan: &Plan, place: EntryPath<'_>, seen: Option<Stat>) -> Result<()
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
 }
 
-/// Gives a directory that was created for `--parents` its attributes.
+/// Sets the attributes of a directory above a target, for `--parents`.
 pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), EntryError> {
     let source = file::open_dir(&parent.source).map_err(Op::ReadDirectory.error())?;
     let stat = file::stat_fd(&source).map_err(Op::Stat.error())?;
@@ -195,13 +203,14 @@ pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), EntryErr
     Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, parent.new)
 }
 
-/// Gives a directory, now at `place` under its staged name, its final name.
+/// Renames a directory from its staged name, which is in `place`, to its final name.
 pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryError> {
     let error = Op::Publish.error();
     let operand = operand_of(plan, place)?;
     let (above, staged) = split_last(place.target);
     let at_top = above.is_empty();
-    // The top itself is not opened anew: it may be a drop box that we can write and not read.
+    // The directory that contains an operand's target is not opened again. It may be a drop box: the user has
+    // permission to write to it, but not to read it.
     let opened: OwnedFd;
     let parent = if at_top {
         plan.target_dir(operand)

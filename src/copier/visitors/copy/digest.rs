@@ -1,5 +1,5 @@
-//! The digests of files, for the manifest and for `--verify`: reported as soon as a file is known to be in the
-//! copy.
+//! The digests of files, for the manifest (a list of file hashes) and for `--verify`. A copier reports the
+//! digest of a file as soon as the file is in the copy.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::context::Context;
@@ -28,8 +28,8 @@ impl Found<'_> {
 }
 
 impl<'a> CopyVisitor<'a> {
-    /// Adds the digest of the entry to its result, if that is a file; makes it a failure if the file
-    /// cannot be hashed.
+    /// Adds the digest of the entry to its result, if the entry is a file. If the file cannot be hashed, the
+    /// result becomes a failure.
     pub(super) fn add_digest(
         &mut self,
         walk: &CopyWalk<'a>,
@@ -47,8 +47,9 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// The digest of an existing file that was not read; `None` if it is no file, or not what the source
-    /// is (it stays because the user wants it to).
+    /// Returns the digest of a file that was not read when its entry was processed. Returns `None` if the
+    /// digest is not needed, if the entry is not a file, or if the existing file is not up to date and the
+    /// options preserve it.
     fn digest_of_existing(
         &mut self,
         walk: &CopyWalk<'a>,
@@ -57,7 +58,7 @@ impl<'a> CopyVisitor<'a> {
         let Found { dirs, name, target_name } = found;
         let known = walk.cx.job.hashed.get(walk.at.operand, &walk.at.source_of(name.to_bytes()));
         if known.is_none() && walk.cx.plan().manifest.is_none() {
-            return Ok(None); // only what this run has written is read back
+            return Ok(None); // `--verify` reads back only what this run has written
         }
         let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
         if !reads(&walk.cx, source.kind()) {
@@ -70,7 +71,7 @@ impl<'a> CopyVisitor<'a> {
             return Ok(None);
         }
         if known.is_some() {
-            return Ok(known); // an earlier round of this run has made it
+            return Ok(known); // an earlier round of this run has copied the file
         }
         let error = Op::ReadBack.error();
         let opened = file::open_noatime(&dirs.target, target_name).map_err(&error)?;
@@ -86,7 +87,7 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// The algorithm of the digests that the options require.
+/// Returns the algorithm of the digests that the options require.
 pub(super) fn wanted_algorithm(cx: &Context<'_>) -> Result<Algorithm, EntryError> {
     cx.options().hash.ok_or_else(|| Op::ReadBack.error()(Errno::EINVAL))
 }

@@ -1,4 +1,4 @@
-//! One entry of a directory: copied or linked, then recorded.
+//! Copies or links one entry of a directory, and records the result.
 
 use super::record::record;
 use super::{CopyVisitor, CopyWalk, Found};
@@ -15,7 +15,7 @@ use pcopy_sys::file::{self, Kind};
 use std::ffi::{CStr, CString};
 
 impl<'a> CopyVisitor<'a> {
-    /// Does one entry; a directory is kept for later.
+    /// Copies or links one entry, and records the result. A directory only waits to be entered.
     pub(super) fn copy_entry(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -51,7 +51,8 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// Copies an entry that is not a directory, or makes the link to it that the user wants.
+    /// Copies an entry that is not a directory, or creates the link that the options require instead
+    /// (`--link`, `--symbolic-link`).
     fn copy_or_link(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -69,7 +70,7 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// Records an entry that is in the copy.
+    /// Counts and reports an entry that is now in the copy.
     fn record_applied(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -85,23 +86,24 @@ impl<'a> CopyVisitor<'a> {
         }
         match applied.lacking {
             Some(error) => walk.record_failed(Some(found.name), error),
-            None if applied.leads.is_some() => Ok(()), // counted with its report
+            None if applied.leads.is_some() => Ok(()), // `lead` has counted the entry
             None => record(walk, Some(found.name), applied.done, applied.details),
         }
     }
 
-    /// Records an entry that did not come to its end.
+    /// Counts and reports an entry that was not completed.
     pub(super) fn record_unfinished(
         &mut self,
         walk: &mut CopyWalk<'a>,
         found: Found<'_>,
         unfinished: &Unfinished,
     ) -> Result<(), ParentGone> {
-        // The run ends and nothing is counted any more, or the entry waits for the end.
+        // Without an error, the run ends and counts no longer matter, or a later phase completes the entry.
         let Some(error) = unfinished.error() else { return Ok(()) };
-        // What is published must not hold the half that an earlier run left of the entry. A source that
-        // changed keeps what was read of it. Where no run has been before there is no half: what has
-        // the name then came from another name, where case is ignored.
+        // A published directory must not contain the incomplete entry that an earlier round or run left. If
+        // the source has changed, the entry keeps what was read of the source. In a directory that this round
+        // has created, no such entry is possible: an existing entry is then the copy of another name, on a
+        // target that ignores case.
         let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
         let dirs = found.dirs;
         if dirs.staged && dirs.existed && !stays && !dirs.is_seen(walk.cx.plan()) {
@@ -111,7 +113,8 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// What the listing did not say, and what a symlink leads to if it is followed.
+/// Returns the type of an entry. Reads its status if the listing did not report the type, or if symlinks are
+/// followed.
 fn kind_of(
     walk: &CopyWalk<'_>,
     dirs: &DirPair,
@@ -129,8 +132,10 @@ fn kind_of(
     }
 }
 
-/// What `name` is, or what it leads to. A symlink that leads nowhere is a failure, and so is one to a
-/// directory that the walk is in: it may have led above the operand.
+/// Returns the type of `name` or, if it is a symlink, of the file that it leads to.
+///
+/// Fails for a symlink that leads nowhere, and for a directory that the walk is already in. Such a directory
+/// need not be a symlink: an earlier symlink may have led above the operand.
 fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind, EntryError> {
     let itself = file::stat_at(&dirs.source, name).map_err(Op::Stat.error())?;
     let end = match itself.kind() {
@@ -143,7 +148,7 @@ fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind,
     Ok(end.kind())
 }
 
-/// The path of `name` as the user would write it.
+/// Returns the path of `name` as the user would write it.
 fn shown_source(walk: &CopyWalk<'_>, name: &CStr) -> CString {
     let path = walk.at.source_of(name.to_bytes());
     c_name(&walk.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())

@@ -1,13 +1,13 @@
-//! Names of one file: which of them is copied, and how the others become links to it at the end.
+//! Files with several names (hard links): which name is copied, and how the other names become links to it.
 //!
-//! During the walk, the first name of an inode that any copier comes to is copied, and all others are deferred, so
-//! that no copier ever waits for another. After everything else is copied, each group of names is given to one
-//! copier, which goes through it in order. It skips what is a link already, so after a death another copier can
-//! do the group again from its beginning.
+//! During the walk, the first name of an inode that any copier (process that copies) finds is copied. Copiers
+//! defer all other names, so no copier waits for another. After everything else is copied, one copier
+//! processes each group (the names of one inode), in order. It skips names that are already links. So if it
+//! dies, another copier can process the group again from the beginning.
 //!
-//! A group need not have a name that was copied: that one may have failed. Then the next name is copied and leads
-//! the rest. The same happens where the kernel refuses a link, because the file has too many (65,000 on ext4) or
-//! is on another file system.
+//! A group may have no copied name, because copying that name failed. Then the copier copies the next name,
+//! and the remaining names become links to it. The same happens where the kernel refuses a link, because the
+//! file has too many (65,000 on ext4) or is on another file system.
 
 use super::prompted::open_dirs;
 use super::record::record;
@@ -31,15 +31,16 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// The names of one file.
+/// A group: the names of one file.
 struct Group {
-    /// The file in the source.
+    /// The inode of the file in the source.
     identity: Identity,
-    /// Complete names in the target, to one of which the next name becomes a link; the newest is the last.
+    /// Complete names in the target. The next name becomes a link to one of them. The newest is the last.
     leaders: Vec<Leader>,
 }
 
-/// The directories that were used last: most groups are in the directories of the group before.
+/// The directories of the last names that were processed. Most groups are in the same directories as the
+/// group before.
 #[derive(Default)]
 struct GroupDirs {
     leader: Option<(u32, Rc<OwnedFd>)>,
@@ -47,7 +48,8 @@ struct GroupDirs {
 }
 
 impl GroupDirs {
-    /// Finds the leader that `member` names; `None` if it is not there, and the next name is to be copied.
+    /// Finds the complete name `member` in the target. Returns `None` if it does not exist any more or has
+    /// another inode; then the next name is copied.
     fn find_leader(&mut self, walk: &CopyWalk<'_>, member: &LinkName) -> Option<Leader> {
         let dir = match &self.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
@@ -69,13 +71,15 @@ impl GroupDirs {
         is_it.then_some(leader)
     }
 
-    /// Makes the walk go to the directory of a name that becomes a link.
+    /// Makes the walk go to the directory with this number, in which names become links. Returns the
+    /// directory.
     fn enter(&mut self, walk: &mut CopyWalk<'_>, number: u32) -> Result<&DirPair, EntryError> {
         if self.follower.as_ref().is_none_or(|(last, _)| *last != number) {
             let (place, existed) = walk.cx.job.groups.dir(number);
             walk.at.go_to(place);
             walk.cx.status.enter(place.operand, place.source);
-            // What an earlier attempt has left in a directory that was new need not be whole.
+            // Even in a directory that was new, an earlier round of this phase may have left incomplete
+            // entries.
             let existed = existed || !walk.cx.job.history.is_first;
             let dirs = open_dirs(walk, place, existed);
             self.follower = Some((number, dirs));
@@ -83,20 +87,20 @@ impl GroupDirs {
         match &self.follower {
             Some((_, Ok(dirs))) => Ok(dirs),
             Some((_, Err(error))) => Err(*error),
-            None => Err(Op::OpenTarget.error()(Errno::EINVAL)), // it was just put there
+            None => Err(Op::OpenTarget.error()(Errno::EINVAL)), // it was set above
         }
     }
 }
 
-/// How one name of a group came to its end.
+/// The result of one name of a group.
 struct Ended {
     result: Result<Applied, Unfinished>,
-    /// Why it was copied and is no link, if the kernel refused one.
+    /// Why the name was copied and did not become a link, if the kernel refused a link.
     refused: Option<Errno>,
 }
 
 impl<'a> CopyVisitor<'a> {
-    /// Leaves an entry for the end, because another name of its inode is copied.
+    /// Defers an entry to a later phase, because another name of its inode is copied.
     pub(super) fn defer(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -109,11 +113,12 @@ impl<'a> CopyVisitor<'a> {
         walk.report_names(found.name, found.target_name, event, || ())
     }
 
-    /// Reports an entry whose other names become links to it at the end, and counts it unless it lacks an
-    /// attribute, which is a failure of its own; the other names will lack it, too.
+    /// Reports a leader: an entry to which the other names of its inode become links at the end. Counts the
+    /// entry, unless it lacks an attribute. That counts as a failure, and the other names will lack the
+    /// attribute, too.
     ///
-    /// Until then its directory must be reachable: under the name that it has now, and with a mode that lets
-    /// us in.
+    /// Until the links are made, copiers must be able to reach the directory: it must keep its current name,
+    /// and its mode must permit access.
     pub(super) fn lead(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -135,7 +140,7 @@ impl<'a> CopyVisitor<'a> {
         walk.report_names(name, target_name, event, || status.add(count, 1))
     }
 
-    /// Makes the links of the groups `first..end`, and hands over what copiers without work can do.
+    /// Makes the links of the groups `first..end`. Hands over a part of the groups while the ring is hungry.
     pub(super) fn link_groups(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -177,7 +182,7 @@ impl<'a> CopyVisitor<'a> {
         Ok(())
     }
 
-    /// Makes one deferred name a link, or a file of its own, and records it.
+    /// Makes one deferred name a link, or copies it as a separate file, and records the result.
     fn one_link(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -220,7 +225,8 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// Makes the name a link to a leader of the group, or else a file of its own, which then leads, too.
+    /// Makes a name a link to a leader of the group. If that is not possible, copies it as a separate file,
+    /// which also becomes a leader.
     fn link_or_copy(&mut self, walk: &CopyWalk<'a>, found: Found<'_>, group: &mut Group) -> Ended {
         let Found { dirs, name, target_name } = found;
         let ended = |result| Ended { result, refused: None };
@@ -231,7 +237,8 @@ impl<'a> CopyVisitor<'a> {
         if source.kind() == Kind::Directory {
             return ended(Err(changed()));
         }
-        let is_of_group = source.identity() == group.identity; // else the name means another file by now
+        // otherwise the name belongs to another file by now
+        let is_of_group = source.identity() == group.identity;
         let mut refused = None;
         if is_of_group {
             match self.entry_copier.link_to_leader(&found.at(&walk.at), &source, &group.leaders) {
@@ -255,7 +262,8 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// What a member is called in the target: an operand as the user wants it.
+/// Returns the current name of a member in the target. If the member is an operand, the user may have chosen
+/// that name.
 fn target_name_of(walk: &CopyWalk<'_>, member: &LinkName) -> CString {
     let (place, _) = walk.cx.job.groups.dir(member.dir);
     let operand = walk.cx.plan().operands.get(place.operand as usize);

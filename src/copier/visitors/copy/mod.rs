@@ -1,4 +1,4 @@
-//! Copying a tree: what a copier does with each operand, directory and entry.
+//! Copies a tree: what a copier does with each operand, directory and entry.
 
 mod child_dirs;
 mod deferred_dirs;
@@ -32,25 +32,25 @@ use record::record_dir;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A walk that copies.
+/// A walk that copies what it visits.
 pub(super) type CopyWalk<'a> = Walk<'a, DirPair>;
 
-/// A copier at work.
+/// A copier that copies: its walk and its visitor.
 pub(in crate::copier) struct Copier<'a> {
     walk: CopyWalk<'a>,
     visitor: CopyVisitor<'a>,
 }
 
-/// Copies what the walk comes to.
+/// The visitor that copies what the walk visits.
 pub(super) struct CopyVisitor<'a> {
     entry_copier: EntryCopier<'a>,
-    /// The directories above, and this one, that are to be finished on the way back.
+    /// The directories on the walk's path that are finished on the way back up.
     pending: PendingDirs,
-    /// The devices that were reported.
+    /// The devices of the file systems that this copier has reported.
     volumes: Vec<u64>,
 }
 
-/// An entry as the walk has found it: its directories, and its names in them.
+/// An entry as the walk has found it: its directory in the source and in the target, and its name in each.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'e> {
     dirs: &'e DirPair,
@@ -59,19 +59,20 @@ pub(super) struct Found<'e> {
 }
 
 impl<'e> Found<'e> {
-    /// The same with its place.
+    /// Returns the same entry with the path of its directory.
     fn at(self, at: &'e EntryPathBuf) -> Entry<'e> {
         let Self { dirs, name, target_name } = self;
         Entry { at, dirs, name, target_name }
     }
 }
 
-/// What is known of a directory that was entered.
+/// What is known of a directory after it was entered.
 pub(super) struct CopyFacts {
     source: Stat,
-    /// Whether it is counted as copied, or as skipped.
+    /// Whether the directory counts as copied or as skipped.
     done: Done,
-    /// What an interrupted run has left in it is removed at the end.
+    /// Whether entries that the source does not have are removed at the end, because an earlier round or run
+    /// left them.
     cleans: bool,
 }
 
@@ -188,7 +189,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
         if mark.unmade {
             let parent = (parent, path.target);
-            // If that fails it stays, and this copier reports why when it comes to it.
+            // If that fails, the child is not handed over. This copier reports the failure when it enters the
+            // child.
             mark.unmade = make_late(plan, path.operand, parent, &target_name).is_err();
         }
         Offered {
@@ -225,11 +227,12 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
                 return Ok(None);
             }
         };
-        // One that is staged and not finished was left by an earlier round or run, which did not count
+        // A staged directory that is not finished was left by an earlier round or run, which did not count
         // it.
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
         let done = if skipped { Done::Skipped } else { Done::Copied };
-        // What an earlier run left there may be of another source, or of one that has changed.
+        // What an earlier round or run left there may be the copy of another source, or of a source that has
+        // changed.
         let cleans = staged && existed && !dirs.is_seen(walk.cx.plan());
         Ok(Some((dirs, CopyFacts { source, done, cleans })))
     }
@@ -286,7 +289,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
 }
 
 impl<'a> CopyVisitor<'a> {
-    /// Reports a directory on another file system than its operand, which has to be written back, too.
+    /// Reports the file system of a directory, once for each file system, because the parent process must
+    /// flush it.
     fn report_volume(&mut self, walk: &mut CopyWalk<'a>, dirs: &DirPair) -> Result<(), ParentGone> {
         let device = dirs.traits.device;
         if !walk.cx.options().writes_back_before_publish() || self.volumes.contains(&device) {
@@ -296,7 +300,7 @@ impl<'a> CopyVisitor<'a> {
         walk.report(None, Event::OtherFileSystem)
     }
 
-    /// Gives a directory its times, mode and name, or notes what of that must wait.
+    /// Sets the times and mode of a directory and publishes it, or notes what must happen before.
     fn finish(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -324,7 +328,8 @@ impl<'a> CopyVisitor<'a> {
         } else {
             walk.cx.attrs.finish_dir(from, to, source, dirs.staged)
         };
-        // What is in it becomes visible even if an attribute could not be set.
+        // The directory is published even if an attribute could not be set, so that its entries become
+        // visible.
         let published =
             if unpublished { publish(walk.cx.plan(), walk.at.as_path()) } else { Ok(()) };
         match finished.and(published) {
@@ -333,7 +338,8 @@ impl<'a> CopyVisitor<'a> {
         }
     }
 
-    /// What a directory's own times and mode wait for, if they do.
+    /// Returns what must happen before the times and mode of a directory can be set; `None` if they can be
+    /// set now.
     fn waits(&self, walk: &CopyWalk<'a>, source: &Stat, progress: &DirProgress) -> Option<Waits> {
         let has_children = progress.given || !progress.children.is_empty();
         let locks_us_out = !walk.cx.job.root && source.permissions() & 0o100 == 0;
@@ -352,14 +358,15 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// Whether a directory was made under a staged name by a copier. What the user named is made, locked and
-/// published by the parent.
+/// Whether a copier has created the directory under a staged name. (The parent process creates, locks and
+/// publishes the directories of operands.)
 fn is_unpublished(at: &EntryPathBuf) -> bool {
     let (above, name) = split_last(&at.source);
     !above.is_empty() && split_last(&at.target).1 != name
 }
 
-/// Refuses a directory that copiers died on, or that is the run's own target met from above.
+/// Fails for a directory that killed copiers, and for the run's own target inside a source. Otherwise returns
+/// the status of the source.
 fn look_at(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
     if walk.cx.is_passed_over(c"") {
         return Err(Op::KillsCopiers.error()(Errno::EIO));
@@ -368,14 +375,15 @@ fn look_at(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, Stat), EntryE
     if walk.cx.job.targets.contains(&stat.identity()) {
         return Err(Op::IntoItself.error()(Errno::ELOOP));
     }
-    // The target, which was made in it, has changed its time.
+    // Creating the target inside this directory has changed its times, so its status from before that is
+    // needed.
     let at_top = split_last(&walk.at.source).0.is_empty();
     let before = walk.operand().filter(|_| at_top).and_then(|operand| operand.into_itself);
     Ok((dirs, before.unwrap_or(stat)))
 }
 
-/// Removes what an earlier run left in a staged directory that cannot be copied any more: some of it may
-/// be half done. If that cannot be, the failure that is reported names the place.
+/// Empties a staged directory that an earlier round or run left and that cannot be copied any more, because
+/// its entries may be incomplete.
 fn remove_leftovers(walk: &CopyWalk<'_>) {
     let Some(operand) = walk.operand() else { return };
     let (parent, name) = split_last(&walk.at.target);
@@ -384,6 +392,6 @@ fn remove_leftovers(walk: &CopyWalk<'_>) {
         file::make_dir(&parent, &c_name(name), 0o700)
     });
     if emptied.is_err() {
-        // See above.
+        // The caller reports the failure of the directory in any case, and that report names the place.
     }
 }

@@ -1,4 +1,4 @@
-//! Names that the user was asked for and has agreed to: they are copied when all else is.
+//! Copies the entries that the user has agreed to replace, after everything else is copied.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
@@ -11,7 +11,7 @@ use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Kind;
 
 impl<'a> CopyVisitor<'a> {
-    /// Copies the names `first..end`, and hands over what copiers without work can do.
+    /// Copies the entries `first..end`. Hands over a part of them while the ring is hungry.
     pub(super) fn copy_prompted(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -43,7 +43,8 @@ impl<'a> CopyVisitor<'a> {
         walk.publish_place();
         let (name, target_name) = (c_name(name), c_name(target_name));
         match open_dirs(walk, place, agreed.existed) {
-            // Its directory waits for it, so nothing that happens there need be noted.
+            // When the prompt was deferred, the directory was left to the parent process. So its progress is
+            // not needed here.
             Ok(dirs) => {
                 let found = Found { dirs: &dirs, name: &name, target_name: &target_name };
                 self.copy_entry(walk, found, Kind::Unknown, &mut DirProgress::default())?;
@@ -54,7 +55,7 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// The directories at a place, which are an operand's own if the path is empty.
+/// Opens the directories at `place`. If its path is empty, returns the directories that contain the operand.
 pub(super) fn open_dirs(
     walk: &CopyWalk<'_>,
     place: EntryPath<'_>,

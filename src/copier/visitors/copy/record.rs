@@ -1,4 +1,4 @@
-//! Counting and reporting what was copied.
+//! Counts and reports what was copied.
 
 use super::CopyWalk;
 use crate::copier::entry::result::Done;
@@ -7,8 +7,8 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
 use std::ffi::CStr;
 
-/// Counts an entry that ended well, and reports it if that is wanted; without a name it is the directory
-/// that the walk is in.
+/// Counts an entry that was completed, and reports it if the options require that. The entry is `name` in the
+/// directory that the walk is in or, without a name, that directory.
 pub(super) fn record(
     walk: &mut CopyWalk<'_>,
     name: Option<&CStr>,
@@ -33,13 +33,12 @@ pub(super) fn record(
     Ok(())
 }
 
-/// The same for the directory that the walk is in.
+/// Like [`record`], for the directory that the walk is in.
 pub(super) fn record_dir(walk: &mut CopyWalk<'_>, done: Done) -> Result<(), ParentGone> {
     record(walk, None, done, Details { directory: true, ..Details::default() })
 }
 
-/// Counts the directory that the walk is in, whose times and mode are left to the parent, and reports it as
-/// such.
+/// Counts the directory that the walk is in, and reports that the parent process must set its times and mode.
 pub(super) fn record_deferred(walk: &mut CopyWalk<'_>, done: Done) -> Result<(), ParentGone> {
     let new = done == Done::Copied;
     let status = walk.cx.status;

@@ -1,11 +1,12 @@
-//! `--verify`: reads back what was written and compares its digest with that of what was read.
+//! `--verify`: reads written files back, and compares the digest of each with the digest of what was read
+//! from its source.
 //!
-//! This is a round of its own, after all data was flushed to stable storage: so other processes read the
-//! files than wrote them, and one flush serves all files. A file is dropped from the page cache before
-//! it is read. (On a file system in memory that has no effect.)
+//! Verification has rounds of its own, after all data was flushed to stable storage. So the processes that
+//! read the files are not those that wrote them, and one flush serves all files. A copier drops a file from
+//! the page cache before it reads the file. (On a file system in memory that has no effect.)
 //!
-//! A file that differs is written once more, into the same inode, because it may have other names by
-//! now. If it differs again, it is removed, so that no wrong file remains under its final name.
+//! A file that differs is written once more, into the same inode, because it may have other names by now. If
+//! it differs again, it is removed, so that no wrong file remains under its final name.
 
 use super::digest::wanted_algorithm;
 use super::{CopyVisitor, CopyWalk};
@@ -75,17 +76,18 @@ impl<'a> CopyVisitor<'a> {
                 if digest == file.digest {
                     return Ok(());
                 }
-                // The source has changed since, and the file was written again from the new contents.
+                // The source has changed since it was copied, and the file was written again from its new
+                // contents.
                 walk.report_names(&name, &made, Event::Digest(digest), || ())
             }
             Err(Unfinished::Failed(error)) => {
                 let dir = walk.cx.job.plan.reach_target(operand, &walk.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
-                    // It is gone already, or the reported error names it.
+                    // The file does not exist any more, or the error that is reported names it.
                 }
                 walk.report_names(&name, &made, Event::VerifyFailed(error), || ())
             }
-            Err(_) => Ok(()), // the run ends
+            Err(_) => Ok(()), // the file was dropped, because the run ends
         }
     }
 }
@@ -94,14 +96,14 @@ impl<'a> CopyVisitor<'a> {
 struct WrittenCopy<'w, 'a> {
     cx: Context<'a>,
     operand: &'a Operand,
-    /// Its directory.
+    /// The directory of the file.
     place: EntryPath<'w>,
-    /// Its names in the source and, at present, in the target.
+    /// The name of the file in the source, and its current name in the target.
     names: (&'w CStr, &'w CStr),
 }
 
 impl WrittenCopy<'_, '_> {
-    /// Reads the file back, writes it once more if it differs, and returns the digest of what is on the disk.
+    /// Reads the file back, and writes it once more if it differs. Returns the digest of what is on the disk.
     fn prove(&self, wanted: Digest, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
         let opened = self.cx.plan().open_target(self.operand, self.place.target);
         let dir = opened.map_err(Op::ReadBack.error())?;
@@ -163,10 +165,11 @@ impl WrittenCopy<'_, '_> {
     }
 }
 
-/// Writes the data of one file over that of another, and hashes it; the sizes of both are given.
+/// Writes the data of one file over that of another, and returns the hash of the data. `bytes` and
+/// `old_bytes` are the sizes of both files.
 ///
-/// The target is not truncated first: if the source cannot be read, the correct part of the target, which
-/// may have further names, stays.
+/// The target is not truncated first. So if the source cannot be read, the correct part of the target
+/// remains. The target may have other names.
 fn write_over(
     cx: &Context<'_>,
     (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -189,7 +192,8 @@ fn write_over(
         at += read as u64;
     }
     if at != bytes {
-        return Err(changed()); // the source was shorter or longer than its size; the target is not truncated
+        // the source does not have the size that it had when it was opened; the target is not truncated
+        return Err(changed());
     }
     if at < old_bytes {
         file_data::set_size(to, at).map_err(Op::Write.error())?;
