@@ -45,12 +45,12 @@ impl Algorithm {
 }
 
 /// Computes the digest of a byte stream.
-pub struct Hasher(State);
+pub struct Hasher(HashState);
 
 // The states are not boxed, so that hashing a file needs no allocation. Their size does not matter, because a
 // copier (a process that copies) has one hasher at a time.
 #[expect(clippy::large_enum_variant)]
-enum State {
+enum HashState {
     Blake3(blake3::Hasher),
     Sha256(sha2::Sha256),
 }
@@ -60,8 +60,8 @@ impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         use sha2::Digest as _;
         Self(match algorithm {
-            Algorithm::Blake3 => State::Blake3(blake3::Hasher::new()),
-            Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
+            Algorithm::Blake3 => HashState::Blake3(blake3::Hasher::new()),
+            Algorithm::Sha256 => HashState::Sha256(sha2::Sha256::new()),
         })
     }
 
@@ -69,10 +69,10 @@ impl Hasher {
     pub fn update(&mut self, bytes: &[u8]) {
         use sha2::Digest as _;
         match &mut self.0 {
-            State::Blake3(hasher) => {
+            HashState::Blake3(hasher) => {
                 hasher.update(bytes);
             }
-            State::Sha256(hasher) => hasher.update(bytes),
+            HashState::Sha256(hasher) => hasher.update(bytes),
         }
     }
 
@@ -90,10 +90,10 @@ impl Hasher {
     pub fn reset(&mut self) {
         use sha2::Digest as _;
         match &mut self.0 {
-            State::Blake3(hasher) => {
+            HashState::Blake3(hasher) => {
                 hasher.reset();
             }
-            State::Sha256(hasher) => hasher.reset(),
+            HashState::Sha256(hasher) => hasher.reset(),
         }
     }
 
@@ -101,8 +101,8 @@ impl Hasher {
     pub fn finalize(&self) -> Digest {
         use sha2::Digest as _;
         Digest(match &self.0 {
-            State::Blake3(hasher) => *hasher.finalize().as_bytes(),
-            State::Sha256(hasher) => hasher.clone().finalize().into(),
+            HashState::Blake3(hasher) => *hasher.finalize().as_bytes(),
+            HashState::Sha256(hasher) => hasher.clone().finalize().into(),
         })
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::Error;
 #[cfg(feature = "bench")]
 use pcopy::bench::{self, abort::Abort};
-use pcopy::cli::{Action, Program};
+use pcopy::cli::{Invocation, Program};
 use pcopy::options::{Options, Verbosity};
 use pcopy::outcome::Exit;
 use pcopy::parent;
@@ -34,9 +34,9 @@ fn main() -> ExitCode {
 
 fn run(program: &Program, arguments: &[OsString]) -> Result<Exit, Error> {
     match program.parse(arguments)? {
-        Action::Copy(options) => copy(program, &options),
+        Invocation::Copy(options) => copy(program, &options),
         #[cfg(feature = "bench")]
-        Action::Bench(options) => match bench::run(&options, &mut std::io::stdout()) {
+        Invocation::Bench(options) => match bench::run(&options, &mut std::io::stdout()) {
             Ok(code) => Ok(Exit::Code(code)),
             Err(Abort::Signal(number)) => Ok(Exit::Signal(number)),
             Err(Abort::Error(refusal)) => Err(refusal.into()),

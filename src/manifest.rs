@@ -9,7 +9,7 @@ use std::io::Write;
 
 /// A line that lists a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Line {
+pub struct ManifestLine {
     /// The name of the file, without escapes.
     pub name: Vec<u8>,
     /// The digest of the file.
@@ -66,7 +66,7 @@ pub fn put_line(into: &mut Vec<u8>, digest: Digest, name: &[u8]) {
 }
 
 /// Reads a line, given without its line feed; returns `None` for an empty line or a comment.
-pub fn read_line(line: &[u8]) -> Result<Option<Line>, Malformed> {
+pub fn read_line(line: &[u8]) -> Result<Option<ManifestLine>, Malformed> {
     if line.first().is_none_or(|&first| first == b'#') {
         return Ok(None);
     }
@@ -87,7 +87,7 @@ pub fn read_line(line: &[u8]) -> Result<Option<Line>, Malformed> {
     if name.is_empty() || name.contains(&0) {
         return Err(Malformed::Name);
     }
-    Ok(Some(Line { name, digest, algorithm }))
+    Ok(Some(ManifestLine { name, digest, algorithm }))
 }
 
 /// Splits `SHA256 (NAME) = HASH`, or the same with `BLAKE3`, into its parts; returns `None` for another form.
@@ -145,7 +145,7 @@ mod tests {
     fn all_forms_of_a_line_are_read() {
         let read = |text: &str| read_line(text.as_bytes());
         let plain = |name: &str, algorithm| {
-            Ok(Some(Line { name: name.into(), digest: digest(), algorithm }))
+            Ok(Some(ManifestLine { name: name.into(), digest: digest(), algorithm }))
         };
         assert_eq!(read(&format!("{HEX}  a b")), plain("a b", None));
         assert_eq!(read(&format!("{HEX} *a")), plain("a", None));

@@ -5,7 +5,7 @@
 
 use super::abort::{Abort, SignalWatch};
 use pcopy_sys::Errno;
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death, Pid, Usage};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub(super) fn wait_for_all(
         }
         // SIGCHLD makes the signalfd readable, so the wait ends at once when a program exits, and the
         // measured time is exact.
-        let polled = poll::wait(&[(signals.as_fd(), Event::Readable)], Duration::from_secs(1));
+        let polled = poll::wait(&[(signals.as_fd(), Readiness::Readable)], Duration::from_secs(1));
         if polled.is_err() {
             // A failed wait does no harm: the loop checks the programs again at once.
         }

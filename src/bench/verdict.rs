@@ -10,7 +10,7 @@ const ROUNDS_MIN: usize = 3;
 
 /// The result of the comparison between pcopy and another program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Comparison {
+enum Placing {
     Faster,
     Equal,
     Slower,
@@ -18,7 +18,7 @@ enum Comparison {
     Inconclusive,
 }
 
-impl Comparison {
+impl Placing {
     /// Derives the result from the ratios of all rounds and their median. Of five rounds, one may deviate
     /// from the median.
     fn of(ratios: &[f64], median: f64) -> Self {
@@ -70,21 +70,21 @@ pub(super) fn verdict(race: &Race) -> String {
 
 /// Returns one clause for each kind of comparison that occurs.
 fn clauses(race: &Race) -> Vec<String> {
-    let compared: Vec<(&Row, f64, Comparison)> = race
+    let compared: Vec<(&Row, f64, Placing)> = race
         .rows
         .iter()
         .filter(|row| !row.command.is_pcopy())
         .filter_map(|row| {
             let ratio = race.ratio(row)?;
-            Some((row, ratio, Comparison::of(&race.ratios(row), ratio)))
+            Some((row, ratio, Placing::of(&race.ratios(row), ratio)))
         })
         .collect();
     let mut clauses = Vec::new();
     for (phrase, wanted) in [
-        ("faster than", Comparison::Faster),
-        ("as fast as", Comparison::Equal),
-        ("sometimes faster and sometimes slower than", Comparison::Inconclusive),
-        ("slower than", Comparison::Slower),
+        ("faster than", Placing::Faster),
+        ("as fast as", Placing::Equal),
+        ("sometimes faster and sometimes slower than", Placing::Inconclusive),
+        ("slower than", Placing::Slower),
     ] {
         let matching = compared.iter().filter(|&&(_, _, comparison)| comparison == wanted);
         let names: Vec<_> = matching.map(|&(row, ratio, _)| name(row, ratio)).collect();
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn faster_and_slower_need_nearly_all_rounds_to_agree() {
-        use Comparison::{Equal, Faster, Inconclusive, Slower};
+        use Placing::{Equal, Faster, Inconclusive, Slower};
         for (ratios, median, expected) in [
             (&[1.2, 1.1, 1.3, 0.9, 1.2][..], 1.2, Faster),
             (&[1.2, 0.8, 1.3, 0.9, 1.2], 1.2, Inconclusive),
@@ -118,7 +118,7 @@ mod tests {
             (&[1.034], 1.034, Equal),
             (&[1.036], 1.036, Faster),
         ] {
-            assert_eq!(Comparison::of(ratios, median), expected, "{ratios:?}");
+            assert_eq!(Placing::of(ratios, median), expected, "{ratios:?}");
         }
     }
 

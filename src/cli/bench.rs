@@ -1,6 +1,6 @@
 //! The command line of the benchmark, `pcopy bench`.
 
-use super::Action;
+use super::Invocation;
 use crate::bench::bench_options::{BenchOptions, BenchSource, Preserved, TargetState};
 use crate::bench::chart::ImageFormat;
 use crate::bench::tools::{TOOLS, Tool};
@@ -165,8 +165,8 @@ enum OntoValue {
 }
 
 /// Reads the program's name and the arguments after `bench`.
-pub(super) fn read(arguments: &[OsString]) -> Result<Action, clap::Error> {
-    BenchFlags::try_parse_from(arguments)?.into_options().map(Action::Bench)
+pub(super) fn read(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
+    BenchFlags::try_parse_from(arguments)?.into_options().map(Invocation::Bench)
 }
 
 impl BenchFlags {

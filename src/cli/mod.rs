@@ -23,7 +23,7 @@ pub struct Program {
 }
 
 /// What a command line asks for.
-pub enum Action {
+pub enum Invocation {
     /// Copy, or compare.
     Copy(Options),
     /// Run `pcopy bench`.
@@ -47,15 +47,15 @@ impl Program {
     /// For `--help`, `--version` and usage errors, prints the text and exits with status 0 or 2 (in GNU cp
     /// compatibility mode, 1). Refuses a subcommand if the current directory has an entry of its name,
     /// because the user may mean to copy that entry.
-    pub fn parse(&self, arguments: &[OsString]) -> Result<Action, Refusal> {
+    pub fn parse(&self, arguments: &[OsString]) -> Result<Invocation, Refusal> {
         match self.compat {
-            Compat::Gnu => Ok(Action::Copy(gnu::parse(&self.name, arguments))),
+            Compat::Gnu => Ok(Invocation::Copy(gnu::parse(&self.name, arguments))),
             Compat::Native => match subcommand::find(SUBCOMMANDS, arguments) {
                 Some((subcommand, arguments)) => {
                     subcommand.refuse_namesake(&arguments, Path::new("."))?;
                     Ok(or_exit(&arguments, subcommand.read))
                 }
-                None => Ok(Action::Copy(or_exit(arguments, read))),
+                None => Ok(Invocation::Copy(or_exit(arguments, read))),
             },
         }
     }

@@ -4,7 +4,7 @@
 //! entry of that name. If the current directory has such an entry, the user may have meant to copy it. Then
 //! pcopy refuses to run the subcommand, unless the arguments ask only for its help.
 
-use super::Action;
+use super::Invocation;
 use crate::error::Refusal;
 use crate::sanitize::quote;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ pub(super) struct Subcommand {
     /// The hint that is printed if the subcommand is refused because an entry has its name.
     hint: &'static str,
     /// Parses the program's name and the arguments after the subcommand.
-    pub(super) read: fn(&[OsString]) -> Result<Action, clap::Error>,
+    pub(super) read: fn(&[OsString]) -> Result<Invocation, clap::Error>,
 }
 
 // A macro and not a function, because `concat!` takes only literals. Without the `bench` feature only the
@@ -84,8 +84,8 @@ mod tests {
     use crate::cli::read;
 
     const TABLE: &[Subcommand] = &[
-        subcommand!("shards", "does this", |arguments| read(arguments).map(Action::Copy)),
-        subcommand!("snapshot", "does that", |arguments| read(arguments).map(Action::Copy)),
+        subcommand!("shards", "does this", |arguments| read(arguments).map(Invocation::Copy)),
+        subcommand!("snapshot", "does that", |arguments| read(arguments).map(Invocation::Copy)),
     ];
 
     fn words(words: &[&str]) -> Vec<OsString> {

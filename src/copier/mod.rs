@@ -34,7 +34,7 @@ use report_writer::{ParentGone, Reports};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use visitors::compare;
-use visitors::copy::Copier;
+use visitors::copy::CopyWorker;
 
 /// What all copiers of a round (one attempt at the work) share; created before the first fork.
 ///
@@ -141,7 +141,7 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     let done = if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
     } else {
-        work(cx, &mut Copier::new(cx, reports))
+        work(cx, &mut CopyWorker::new(cx, reports))
     };
     match done {
         Ok(()) => 0,

@@ -70,7 +70,7 @@ pub(super) struct Autoscale {
     most: u16,
     last: Sample,
     usual: Usual,
-    state: State,
+    state: Regime,
 }
 
 /// The usual performance of the current number of copiers: a mean in which older samples count less.
@@ -95,7 +95,7 @@ impl Usual {
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum Regime {
     /// The parent is still forking the first copiers.
     Beginning,
     /// The current number stays until a sample calls for another one.
@@ -112,7 +112,7 @@ impl Autoscale {
     pub(super) fn new(first: u16, most: u16) -> Self {
         let first = first.min(most);
         let (last, usual) = (Sample::default(), Usual::default());
-        Self { active: first, first, most, last, usual, state: State::Beginning }
+        Self { active: first, first, most, last, usual, state: Regime::Beginning }
     }
 
     /// Returns how many copiers are to be at work now.
@@ -122,7 +122,7 @@ impl Autoscale {
 
     /// Returns the time between two samples; `None` if the user has set the number.
     pub(super) fn interval(&self) -> Option<Duration> {
-        let interval = if matches!(self.state, State::Beginning) { START } else { TRIAL };
+        let interval = if matches!(self.state, Regime::Beginning) { START } else { TRIAL };
         (self.most > self.first).then_some(interval)
     }
 
@@ -141,28 +141,28 @@ impl Autoscale {
         self.last = now;
         self.usual.add(work, use_percent);
         match self.state {
-            State::Beginning => {
-                self.switch_to(self.active, State::Steady);
+            Regime::Beginning => {
+                self.switch_to(self.active, Regime::Steady);
                 return;
             }
-            State::Trying { from, work: before } => {
+            Regime::Trying { from, work: before } => {
                 let more = self.active > from;
                 let enough = before * if more { MORE_PERCENT } else { FEWER_PERCENT };
                 let pays = work > 0 && work * 100 >= enough;
                 if !(pays && more) {
                     let best = if pays { self.active } else { from };
-                    self.switch_to(best, State::Proven { until: now.at + REST });
+                    self.switch_to(best, Regime::Proven { until: now.at + REST });
                     return;
                 }
             }
-            State::Proven { until } if now.at < until => return,
-            State::Proven { .. } | State::Steady => {}
+            Regime::Proven { until } if now.at < until => return,
+            Regime::Proven { .. } | Regime::Steady => {}
         }
-        self.state = State::Steady;
+        self.state = Regime::Steady;
         let next = self.next(now.waits);
         if next != self.active {
             let (from, work) = (self.active, self.usual.work);
-            self.switch_to(next, State::Trying { from, work });
+            self.switch_to(next, Regime::Trying { from, work });
         }
     }
 
@@ -180,8 +180,8 @@ impl Autoscale {
         }
     }
 
-    fn switch_to(&mut self, active: u16, state: State) {
-        if active != self.active || matches!(self.state, State::Beginning) {
+    fn switch_to(&mut self, active: u16, state: Regime) {
+        if active != self.active || matches!(self.state, Regime::Beginning) {
             self.usual = Usual::default();
         }
         (self.active, self.state) = (active, state);

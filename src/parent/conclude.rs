@@ -8,7 +8,7 @@ use super::round::TICK;
 use super::run::Run;
 use super::run_event::RunEvent;
 use crate::outcome::{Compared, End, Left, Outcome};
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn left_to_copy(run: &mut Run<'_>) -> Option<Left> {
         if work.complete {
             break work;
         }
-        let watched = [(run.signals.as_fd(), Event::Readable)];
+        let watched = [(run.signals.as_fd(), Readiness::Readable)];
         poll::wait(&watched, CHECK).ok()?;
         if begun.elapsed() > COUNT_WITHIN || ending_signal(run).is_some() {
             return None;

@@ -4,7 +4,7 @@ use super::round::TICK;
 use super::run::Run;
 use super::run_event::Sink;
 use super::status;
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::signals::{self, Request, Signals};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -35,8 +35,8 @@ pub(super) fn flush_output(sink: &mut dyn Sink, signals: &Signals, limit: Durati
     let begun = Instant::now();
     sink.flush();
     while !sink.unwritten().is_empty() && begun.elapsed() < limit {
-        let mut watched = vec![(signals.as_fd(), Event::Readable)];
-        watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Event::Writable)));
+        let mut watched = vec![(signals.as_fd(), Readiness::Readable)];
+        watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Readiness::Writable)));
         if poll::wait(&watched, TICK).is_err() {
             return;
         }

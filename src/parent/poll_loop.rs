@@ -13,7 +13,7 @@ use super::run_state::Deaths;
 use super::status;
 use crate::copier::{self, History, Job};
 use crate::error::Unavailable;
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death, Pid};
 use pcopy_sys::signals::{self, Request};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -63,12 +63,13 @@ fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
 /// Sleeps until an event arrives or the next deadline is due.
 fn wait(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     let sink = &run.reporter.sink;
-    let mut watched: Vec<(BorrowedFd<'_>, Event)> = vec![(run.signals.as_fd(), Event::Readable)];
-    watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Event::Writable)));
+    let mut watched: Vec<(BorrowedFd<'_>, Readiness)> =
+        vec![(run.signals.as_fd(), Readiness::Readable)];
+    watched.extend(sink.unwritten().into_iter().map(|stream| (stream, Readiness::Writable)));
     let streams = watched.len();
     if !sink.is_full() {
         let pipes = round.pool.copiers().iter().filter_map(Copier::pipe);
-        watched.extend(pipes.map(|pipe| (pipe, Event::Readable)));
+        watched.extend(pipes.map(|pipe| (pipe, Readiness::Readable)));
     }
     let ready = poll::wait(&watched, round.poll_timeout())
         .map_err(Unavailable::because("wait for events"))?;

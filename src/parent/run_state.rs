@@ -42,7 +42,7 @@ pub(super) struct RunState {
     /// if the options make it necessary to remember them (`CopyOptions::must_remember`).
     pub(super) done: HashSet<u64>,
     reported: Reported,
-    tally: Tally,
+    tally: CarriedCounts,
 }
 
 /// A directory that only the parent can finish, as a copier has reported it.
@@ -172,7 +172,7 @@ struct Reported {
 
 /// The counts of a run over its rounds and phases.
 #[derive(Default)]
-struct Tally {
+struct CarriedCounts {
     /// The counts of the phases that have ended.
     finished: Totals,
     /// What earlier rounds of this phase have created. The current round finds it complete and skips it.
@@ -183,7 +183,7 @@ struct Tally {
     found_again: u64,
 }
 
-impl Tally {
+impl CarriedCounts {
     /// Adds what a round has created. The additions wrap, because counts in damaged shared memory must not
     /// cause a panic.
     fn add(&mut self, copied: u64, linked: u64, bytes: u64) {
@@ -294,7 +294,7 @@ impl RunState {
 
     /// Ends a phase; `whole` are the counts of all phases up to this one.
     pub(super) fn end_phase(&mut self, whole: &Totals) {
-        self.tally = Tally { finished: *whole, ..Tally::default() };
+        self.tally = CarriedCounts { finished: *whole, ..CarriedCounts::default() };
     }
 
     /// Begins a wave. Its names can become links to names of earlier waves.

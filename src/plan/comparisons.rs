@@ -19,11 +19,11 @@ pub enum Check {
     /// The sources of the command line.
     Sources,
     /// The files that a manifest (a list of file hashes) lists.
-    Manifest(Listed),
+    Manifest(ListedFiles),
 }
 
 /// The files that a manifest lists.
-pub struct Listed {
+pub struct ListedFiles {
     /// The files, sorted by name.
     pub files: Vec<ListedFile>,
     /// The directory that the names are relative to.
@@ -44,7 +44,7 @@ pub struct ListedFile {
     pub algorithm: Option<Algorithm>,
 }
 
-impl Listed {
+impl ListedFiles {
     /// Reads the manifest `file`, which lists files in `dir`. Lines that cannot be used become notes for the
     /// user.
     pub(super) fn read(file: &Path, dir: &Path) -> Result<(Self, Vec<Note>), Refusal> {

@@ -1,6 +1,6 @@
 //! A draft: a plan before its run begins.
 
-use super::comparisons::{Check, Listed};
+use super::comparisons::{Check, ListedFiles};
 use super::manifest_place::ManifestPlace;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
@@ -31,7 +31,7 @@ impl Draft {
         let mut check = None;
         match &options.command {
             Command::CheckManifest { file, dir } => {
-                let (listed, notes) = Listed::read(file, dir)?;
+                let (listed, notes) = ListedFiles::read(file, dir)?;
                 placement.notes = notes;
                 check = Some(Check::Manifest(listed));
             }

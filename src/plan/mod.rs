@@ -16,7 +16,7 @@ mod placement;
 mod symlinked_dirs;
 mod waves;
 
-pub use comparisons::{Check, Listed, ListedFile};
+pub use comparisons::{Check, ListedFile, ListedFiles};
 pub use directories::Parent;
 pub use draft::Draft;
 pub use manifest_line::BadManifestLine;

@@ -1,7 +1,7 @@
 //! Writes to a stream whose reader may be slow, stuck or gone, without ever waiting for the reader.
 
 use pcopy_sys::file;
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::{Errno, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl<S: AsFd> Output<S> {
 
     fn is_ready(&self) -> bool {
         let ready: Result<Vec<bool>> =
-            poll::wait(&[(self.stream.as_fd(), Event::Writable)], Duration::ZERO);
+            poll::wait(&[(self.stream.as_fd(), Readiness::Writable)], Duration::ZERO);
         self.never_blocks || ready.is_ok_and(|ready| ready[0])
     }
 }

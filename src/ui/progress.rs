@@ -23,12 +23,12 @@ const BAR_FROM_WIDTH: usize = 60;
 const WIDTH: u16 = 80;
 
 /// The progress line on standard error.
-pub(super) struct Line {
+pub(super) struct ProgressLine {
     bar: ProgressBar,
     highest: u64,
 }
 
-impl Line {
+impl ProgressLine {
     pub(super) fn new() -> Self {
         let target = if stderr().is_terminal() {
             ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)

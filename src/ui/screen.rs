@@ -1,7 +1,7 @@
 //! Prints the events of a run on standard output and standard error, and draws the progress line.
 
 use super::output::Output;
-use super::progress::Line;
+use super::progress::ProgressLine;
 use crate::options::{Compat, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
 use crate::sanitize::{escape, sanitize};
@@ -29,7 +29,7 @@ pub(super) type Render = fn(&RunEvent<'_>, &mut Screen);
 pub struct Screen {
     output: Output<Stdout>,
     messages: Output<Stderr>,
-    line: Option<Line>,
+    line: Option<ProgressLine>,
     draws: bool,
     program: String,
     quiet: bool,
@@ -104,7 +104,7 @@ impl Sink for Screen {
                 At::Flushing => "flushing to stable storage".to_owned(),
                 At::Finishing => String::new(),
             };
-            self.line.get_or_insert_with(Line::new).update(position, &name);
+            self.line.get_or_insert_with(ProgressLine::new).update(position, &name);
         } else {
             (self.render)(event, self);
         }

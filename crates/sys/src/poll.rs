@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The event for which a descriptor is watched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
+pub enum Readiness {
     /// Data can be read, or the other end of the pipe is closed.
     Readable,
     /// Data can be written without waiting, or the other end of the pipe is closed.
@@ -20,12 +20,12 @@ pub enum Event {
 /// ready.
 ///
 /// If a signal interrupts the wait, the call returns at once, and none is ready.
-pub fn wait(watched: &[(BorrowedFd<'_>, Event)], limit: Duration) -> Result<Vec<bool>> {
+pub fn wait(watched: &[(BorrowedFd<'_>, Readiness)], limit: Duration) -> Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> = watched
         .iter()
         .map(|&(fd, event)| match event {
-            Event::Readable => PollFd::new(fd, PollFlags::POLLIN),
-            Event::Writable => PollFd::new(fd, PollFlags::POLLOUT),
+            Readiness::Readable => PollFd::new(fd, PollFlags::POLLIN),
+            Readiness::Writable => PollFd::new(fd, PollFlags::POLLOUT),
         })
         .collect();
     // ppoll(2) takes nanoseconds. poll(2) takes whole milliseconds, so a caller would call it in a busy loop

@@ -23,8 +23,8 @@ pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
         // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
         node.call(|target| unsafe {
             match target {
-                Target::Fd(fd) => libc::flistxattr(fd, buffer.cast(), size),
-                Target::Path(path) => libc::llistxattr(path.as_ptr(), buffer.cast(), size),
+                XattrTarget::Fd(fd) => libc::flistxattr(fd, buffer.cast(), size),
+                XattrTarget::Path(path) => libc::llistxattr(path.as_ptr(), buffer.cast(), size),
             }
         })
     })
@@ -43,8 +43,8 @@ pub fn get(node: Node<'_>, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
         // SAFETY: as in `list`; the name is NUL-terminated, too.
         node.call(|target| unsafe {
             match target {
-                Target::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
-                Target::Path(path) => {
+                XattrTarget::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
+                XattrTarget::Path(path) => {
                     libc::lgetxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), size)
                 }
             }
@@ -58,8 +58,10 @@ pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     // SAFETY: `value` is `size` bytes long, and name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
         let done = match target {
-            Target::Fd(fd) => libc::fsetxattr(fd, name.as_ptr(), start, size, 0),
-            Target::Path(path) => libc::lsetxattr(path.as_ptr(), name.as_ptr(), start, size, 0),
+            XattrTarget::Fd(fd) => libc::fsetxattr(fd, name.as_ptr(), start, size, 0),
+            XattrTarget::Path(path) => {
+                libc::lsetxattr(path.as_ptr(), name.as_ptr(), start, size, 0)
+            }
         };
         done as isize
     });
@@ -71,8 +73,8 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
     // SAFETY: name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
         let done = match target {
-            Target::Fd(fd) => libc::fremovexattr(fd, name.as_ptr()),
-            Target::Path(path) => libc::lremovexattr(path.as_ptr(), name.as_ptr()),
+            XattrTarget::Fd(fd) => libc::fremovexattr(fd, name.as_ptr()),
+            XattrTarget::Path(path) => libc::lremovexattr(path.as_ptr(), name.as_ptr()),
         };
         done as isize
     });
@@ -114,20 +116,20 @@ pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
     Ok(of(OWNER).unwrap_or(0) << 6 | group << 3 | of(OTHER).unwrap_or(0))
 }
 
-enum Target<'a> {
+enum XattrTarget<'a> {
     Fd(i32),
     Path(&'a CStr),
 }
 
 impl Node<'_> {
-    fn call(self, call: impl Fn(Target<'_>) -> isize) -> Result<usize> {
+    fn call(self, call: impl Fn(XattrTarget<'_>) -> isize) -> Result<usize> {
         let returned = match self {
-            Node::Open(file) => retry(|| Errno::result(call(Target::Fd(file.as_raw_fd())))),
+            Node::Open(file) => retry(|| Errno::result(call(XattrTarget::Fd(file.as_raw_fd())))),
             Node::Named(dir, name) => {
                 let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
                 path.extend_from_slice(name.to_bytes());
                 let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-                retry(|| Errno::result(call(Target::Path(&path))))
+                retry(|| Errno::result(call(XattrTarget::Path(&path))))
             }
         };
         returned.and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))

@@ -72,12 +72,16 @@ impl<'a> Team<'a> {
     }
 
     /// What the owner needs to process chunks itself.
-    pub(in crate::copier) fn work<'w>(&self, from: BorrowedFd<'w>, act: ChunkAction<'w>) -> Work<'w>
+    pub(in crate::copier) fn work<'w>(
+        &self,
+        from: BorrowedFd<'w>,
+        act: ChunkAction<'w>,
+    ) -> ChunkWork<'w>
     where
         'a: 'w,
     {
         let status = self.job.counters.status(self.request.owner);
-        Work { large: self.large, generation: self.request.generation, status, from, act }
+        ChunkWork { large: self.large, generation: self.request.generation, status, from, act }
     }
 
     /// Hashes the source instead of copying it, because it was cloned.
@@ -115,7 +119,7 @@ impl<'a> Team<'a> {
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
         size: u64,
-        (ours, theirs): Buffers<'_>,
+        (ours, theirs): BufferPair<'_>,
         mut seen: impl FnMut(u64),
     ) -> Option<bool> {
         self.begin(size);
@@ -133,7 +137,12 @@ impl<'a> Team<'a> {
     }
 
     /// Processes chunks until none is left; returns whether one of them differs.
-    fn read(&mut self, work: &Work<'_>, (ours, theirs): Buffers<'_>, seen: Seen<'_>) -> bool {
+    fn read(
+        &mut self,
+        work: &ChunkWork<'_>,
+        (ours, theirs): BufferPair<'_>,
+        seen: Seen<'_>,
+    ) -> bool {
         while let Some(chunk) = self.next_chunk() {
             let bytes = chunk.end - chunk.start;
             match work.chunk(chunk, (ours, theirs), seen) {
@@ -168,7 +177,7 @@ pub(in crate::copier) enum ChunkResult {
 }
 
 /// One buffer for what is read, and one of the same size for what it is compared with.
-pub(in crate::copier) type Buffers<'b> = (&'b mut [u8], &'b mut [u8]);
+pub(in crate::copier) type BufferPair<'b> = (&'b mut [u8], &'b mut [u8]);
 
 /// What is done with the data of a chunk. It is also hashed if [chunks are hashed](LargeFile::is_hashed).
 #[derive(Clone, Copy)]
@@ -179,7 +188,7 @@ pub(in crate::copier) enum ChunkAction<'a> {
 }
 
 /// What a copier, owner or helper, needs to process the chunks of a file.
-pub(in crate::copier) struct Work<'a> {
+pub(in crate::copier) struct ChunkWork<'a> {
     large: LargeFile<'a>,
     generation: u64,
     status: StatusSlot<'a>,
@@ -187,7 +196,7 @@ pub(in crate::copier) struct Work<'a> {
     act: ChunkAction<'a>,
 }
 
-impl Work<'_> {
+impl ChunkWork<'_> {
     /// Copies a chunk with `copy_file_range`; false, and nothing counted, if that did not copy all of it.
     pub(in crate::copier) fn offload(&self, chunk: Range<u64>) -> bool {
         let ChunkAction::Copy(to) = self.act else { return false };
@@ -207,7 +216,7 @@ impl Work<'_> {
     pub(in crate::copier) fn chunk(
         &self,
         chunk: Range<u64>,
-        (buffer, other): Buffers<'_>,
+        (buffer, other): BufferPair<'_>,
         seen: Seen<'_>,
     ) -> Result<ChunkResult, EntryError> {
         let mut hash = self.large.is_hashed().then(|| ChunkHasher::new(chunk.start));
@@ -290,7 +299,7 @@ impl<'a> Helper<'a> {
         self,
         status: StatusSlot<'a>,
         (from, other): (OwnedFd, Option<OwnedFd>),
-        (ours, theirs): Buffers<'_>,
+        (ours, theirs): BufferPair<'_>,
     ) {
         let act = match (self.request.chunk_job, &other) {
             (ChunkJob::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
@@ -300,7 +309,7 @@ impl<'a> Helper<'a> {
         };
         self.large.note_helper();
         let (large, generation) = (self.large, self.request.generation);
-        let work = Work { large, generation, status, from: from.as_fd(), act };
+        let work = ChunkWork { large, generation, status, from: from.as_fd(), act };
         let mut done = 0;
         while !self.job.ring.is_stopped() && !status.is_asked_to_stop() {
             let Some(chunk) = large.next_chunk() else { break };

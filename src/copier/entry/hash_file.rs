@@ -1,7 +1,7 @@
 //! The digest of a whole file.
 
 use super::chunks::Team;
-use super::meter::Tally;
+use super::meter::ReadMeter;
 use super::result::Unfinished;
 use crate::copier::context::Context;
 use crate::error::Op;
@@ -28,7 +28,7 @@ impl OpenFile<'_> {
         &self,
         cx: Context<'_>,
         algorithm: Algorithm,
-        mut tally: Tally<'_>,
+        mut tally: ReadMeter<'_>,
         buffer: &mut [u8],
     ) -> Result<Digest, Unfinished> {
         let team =

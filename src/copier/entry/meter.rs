@@ -66,14 +66,14 @@ impl<'a> Meter<'a> {
 }
 
 /// Counts the bytes of one file as they are read; only once, even if a team reads it and then one copier.
-pub(in crate::copier) struct Tally<'a> {
+pub(in crate::copier) struct ReadMeter<'a> {
     pub(in crate::copier) status: StatusSlot<'a>,
     /// The count to which the bytes are added, if any.
     count: Option<Count>,
     counted: u64,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> ReadMeter<'a> {
     pub(in crate::copier) fn new(status: StatusSlot<'a>, count: Option<Count>) -> Self {
         Self { status, count, counted: 0 }
     }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_file_that_is_read_twice_is_counted_once() {
         let counters = Counters::create(1).unwrap();
-        let mut tally = Tally::new(counters.status(0), Some(Count::BytesReadBack));
+        let mut tally = ReadMeter::new(counters.status(0), Some(Count::BytesReadBack));
         for far in [10, 40, 5, 30, 50] {
             tally.up_to(far);
         }

@@ -28,7 +28,7 @@ mod write_into;
 
 pub(super) use hash_file::OpenFile;
 pub(super) use large_copy::help;
-pub(super) use meter::Tally;
+pub(super) use meter::ReadMeter;
 
 use super::context::Context;
 use super::dir_pair::{DirPair, free_staged_name};

@@ -7,18 +7,18 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The names under which other copiers find the source and the target; none where a symlink leads to it.
-type Names<'a> = Option<(&'a CStr, &'a CStr)>;
+type NamePair<'a> = Option<(&'a CStr, &'a CStr)>;
 
 /// The file that is written.
 pub(super) enum TargetFile<'a> {
     /// Created for this entry.
-    New(OwnedFd, Names<'a>),
+    New(OwnedFd, NamePair<'a>),
     /// It existed, as this.
-    Old(OwnedFd, Stat, Names<'a>),
+    Old(OwnedFd, Stat, NamePair<'a>),
 }
 
 impl<'a> TargetFile<'a> {
-    pub(super) fn names(&self) -> Names<'a> {
+    pub(super) fn names(&self) -> NamePair<'a> {
         match self {
             TargetFile::New(_, known) | TargetFile::Old(_, _, known) => *known,
         }

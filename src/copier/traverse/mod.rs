@@ -16,7 +16,7 @@ pub(super) mod offer;
 mod park;
 mod record;
 
-pub(super) use names::Names;
+pub(super) use names::DirNames;
 
 use super::context::Context;
 use super::dir_pair::c_name;
@@ -389,7 +389,7 @@ pub(super) fn names_task<'a, V: Visitor<'a>>(
     match visitor.open(walk, existed) {
         Ok(dir) => {
             let mut progress = DirProgress::default();
-            visit_names(walk, visitor, &dir, &mut Names::Handed(names), &mut progress)?;
+            visit_names(walk, visitor, &dir, &mut DirNames::Handed(names), &mut progress)?;
             walk.keep(progress.children, Some(dir), walk.at.staged);
         }
         Err(error) => {
@@ -489,7 +489,7 @@ fn list<'a, V: Visitor<'a>>(
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
-        visit_names(walk, visitor, dir, &mut Names::Listed(&mut listing), progress)?;
+        visit_names(walk, visitor, dir, &mut DirNames::Listed(&mut listing), progress)?;
         if walk.is_stopped() {
             break Ok(());
         }
@@ -503,12 +503,12 @@ fn visit_names<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
     dir: &V::Dir,
-    names: &mut Names<'_>,
+    names: &mut DirNames<'_>,
     progress: &mut DirProgress,
 ) -> Result<(), ParentGone> {
     let mut is_first = true;
     while !walk.is_stopped() {
-        let listed = matches!(names, Names::Listed(_));
+        let listed = matches!(names, DirNames::Listed(_));
         let Some((kind, name)) = names.next() else { break };
         if listed && V::COUNTS_NAMES {
             walk.cx.status.add(Count::Found, 1);

@@ -5,7 +5,7 @@
 //! there are other copiers. It keeps what it is working on.
 
 use super::names::WIDE_BYTES;
-use super::{DirProgress, Level, Names, Offered, Visitor, Walk, visit_names};
+use super::{DirNames, DirProgress, Level, Offered, Visitor, Walk, visit_names};
 use crate::copier::dir_pair::c_name;
 use crate::copier::name_queue::NameQueue;
 use crate::copier::report_writer::ParentGone;
@@ -38,7 +38,7 @@ pub(in crate::copier) struct Ranges {
 }
 
 /// The directory whose names are being visited, the names that are left, and what is known of the directory.
-pub(super) type Here<'h, 'n, D> = (&'h D, &'h mut Names<'n>, &'h mut DirProgress);
+pub(super) type Here<'h, 'n, D> = (&'h D, &'h mut DirNames<'n>, &'h mut DirProgress);
 
 /// Hands over work while the ring is hungry, the work that has waited longest first.
 ///
@@ -156,7 +156,7 @@ fn give_names<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
     dir: &V::Dir,
-    names: &mut Names<'_>,
+    names: &mut DirNames<'_>,
     progress: &mut DirProgress,
 ) -> Result<bool, ParentGone> {
     let mut message = std::mem::take(&mut walk.message);
@@ -170,16 +170,16 @@ fn give_names<'a, V: Visitor<'a>>(
     put_half(&mut message, names, walk.cx.status, V::COUNTS_NAMES);
     let given = walk.cx.job.push(walk.cx.status, &mut message);
     if !given {
-        visit_names(walk, visitor, dir, &mut Names::Handed(&message[start..]), progress)?;
+        visit_names(walk, visitor, dir, &mut DirNames::Handed(&message[start..]), progress)?;
     }
     walk.message = message;
     Ok(given)
 }
 
 /// Moves names into a task: at most half of those that are left, and no more than fit in a slot.
-fn put_half(message: &mut Vec<u8>, names: &mut Names<'_>, status: StatusSlot<'_>, counts: bool) {
+fn put_half(message: &mut Vec<u8>, names: &mut DirNames<'_>, status: StatusSlot<'_>, counts: bool) {
     let start = message.len();
-    let listed = counts && matches!(names, Names::Listed(_));
+    let listed = counts && matches!(names, DirNames::Listed(_));
     while message.len() + NAME_ROOM + CHECKSUM_BYTES <= MESSAGE_BYTES_MAX
         && 2 * (message.len() - start) < names.bytes_left()
     {

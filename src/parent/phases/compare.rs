@@ -35,7 +35,7 @@ pub(in crate::parent) fn compare(run: &mut Run<'_>) -> (End, Compared) {
 }
 
 /// One line of the report about a name.
-enum Line {
+enum ReportLine {
     Differs(Difference),
     /// The name and this other name are one file on one side, and two files on the other side.
     LinkDiffers(Vec<u8>),
@@ -53,19 +53,19 @@ fn report(plan: &Plan, reporter: &mut Reporter<'_>, findings: Findings) -> Compa
         } += 1;
         let is_operand = !path.contains(&b'/') && matches!(difference, Difference::Missing(_));
         looked_inside |= is_operand && plan.is_inside_target(operand);
-        lines.push((reporter.shown_target(operand, &path), Line::Differs(difference)));
+        lines.push((reporter.shown_target(operand, &path), ReportLine::Differs(difference)));
     }
     for (name, other) in separated_links(reporter, findings.linked) {
         compared.different += 1;
-        lines.push((name, Line::LinkDiffers(other)));
+        lines.push((name, ReportLine::LinkDiffers(other)));
     }
     lines.sort_by(|one, other| one.0.cmp(&other.0));
     for (name, line) in &lines {
         reporter.sink.emit(&match line {
-            Line::Differs(difference) => {
+            ReportLine::Differs(difference) => {
                 RunEvent::Differs { target: name, difference: *difference }
             }
-            Line::LinkDiffers(other) => RunEvent::LinkDiffers { target: name, other },
+            ReportLine::LinkDiffers(other) => RunEvent::LinkDiffers { target: name, other },
         });
     }
     if looked_inside {

@@ -63,11 +63,11 @@ pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
 }
 
 /// A file of the copy: the operand, the path from the operand's source name on, and the digest.
-type Listed<'a> = (u32, &'a [u8], Digest);
+type ManifestEntry<'a> = (u32, &'a [u8], Digest);
 
 /// Whether the name still belongs to a file in the copy. A later operand (a path that the user named) may
 /// have replaced it.
-fn is_still_file(plan: &Plan, &(operand, path, _): &Listed<'_>) -> bool {
+fn is_still_file(plan: &Plan, &(operand, path, _): &ManifestEntry<'_>) -> bool {
     let Some(operand) = plan.operands.get(operand as usize) else { return false };
     let target = operand.target_of(path);
     let (dir, name) = split_last(&target);
@@ -79,7 +79,7 @@ fn is_still_file(plan: &Plan, &(operand, path, _): &Listed<'_>) -> bool {
 }
 
 /// Sorts files by their names in the manifest. If several files have one name, the last of them stays.
-fn sort(plan: &Plan, files: &mut Vec<Listed<'_>>) {
+fn sort(plan: &Plan, files: &mut Vec<ManifestEntry<'_>>) {
     files.reverse();
     files.sort_by(|one, other| compare(plan, one, other));
     files.dedup_by(|one, other| compare(plan, one, other).is_eq());
@@ -87,11 +87,11 @@ fn sort(plan: &Plan, files: &mut Vec<Listed<'_>>) {
 
 /// Compares the names of two files in the manifest. Avoids building the names if possible, because there may
 /// be millions.
-fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
+fn compare(plan: &Plan, one: &ManifestEntry<'_>, other: &ManifestEntry<'_>) -> Ordering {
     if one.0 == other.0 {
         return one.1.cmp(other.1);
     }
-    let name = |file: &Listed<'_>| {
+    let name = |file: &ManifestEntry<'_>| {
         let operand = plan.operands.get(file.0 as usize);
         operand.map(|operand| operand.name_in_manifest(file.1)).unwrap_or_default()
     };
@@ -101,7 +101,7 @@ fn compare(plan: &Plan, one: &Listed<'_>, other: &Listed<'_>) -> Ordering {
 /// Passes all lines to `put`, in chunks of about [`CHUNK_BYTES`].
 fn put_all(
     plan: &Plan,
-    files: &[Listed<'_>],
+    files: &[ManifestEntry<'_>],
     mut put: impl FnMut(&[u8]) -> Result<(), ManifestError>,
 ) -> Result<(), ManifestError> {
     let mut lines = Vec::with_capacity(2 * CHUNK_BYTES);
@@ -118,7 +118,7 @@ fn put_all(
 
 /// Writes all lines to `file`. A program that checks the manifest needs the names as they are; for a terminal
 /// the names are escaped.
-fn put_to(plan: &Plan, files: &[Listed<'_>], file: &OwnedFd) -> Result<(), ManifestError> {
+fn put_to(plan: &Plan, files: &[ManifestEntry<'_>], file: &OwnedFd) -> Result<(), ManifestError> {
     let is_terminal = file.is_terminal();
     put_all(plan, files, |lines| match is_terminal {
         true => file::write_all(file, sanitize(lines).as_bytes()).map_err(at(ManifestOp::Write)),
@@ -139,7 +139,7 @@ fn open_stream(path: &Path) -> Result<OwnedFd, ManifestError> {
 /// Writes the manifest under a staged (temporary) name and renames it into place.
 fn replace(
     plan: &Plan,
-    files: &[Listed<'_>],
+    files: &[ManifestEntry<'_>],
     (dir, name): (&Path, &Path),
     inside: bool,
 ) -> Result<(), ManifestError> {

@@ -13,7 +13,7 @@ use crate::parent::round::TICK;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
 use crate::parent::run_event::{Prompt, RunEvent, Sink};
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::signals::{self, Request, Signals};
 use std::io::stdin;
 use std::os::fd::AsFd;
@@ -89,7 +89,7 @@ impl Dialog<'_> {
             }
             let stdin = stdin();
             let watched =
-                [(self.signals.as_fd(), Event::Readable), (stdin.as_fd(), Event::Readable)];
+                [(self.signals.as_fd(), Readiness::Readable), (stdin.as_fd(), Readiness::Readable)];
             let Ok(ready) = poll::wait(&watched, ANSWER_WAIT) else { return Ok(false) };
             while let Ok(Some(request)) = self.signals.next_request() {
                 match request {

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::staging::removal::remove;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Kind;
-use pcopy_sys::poll::{self, Event};
+use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death};
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -94,7 +94,7 @@ fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> 
         }
         status::draw_flushing(run);
         run.reporter.sink.flush();
-        let watched = [(run.signals.as_fd(), Event::Readable)];
+        let watched = [(run.signals.as_fd(), Readiness::Readable)];
         if let Err(errno) = poll::wait(&watched, CHECK) {
             run.reporter.unavailable(&Unavailable::because("wait for events")(errno));
             return Err(NotFlushed::Ended(End::Unavailable));

@@ -1,7 +1,7 @@
 //! How two entries of the same type differ, in the properties that a copy preserves.
 
-use super::Buffers;
-use crate::copier::entry::Tally;
+use super::Comparer;
+use crate::copier::entry::ReadMeter;
 use crate::copier::entry::data;
 use crate::copier::entry::result::Unfinished;
 use crate::error::{EntryError, Op};
@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A name in an open directory.
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
-impl Buffers<'_> {
+impl Comparer<'_> {
     /// Returns the properties in which two entries differ, neither of which is a directory.
     pub(super) fn differing(
         &mut self,
@@ -26,7 +26,7 @@ impl Buffers<'_> {
     ) -> Result<Properties, Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
         let mut properties = self.cx.attrs.differing(nodes, (source, target))?;
-        let mut tally = Tally::new(self.cx.status, Some(Count::Bytes));
+        let mut tally = ReadMeter::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // Both names belong to the same inode, so there is nothing to compare.
             _ if source.identity() == target.identity() => false,
@@ -56,7 +56,7 @@ impl Buffers<'_> {
         &mut self,
         at: EntryPath<'_>,
         (from, to): (Name<'_>, Name<'_>),
-        tally: &mut Tally<'_>,
+        tally: &mut ReadMeter<'_>,
     ) -> Result<bool, Unfinished> {
         let source = file::open_noatime(from.0, from.1).map_err(Op::OpenSource.error())?;
         let target = file::open_noatime(to.0, to.1).map_err(Op::ReadBack.error())?;

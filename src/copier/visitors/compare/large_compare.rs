@@ -1,9 +1,9 @@
 //! Large files that several copiers compare, or hash for a manifest (a list of file hashes).
 
-use super::Buffers;
+use super::Comparer;
 use crate::copier::entry::OpenFile;
-use crate::copier::entry::Tally;
-use crate::copier::entry::chunks::{Buffers as ChunkBuffers, Helper, LARGE_BYTES, Team, ours};
+use crate::copier::entry::ReadMeter;
+use crate::copier::entry::chunks::{BufferPair, Helper, LARGE_BYTES, Team, ours};
 use crate::copier::entry::result::Unfinished;
 use crate::hash::{Algorithm, Digest};
 use crate::ipc::memory::counters::Count;
@@ -14,7 +14,7 @@ use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-impl Buffers<'_> {
+impl Comparer<'_> {
     /// Returns whether two large files of the same size have the same contents, if other copiers help to
     /// compare them. Returns `None` if this copier must compare them alone.
     pub(super) fn same_together(
@@ -22,7 +22,7 @@ impl Buffers<'_> {
         (at, name, target_name): (EntryPath<'_>, &CStr, &CStr),
         ends: (BorrowedFd<'_>, BorrowedFd<'_>),
         (source, target): (&Stat, &Stat),
-        tally: &mut Tally<'_>,
+        tally: &mut ReadMeter<'_>,
     ) -> Option<bool> {
         let size = source.size();
         if size < LARGE_BYTES || target.size() != size {
@@ -30,7 +30,7 @@ impl Buffers<'_> {
         }
         let chunk_job = ChunkJob::Compare(source.identity(), target.identity());
         let team = Team::new(self.cx, at, (name, target_name), chunk_job);
-        let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
+        let buffers: BufferPair<'_> = (&mut self.theirs, &mut self.ours);
         team.and_then(|team| team.compare(ends, size, buffers, |far| tally.up_to(far)))
     }
 
@@ -42,7 +42,7 @@ impl Buffers<'_> {
         (file, stat): (BorrowedFd<'_>, &Stat),
         algorithm: Algorithm,
     ) -> Result<Digest, Unfinished> {
-        let tally = Tally::new(self.cx.status, Some(Count::Bytes));
+        let tally = ReadMeter::new(self.cx.status, Some(Count::Bytes));
         let place = EntryPath { operand: 0, source: dir, target: b"", staged: false };
         let opened = OpenFile { place, names: (name, name), file, stat };
         opened.hash(self.cx, algorithm, tally, &mut self.ours)
@@ -55,7 +55,7 @@ impl Buffers<'_> {
         self.cx.status.enter(place.operand, place.source);
         self.cx.status.at(request.name);
         if let Ok(ends) = open_ends(self.cx.job.plan, request) {
-            let buffers: ChunkBuffers<'_> = (&mut self.theirs, &mut self.ours);
+            let buffers: BufferPair<'_> = (&mut self.theirs, &mut self.ours);
             helper.help(self.cx.status, ends, buffers);
         }
     }

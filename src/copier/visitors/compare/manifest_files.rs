@@ -1,7 +1,7 @@
 //! Compares a directory with a manifest (a list of file hashes): the files that the manifest lists, and those
 //! that it does not list.
 
-use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
+use super::{Comparer, HasComparer, fail_beside, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::result::Unfinished;
@@ -14,7 +14,7 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, split_last};
-use crate::plan::{Listed, ListedFile};
+use crate::plan::{ListedFile, ListedFiles};
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::ffi::CStr;
@@ -28,8 +28,8 @@ type ManifestWalk<'a> = Walk<'a, OwnedFd>;
 /// Compares a directory with a manifest. Each file of the manifest is an operand. The last operand is the
 /// directory itself, in which the visitor searches for files that the manifest does not list.
 pub(super) struct ManifestVisitor<'a> {
-    buffers: Buffers<'a>,
-    listed: &'a Listed,
+    comparer: Comparer<'a>,
+    listed: &'a ListedFiles,
     /// The algorithm to try first for a line that does not name its algorithm.
     guess: Algorithm,
     /// The path and the descriptor of the directory of the last file, because the next file is often in the
@@ -38,8 +38,8 @@ pub(super) struct ManifestVisitor<'a> {
 }
 
 impl<'a> ManifestVisitor<'a> {
-    pub(super) fn new(buffers: Buffers<'a>, listed: &'a Listed) -> Self {
-        Self { buffers, listed, guess: Algorithm::Blake3, last_dir: None }
+    pub(super) fn new(comparer: Comparer<'a>, listed: &'a ListedFiles) -> Self {
+        Self { comparer, listed, guess: Algorithm::Blake3, last_dir: None }
     }
 
     /// Compares a file with its line in the manifest.
@@ -70,14 +70,14 @@ impl<'a> ManifestVisitor<'a> {
     fn aspects_of(&mut self, file: &ListedFile) -> Result<(Properties, u32), Unfinished> {
         let (opened, stat) = self.open_listed(&file.name)?;
         let Some(opened) = opened else { return Ok((Property::Type.into(), stat.mode())) };
-        let known = file.algorithm.or(self.buffers.cx.options().hash);
+        let known = file.algorithm.or(self.comparer.cx.options().hash);
         let first = known.unwrap_or(self.guess);
         let (dir, leaf) = split_last(&file.name);
         let place = (dir, &*c_name(leaf));
-        let mut same = self.buffers.digest(place, (opened.as_fd(), &stat), first)? == file.digest;
+        let mut same = self.comparer.digest(place, (opened.as_fd(), &stat), first)? == file.digest;
         if !same && known.is_none() {
             file_data::seek_to(&opened, 0).map_err(Op::ReadBack.error())?;
-            let other = self.buffers.digest(place, (opened.as_fd(), &stat), first.other())?;
+            let other = self.comparer.digest(place, (opened.as_fd(), &stat), first.other())?;
             same = other == file.digest;
             if same {
                 self.guess = first.other(); // the other lines probably have the same algorithm
@@ -120,9 +120,9 @@ impl<'a> ManifestVisitor<'a> {
     }
 }
 
-impl<'a> HasBuffers<'a> for ManifestVisitor<'a> {
-    fn buffers(&mut self) -> &mut Buffers<'a> {
-        &mut self.buffers
+impl<'a> HasComparer<'a> for ManifestVisitor<'a> {
+    fn comparer(&mut self) -> &mut Comparer<'a> {
+        &mut self.comparer
     }
 }
 
@@ -247,7 +247,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
 
 /// Whether a component of `path` is a symlink. If the last component is a symlink, the kernel reports
 /// `ENOTDIR`, as for a file.
-fn has_symlink(listed: &Listed, path: &[u8]) -> bool {
+fn has_symlink(listed: &ListedFiles, path: &[u8]) -> bool {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain([path.len()]).any(|end| {
         let (parent, name) = split_last(&path[..end]);

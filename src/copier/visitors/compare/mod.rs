@@ -24,46 +24,46 @@ use manifest_files::ManifestVisitor;
 use std::ffi::CStr;
 use tree::TreeVisitor;
 
-/// The copier's view of the run, and two buffers, which every comparison of files needs.
-pub(super) struct Buffers<'a> {
+/// The copier's view of the run, and two comparer, which every comparison of files needs.
+pub(super) struct Comparer<'a> {
     cx: Context<'a>,
     ours: Vec<u8>,
     theirs: Vec<u8>,
 }
 
-impl<'a> Buffers<'a> {
+impl<'a> Comparer<'a> {
     fn new(cx: Context<'a>) -> Self {
         Self { cx, ours: vec![0; BUFFER_BYTES], theirs: vec![0; BUFFER_BYTES] }
     }
 }
 
 /// A copier that compares: its walk and its visitor.
-struct Comparison<'a, V: Visitor<'a>> {
+struct ComparisonWorker<'a, V: Visitor<'a>> {
     walk: Walk<'a, V::Dir>,
     visitor: V,
 }
 
 /// Returns the worker for the comparison that the plan requires.
 pub(in crate::copier) fn worker<'a>(cx: Context<'a>, reports: Reports<'a>) -> Box<dyn Worker + 'a> {
-    let buffers = Buffers::new(cx);
+    let comparer = Comparer::new(cx);
     match &cx.plan().check {
-        Some(Check::Manifest(listed)) => Box::new(Comparison {
+        Some(Check::Manifest(listed)) => Box::new(ComparisonWorker {
             walk: Walk::new(cx, reports),
-            visitor: ManifestVisitor::new(buffers, listed),
+            visitor: ManifestVisitor::new(comparer, listed),
         }),
-        _ => Box::new(Comparison {
+        _ => Box::new(ComparisonWorker {
             walk: Walk::new(cx, reports),
-            visitor: TreeVisitor::new(buffers),
+            visitor: TreeVisitor::new(comparer),
         }),
     }
 }
 
-/// Gives access to the buffers of a visitor that compares.
-trait HasBuffers<'a> {
-    fn buffers(&mut self) -> &mut Buffers<'a>;
+/// Gives access to the comparer of a visitor that compares.
+trait HasComparer<'a> {
+    fn comparer(&mut self) -> &mut Comparer<'a>;
 }
 
-impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
+impl<'a, V: Visitor<'a> + HasComparer<'a>> Worker for ComparisonWorker<'a, V> {
     fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
         let Self { walk, visitor } = self;
         match task {
@@ -75,7 +75,7 @@ impl<'a, V: Visitor<'a> + HasBuffers<'a>> Worker for Comparison<'a, V> {
                 traverse::names_task(walk, visitor, (place, existed), names)
             }
             Task::LargeFile(request) => {
-                visitor.buffers().help(&request);
+                visitor.comparer().help(&request);
                 Ok(())
             }
             // Only runs that copy have these tasks.

@@ -1,6 +1,6 @@
 //! Compares two trees side by side: finds what is missing, what is extraneous, and what differs.
 
-use super::{Buffers, HasBuffers, fail_beside, record, record_missing};
+use super::{Comparer, HasComparer, fail_beside, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::entry::result::Unfinished;
 use crate::copier::name_queue::NO_MARK;
@@ -27,14 +27,14 @@ pub(super) struct BothDirs {
 type TreeWalk<'a> = Walk<'a, BothDirs>;
 
 /// Compares two trees.
-pub(super) struct TreeVisitor<'a>(Buffers<'a>);
+pub(super) struct TreeVisitor<'a>(Comparer<'a>);
 
 /// Whether the entries of a directory are left out of the comparison (`--one-file-system`).
 pub(super) struct IsLeftOut(bool);
 
 impl<'a> TreeVisitor<'a> {
-    pub(super) fn new(buffers: Buffers<'a>) -> Self {
-        Self(buffers)
+    pub(super) fn new(comparer: Comparer<'a>) -> Self {
+        Self(comparer)
     }
 
     /// Compares a name in the source with a name in the target. If both are directories, they wait to be
@@ -80,8 +80,8 @@ impl<'a> TreeVisitor<'a> {
     }
 }
 
-impl<'a> HasBuffers<'a> for TreeVisitor<'a> {
-    fn buffers(&mut self) -> &mut Buffers<'a> {
+impl<'a> HasComparer<'a> for TreeVisitor<'a> {
+    fn comparer(&mut self) -> &mut Comparer<'a> {
         &mut self.0
     }
 }

@@ -4,7 +4,7 @@
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::context::Context;
 use crate::copier::entry::OpenFile;
-use crate::copier::entry::Tally;
+use crate::copier::entry::ReadMeter;
 use crate::copier::entry::decide::is_up_to_date;
 use crate::copier::entry::reads;
 use crate::copier::entry::result::{Applied, Unfinished};
@@ -79,7 +79,7 @@ impl<'a> CopyVisitor<'a> {
         if stat.identity() != old.identity() {
             return Err(error(Errno::ESTALE).into());
         }
-        let tally = Tally::new(walk.cx.status, None);
+        let tally = ReadMeter::new(walk.cx.status, None);
         let (place, names) = (walk.at.as_path(), (name, target_name));
         let opened = OpenFile { place, names, file: opened.as_fd(), stat: &stat };
         let buffer = &mut self.entry_copier.buffer;

@@ -36,7 +36,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(super) type CopyWalk<'a> = Walk<'a, DirPair>;
 
 /// A copier that copies: its walk and its visitor.
-pub(in crate::copier) struct Copier<'a> {
+pub(in crate::copier) struct CopyWorker<'a> {
     walk: CopyWalk<'a>,
     visitor: CopyVisitor<'a>,
 }
@@ -76,7 +76,7 @@ pub(super) struct CopyFacts {
     cleans: bool,
 }
 
-impl<'a> Copier<'a> {
+impl<'a> CopyWorker<'a> {
     pub(in crate::copier) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
         let (entry_copier, pending, volumes) =
             (EntryCopier::new(cx), PendingDirs::default(), Vec::new());
@@ -85,7 +85,7 @@ impl<'a> Copier<'a> {
     }
 }
 
-impl Worker for Copier<'_> {
+impl Worker for CopyWorker<'_> {
     fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone> {
         let Self { walk, visitor } = self;
         match task {

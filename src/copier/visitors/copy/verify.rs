@@ -15,7 +15,7 @@ use crate::copier::dir_pair::c_name;
 use crate::copier::entry::attributes::OWNER_WRITE;
 use crate::copier::entry::data::is_unchanged;
 use crate::copier::entry::result::{Unfinished, changed};
-use crate::copier::entry::{OpenFile, Tally};
+use crate::copier::entry::{OpenFile, ReadMeter};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::offer::hand_over;
 use crate::error::Op;
@@ -126,7 +126,7 @@ impl WrittenCopy<'_, '_> {
             return Err(error(Errno::ESTALE).into());
         }
         file_data::drop_from_cache(&file).map_err(&error)?;
-        let tally = Tally::new(self.cx.status, Some(Count::BytesReadBack));
+        let tally = ReadMeter::new(self.cx.status, Some(Count::BytesReadBack));
         let opened =
             OpenFile { place: self.place, names: self.names, file: file.as_fd(), stat: &stat };
         opened.hash(self.cx, wanted_algorithm(&self.cx)?, tally, buffer)
