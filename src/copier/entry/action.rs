@@ -1,34 +1,36 @@
-//! What is to be done with one entry that is not a directory: the answer of `decide`, carried out by
-//! `apply`.
+//! What a copier (a process that copies) does with one entry that is not a directory: `decide` chooses an
+//! action, and `apply` carries it out.
 
 use crate::policy::Policy;
 use pcopy_sys::file::Stat;
 
-/// What is to be done.
+/// What to do with an entry.
 pub(crate) enum Action {
-    /// Nothing but what the reason asks for: the existing entry stays.
+    /// Keep the existing entry, and do only what the reason requires.
     Skip {
-        /// Why.
+        /// Why the existing entry stays.
         reason: Reason,
-        /// What exists.
+        /// The status of the existing entry. If cp writes through a symlink, this is the status of the file
+        /// that the symlink leads to.
         old: Stat,
     },
-    /// Create it; the name is free.
+    /// Create the entry; its name does not exist.
     Create,
-    /// Create it in place of what a copier of this run had begun under the same name when it died.
+    /// Remove the incomplete entry and create it again: a copier of this run died while it created the entry
+    /// under its final name.
     CreateAnew,
-    /// Create it where a symbolic link in the target leads that leads nowhere.
+    /// Create the file to which a dangling symlink in the target leads.
     CreateThrough,
-    /// Build it under a staged name and rename it over the existing entry.
+    /// Build the entry under a staged name (a temporary name) and rename it over the existing entry.
     Replace {
-        /// What exists.
+        /// The status of the existing entry.
         old: Stat,
-        /// Whether GNU cp removes that first, and says so.
+        /// Whether GNU cp would remove the existing entry first, and report that.
         removed: bool,
     },
     /// Write into the existing file.
     WriteInto {
-        /// Whether a symbolic link leads to it.
+        /// Whether the existing entry is a symlink to that file.
         through: bool,
     },
 }
@@ -36,22 +38,23 @@ pub(crate) enum Action {
 /// Why an existing entry stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A copier of this run had given it its name when it died, and had not reported it.
+    /// A copier of this run renamed the entry into place, and died before it reported the entry.
     Published,
-    /// It is what the source is. What it lacks of the source's attributes is repaired.
+    /// The existing entry is up to date. The copier repairs attributes that differ from the source's.
     UpToDate,
-    /// It is a regular file that `--attributes-only` gives the source's attributes and times.
+    /// The existing entry has the type of the source, and `--attributes-only` sets only attributes and times.
     AttributesOnly,
-    /// It is the source itself, or the link that it was to become.
+    /// The existing entry is the source itself, or is already the link that the copier would make.
     SameFile,
-    /// It is not older than the source, and `--update` asks for that.
+    /// The existing entry is not older than the source, and `--update=older` replaces only older entries.
     NotOlder,
-    /// `--update=none`: nothing is replaced.
+    /// `--update=none` replaces no existing entry.
     NoClobber,
 }
 
 impl Reason {
-    /// Whether the other names of the source become links to what stays: it must be what they are.
+    /// Whether the other names of the source become hard links to the existing entry. They do if that entry
+    /// is a copy of the source. With cp's rules they also do if that entry is not older than the source.
     pub(crate) fn leads(self, policy: Policy) -> bool {
         match self {
             Self::Published | Self::UpToDate => true,

@@ -1,11 +1,12 @@
-//! What is preserved besides type and contents, and in which order it is set.
+//! Preserves the attributes of a source, that is, everything besides type and contents. Sets them in a fixed
+//! order.
 //!
-//! The order is owner, extended attributes, times, permission bits. A change of owner clears set-id bits
-//! and capabilities, so it comes first. Times come before permission bits: a target with the size and
-//! time of its source counts as up to date, and permission bits that are still wrong then are repaired by
-//! the next run, which compares them, too.
+//! The order is owner, extended attributes, times, permission bits. The owner comes first, because a change
+//! of owner clears set-ID bits and capabilities. Times come before permission bits, because a target with the
+//! size and time of its source counts as up to date. If a copier (a process that copies) dies between the
+//! two, only the permission bits are wrong. The next run compares these, too, and repairs them.
 //!
-//! If the owner or an attribute cannot be set, that is reported as a failure, but the copy is kept, with
+//! If the owner or an extended attribute cannot be set, pcopy reports a failure, but keeps the copy, with
 //! fewer permissions rather than more.
 
 use crate::error::{EntryError, Op};
@@ -31,7 +32,7 @@ const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
-/// What is to be preserved, and the user who copies.
+/// The attributes to preserve, and the user and group of this process.
 #[derive(Clone, Copy)]
 pub(crate) struct Attrs {
     keep: Preserve,
@@ -42,30 +43,30 @@ pub(crate) struct Attrs {
     group: u32,
 }
 
-/// The names of a source's extended attributes; empty unless some of them are to be preserved.
+/// The names of an entry's extended attributes; empty if the options preserve none.
 #[derive(Default)]
 pub(in crate::copier) struct XattrNames(Vec<u8>);
 
-/// The user and the group that own something.
+/// The user ID and the group ID of the owner of an entry.
 pub(in crate::copier) type Owners = (u32, u32);
 
-/// What a directory passes on to entries that are created in it.
+/// What an entry inherits from the target directory in which it is created.
 #[derive(Clone, Copy)]
 pub(in crate::copier) struct DirDefaults {
-    /// Its default ACL gives them an ACL.
+    /// Whether it gets an ACL, from the directory's default ACL.
     pub(in crate::copier) masked: bool,
-    /// Its set-group-ID bit gives them the directory's group.
+    /// Whether it gets the directory's group, because of the directory's set-group-ID bit.
     pub(in crate::copier) in_group: bool,
 }
 
-/// Who owns a copy.
+/// Who owns a copy after an attempt to preserve the ownership.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnerResult {
-    /// The user who copies; ownership is not preserved.
+    /// The user who copies, because ownership is not to be preserved.
     Ours,
-    /// The source's owner and group; `moved` if they had to be set.
+    /// The source's owner and group; `moved` says that they had to be set.
     Right { moved: bool },
-    /// The user who copies: setting the owner was refused.
+    /// The user who copies, because setting the owner failed.
     Refused,
 }
 
@@ -81,7 +82,7 @@ impl Attrs {
         }
     }
 
-    /// The names of the source's extended attributes, if any are to be preserved.
+    /// Lists the names of an entry's extended attributes, if any are to be preserved.
     pub(in crate::copier) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
         let mut names = XattrNames::default();
         if self.keep.looks_at_attributes() {
@@ -90,8 +91,11 @@ impl Attrs {
         Ok(names)
     }
 
-    /// The mode that a file is created with: the final one without the bits that the kernel clears on a
-    /// write, and without those for group and others until the owner is right.
+    /// Returns the permission bits with which a file is created.
+    ///
+    /// They are the final bits without set-ID and sticky bits, because the kernel clears set-ID bits on a
+    /// write. The bits for group and others are missing, too, while the owner or an ACL is still to be set.
+    /// The owner gets write permission if setting the extended attributes requires it.
     pub(in crate::copier) fn birth_permissions(
         &self,
         source: &Stat,
@@ -105,17 +109,18 @@ impl Attrs {
         if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
     }
 
-    /// The mode that a FIFO, socket or device is created with.
+    /// Returns the permission bits with which a FIFO, socket or device is created.
     pub(in crate::copier) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
         self.plain_bits(source, masked)
     }
 
-    /// The permission bits of the source, or what the options and the umask leave of them. Where the
-    /// directory has a default ACL, the kernel applies that instead of the umask.
+    /// Returns the permission bits of a copy: those of the source, those that the umask leaves of them, or
+    /// those of any new file. `masked` says that the target directory has a default ACL, which the kernel
+    /// applies instead of the umask.
     fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
         match self.keep.permissions {
             Permissions::Exact => source.permissions(),
-            // With `--preserve=ownership`, cp applies the umask as well.
+            // With `--preserve=ownership`, cp applies the umask even then.
             Permissions::Masked if masked && !self.keep.ownership => {
                 source.permissions() & !ALL_SPECIAL
             }
@@ -124,28 +129,29 @@ impl Attrs {
         }
     }
 
-    /// Whether there are attributes to set that require the owner's write permission: the kernel checks
-    /// the mode of the file, not how it was opened.
+    /// Whether the owner needs write permission so that extended attributes can be set: the kernel checks the
+    /// mode of the file, not how it was opened. Root does not need it.
     fn needs_writing(&self, names: &XattrNames) -> bool {
         !self.root && names.iter().any(|name| self.demand(name).is_some())
     }
 
-    /// Whether group and others may not have any permissions yet: they would be those of another owner or
-    /// group, or those that an ACL will take away.
+    /// Whether a file is created without permissions for group and others: they would be those of a wrong
+    /// owner or group until the owner is set, or an ACL will take them away.
     fn is_born_private(&self, source: &Stat, names: &XattrNames, born: DirDefaults) -> bool {
         let same_hands = (source.owner(), source.group()) == (self.user, self.group);
         let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
         let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
         let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_ACL);
-        // cp does not check first whether the owner changes.
+        // cp does not check in advance whether the owner changes.
         let might_change = self.policy.private_until_owned && self.keep.ownership;
         might_change || changes_hands || loses_list || gets_list
     }
 
-    /// Sets what is to be preserved on a file that was just written.
+    /// Sets the attributes to be preserved on a file that this copier has created and written.
     ///
-    /// Returns the first failure that leaves the file complete. The owner of new files is looked up in
-    /// `known`, or noted there.
+    /// Returns the first failure that leaves the file complete: of the owner, an ACL or an extended
+    /// attribute. `known` holds the owner that new files in the directory get, once a copier has looked it
+    /// up.
     pub(in crate::copier) fn finish_file(
         &self,
         from: BorrowedFd<'_>,
@@ -175,8 +181,8 @@ impl Attrs {
         let opened =
             self.needs_writing(names) && self.plain_bits(source, born.masked) & OWNER_WRITE == 0;
         let wanted = private || bits_differ || opened;
-        // A later run does not compare bits that are not the source's. So they must be right before the
-        // times make the file count as up to date.
+        // Unless permission bits are preserved exactly, a later run does not compare them. So they must be
+        // right before the times make the file count as up to date.
         if wanted && !exact {
             set_bits()?;
         }
@@ -190,10 +196,11 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Before an existing file is written in place: removes the permission bits that it will not have in
-    /// the end, and those of group and others if its owner will change.
+    /// Removes permission bits from an existing file before a copier writes into it: those that the file will
+    /// not have in the end, and those of group and others if its owner will change.
     ///
-    /// If that is refused, the file belongs to another user and will keep its bits.
+    /// Ignores errors: if the kernel refuses, the file belongs to another user and will keep its permission
+    /// bits.
     pub(in crate::copier) fn close_before_writing(
         &self,
         to: BorrowedFd<'_>,
@@ -210,11 +217,12 @@ impl Attrs {
         }
         let fewer = old.kind() == Kind::File && bits != old.permissions();
         if fewer && file::set_permissions(to, bits).is_err() {
-            // See above.
+            // Ignored, as said above.
         }
     }
 
-    /// Sets what is to be preserved on an existing file that was written in place; `old` is from before.
+    /// Sets the attributes to be preserved on an existing file that a copier has written into. `old` is the
+    /// status of the file before that. Returns a failure as [`finish_file`](Self::finish_file) does.
     pub(in crate::copier) fn finish_old(
         &self,
         from: BorrowedFd<'_>,
@@ -240,7 +248,7 @@ impl Attrs {
         let now = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
         let wanted = match self.keep.permissions {
             Permissions::Exact => without_list(self.file_bits(source, &now, hands), lacking),
-            // But for set-id bits, which the kernel has cleared on the write.
+            // The bits that the file had, without set-ID bits: the kernel has cleared these on the write.
             Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
         };
         let differ = now.permissions() & !ALL_SPECIAL != wanted & !ALL_SPECIAL
@@ -251,7 +259,8 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Sets what is to be preserved on a symlink, FIFO, socket or device; otherwise like `finish_file`.
+    /// Sets the attributes to be preserved on a new symlink, FIFO, socket or device. Returns a failure as
+    /// [`finish_file`](Self::finish_file) does.
     pub(in crate::copier) fn finish_other(
         &self,
         from: Node<'_>,
@@ -280,8 +289,8 @@ impl Attrs {
         Ok(lacking)
     }
 
-    /// Sets what is to be preserved on a directory in which nothing will change any more. `new` says that
-    /// this run created it.
+    /// Sets the attributes to be preserved on a directory in which nothing will change any more. `new` says
+    /// that this run created the directory.
     pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
@@ -292,9 +301,10 @@ impl Attrs {
         let names = self.look(Node::Open(from))?;
         let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
         let masked = new && xattr::has_default_acl(to);
-        // Its bits depend on the default ACL that it inherited, so they are computed first.
+        // The permission bits depend on the inherited default ACL, so they are computed before that ACL is
+        // replaced.
         let bits = self.dir_bits(source, to, hands, new, masked)?;
-        // An existing directory may have ACLs that the source does not have.
+        // An existing directory may have ACLs that the source does not have; these are removed.
         let listed = masked || !new && self.keep.access_lists;
         let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
         lacking = lacking.or(given.err());
@@ -313,7 +323,8 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// The permission bits that a directory is to have; `None` if they are not to be changed.
+    /// Returns the permission bits that a directory is to have; `None` if its permission bits stay as they
+    /// are.
     fn dir_bits(
         &self,
         source: &Stat,
@@ -338,19 +349,21 @@ impl Attrs {
         }
         let left = if masked && self.keep.permissions == Permissions::Masked {
             let bits = xattr::default_acl_permissions(to).map_err(Op::SetPermissions.error())?;
-            // cp gives write permission to group and others only if the umask permits it.
+            // cp gives write permission to group and others only if the umask permits it. With
+            // `--preserve=ownership`, this holds for all permissions of group and others.
             let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
             (bits | STICKY) & !(self.umask & masked_too)
         } else {
             !self.umask
         };
-        // The set-group-ID bit, which mkdir(2) inherits from the parent directory.
+        // The directory also keeps the set-group-ID bit, which mkdir(2) inherits from the parent directory.
         let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
         Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
     }
 
-    /// Whether an existing directory had the times, permission bits and owner of its source before this
-    /// run. An ordinary user may have had to add permissions in order to open it; these are ignored.
+    /// Whether an existing directory had the times, permission bits and owner of its source before this run,
+    /// as far as these are to be preserved. A copier without root's rights may have had to add permissions
+    /// for the owner in order to open the directory; these permissions are ignored.
     pub(in crate::copier) fn is_finished_dir(&self, source: &Stat, target: impl AsFd) -> bool {
         let opened = if self.root { 0 } else { OWNER_BITS };
         file::stat_fd(target).is_ok_and(|target| {
@@ -360,8 +373,8 @@ impl Attrs {
         })
     }
 
-    /// Whether an existing directory needs no change at all. Attributes are not compared: if any are to be
-    /// preserved, they are set again.
+    /// Whether no attribute of an existing directory needs a change. Returns false if extended attributes are
+    /// to be preserved: these are not compared, but set again.
     pub(in crate::copier) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
         !self.keep.looks_at_attributes()
             && file::stat_fd(target).is_ok_and(|target| {
@@ -378,12 +391,14 @@ impl Attrs {
             && (same_hands || !keep.ownership)
     }
 
-    /// Whether equal times show that a file is complete: times are set last.
+    /// Whether equal times show that a file is complete: a copier sets the times after it has written all
+    /// data.
     pub(in crate::copier) fn times_tell(&self) -> bool {
         self.keep.timestamps
     }
 
-    /// Sets what an entry that is up to date lacks: an earlier run may have preserved less.
+    /// Sets the attributes, except times, that an up-to-date entry lacks: an earlier run may have preserved
+    /// fewer of them.
     pub(in crate::copier) fn repair(
         &self,
         from: Node<'_>,
@@ -422,7 +437,8 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether [`repair`](Self::repair) would change permission bits or owner. Attributes are not looked at.
+    /// Whether [`repair`](Self::repair) would change permission bits or owner. Does not compare extended
+    /// attributes.
     pub(in crate::copier) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let bits = self.keep.permissions == Permissions::Exact
@@ -431,7 +447,7 @@ impl Attrs {
         bits || self.keep.ownership && owners(source) != owners(target)
     }
 
-    /// Sets the source's times on an entry whose contents stay, if times are to be preserved.
+    /// Sets the source's times on an entry, if times are to be preserved.
     pub(in crate::copier) fn set_times_of(
         &self,
         (dir, name): (BorrowedFd<'_>, &CStr),
@@ -444,21 +460,21 @@ impl Attrs {
             .map_err(Op::SetTimes.error())
     }
 
-    /// Whether the modification times are equal, or need not be preserved.
+    /// Whether source and target have the same modification time, or times are not to be preserved.
     pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
         !self.keep.timestamps || source.modified() == target.modified()
     }
 
     /// Sets the source's owner and group on `to`, if ownership is to be preserved.
     ///
-    /// A user who is not root may not change the owner, and cp does not report that. The group is still
-    /// set if the user belongs to it.
+    /// The kernel does not permit a user who is not root to change the owner. As with cp, that is no failure,
+    /// and the group is still set if the user belongs to it.
     fn hand_over(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
         self.hand_over_new(to, source, None)
     }
 
-    /// The same for a new entry. All files created in one directory get the same owner and group, so
-    /// that stat(2) is needed for the first one only.
+    /// Like [`hand_over`](Self::hand_over), for a new entry. All files created in one directory get the same
+    /// owner and group, so `known` saves the stat(2) for all files but the first.
     fn hand_over_new(
         &self,
         to: Node<'_>,
@@ -484,7 +500,7 @@ impl Attrs {
             Ok(()) => (OwnerResult::Right { moved: true }, None),
             Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
                 if file::set_owner(to, None, group).is_err() {
-                    // The user does not belong to the group, either.
+                    // Ignored: the user does not belong to the group, either.
                 }
                 (OwnerResult::Refused, None)
             }
@@ -492,10 +508,11 @@ impl Attrs {
         }
     }
 
-    /// The permission bits that a file with this owner should have.
+    /// Returns the permission bits that a file gets. `made` is the status of the file, and `hands` says who
+    /// owns it.
     ///
-    /// Set-id bits grant the rights of the owner or group. They are preserved only if the copy has the
-    /// same one; otherwise a copy that root makes of a user's program would run as root.
+    /// Set-ID bits grant the rights of the owner or group. They are preserved only if the copy has the same
+    /// owner or group; otherwise a copy that root makes of a user's program would run as root.
     fn file_bits(&self, source: &Stat, made: &Stat, hands: OwnerResult) -> u32 {
         let mut bits = self.plain_bits(source, false);
         if source.kind() != Kind::File {
@@ -517,8 +534,8 @@ impl Attrs {
         bits
     }
 
-    /// Sets those extended attributes of the source that are to be preserved. `masked` says that the entry
-    /// may have an ACL of its own, inherited from its directory.
+    /// Sets the extended attributes of the source that are to be preserved. `masked` says that the target may
+    /// already have an ACL, for example inherited from its directory.
     fn give_attributes(
         &self,
         from: Node<'_>,
@@ -536,7 +553,7 @@ impl Attrs {
         for name in names.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // it was removed after it was listed
+                Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) => xattr::set(to, name, &value),
             };
@@ -545,15 +562,15 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether an attribute to be preserved would have to be set or removed.
+    /// Whether an extended attribute to be preserved would have to be set or removed.
     fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, EntryError> {
         let mut differ = false;
         self.each_that_differs(from, to, |_| differ = true)?;
         Ok(differ)
     }
 
-    /// Calls `found` for each attribute to be preserved that differs, with the operation that would set or
-    /// remove it.
+    /// Calls `found` for each extended attribute to be preserved that differs, with the operation that would
+    /// set or remove it.
     fn each_that_differs(
         &self,
         from: Node<'_>,
@@ -572,7 +589,8 @@ impl Attrs {
         Ok(())
     }
 
-    /// The properties, of those to be preserved besides contents, in which two entries of one type differ.
+    /// Returns the properties, besides contents, that are to be preserved and differ between two entries of
+    /// one type.
     pub(in crate::copier) fn differing(
         &self,
         (from, to): (Node<'_>, Node<'_>),
@@ -594,7 +612,8 @@ impl Attrs {
         Ok(properties)
     }
 
-    /// Makes the attributes to be preserved of an existing entry those of its source.
+    /// Gives an existing entry the extended attributes of its source, as far as they are to be preserved.
+    /// Removes those that the source does not have.
     fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
         let (theirs, ours) = (self.look(from)?, self.look(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
@@ -602,7 +621,7 @@ impl Attrs {
         for name in theirs.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // it was removed after it was listed
+                Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
                 Ok(()) => xattr::set(to, name, &value),
@@ -616,7 +635,8 @@ impl Attrs {
         lacking.map_or(Ok(()), Err)
     }
 
-    /// Whether, and how strictly, the attribute `name` is to be preserved, and the operation that sets it.
+    /// Returns the operation that sets the extended attribute `name`, and how strictly it is to be preserved;
+    /// `None` if it is not to be preserved.
     fn demand(&self, name: &CStr) -> Option<(Op, Preservation)> {
         let (op, demand) = match name.to_bytes() {
             b"security.selinux" => (Op::SetAttributes, self.keep.context),
@@ -626,7 +646,8 @@ impl Attrs {
                 let wanted = self.keep.access_lists;
                 (Op::SetAccessList, if wanted { Preservation::Required } else { Preservation::No })
             }
-            // Other attributes of the kernel and of file systems cannot be set by name.
+            // The other `system.` attributes belong to the kernel and to file systems, and cannot be set by
+            // name.
             other if other.starts_with(b"system.") => return None,
             // XFS lists its ACLs a second time, under these names.
             other if other.starts_with(b"trusted.SGI_ACL_") => return None,
@@ -635,7 +656,8 @@ impl Attrs {
         (demand != Preservation::No).then_some((op, demand))
     }
 
-    /// The failure, unless the attribute is optional and cannot be set here.
+    /// Returns the failure to set or remove an extended attribute. Returns `None` if it is to be preserved
+    /// only if possible, and the kernel or the file system refuses it.
     fn refused(
         &self,
         given: Result<(), Errno>,
@@ -666,8 +688,8 @@ impl XattrNames {
     }
 }
 
-/// The permission bits without those of the group, if the ACL could not be set: with an ACL the group bits
-/// are its mask, which may permit more than the group had.
+/// Returns the permission bits, without those of the group if the ACL could not be set. If an entry has an
+/// ACL, its group bits are the mask of the ACL, which may permit more than the group had.
 fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
     match lacking {
         Some(EntryError { op: Op::SetAccessList, .. }) => bits & !GROUP_BITS,
@@ -675,8 +697,8 @@ fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
     }
 }
 
-/// Whether a file in the target looks up to date: it has its source's type, size and device number and, if
-/// `times_tell`, modification time.
+/// Whether a target looks complete: it has its source's type, size and device number and, if `times_tell`,
+/// its modification time.
 pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
@@ -684,13 +706,14 @@ pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell
         && source.device() == target.device()
 }
 
-/// Whether the target has the permission bits that a copy gets: set-id bits only with the same owner.
+/// Whether the target has the permission bits that a copy of the source gets. A copy gets set-ID bits only if
+/// it has the same owner or group.
 fn has_bits_of(source: &Stat, target: &Stat) -> bool {
     let (mut lost, mut bits) = (0, source.permissions());
     if source.kind() == Kind::File {
         let (owner, group) = (source.owner() == target.owner(), source.group() == target.group());
         bits &= !(if owner { 0 } else { SET_USER_ID } | if group { 0 } else { SET_GROUP_ID });
-        lost = if owner && group { 0 } else { ALL_SPECIAL }; // set by a user who may not change the owner
+        lost = if owner && group { 0 } else { ALL_SPECIAL }; // dropped if the owner cannot be set
     }
     target.permissions() == bits || target.permissions() == bits & !lost
 }

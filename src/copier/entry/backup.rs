@@ -1,9 +1,9 @@
-//! Backups of existing destination entries before they are replaced.
+//! Makes backups of existing destination entries before a copier (a process that copies) replaces them.
 //!
-//! The old entry is linked to the name of its backup before the new one is renamed into place, so that it
-//! always has a name, whenever a copier is killed. If it cannot be linked (a file system without hard
-//! links, a file of another user), it is renamed, and renamed back if the new entry cannot be put into
-//! place.
+//! The copier links the existing entry to the name of the backup, and then renames the new entry into place.
+//! So the existing entry always has a name, even if the copier is killed at any moment. If the existing entry
+//! cannot be linked (a file system without hard links, a file of another user), the copier renames it. Then
+//! the copier renames it back if it cannot rename the new entry into place.
 
 use super::discard;
 use crate::copier::dir_pair::DirPair;
@@ -28,8 +28,9 @@ pub(super) struct BackupNumbers {
 }
 
 impl BackupNumbers {
-    /// Makes the backup of the present `name` in the target, as the options in `backup` say. Returns the
-    /// kind of its name, and the name itself if the entry had to be renamed instead of linked.
+    /// Makes the backup of the existing entry `name` in the target, as the options in `backup` require.
+    /// Returns the kind of the backup's name. Also returns that name if the copier had to rename the entry
+    /// instead of linking it.
     pub(super) fn keep(
         &mut self,
         backup: &Backup,
@@ -58,7 +59,7 @@ impl BackupNumbers {
     ) -> Result<(BackupKind, Option<CString>), EntryError> {
         let error = Op::Backup.error();
         let mut number = self.highest(dirs, name).map_err(&error)?;
-        // A copier that died after making the backup may have left it.
+        // A copier that died may have made this backup already.
         if number > 0 && is_that_already(dirs, name, number) {
             return Ok((BackupKind::Numbered(number), None));
         }
@@ -77,12 +78,13 @@ impl BackupNumbers {
         }
     }
 
-    /// The highest backup number of `name`; the directory is listed once, not for each of its files.
+    /// Returns the highest number of an existing backup of `name`, or 0. Lists the directory only if the
+    /// previous call was for another directory, and so not for each of its files.
     fn highest(&mut self, dirs: &DirPair, name: &CStr) -> Result<u64, Errno> {
         let identity = file::stat_fd(&dirs.target)?.identity();
         if self.of != Some(identity) {
             self.highest.clear();
-            let opened = file::open_dir_at(&dirs.target, c".")?; // with a file offset of its own
+            let opened = file::open_dir_at(&dirs.target, c".")?; // a descriptor with its own file offset
             let mut listing = DirReader::new();
             while listing.fill(opened.as_fd())? {
                 while let Some((_, name)) = listing.next_entry() {
@@ -98,7 +100,7 @@ impl BackupNumbers {
     }
 }
 
-/// Whether the backup with this number and `name` are the same inode.
+/// Whether `name` and its backup with this number are the same inode.
 fn is_that_already(dirs: &DirPair, name: &CStr, number: u64) -> bool {
     let identity = |name: &CStr| file::stat_at(&dirs.target, name).map(|stat| stat.identity());
     let second = with_suffix(name, numbered_suffix(number).as_bytes());
@@ -114,13 +116,14 @@ fn keep_simple(
     let error = Op::Backup.error();
     let second = with_suffix(name, backup.suffix.as_bytes()).map_err(&error)?;
     match file::stat_at(&dirs.target, &second) {
-        // If the source has another name, it is not lost.
+        // The backup would replace the source. If the source is the same inode under another name, nothing is
+        // lost.
         Ok(old) if old.identity() == source.identity() && second.as_c_str() == source_name => {
             return Err(Op::BackupIsSource.error()(Errno::EEXIST));
         }
         Ok(old) if old.kind() == Kind::Directory => return Err(error(Errno::EISDIR)),
         Err(Errno::ENOENT) => match second_name(dirs, name, &second) {
-            Err(Errno::EEXIST) => {} // created meanwhile; replaced like any older backup
+            Err(Errno::EEXIST) => {} // created meanwhile by another process; replaced like any older backup
             result => return result.map(|moved| moved.then_some(second)).map_err(error),
         },
         Ok(_) => {}
@@ -129,20 +132,20 @@ fn keep_simple(
     let same = file::stat_at(&dirs.target, &second).map_err(&error)?.identity()
         == file::stat_at(&dirs.target, name).map_err(&error)?.identity();
     if same {
-        return Ok(None); // they are the same inode; rename(2) would do nothing
+        return Ok(None); // both names are the same inode; rename(2) would do nothing
     }
-    // Linked to a temporary name first: the older backup stays until this one replaces it.
+    // The link gets a temporary name first, so that the older backup stays until a rename replaces it.
     let (dir, beside) = (dirs.target.as_fd(), staged_name(&second, 1));
     let link = || file::link(dir, name, dir, &beside, false);
     let linked = match link() {
         Err(Errno::EEXIST) => {
-            file::unlink(dir, &beside).map_err(&error)?; // left by an interrupted run
+            file::unlink(dir, &beside).map_err(&error)?; // an interrupted run has left it
             link()
         }
         result => result,
     };
     match linked {
-        // The old file still has its first name, so that the temporary one may be removed.
+        // The temporary name may be removed on an error: the existing entry still has its own name.
         Ok(()) => file::rename(dir, &beside, &second)
             .map(|()| None)
             .inspect_err(|_| discard(dirs, &beside)),
@@ -154,7 +157,8 @@ fn keep_simple(
     .map_err(error)
 }
 
-/// Links `name` to `second`; if hard links are not possible, renames it and returns true.
+/// Makes `second` a hard link to `name` and returns false. If hard links are not possible, renames `name` to
+/// `second` and returns true. Fails with `EEXIST` if `second` exists.
 fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
@@ -165,8 +169,8 @@ fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno
     }
 }
 
-/// Whether a file cannot be linked: the file system has no hard links, the file has too many, or it belongs
-/// to another user.
+/// Whether the error of link(2) means that the file cannot get another link: the file system has no hard
+/// links, the file has too many, or it belongs to another user.
 fn is_without_links(errno: Errno) -> bool {
     matches!(errno, Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK)
 }

@@ -1,9 +1,10 @@
-//! A large file that several copiers process together, in chunks.
+//! Processes a large file in chunks, which several copiers (processes that copy) take.
 //!
-//! The owner takes one chunk after the other, and requests help for as long as a copier is hungry;
-//! helpers take chunks in the same way. So the last large file of a run is not left to one copier, and one
-//! that is found while all copiers have work is processed by its owner alone. Chunks are copied, hashed,
-//! both, or compared.
+//! The *owning copier* is the one that has found the file. It takes one chunk after the other. While the ring
+//! (the queue of tasks) is hungry, so that another copier may soon have no task, it requests help. *Helpers*
+//! take chunks of the file in the same way. So all copiers share the last large file of a run. If all copiers
+//! have work when a large file is found, its owning copier processes it alone. Copiers copy a chunk, hash it,
+//! do both, or compare it.
 
 use crate::copier::Job;
 use crate::copier::context::Context;
@@ -19,10 +20,10 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The smallest file that is processed in chunks, in bytes.
+/// The size in bytes from which a file is processed in chunks.
 pub(in crate::copier) const LARGE_BYTES: u64 = 4 * CHUNK_BYTES;
 
-/// The owner's side of a large file.
+/// The owning copier's view of a large file.
 pub(in crate::copier) struct Team<'a> {
     job: &'a Job<'a>,
     pub(in crate::copier) large: LargeFile<'a>,
@@ -32,9 +33,11 @@ pub(in crate::copier) struct Team<'a> {
 }
 
 impl<'a> Team<'a> {
-    /// For a large file of this copier in the directory `place`; `None` if there are no other copiers.
+    /// Returns the team for a large file that this copier has found in the directory `place`; `None` if there
+    /// are no other copiers.
     ///
-    /// The names are those in the source and, at present, in the target.
+    /// `name` is the name of the file in the source. `target_name` is its current name in the target, which
+    /// may be a staged name (a temporary name).
     pub(in crate::copier) fn new(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -43,23 +46,26 @@ impl<'a> Team<'a> {
     ) -> Option<Self> {
         let (job, owner) = (cx.job, cx.number);
         let large = job.larges.get(owner).filter(|_| job.plan.jobs > 1)?;
-        let generation = 0; // not begun
+        let generation = 0; // `begin` sets the number
         let request = HelpRequest { place, name, target_name, owner, generation, chunk_job };
         Some(Self { job, large, request, message: Vec::new(), invited: 0 })
     }
 
-    /// Begins the file, which has `size` bytes.
+    /// Begins the file, which has `size` bytes: from now on, helpers can take chunks.
     pub(in crate::copier) fn begin(&mut self, size: u64) {
         self.request.generation = self.large.begin(size, self.request.chunk_job);
     }
 
-    /// Ends the file; returns how many bytes are confirmed, and the digest if all chunks have one.
+    /// Ends the file and waits until no helper has it open. Returns how many bytes are confirmed, that is,
+    /// certainly processed. Also returns the digest of the file, if all bytes are confirmed and all chunks
+    /// have a digest.
     pub(in crate::copier) fn end(&self, size: u64) -> (u64, Option<Digest>) {
         let sure = self.large.end();
         (sure, self.large.digest(self.request.generation, size).filter(|_| sure == size))
     }
 
-    /// Takes the next chunk; first requests help if a copier is hungry and there are enough chunks for all.
+    /// Takes the next chunk; `None` if no chunk is left. Before that, requests help if the ring is hungry and
+    /// enough chunks are left for all helpers.
     pub(in crate::copier) fn next_chunk(&mut self) -> Option<Range<u64>> {
         while self.job.is_hungry() && self.large.chunks_left() > 2 * (self.invited + 1) {
             let status = self.job.counters.status(self.request.owner);
@@ -71,7 +77,7 @@ impl<'a> Team<'a> {
         self.large.next_chunk()
     }
 
-    /// What the owner needs to process chunks itself.
+    /// Returns what the owning copier needs to process chunks itself.
     pub(in crate::copier) fn work<'w>(
         &self,
         from: BorrowedFd<'w>,
@@ -84,7 +90,7 @@ impl<'a> Team<'a> {
         ChunkWork { large: self.large, generation: self.request.generation, status, from, act }
     }
 
-    /// Hashes the source instead of copying it, because it was cloned.
+    /// Hashes the source of a clone, of which no data is left to copy. Otherwise like [`hash`](Self::hash).
     pub(in crate::copier) fn hash_source(
         mut self,
         source: BorrowedFd<'_>,
@@ -98,8 +104,8 @@ impl<'a> Team<'a> {
         self.hash(source, size, buffer, seen)
     }
 
-    /// Hashes a file of `size` bytes with the help of idle copiers; `None` if this copier must hash it alone.
-    /// `seen` is called with the number of bytes that all of them have read.
+    /// Hashes a file of `size` bytes with the help of other copiers. Returns `None` if this copier must hash
+    /// the file alone. Calls `seen` with the number of bytes that all copiers together have read so far.
     pub(in crate::copier) fn hash(
         mut self,
         file: BorrowedFd<'_>,
@@ -114,7 +120,9 @@ impl<'a> Team<'a> {
         digest.filter(|_| ends_at(file, size))
     }
 
-    /// Compares two files of `size` bytes in the same way; `None` if this copier must compare them alone.
+    /// Compares two files of `size` bytes with the help of other copiers, and returns whether they are
+    /// identical. Returns `None` if this copier must compare them alone. Calls `seen` like
+    /// [`hash`](Self::hash).
     pub(in crate::copier) fn compare(
         mut self,
         (source, target): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -129,14 +137,15 @@ impl<'a> Team<'a> {
         if sure == size {
             return (ends_at(source, size) && ends_at(target, size)).then_some(true);
         }
-        // What a helper noted must be verified: the note is in shared memory, and could be a stray write.
+        // A helper notes a difference in shared memory, where the note may also come from a stray write. So
+        // this copier compares that chunk itself.
         let has_seen = |chunk| {
             matches!(work.chunk(chunk, (ours, theirs), &mut seen), Ok(ChunkResult::Differs))
         };
         (differs || self.large.different(size).is_some_and(has_seen)).then_some(false)
     }
 
-    /// Processes chunks until none is left; returns whether one of them differs.
+    /// Processes chunks until no chunk is left. Returns whether this copier has found a chunk that differs.
     fn read(
         &mut self,
         work: &ChunkWork<'_>,
@@ -158,28 +167,31 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Whether the file ends at `size`. If it has grown, a single copier processes it to its end.
+/// Whether the file ends at offset `size`. If it is longer by now, one copier must process it alone, to its
+/// new end.
 fn ends_at(file: BorrowedFd<'_>, size: u64) -> bool {
     file_data::read_at(file, &mut [0], size) == Ok(0)
 }
 
-/// Is called with the number of bytes that all copiers of a file have processed.
+/// A callback that gets the number of bytes that all copiers together have processed of a file.
 pub(in crate::copier) type Seen<'s> = &'s mut dyn FnMut(u64);
 
-/// The result of a chunk.
+/// How the processing of a chunk ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::copier) enum ChunkResult {
     Done,
-    /// The file ends before the chunk does, or the copy is to be aborted.
+    /// The file ends before the chunk does, or the run aborts the copy.
     Short,
-    /// The two files differ in it.
+    /// The two files differ in this chunk.
     Differs,
 }
 
-/// One buffer for what is read, and one of the same size for what it is compared with.
+/// A buffer for the data that is read, and one of the same size for the data that it is compared with. The
+/// second buffer may be empty if nothing is compared.
 pub(in crate::copier) type BufferPair<'b> = (&'b mut [u8], &'b mut [u8]);
 
-/// What is done with the data of a chunk. It is also hashed if [chunks are hashed](LargeFile::is_hashed).
+/// What a copier does with the data of a chunk. It also hashes the data if [chunks are
+/// hashed](LargeFile::is_hashed).
 #[derive(Clone, Copy)]
 pub(in crate::copier) enum ChunkAction<'a> {
     Copy(BorrowedFd<'a>),
@@ -187,7 +199,7 @@ pub(in crate::copier) enum ChunkAction<'a> {
     Hash,
 }
 
-/// What a copier, owner or helper, needs to process the chunks of a file.
+/// What a copier needs to process the chunks of a file, as owning copier or as helper.
 pub(in crate::copier) struct ChunkWork<'a> {
     large: LargeFile<'a>,
     generation: u64,
@@ -197,7 +209,8 @@ pub(in crate::copier) struct ChunkWork<'a> {
 }
 
 impl ChunkWork<'_> {
-    /// Copies a chunk with `copy_file_range`; false, and nothing counted, if that did not copy all of it.
+    /// Copies a chunk with `copy_file_range`. Returns false and counts nothing if that does not copy the
+    /// whole chunk.
     pub(in crate::copier) fn offload(&self, chunk: Range<u64>) -> bool {
         let ChunkAction::Copy(to) = self.act else { return false };
         let mut at = chunk.start;
@@ -212,7 +225,7 @@ impl ChunkWork<'_> {
         true
     }
 
-    /// Processes a chunk through the buffer.
+    /// Reads a chunk through `buffer`, and copies, hashes or compares it. Calls `seen` after each part.
     pub(in crate::copier) fn chunk(
         &self,
         chunk: Range<u64>,
@@ -259,7 +272,7 @@ impl ChunkWork<'_> {
     }
 }
 
-/// Whether the file has `bytes` at offset `at`; `buffer` is at least as large.
+/// Whether the file contains `bytes` at offset `at`. `buffer` must be at least as long as `bytes`.
 fn has_at(
     file: BorrowedFd<'_>,
     mut bytes: &[u8],
@@ -277,7 +290,8 @@ fn has_at(
     Ok(true)
 }
 
-/// A helper's side of a large file. It reports no errors: the owner will find and report them itself.
+/// A helper's view of a large file. A helper reports no errors. If a helper fails, the owning copier
+/// processes the file alone, meets the same error and reports it.
 pub(in crate::copier) struct Helper<'a> {
     job: &'a Job<'a>,
     large: LargeFile<'a>,
@@ -286,15 +300,16 @@ pub(in crate::copier) struct Helper<'a> {
 }
 
 impl<'a> Helper<'a> {
-    /// Becomes a helper; `None` if the file has ended already.
+    /// Makes this copier a helper; `None` if the owning copier has ended the file already.
     pub(in crate::copier) fn join(job: &'a Job<'a>, request: &HelpRequest<'a>) -> Option<Self> {
         let large = job.larges.get(request.owner)?;
         let turn = large.join(request.generation, request.chunk_job)?;
         Some(Self { job, large, request: *request, _turn: turn })
     }
 
-    /// Processes chunks of the files that the owner has open, and this copier, too, until none is left or one
-    /// has failed.
+    /// Processes chunks until no chunk is left, a chunk has failed, or the copier is asked to stop.
+    ///
+    /// `from` and `other` are the files that the owning copier has open; this copier has opened them, too.
     pub(in crate::copier) fn help(
         self,
         status: StatusSlot<'a>,
@@ -305,7 +320,7 @@ impl<'a> Helper<'a> {
             (ChunkJob::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
             (ChunkJob::Compare(..), Some(with)) => ChunkAction::Compare(with.as_fd()),
             (ChunkJob::HashSource(_) | ChunkJob::HashTarget(_), None) => ChunkAction::Hash,
-            _ => return self.large.close(), // or the owner would take the chunks for done
+            _ => return self.large.close(), // cannot happen; the owning copier would process the file alone
         };
         self.large.note_helper();
         let (large, generation) = (self.large, self.request.generation);
@@ -328,7 +343,8 @@ impl<'a> Helper<'a> {
     }
 }
 
-/// The open file, if it has this identity.
+/// Returns the open file if it has this identity (device and inode number). Otherwise its name belongs to
+/// another file by now, and the error is `ESTALE`.
 pub(in crate::copier) fn ours(file: OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     if file::stat_fd(&file)?.identity() == identity { Ok(file) } else { Err(Errno::ESTALE) }
 }

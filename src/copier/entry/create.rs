@@ -1,6 +1,8 @@
-//! Creating an entry in a directory that no other process sees: under its own name, at once.
+//! Creates an entry in a new directory that this run builds: at once under its final name.
 //!
-//! What an interrupted run has left under the name is kept if it is complete, and created anew if not.
+//! Other programs do not use such a directory, except with `--inplace`. If an interrupted run has already
+//! created the entry, the copier (a process that copies) keeps a complete entry, and creates an incomplete
+//! one again.
 
 use super::fill::Source;
 use super::result::{Applied, Done, Unfinished};
@@ -16,7 +18,8 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 impl EntryCopier<'_> {
-    /// The common case, in the fewest calls: open, stat, create, read, write, times, two closes.
+    /// Copies a file. This is the common case, with the fewest system calls: open, stat, create, read, write,
+    /// set times, close both files.
     pub(super) fn create_file(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
         let dirs = entry.dirs;
         let mut source = Source::open(&self.cx, entry)?;
@@ -40,7 +43,7 @@ impl EntryCopier<'_> {
         filled
     }
 
-    /// The same for a symlink or a special file.
+    /// Copies a symlink or a special file.
     pub(super) fn create_other(
         &self,
         entry: &Entry<'_>,
@@ -67,7 +70,7 @@ impl EntryCopier<'_> {
     }
 }
 
-/// Creates a symlink, FIFO, socket or device like the source.
+/// Creates `name` like the source: as a symlink that contains `text`, or as a FIFO, socket or device.
 pub(super) fn make_other(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -83,7 +86,8 @@ pub(super) fn make_other(
     file::make_node(&dirs.target, name, source, mode)
 }
 
-/// Gives what `make_other` has created, now under the name `made`, the source's attributes.
+/// Sets the source's attributes on the entry that [`make_other`] has created, whose current name is `made`.
+/// Removes the entry if that fails.
 pub(super) fn finish_other(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -99,7 +103,8 @@ pub(super) fn finish_other(
     Ok(Applied { lacking, ..Applied::plain(Done::Copied) })
 }
 
-/// Creates a name in a staged directory; `None` if an earlier run has created it and it is complete.
+/// Creates an entry, by calling `create`, in a directory that this run builds. If an earlier round or run has
+/// already created the entry, returns `None` for a complete one, and replaces an incomplete one.
 fn create_or_keep<T>(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -114,19 +119,20 @@ fn create_or_keep<T>(
         Err(errno) => return Err(op.error()(errno).into()),
     }
     if !dirs.existed || !dirs.is_written(name).map_err(op.error())? {
-        // No run has been here before: two names of the source are one in the target, as 'A' and 'a'
-        // are where case is ignored. What was created under the other one must stay.
+        // This round has created the entry, under another name of the source: where case is ignored, the
+        // target takes 'A' and 'a' for one name. The entry of the other name must stay.
         return Err(op.error()(Errno::EEXIST).into());
     }
     let old = file::stat_at(&dirs.target, name).map_err(op.error())?;
-    // What `--link` has left of an interrupted run is the source itself, and no copy of it.
+    // After an interrupted run with `--link`, the existing entry may be a hard link to the source, and not a
+    // copy.
     let is_copy = old.identity() != source.identity();
     if is_copy && decide::is_up_to_date(cx, entry, source, &old)? {
         repair(cx, entry, source, &old)?;
         return Ok(None);
     }
     if old.kind() == Kind::Directory && dirs.is_seen(cx.plan()) {
-        return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // another program's
+        return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // the directory is another program's
     }
     removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
     Ok(Some(create(name).map_err(op.error())?))

@@ -1,9 +1,10 @@
 //! Copies file data from one open file to another.
 //!
-//! There are three ways, tried in the order of their cost: a clone, so that both files share their
-//! blocks (reflink); a copy inside the kernel (`copy_file_range`); read and write through a buffer. Each
-//! continues where the one before it ended. Only the last one reports errors, because only it knows
-//! whether reading or writing failed. Holes are preserved.
+//! There are three ways, and the copier (a process that copies) tries the cheapest first: a clone, which
+//! makes both files share their blocks (reflink); a copy inside the kernel (`copy_file_range`); read(2) and
+//! write(2) through a buffer. Each way continues where the previous one ended. An error of `copy_file_range`
+//! is not reported, because it does not show whether reading or writing failed. The copier continues with
+//! read(2) and write(2), which then fail and show that. Holes are preserved.
 
 use super::chunks::Team;
 use super::meter::Meter;
@@ -19,22 +20,23 @@ use pcopy_sys::file::{self, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::os::fd::BorrowedFd;
 
-/// How much is read and written at a time.
+/// The size of the buffer, in bytes: how much is read and written at a time.
 ///
-/// A small file takes one read and one write; of a large one, each part stays in the CPU cache between
-/// the two.
+/// A small file takes one read and one write. Each part of a large file stays in the CPU cache from its read
+/// to its write.
 pub(in crate::copier) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How much the kernel copies per system call. After a signal, a slow disk must finish one within the time
-/// that copiers get to finish; on a fast disk the cost of the call is negligible.
+/// How many bytes the kernel copies per system call. After a signal, copiers get a limited time to finish,
+/// and even a slow disk must finish one call within that time. On a fast disk the cost of a call is
+/// negligible.
 const CALL_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The unit in which zeros become holes: the block size of nearly all file systems.
+/// The size in bytes of the blocks of zeros that become holes: the block size of nearly all file systems.
 const HOLE_BYTES: usize = 4096;
 const ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
-/// The ways in which a file may be copied: those that the options permit, without those that are known to
-/// be unsupported between its two devices.
+/// The ways in which a copier may copy a file: those that the options permit, except those that an earlier
+/// file has shown to be unsupported between the two devices.
 #[derive(Clone, Copy)]
 pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
@@ -45,11 +47,13 @@ pub(super) struct Ways<'a> {
 impl Ways<'_> {
     /// Whether to try a clone.
     ///
-    /// A clone is faster for files of every size. But for a file that fits into the buffer,
-    /// `copy_file_range` is used instead: it clones where that is supported, returns the length, and copies
-    /// where it is not. Measured with two copiers and flushing, against read and write: 10,000 files of 1 KB
-    /// on xfs 0.10 s against 0.18 s, on btrfs 0.26 s against 0.29 s; 1,200 of 256 KiB 0.02 s against
-    /// 0.14 s, and 0.03 s against 0.21 s.
+    /// A clone is the fastest way for files of every size. But for a file that fits into the buffer, the
+    /// copier uses `copy_file_range` instead. This call clones the file where that is supported, copies it
+    /// where it is not, and returns the length. Measured with two copiers and flushing, `copy_file_range`
+    /// against read and write:
+    ///
+    /// * 10,000 files of 1 KB: xfs 0.10 s against 0.18 s, btrfs 0.26 s against 0.29 s.
+    /// * 1,200 files of 256 KiB: xfs 0.02 s against 0.14 s, btrfs 0.03 s against 0.21 s.
     fn may_clone(self, source: &Stat) -> bool {
         match self.plan.options.reflink {
             When::Always => true,
@@ -64,8 +68,8 @@ impl Ways<'_> {
         }
     }
 
-    /// Whether the options for holes permit a clone, which has exactly the holes of its source. cp clones
-    /// even with `--sparse=always`.
+    /// Whether `--sparse` permits a clone, which has exactly the holes of its source. cp clones even with
+    /// `--sparse=always`.
     fn may_share_holes(self) -> bool {
         match self.plan.options.sparse {
             When::Auto => true,
@@ -74,32 +78,33 @@ impl Ways<'_> {
         }
     }
 
-    /// Whether to try `copy_file_range` for that many bytes.
+    /// Whether to try `copy_file_range` for `bytes` bytes. Compared with read and write through the buffer:
     ///
-    /// It saves one copy in memory: measured with one copier, 300 files of 2 MiB and one of 800 MiB on
-    /// tmpfs 0.25 s and 0.31 s against 0.28 s and 0.37 s through a buffer; on ext4 with flushing 0.40 s and
-    /// 0.56 s against 0.41 s and 0.60 s. For small files it is one system call instead of two (two copiers,
-    /// 100,000 files of 1.5 KB: tmpfs 0.44 s against 0.46 s, ext4 0.83 s either way). On network file
-    /// systems the data need not cross the network.
+    /// * It saves one copy in memory. Measured with one copier, 300 files of 2 MiB: tmpfs 0.25 s against
+    ///   0.28 s, ext4 with flushing 0.40 s against 0.41 s. One file of 800 MiB: tmpfs 0.31 s against 0.37 s,
+    ///   ext4 with flushing 0.56 s against 0.60 s.
+    /// * A small file takes one system call instead of two. Measured with two copiers, 100,000 files of
+    ///   1.5 KB: tmpfs 0.44 s against 0.46 s, ext4 0.83 s either way.
+    /// * On network file systems the data need not cross the network.
     pub(super) fn may_offload(self, bytes: u64) -> bool {
-        // `--debug` reports whether the kernel supports it, so that is tried even for an empty file.
+        // `--debug` reports whether the kernel supports it, so the copier tries it even for an empty file.
         (bytes > 0 || self.plan.options.debug())
-            && self.plan.options.hash.is_none() // bytes to be hashed must be read anyway
+            && self.plan.options.hash.is_none() // to hash the bytes, the copier must read them anyway
             && self.plan.options.reflink == When::Auto
             && self.plan.options.sparse == When::Auto
             && !self.fs_caps.lacks(self.pair, Capability::CopyRange)
     }
 
-    /// Why `copy_file_range` was not tried.
+    /// Returns why the copier did not try `copy_file_range`.
     fn without_offload(self) -> Attempt {
         let options = &self.plan.options;
         match (options.reflink, options.sparse) {
-            (When::Auto, When::Auto) => Attempt::Unsupported, // as an earlier file has shown
+            (When::Auto, When::Auto) => Attempt::Unsupported, // an earlier file has shown that
             _ => Attempt::Avoided,
         }
     }
 
-    /// Notes that the pair of devices lacks a capability, if that is what `errno` means.
+    /// Notes for all copiers that the pair of devices lacks a capability, if `errno` means that.
     fn note(self, capability: Capability, errno: Errno) {
         if is_of_the_pair(errno) {
             self.fs_caps.note_lack(self.pair, capability);
@@ -107,41 +112,42 @@ impl Ways<'_> {
     }
 }
 
-/// Whether the cause is the file systems or the kernel, so that every other file would fail, too.
+/// Whether the error comes from the file systems or the kernel, so that every other file would fail, too.
 fn is_of_the_pair(errno: Errno) -> bool {
     matches!(errno, Errno::EOPNOTSUPP | Errno::EXDEV | Errno::ENOTTY | Errno::ENOSYS)
 }
 
-/// Whether a source changed while it was read.
+/// Whether a source changed while the copier read it.
 pub(super) enum Steadiness {
-    /// It did not.
+    /// It did not change.
     Steady,
-    /// It changed once. It was read again, and had this status all that time.
+    /// It changed once. The copier read it a second time, and it had this status from beginning to end.
     SteadyAgain(Box<Stat>),
-    /// It changed the second time, too.
+    /// It changed during the second read, too, or it cannot be read twice.
     Changing,
 }
 
-/// Copies the data of one file. Both files are open and at offset 0; the target is empty.
+/// Copies the data of one file. At the beginning, both files are open and at offset 0, and the target is
+/// empty.
 pub(super) struct Transfer<'a> {
     pub(super) source: BorrowedFd<'a>,
     pub(super) target: BorrowedFd<'a>,
     pub(super) ways: Ways<'a>,
     pub(super) buffer: &'a mut [u8],
     pub(super) meter: Meter<'a>,
-    /// The team of copiers, if it is a large file that others may help with.
+    /// The team of copiers, if the file is large and other copiers may help.
     pub(super) team: Option<Team<'a>>,
     /// Whether blocks of zeros become holes.
     pub(super) digs: bool,
-    /// The hash of the bytes that were read, if the options require one.
+    /// The hash of the bytes read so far, if the options require one.
     pub(super) hash: Option<Hasher>,
-    /// The digest, if a team has hashed the file in chunks.
+    /// The digest of the file, if a team has hashed it in chunks.
     pub(super) joined: Option<Digest>,
-    /// How the bytes were copied.
+    /// How the bytes were copied, for `--debug`.
     pub(super) method: CopyMethod,
-    /// The offset of both files.
+    /// The current offset of both files.
     position: u64,
-    /// The end of the last write; between it and `position` there is a hole.
+    /// The offset where the last write ended. From there to `position` the target has a hole.
     written: u64,
 }
 
@@ -178,18 +184,19 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The digest of the bytes that were read, if the options require one.
+    /// Returns the digest of the bytes that were read, if the options require one.
     pub(super) fn digest(&self) -> Option<Digest> {
         self.joined.or_else(|| self.hash.as_ref().map(Hasher::finalize))
     }
 
-    /// Copies all bytes of a source that had the status `stat` a moment ago, and once more if it changes
-    /// meanwhile.
+    /// Copies all bytes of a source whose status was `stat` when it was opened. If the source changes
+    /// meanwhile, copies it once more from the beginning.
     ///
-    /// The cost of the check cannot be measured: 100,000 files of 1 KB on tmpfs take one copier 0.71 s with
-    /// it and without.
+    /// The cost of this check cannot be measured: one copier takes 0.71 s for 100,000 files of 1 KB on tmpfs,
+    /// with the check and without it.
     ///
-    /// cp does not check: scripts rely on it to copy growing files (logs) as far as they have been written.
+    /// GNU cp does not check. Scripts rely on that: they copy growing files (logs) as far as these have been
+    /// written.
     pub(super) fn copy_steady(&mut self, stat: &Stat) -> Result<Steadiness, Unfinished> {
         self.copy(stat)?;
         if !self.ways.plan.policy.rereads_changed {
@@ -197,10 +204,10 @@ impl<'a> Transfer<'a> {
         }
         let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;
         if self.is_steady(stat, &now) {
-            return Ok(Steadiness::Steady); // `stat` has the access time from before the read
+            return Ok(Steadiness::Steady); // the caller sets the access time of `stat`, from before the read
         }
         if file_data::seek_to(self.source, 0).is_err() {
-            return Ok(Steadiness::Changing); // it can be read only once
+            return Ok(Steadiness::Changing); // the source cannot seek, so it can be read only once
         }
         self.start_over()?;
         self.copy(&now)?;
@@ -209,17 +216,19 @@ impl<'a> Transfer<'a> {
         Ok(if is_steady { Steadiness::SteadyAgain(Box::new(now)) } else { Steadiness::Changing })
     }
 
-    /// Whether a source did not change and was as long as its size.
+    /// Whether the source did not change between the status `before` and the status `now`, and the copier has
+    /// read as many bytes as its size says.
     ///
-    /// A network file system may still report the old size of a file that another client has truncated.
-    /// Files in /sys always report a larger size than they have, but no allocated blocks.
+    /// The number of bytes is compared because a network file system may still report the old size of a file
+    /// that another client has truncated. It is not compared for files in /sys: these always report a larger
+    /// size than they have, but no allocated blocks.
     fn is_steady(&self, before: &Stat, now: &Stat) -> bool {
         let is_all = self.position >= before.size() || before.allocated() == 0;
         is_all && is_unchanged(before, now)
     }
 
-    /// Copies until end of file where the source or the target is not a regular file: it has no size, and
-    /// cannot seek.
+    /// Copies to the end of file. Used if the source or the target is not a regular file: such a file has no
+    /// size and cannot seek.
     pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
         if self.ways.plan.options.reflink == When::Always {
             file_data::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
@@ -231,18 +240,18 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Copies all bytes once: as many as `stat` says, or to the end of the file if that comes earlier or the
-    /// size is 0.
+    /// Copies all bytes once: as many as the size in `stat`, or fewer if the file ends earlier. Copies to the
+    /// end of file if that size is 0.
     fn copy(&mut self, stat: &Stat) -> Result<(), Unfinished> {
         if self.ways.may_clone(stat) {
             if self.share(stat)? {
                 return Ok(());
             }
         } else if self.method.reflink == Attempt::Unknown {
-            self.method.reflink = Attempt::Unsupported; // as an earlier file has shown
+            self.method.reflink = Attempt::Unsupported; // an earlier file has shown that
         }
         match stat.size() {
-            // Files in /proc have size 0 and yet contents.
+            // Files in /proc report size 0 although they have contents.
             0 => {
                 if self.ways.may_offload(0) {
                     self.offloaded(u64::MAX)?;
@@ -264,7 +273,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Returns to offset 0 and truncates the target.
+    /// Returns both files to offset 0 and truncates the target.
     pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
         file_data::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
@@ -277,7 +286,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Clones the source; false if it must be copied another way.
+    /// Clones the source. Returns false if another way must copy it.
     fn share(&mut self, stat: &Stat) -> Result<bool, Unfinished> {
         let shared = file_data::clone_all(self.source, self.target);
         let must = self.ways.plan.options.reflink == When::Always;
@@ -288,7 +297,7 @@ impl<'a> Transfer<'a> {
                 self.moved(stat.size())?;
                 Ok(true)
             }
-            // The next way reports the error, if there is one.
+            // The clone is incomplete. The next way copies the file and reports the error, if there is one.
             Ok(()) if !must => self.start_over().map(|()| false),
             Ok(()) => Err(Op::Clone.error()(Errno::EIO).into()),
             Err(errno) if must || !means_unsupported(errno) => Err(Op::Clone.error()(errno).into()),
@@ -300,16 +309,16 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Hashes the source of a clone, which no process has read.
+    /// Hashes the source of a clone: a clone reads no data that could be hashed.
     ///
-    /// A source that changes between the clone and the hash is copied again, like one that changes while
-    /// it is read.
+    /// If the source changes before it is hashed completely, the copier copies it again, as if it had changed
+    /// during a read.
     fn hash_shared(&mut self, size: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         if let Some(team) = self.team.take() {
             let seen = |far| self.meter.up_to(far);
             self.joined = team.hash_source(self.source, size, self.buffer, seen);
-            self.meter.start_over(); // `moved` counts what is not counted yet
+            self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
             if self.joined.is_some() {
                 return Ok(());
             }
@@ -329,8 +338,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Whether a clone has all bytes. On xfs, Linux before 6.13 does not report a clone that ended early. If
-    /// the source itself has another size by now, it is copied again elsewhere.
+    /// Whether a clone has all bytes. On xfs, Linux before 6.13 does not report that a clone ended early.
+    /// Returns true if the source has another size by now, because `copy_steady` then copies it again.
     fn is_all_there(&self, stat: &Stat) -> bool {
         let size = |file| file::stat_fd(file).map(|now| now.size());
         size(self.target) == Ok(stat.size()) || size(self.source) != Ok(stat.size())
@@ -338,8 +347,8 @@ impl<'a> Transfer<'a> {
 
     /// Copies the data of a sparse file and leaves out its holes.
     ///
-    /// Each iteration makes progress, whatever the file system returns: after an error or an impossible
-    /// answer, the rest of the file counts as data.
+    /// The loop ends whatever the file system returns: after an error or an impossible offset, the rest of
+    /// the file counts as data.
     fn around_holes(&mut self, size: u64) -> Result<(), Unfinished> {
         let mut at = 0;
         while at < size {
@@ -364,7 +373,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Skips a hole, or with `--sparse=never` writes zeros, which need not be read.
+    /// Skips a hole. With `--sparse=never`, writes zeros instead, which the copier need not read.
     fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.hash_hole(bytes)?;
         if self.ways.plan.options.sparse != When::Never {
@@ -382,7 +391,8 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Hashes the zeros of a hole, in parts: a hole may be very large.
+    /// Hashes the zeros of a hole in parts: a hole may be very large, and the copier must notice in time that
+    /// the run aborts the copy.
     fn hash_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         let mut left = bytes;
@@ -397,7 +407,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Copies the next `bytes` bytes, or to the end of the file if that comes earlier.
+    /// Copies the next `bytes` bytes, or fewer if the file ends earlier.
     fn data(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let end = self.position + bytes;
         if self.ways.may_offload(bytes) {
@@ -408,7 +418,7 @@ impl<'a> Transfer<'a> {
         self.buffered(end - self.position)
     }
 
-    /// Notes that `copy_file_range` is not tried.
+    /// Notes for `--debug` that the copier does not try `copy_file_range`.
     fn go_by_hand(&mut self) {
         if self.method.offload == Attempt::Unknown {
             self.method.offload = self.ways.without_offload();
@@ -416,8 +426,8 @@ impl<'a> Transfer<'a> {
         self.method.zeros |= self.ways.plan.options.sparse == When::Always;
     }
 
-    /// Copies up to `end` with `copy_file_range`. If that stops earlier, for whatever reason, read and write
-    /// find out why.
+    /// Copies up to offset `end` with `copy_file_range`. If that ends earlier, for whatever reason, the
+    /// caller continues with read(2) and write(2), which show the reason.
     fn offloaded(&mut self, end: u64) -> Result<(), Unfinished> {
         while self.position < end {
             let part = usize::try_from(CALL_BYTES.min(end - self.position)).unwrap_or(usize::MAX);
@@ -439,10 +449,11 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Reads and writes up to `bytes` bytes.
+    /// Copies up to `bytes` bytes through the buffer.
     fn buffered(&mut self, bytes: u64) -> Result<(), Unfinished> {
         let mut left = bytes;
-        // No further read(2) just to get the end of the file.
+        // The loop ends after `bytes` bytes, without a further read(2) that would only return the end of
+        // file.
         while left > 0 {
             let length =
                 usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
@@ -457,7 +468,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Writes the first `length` bytes of the buffer.
+    /// Writes the first `length` bytes of the buffer. Hashes them first if the options require that.
     fn put(&mut self, length: usize) -> Result<(), Unfinished> {
         if let Some(hash) = &mut self.hash {
             hash.update(&self.buffer[..length]);
@@ -469,7 +480,7 @@ impl<'a> Transfer<'a> {
         self.moved(length as u64)
     }
 
-    /// Writes the first `length` bytes of the buffer, and makes holes of blocks of zeros.
+    /// Writes the first `length` bytes of the buffer, but leaves holes where blocks consist of zeros.
     fn dig(&mut self, length: usize) -> Result<(), Unfinished> {
         let mut at = 0;
         while at < length {
@@ -490,7 +501,8 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Notes that the next `bytes` bytes are copied.
+    /// Notes that the next `bytes` bytes are copied, and counts them. Fails with [`Unfinished::Dropped`] if
+    /// the run aborts the copy.
     pub(super) fn moved(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.position += bytes;
         self.written = self.position;
@@ -507,7 +519,7 @@ impl<'a> Transfer<'a> {
 
 /// Whether the source did not change between two calls of stat(2).
 ///
-/// Unlike the modification time, the status change time cannot be set back.
+/// Compares the status change time, too: no program can set that back, unlike the modification time.
 pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
     now.size() == before.size()
         && now.modified() == before.modified()
@@ -515,16 +527,18 @@ pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
         && now.identity() == before.identity()
 }
 
-/// How many bytes at the front are blocks of zeros, or with `of_zeros` false, blocks with other data.
+/// Returns how many bytes at the beginning belong to blocks of zeros, or if `of_zeros` is false, to other
+/// blocks.
 fn run(bytes: &[u8], of_zeros: bool) -> usize {
     let blocks = bytes.chunks(HOLE_BYTES);
     let same_kind = blocks.take_while(|block| (**block == ZEROS[..block.len()]) == of_zeros);
     same_kind.map(<[u8]>::len).sum()
 }
 
-/// Whether two files have the same contents from their present offsets on. The two buffers have one size.
+/// Whether two files have the same contents from their current offsets to the end. The two buffers have the
+/// same size.
 ///
-/// A failure to read the target is an error of [`Op::ReadBack`].
+/// If the target cannot be read, fails with [`Op::ReadBack`].
 pub(in crate::copier) fn same(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,

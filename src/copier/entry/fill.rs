@@ -1,4 +1,5 @@
-//! Data, attributes, close: in this order, and each may fail the file.
+//! Fills a target file: copies the data, sets the attributes, and closes the file, in this order. If a step
+//! fails, the file counts as failed.
 
 use super::attributes::{DirDefaults, XattrNames};
 use super::chunks::Team;
@@ -18,16 +19,17 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The source file, open, as it was found.
+/// An open source file, and its status when it was opened.
 pub(super) struct Source {
     pub(super) file: OwnedFd,
     pub(super) stat: Stat,
-    /// The names of its extended attributes, once they were asked for.
+    /// The names of its extended attributes, after [`list_attributes`](Self::list_attributes).
     names: XattrNames,
 }
 
 impl Source {
-    /// Opens the source of an entry; if it is of another kind than the listing said, it has changed.
+    /// Opens the source of an entry. Fails with [`Op::Changed`] if the source is no longer a regular file;
+    /// with `--copy-contents` it may also be a special file.
     pub(super) fn open(cx: &Context<'_>, entry: &Entry<'_>) -> Result<Self, Unfinished> {
         let (dirs, name) = (entry.dirs, entry.name);
         let special = cx.options().copy_contents;
@@ -38,8 +40,8 @@ impl Source {
         };
         let file = match opened {
             Ok(file) => file,
-            Err(Errno::ELOOP) if !dirs.follow => return Err(changed()), // a symlink now
-            Err(Errno::ENXIO) if !special => return Err(changed()),     // a socket now
+            Err(Errno::ELOOP) if !dirs.follow => return Err(changed()), // it is a symlink now
+            Err(Errno::ENXIO) if !special => return Err(changed()),     // it is a socket now
             Err(errno) => return Err(Op::OpenSource.error()(errno).into()),
         };
         let stat = file::stat_fd(&file).map_err(Op::Stat.error())?;
@@ -47,13 +49,14 @@ impl Source {
         if is_kind { Ok(Self { file, stat, names: XattrNames::default() }) } else { Err(changed()) }
     }
 
-    /// Asks for the names of its extended attributes, if any are to be preserved.
+    /// Reads the names of the extended attributes, if any are to be preserved.
     pub(super) fn list_attributes(&mut self, cx: &Context<'_>) -> Result<(), EntryError> {
         self.names = cx.attrs.look(Node::Open(self.file.as_fd()))?;
         Ok(())
     }
 
-    /// The same, and returns the mode that a copy of it in `dirs` is created with.
+    /// Reads the names of the extended attributes, and returns the permission bits with which a copier
+    /// creates a copy of the file in `dirs`.
     pub(super) fn birth_mode(
         &mut self,
         cx: &Context<'_>,
@@ -65,10 +68,11 @@ impl Source {
 }
 
 impl EntryCopier<'_> {
-    /// Copies the bytes and the attributes, and closes the target.
+    /// Copies data and attributes of `source` to `target`, and closes `target`.
     ///
-    /// If the source changed twice while it was read (see [`Unfinished::keeps_what_was_read`]), the file
-    /// keeps what was read, without the source's time, so that the next run copies it again.
+    /// If the source changes while the copier reads it, the copier reads it a second time. If the source
+    /// changes again, the target keeps the data that was read (see [`Unfinished::keeps_what_was_read`]), but
+    /// does not get the source's time. So the next run copies the file again.
     pub(super) fn fill(
         &mut self,
         entry: &Entry<'_>,
@@ -109,7 +113,8 @@ impl EntryCopier<'_> {
             }
         };
         let read = again.as_deref().unwrap_or(&source.stat);
-        // If it changed and was read again, it was created with what may be old permission bits.
+        // The target was created with the permission bits that the source had when the copier opened it. If
+        // the source has other bits now, `masked` makes `finish` set these.
         let masked = born.masked || read.permissions() != source.stat.permissions();
         let lacking = self.finish(entry, source, read, target, DirDefaults { masked, ..born })?;
         let method = cx.options().debug().then_some(method);
@@ -118,8 +123,9 @@ impl EntryCopier<'_> {
         Ok(Applied { done, lacking, leads: None, details, digest, heavy })
     }
 
-    /// Gives a file with all its bytes its attributes, those of `read`, and closes it; the attribute is
-    /// returned that it could not be given.
+    /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source
+    /// when its data was read. Returns the failure of an attribute without which the file still counts as
+    /// complete.
     fn finish(
         &self,
         entry: &Entry<'_>,
@@ -138,7 +144,8 @@ impl EntryCopier<'_> {
                 cx.attrs.finish_old(from, to.as_fd(), read, names, old)?
             }
         };
-        // What is staged is written out all at once, before it is published.
+        // Files in a directory that this run builds are flushed together, before the parent publishes that
+        // directory.
         if cx.options().fsync && !entry.dirs.staged {
             file::sync(target.file()).map_err(Op::Sync.error())?;
         }

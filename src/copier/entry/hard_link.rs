@@ -1,4 +1,4 @@
-//! A hard link to another name of the same file, which is in the copy already: its *leader*.
+//! Makes an entry a hard link to its *leader*: another name of the same inode, which has been copied already.
 
 use super::decide::{
     check_just_created, is_up_to_date, keeps_contents, update_rule, was_published,
@@ -19,23 +19,24 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// A complete entry in the target that other names of its source become links to.
+/// A complete entry in the target. Other names of its source become hard links to it.
 pub(in crate::copier) struct Leader {
     pub(in crate::copier) dir: Rc<OwnedFd>,
     pub(in crate::copier) name: CString,
     pub(in crate::copier) stat: Stat,
-    /// The digest of its bytes, if it is known and the options require one.
+    /// The digest of its data, if it is known and the options require one.
     pub(in crate::copier) digest: Option<Digest>,
 }
 
-/// Why no link to a leader was made.
+/// Why an entry did not become a link to a leader.
 pub(in crate::copier) enum NoLink {
-    /// The leader no longer exists, or is another file.
+    /// There is no leader to link to: the leader no longer exists, another file has its name, or the existing
+    /// entry must keep its contents. The caller copies the entry.
     Gone,
-    /// The kernel refuses the link: the file has too many, it would cross file systems, or the file system
-    /// has no hard links.
+    /// The kernel refuses the link: the file has too many links, it is on another file system, or the file
+    /// system has no hard links. The caller copies the entry.
     Refused(Errno),
-    /// The entry itself ends here.
+    /// The entry has failed or waits for a prompt. The caller does not copy it.
     Unfinished(Unfinished),
 }
 
@@ -46,16 +47,17 @@ impl From<EntryError> for NoLink {
 }
 
 impl Leader {
-    /// The leader that has this name; `None` if there is no such entry.
+    /// Returns the leader `name` in `dir`; `None` if it does not exist or its status cannot be read.
     pub(in crate::copier) fn find(dir: Rc<OwnedFd>, name: CString) -> Option<Self> {
-        // A disk that fails for a moment would make the other names files of their own.
+        // A second attempt, because a passing disk error would otherwise make the other names separate files.
         let stat = file::stat_at(&dir, &name).or_else(|_| file::stat_at(&dir, &name)).ok()?;
         Some(Self { dir, name, stat, digest: None })
     }
 }
 
 impl EntryCopier<'_> {
-    /// Makes the entry a hard link to the newest of `leaders` to which the kernel permits one.
+    /// Makes the entry a hard link to the newest of `leaders` (the last one) to which the kernel permits a
+    /// link.
     pub(in crate::copier) fn link_to_leader(
         &mut self,
         entry: &Entry<'_>,
@@ -103,7 +105,7 @@ impl EntryCopier<'_> {
     }
 }
 
-/// The result if the existing entry stays; `None` if a link takes its place.
+/// Returns the result of the entry if the existing entry stays; `None` if a link replaces it.
 fn keep_existing(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -116,7 +118,7 @@ fn keep_existing(
         let done = already_linked(cx, entry, source)?;
         return Ok(Some(Applied::linked(done, leader.digest)));
     }
-    // With `links_newer_names` links are made of all names, newer ones, too.
+    // With `links_newer_names`, a link also replaces an existing entry that `--update` would skip as newer.
     let links_all = cx.policy().links_newer_names;
     if !links_all && update_rule(cx, source, old)?.is_some() {
         cx.status.add(Count::BytesSkipped, data_bytes(source));
@@ -126,14 +128,16 @@ fn keep_existing(
     check_old(entry, source, old)?;
     let stays = keeps_contents(cx) && source.type_bits() == old.type_bits();
     if !links_all && stays && !dirs.staged {
-        return Err(NoLink::Gone); // a link would have another file's contents
+        return Err(NoLink::Gone); // the existing file keeps its contents, and a link would replace them
     }
     Ok(None)
 }
 
-/// Whether the existing entry is a copy already, and not the user's old file, which has its backup by now:
-/// in an earlier round, or in an interrupted run, another name may have come first, and this one been
-/// copied.
+/// Whether the existing entry is already a copy of the source, and not the user's file. The caller makes no
+/// backup of a copy: the user's file already has its backup.
+///
+/// The copy comes from an earlier round (one attempt at the work) or from an interrupted run. In that round
+/// or run, this name may have been the leader, so a copier copied it.
 fn is_copy(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -147,30 +151,32 @@ fn is_copy(
         remove_leftover_of(entry.dirs, entry.target_name);
         return Ok(true);
     }
-    // What is up to date is not replaced, and so no backup is made of it.
+    // Without `--update=all`, pcopy does not replace an entry that is up to date, and so makes no backup of
+    // it. cp does make one.
     let options = cx.options();
     let leaves_alone = !cx.policy().backs_up_complete && options.update != Update::All;
     let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
     Ok(is_copy && is_up_to_date(cx, entry, source, old)?)
 }
 
-/// A name that is a link already: from before, or a copier has died right after making it.
+/// Returns how to count a name that is already a link to a leader: as linked if a copier of this run made the
+/// link and died before it reported that, otherwise as skipped.
 fn already_linked(cx: &Context<'_>, entry: &Entry<'_>, source: &Stat) -> Result<Done, NoLink> {
     if entry.dirs.staged && !entry.dirs.existed {
-        // Two names of the source are one in the target, as 'A' and 'a' where case is ignored.
+        // The target takes two names of the source for one, as 'A' and 'a' where case is ignored.
         return Err(Op::Link.error()(Errno::EEXIST).into());
     }
     cx.status.add(Count::BytesSkipped, data_bytes(source));
     Ok(if cx.was_begun(entry.name) { Done::Linked } else { Done::Skipped })
 }
 
-/// Whether a leader is still what was made of the source; who swaps it for another file meanwhile
-/// must not spread that under all names.
+/// Whether a leader still has the type and size of the source. If another program has replaced the leader by
+/// another file, the other names must not become links to that file.
 fn is_like(source: &Stat, leader: &Stat) -> bool {
     source.type_bits() == leader.type_bits() && data_bytes(source) == data_bytes(leader)
 }
 
-/// Whether what has the name may be replaced, by the rules for any entry.
+/// Checks whether a link may replace the existing entry `old`, by the rules that hold for every entry.
 fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryError> {
     let dirs = entry.dirs;
     if dirs.staged && !dirs.existed {
@@ -185,8 +191,9 @@ fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryEr
     Ok(())
 }
 
-/// Makes a link: under its final name at once if the name is free and no later run could take the link for the
-/// user's file, else beside the existing entry and renamed over it by `publish`.
+/// Makes the link. If its final name does not exist and no later run could take the link for the user's file,
+/// the link gets that name at once. Otherwise the link gets a staged name (a temporary name), and `publish`
+/// renames it over the existing entry. Returns the kind of backup that was made.
 fn make_link(
     cx: &Context<'_>,
     leader: &Leader,
@@ -211,9 +218,10 @@ fn make_link(
     Ok(BackupKind::None)
 }
 
-/// Makes a link beside what has the name, and renames it over that.
+/// Makes the link under a staged name, and calls `publish` with that name.
 ///
-/// `publish` does that, and with the old entry what the user wants done with it.
+/// `publish` makes a backup of the existing entry, if the options require one, and renames the link over that
+/// entry.
 fn link_over(
     leader: &Leader,
     entry: &Entry<'_>,
@@ -222,11 +230,12 @@ fn link_over(
     let (dirs, target_name) = (entry.dirs, entry.target_name);
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
-    // While we have the lock, another run does not take what is staged for a leftover.
+    // A link shares the lock of the leader, because both are one inode. While this run holds that lock,
+    // another run does not take the staged link for the leftover of an interrupted run.
     let guard = if dirs.contended {
         hold(leader)?
     } else if dirs.is_shared() {
-        hold(leader).unwrap_or_default() // some program may well have it, which is no reason
+        hold(leader).unwrap_or_default() // another program may have locked the file; the link is made anyway
     } else {
         None
     };
@@ -235,7 +244,7 @@ fn link_over(
         file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity())
     };
     match link() {
-        Err(Errno::EEXIST) if is_leader() => {} // a copier died right after making it
+        Err(Errno::EEXIST) if is_leader() => {} // a copier died right after it had made this link
         Err(Errno::EEXIST) => {
             remove_leftover(target, &staged, dirs.is_shared()).map_err(Op::Link.error())?;
             link().map_err(no_link)?;
@@ -250,8 +259,9 @@ fn link_over(
     Ok(kept)
 }
 
-/// Locks a leader, if that can be: one without read permission cannot be opened, and what is no
-/// file has no lock.
+/// Locks a leader and returns its descriptor, which holds the lock. Returns `None` if it cannot be locked: it
+/// is not a regular file, or the user may not read it, so it cannot be opened. Fails with `EBUSY` if another
+/// process has locked it.
 fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
     if leader.stat.kind() != Kind::File {
         return Ok(None);
@@ -266,7 +276,8 @@ fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
 fn no_link(errno: Errno) -> NoLink {
     match errno {
         Errno::ENOENT => NoLink::Gone,
-        // FAT and some FUSE and network file systems; links to others' files may be forbidden.
+        // FAT and some FUSE and network file systems have no hard links. The kernel may forbid links to files
+        // of other users.
         Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
             NoLink::Refused(errno)
         }

@@ -1,4 +1,4 @@
-//! The digest of a whole file.
+//! Computes the digest of a whole file.
 
 use super::chunks::Team;
 use super::meter::ReadMeter;
@@ -11,19 +11,19 @@ use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-/// A file that was opened a moment ago.
+/// An open file that is to be hashed.
 pub(in crate::copier) struct OpenFile<'f> {
-    /// Its directory.
+    /// The directory that contains the file.
     pub(in crate::copier) place: EntryPath<'f>,
-    /// Its names in the source and, at present, in the target.
+    /// The names of the file in the source and, at present, in the target.
     pub(in crate::copier) names: (&'f CStr, &'f CStr),
     pub(in crate::copier) file: BorrowedFd<'f>,
-    /// Its status when it was opened.
+    /// The status of the file when it was opened.
     pub(in crate::copier) stat: &'f Stat,
 }
 
 impl OpenFile<'_> {
-    /// Reads the file and returns its digest; other copiers help with a large file.
+    /// Reads the file and returns its digest. If the file is large, other copiers (processes that copy) help.
     pub(in crate::copier) fn hash(
         &self,
         cx: Context<'_>,

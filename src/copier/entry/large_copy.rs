@@ -1,9 +1,10 @@
-//! Several copiers copy a large file, or hash its copy.
+//! Copies a large file with several copiers (processes that copy), or hashes its copy.
 //!
-//! The reads overlap, although the kernel serialises writes to one file. Measured with one file of 1.2 GB,
-//! with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs (no clone) 0.31 s
-//! and 0.17 s. `copy_file_range` holds the lock of the target for its whole length (two copiers: 0.65 s on
-//! tmpfs, ext4 0.62 s), so only an owner without helpers uses it.
+//! The kernel serialises writes to one file, but the copiers' reads overlap. Measured with one file of
+//! 1.2 GB, with one copier and with two: tmpfs 0.74 s and 0.51 s, ext4 0.44 s and 0.27 s, xfs (no clone)
+//! 0.31 s and 0.17 s. `copy_file_range` holds the lock of the target during the whole call (two copiers:
+//! tmpfs 0.65 s, ext4 0.62 s). So only an owning copier (the copier that found the file) without helpers uses
+//! it.
 
 use super::attributes::OWNER_WRITE;
 use super::chunks::{ChunkAction, ChunkResult, Helper, LARGE_BYTES, Team, ours};
@@ -21,7 +22,7 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 impl<'a> Team<'a> {
-    /// For a file that this copier copies; `None` unless it may be copied in chunks.
+    /// Returns the team for a file that this copier copies; `None` if it is not copied in chunks.
     pub(super) fn to_copy(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -29,7 +30,7 @@ impl<'a> Team<'a> {
         sink: &TargetFile<'a>,
     ) -> Option<Self> {
         let (job, options) = (cx.job, cx.options());
-        // The target is created with these permission bits, and helpers have to open it for writing.
+        // Helpers must open the target for writing, and it is created with the permission bits of the source.
         let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
         let in_chunks = source.size() >= LARGE_BYTES
             && job.plan.jobs > 1
@@ -44,7 +45,8 @@ impl<'a> Team<'a> {
         Self::new(cx, place, names, chunk_job)
     }
 
-    /// For a file that this copier hashes in the target; `target` is its status there.
+    /// Returns the team for a file in the target that this copier hashes; `None` if it is not hashed in
+    /// chunks. `target` is its status.
     pub(in crate::copier) fn to_hash(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -57,14 +59,14 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Whether the target is full, so that a single copier would fail, too.
+/// Whether the error means that the target is full. Then a single copier would fail, too.
 fn is_full(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
 impl Transfer<'_> {
-    /// Copies all of a large file with the help of idle copiers; false if this copier must copy it alone,
-    /// from the beginning.
+    /// Copies a whole large file with the help of other copiers. Returns false if this copier must copy the
+    /// file alone, from the beginning.
     pub(super) fn together(&mut self, size: u64) -> Result<bool, Unfinished> {
         let Some(mut team) = self.team.take() else { return Ok(false) };
         team.begin(size);
@@ -74,18 +76,19 @@ impl Transfer<'_> {
         }
         let (sure, digest) = team.end(size);
         match copied {
-            // Some network file systems accept only sequential writes.
+            // Not yet a failure: some network file systems accept only sequential writes, so this copier
+            // tries alone.
             Err(Unfinished::Failed(error)) if team.large.is_helped() && !is_full(error.errno) => {}
             other => other?,
         }
-        self.meter.start_over(); // `moved` counts what is not counted yet
+        self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
         self.joined = digest;
         if sure == size && (digest.is_some() || self.hash.is_none()) {
             self.moved(size)?;
             return Ok(true);
         }
-        // The source has become shorter, or a helper has failed or died. This copier will find the cause when
-        // it copies the whole file alone.
+        // The source has become shorter, or a helper has failed or died. This copier finds the cause when it
+        // copies the whole file alone.
         self.start_over()?;
         Ok(false)
     }
@@ -105,13 +108,13 @@ impl Transfer<'_> {
                 team.large.close();
             }
             self.meter.up_to(team.large.processed());
-            self.meter.add(0)?; // an error if the copy is to be aborted
+            self.meter.add(0)?; // fails if the run aborts the copy
         }
         Ok(())
     }
 }
 
-/// Helps with a large file of another copier, through `buffer`.
+/// Helps another copier with a large file; reads and writes through `buffer`.
 pub(in crate::copier) fn help(cx: Context<'_>, request: &HelpRequest<'_>, buffer: &mut [u8]) {
     let Some(helper) = Helper::join(cx.job, request) else { return };
     cx.status.enter(request.place.operand, request.place.source);
@@ -121,7 +124,8 @@ pub(in crate::copier) fn help(cx: Context<'_>, request: &HelpRequest<'_>, buffer
     }
 }
 
-/// Opens the files that the owner has open. A file of the same name but of another identity is not touched.
+/// Opens the files that the owning copier has open. Fails with `ESTALE` if one of the names belongs to
+/// another file by now.
 fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
     let place = request.place;
     let operand = plan.operands.get(place.operand as usize).ok_or(Errno::EINVAL)?;

@@ -1,6 +1,7 @@
-//! A link to the source instead of a copy: `--link` and `--symbolic-link`.
+//! Makes links to the source instead of copies, for `--link` and `--symbolic-link`.
 //!
-//! A link is there whole or not at all, so it needs no staged name unless it replaces something.
+//! A link is made completely or not at all. So it needs a staged name (a temporary name) only if it replaces
+//! an existing entry.
 
 use super::action::Action;
 use super::decide::{self, prompt, update_rule};
@@ -16,17 +17,17 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Which link is made of an entry that is not a directory.
+/// Which kind of link to make for an entry that is not a directory.
 #[derive(Clone, Copy)]
 pub(in crate::copier) enum LinkMode<'a> {
-    /// A hard link to it.
+    /// A hard link to the entry.
     HardLink,
     /// A symlink with these contents.
     Symlink(&'a CStr),
 }
 
 impl EntryCopier<'_> {
-    /// Makes the entry a link to its source; one that exists already is left alone.
+    /// Makes the entry a link to its source, or skips it if it is that link already.
     pub(in crate::copier) fn link(
         &mut self,
         entry: &Entry<'_>,
@@ -51,7 +52,8 @@ impl EntryCopier<'_> {
         }
         let old = file::stat_at(target, target_name).map_err(&error)?;
         if mode.is_made(entry, &source, &old) {
-            // Its time, which is set last, may be missing after a kill.
+            // If a copier was killed after it had made the symlink, the symlink may lack its time, which is
+            // set last.
             return match mode {
                 LinkMode::Symlink(_) if !cx.attrs.has_time_of(&source, &old) => {
                     self.finish_link(entry, mode, &source)
@@ -69,8 +71,8 @@ impl EntryCopier<'_> {
         if update_rule(&cx, &source, &old)?.is_some() {
             return Ok(Applied::plain(Done::Skipped));
         }
-        // Links are not copies that are brought up to date: as with cp, what exists stays unless the user
-        // says otherwise.
+        // pcopy does not update an existing entry that is not this link. As with cp, that entry stays unless
+        // an option permits its replacement.
         if old.kind() == Kind::Directory || !self.may_replace_for_link(entry, &source) {
             return Err(error(Errno::EEXIST).into());
         }
@@ -78,15 +80,15 @@ impl EntryCopier<'_> {
         self.link_over(entry, mode, &source, &old, false)
     }
 
-    /// Whether a link may replace a file. As with cp, symlinks and special files that are not followed
-    /// may without an option.
+    /// Whether a link to `source` may replace an existing file. As with cp, a link to a symlink or special
+    /// file may, unless symlinks are followed. All other links need `--force` or a backup.
     fn may_replace_for_link(&self, entry: &Entry<'_>, source: &Stat) -> bool {
         let options = self.cx.options();
         let other = !entry.dirs.follow && source.kind() != Kind::File;
         other || options.force || options.backup.is_some()
     }
 
-    /// The same by cp's rules, in a directory that existed before this run.
+    /// Like [`link`](Self::link), but by the rules of GNU cp, in a directory that existed before this run.
     fn link_as_gnu(
         &mut self,
         entry: &Entry<'_>,
@@ -96,7 +98,7 @@ impl EntryCopier<'_> {
         let old = file::stat_at(&entry.dirs.target, entry.target_name);
         let is_made = old.is_ok_and(|old| mode.is_made(entry, source, &old));
         if is_made && self.cx.was_begun(entry.name) {
-            return self.finish_link(entry, mode, source); // a copier died that had made it
+            return self.finish_link(entry, mode, source); // a copier died after it had made the link
         }
         let action = decide::gnu::decide(&self.cx, entry, source)?;
         let checked = mode.check(entry);
@@ -117,7 +119,7 @@ impl EntryCopier<'_> {
         self.finish_link(entry, mode, source)
     }
 
-    /// Makes the link beside the existing entry, and renames it over that.
+    /// Makes the link under a staged name, and renames it over the existing entry.
     fn link_over(
         &mut self,
         entry: &Entry<'_>,
@@ -138,7 +140,7 @@ impl EntryCopier<'_> {
         Ok(applied)
     }
 
-    /// A symlink has times of its own; as with cp, they are the source's.
+    /// Finishes a new link. A symlink has its own times; as with cp, they become those of the source.
     fn finish_link(
         &self,
         entry: &Entry<'_>,
@@ -154,7 +156,7 @@ impl EntryCopier<'_> {
 }
 
 impl LinkMode<'_> {
-    /// The operation that makes it, as messages name it.
+    /// Returns the operation that makes such a link, for messages.
     fn op(self) -> Op {
         match self {
             LinkMode::HardLink => Op::HardLinkTo,
@@ -162,8 +164,9 @@ impl LinkMode<'_> {
         }
     }
 
-    /// Refuses a symlink with a relative path that would mean another file from where it is: operands
-    /// are relative to the current directory.
+    /// Fails if a symlink with a relative path would not lead to the source. Operands (the paths that the
+    /// user named) are relative to the current directory, but a symlink is relative to the directory that
+    /// contains it.
     fn check(self, entry: &Entry<'_>) -> Result<(), EntryError> {
         match self {
             LinkMode::Symlink(text) if !text.to_bytes().starts_with(b"/") => {
@@ -184,7 +187,7 @@ impl LinkMode<'_> {
         }
     }
 
-    /// Whether `old` is this link already.
+    /// Whether the existing entry `old` is this link already.
     fn is_made(self, entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
         match self {
             LinkMode::HardLink => old.identity() == source.identity(),

@@ -1,17 +1,17 @@
-//! Counts the bytes of a file while it is copied or read.
+//! Counts the bytes of a file while copiers (processes that copy) copy or read it.
 
 use super::result::Unfinished;
 use crate::ipc::memory::counters::{Count, StatusSlot};
 
 /// Counts the bytes of one file as they are written, or skipped as holes.
 ///
-/// A file that is copied twice, because it changed meanwhile, is counted once: the second attempt adds
-/// nothing until it gets farther than the first.
+/// If the file changes and is copied twice, its bytes are counted once: the second attempt adds nothing until
+/// it gets farther than the first.
 pub(in crate::copier) struct Meter<'a> {
     status: StatusSlot<'a>,
-    /// How many bytes the present attempt has processed.
+    /// How many bytes the current attempt has processed.
     done: u64,
-    /// How many bytes are counted.
+    /// How many bytes all attempts have counted.
     counted: u64,
 }
 
@@ -20,32 +20,32 @@ impl<'a> Meter<'a> {
         Self { status, done: 0, counted: 0 }
     }
 
-    /// The status slot to which it adds.
+    /// Returns the status slot to which the bytes are added: the counts of one copier.
     pub(in crate::copier) fn status(&self) -> StatusSlot<'a> {
         self.status
     }
 
-    /// Counts bytes that were written; an error if the copy is to be aborted.
+    /// Counts bytes that were written. Fails with [`Unfinished::Dropped`] if the run aborts the copy.
     pub(in crate::copier) fn add(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::Bytes, bytes)
     }
 
-    /// Counts up to `bytes` in all that a team of copiers has written.
+    /// Counts the bytes that a team of copiers has written; `bytes` is their total so far.
     pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         self.note(Count::Bytes, bytes.saturating_sub(self.done));
     }
 
-    /// Counts bytes that need not be written; an error if the copy is to be aborted.
+    /// Counts bytes that need not be written. Fails with [`Unfinished::Dropped`] if the run aborts the copy.
     pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::BytesSkipped, bytes)
     }
 
-    /// Begins the next attempt.
+    /// Begins the next attempt at the same file.
     pub(in crate::copier) fn start_over(&mut self) {
         self.done = 0;
     }
 
-    /// Ends the file, which has `size` bytes; counts the rest as skipped.
+    /// Ends the file, which has `size` bytes. Counts the bytes that were not counted before as skipped.
     pub(in crate::copier) fn end(self, size: u64) {
         self.status.add(Count::BytesSkipped, size.saturating_sub(self.counted));
     }
@@ -65,10 +65,11 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Counts the bytes of one file as they are read; only once, even if a team reads it and then one copier.
+/// Counts the bytes of one file as they are read. Counts them once, even if a copier must read the file again
+/// after a team of copiers has read it.
 pub(in crate::copier) struct ReadMeter<'a> {
     pub(in crate::copier) status: StatusSlot<'a>,
-    /// The count to which the bytes are added, if any.
+    /// The count to which the bytes are added; with `None` they are not counted.
     count: Option<Count>,
     counted: u64,
 }
@@ -78,7 +79,7 @@ impl<'a> ReadMeter<'a> {
         Self { status, count, counted: 0 }
     }
 
-    /// Notes that `bytes` in all have been read.
+    /// Notes that `bytes` bytes have been read so far.
     pub(in crate::copier) fn up_to(&mut self, bytes: u64) {
         if let (Some(count), Some(new)) = (self.count, bytes.checked_sub(self.counted)) {
             self.status.add(count, new);

@@ -1,12 +1,14 @@
-//! The life of one entry that is not a directory: inspect, decide, apply. What came of it is returned, and
-//! the walk records it.
+//! Copies one entry that is not a directory: a file, a symlink or a special file. A copier (a process that
+//! copies) takes three steps. The walk (`traverse`) records their result.
 //!
-//! * *Inspect*: the fewest system calls that the options need. A file in a directory that this round has
-//!   made is opened, looked at and created, without a look at the target.
-//! * [`decide`]: facts in, an [`Action`] out. Nothing is changed.
-//! * *Apply*: [`create`] in a directory that no other process sees, [`replace`] by a rename where others
-//!   look, [`write_into`] for `--inplace` and cp, [`link`] for `--link` and `--symbolic-link`. The bytes go
-//!   through [`fill`].
+//! * *Inspect*: the copier reads the status of source and target, with the fewest system calls that the
+//!   options need. In a new directory that this run builds, the copier does not inspect the target. It opens
+//!   the source file, reads its status and creates the target file.
+//! * *Decide*: [`decide`] chooses an [`Action`] from this status. This step changes nothing.
+//! * *Apply*: in a new directory that this run builds, [`create`] creates the entry. In a directory that
+//!   other processes use, [`replace`] builds the entry under a staged name (a temporary name) and renames it
+//!   into place. [`write_into`] writes into existing files, for `--inplace` and in GNU cp compatibility mode.
+//!   These three copy data with [`fill`]. [`link`] makes the links of `--link` and `--symbolic-link`.
 
 pub(super) mod action;
 pub(super) mod attributes;
@@ -50,20 +52,21 @@ use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
-/// From this size on the copying of a file takes long beside handing an entry over, which costs about as
-/// much as a small file: 20 us.
+/// The size in bytes from which copying a file takes much longer than handing an entry over to another
+/// copier. Handing an entry over costs about as much as copying a small file: 20 us.
 pub(super) const HEAVY_BYTES: u64 = 1024 * 1024;
 
-/// An entry on both sides: its directories, and its names in them.
+/// An entry in the source and in the target: the directories that contain it, and its names in them.
 pub(super) struct Entry<'e> {
-    /// The path of the directory, for the copiers that may help.
+    /// The path of the directory. Other copiers find a large file by this path if they help to copy it.
     pub(super) at: &'e EntryPathBuf,
     pub(super) dirs: &'e DirPair,
     pub(super) name: &'e CStr,
     pub(super) target_name: &'e CStr,
 }
 
-/// Copies files, symlinks and special files; owns what outlives one of them.
+/// Copies files, symlinks and special files. Reuses its data buffer, and the backup numbers that it has
+/// found, for the next entry.
 pub(super) struct EntryCopier<'a> {
     pub(super) cx: Context<'a>,
     backups: BackupNumbers,
@@ -75,7 +78,8 @@ impl<'a> EntryCopier<'a> {
         Self { cx, backups: BackupNumbers::default(), buffer: vec![0; BUFFER_BYTES] }
     }
 
-    /// Copies an entry of which the listing said that it is of this kind.
+    /// Copies an entry whose type was `kind` when the copier found it. If the source has another type by now,
+    /// fails with [`Op::Changed`].
     pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
         if entry.dirs.staged && reads(&self.cx, kind) {
             return self.create_file(entry);
@@ -106,7 +110,9 @@ impl<'a> EntryCopier<'a> {
     fn copy_as_gnu(&mut self, entry: &Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
         let mut action = decide::gnu::decide(&self.cx, entry, source)?;
         if matches!(action, Action::CreateAnew) {
-            discard(entry.dirs, entry.target_name); // before the name may be deferred to the end
+            // `come_first` may defer the entry until all others are copied. The incomplete entry must not
+            // stay until then.
+            discard(entry.dirs, entry.target_name);
             action = Action::Create;
         }
         let leads = match action {
@@ -116,7 +122,8 @@ impl<'a> EntryCopier<'a> {
         self.apply(entry, source, action, leads)
     }
 
-    /// Does what was decided; `leads` is the inode whose other names wait for this one.
+    /// Carries out `action`. `leads` is the inode whose other names become hard links to this entry, if there
+    /// is one.
     fn apply(
         &mut self,
         entry: &Entry<'_>,
@@ -153,7 +160,8 @@ impl<'a> EntryCopier<'a> {
         applied.map(|applied| applied.leading(leads)).or_else(|failed| failed.or_lacking(leads))
     }
 
-    /// Leaves the existing entry as it is, but for what the reason asks for.
+    /// Keeps the existing entry `old`. If `reason` requires that, removes a leftover (the staged file of a
+    /// killed copier), repairs attributes, or sets times.
     fn skip(
         &self,
         entry: &Entry<'_>,
@@ -162,7 +170,8 @@ impl<'a> EntryCopier<'a> {
         old: &Stat,
     ) -> Result<Applied, EntryError> {
         match reason {
-            // It may have been built in an earlier round, and begun once more in the one that died.
+            // An earlier round (one attempt at the work) may have published the entry, and a later round may
+            // have begun it again. If a copier died in that later round, it has left a staged file.
             Reason::Published => remove_leftover_of(entry.dirs, entry.target_name),
             Reason::UpToDate => repair(&self.cx, entry, source, old)?,
             Reason::AttributesOnly => {
@@ -176,29 +185,36 @@ impl<'a> EntryCopier<'a> {
         Ok(Applied::plain(Done::Skipped))
     }
 
-    /// Of an inode with several names, one is copied: the first that any copier comes to. That name
-    /// `leads`; the others are deferred, and become links to it at the end.
+    /// Decides whether the copier copies the entry under this name, or defers it because of its hard links.
+    ///
+    /// Copiers copy an inode with several names only once, under the name that a copier reaches first: the
+    /// *leader*. If this name is the leader, returns the inode. If the inode has no other names, or they
+    /// become separate files, returns `None`. Every other name fails with [`Unfinished::Deferred`]. It
+    /// becomes a hard link to the leader after all other entries have been copied.
     fn come_first(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
         let may_come_again = source.links() > 1 || self.may_be_met_again(dirs);
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_come_again) else { return Ok(None) };
         let inode = source.identity();
-        // What was prompted for comes after all others, and they are known no more.
+        // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
+        // copiers defer every prompted name; otherwise they would copy an inode a second time.
         let is_first = !self.cx.job.asked && inodes.insert(inode);
         if is_first { Ok(Some(inode)) } else { Err(Unfinished::Deferred(inode)) }
     }
 
-    /// Whether a symlink that is followed may lead to what is met here under its only name.
+    /// Whether a followed symlink may lead to an inode that has only one name in the source. With
+    /// [`Links::AndFollowed`], such a symlink becomes a hard link to the copy of that inode.
     fn may_be_met_again(&self, dirs: &DirPair) -> bool {
         let options = self.cx.options();
         options.preserve.links == Links::AndFollowed
             && match options.dereference {
                 Dereference::Always => true,
-                Dereference::CommandLine => dirs.contended, // the operands
+                Dereference::CommandLine => dirs.contended, // true for operands only
                 Dereference::Never => false,
             }
     }
 
-    /// Removes what an earlier round or run has left half done of an entry that has failed.
+    /// Removes from the target what an earlier round or run has left of an entry that has failed now: its
+    /// leftover (a staged file), or an incomplete entry.
     pub(super) fn give_up(&self, entry: &Entry<'_>) {
         let (cx, dirs) = (&self.cx, entry.dirs);
         if !dirs.staged {
@@ -220,7 +236,8 @@ impl<'a> EntryCopier<'a> {
     }
 }
 
-/// Gives an up-to-date entry what it lacks of the source's attributes.
+/// Sets the attributes of the source that an up-to-date entry lacks. With `--checksum`, which does not
+/// compare times, also sets the times.
 fn repair(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -233,7 +250,8 @@ fn repair(
         cx.attrs.set_times_of(to, source)?;
     }
     if dirs.follow && source.kind() == Kind::File {
-        // The name may be that of a symlink, and the attributes are those of what it leads to.
+        // `entry.name` may be a symlink that the copier follows. `attrs.repair` would read the attributes of
+        // the symlink itself, so the file is opened.
         let from =
             file::open_source(&dirs.source, entry.name, true).map_err(Op::OpenSource.error())?;
         return cx.attrs.repair(Node::Open(from.as_fd()), to, source, old);
@@ -241,17 +259,18 @@ fn repair(
     cx.attrs.repair(Node::Named(dirs.source.as_fd(), entry.name), to, source, old)
 }
 
-/// Whether what is copied of such a source is its bytes.
+/// Whether a copier copies the contents of a source of this type. It does for regular files, and with
+/// `--copy-contents` also for special files.
 pub(super) fn reads(cx: &Context<'_>, kind: Kind) -> bool {
     kind == Kind::File || kind == Kind::Special && cx.options().copy_contents
 }
 
-/// The operation that creates one like `source`, as messages name it.
+/// Returns the operation that creates a copy of `source`, for the message if it fails.
 fn op_of(cx: &Context<'_>, source: &Stat) -> Op {
     op_to_create(cx.options(), source)
 }
 
-/// What a symlink contains; empty for all others.
+/// Returns the text of a symlink, that is, the path in it; an empty string if `source` is not a symlink.
 fn link_text(entry: &Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
     if source.kind() != Kind::Symlink {
         return Ok(CString::default());
@@ -261,7 +280,8 @@ fn link_text(entry: &Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
     CString::new(text.into_vec()).map_err(|_| Op::Read.error()(Errno::EINVAL).into())
 }
 
-/// Whether the source is a symlink to the very file that it would replace; it would lead to itself then.
+/// Whether the source is a symlink to the existing file `old`. If it replaced that file, it would lead to
+/// itself.
 pub(super) fn leads_to(entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
@@ -269,38 +289,43 @@ pub(super) fn leads_to(entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
             .is_ok_and(|end| end.identity() == old.identity())
 }
 
-/// Removes what was begun. If that fails, the next run finds it incomplete and does it again.
+/// Removes the incomplete entry `name` from the target. Ignores errors: an entry that remains is incomplete,
+/// so the next run copies it again.
 pub(super) fn discard(dirs: &DirPair, name: &CStr) {
     if file::unlink(&dirs.target, name).is_err() {
-        // The first failure is the one to report; see above for why this one may be silent.
+        // Ignored, as said above. The caller reports the error that left the entry incomplete.
     }
 }
 
-/// Removes a file that was not filled, unless it keeps what was read of its source.
+/// Removes a file that was not filled completely. Keeps it if the source changed while the copier read it:
+/// the file then keeps the data that was read.
 fn discard_half(dirs: &DirPair, name: &CStr, unfinished: &Unfinished) {
     if !unfinished.keeps_what_was_read() {
         discard(dirs, name);
     }
 }
 
-/// Removes what a killed run, or a copier, has left under the staged name of `name`.
+/// Removes the leftover of `name`: the staged file that a killed run, or a copier that died, has left.
+/// Ignores errors.
 pub(super) fn remove_leftover_of(dirs: &DirPair, name: &CStr) {
     let staged = staged_name_for(dirs, name);
     if remove_leftover(dirs.target.as_fd(), &staged, dirs.is_shared()).is_err() {
-        // Nearly always there is none, or else another run is building it.
+        // Ignored: nearly always the error is that no leftover exists. Otherwise another run is building that
+        // file.
     }
 }
 
-/// The name under which `name` is built where others look.
+/// Returns the staged name of `name`, under which a copier builds the entry in a directory that other
+/// processes use.
 pub(super) fn staged_name_for(dirs: &DirPair, name: &CStr) -> CString {
     if dirs.contended {
-        staged_name(name, 0) // what else is beside an operand is not copied
+        staged_name(name, 0) // a source entry of this name, beside the operand, is not copied
     } else {
         free_staged_name(dirs, name).1
     }
 }
 
-/// The bytes of a regular file; 0 for all others.
+/// Returns the size of a regular file in bytes; 0 for all other entries.
 pub(super) fn data_bytes(stat: &Stat) -> u64 {
     if stat.kind() == Kind::File { stat.size() } else { 0 }
 }

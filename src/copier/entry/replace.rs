@@ -1,5 +1,8 @@
-//! Replacing an existing entry, in a directory where other processes look: built under a staged name beside
-//! it and renamed over it, so that they see the old one or the new one, whole.
+//! Replaces an existing entry, or creates one, in a directory that other processes use.
+//!
+//! A copier (a process that copies) builds the new entry in the same directory under a staged name (a
+//! temporary name). Then the copier renames it over the existing entry. So other processes see either the
+//! existing entry or the complete new one.
 
 use super::create::{finish_other, make_other};
 use super::fill::Source;
@@ -18,8 +21,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 impl EntryCopier<'_> {
-    /// Builds the entry and gives it its name; `old` is what has that name, and `removed` says that cp
-    /// reports to have removed it.
+    /// Builds the entry and renames it into place. `old` is the status of the existing entry, if there is
+    /// one. `removed` says that cp would report the existing entry as removed.
     pub(super) fn replace(
         &mut self,
         entry: &Entry<'_>,
@@ -37,7 +40,7 @@ impl EntryCopier<'_> {
             Ok(true) => {}
             Ok(false) => return Err(Op::Publish.error()(Errno::EBUSY).into()),
             Err(errno) => {
-                discard(dirs, &staged); // while we have its lock no other run puts another there
+                discard(dirs, &staged); // no other run uses this name while this run holds the lock
                 return Err(Op::Publish.error()(errno).into());
             }
         }
@@ -51,7 +54,8 @@ impl EntryCopier<'_> {
         Ok(applied)
     }
 
-    /// Renames what is staged over the existing entry, of which a backup is made if there are to be any.
+    /// Renames the entry `staged` over the existing entry `old`. Makes a backup of `old` first, if the
+    /// options require one, and returns the kind of that backup. Removes the staged entry on an error.
     pub(in crate::copier) fn publish_over(
         &mut self,
         entry: &Entry<'_>,
@@ -64,7 +68,7 @@ impl EntryCopier<'_> {
             (Some(backup), Some(_)) if !dirs.staged => {
                 self.backups.keep(backup, dirs, (source, entry.name), name).map(Some)
             }
-            _ => Ok(None), // of what an interrupted run has staged there is no backup
+            _ => Ok(None), // leftovers of an interrupted run need no backup
         };
         let (kept, moved) = kept.inspect_err(|_| discard(dirs, staged))?.unwrap_or_default();
         let published = file::rename(&dirs.target, staged, name).map_err(Op::Publish.error());
@@ -72,13 +76,14 @@ impl EntryCopier<'_> {
             discard(dirs, staged);
             let back = moved.map(|moved| file::rename_noreplace(dirs.target.as_fd(), &moved, name));
             if back.is_some_and(|back| back.is_err()) {
-                // Then it has the name of its backup, and the failure that is reported names the entry.
+                // Ignored: the existing entry keeps the name of its backup. The error that is reported names
+                // the entry.
             }
         }
         published.map(|()| kept)
     }
 
-    /// Renames the existing entry to the name of its backup, so that a directory can take its own.
+    /// Renames the existing entry to the name of its backup, so that a directory can be created in its place.
     pub(in crate::copier) fn move_away(
         &mut self,
         backup: &Backup,
@@ -93,9 +98,14 @@ impl EntryCopier<'_> {
         }
     }
 
-    /// Builds an entry under its staged name. What was read of a source that changed takes its place too,
-    /// so that failure comes back inside. Where other runs may work in the directory, the file comes back
-    /// open, because its lock must last until it has its final name.
+    /// Builds an entry under the name `staged`.
+    ///
+    /// Returns the result of the entry. If the source changed while the copier read it, that result is a
+    /// failure, but the caller still publishes the data that was read. Every other failure is the outer
+    /// error.
+    ///
+    /// Where other runs may use the directory, also returns the open file: the caller must hold its lock
+    /// until the file has its final name.
     fn build(
         &mut self,
         entry: &Entry<'_>,
@@ -129,7 +139,8 @@ impl EntryCopier<'_> {
     }
 }
 
-/// Renames what is staged to its final name, which was free: what has taken it meanwhile is another's.
+/// Renames the entry `staged` to its final name, which did not exist. If another process has created that
+/// name meanwhile, fails and removes the staged entry.
 fn publish_new(dirs: &DirPair, staged: &CStr, name: &CStr) -> Result<(), EntryError> {
     let published = file::rename_noreplace(dirs.target.as_fd(), staged, name);
     published.inspect_err(|_| discard(dirs, staged)).map_err(Op::Publish.error())

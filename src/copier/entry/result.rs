@@ -1,4 +1,4 @@
-//! How an entry ends: what came of it, or why it did not come to its end.
+//! The result of an entry: [`Applied`] if the entry is in the copy now, otherwise [`Unfinished`].
 
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
@@ -6,7 +6,7 @@ use crate::ipc::wire::event::Details;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 
-/// How an entry ended well.
+/// How an entry ended successfully.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
     Copied,
@@ -14,69 +14,71 @@ pub(crate) enum Done {
     Skipped,
 }
 
-/// What came of an entry that is in the copy now.
+/// The result of an entry that is in the copy now.
 pub(crate) struct Applied {
     pub(crate) done: Done,
-    /// An attribute that could not be given to it; it is whole without.
+    /// The failure to set one of its attributes; the entry is complete without that attribute.
     pub(crate) lacking: Option<EntryError>,
-    /// The inode whose other names become links to it, if it has or may have others.
+    /// The source inode, if it has or may have other names; these become hard links to this entry.
     pub(crate) leads: Option<Identity>,
-    /// How it came to be, for `--verbose` and `--debug`.
+    /// How the entry was copied, for `--verbose` and `--debug`.
     pub(crate) details: Details,
-    /// The digest of its bytes, if they were read and that is wanted. Boxed, because results are moved for
-    /// each file, and digests seldom wanted.
+    /// The digest of its data, if the data was read and the options require a digest. Boxed, because pcopy
+    /// moves a result for each file, and options seldom require digests.
     pub(crate) digest: Option<Box<Digest>>,
-    /// Whether it took much longer than it takes to hand an entry over.
+    /// Whether copying the entry took much longer than handing an entry over to another copier (a process
+    /// that copies).
     pub(crate) heavy: bool,
 }
 
-/// Why an entry did not come to its end.
+/// Why an entry is not in the copy, or not yet.
 pub(crate) enum Unfinished {
-    /// Something failed.
+    /// An operation failed.
     Failed(EntryError),
-    /// The run is ending: the file in progress is dropped.
+    /// The run is ending, and the copier has aborted the file in progress.
     Dropped,
-    /// Another name of this inode is copied; this one becomes a link to it at the end.
+    /// Another name of this inode is copied, and this name becomes a hard link to it at the end.
     Deferred(Identity),
-    /// The user is to be asked whether the existing file may be replaced.
+    /// The user must be asked whether the existing file may be replaced.
     Ask {
-        /// Its permission bits.
+        /// The permission bits of the existing file.
         mode: u32,
-        /// Whether it could be written.
+        /// Whether the user may write to the existing file.
         writable: bool,
     },
 }
 
 impl Applied {
-    /// It ended so, without anything more to be said.
+    /// Returns a result that has no further details.
     pub(crate) fn plain(done: Done) -> Self {
         let (details, digest) = (Details::default(), None);
         Self { done, lacking: None, leads: None, details, digest, heavy: false }
     }
 
-    /// It is a link to an entry with this digest.
+    /// Returns the result of a hard link to an entry with this digest.
     pub(crate) fn linked(done: Done, digest: Option<Digest>) -> Self {
         Self { digest: digest.map(Box::new), ..Self::plain(done) }
     }
 
-    /// The same for an entry that the other names of `inode` become links to.
+    /// Returns the same result, with `inode` as the inode whose other names become hard links to this entry.
     pub(crate) fn leading(self, inode: Option<Identity>) -> Self {
         Self { leads: inode, ..self }
     }
 }
 
 impl Unfinished {
-    /// The failure, if it is one.
+    /// Returns the failure, if this is one.
     pub(crate) fn error(&self) -> Option<EntryError> {
         if let Self::Failed(error) = self { Some(*error) } else { None }
     }
 
-    /// Whether the source changed while it was read: the file has what was read.
+    /// Whether the source changed while a copier read it. The target then keeps the data that was read.
     pub(crate) fn keeps_what_was_read(&self) -> bool {
         self.error().is_some_and(|error| error.op == Op::Changed)
     }
 
-    /// The entry's end all the same, if nothing but an attribute is lacking.
+    /// Returns the result of an entry that lacks nothing but an attribute; in all other cases, returns `self`
+    /// as an error.
     pub(crate) fn or_lacking(self, leads: Option<Identity>) -> Result<Applied, Self> {
         match self {
             Self::Failed(error) if error.op.leaves_entry_complete() => {
@@ -93,7 +95,7 @@ impl From<EntryError> for Unfinished {
     }
 }
 
-/// The source is not what it was when it was listed, or when it was opened.
+/// Returns the failure for a source that has changed since it was listed or opened.
 pub(crate) fn changed() -> Unfinished {
     Op::Changed.error()(Errno::ESTALE).into()
 }

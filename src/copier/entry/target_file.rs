@@ -1,4 +1,4 @@
-//! The file that is written.
+//! The target file that a copier (a process that copies) writes.
 
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
@@ -6,14 +6,15 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The names under which other copiers find the source and the target; none where a symlink leads to it.
+/// The names in source and target by which other copiers can open the two files; `None` if the target is
+/// reached through a symlink.
 type NamePair<'a> = Option<(&'a CStr, &'a CStr)>;
 
-/// The file that is written.
+/// The target file of one entry, open for writing.
 pub(super) enum TargetFile<'a> {
-    /// Created for this entry.
+    /// A file that the copier has created for this entry.
     New(OwnedFd, NamePair<'a>),
-    /// It existed, as this.
+    /// An existing file, and its status before the copier writes into it.
     Old(OwnedFd, Stat, NamePair<'a>),
 }
 
@@ -30,7 +31,8 @@ impl<'a> TargetFile<'a> {
         }
     }
 
-    /// The device that it is on: a symlink may lead there from another.
+    /// Returns the device that contains the file. If a symlink leads to the file, the device may differ from
+    /// that of the directory.
     pub(super) fn device(&self, dirs: &DirPair) -> u64 {
         match self {
             TargetFile::New(..) => dirs.traits.device,
@@ -38,7 +40,7 @@ impl<'a> TargetFile<'a> {
         }
     }
 
-    /// Whether it takes bytes in their order only, and has no size.
+    /// Whether the target is not a regular file: it has no size, and accepts bytes only in sequence.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self, TargetFile::Old(_, old, _) if old.kind() != Kind::File)
     }

@@ -1,7 +1,10 @@
-//! Writing into existing files (`--inplace`, and as cp does).
+//! Writes into existing files: for `--inplace`, and in GNU cp compatibility mode.
 //!
-//! The file keeps its inode, its owner and its other names, and readers see the new bytes as they
-//! arrive. It is not truncated before it is known that source and target are not one file.
+//! The existing file keeps its inode and, unless ownership is preserved, its owner. Readers see the new bytes
+//! as soon as a copier (a process that copies) writes them. The other hard links of the file also get the new
+//! contents. Therefore, if hard links are preserved, a file that has other hard links is not written into,
+//! but replaced (see `may_be_written_into` in `decide/native.rs`). A copier truncates the file only when it
+//! knows that source and target are different files.
 
 use super::create::{finish_other, make_other};
 use super::fill::Source;
@@ -16,8 +19,9 @@ use pcopy_sys::{Errno, file_data};
 use std::os::fd::AsFd;
 
 impl EntryCopier<'_> {
-    /// Removes what a killed run has staged for a name that is not staged now: a link, or, after a run
-    /// without `--inplace`, anything.
+    /// Removes the leftover of a killed run: a staged entry that this run would neither stage again nor
+    /// replace. The leftover is a hard link, which a run stages even in place, or any entry of a run without
+    /// `--inplace`.
     pub(super) fn remove_staged(&self, entry: &Entry<'_>, source: &Stat) {
         let may_be_link = source.links() > 1 && self.cx.options().preserve.links != Links::No;
         if self.cx.policy().resumes_leftovers || may_be_link {
@@ -25,8 +29,10 @@ impl EntryCopier<'_> {
         }
     }
 
-    /// Creates an entry under its final name, which is free. It is staged all the same if the next run
-    /// would skip it in case that this one is killed.
+    /// Creates an entry under its final name, which does not exist.
+    ///
+    /// If this run is killed, the entry may stay incomplete. If the `--update` option would then make the
+    /// next run skip it, the copier stages the entry (builds it under a temporary name) instead.
     pub(super) fn create_in_place(
         &mut self,
         entry: &Entry<'_>,
@@ -58,7 +64,8 @@ impl EntryCopier<'_> {
         filled.inspect_err(|unfinished| discard_half(dirs, target_name, unfinished))
     }
 
-    /// Creates the file that a symlink in the target leads to and that does not exist.
+    /// Creates the file that a dangling symlink in the target leads to. Fails with [`Op::Dangling`] unless
+    /// `POSIXLY_CORRECT` permits that.
     pub(super) fn create_through(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         if !cx.options().write_through_dangling {
@@ -71,7 +78,8 @@ impl EntryCopier<'_> {
         self.fill(entry, &source, target)
     }
 
-    /// Writes into the existing file, which a symlink leads to if it is `through` one.
+    /// Writes into the existing file. `through` says that the target's name is a symlink that leads to that
+    /// file.
     pub(super) fn write_into(
         &mut self,
         entry: &Entry<'_>,
@@ -83,7 +91,8 @@ impl EntryCopier<'_> {
         let mut opened = Source::open(&cx, entry)?;
         let to = match file::open_target(&dirs.target, target_name, through) {
             Ok(to) => to,
-            // It is gone, or was never there: some network file systems say so of what was removed.
+            // The file does not exist any more, or did not exist before: some network file systems still list
+            // a file that was removed.
             Err(Errno::ENOENT) if !through => return self.create_in_place(entry, source),
             Err(errno) if options.force || policy.replaces_unwritable => {
                 drop(opened);
@@ -100,7 +109,7 @@ impl EntryCopier<'_> {
         if policy.locks_target && dirs.contended && is_locked(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
-        // Another name of the file, or a symlink to it, may be what another copier is writing now.
+        // Another copier may be writing into the same file now, by another hard link or through a symlink.
         let meets = policy.writes_through_symlinks || old.links() > 1;
         let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.lock_inode(old.identity()));
         opened.list_attributes(&cx)?;

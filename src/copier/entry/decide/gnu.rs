@@ -1,7 +1,7 @@
-//! GNU cp's rules for an existing entry.
+//! The rules of GNU cp for existing entries.
 //!
-//! The rules and their order are those of GNU cp 9.x: its manual, "cp invocation", and what it does where
-//! the manual is silent.
+//! The rules and their order are those of GNU cp 9.x: as its manual ("cp invocation") describes them or,
+//! where the manual says nothing, as cp behaves.
 
 use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
@@ -14,27 +14,28 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::os::fd::AsFd;
 
-/// Whether source and target are one file, and what follows from that.
+/// Whether source and target are the same file, and what follows from that.
 enum SameFile {
-    /// They are not, or it does no harm.
+    /// They are different files, or the copy does no harm although they are the same.
     Harmless,
-    /// The target is already what it should be.
+    /// The target is already what the copy would be.
     Done,
-    /// One of them would be lost.
+    /// The copy would destroy one of them.
     Harmful,
 }
 
-/// What has the target's name.
+/// The existing entry with the target's name.
 struct Existing {
-    /// The entry of that name.
+    /// The status of the entry itself.
     itself: Stat,
-    /// The file that would be written: what the entry leads to, if it is a symlink that is followed.
+    /// The status of the file that cp would write: of the file that the entry leads to, if it is a symlink
+    /// that cp follows, otherwise of the entry.
     old: Stat,
-    /// Whether it is.
+    /// Whether the entry is a symlink that cp follows.
     through: bool,
 }
 
-/// What is to be done with an entry in a directory that existed before this run.
+/// Chooses what to do with an entry in a directory that existed before this run.
 pub(crate) fn decide(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -73,7 +74,8 @@ pub(crate) fn decide(
     Ok(replace_or_write(cx, entry, source, &existing))
 }
 
-/// Looks through a symlink in the target, where cp writes to what it leads to.
+/// Follows a symlink in the target if cp would write to the file that it leads to. If the symlink is
+/// dangling, or with `--force` part of a loop, returns an action instead of an existing entry.
 fn follow(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -97,18 +99,18 @@ fn follow(
     }
 }
 
-/// Whether the existing entry keeps its name, neither backed up nor removed.
+/// Whether the existing entry keeps its name: the options require neither a backup nor its removal.
 fn keeps_name(cx: &Context<'_>) -> bool {
     cx.options().backup.is_none() && !cx.options().remove_destination
 }
 
-/// Whether it is a file's bytes that are written, and no link.
+/// Whether cp writes into a file in the target, and does not create a link or a special file.
 fn writes(cx: &Context<'_>, source: &Stat) -> bool {
     let mode = cx.options().copy_mode;
     matches!(mode, CopyMode::Copy | CopyMode::AttributesOnly) && has_contents(cx, source)
 }
 
-/// Refuses directories, and what this run has made of another source.
+/// Fails if the existing entry is a directory, or if this run has created it from another source.
 fn check(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -118,8 +120,8 @@ fn check(
     let options = cx.options();
     if existing.old.kind() == Kind::Directory {
         let writes = writes(cx, source);
-        // Without a backup cp refuses to put another entry over a directory. With one it goes on, and its next
-        // system call fails: hence these operations and errnos.
+        // Without backups cp refuses to replace a directory by another entry. With backups cp continues, and
+        // its next system call fails. The operations and errnos are those of that system call.
         let links =
             !writes && (options.copy_mode != CopyMode::Copy || source.kind() == Kind::Symlink);
         let make = op_of(cx, source);
@@ -150,7 +152,8 @@ fn replace_or_write(
     let is_other_kind = dereference(cx, entry) == Dereference::Never && source.kind() != Kind::File;
     let removed = !keeps_name(cx)
         || options.copy_mode != CopyMode::AttributesOnly && (is_one_of_many || is_other_kind);
-    // A link takes the place of another atomically.
+    // With these options, cp makes the new link under a temporary name and renames it over the existing entry
+    // atomically. So cp does not remove the existing entry first.
     let makes_symlink = options.copy_mode == CopyMode::Symlink || source.kind() == Kind::Symlink;
     let forced = match options.copy_mode {
         CopyMode::HardLink => options.force || options.ask,
@@ -163,7 +166,7 @@ fn replace_or_write(
     }
 }
 
-/// Which symlinks are followed here: below an operand, all or none.
+/// Returns which symlinks of the source cp follows in this directory: below an operand, all or none.
 fn dereference(cx: &Context<'_>, entry: &Entry<'_>) -> Dereference {
     match cx.options().dereference {
         Dereference::CommandLine if !entry.dirs.contended => Dereference::Never,
@@ -171,7 +174,8 @@ fn dereference(cx: &Context<'_>, entry: &Entry<'_>) -> Dereference {
     }
 }
 
-/// Whether source and target are one file: the same name, two names, or a symlink and what it leads to.
+/// Compares source and target. They are the same file if they are one name, two names of one inode, or a
+/// symlink and the file that it leads to.
 fn compare_files(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -207,8 +211,8 @@ fn compare_files(
     };
     let same_entry = named.identity() == itself.identity();
     if options.backup.is_some() {
-        // The old one keeps a name. But if the source is a symlink to it, that would lead nowhere, or to
-        // the new file itself.
+        // The existing entry keeps a name, that of the backup. But a source that is a symlink to it would
+        // then lead to no file, or to the new file.
         let harmless = if same_entry {
             !is_same_name(entry)
         } else {
@@ -233,7 +237,7 @@ fn compare_files(
     compare_ends(cx, entry, &named, itself)
 }
 
-/// The same for what two names lead to in the end, where symlinks are not followed.
+/// Compares the files that the two names lead to in the end; used if cp does not follow symlinks.
 fn compare_ends(cx: &Context<'_>, entry: &Entry<'_>, named: &Stat, itself: &Stat) -> SameFile {
     let end = |stat: &Stat, dir, name| {
         if is_symlink(stat) { file::stat_at_following(dir, name) } else { Ok(*stat) }
@@ -257,7 +261,7 @@ fn is_symlink(stat: &Stat) -> bool {
     stat.kind() == Kind::Symlink
 }
 
-/// Whether source and target are one name in one directory.
+/// Whether source and target are the same name in the same directory.
 fn is_same_name(entry: &Entry<'_>) -> bool {
     let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
     let source = identity(entry.dirs.source.as_fd());

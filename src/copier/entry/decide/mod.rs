@@ -1,10 +1,13 @@
-//! What is to be done with an entry: facts in, an [`Action`](super::action::Action) out. Nothing is changed here.
+//! Decides what a copier (a process that copies) does with an entry: from the status of source and target,
+//! chooses an [`Action`](super::action::Action). Changes nothing.
 //!
-//! There are two sets of rules, pcopy's and GNU cp's. This file has what they share: what counts as up to
-//! date, what `--update` excludes, and when the user is asked.
+//! There are two sets of rules, those of pcopy ([`native`]) and those of GNU cp ([`gnu`]). This file has what
+//! both use: which entries are up to date, which existing entries `--update` keeps, and when the user is
+//! prompted.
 //!
-//! The order of questions is the order of cost. In a directory that this round has made nothing is asked
-//! at all: `apply` creates the entry, and comes here only if the name is taken.
+//! The cheapest checks come first. In a new directory that this run builds, nothing is decided in advance:
+//! `create` creates the entry. Only if the name already exists, `create` asks whether the existing entry is
+//! up to date.
 
 pub(crate) mod gnu;
 pub(crate) mod native;
@@ -22,10 +25,11 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::os::fd::AsFd;
 
-/// How much is compared at a time where contents decide whether a file is up to date, in bytes.
+/// How many bytes are compared at a time, if the contents decide whether a file is up to date.
 const COMPARE_BYTES: usize = BUFFER_BYTES / 4;
 
-/// Whether `--update` keeps an existing entry, whatever it is; an error if the user wants it reported.
+/// Returns the reason if `--update` keeps the existing entry, whatever its type and contents; otherwise
+/// returns `None`. With `--update=none-fail`, the user wants an error: fails with [`Op::NotReplaced`].
 pub(crate) fn update_rule(
     cx: &Context<'_>,
     source: &Stat,
@@ -39,7 +43,7 @@ pub(crate) fn update_rule(
     }
 }
 
-/// Whether a copier of this run had given the entry its final name when it died, and had not reported it.
+/// Whether a copier of this run renamed the entry into place and died before it reported the entry.
 pub(crate) fn was_published(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -56,25 +60,28 @@ pub(crate) fn was_published(
         CopyMode::AttributesOnly => {
             Ok(source.type_bits() == old.type_bits() && data_bytes(old) == 0)
         }
-        CopyMode::Symlink => Ok(false), // `link` compares what the symlink contains
+        CopyMode::Symlink => Ok(false), // `link` compares the contents of symlinks itself
     }
 }
 
-/// Whether an existing file keeps its contents and gets the source's attributes only.
+/// Whether an existing file keeps its contents and gets only the attributes of the source: with
+/// `--attributes-only`, unless a backup or `--remove-destination` makes way for a new file.
 pub(crate) fn keeps_contents(cx: &Context<'_>) -> bool {
     let options = cx.options();
     let makes_room = options.backup.is_some() || options.remove_destination;
     options.copy_mode == CopyMode::AttributesOnly && !makes_room
 }
 
-/// Refuses to replace what this run has made of another source that has the same target.
+/// Fails with [`Op::JustCreated`] if `again` says that this run has created the existing entry, from another
+/// source with the same target. With numbered backups, such an entry may be replaced.
 pub(crate) fn check_just_created(cx: &Context<'_>, again: bool) -> Result<(), EntryError> {
     let backup = cx.options().backup.as_ref();
     let numbered = backup.is_some_and(|backup| backup.control == Control::Numbered);
     if again && !numbered { Err(Op::JustCreated.error()(Errno::EEXIST)) } else { Ok(()) }
 }
 
-/// Leaves the entry for the prompt, if `old` may be replaced only after one and there was none.
+/// Fails with [`Unfinished::Ask`] if the user must agree to the replacement of `old` and has not been
+/// prompted yet.
 pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<(), Unfinished> {
     if !cx.options().ask || cx.job.asked {
         return Ok(());
@@ -84,8 +91,9 @@ pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<
     Err(Unfinished::Ask { mode: old.permissions(), writable })
 }
 
-/// The same, before it is agreed which name of an inode is copied: those that are deferred become links
-/// when no question is asked any more.
+/// Prompts like [`prompt`] if the existing entry would be replaced. Called before the copier decides whether
+/// to defer this name of an inode: deferred names become links after all prompts, when nothing prompts any
+/// more.
 pub(crate) fn prompt_before_deferring(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -102,9 +110,11 @@ pub(crate) fn prompt_before_deferring(
     if stays { Ok(()) } else { prompt(cx, entry, &old) }
 }
 
-/// Whether the existing entry is what a copy of the source would be: the same type, size and modification
-/// time. A symlink must also have the same contents; so must a file where times are not preserved or not
-/// to be trusted, and with `--checksum`.
+/// Whether the existing entry `old` is up to date: it has the type, size and modification time of the source.
+/// A symlink must also have the same contents.
+///
+/// The contents of a file are compared if times are not preserved, if its time cannot be trusted, or with
+/// `--checksum`, which ignores times.
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -117,7 +127,7 @@ pub(crate) fn is_up_to_date(
     if !attributes::looks_complete(source, old, times_tell && !checksum) {
         return Ok(false);
     }
-    // A staged file may have its time and not its bytes, if a power cut has ended the run before.
+    // If a power cut ended the previous run, a staged file may have its time but not its data.
     let must_read = checksum || !times_tell || options.writes_back_before_publish() && dirs.staged;
     match source.kind() {
         Kind::Symlink => {
@@ -130,7 +140,8 @@ pub(crate) fn is_up_to_date(
     }
 }
 
-/// Whether both files have the same bytes. A target that cannot be read is copied again.
+/// Whether both files have the same bytes. Returns false if the target cannot be read, so that it is copied
+/// again.
 fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfinished> {
     let from = Source::open(cx, entry)?.file;
     let Ok(to) = file::open_source(&entry.dirs.target, entry.target_name, false) else {
@@ -144,7 +155,8 @@ fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfini
     }
 }
 
-/// Whether the bytes of an existing regular file are replaced by those of the source.
+/// Whether a copier copies the contents of `source`. Otherwise it creates a symlink or special file like
+/// `source`.
 fn has_contents(cx: &Context<'_>, source: &Stat) -> bool {
     reads(cx, source.kind())
 }

@@ -1,4 +1,4 @@
-//! pcopy's own rules for an existing entry.
+//! The rules of pcopy for existing entries.
 
 use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
@@ -13,7 +13,7 @@ use crate::options::{CopyMode, Links, Update};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 
-/// What is to be done with an entry in a directory that existed before this run.
+/// Chooses what to do with an entry in a directory that existed before this run.
 pub(crate) fn decide(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -32,7 +32,7 @@ pub(crate) fn decide(
     if was_published(cx, entry, source, &old)? {
         return Ok(Action::Skip { reason: Reason::Published, old });
     }
-    // As with cp, `--update` decides before anything is asked about what exists.
+    // As with cp, `--update` decides first, and the checks of the existing entry come later.
     if let Some(reason) = update_rule(cx, source, &old)? {
         return Ok(Action::Skip { reason, old });
     }
@@ -47,7 +47,8 @@ pub(crate) fn decide(
     })
 }
 
-/// Why the existing entry stays, if it does; an error if it stays and should not.
+/// Returns the reason if the existing entry keeps its contents; `None` if the copy replaces it. Fails if the
+/// copy should replace it but must not, for example because it is a directory.
 fn stays(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -66,27 +67,35 @@ fn stays(
     if keeps_contents(cx) && source.type_bits() == old.type_bits() {
         return Ok(Some(Reason::AttributesOnly));
     }
-    // With `--update` an older file is replaced even if its contents are the same: else it would be
-    // older for ever.
+    // `--update=older` replaces an older file even if the contents are the same: the file would otherwise
+    // stay older for ever.
     if matches!(options.update, Update::All | Update::Older) {
         return if old.identity() == source.identity() { Err(same_file.into()) } else { Ok(None) };
     }
     if old.identity() == source.identity() && options.copy_mode == CopyMode::Copy {
-        // A hard link to the source is no copy of it: writing to one would change both.
+        // A hard link to the source is not a copy of it, because a write to one changes both. A copy replaces
+        // the link if it is in another directory than the source. In the same directory, that is an error.
         return if is_elsewhere(entry) { Ok(None) } else { Err(same_file.into()) };
     }
     if !is_up_to_date(cx, entry, source, old)? {
         return Ok(None);
     }
-    // To repair it would change its other names, too, and what those are is not known.
+    // The existing file has more names than its source, and a repair would change all of them. pcopy does not
+    // know these names, so it replaces the file instead.
     let is_changed = cx.attrs.would_repair(source, old)
         || options.checksum && source.modified() != old.modified();
     let has_other_names = old.links() > source.links();
     Ok((!(is_changed && has_other_names)).then_some(Reason::UpToDate))
 }
 
-/// Whether `--inplace` can be followed: not where a cut off file would look complete to the next run, or
-/// where more than the bytes of this one file would change.
+/// Whether `--inplace` may write into the existing file `old`; otherwise the file is replaced.
+///
+/// With `--update=older` it is replaced: a file that was cut off would be newer than its source, so the next
+/// run would skip it. It is also replaced where more than the bytes of this one file would change:
+///
+/// * The existing file is to be backed up or removed.
+/// * It has other names, and hard links are preserved.
+/// * It is not a regular file, or the source has no contents to write.
 fn may_be_written_into(cx: &Context<'_>, source: &Stat, old: &Stat) -> bool {
     let options = cx.options();
     let looks_complete = options.update == Update::Older;
@@ -99,7 +108,7 @@ fn may_be_written_into(cx: &Context<'_>, source: &Stat, old: &Stat) -> bool {
     !is_replaced
 }
 
-/// Whether source and target are in two directories, and not in one that is reached in two ways.
+/// Whether source and target are in two different directories. Two paths to the same directory count as one.
 fn is_elsewhere(entry: &Entry<'_>) -> bool {
     let identity = |dir| file::stat_fd(dir).map(|stat| stat.identity());
     let (source, target) = (identity(&entry.dirs.source), identity(&entry.dirs.target));
