@@ -81,8 +81,8 @@ impl Context<'_> {
 
     /// Like [`was_begun`](Self::was_begun), but the copier was writing into the existing file, which may be
     /// incomplete.
-    pub(super) fn was_begun_over(&self, name: &CStr) -> bool {
-        self.is_among(self.job.history.begun_over, name)
+    pub(super) fn was_begun_in_place(&self, name: &CStr) -> bool {
+        self.is_among(self.job.history.begun_in_place, name)
     }
 
     /// Whether this run has created the directory, under its final name.

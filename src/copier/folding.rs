@@ -41,7 +41,7 @@ impl Folding {
         name: &CStr,
         coming: impl FnOnce() -> Result<Vec<CString>, Errno>,
     ) -> Result<(), EntryError> {
-        if self.is_written(target, name).map_err(Op::StatTarget.error())? {
+        if self.has_spelling(target, name).map_err(Op::StatTarget.error())? {
             return Ok(());
         }
         let mut known = self.coming.borrow_mut();
@@ -60,7 +60,7 @@ impl Folding {
     }
 
     /// Whether the target lists the entry found as `name` with exactly this spelling.
-    pub(super) fn is_written(&self, target: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
+    pub(super) fn has_spelling(&self, target: &OwnedFd, name: &CStr) -> Result<bool, Errno> {
         if !self.ignores_case(target, name) {
             return Ok(true);
         }

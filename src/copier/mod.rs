@@ -30,7 +30,7 @@ use context::Context;
 use pcopy_ring::{SharedRing, TakeError};
 use pcopy_sys::file::Identity;
 use pcopy_sys::record_lock::RecordLocks;
-use report_writer::{ParentGone, Reports};
+use report_writer::{ParentGone, ReportWriter};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use visitors::compare;
@@ -51,7 +51,7 @@ pub struct Job<'a> {
     /// The outboxes: reports that copiers have made and the parent may not have received yet.
     pub outboxes: &'a Outboxes,
     /// The large files that copiers copy, hash or compare together.
-    pub larges: &'a LargeFiles,
+    pub large_files: &'a LargeFiles,
     /// What the file systems do not support, as far as copiers have found out.
     pub fs_caps: &'a FsCaps,
     /// The inodes that copiers have begun to copy under one name, so that other names become hard links to
@@ -64,17 +64,17 @@ pub struct Job<'a> {
     /// copied.
     pub agreed: &'a [PendingPrompt],
     /// The digests of files in the copy that earlier rounds have reported.
-    pub hashed: &'a Digests,
+    pub digests: &'a Digests,
     /// Whether the prompts are over, so that copiers must not ask for another one.
-    pub asked: bool,
+    pub prompts_answered: bool,
     /// The locks of inodes that several copiers may write to; `None` if each file has only one writer.
-    pub turns: Option<&'a RecordLocks>,
+    pub inode_locks: Option<&'a RecordLocks>,
     /// The directories that this run copies into. A copier must not copy them into themselves.
     pub targets: &'a HashSet<Identity>,
     /// What earlier rounds have done.
     pub history: History<'a>,
     /// Whether the user is root, for whom permission bits are no restriction.
-    pub root: bool,
+    pub is_root: bool,
 }
 
 /// What earlier rounds of this run have done. A `u64` is the fingerprint of an entry's place (see
@@ -98,7 +98,7 @@ pub struct History<'a> {
     /// Those of `begun` that the copier was creating under final names that did not exist before.
     pub begun_new: &'a [u64],
     /// Those of `begun` where the copier was writing into the existing file.
-    pub begun_over: &'a [u64],
+    pub begun_in_place: &'a [u64],
     /// Entries at which so many copiers died that copiers now skip them.
     pub passed_over: &'a [u64],
 }
@@ -137,7 +137,7 @@ trait Worker {
 /// Works as copier `number` until the ring is closed or stopped. Returns the exit status.
 pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     let cx = Context::new(&job, number);
-    let reports = Reports::new(pipe, cx.outbox);
+    let reports = ReportWriter::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
     } else {
@@ -156,7 +156,7 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 /// hungry and hands nothing over. It makes no reports, so nothing is sent through `pipe`.
 pub fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
     let cx = Context::new(&job, 0);
-    match visitors::count::count(cx, Reports::new(pipe, cx.outbox), forecast) {
+    match visitors::count::count(cx, ReportWriter::new(pipe, cx.outbox), forecast) {
         Ok(()) => 0,
         Err(ParentGone) => 1,
     }

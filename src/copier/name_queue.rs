@@ -3,10 +3,10 @@
 use std::collections::TryReserveError;
 use std::ffi::CStr;
 
-/// A queue of names, each with a tag of one byte that is not 0.
+/// A queue of names, each with a mark of one byte that is not 0.
 ///
 /// For a directory with a million subdirectories, the queue takes the length of their names and two bytes for
-/// each name, and not a million allocations. The byte string is `tag name NUL tag name NUL …`.
+/// each name, and not a million allocations. The byte string is `mark name NUL mark name NUL …`.
 #[derive(Default)]
 pub(super) struct NameQueue {
     packed: Vec<u8>,
@@ -17,15 +17,15 @@ pub(super) struct NameQueue {
 pub(super) const NO_MARK: u8 = 1;
 
 impl NameQueue {
-    /// Appends a name; `tag` must not be 0.
-    pub(super) fn push(&mut self, tag: u8, name: &CStr) -> Result<(), TryReserveError> {
-        debug_assert_ne!(tag, 0, "0 ends a name");
+    /// Appends a name; `mark` must not be 0.
+    pub(super) fn push(&mut self, mark: u8, name: &CStr) -> Result<(), TryReserveError> {
+        debug_assert_ne!(mark, 0, "0 ends a name");
         if self.start > self.packed.len() / 2 {
             self.packed.drain(..self.start); // removes the names that were taken
             self.start = 0;
         }
         self.packed.try_reserve(name.count_bytes() + 2)?;
-        self.packed.push(tag);
+        self.packed.push(mark);
         self.packed.extend_from_slice(name.to_bytes_with_nul());
         Ok(())
     }
@@ -35,15 +35,15 @@ impl NameQueue {
         self.start >= self.packed.len()
     }
 
-    /// Takes the oldest name: writes the name into `into`, without its NUL, and returns its tag.
+    /// Takes the oldest name: writes the name into `into`, without its NUL, and returns its mark.
     pub(super) fn pop_front(&mut self, into: &mut Vec<u8>) -> Option<u8> {
         let live = self.packed.get(self.start..)?;
-        let (&tag, rest) = live.split_first()?;
+        let (&mark, rest) = live.split_first()?;
         let length = rest.iter().position(|&byte| byte == 0)?;
         into.clear();
         into.extend_from_slice(&rest[..length]);
         self.start += length + 2;
-        Some(tag)
+        Some(mark)
     }
 }
 
@@ -63,13 +63,16 @@ mod tests {
             match (dice >> 33) % 5 {
                 0..3 => {
                     let text = format!("{step}").repeat((dice >> 40) as usize % 4 + 1);
-                    let tag = u8::try_from(step % 255 + 1).unwrap();
-                    names.push(tag, &CString::new(text.clone()).unwrap()).unwrap();
-                    model.push_back((tag, text.into_bytes()));
+                    let mark = u8::try_from(step % 255 + 1).unwrap();
+                    names.push(mark, &CString::new(text.clone()).unwrap()).unwrap();
+                    model.push_back((mark, text.into_bytes()));
                 }
                 _ => {
                     let expected = model.pop_front();
-                    assert_eq!(names.pop_front(&mut name).map(|tag| (tag, name.clone())), expected);
+                    assert_eq!(
+                        names.pop_front(&mut name).map(|mark| (mark, name.clone())),
+                        expected
+                    );
                 }
             }
             assert_eq!(names.is_empty(), model.is_empty());

@@ -23,7 +23,7 @@ pub(super) struct ParentGone;
 
 /// Buffers reports and sends them in batches. The outbox holds a second copy of the reports that are not sent
 /// yet, so they are not lost if the copier dies.
-pub(super) struct Reports<'a> {
+pub(super) struct ReportWriter<'a> {
     pipe: OwnedFd,
     pub(super) outbox: Outbox<'a>,
     gathered: Vec<u8>,
@@ -31,7 +31,7 @@ pub(super) struct Reports<'a> {
     since: Instant,
 }
 
-impl<'a> Reports<'a> {
+impl<'a> ReportWriter<'a> {
     pub(super) fn new(pipe: OwnedFd, outbox: Outbox<'a>) -> Self {
         Self { pipe, outbox, gathered: Vec::new(), frame: Vec::new(), since: Instant::now() }
     }

@@ -198,8 +198,13 @@ mod tests {
 
     /// Simulates a run: during each trial, a number of copiers does what `done` returns, namely bytes and CPU
     /// time in percent of the trial.
-    fn run(autoscale: &mut Autoscale, turns: u32, waits: bool, done: impl Fn(u16) -> (u128, u32)) {
-        for _ in 0..turns {
+    fn run(
+        autoscale: &mut Autoscale,
+        inode_locks: u32,
+        waits: bool,
+        done: impl Fn(u16) -> (u128, u32),
+    ) {
+        for _ in 0..inode_locks {
             let (work, percent) = done(autoscale.active());
             let last = autoscale.last;
             autoscale.observe(Sample {

@@ -51,7 +51,7 @@ fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     let job = shared.job(run.plan, run.lock, state);
     let fresh = if round.is_first { &run.lock.fresh[..] } else { &[] };
     let history = History { is_first: round.is_first, fresh, ..job.history };
-    let job = Job { asked: round.part != Part::Copies, history, ..job };
+    let job = Job { prompts_answered: round.part != Part::Copies, history, ..job };
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
         Ok(()) => round.note_started(),
         Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
@@ -153,12 +153,12 @@ fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
     let place = round.shared.counters.status(number).current_entry();
     let mark = place.as_ref().map(|place| place.fingerprint);
     let outbox = round.shared.outboxes.get(number);
-    for (has_begun, marks) in [
+    for (has_leftover_dir, marks) in [
         (outbox.has_begun(), &mut deaths.begun),
         (outbox.has_begun_new(), &mut deaths.begun_new),
-        (outbox.has_begun_in_place(), &mut deaths.begun_over),
+        (outbox.has_begun_in_place(), &mut deaths.begun_in_place),
     ] {
-        marks.extend(mark.filter(|_| has_begun));
+        marks.extend(mark.filter(|_| has_leftover_dir));
     }
     // A whole operand (a path that the user named) is not skipped like a file: if copiers keep dying on it,
     // the run has failed.

@@ -23,7 +23,7 @@ use std::time::Duration;
 const ENTRY_COST: Duration = Duration::from_nanos(2600);
 
 /// Counting may take one part in this many of a run's CPU time: 3 %.
-const SHARE: u32 = 33;
+const SHARE_DIVISOR: u32 = 33;
 
 /// The niceness of the counting process where it would take more than its share at full speed.
 ///
@@ -81,7 +81,7 @@ impl Precount {
 
 fn start(plan: &Plan, lock: &TargetLock, forecast: &Forecast, per_entry: Duration) -> Result<Pid> {
     process::fork_child(|| {
-        if per_entry < ENTRY_COST * SHARE {
+        if per_entry < ENTRY_COST * SHARE_DIVISOR {
             process::set_nice(NICE);
         }
         count(plan, lock, forecast).unwrap_or(1)

@@ -125,7 +125,7 @@ impl Intake<'_, '_> {
             }
             Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
-                self.state.hashed.add(place.operand, place.source, target, digest);
+                self.state.digests.add(place.operand, place.source, target, digest);
             }
         }
         None

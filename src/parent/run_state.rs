@@ -33,7 +33,7 @@ pub(super) struct RunState {
     /// The differences that a comparison has found in this round.
     pub(super) findings: Findings,
     /// The digests of the files in the copy.
-    pub(super) hashed: Digests,
+    pub(super) digests: Digests,
     /// Directories that the run has created under their final names, by `place_fingerprint`.
     pub(super) made: HashSet<u64>,
     /// Operands of which nothing was copied.
@@ -108,7 +108,7 @@ pub(super) struct Deaths {
     pub(super) begun_new: Vec<u64>,
     /// Those places of `begun` where the copier was writing into an existing file; the file may be
     /// incomplete.
-    pub(super) begun_over: Vec<u64>,
+    pub(super) begun_in_place: Vec<u64>,
     counts: HashMap<u64, u32>,
 }
 
@@ -134,7 +134,7 @@ impl Deaths {
             place_fingerprint(place.operand, place.source, b""),
             place_fingerprint(place.operand, dir, name),
         ];
-        for begun in [&mut self.begun, &mut self.begun_new, &mut self.begun_over] {
+        for begun in [&mut self.begun, &mut self.begun_new, &mut self.begun_in_place] {
             begun.retain(|mark| !marks.contains(mark));
         }
     }
@@ -257,7 +257,7 @@ impl RunState {
         let new: Vec<DeferredDir> = self.dirs.late.drain(..).filter(|dir| dir.new).collect();
         self.dirs.built.clear();
         self.prompts.pending.clear();
-        self.hashed.end_round();
+        self.digests.end_round();
         self.findings = Findings::default();
         self.links.led.clear();
         let groups = std::mem::replace(&mut self.links.groups, self.links.earlier.clone());
@@ -300,7 +300,7 @@ impl RunState {
     /// Begins a wave. Its names can become links to names of earlier waves.
     pub(super) fn begin_wave(&mut self) {
         self.links.groups = self.links.earlier.clone();
-        self.hashed.begin_wave();
+        self.digests.begin_wave();
     }
 
     /// Ends a wave. Returns those of its names whose files have several names.

@@ -24,12 +24,12 @@ pub(super) struct Shared {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
     pub(super) outboxes: Outboxes,
-    pub(super) larges: LargeFiles,
+    pub(super) large_files: LargeFiles,
     pub(super) fs_caps: FsCaps,
     /// The inodes with several names that copiers have begun to copy; `None` if names do not become links in
     /// this round.
     pub(super) inodes: Option<InodeSet>,
-    pub(super) turns: Option<RecordLocks>,
+    pub(super) inode_locks: Option<RecordLocks>,
 }
 
 impl Shared {
@@ -49,7 +49,7 @@ impl Shared {
         let outboxes = Outboxes::create(plan.jobs).map_err(out_of_memory("create the outboxes"))?;
         let may_guess = matches!(plan.check, Some(Check::Manifest(_)));
         let hashes_chunks = plan.options.hash.map_or(may_guess, Algorithm::is_tree);
-        let larges = LargeFiles::create(plan.jobs, hashes_chunks)
+        let large_files = LargeFiles::create(plan.jobs, hashes_chunks)
             .map_err(out_of_memory("create the table of large files"))?;
         let fs_caps =
             FsCaps::create().map_err(out_of_memory("create the table of file systems"))?;
@@ -59,15 +59,15 @@ impl Shared {
         let inodes = (keeps_links && !matches!(first, Task::Links { .. } | Task::Verify { .. }))
             .then(InodeSet::create)
             .transpose();
-        let turns = plan.options.in_place.then(RecordLocks::create).transpose();
-        let turns = turns.map_err(Unavailable::because("create the record locks"))?;
+        let inode_locks = plan.options.in_place.then(RecordLocks::create).transpose();
+        let inode_locks = inode_locks.map_err(Unavailable::because("create the record locks"))?;
         let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
         if let Some(inodes) = &inodes {
             for identity in earlier.identities() {
                 inodes.insert(identity); // so copiers defer all further names of this file
             }
         }
-        Ok(Self { ring, counters, outboxes, larges, fs_caps, inodes, turns })
+        Ok(Self { ring, counters, outboxes, large_files, fs_caps, inodes, inode_locks })
     }
 
     /// Returns the job of the copiers that share this memory, for the first round of the first phase, and
@@ -83,14 +83,14 @@ impl Shared {
             ring: &self.ring,
             counters: &self.counters,
             outboxes: &self.outboxes,
-            larges: &self.larges,
+            large_files: &self.large_files,
             fs_caps: &self.fs_caps,
             inodes: self.inodes.as_ref(),
             groups: &state.links.groups,
             agreed: &state.prompts.agreed,
-            hashed: &state.hashed,
-            asked: false,
-            turns: self.turns.as_ref(),
+            digests: &state.digests,
+            prompts_answered: false,
+            inode_locks: self.inode_locks.as_ref(),
             targets: &lock.targets,
             history: History {
                 is_first: true,
@@ -100,10 +100,10 @@ impl Shared {
                 done: &state.done,
                 begun: &state.deaths.begun,
                 begun_new: &state.deaths.begun_new,
-                begun_over: &state.deaths.begun_over,
+                begun_in_place: &state.deaths.begun_in_place,
                 passed_over: &state.deaths.passed_over,
             },
-            root: process::is_root(),
+            is_root: process::is_root(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
 use crate::staging::leftover::remove_leftover;
 use crate::staging::lock::lock_soon;
-use crate::staging::owner::{has_begun, may_be_ours};
+use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -246,13 +246,13 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
 fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-    if !has_begun(&plan.options, (parent, &staged), source) {
+    if !has_leftover_dir(&plan.options, (parent, &staged), source) {
         return;
     }
     // Another run may be working in the staged directory, so it is locked first.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
-    let is_locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
-    if is_locked && remove(parent, Kind::Directory, &staged).is_err() {
+    let is_locked_by_other = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
+    if is_locked_by_other && remove(parent, Kind::Directory, &staged).is_err() {
         // The staged directory remains. That does no harm.
     }
 }

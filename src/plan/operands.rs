@@ -24,7 +24,7 @@ pub struct Operand {
     /// Whether the source is a directory.
     pub is_dir: bool,
     /// The earlier operands that become the same file. If one of them was copied, this operand is not copied.
-    pub again: Vec<u32>,
+    pub same_target: Vec<u32>,
     /// Whether the source is a symbolic link that is followed and leads to something else than a directory.
     pub follow: bool,
     /// For a directory whose target lies inside it, which only cp accepts: the status of the directory before
@@ -68,7 +68,7 @@ impl Operand {
             target_path: target.path,
             manifest_prefix: target.manifest_prefix,
             is_dir,
-            again: Vec::new(),
+            same_target: Vec::new(),
             follow: source.follow && !is_dir,
             into_itself: None,
             written: None,

@@ -16,11 +16,11 @@ const ORPHANS_LIVE: Duration = Duration::from_secs(1);
 /// other has written half. Before this run had the lock, another run may have taken the file for a leftover
 /// and removed its name.
 pub(crate) fn lock_new(file: &OwnedFd) -> bool {
-    !is_locked(file) && file::stat_fd(file).is_ok_and(|stat| stat.links() > 0)
+    !is_locked_by_other(file) && file::stat_fd(file).is_ok_and(|stat| stat.links() > 0)
 }
 
 /// Locks an open file. Returns true if another run has already locked it.
-pub(crate) fn is_locked(file: impl AsFd) -> bool {
+pub(crate) fn is_locked_by_other(file: impl AsFd) -> bool {
     file::lock(file.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN)
 }
 

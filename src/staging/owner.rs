@@ -29,7 +29,7 @@ pub(crate) fn may_be_ours(
 }
 
 /// Whether an interrupted run of this user left a directory with this staged name.
-pub(crate) fn has_begun(
+pub(crate) fn has_leftover_dir(
     options: &CopyOptions,
     (dir, staged): (BorrowedFd<'_>, &CStr),
     source: impl FnOnce() -> Result<Stat, Errno>,

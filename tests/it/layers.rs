@@ -438,7 +438,10 @@ fn deciding_about_an_entry_changes_nothing() {
             assert!(is_type || LOOKS.contains(&&*call), "{file} calls file::{call}");
         }
         for call in code.split("attrs.").skip(1).map(first_word) {
-            assert!(["times_tell", "would_repair"].contains(&&*call), "{file} calls attrs.{call}");
+            assert!(
+                ["times_are_reliable", "would_repair"].contains(&&*call),
+                "{file} calls attrs.{call}"
+            );
         }
         for word in ["outbox", "file_data", "xattr", "staging"] {
             let line = code.lines().find(|line| has_word(line, word));

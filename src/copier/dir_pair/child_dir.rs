@@ -4,7 +4,7 @@ use super::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::options::CopyMode;
 use crate::plan::Plan;
-use crate::staging::owner::{has_begun, may_be_ours};
+use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -24,7 +24,7 @@ pub(in crate::copier) struct ChildMark {
     pub(in crate::copier) staged: Option<u8>,
     /// Whether the target must still be created. The copier that enters the directory, or hands it over,
     /// creates it.
-    pub(in crate::copier) unmade: bool,
+    pub(in crate::copier) uncreated: bool,
 }
 
 impl ChildMark {
@@ -34,13 +34,14 @@ impl ChildMark {
     const OWN_NAME: u8 = 31;
 
     /// A child that must still be created, under its final name.
-    pub(in crate::copier) const UNMADE: Self = Self { existed: false, staged: None, unmade: true };
+    pub(in crate::copier) const UNCREATED: Self =
+        Self { existed: false, staged: None, uncreated: true };
 
     /// A child that this round has created, under its final name.
-    const MADE: Self = Self { unmade: false, ..Self::UNMADE };
+    const CREATED: Self = Self { uncreated: false, ..Self::UNCREATED };
 
     pub(in crate::copier) fn to_byte(self) -> u8 {
-        let made = self.staged.map_or(u8::from(self.unmade), |variant| 0x20 | variant);
+        let made = self.staged.map_or(u8::from(self.uncreated), |variant| 0x20 | variant);
         0x80 | u8::from(self.existed) << 6 | made
     }
 
@@ -48,7 +49,7 @@ impl ChildMark {
         Self {
             existed: mark & 0x40 != 0,
             staged: (mark & 0x20 != 0).then_some(mark & 0x1f),
-            unmade: mark & 0x21 == 1,
+            uncreated: mark & 0x21 == 1,
         }
     }
 
@@ -85,13 +86,13 @@ pub(in crate::copier) fn make_child(
     let error = Op::CreateDirectory.error();
     if dirs.staged {
         let existed = make_or_find(plan, dirs, source_name, name).map_err(error)?;
-        return Ok(ChildMark { existed, ..ChildMark::MADE });
+        return Ok(ChildMark { existed, ..ChildMark::CREATED });
     }
     match stat_child(plan, dirs, name) {
         Ok(stat) if stat.kind() == Kind::Directory => {
             dirs.check_name(plan, name)?;
-            drop_begun(plan, dirs, source_name, name);
-            Ok(ChildMark { existed: true, ..ChildMark::MADE })
+            remove_begun(plan, dirs, source_name, name);
+            Ok(ChildMark { existed: true, ..ChildMark::CREATED })
         }
         Ok(_) => Err(error(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
@@ -105,7 +106,7 @@ pub(in crate::copier) fn make_child(
                     continue;
                 }
                 match make_or_find(plan, dirs, source_name, &staged) {
-                    Err(Errno::EEXIST) if dirs.is_written(&staged) == Ok(false) => {
+                    Err(Errno::EEXIST) if dirs.has_spelling(&staged) == Ok(false) => {
                         // The target ignores case: the existing directory is a leftover of 'a', and this
                         // child is 'A'.
                         return Err(Op::JustCreated.error()(Errno::EEXIST));
@@ -113,7 +114,7 @@ pub(in crate::copier) fn make_child(
                     Err(Errno::EEXIST) => {}
                     found => {
                         let existed = found.map_err(error)?;
-                        return Ok(ChildMark { existed, staged: Some(variant), unmade: false });
+                        return Ok(ChildMark { existed, staged: Some(variant), uncreated: false });
                     }
                 }
             }
@@ -144,13 +145,13 @@ pub(in crate::copier) fn make_child_in_place(
         Err(Errno::ENOENT) => {
             let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
             begin();
-            if plan.policy.resumes_leftovers && take_over(plan, dirs, &source, name) {
-                return Ok(ChildMark { existed: true, staged, unmade: false });
+            if plan.policy.resumes_leftovers && adopt_leftover(plan, dirs, &source, name) {
+                return Ok(ChildMark { existed: true, staged, uncreated: false });
             }
             let bits = plan.options.preserve.initial_mode(source.permissions());
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
-            return Ok(ChildMark { staged, ..ChildMark::MADE });
+            return Ok(ChildMark { staged, ..ChildMark::CREATED });
         }
         Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };
@@ -158,23 +159,24 @@ pub(in crate::copier) fn make_child_in_place(
         return Err(Op::DirectoryOverFile.error()(Errno::EEXIST));
     }
     if made {
-        return Ok(ChildMark { existed: true, staged, unmade: false });
+        return Ok(ChildMark { existed: true, staged, uncreated: false });
     }
     let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
     if source.identity() == old.identity() && plan.options.copy_mode != CopyMode::HardLink {
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
-    Ok(ChildMark { existed: true, ..ChildMark::MADE })
+    Ok(ChildMark { existed: true, ..ChildMark::CREATED })
 }
 
 /// Removes the staged directory that an interrupted run left for `name`. By now a directory with the final
 /// name exists, so no run would resume the staged one.
-fn drop_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
+fn remove_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
     if dirs.contended {
         return; // the parent process locks the staged directory of an operand before it removes it
     }
     let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
-    let is_ours = has_begun(&plan.options, (target, &left), || dirs.stat_source(source_name));
+    let is_ours =
+        has_leftover_dir(&plan.options, (target, &left), || dirs.stat_source(source_name));
     if is_ours && remove(target, Kind::Directory, &left).is_err() {
         // The staged directory remains. Nothing depends on its removal.
     }
@@ -182,9 +184,9 @@ fn drop_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
 
 /// Publishes (renames into place) the staged directory that an interrupted run without `--inplace` left.
 /// Returns whether it did so.
-fn take_over(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
+fn adopt_leftover(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
     let (target, left) = (dirs.target.as_fd(), staged_name(name, 0));
-    has_begun(&plan.options, (target, &left), || Ok(*source))
+    has_leftover_dir(&plan.options, (target, &left), || Ok(*source))
         && file::rename_noreplace(target, &left, name).is_ok()
 }
 
@@ -192,7 +194,7 @@ fn take_over(plan: &Plan, dirs: &DirPair, source: &Stat, name: &CStr) -> bool {
 ///
 /// `parent` is that directory, if it is open; `path` is its path in the target, relative to the directory
 /// that contains the operand's target.
-pub(in crate::copier) fn make_late(
+pub(in crate::copier) fn create_deferred(
     plan: &Plan,
     operand: u32,
     (parent, path): (Option<&DirPair>, &[u8]),
@@ -228,7 +230,7 @@ fn make_or_find(
     source_name: &CStr,
     name: &CStr,
 ) -> Result<bool, Errno> {
-    let bits = if dirs.staged && dirs.is_seen(plan) {
+    let bits = if dirs.staged && dirs.is_visible(plan) {
         plan.options.preserve.initial_mode(dirs.stat_source(source_name)?.permissions())
     } else {
         0o700
@@ -237,7 +239,7 @@ fn make_or_find(
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),
     }
-    if !dirs.existed || !dirs.is_written(name)? {
+    if !dirs.existed || !dirs.has_spelling(name)? {
         // Two names of the source are one name in the target, as 'A' and 'a' are where case is ignored.
         return Err(Errno::EEXIST);
     }
@@ -251,7 +253,7 @@ fn make_or_find(
     if dirs.contended {
         return Err(Errno::EBUSY); // another run builds a file with this name
     }
-    if dirs.is_seen(plan) && dirs.staged {
+    if dirs.is_visible(plan) && dirs.staged {
         return Err(Errno::EEXIST); // the file belongs to another program
     }
     file::unlink(&dirs.target, name)?; // during the interrupted run, the source had a file with this name

@@ -3,7 +3,7 @@
 mod child_dir;
 mod open;
 
-pub(super) use child_dir::{ChildMark, make_child, make_child_in_place, make_late};
+pub(super) use child_dir::{ChildMark, create_deferred, make_child, make_child_in_place};
 pub(super) use open::{open_by_path, open_child, operand_dirs};
 
 use super::entry::attributes::{DirDefaults, Owners};
@@ -32,14 +32,14 @@ pub(super) struct DirPair {
     pub(super) follow: bool,
     /// For the directory of an operand: whether an earlier operand with the same target was copied. Then this
     /// run has created the existing destination entry.
-    pub(super) again: bool,
+    pub(super) just_created: bool,
     /// Whether another run may work in the target at the same time, because a run locks only the entries that
     /// it builds there. True for the directories that contain the targets of operands.
     pub(super) contended: bool,
     pub(super) traits: Traits,
     /// The owner and group of new files in the target; `None` until a copier has read the status of one of
     /// them.
-    pub(super) hands: Cell<Option<Owners>>,
+    pub(super) new_owners: Cell<Option<Owners>>,
     pub(super) folding: Folding,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct DirPair {
 pub(super) struct Traits {
     /// What new entries inherit: an ACL from a default ACL, which also removes permission bits; the
     /// directory's group from its set-group-ID bit.
-    pub(super) born: DirDefaults,
+    pub(super) defaults: DirDefaults,
     /// The device of the file system that the directory is on.
     pub(super) device: u64,
 }
@@ -58,7 +58,7 @@ impl Traits {
         let stat = file::stat_fd(&target).map_err(Op::OpenTarget.error())?;
         let in_group = stat.permissions() & 0o2000 != 0;
         let masked = xattr::has_default_acl(target.as_fd());
-        Ok(Self { born: DirDefaults { masked, in_group }, device: stat.identity().0 })
+        Ok(Self { defaults: DirDefaults { masked, in_group }, device: stat.identity().0 })
     }
 }
 
@@ -77,10 +77,10 @@ impl DirPair {
             staged,
             existed,
             follow,
-            again: false,
+            just_created: false,
             contended: false,
             traits,
-            hands: Cell::new(None),
+            new_owners: Cell::new(None),
             folding: Folding::default(),
         }
     }
@@ -114,8 +114,8 @@ impl DirPair {
 
     /// Whether the target lists the entry found as `name` with exactly this spelling, and not in another
     /// case.
-    pub(super) fn is_written(&self, name: &CStr) -> Result<bool, Errno> {
-        self.folding.is_written(&self.target, name)
+    pub(super) fn has_spelling(&self, name: &CStr) -> Result<bool, Errno> {
+        self.folding.has_spelling(&self.target, name)
     }
 
     /// Returns the names of all entries that this run copies into the directory.
@@ -128,8 +128,8 @@ impl DirPair {
 
     /// Returns where to note the owner of new files, if all of them have the same owner. Returns `None` if
     /// other programs use the directory, because they could change what new files inherit.
-    pub(super) fn known_hands(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
-        (!self.is_seen(plan)).then_some(&self.hands)
+    pub(super) fn known_new_owners(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
+        (!self.is_visible(plan)).then_some(&self.new_owners)
     }
 
     /// Returns the status of `name` in the source; if symlinks are followed, of the file that `name` leads
@@ -145,12 +145,12 @@ impl DirPair {
     /// Whether another run may build entries of the same names in the target. In an existing directory it
     /// may: a run that reached the directory through a symlink or another mount point does not see this run's
     /// lock.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(super) fn is_open_to_other_runs(&self) -> bool {
         self.contended || !self.staged
     }
 
     /// Whether other programs use the target, so that entries in it may be theirs.
-    pub(super) fn is_seen(&self, plan: &Plan) -> bool {
+    pub(super) fn is_visible(&self, plan: &Plan) -> bool {
         !self.staged || plan.options.in_place
     }
 }

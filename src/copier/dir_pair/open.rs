@@ -37,7 +37,7 @@ pub(in crate::copier) fn open_child(
         file::open_dir_at(&dirs.target, target_name)
     };
     let target = match opened {
-        Err(Errno::EACCES) if ours => open_locked(&dirs.target, target_name),
+        Err(Errno::EACCES) if ours => open_denied(&dirs.target, target_name),
         result => result,
     }
     .map_err(Op::OpenTarget.error())?;
@@ -56,7 +56,7 @@ fn is_ours(plan: &Plan, staged: bool) -> bool {
 
 /// Changes the permission bits of a directory, which deny access, and opens the directory. The final bits are
 /// set when the directory is complete.
-fn open_locked(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+fn open_denied(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     file::set_permissions_at(&parent, name, 0o700)?;
     file::open_dir_at(&parent, name)
 }
@@ -94,9 +94,9 @@ pub(in crate::copier) fn operand_dirs(
         staged: false,
         existed: true,
         follow: plan.follows(Some(operand)),
-        again: operand.again.iter().any(|earlier| !failed.contains(earlier)),
+        just_created: operand.same_target.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
-        hands: Cell::new(None),
+        new_owners: Cell::new(None),
         folding: Folding::default(),
     })
 }
@@ -114,7 +114,7 @@ pub(in crate::copier) fn open_by_path(
     let target = match plan.open_target(operand, place.target) {
         Err(Errno::EACCES) if ours => {
             let (parent, name) = split_last(place.target);
-            plan.open_target(operand, parent).and_then(|parent| open_locked(&parent, &c_name(name)))
+            plan.open_target(operand, parent).and_then(|parent| open_denied(&parent, &c_name(name)))
         }
         result => result,
     }

@@ -83,7 +83,7 @@ impl Attrs {
     }
 
     /// Lists the names of an entry's extended attributes, if any are to be preserved.
-    pub(in crate::copier) fn look(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
+    pub(in crate::copier) fn list_names(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
         let mut names = XattrNames::default();
         if self.keep.looks_at_attributes() {
             xattr::list(source, &mut names.0).map_err(Op::ReadAttributes.error())?;
@@ -96,17 +96,17 @@ impl Attrs {
     /// They are the final bits without set-ID and sticky bits, because the kernel clears set-ID bits on a
     /// write. The bits for group and others are missing, too, while the owner or an ACL is still to be set.
     /// The owner gets write permission if setting the extended attributes requires it.
-    pub(in crate::copier) fn birth_permissions(
+    pub(in crate::copier) fn creation_mode(
         &self,
         source: &Stat,
         names: &XattrNames,
-        born: DirDefaults,
+        defaults: DirDefaults,
     ) -> u32 {
-        let mut bits = self.plain_bits(source, born.masked) & !ALL_SPECIAL;
+        let mut bits = self.plain_bits(source, defaults.masked) & !ALL_SPECIAL;
         if self.needs_writing(names) {
             bits |= OWNER_WRITE;
         }
-        if self.is_born_private(source, names, born) { bits & !OTHERS_BITS } else { bits }
+        if self.is_created_private(source, names, defaults) { bits & !OTHERS_BITS } else { bits }
     }
 
     /// Returns the permission bits with which a FIFO, socket or device is created.
@@ -137,10 +137,10 @@ impl Attrs {
 
     /// Whether a file is created without permissions for group and others: they would be those of a wrong
     /// owner or group until the owner is set, or an ACL will take them away.
-    fn is_born_private(&self, source: &Stat, names: &XattrNames, born: DirDefaults) -> bool {
+    fn is_created_private(&self, source: &Stat, names: &XattrNames, defaults: DirDefaults) -> bool {
         let same_hands = (source.owner(), source.group()) == (self.user, self.group);
-        let changes_hands = self.keep.ownership && (!same_hands || born.in_group);
-        let loses_list = born.masked && self.keep.permissions != Permissions::Masked;
+        let changes_hands = self.keep.ownership && (!same_hands || defaults.in_group);
+        let loses_list = defaults.masked && self.keep.permissions != Permissions::Masked;
         let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_ACL);
         // cp does not check in advance whether the owner changes.
         let might_change = self.policy.private_until_owned && self.keep.ownership;
@@ -158,15 +158,15 @@ impl Attrs {
         (to, known): (BorrowedFd<'_>, Option<&Cell<Option<Owners>>>),
         source: &Stat,
         names: &XattrNames,
-        born: DirDefaults,
+        defaults: DirDefaults,
     ) -> Result<Option<EntryError>, EntryError> {
-        let masked = born.masked;
-        let (hands, mut lacking) = self.hand_over_new(Node::Open(to), source, known);
+        let masked = defaults.masked;
+        let (owners, mut attribute_error) = self.set_new_owner(Node::Open(to), source, known);
         let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
-        lacking = lacking.or(given.err());
-        let private = self.is_born_private(source, names, born);
+        attribute_error = attribute_error.or(given.err());
+        let private = self.is_created_private(source, names, defaults);
         let special = source.permissions() & ALL_SPECIAL != 0;
-        let moved = matches!(hands, OwnerResult::Right { moved: true });
+        let moved = matches!(owners, OwnerResult::Right { moved: true });
         let exact = self.keep.permissions == Permissions::Exact;
         let bits_differ = match self.keep.permissions {
             Permissions::Exact => masked || special || moved,
@@ -175,11 +175,11 @@ impl Attrs {
         };
         let set_bits = || {
             let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
-            let bits = without_list(self.file_bits(source, &made, hands), lacking);
+            let bits = without_list(self.file_bits(source, &made, owners), attribute_error);
             file::set_permissions(to, bits).map_err(Op::SetPermissions.error())
         };
-        let opened =
-            self.needs_writing(names) && self.plain_bits(source, born.masked) & OWNER_WRITE == 0;
+        let opened = self.needs_writing(names)
+            && self.plain_bits(source, defaults.masked) & OWNER_WRITE == 0;
         let wanted = private || bits_differ || opened;
         // Unless permission bits are preserved exactly, a later run does not compare them. So they must be
         // right before the times make the file count as up to date.
@@ -193,7 +193,7 @@ impl Attrs {
         if wanted && exact {
             set_bits()?;
         }
-        Ok(lacking)
+        Ok(attribute_error)
     }
 
     /// Removes permission bits from an existing file before a copier writes into it: those that the file will
@@ -201,7 +201,7 @@ impl Attrs {
     ///
     /// Ignores errors: if the kernel refuses, the file belongs to another user and will keep its permission
     /// bits.
-    pub(in crate::copier) fn close_before_writing(
+    pub(in crate::copier) fn restrict_before_writing(
         &self,
         to: BorrowedFd<'_>,
         source: &Stat,
@@ -232,14 +232,14 @@ impl Attrs {
         old: &Stat,
     ) -> Result<Option<EntryError>, EntryError> {
         let node = Node::Open(to);
-        let (hands, mut lacking) = self.hand_over(node, source);
+        let (owners, mut attribute_error) = self.set_owner(node, source);
         if self.keep.looks_at_attributes() {
             let given = if self.policy.removes_extra_attributes {
                 self.repair_attributes(Node::Open(from), node)
             } else {
                 self.give_attributes(Node::Open(from), node, names, true)
             };
-            lacking = lacking.or(given.err());
+            attribute_error = attribute_error.or(given.err());
         }
         if self.keep.timestamps {
             file::set_times(to, source.accessed(), source.modified())
@@ -247,7 +247,9 @@ impl Attrs {
         }
         let now = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
         let wanted = match self.keep.permissions {
-            Permissions::Exact => without_list(self.file_bits(source, &now, hands), lacking),
+            Permissions::Exact => {
+                without_list(self.file_bits(source, &now, owners), attribute_error)
+            }
             // The bits that the file had, without set-ID bits: the kernel has cleared these on the write.
             Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
         };
@@ -256,7 +258,7 @@ impl Attrs {
         if differ {
             file::set_permissions(to, wanted).map_err(Op::SetPermissions.error())?;
         }
-        Ok(lacking)
+        Ok(attribute_error)
     }
 
     /// Sets the attributes to be preserved on a new symlink, FIFO, socket or device. Returns a failure as
@@ -269,24 +271,24 @@ impl Attrs {
         masked: bool,
     ) -> Result<Option<EntryError>, EntryError> {
         let to = Node::Named(dir, name);
-        let names = self.look(from)?;
-        let (hands, mut lacking) = self.hand_over(to, source);
+        let names = self.list_names(from)?;
+        let (owners, mut attribute_error) = self.set_owner(to, source);
         let masked = masked && source.kind() != Kind::Symlink;
-        lacking = lacking.or(self.give_attributes(from, to, &names, masked).err());
+        attribute_error = attribute_error.or(self.give_attributes(from, to, &names, masked).err());
         if self.keep.timestamps {
             file::set_times_at(dir, name, source.accessed(), source.modified())
                 .map_err(Op::SetTimes.error())?;
         }
-        let moved = matches!(hands, OwnerResult::Right { moved: true });
+        let moved = matches!(owners, OwnerResult::Right { moved: true });
         let bits_may_differ = masked || moved || names.has(xattr::ACCESS_ACL);
         if source.kind() != Kind::Symlink
             && self.keep.permissions != Permissions::Masked
             && bits_may_differ
         {
-            let bits = without_list(self.plain_bits(source, false), lacking);
+            let bits = without_list(self.plain_bits(source, false), attribute_error);
             file::set_permissions_at(dir, name, bits).map_err(Op::SetPermissions.error())?;
         }
-        Ok(lacking)
+        Ok(attribute_error)
     }
 
     /// Sets the attributes to be preserved on a directory in which nothing will change any more. `new` says
@@ -298,29 +300,29 @@ impl Attrs {
         source: &Stat,
         new: bool,
     ) -> Result<(), EntryError> {
-        let names = self.look(Node::Open(from))?;
-        let (hands, mut lacking) = self.hand_over(Node::Open(to), source);
+        let names = self.list_names(Node::Open(from))?;
+        let (owners, mut attribute_error) = self.set_owner(Node::Open(to), source);
         let masked = new && xattr::has_default_acl(to);
         // The permission bits depend on the inherited default ACL, so they are computed before that ACL is
         // replaced.
-        let bits = self.dir_bits(source, to, hands, new, masked)?;
+        let bits = self.dir_bits(source, to, owners, new, masked)?;
         // An existing directory may have ACLs that the source does not have; these are removed.
         let listed = masked || !new && self.keep.access_lists;
         let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
-        lacking = lacking.or(given.err());
+        attribute_error = attribute_error.or(given.err());
         if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_ACL) {
             let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_ACL);
-            lacking = lacking.or(removed.err().map(Op::SetAccessList.error()));
+            attribute_error = attribute_error.or(removed.err().map(Op::SetAccessList.error()));
         }
         if self.keep.timestamps {
             file::set_times(to, source.accessed(), source.modified())
                 .map_err(Op::SetTimes.error())?;
         }
         if let Some(bits) = bits {
-            file::set_permissions(to, without_list(bits, lacking))
+            file::set_permissions(to, without_list(bits, attribute_error))
                 .map_err(Op::SetPermissions.error())?;
         }
-        lacking.map_or(Ok(()), Err)
+        attribute_error.map_or(Ok(()), Err)
     }
 
     /// Returns the permission bits that a directory is to have; `None` if its permission bits stay as they
@@ -329,12 +331,12 @@ impl Attrs {
         &self,
         source: &Stat,
         to: BorrowedFd<'_>,
-        hands: OwnerResult,
+        owners: OwnerResult,
         new: bool,
         masked: bool,
     ) -> Result<Option<u32>, EntryError> {
         let wanted = match self.keep.permissions {
-            Permissions::Exact if hands == OwnerResult::Refused => {
+            Permissions::Exact if owners == OwnerResult::Refused => {
                 source.permissions() & !(SET_USER_ID | SET_GROUP_ID)
             }
             Permissions::Exact => source.permissions(),
@@ -393,7 +395,7 @@ impl Attrs {
 
     /// Whether equal times show that a file is complete: a copier sets the times after it has written all
     /// data.
-    pub(in crate::copier) fn times_tell(&self) -> bool {
+    pub(in crate::copier) fn times_are_reliable(&self) -> bool {
         self.keep.timestamps
     }
 
@@ -407,11 +409,11 @@ impl Attrs {
         target: &Stat,
     ) -> Result<(), EntryError> {
         let node = Node::Named(to, target_name);
-        let (hands, mut lacking) =
+        let (owners, mut attribute_error) =
             if (source.owner(), source.group()) == (target.owner(), target.group()) {
                 (OwnerResult::Right { moved: false }, None)
             } else {
-                self.hand_over(node, source)
+                self.set_owner(node, source)
             };
         let mut opened = false;
         if self.keep.looks_at_attributes() {
@@ -420,12 +422,12 @@ impl Attrs {
                 let bits = target.permissions() | OWNER_WRITE;
                 opened = file::set_permissions_at(to, target_name, bits).is_ok();
             }
-            lacking = lacking.or(self.repair_attributes(from, node).err());
+            attribute_error = attribute_error.or(self.repair_attributes(from, node).err());
         }
         let is_symlink = source.kind() == Kind::Symlink; // its mode has no meaning and cannot be set
         if self.keep.permissions == Permissions::Exact && !is_symlink {
-            let wanted = without_list(self.file_bits(source, target, hands), lacking);
-            let moved = matches!(hands, OwnerResult::Right { moved: true });
+            let wanted = without_list(self.file_bits(source, target, owners), attribute_error);
+            let moved = matches!(owners, OwnerResult::Right { moved: true });
             if moved || opened || wanted != target.permissions() {
                 file::set_permissions_at(to, target_name, wanted)
                     .map_err(Op::SetPermissions.error())?;
@@ -434,7 +436,7 @@ impl Attrs {
             file::set_permissions_at(to, target_name, target.permissions())
                 .map_err(Op::SetPermissions.error())?;
         }
-        lacking.map_or(Ok(()), Err)
+        attribute_error.map_or(Ok(()), Err)
     }
 
     /// Whether [`repair`](Self::repair) would change permission bits or owner. Does not compare extended
@@ -469,13 +471,13 @@ impl Attrs {
     ///
     /// The kernel does not permit a user who is not root to change the owner. As with cp, that is no failure,
     /// and the group is still set if the user belongs to it.
-    fn hand_over(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
-        self.hand_over_new(to, source, None)
+    fn set_owner(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
+        self.set_new_owner(to, source, None)
     }
 
     /// Like [`hand_over`](Self::hand_over), for a new entry. All files created in one directory get the same
     /// owner and group, so `known` saves the stat(2) for all files but the first.
-    fn hand_over_new(
+    fn set_new_owner(
         &self,
         to: Node<'_>,
         source: &Stat,
@@ -508,17 +510,17 @@ impl Attrs {
         }
     }
 
-    /// Returns the permission bits that a file gets. `made` is the status of the file, and `hands` says who
+    /// Returns the permission bits that a file gets. `made` is the status of the file, and `owners` says who
     /// owns it.
     ///
     /// Set-ID bits grant the rights of the owner or group. They are preserved only if the copy has the same
     /// owner or group; otherwise a copy that root makes of a user's program would run as root.
-    fn file_bits(&self, source: &Stat, made: &Stat, hands: OwnerResult) -> u32 {
+    fn file_bits(&self, source: &Stat, made: &Stat, owners: OwnerResult) -> u32 {
         let mut bits = self.plain_bits(source, false);
         if source.kind() != Kind::File {
             return bits;
         }
-        match hands {
+        match owners {
             OwnerResult::Right { .. } => {}
             OwnerResult::Ours if self.policy.keeps_set_id => {}
             OwnerResult::Refused => bits &= !ALL_SPECIAL,
@@ -549,7 +551,7 @@ impl Attrs {
             xattr::remove(to, xattr::ACCESS_ACL).map_err(Op::SetAccessList.error())?;
         }
         let mut value = Vec::new();
-        let mut lacking = None;
+        let mut attribute_error = None;
         for name in names.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
@@ -557,9 +559,9 @@ impl Attrs {
                 Err(errno) => Err(errno),
                 Ok(()) => xattr::set(to, name, &value),
             };
-            lacking = lacking.or(self.refused(given, op, demand));
+            attribute_error = attribute_error.or(self.refused(given, op, demand));
         }
-        lacking.map_or(Ok(()), Err)
+        attribute_error.map_or(Ok(()), Err)
     }
 
     /// Whether an extended attribute to be preserved would have to be set or removed.
@@ -577,7 +579,7 @@ impl Attrs {
         to: Node<'_>,
         mut found: impl FnMut(Op),
     ) -> Result<(), EntryError> {
-        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (theirs, ours) = (self.list_names(from)?, self.list_names(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter().chain(ours.iter()) {
             let Some((op, _)) = self.demand(name) else { continue };
@@ -601,8 +603,8 @@ impl Attrs {
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
         properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
         properties.add_if(!self.has_time_of(source, target), Property::Time);
-        let hands = |stat: &Stat| (stat.owner(), stat.group());
-        properties.add_if(self.keep.ownership && hands(source) != hands(target), Property::Owner);
+        let owners = |stat: &Stat| (stat.owner(), stat.group());
+        properties.add_if(self.keep.ownership && owners(source) != owners(target), Property::Owner);
         self.each_that_differs(from, to, |op| {
             properties.add(match op {
                 Op::SetAccessList => Property::Acls,
@@ -615,9 +617,9 @@ impl Attrs {
     /// Gives an existing entry the extended attributes of its source, as far as they are to be preserved.
     /// Removes those that the source does not have.
     fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
-        let (theirs, ours) = (self.look(from)?, self.look(to)?);
+        let (theirs, ours) = (self.list_names(from)?, self.list_names(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
-        let mut lacking = None;
+        let mut attribute_error = None;
         for name in theirs.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
             let given = match xattr::get(from, name, &mut value) {
@@ -626,13 +628,13 @@ impl Attrs {
                 Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
                 Ok(()) => xattr::set(to, name, &value),
             };
-            lacking = lacking.or(self.refused(given, op, demand));
+            attribute_error = attribute_error.or(self.refused(given, op, demand));
         }
         for name in ours.iter().filter(|name| !theirs.has(name)) {
             let Some((op, demand)) = self.demand(name) else { continue };
-            lacking = lacking.or(self.refused(xattr::remove(to, name), op, demand));
+            attribute_error = attribute_error.or(self.refused(xattr::remove(to, name), op, demand));
         }
-        lacking.map_or(Ok(()), Err)
+        attribute_error.map_or(Ok(()), Err)
     }
 
     /// Returns the operation that sets the extended attribute `name`, and how strictly it is to be preserved;
@@ -690,19 +692,23 @@ impl XattrNames {
 
 /// Returns the permission bits, without those of the group if the ACL could not be set. If an entry has an
 /// ACL, its group bits are the mask of the ACL, which may permit more than the group had.
-fn without_list(bits: u32, lacking: Option<EntryError>) -> u32 {
-    match lacking {
+fn without_list(bits: u32, attribute_error: Option<EntryError>) -> u32 {
+    match attribute_error {
         Some(EntryError { op: Op::SetAccessList, .. }) => bits & !GROUP_BITS,
         _ => bits,
     }
 }
 
-/// Whether a target looks complete: it has its source's type, size and device number and, if `times_tell`,
+/// Whether a target looks complete: it has its source's type, size and device number and, if `times_are_reliable`,
 /// its modification time.
-pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat, times_tell: bool) -> bool {
+pub(in crate::copier) fn looks_complete(
+    source: &Stat,
+    target: &Stat,
+    times_are_reliable: bool,
+) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
-        && (source.modified() == target.modified() || !times_tell)
+        && (source.modified() == target.modified() || !times_are_reliable)
         && source.device() == target.device()
 }
 

@@ -31,7 +31,7 @@ impl BackupNumbers {
     /// Makes the backup of the existing entry `name` in the target, as the options in `backup` require.
     /// Returns the kind of the backup's name. Also returns that name if the copier had to rename the entry
     /// instead of linking it.
-    pub(super) fn keep(
+    pub(super) fn back_up(
         &mut self,
         backup: &Backup,
         dirs: &DirPair,

@@ -45,7 +45,7 @@ impl<'a> Team<'a> {
         chunk_job: ChunkJob,
     ) -> Option<Self> {
         let (job, owner) = (cx.job, cx.number);
-        let large = job.larges.get(owner).filter(|_| job.plan.jobs > 1)?;
+        let large = job.large_files.get(owner).filter(|_| job.plan.jobs > 1)?;
         let generation = 0; // `begin` sets the number
         let request = HelpRequest { place, name, target_name, owner, generation, chunk_job };
         Some(Self { job, large, request, message: Vec::new(), invited: 0 })
@@ -302,7 +302,7 @@ pub(in crate::copier) struct Helper<'a> {
 impl<'a> Helper<'a> {
     /// Makes this copier a helper; `None` if the owning copier has ended the file already.
     pub(in crate::copier) fn join(job: &'a Job<'a>, request: &HelpRequest<'a>) -> Option<Self> {
-        let large = job.larges.get(request.owner)?;
+        let large = job.large_files.get(request.owner)?;
         let turn = large.join(request.generation, request.chunk_job)?;
         Some(Self { job, large, request: *request, _turn: turn })
     }

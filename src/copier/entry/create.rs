@@ -23,12 +23,12 @@ impl EntryCopier<'_> {
     pub(super) fn create_file(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
         let dirs = entry.dirs;
         let mut source = Source::open(&self.cx, entry)?;
-        let leads = self.come_first(dirs, &source.stat)?;
-        let mode = source.birth_mode(&self.cx, dirs)?;
+        let leads = self.lead_or_defer(dirs, &source.stat)?;
+        let mode = source.creation_mode(&self.cx, dirs)?;
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
         let created = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create) {
             Ok(created) => created,
-            Err(failed) => return failed.or_lacking(leads),
+            Err(failed) => return failed.unless_complete(leads),
         };
         let Some(to) = created else {
             self.cx.status.add(Count::BytesSkipped, source.stat.size());
@@ -65,7 +65,7 @@ impl EntryCopier<'_> {
                 self.cx.outbox.settle();
                 Ok(Applied::plain(Done::Skipped).leading(leads))
             }
-            Err(failed) => failed.or_lacking(leads),
+            Err(failed) => failed.unless_complete(leads),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn make_other(
     if source.kind() == Kind::Symlink {
         return file::make_symlink(text, &dirs.target, name);
     }
-    let mode = cx.attrs.node_permissions(source, dirs.traits.born.masked);
+    let mode = cx.attrs.node_permissions(source, dirs.traits.defaults.masked);
     file::make_node(&dirs.target, name, source, mode)
 }
 
@@ -98,9 +98,9 @@ pub(super) fn finish_other(
     cx.outbox.begin();
     let from = Node::Named(dirs.source.as_fd(), entry.name);
     let to = (dirs.target.as_fd(), made);
-    let lacking = cx.attrs.finish_other(from, to, source, dirs.traits.born.masked);
-    let lacking = lacking.inspect_err(|_| discard(dirs, made))?;
-    Ok(Applied { lacking, ..Applied::plain(Done::Copied) })
+    let attribute_error = cx.attrs.finish_other(from, to, source, dirs.traits.defaults.masked);
+    let attribute_error = attribute_error.inspect_err(|_| discard(dirs, made))?;
+    Ok(Applied { attribute_error, ..Applied::plain(Done::Copied) })
 }
 
 /// Creates an entry, by calling `create`, in a directory that this run builds. If an earlier round or run has
@@ -118,7 +118,7 @@ fn create_or_keep<T>(
         Err(Errno::EEXIST) => {}
         Err(errno) => return Err(op.error()(errno).into()),
     }
-    if !dirs.existed || !dirs.is_written(name).map_err(op.error())? {
+    if !dirs.existed || !dirs.has_spelling(name).map_err(op.error())? {
         // This round has created the entry, under another name of the source: where case is ignored, the
         // target takes 'A' and 'a' for one name. The entry of the other name must stay.
         return Err(op.error()(Errno::EEXIST).into());
@@ -131,7 +131,7 @@ fn create_or_keep<T>(
         repair(cx, entry, source, &old)?;
         return Ok(None);
     }
-    if old.kind() == Kind::Directory && dirs.is_seen(cx.plan()) {
+    if old.kind() == Kind::Directory && dirs.is_visible(cx.plan()) {
         return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // the directory is another program's
     }
     removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;

@@ -138,11 +138,11 @@ pub(super) struct Transfer<'a> {
     /// The team of copiers, if the file is large and other copiers may help.
     pub(super) team: Option<Team<'a>>,
     /// Whether blocks of zeros become holes.
-    pub(super) digs: bool,
+    pub(super) makes_holes: bool,
     /// The hash of the bytes read so far, if the options require one.
     pub(super) hash: Option<Hasher>,
     /// The digest of the file, if a team has hashed it in chunks.
-    pub(super) joined: Option<Digest>,
+    pub(super) team_digest: Option<Digest>,
     /// How the bytes were copied, for `--debug`.
     pub(super) method: CopyMethod,
     /// The current offset of both files.
@@ -166,7 +166,7 @@ impl<'a> Transfer<'a> {
             holes: false,
             zeros: false,
         };
-        let digs = options.sparse == When::Always;
+        let makes_holes = options.sparse == When::Always;
         let hash = options.hash.map(Hasher::new);
         Self {
             source,
@@ -175,9 +175,9 @@ impl<'a> Transfer<'a> {
             buffer,
             meter,
             team: None,
-            digs,
+            makes_holes,
             hash,
-            joined: None,
+            team_digest: None,
             method,
             position: 0,
             written: 0,
@@ -186,7 +186,7 @@ impl<'a> Transfer<'a> {
 
     /// Returns the digest of the bytes that were read, if the options require one.
     pub(super) fn digest(&self) -> Option<Digest> {
-        self.joined.or_else(|| self.hash.as_ref().map(Hasher::finalize))
+        self.team_digest.or_else(|| self.hash.as_ref().map(Hasher::finalize))
     }
 
     /// Copies all bytes of a source whose status was `stat` when it was opened. If the source changes
@@ -264,7 +264,7 @@ impl<'a> Transfer<'a> {
                 self.method.holes = true;
                 self.around_holes(size)?;
             }
-            size if self.together(size)? => {}
+            size if self.copy_with_helpers(size)? => {}
             size => self.data(size)?,
         }
         if self.written < self.position {
@@ -278,7 +278,7 @@ impl<'a> Transfer<'a> {
         file_data::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
         self.written = 0;
-        self.joined = None;
+        self.team_digest = None;
         if let Some(hash) = &mut self.hash {
             hash.reset();
         }
@@ -317,9 +317,9 @@ impl<'a> Transfer<'a> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         if let Some(team) = self.team.take() {
             let seen = |far| self.meter.up_to(far);
-            self.joined = team.hash_source(self.source, size, self.buffer, seen);
+            self.team_digest = team.hash_source(self.source, size, self.buffer, seen);
             self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
-            if self.joined.is_some() {
+            if self.team_digest.is_some() {
                 return Ok(());
             }
         }
@@ -377,7 +377,7 @@ impl<'a> Transfer<'a> {
     fn leave_hole(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.hash_hole(bytes)?;
         if self.ways.plan.options.sparse != When::Never {
-            return self.meter.spare(bytes);
+            return self.meter.skip(bytes);
         }
         let mut left = bytes;
         self.buffer.fill(0);
@@ -473,7 +473,7 @@ impl<'a> Transfer<'a> {
         if let Some(hash) = &mut self.hash {
             hash.update(&self.buffer[..length]);
         }
-        if self.digs {
+        if self.makes_holes {
             return self.dig(length);
         }
         file::write_all(self.target, &self.buffer[..length]).map_err(Op::Write.error())?;
@@ -488,7 +488,7 @@ impl<'a> Transfer<'a> {
             if zeros > 0 {
                 self.position += zeros as u64;
                 file_data::seek_to(self.target, self.position).map_err(Op::Write.error())?;
-                self.meter.spare(zeros as u64)?;
+                self.meter.skip(zeros as u64)?;
             }
             at += zeros;
             let data = run(&self.buffer[at..length], false);

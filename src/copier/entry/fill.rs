@@ -51,19 +51,19 @@ impl Source {
 
     /// Reads the names of the extended attributes, if any are to be preserved.
     pub(super) fn list_attributes(&mut self, cx: &Context<'_>) -> Result<(), EntryError> {
-        self.names = cx.attrs.look(Node::Open(self.file.as_fd()))?;
+        self.names = cx.attrs.list_names(Node::Open(self.file.as_fd()))?;
         Ok(())
     }
 
     /// Reads the names of the extended attributes, and returns the permission bits with which a copier
     /// creates a copy of the file in `dirs`.
-    pub(super) fn birth_mode(
+    pub(super) fn creation_mode(
         &mut self,
         cx: &Context<'_>,
         dirs: &DirPair,
     ) -> Result<u32, EntryError> {
         self.list_attributes(cx)?;
-        Ok(cx.attrs.birth_permissions(&self.stat, &self.names, dirs.traits.born))
+        Ok(cx.attrs.creation_mode(&self.stat, &self.names, dirs.traits.defaults))
     }
 }
 
@@ -81,18 +81,18 @@ impl EntryCopier<'_> {
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         cx.outbox.begin();
-        let born = dirs.traits.born;
+        let defaults = dirs.traits.defaults;
         if cx.options().copy_mode == CopyMode::AttributesOnly {
             cx.status.add(Count::BytesSkipped, source.stat.size());
-            let lacking = self.finish(entry, source, &source.stat, target, born)?;
-            return Ok(Applied { lacking, ..Applied::plain(Done::Copied) });
+            let attribute_error = self.finish(entry, source, &source.stat, target, defaults)?;
+            return Ok(Applied { attribute_error, ..Applied::plain(Done::Copied) });
         }
         let pair = Pair::of(source.stat.identity().0, target.device(dirs));
         let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair };
         let ends = (source.file.as_fd(), target.file());
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(cx.status));
         let result = if target.is_stream() || source.stat.kind() != Kind::File {
-            transfer.digs &= !target.is_stream();
+            transfer.makes_holes &= !target.is_stream();
             transfer.copy_stream().map(|()| Steadiness::Steady)
         } else {
             if let Some(team) = Team::to_copy(cx, entry.at.as_path(), &source.stat, &target) {
@@ -115,12 +115,13 @@ impl EntryCopier<'_> {
         let read = again.as_deref().unwrap_or(&source.stat);
         // The target was created with the permission bits that the source had when the copier opened it. If
         // the source has other bits now, `masked` makes `finish` set these.
-        let masked = born.masked || read.permissions() != source.stat.permissions();
-        let lacking = self.finish(entry, source, read, target, DirDefaults { masked, ..born })?;
+        let masked = defaults.masked || read.permissions() != source.stat.permissions();
+        let attribute_error =
+            self.finish(entry, source, read, target, DirDefaults { masked, ..defaults })?;
         let method = cx.options().debug().then_some(method);
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
-        Ok(Applied { done, lacking, leads: None, details, digest, heavy })
+        Ok(Applied { done, attribute_error, leads: None, details, digest, heavy })
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source
@@ -132,13 +133,13 @@ impl EntryCopier<'_> {
         source: &Source,
         read: &Stat,
         target: TargetFile<'_>,
-        born: DirDefaults,
+        defaults: DirDefaults,
     ) -> Result<Option<EntryError>, EntryError> {
         let (cx, from, names) = (&self.cx, source.file.as_fd(), &source.names);
-        let lacking = match &target {
+        let attribute_error = match &target {
             TargetFile::New(to, _) => {
-                let created = (to.as_fd(), entry.dirs.known_hands(cx.plan()));
-                cx.attrs.finish_file(from, created, read, names, born)?
+                let created = (to.as_fd(), entry.dirs.known_new_owners(cx.plan()));
+                cx.attrs.finish_file(from, created, read, names, defaults)?
             }
             TargetFile::Old(to, old, _) => {
                 cx.attrs.finish_old(from, to.as_fd(), read, names, old)?
@@ -150,6 +151,6 @@ impl EntryCopier<'_> {
             file::sync(target.file()).map_err(Op::Sync.error())?;
         }
         target.close()?;
-        Ok(lacking)
+        Ok(attribute_error)
     }
 }

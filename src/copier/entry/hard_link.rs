@@ -1,10 +1,10 @@
 //! Makes an entry a hard link to its *leader*: another name of the same inode, which has been copied already.
 
 use super::decide::{
-    check_just_created, is_up_to_date, keeps_contents, update_rule, was_published,
+    check_just_created, is_up_to_date, keeps_contents, skipped_by_update, was_published,
 };
 use super::result::{Applied, Done, Unfinished};
-use super::{Entry, EntryCopier, data_bytes, leads_to, remove_leftover_of, staged_name_for};
+use super::{Entry, EntryCopier, data_bytes, points_to, remove_leftover_of, staged_name_for};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
@@ -120,11 +120,11 @@ fn keep_existing(
     }
     // With `links_newer_names`, a link also replaces an existing entry that `--update` would skip as newer.
     let links_all = cx.policy().links_newer_names;
-    if !links_all && update_rule(cx, source, old)?.is_some() {
+    if !links_all && skipped_by_update(cx, source, old)?.is_some() {
         cx.status.add(Count::BytesSkipped, data_bytes(source));
         return Ok(Some(Applied::plain(Done::Skipped)));
     }
-    check_just_created(cx, dirs.again)?;
+    check_just_created(cx, dirs.just_created)?;
     check_old(entry, source, old)?;
     let stays = keeps_contents(cx) && source.type_bits() == old.type_bits();
     if !links_all && stays && !dirs.staged {
@@ -185,7 +185,7 @@ fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryEr
     if !dirs.staged && old.kind() == Kind::Directory {
         return Err(Op::Link.error()(Errno::EISDIR));
     }
-    if leads_to(entry, source, old) {
+    if points_to(entry, source, old) {
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
     Ok(())
@@ -234,7 +234,7 @@ fn link_over(
     // another run does not take the staged link for the leftover of an interrupted run.
     let guard = if dirs.contended {
         hold(leader)?
-    } else if dirs.is_shared() {
+    } else if dirs.is_open_to_other_runs() {
         hold(leader).unwrap_or_default() // another program may have locked the file; the link is made anyway
     } else {
         None
@@ -246,7 +246,8 @@ fn link_over(
     match link() {
         Err(Errno::EEXIST) if is_leader() => {} // a copier died right after it had made this link
         Err(Errno::EEXIST) => {
-            remove_leftover(target, &staged, dirs.is_shared()).map_err(Op::Link.error())?;
+            remove_leftover(target, &staged, dirs.is_open_to_other_runs())
+                .map_err(Op::Link.error())?;
             link().map_err(no_link)?;
         }
         result => result.map_err(no_link)?,

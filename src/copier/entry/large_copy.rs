@@ -31,7 +31,7 @@ impl<'a> Team<'a> {
     ) -> Option<Self> {
         let (job, options) = (cx.job, cx.options());
         // Helpers must open the target for writing, and it is created with the permission bits of the source.
-        let can_be_opened = job.root || source.permissions() & OWNER_WRITE != 0;
+        let can_be_opened = job.is_root || source.permissions() & OWNER_WRITE != 0;
         let in_chunks = source.size() >= LARGE_BYTES
             && job.plan.jobs > 1
             && can_be_opened
@@ -67,7 +67,7 @@ fn is_full(errno: Errno) -> bool {
 impl Transfer<'_> {
     /// Copies a whole large file with the help of other copiers. Returns false if this copier must copy the
     /// file alone, from the beginning.
-    pub(super) fn together(&mut self, size: u64) -> Result<bool, Unfinished> {
+    pub(super) fn copy_with_helpers(&mut self, size: u64) -> Result<bool, Unfinished> {
         let Some(mut team) = self.team.take() else { return Ok(false) };
         team.begin(size);
         let copied = self.chunks(&mut team);
@@ -82,7 +82,7 @@ impl Transfer<'_> {
             other => other?,
         }
         self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
-        self.joined = digest;
+        self.team_digest = digest;
         if sure == size && (digest.is_some() || self.hash.is_none()) {
             self.moved(size)?;
             return Ok(true);

@@ -4,7 +4,7 @@
 //! an existing entry.
 
 use super::action::Action;
-use super::decide::{self, prompt, update_rule};
+use super::decide::{self, prompt, skipped_by_update};
 use super::result::{Applied, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
 use crate::error::{EntryError, Op};
@@ -62,13 +62,13 @@ impl EntryCopier<'_> {
             };
         }
         if dirs.staged {
-            if dirs.existed && !dirs.is_seen(cx.plan()) {
+            if dirs.existed && !dirs.is_visible(cx.plan()) {
                 removal::remove(target, old.kind(), target_name).map_err(&error)?;
             }
             mode.make(entry, target_name).map_err(&error)?;
             return self.finish_link(entry, mode, &source);
         }
-        if update_rule(&cx, &source, &old)?.is_some() {
+        if skipped_by_update(&cx, &source, &old)?.is_some() {
             return Ok(Applied::plain(Done::Skipped));
         }
         // pcopy does not update an existing entry that is not this link. As with cp, that entry stays unless
@@ -130,7 +130,7 @@ impl EntryCopier<'_> {
     ) -> Result<Applied, Unfinished> {
         self.cx.outbox.begin();
         let staged = staged_name_for(entry.dirs, entry.target_name);
-        let (target, shared) = (entry.dirs.target.as_fd(), entry.dirs.is_shared());
+        let (target, shared) = (entry.dirs.target.as_fd(), entry.dirs.is_open_to_other_runs());
         let made = create_fresh(target, &staged, shared, |staged| mode.make(entry, staged));
         made.map_err(mode.op().error())?;
         let backup = self.publish_over(entry, source, Some(old), &staged)?;

@@ -36,7 +36,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Counts bytes that need not be written. Fails with [`Unfinished::Dropped`] if the run aborts the copy.
-    pub(in crate::copier) fn spare(&mut self, bytes: u64) -> Result<(), Unfinished> {
+    pub(in crate::copier) fn skip(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::BytesSkipped, bytes)
     }
 
@@ -97,7 +97,7 @@ mod tests {
     fn a_file_that_is_copied_twice_is_counted_once() {
         let counters = Counters::create(1).unwrap();
         let mut meter = Meter::new(counters.status(0));
-        assert!(meter.add(100).is_ok() && meter.spare(50).is_ok());
+        assert!(meter.add(100).is_ok() && meter.skip(50).is_ok());
         meter.start_over();
         assert!(meter.add(120).is_ok() && meter.add(60).is_ok());
         meter.end(200);
@@ -122,6 +122,6 @@ mod tests {
         assert!(meter.add(1).is_ok());
         counters.abandon();
         assert!(matches!(meter.add(1), Err(Unfinished::Dropped)));
-        assert!(matches!(meter.spare(0), Err(Unfinished::Dropped)));
+        assert!(matches!(meter.skip(0), Err(Unfinished::Dropped)));
     }
 }

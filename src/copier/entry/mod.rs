@@ -81,7 +81,7 @@ impl<'a> EntryCopier<'a> {
     /// Copies an entry whose type was `kind` when the copier found it. If the source has another type by now,
     /// fails with [`Op::Changed`].
     pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
-        if entry.dirs.staged && reads(&self.cx, kind) {
+        if entry.dirs.staged && copies_contents(&self.cx, kind) {
             return self.create_file(entry);
         }
         let (cx, dirs) = (self.cx, entry.dirs);
@@ -90,11 +90,11 @@ impl<'a> EntryCopier<'a> {
             return Err(changed());
         }
         if dirs.staged {
-            let leads = self.come_first(dirs, &source)?;
+            let leads = self.lead_or_defer(dirs, &source)?;
             return self.create_other(entry, &source, leads);
         }
         if cx.was_done(entry.name) {
-            let leads = self.come_first(dirs, &source)?;
+            let leads = self.lead_or_defer(dirs, &source)?;
             cx.status.add(Count::BytesSkipped, data_bytes(&source));
             return Ok(Applied::plain(Done::Skipped).leading(leads));
         }
@@ -102,7 +102,7 @@ impl<'a> EntryCopier<'a> {
             return self.copy_as_gnu(entry, &source);
         }
         decide::prompt_before_deferring(&cx, entry, &source)?;
-        let leads = self.come_first(dirs, &source)?;
+        let leads = self.lead_or_defer(dirs, &source)?;
         let action = decide::native::decide(&cx, entry, &source)?;
         self.apply(entry, &source, action, leads)
     }
@@ -110,14 +110,14 @@ impl<'a> EntryCopier<'a> {
     fn copy_as_gnu(&mut self, entry: &Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
         let mut action = decide::gnu::decide(&self.cx, entry, source)?;
         if matches!(action, Action::CreateAnew) {
-            // `come_first` may defer the entry until all others are copied. The incomplete entry must not
+            // `lead_or_defer` may defer the entry until all others are copied. The incomplete entry must not
             // stay until then.
             discard(entry.dirs, entry.target_name);
             action = Action::Create;
         }
         let leads = match action {
             Action::Skip { reason, .. } if !reason.leads(self.cx.policy()) => None,
-            _ => self.come_first(entry.dirs, source)?,
+            _ => self.lead_or_defer(entry.dirs, source)?,
         };
         self.apply(entry, source, action, leads)
     }
@@ -138,11 +138,11 @@ impl<'a> EntryCopier<'a> {
                 return self
                     .skip(entry, source, reason, &old)
                     .map(|applied| applied.leading(followed))
-                    .or_else(|error| Unfinished::from(error).or_lacking(leads));
+                    .or_else(|error| Unfinished::from(error).unless_complete(leads));
             }
             Action::Replace { old, removed } => self.replace(entry, source, Some(&old), removed),
             Action::Create if !in_place => self.replace(entry, source, None, false),
-            Action::WriteInto { through } if reads(&self.cx, source.kind()) => {
+            Action::WriteInto { through } if copies_contents(&self.cx, source.kind()) => {
                 self.remove_staged(entry, source);
                 self.write_into(entry, source, through)
             }
@@ -157,7 +157,9 @@ impl<'a> EntryCopier<'a> {
                 self.create_in_place(entry, source)
             }
         };
-        applied.map(|applied| applied.leading(leads)).or_else(|failed| failed.or_lacking(leads))
+        applied
+            .map(|applied| applied.leading(leads))
+            .or_else(|failed| failed.unless_complete(leads))
     }
 
     /// Keeps the existing entry `old`. If `reason` requires that, removes a leftover (the staged file of a
@@ -191,13 +193,13 @@ impl<'a> EntryCopier<'a> {
     /// *leader*. If this name is the leader, returns the inode. If the inode has no other names, or they
     /// become separate files, returns `None`. Every other name fails with [`Unfinished::Deferred`]. It
     /// becomes a hard link to the leader after all other entries have been copied.
-    fn come_first(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
+    fn lead_or_defer(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
         let may_come_again = source.links() > 1 || self.may_be_met_again(dirs);
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_come_again) else { return Ok(None) };
         let inode = source.identity();
         // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
         // copiers defer every prompted name; otherwise they would copy an inode a second time.
-        let is_first = !self.cx.job.asked && inodes.insert(inode);
+        let is_first = !self.cx.job.prompts_answered && inodes.insert(inode);
         if is_first { Ok(Some(inode)) } else { Err(Unfinished::Deferred(inode)) }
     }
 
@@ -215,7 +217,7 @@ impl<'a> EntryCopier<'a> {
 
     /// Removes from the target what an earlier round or run has left of an entry that has failed now: its
     /// leftover (a staged file), or an incomplete entry.
-    pub(super) fn give_up(&self, entry: &Entry<'_>) {
+    pub(super) fn remove_remains(&self, entry: &Entry<'_>) {
         let (cx, dirs) = (&self.cx, entry.dirs);
         if !dirs.staged {
             if cx.was_begun_new(entry.name) {
@@ -230,7 +232,7 @@ impl<'a> EntryCopier<'a> {
             let same = |target| decide::is_up_to_date(cx, entry, &source, &target);
             target.is_ok_and(|target| same(target).unwrap_or(false))
         });
-        if !complete && dirs.is_written(entry.target_name) == Ok(true) {
+        if !complete && dirs.has_spelling(entry.target_name) == Ok(true) {
             discard(dirs, entry.target_name);
         }
     }
@@ -261,7 +263,7 @@ fn repair(
 
 /// Whether a copier copies the contents of a source of this type. It does for regular files, and with
 /// `--copy-contents` also for special files.
-pub(super) fn reads(cx: &Context<'_>, kind: Kind) -> bool {
+pub(super) fn copies_contents(cx: &Context<'_>, kind: Kind) -> bool {
     kind == Kind::File || kind == Kind::Special && cx.options().copy_contents
 }
 
@@ -282,7 +284,7 @@ fn link_text(entry: &Entry<'_>, source: &Stat) -> Result<CString, Unfinished> {
 
 /// Whether the source is a symlink to the existing file `old`. If it replaced that file, it would lead to
 /// itself.
-pub(super) fn leads_to(entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
+pub(super) fn points_to(entry: &Entry<'_>, source: &Stat, old: &Stat) -> bool {
     source.kind() == Kind::Symlink
         && old.kind() != Kind::Symlink
         && file::stat_at_following(&entry.dirs.source, entry.name)
@@ -309,7 +311,7 @@ fn discard_half(dirs: &DirPair, name: &CStr, unfinished: &Unfinished) {
 /// Ignores errors.
 pub(super) fn remove_leftover_of(dirs: &DirPair, name: &CStr) {
     let staged = staged_name_for(dirs, name);
-    if remove_leftover(dirs.target.as_fd(), &staged, dirs.is_shared()).is_err() {
+    if remove_leftover(dirs.target.as_fd(), &staged, dirs.is_open_to_other_runs()).is_err() {
         // Ignored: nearly always the error is that no leftover exists. Otherwise another run is building that
         // file.
     }

@@ -8,7 +8,7 @@ use super::create::{finish_other, make_other};
 use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, discard, link_text, op_of, reads, staged_name_for};
+use super::{Entry, EntryCopier, copies_contents, discard, link_text, op_of, staged_name_for};
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::BackupKind;
@@ -66,7 +66,7 @@ impl EntryCopier<'_> {
         let (dirs, name) = (entry.dirs, entry.target_name);
         let kept = match (&self.cx.options().backup, old) {
             (Some(backup), Some(_)) if !dirs.staged => {
-                self.backups.keep(backup, dirs, (source, entry.name), name).map(Some)
+                self.backups.back_up(backup, dirs, (source, entry.name), name).map(Some)
             }
             _ => Ok(None), // leftovers of an interrupted run need no backup
         };
@@ -91,7 +91,7 @@ impl EntryCopier<'_> {
     ) -> Result<(), EntryError> {
         let (dirs, name) = (entry.dirs, entry.target_name);
         let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
-        let (_, moved) = self.backups.keep(backup, dirs, (&source, entry.name), name)?;
+        let (_, moved) = self.backups.back_up(backup, dirs, (&source, entry.name), name)?;
         match moved {
             Some(_) => Ok(()),
             None => file::unlink(&dirs.target, name).map_err(Op::Backup.error()),
@@ -113,15 +113,15 @@ impl EntryCopier<'_> {
         staged: &CStr,
     ) -> Result<(Result<Applied, Unfinished>, Option<OwnedFd>), Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
-        let (target, shared) = (dirs.target.as_fd(), dirs.is_shared());
-        if !reads(&cx, source.kind()) {
+        let (target, shared) = (dirs.target.as_fd(), dirs.is_open_to_other_runs());
+        if !copies_contents(&cx, source.kind()) {
             let text = link_text(entry, source)?;
             let make = |name: &CStr| make_other(&cx, entry, source, &text, name);
             create_fresh(target, staged, shared, make).map_err(op_of(&cx, source).error())?;
             return Ok((Ok(finish_other(&cx, entry, source, staged)?), None));
         }
         let mut opened = Source::open(&cx, entry)?;
-        let mode = opened.birth_mode(&cx, dirs)?;
+        let mode = opened.creation_mode(&cx, dirs)?;
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
         let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
         if shared && !lock_new(&to) {

@@ -18,7 +18,7 @@ pub(crate) enum Done {
 pub(crate) struct Applied {
     pub(crate) done: Done,
     /// The failure to set one of its attributes; the entry is complete without that attribute.
-    pub(crate) lacking: Option<EntryError>,
+    pub(crate) attribute_error: Option<EntryError>,
     /// The source inode, if it has or may have other names; these become hard links to this entry.
     pub(crate) leads: Option<Identity>,
     /// How the entry was copied, for `--verbose` and `--debug`.
@@ -52,7 +52,7 @@ impl Applied {
     /// Returns a result that has no further details.
     pub(crate) fn plain(done: Done) -> Self {
         let (details, digest) = (Details::default(), None);
-        Self { done, lacking: None, leads: None, details, digest, heavy: false }
+        Self { done, attribute_error: None, leads: None, details, digest, heavy: false }
     }
 
     /// Returns the result of a hard link to an entry with this digest.
@@ -79,10 +79,10 @@ impl Unfinished {
 
     /// Returns the result of an entry that lacks nothing but an attribute; in all other cases, returns `self`
     /// as an error.
-    pub(crate) fn or_lacking(self, leads: Option<Identity>) -> Result<Applied, Self> {
+    pub(crate) fn unless_complete(self, leads: Option<Identity>) -> Result<Applied, Self> {
         match self {
             Self::Failed(error) if error.op.leaves_entry_complete() => {
-                Ok(Applied { lacking: Some(error), leads, ..Applied::plain(Done::Copied) })
+                Ok(Applied { attribute_error: Some(error), leads, ..Applied::plain(Done::Copied) })
             }
             other => Err(other),
         }

@@ -10,10 +10,12 @@ use super::create::{finish_other, make_other};
 use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, discard_half, link_text, op_of, reads, remove_leftover_of};
+use super::{
+    Entry, EntryCopier, copies_contents, discard_half, link_text, op_of, remove_leftover_of,
+};
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
-use crate::staging::lock::{is_locked, lock_new};
+use crate::staging::lock::{is_locked_by_other, lock_new};
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::os::fd::AsFd;
@@ -44,7 +46,7 @@ impl EntryCopier<'_> {
         if looks_complete && cx.policy().resumes_leftovers {
             return self.replace(entry, source, None, false);
         }
-        if !reads(&cx, source.kind()) {
+        if !copies_contents(&cx, source.kind()) {
             let (text, op) = (link_text(entry, source)?, op_of(&cx, source));
             cx.outbox.begin_new();
             let created = make_other(&cx, entry, source, &text, target_name);
@@ -52,7 +54,7 @@ impl EntryCopier<'_> {
             return Ok(finish_other(&cx, entry, source, target_name)?);
         }
         let mut opened = Source::open(&cx, entry)?;
-        let mode = opened.birth_mode(&cx, dirs)?;
+        let mode = opened.creation_mode(&cx, dirs)?;
         cx.outbox.begin_new();
         let created = file::create_file(&dirs.target, target_name, mode);
         let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
@@ -72,7 +74,7 @@ impl EntryCopier<'_> {
             return Err(Op::Dangling.error()(Errno::ENOENT).into());
         }
         let mut source = Source::open(&cx, entry)?;
-        let mode = source.birth_mode(&cx, dirs)?;
+        let mode = source.creation_mode(&cx, dirs)?;
         let to = file::create_through_symlink(&dirs.target, entry.target_name, mode);
         let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
         self.fill(entry, &source, target)
@@ -106,15 +108,19 @@ impl EntryCopier<'_> {
         if old.identity() == opened.stat.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
-        if policy.locks_target && dirs.contended && is_locked(&to) {
+        if policy.locks_target && dirs.contended && is_locked_by_other(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         // Another copier may be writing into the same file now, by another hard link or through a symlink.
         let meets = policy.writes_through_symlinks || old.links() > 1;
-        let turn = cx.job.turns.filter(|_| meets).map(|turns| turns.lock_inode(old.identity()));
+        let turn = cx
+            .job
+            .inode_locks
+            .filter(|_| meets)
+            .map(|inode_locks| inode_locks.lock_inode(old.identity()));
         opened.list_attributes(&cx)?;
         cx.outbox.begin_in_place();
-        cx.attrs.close_before_writing(to.as_fd(), &opened.stat, &old);
+        cx.attrs.restrict_before_writing(to.as_fd(), &opened.stat, &old);
         if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
             file_data::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
         }

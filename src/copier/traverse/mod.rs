@@ -21,7 +21,7 @@ pub(super) use names::DirNames;
 use super::context::Context;
 use super::dir_pair::c_name;
 use super::name_queue::NameQueue;
-use super::report_writer::{ParentGone, Reports};
+use super::report_writer::{ParentGone, ReportWriter};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
@@ -47,7 +47,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The state of a walk: where it is, which work waits, and how it reports.
 pub(super) struct Walk<'a, D> {
     pub(super) cx: Context<'a>,
-    pub(super) reports: Reports<'a>,
+    pub(super) reports: ReportWriter<'a>,
     /// The directory that the walk is in.
     pub(super) at: EntryPathBuf,
     /// The part of the current task that is left, if the task is a range of numbers.
@@ -78,13 +78,13 @@ pub(super) struct DirProgress {
     pub(super) children: NameQueue,
     /// Whether child directories were created under staged names and must still be renamed to their final
     /// names.
-    pub(super) renames: bool,
+    pub(super) has_staged_children: bool,
     /// Whether child directories must still be created.
-    pub(super) unmade: bool,
+    pub(super) has_uncreated_children: bool,
     /// Whether another copier or a later phase will still create or rename entries in the directory.
-    pub(super) shared: bool,
+    pub(super) changes_pending: bool,
     /// Whether another copier or a later phase still works in the directory or below it.
-    pub(super) given: bool,
+    pub(super) below_handed_over: bool,
 }
 
 /// A child directory that the walk is about to enter.
@@ -199,7 +199,7 @@ pub(super) trait Visitor<'a>: Sized {
     ) -> Result<Entered<'a, Self>, ParentGone>;
 
     /// Returns the source directory to list; `None` if its entries must not be visited.
-    fn listed<'d>(
+    fn source_to_list<'d>(
         &self,
         walk: &Walk<'a, Self::Dir>,
         dir: &'d Self::Dir,
@@ -219,7 +219,7 @@ pub(super) trait Visitor<'a>: Sized {
 
     /// Is called before the walk enters the next directory. The walk may have left some directories for good
     /// by then, and the visitor can finish them.
-    fn come_back(&mut self, _walk: &mut Walk<'a, Self::Dir>) -> Result<(), ParentGone> {
+    fn before_next_child(&mut self, _walk: &mut Walk<'a, Self::Dir>) -> Result<(), ParentGone> {
         Ok(())
     }
 
@@ -229,7 +229,7 @@ pub(super) trait Visitor<'a>: Sized {
     /// Notes that something in the directory whose source path has `source_bytes` bytes, or below it, was
     /// handed over. `renamed` says that this will change the directory itself: a child will be renamed in it,
     /// or entries will be created.
-    fn note_shared(&mut self, _source_bytes: usize, _renamed: bool) {}
+    fn note_handed_over(&mut self, _source_bytes: usize, _renamed: bool) {}
 
     /// Whether the target of a directory existed before this round.
     fn existed(_dir: &Self::Dir) -> bool {
@@ -243,7 +243,7 @@ pub(super) trait Visitor<'a>: Sized {
 }
 
 impl<'a, D> Walk<'a, D> {
-    pub(super) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
+    pub(super) fn new(cx: Context<'a>, reports: ReportWriter<'a>) -> Self {
         Self {
             cx,
             reports,
@@ -310,7 +310,7 @@ impl<'a, D> Walk<'a, D> {
     }
 
     /// Keeps the children of the directory that the walk is in until they are entered or handed over.
-    fn keep(&mut self, children: NameQueue, dir: Option<D>, staged: bool) {
+    fn keep_children(&mut self, children: NameQueue, dir: Option<D>, staged: bool) {
         if children.is_empty() {
             return;
         }
@@ -358,9 +358,9 @@ pub(super) fn operands<'a, V: Visitor<'a>>(
         walk.publish_place();
         let mut progress = DirProgress::default();
         let dir = visitor.operand(walk, number, &mut progress)?;
-        walk.keep(progress.children, dir, false);
+        walk.keep_children(progress.children, dir, false);
         descend(walk, visitor)?;
-        pause(walk)?;
+        between_entries(walk)?;
     }
     Ok(())
 }
@@ -390,7 +390,7 @@ pub(super) fn names_task<'a, V: Visitor<'a>>(
         Ok(dir) => {
             let mut progress = DirProgress::default();
             visit_names(walk, visitor, &dir, &mut DirNames::Handed(names), &mut progress)?;
-            walk.keep(progress.children, Some(dir), walk.at.staged);
+            walk.keep_children(progress.children, Some(dir), walk.at.staged);
         }
         Err(error) => {
             let mut left = names;
@@ -408,7 +408,7 @@ fn descend<'a, V: Visitor<'a>>(
     visitor: &mut V,
 ) -> Result<(), ParentGone> {
     while !walk.is_stopped() {
-        visitor.come_back(walk)?;
+        visitor.before_next_child(walk)?;
         let Some(child) = next_child(walk, visitor) else { break };
         // this copier keeps `child`, so it may hand over everything that still waits
         hand_over(walk, visitor, None)?;
@@ -453,7 +453,7 @@ pub(super) fn directory<'a, V: Visitor<'a>>(
     walk.publish_place();
     let Some((dir, facts)) = visitor.enter(walk, opened, existed)? else { return Ok(()) };
     let mut progress = DirProgress::default();
-    let listed = match visitor.listed(walk, &dir, &facts) {
+    let listed = match visitor.source_to_list(walk, &dir, &facts) {
         Some(source) => list(walk, visitor, &dir, source, &mut progress)?,
         None => Ok(()),
     };
@@ -463,7 +463,7 @@ pub(super) fn directory<'a, V: Visitor<'a>>(
     walk.cx.status.at_none();
     visitor.leave(walk, &dir, facts, listed, &progress)?;
     let staged = walk.at.staged;
-    walk.keep(progress.children, Some(dir), staged);
+    walk.keep_children(progress.children, Some(dir), staged);
     Ok(())
 }
 
@@ -528,14 +528,14 @@ fn visit_names<'a, V: Visitor<'a>>(
         if walk.cx.job.is_hungry() {
             hand_over(walk, visitor, Some((dir, names, progress)))?;
         }
-        pause(walk)?;
+        between_entries(walk)?;
     }
     Ok(())
 }
 
 /// Does what is due between two entries: sends old reports, and sleeps if the copier is superfluous.
 #[inline] // called after every entry
-fn pause<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
+fn between_entries<D>(walk: &mut Walk<'_, D>) -> Result<(), ParentGone> {
     walk.reports.flush_if_old()?;
     park_if_superfluous(walk)
 }

@@ -63,13 +63,13 @@ pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
         if let Some(renamed) =
             give_child(walk, visitor, (depth, staged), &mut progress.children, parent)
         {
-            progress.given = true;
-            progress.shared |= renamed;
+            progress.below_handed_over = true;
+            progress.changes_pending |= renamed;
             continue;
         }
-        progress.given = true;
-        progress.shared = true;
-        visitor.note_shared(depth.source_bytes, true);
+        progress.below_handed_over = true;
+        progress.changes_pending = true;
+        visitor.note_handed_over(depth.source_bytes, true);
         if !give_names(walk, visitor, dir, names, progress)? {
             break;
         }
@@ -140,7 +140,7 @@ fn give_child<'a, V: Visitor<'a>>(
     let place = EntryPath { source: &source, target: &target, staged, ..path };
     let task = Task::Directory { place, existed };
     if is_ready && walk.cx.job.give(walk.cx.status, &task, &mut walk.message) {
-        visitor.note_shared(depth.source_bytes, renamed);
+        visitor.note_handed_over(depth.source_bytes, renamed);
         return Some(renamed);
     }
     if children.push(mark, &name).is_err() {

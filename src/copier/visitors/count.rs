@@ -5,7 +5,7 @@
 
 use crate::copier::context::Context;
 use crate::copier::name_queue::NO_MARK;
-use crate::copier::report_writer::{ParentGone, Reports};
+use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::forecast::{Forecast, Work};
@@ -30,7 +30,7 @@ struct CountVisitor<'a> {
 /// Counts all operands (named by the user) and everything below them, and publishes the counts in `forecast`.
 pub(in crate::copier) fn count<'a>(
     cx: Context<'a>,
-    reports: Reports<'a>,
+    reports: ReportWriter<'a>,
     forecast: &'a Forecast,
 ) -> Result<(), ParentGone> {
     let mut visitor = CountVisitor { forecast, work: Work::default() };
@@ -154,7 +154,7 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
         Ok(file::stat_fd(&dir).is_ok_and(|stat| !is_left_out(stat)).then_some((dir, ())))
     }
 
-    fn listed<'d>(
+    fn source_to_list<'d>(
         &self,
         _walk: &CountWalk<'a>,
         dir: &'d OwnedFd,

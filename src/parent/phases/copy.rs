@@ -12,6 +12,6 @@ use std::ops::Range;
 pub(in crate::parent) fn copy(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
     run_rounds(run, Task::Operands { first: wave.start, end: wave.end })?;
     run.state.end_phase(&run.totals);
-    run.state.hashed.index();
+    run.state.digests.index();
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped>
         Ok(agreed) => run_rounds(run, Task::Prompted { first: 0, end: agreed })?,
     }
     run.state.end_phase(&run.totals);
-    run.state.hashed.index();
+    run.state.digests.index();
     Ok(())
 }
 

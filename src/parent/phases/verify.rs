@@ -14,8 +14,8 @@ pub(in crate::parent) fn read_back(run: &mut Run<'_>) -> Result<(), Stopped> {
     }
     write_back::flush_or_remove_built(run)?;
     run.state.end_phase(&run.totals);
-    run.state.hashed.index();
-    match u32::try_from(run.state.hashed.wave_len()) {
+    run.state.digests.index();
+    match u32::try_from(run.state.digests.wave_len()) {
         Ok(0) => Ok(()),
         files => run_rounds(run, Task::Verify { first: 0, end: files.unwrap_or(u32::MAX) }),
     }

@@ -130,7 +130,7 @@ impl Placement {
         let target = (operand.target_dir, operand.target_name.clone());
         let all = self.placed.entry(target).or_default();
         if !operand.is_dir || self.options.compat == Compat::Gnu {
-            operand.again = all.iter().map(|earlier| earlier.operand).collect();
+            operand.same_target = all.iter().map(|earlier| earlier.operand).collect();
         }
         all.push(PlacedSource {
             identity: operand.identity,
@@ -195,7 +195,7 @@ impl Placement {
         let mut number = 0..;
         self.operands.retain(|_| !dropped.contains(&number.next().unwrap_or(u32::MAX)));
         for operand in &mut self.operands {
-            operand.again.retain(|earlier| !dropped.contains(earlier));
+            operand.same_target.retain(|earlier| !dropped.contains(earlier));
         }
         self.renumber(&numbers);
     }
@@ -204,7 +204,7 @@ impl Placement {
     pub(super) fn renumber(&mut self, numbers: &[u32]) {
         let new = |old: &mut u32| *old = numbers.get(*old as usize).copied().unwrap_or(*old);
         self.notes.iter_mut().for_each(|note| new(&mut note.before));
-        self.operands.iter_mut().for_each(|operand| operand.again.iter_mut().for_each(new));
+        self.operands.iter_mut().for_each(|operand| operand.same_target.iter_mut().for_each(new));
     }
 
     /// Reads again the status of each source in which the run has created directories.

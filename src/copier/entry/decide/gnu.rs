@@ -6,7 +6,7 @@
 use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
 use super::super::{Entry, op_of};
-use super::{has_contents, prompt, update_rule, was_published};
+use super::{has_contents, prompt, skipped_by_update, was_published};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::options::{Control, CopyMode, Dereference, Links, Update};
@@ -52,7 +52,7 @@ pub(crate) fn decide(
         Ok(existing) => existing,
         Err(action) => return Ok(action),
     };
-    if cx.was_begun_over(entry.name) {
+    if cx.was_begun_in_place(entry.name) {
         return Ok(Action::WriteInto { through: existing.through });
     }
     if was_published(cx, entry, source, &existing.old)? {
@@ -63,7 +63,7 @@ pub(crate) fn decide(
     if matches!(same_file, SameFile::Harmful) && !is_kept {
         return Err(Op::SameFile.error()(Errno::EEXIST).into());
     }
-    if let Some(reason) = update_rule(cx, source, &existing.old)? {
+    if let Some(reason) = skipped_by_update(cx, source, &existing.old)? {
         return Ok(Action::Skip { reason, old: existing.old });
     }
     prompt(cx, entry, &existing.old)?;
@@ -88,7 +88,7 @@ fn follow(
     }
     match file::stat_at_following(&entry.dirs.target, entry.target_name) {
         Ok(old) => Ok(Ok(Existing { itself, old, through })),
-        Err(Errno::ENOENT) if entry.dirs.again => {
+        Err(Errno::ENOENT) if entry.dirs.just_created => {
             Err(Op::ThroughJustCreated.error()(Errno::EEXIST))
         }
         Err(Errno::ENOENT) => Ok(Err(Action::CreateThrough)),
@@ -134,7 +134,7 @@ fn check(
         });
     }
     let numbered = matches!(&options.backup, Some(backup) if backup.control == Control::Numbered);
-    if entry.dirs.again && !numbered {
+    if entry.dirs.just_created && !numbered {
         let op = if existing.through { Op::ThroughJustCreated } else { Op::JustCreated };
         return Err(op.error()(Errno::EEXIST));
     }

@@ -17,7 +17,7 @@ use super::attributes;
 use super::data::{self, BUFFER_BYTES};
 use super::fill::Source;
 use super::result::Unfinished;
-use super::{Entry, data_bytes, reads};
+use super::{Entry, copies_contents, data_bytes};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::options::{Control, CopyMode, Update};
@@ -30,7 +30,7 @@ const COMPARE_BYTES: usize = BUFFER_BYTES / 4;
 
 /// Returns the reason if `--update` keeps the existing entry, whatever its type and contents; otherwise
 /// returns `None`. With `--update=none-fail`, the user wants an error: fails with [`Op::NotReplaced`].
-pub(crate) fn update_rule(
+pub(crate) fn skipped_by_update(
     cx: &Context<'_>,
     source: &Stat,
     old: &Stat,
@@ -74,16 +74,16 @@ pub(crate) fn keeps_contents(cx: &Context<'_>) -> bool {
 
 /// Fails with [`Op::JustCreated`] if `again` says that this run has created the existing entry, from another
 /// source with the same target. With numbered backups, such an entry may be replaced.
-pub(crate) fn check_just_created(cx: &Context<'_>, again: bool) -> Result<(), EntryError> {
+pub(crate) fn check_just_created(cx: &Context<'_>, just_created: bool) -> Result<(), EntryError> {
     let backup = cx.options().backup.as_ref();
     let numbered = backup.is_some_and(|backup| backup.control == Control::Numbered);
-    if again && !numbered { Err(Op::JustCreated.error()(Errno::EEXIST)) } else { Ok(()) }
+    if just_created && !numbered { Err(Op::JustCreated.error()(Errno::EEXIST)) } else { Ok(()) }
 }
 
 /// Fails with [`Unfinished::Ask`] if the user must agree to the replacement of `old` and has not been
 /// prompted yet.
 pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<(), Unfinished> {
-    if !cx.options().ask || cx.job.asked {
+    if !cx.options().ask || cx.job.prompts_answered {
         return Ok(());
     }
     let (target, name) = (&entry.dirs.target, entry.target_name);
@@ -100,12 +100,12 @@ pub(crate) fn prompt_before_deferring(
     source: &Stat,
 ) -> Result<(), Unfinished> {
     let dirs = entry.dirs;
-    if !cx.options().ask || cx.job.asked || dirs.staged || cx.job.inodes.is_none() {
+    if !cx.options().ask || cx.job.prompts_answered || dirs.staged || cx.job.inodes.is_none() {
         return Ok(());
     }
     let Ok(old) = file::stat_at(&dirs.target, entry.target_name) else { return Ok(()) };
     let stays = old.kind() == Kind::Directory
-        || !matches!(update_rule(cx, source, &old), Ok(None))
+        || !matches!(skipped_by_update(cx, source, &old), Ok(None))
         || is_up_to_date(cx, entry, source, &old)?;
     if stays { Ok(()) } else { prompt(cx, entry, &old) }
 }
@@ -123,12 +123,13 @@ pub(crate) fn is_up_to_date(
 ) -> Result<bool, Unfinished> {
     let (options, dirs) = (cx.options(), entry.dirs);
     let checksum = options.checksum && source.kind() == Kind::File;
-    let times_tell = cx.attrs.times_tell();
-    if !attributes::looks_complete(source, old, times_tell && !checksum) {
+    let times_are_reliable = cx.attrs.times_are_reliable();
+    if !attributes::looks_complete(source, old, times_are_reliable && !checksum) {
         return Ok(false);
     }
     // If a power cut ended the previous run, a staged file may have its time but not its data.
-    let must_read = checksum || !times_tell || options.writes_back_before_publish() && dirs.staged;
+    let must_read =
+        checksum || !times_are_reliable || options.writes_back_before_publish() && dirs.staged;
     match source.kind() {
         Kind::Symlink => {
             let text = file::read_symlink(&dirs.source, entry.name).map_err(Op::Read.error())?;
@@ -158,5 +159,5 @@ fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfini
 /// Whether a copier copies the contents of `source`. Otherwise it creates a symlink or special file like
 /// `source`.
 fn has_contents(cx: &Context<'_>, source: &Stat) -> bool {
-    reads(cx, source.kind())
+    copies_contents(cx, source.kind())
 }

@@ -2,9 +2,9 @@
 
 use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
-use super::super::{Entry, leads_to};
+use super::super::{Entry, points_to};
 use super::{
-    check_just_created, has_contents, is_up_to_date, keeps_contents, prompt, update_rule,
+    check_just_created, has_contents, is_up_to_date, keeps_contents, prompt, skipped_by_update,
     was_published,
 };
 use crate::copier::context::Context;
@@ -20,7 +20,7 @@ pub(crate) fn decide(
     source: &Stat,
 ) -> Result<Action, Unfinished> {
     let in_place = cx.options().in_place;
-    if in_place && cx.was_begun_over(entry.name) {
+    if in_place && cx.was_begun_in_place(entry.name) {
         return Ok(Action::WriteInto { through: false });
     }
     if in_place && cx.was_begun_new(entry.name) {
@@ -33,7 +33,7 @@ pub(crate) fn decide(
         return Ok(Action::Skip { reason: Reason::Published, old });
     }
     // As with cp, `--update` decides first, and the checks of the existing entry come later.
-    if let Some(reason) = update_rule(cx, source, &old)? {
+    if let Some(reason) = skipped_by_update(cx, source, &old)? {
         return Ok(Action::Skip { reason, old });
     }
     if let Some(reason) = stays(cx, entry, source, &old)? {
@@ -59,9 +59,9 @@ fn stays(
     if old.kind() == Kind::Directory {
         return Err(Op::Create.error()(Errno::EISDIR).into());
     }
-    check_just_created(cx, dirs.again)?;
+    check_just_created(cx, dirs.just_created)?;
     let same_file = Op::SameFile.error()(Errno::EEXIST);
-    if leads_to(entry, source, old) {
+    if points_to(entry, source, old) {
         return Err(same_file.into());
     }
     if keeps_contents(cx) && source.type_bits() == old.type_bits() {

@@ -66,7 +66,7 @@ impl Comparer<'_> {
         let was = file(source.as_fd()).ok_or_else(|| stale(Op::Changed))?;
         let is = file(target.as_fd()).ok_or_else(|| stale(Op::ReadBack))?;
         let ends = (source.as_fd(), target.as_fd());
-        if let Some(same) = self.same_together((at, from.1, to.1), ends, (&was, &is), tally) {
+        if let Some(same) = self.same_with_helpers((at, from.1, to.1), ends, (&was, &is), tally) {
             return Ok(same);
         }
         let buffers = (&mut self.theirs[..], &mut self.ours[..]);

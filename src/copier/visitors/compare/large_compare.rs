@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 impl Comparer<'_> {
     /// Returns whether two large files of the same size have the same contents, if other copiers help to
     /// compare them. Returns `None` if this copier must compare them alone.
-    pub(super) fn same_together(
+    pub(super) fn same_with_helpers(
         &mut self,
         (at, name, target_name): (EntryPath<'_>, &CStr, &CStr),
         ends: (BorrowedFd<'_>, BorrowedFd<'_>),

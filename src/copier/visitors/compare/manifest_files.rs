@@ -1,7 +1,7 @@
 //! Compares a directory with a manifest (a list of file hashes): the files that the manifest lists, and those
 //! that it does not list.
 
-use super::{Comparer, HasComparer, fail_beside, record, record_missing};
+use super::{Comparer, HasComparer, fail_uncounted, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::result::Unfinished;
@@ -176,7 +176,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
         match kind {
             Kind::Directory => match progress.children.push(NO_MARK, name) {
                 Ok(()) => Ok(()),
-                Err(_) => fail_beside(walk, Op::OpenTarget.error()(Errno::ENOMEM)),
+                Err(_) => fail_uncounted(walk, Op::OpenTarget.error()(Errno::ENOMEM)),
             },
             Kind::File if !self.listed.has(&walk.at.source, name.to_bytes()) => {
                 let itself = look().map(|stat| stat.identity()).ok();
@@ -217,11 +217,11 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     ) -> Result<Option<(OwnedFd, ())>, ParentGone> {
         match self.open(walk, existed) {
             Ok(dir) => Ok(Some((dir, ()))),
-            Err(error) => fail_beside(walk, error).map(|()| None),
+            Err(error) => fail_uncounted(walk, error).map(|()| None),
         }
     }
 
-    fn listed<'d>(
+    fn source_to_list<'d>(
         &self,
         _walk: &ManifestWalk<'a>,
         dir: &'d OwnedFd,
@@ -240,7 +240,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     ) -> Result<(), ParentGone> {
         match listed {
             Ok(()) => Ok(()),
-            Err(error) => fail_beside(walk, EntryError { op: Op::OpenTarget, ..error }),
+            Err(error) => fail_uncounted(walk, EntryError { op: Op::OpenTarget, ..error }),
         }
     }
 }

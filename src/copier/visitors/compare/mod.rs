@@ -12,7 +12,7 @@ mod tree;
 use crate::copier::Worker;
 use crate::copier::context::Context;
 use crate::copier::entry::data::BUFFER_BYTES;
-use crate::copier::report_writer::{ParentGone, Reports};
+use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Visitor, Walk};
 use crate::error::EntryError;
 use crate::ipc::memory::counters::Count;
@@ -44,7 +44,10 @@ struct ComparisonWorker<'a, V: Visitor<'a>> {
 }
 
 /// Returns the worker for the comparison that the plan requires.
-pub(in crate::copier) fn worker<'a>(cx: Context<'a>, reports: Reports<'a>) -> Box<dyn Worker + 'a> {
+pub(in crate::copier) fn worker<'a>(
+    cx: Context<'a>,
+    reports: ReportWriter<'a>,
+) -> Box<dyn Worker + 'a> {
     let comparer = Comparer::new(cx);
     match &cx.plan().check {
         Some(Check::Manifest(listed)) => Box::new(ComparisonWorker {
@@ -110,7 +113,7 @@ fn record_missing<D>(walk: &mut Walk<'_, D>, name: &CStr, wanted: u32) -> Result
 }
 
 /// Counts and reports a failure in a directory that is already counted. The failure counts as one more entry.
-fn fail_beside<D>(walk: &mut Walk<'_, D>, error: EntryError) -> Result<(), ParentGone> {
+fn fail_uncounted<D>(walk: &mut Walk<'_, D>, error: EntryError) -> Result<(), ParentGone> {
     walk.cx.status.add(Count::Found, 1);
     walk.cx.status.add(Count::Failed, 1);
     walk.report(None, Event::Failed(error))

@@ -1,6 +1,6 @@
 //! Compares two trees side by side: finds what is missing, what is extraneous, and what differs.
 
-use super::{Comparer, HasComparer, fail_beside, record, record_missing};
+use super::{Comparer, HasComparer, fail_uncounted, record, record_missing};
 use crate::copier::context::Context;
 use crate::copier::entry::result::Unfinished;
 use crate::copier::name_queue::NO_MARK;
@@ -173,7 +173,7 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         Ok(Some((dirs, IsLeftOut(is_left_out))))
     }
 
-    fn listed<'d>(
+    fn source_to_list<'d>(
         &self,
         _walk: &TreeWalk<'a>,
         dirs: &'d BothDirs,
@@ -191,7 +191,7 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         _progress: &DirProgress,
     ) -> Result<(), ParentGone> {
         if let Err(error) = listed {
-            fail_beside(walk, error)?;
+            fail_uncounted(walk, error)?;
         }
         if is_left_out { Ok(()) } else { find_extraneous(walk, dirs) }
     }
@@ -220,7 +220,7 @@ fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), Paren
         match listing.fill(dirs.to.as_fd()) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(errno) => return fail_beside(walk, Op::OpenTarget.error()(errno)),
+            Err(errno) => return fail_uncounted(walk, Op::OpenTarget.error()(errno)),
         }
         while let Some((_, name)) = listing.next_entry() {
             if file::stat_at(&dirs.from, name).err() != Some(Errno::ENOENT) {

@@ -31,8 +31,8 @@ impl<'a> CopyVisitor<'a> {
             return Ok(());
         }
         if may_be_made_later(walk, dirs) {
-            progress.unmade = true;
-            return match progress.children.push(ChildMark::UNMADE.to_byte(), name) {
+            progress.has_uncreated_children = true;
+            return match progress.children.push(ChildMark::UNCREATED.to_byte(), name) {
                 Ok(()) => Ok(()),
                 Err(_) => {
                     walk.record_failed(Some(name), Op::CreateDirectory.error()(Errno::ENOMEM))
@@ -48,7 +48,7 @@ impl<'a> CopyVisitor<'a> {
             Err(error) => return walk.record_failed(Some(name), error),
         };
         if let Some(variant) = child.renamed() {
-            progress.renames = true;
+            progress.has_staged_children = true;
             if dirs.contended {
                 let staged = staged_name(target_name, variant.into());
                 return walk.report_names(name, &staged, Event::PublishDeferred, || ());
@@ -74,7 +74,7 @@ impl<'a> CopyVisitor<'a> {
         let backup = backup.filter(|_| walk.cx.policy().dir_over_file_with_backup);
         match (made, backup) {
             (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup)) => {
-                check_just_created(&walk.cx, found.dirs.again)?;
+                check_just_created(&walk.cx, found.dirs.just_created)?;
                 self.entry_copier.move_away(backup, &found.at(&walk.at))?;
                 make(walk, found)
             }

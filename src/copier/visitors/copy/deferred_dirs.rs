@@ -43,7 +43,7 @@ pub(super) struct Pending {
     /// Whether the directory has a staged name and must be renamed to its final name.
     pub(super) unpublished: bool,
     /// Whether another copier or a later phase does something that the directory waits for.
-    pub(super) shared: bool,
+    pub(super) changes_pending: bool,
 }
 
 /// What must happen before the times and mode of a directory can be set.
@@ -68,17 +68,17 @@ impl Pending {
             done: None,
             waits: None,
             unpublished: is_unpublished(at),
-            shared: false,
+            changes_pending: false,
         }
     }
 
-    /// See [`PendingDirs::note_shared`].
-    fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+    /// See [`PendingDirs::note_handed_over`].
+    fn note_handed_over(&mut self, source_bytes: usize, renamed: bool) {
         if self.depth.source_bytes > source_bytes {
             return;
         }
         let waits_for_all = self.unpublished || self.waits == Some(Waits::All);
-        self.shared |= waits_for_all || renamed && self.depth.source_bytes == source_bytes;
+        self.changes_pending |= waits_for_all || renamed && self.depth.source_bytes == source_bytes;
     }
 }
 
@@ -96,18 +96,18 @@ impl PendingDirs {
     /// Notes that a part of a directory on the path was handed over: names, or a child directory.
     /// `source_bytes` is the length of the directory's source path. `renamed` says that this will change the
     /// directory itself: it is true for names, and for a child that has a staged name.
-    pub(super) fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
+    pub(super) fn note_handed_over(&mut self, source_bytes: usize, renamed: bool) {
         for dir in &mut self.0 {
-            dir.note_shared(source_bytes, renamed);
+            dir.note_handed_over(source_bytes, renamed);
         }
     }
 
     /// Notes that a later phase will change an entry of the directory that the walk is in. The directory must
     /// not be finished before that phase.
     pub(super) fn wait_for_end(&mut self, walk: &CopyWalk<'_>, progress: &mut DirProgress) {
-        progress.given = true;
-        progress.shared = true;
-        self.note_shared(walk.at.source.len(), true);
+        progress.below_handed_over = true;
+        progress.changes_pending = true;
+        self.note_handed_over(walk.at.source.len(), true);
     }
 
     /// Counts and reports a directory that was not copied completely. If the directory has a staged name, it
@@ -116,11 +116,11 @@ impl PendingDirs {
         &mut self,
         walk: &mut CopyWalk<'_>,
         error: EntryError,
-        shared: bool,
+        changes_pending: bool,
     ) -> Result<(), ParentGone> {
         walk.record_failed(None, error)?;
         if is_unpublished(&walk.at) {
-            self.push(Pending { shared, ..Pending::at(&walk.at) });
+            self.push(Pending { changes_pending, ..Pending::at(&walk.at) });
         }
         Ok(())
     }
@@ -143,21 +143,25 @@ impl PendingDirs {
     /// Finishes `dir`, to which the walk has returned, or leaves that to the parent process.
     fn complete(&mut self, walk: &mut CopyWalk<'_>, dir: &Pending) -> Result<(), ParentGone> {
         walk.publish_place();
-        let publishes_later = dir.shared || walk.cx.job.plan.options.writes_back_before_publish();
+        let publishes_later =
+            dir.changes_pending || walk.cx.job.plan.options.writes_back_before_publish();
         if publishes_later && dir.unpublished {
             walk.report(None, Event::PublishDeferred)?;
             // the parent process renames it at the end
-            self.note_shared(split_last(&walk.at.source).0.len(), true);
+            self.note_handed_over(split_last(&walk.at.source).0.len(), true);
         }
         match dir.done {
-            Some(done) if dir.shared && dir.waits.is_some() => {
+            Some(done) if dir.changes_pending && dir.waits.is_some() => {
                 return record_deferred(walk, done);
             }
             Some(Done::Copied) => walk.cx.outbox.begin(),
             _ => {}
         }
-        let finished =
-            if dir.shared { Ok(()) } else { finish_and_publish(walk, dir, !publishes_later) };
+        let finished = if dir.changes_pending {
+            Ok(())
+        } else {
+            finish_and_publish(walk, dir, !publishes_later)
+        };
         match (finished, dir.done) {
             (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),

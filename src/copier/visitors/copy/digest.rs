@@ -5,8 +5,8 @@ use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::context::Context;
 use crate::copier::entry::OpenFile;
 use crate::copier::entry::ReadMeter;
+use crate::copier::entry::copies_contents;
 use crate::copier::entry::decide::is_up_to_date;
-use crate::copier::entry::reads;
 use crate::copier::entry::result::{Applied, Unfinished};
 use crate::copier::report_writer::ParentGone;
 use crate::error::{EntryError, Op};
@@ -37,7 +37,7 @@ impl<'a> CopyVisitor<'a> {
         result: &mut Result<Applied, Unfinished>,
     ) {
         let Ok(applied) = result else { return };
-        let is_known = applied.digest.is_some() || applied.lacking.is_some();
+        let is_known = applied.digest.is_some() || applied.attribute_error.is_some();
         if is_known {
             return;
         }
@@ -56,12 +56,12 @@ impl<'a> CopyVisitor<'a> {
         found: Found<'_>,
     ) -> Result<Option<Digest>, Unfinished> {
         let Found { dirs, name, target_name } = found;
-        let known = walk.cx.job.hashed.get(walk.at.operand, &walk.at.source_of(name.to_bytes()));
+        let known = walk.cx.job.digests.get(walk.at.operand, &walk.at.source_of(name.to_bytes()));
         if known.is_none() && walk.cx.plan().manifest.is_none() {
             return Ok(None); // `--verify` reads back only what this run has written
         }
         let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
-        if !reads(&walk.cx, source.kind()) {
+        if !copies_contents(&walk.cx, source.kind()) {
             return Ok(None);
         }
         let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;

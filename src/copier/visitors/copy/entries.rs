@@ -26,7 +26,7 @@ impl<'a> CopyVisitor<'a> {
         let Found { dirs, name, target_name } = found;
         walk.cx.status.at(name);
         if walk.cx.is_passed_over(name) {
-            self.entry_copier.give_up(&found.at(&walk.at));
+            self.entry_copier.remove_remains(&found.at(&walk.at));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let kind = match kind_of(walk, dirs, kind, name) {
@@ -82,9 +82,9 @@ impl<'a> CopyVisitor<'a> {
             found.report_digest(walk, **digest)?;
         }
         if let Some(inode) = applied.leads {
-            self.lead(walk, found, (inode, applied), progress)?;
+            self.report_leader(walk, found, (inode, applied), progress)?;
         }
-        match applied.lacking {
+        match applied.attribute_error {
             Some(error) => walk.record_failed(Some(found.name), error),
             None if applied.leads.is_some() => Ok(()), // `lead` has counted the entry
             None => record(walk, Some(found.name), applied.done, applied.details),
@@ -106,8 +106,8 @@ impl<'a> CopyVisitor<'a> {
         // target that ignores case.
         let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
         let dirs = found.dirs;
-        if dirs.staged && dirs.existed && !stays && !dirs.is_seen(walk.cx.plan()) {
-            self.entry_copier.give_up(&found.at(&walk.at));
+        if dirs.staged && dirs.existed && !stays && !dirs.is_visible(walk.cx.plan()) {
+            self.entry_copier.remove_remains(&found.at(&walk.at));
         }
         walk.record_failed(Some(found.name), error)
     }

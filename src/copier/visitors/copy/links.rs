@@ -65,7 +65,7 @@ impl GroupDirs {
         if walk.cx.job.plan.options.hash.is_some() {
             let (place, _) = walk.cx.job.groups.dir(member.dir);
             let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
-            leader.digest = walk.cx.job.hashed.get(place.operand, &path);
+            leader.digest = walk.cx.job.digests.get(place.operand, &path);
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
         is_it.then_some(leader)
@@ -119,17 +119,17 @@ impl<'a> CopyVisitor<'a> {
     ///
     /// Until the links are made, copiers must be able to reach the directory: it must keep its current name,
     /// and its mode must permit access.
-    pub(super) fn lead(
+    pub(super) fn report_leader(
         &mut self,
         walk: &mut CopyWalk<'a>,
         found: Found<'_>,
         (identity, applied): (Identity, &Applied),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        progress.given = true;
-        self.pending.note_shared(walk.at.source.len(), false);
+        progress.below_handed_over = true;
+        self.pending.note_handed_over(walk.at.source.len(), false);
         let Found { name, target_name, .. } = found;
-        if applied.lacking.is_some() {
+        if applied.attribute_error.is_some() {
             let event = Event::Leader { identity, new: false, details: Details::default() };
             return walk.report_names(name, target_name, event, || ());
         }
@@ -198,12 +198,12 @@ impl<'a> CopyVisitor<'a> {
         let found = Found { dirs, name, target_name };
         walk.cx.status.at(name);
         if walk.cx.is_passed_over(name) {
-            self.entry_copier.give_up(&found.at(&walk.at));
+            self.entry_copier.remove_remains(&found.at(&walk.at));
             discard(dirs, &staged_name_for(dirs, target_name));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let mut ended = self.link_or_copy(walk, found, group);
-        if let (Some(errno), Ok(Applied { done: Done::Copied, lacking: None, .. })) =
+        if let (Some(errno), Ok(Applied { done: Done::Copied, attribute_error: None, .. })) =
             (ended.refused, &ended.result)
         {
             walk.report_names(name, target_name, Event::LinkFailed(errno), || ())?;
@@ -216,7 +216,7 @@ impl<'a> CopyVisitor<'a> {
                 if let Some(digest) = applied.digest {
                     found.report_digest(walk, *digest)?;
                 }
-                match applied.lacking {
+                match applied.attribute_error {
                     None => record(walk, Some(name), applied.done, applied.details),
                     Some(error) => walk.record_failed(Some(name), error),
                 }

@@ -14,11 +14,11 @@ pub(crate) use deferred_dirs::{finish, finish_parent, publish};
 use crate::copier::Worker;
 use crate::copier::context::Context;
 use crate::copier::dir_pair::{
-    ChildMark, DirPair, c_name, make_late, open_by_path, open_child, operand_dirs,
+    ChildMark, DirPair, c_name, create_deferred, open_by_path, open_child, operand_dirs,
 };
 use crate::copier::entry::result::Done;
 use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
-use crate::copier::report_writer::{ParentGone, Reports};
+use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
@@ -77,7 +77,7 @@ pub(super) struct CopyFacts {
 }
 
 impl<'a> CopyWorker<'a> {
-    pub(in crate::copier) fn new(cx: Context<'a>, reports: Reports<'a>) -> Self {
+    pub(in crate::copier) fn new(cx: Context<'a>, reports: ReportWriter<'a>) -> Self {
         let (entry_copier, pending, volumes) =
             (EntryCopier::new(cx), PendingDirs::default(), Vec::new());
         let visitor = CopyVisitor { entry_copier, pending, volumes };
@@ -166,8 +166,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let existed = mark.existed;
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
         let open = |dirs: &DirPair| open_child(plan, dirs, name, &target_name, staged, existed);
-        let made = if mark.unmade {
-            make_late(plan, path.operand, (parent, path.target), &target_name)
+        let made = if mark.uncreated {
+            create_deferred(plan, path.operand, (parent, path.target), &target_name)
         } else {
             Ok(())
         };
@@ -187,11 +187,11 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
     ) -> Offered {
         let (plan, mut mark) = (cx.plan(), ChildMark::from_byte(mark));
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
-        if mark.unmade {
+        if mark.uncreated {
             let parent = (parent, path.target);
             // If that fails, the child is not handed over. This copier reports the failure when it enters the
             // child.
-            mark.unmade = make_late(plan, path.operand, parent, &target_name).is_err();
+            mark.uncreated = create_deferred(plan, path.operand, parent, &target_name).is_err();
         }
         Offered {
             target_name,
@@ -199,7 +199,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
             existed: mark.existed,
             renamed: mark.renamed().is_some(),
             mark: mark.to_byte(),
-            is_ready: !mark.unmade,
+            is_ready: !mark.uncreated,
         }
     }
 
@@ -214,7 +214,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
             |error| Some(*error),
             |walk| {
                 let anew = || open_by_path(walk.cx.plan(), walk.at.as_path(), existed);
-                look_at(walk, opened.take().unwrap_or_else(anew)?)
+                stat_unless_refused(walk, opened.take().unwrap_or_else(anew)?)
             },
         );
         let (dirs, source) = match looked {
@@ -233,11 +233,11 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let done = if skipped { Done::Skipped } else { Done::Copied };
         // What an earlier round or run left there may be the copy of another source, or of a source that has
         // changed.
-        let cleans = staged && existed && !dirs.is_seen(walk.cx.plan());
+        let cleans = staged && existed && !dirs.is_visible(walk.cx.plan());
         Ok(Some((dirs, CopyFacts { source, done, cleans })))
     }
 
-    fn listed<'d>(
+    fn source_to_list<'d>(
         &self,
         walk: &CopyWalk<'a>,
         dirs: &'d DirPair,
@@ -263,11 +263,11 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         };
         match cleaned {
             Ok(()) => self.finish(walk, dirs, &facts, progress),
-            Err(error) => self.pending.fail_directory(walk, error, progress.given),
+            Err(error) => self.pending.fail_directory(walk, error, progress.below_handed_over),
         }
     }
 
-    fn come_back(&mut self, walk: &mut CopyWalk<'a>) -> Result<(), ParentGone> {
+    fn before_next_child(&mut self, walk: &mut CopyWalk<'a>) -> Result<(), ParentGone> {
         self.pending.finish_ready(walk)
     }
 
@@ -275,8 +275,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         self.pending.clear();
     }
 
-    fn note_shared(&mut self, source_bytes: usize, renamed: bool) {
-        self.pending.note_shared(source_bytes, renamed);
+    fn note_handed_over(&mut self, source_bytes: usize, renamed: bool) {
+        self.pending.note_handed_over(source_bytes, renamed);
     }
 
     fn existed(dirs: &DirPair) -> bool {
@@ -312,10 +312,14 @@ impl<'a> CopyVisitor<'a> {
         let unpublished = is_unpublished(&walk.at);
         let waits = self.waits(walk, source, progress);
         if waits.is_some() {
-            let shared = progress.shared || progress.given && waits == Some(Waits::All);
-            let (source, done) = (Some(*source), Some(*done));
-            let pending = Pending { source, done, waits, shared, ..Pending::at(&walk.at) };
-            self.pending.push(pending);
+            self.pending.push(Pending {
+                source: Some(*source),
+                done: Some(*done),
+                waits,
+                changes_pending: progress.changes_pending
+                    || progress.below_handed_over && waits == Some(Waits::All),
+                ..Pending::at(&walk.at)
+            });
             return Ok(());
         }
         if *done == Done::Copied {
@@ -341,20 +345,18 @@ impl<'a> CopyVisitor<'a> {
     /// Returns what must happen before the times and mode of a directory can be set; `None` if they can be
     /// set now.
     fn waits(&self, walk: &CopyWalk<'a>, source: &Stat, progress: &DirProgress) -> Option<Waits> {
-        let has_children = progress.given || !progress.children.is_empty();
-        let locks_us_out = !walk.cx.job.root && source.permissions() & 0o100 == 0;
+        let has_children = progress.below_handed_over || !progress.children.is_empty();
+        let locks_us_out = !walk.cx.job.is_root && source.permissions() & 0o100 == 0;
         let unpublished = is_unpublished(&walk.at);
         let writes_back = unpublished && walk.cx.options().writes_back_before_publish();
         if has_children && (locks_us_out || unpublished) || writes_back {
             return Some(Waits::All);
         }
-        match progress {
-            DirProgress { renames, shared, .. } if *renames || *shared => Some(Waits::Renames),
-            DirProgress { unmade: true, .. } if !progress.children.is_empty() => {
-                Some(Waits::Children)
-            }
-            _ => None,
+        if progress.has_staged_children || progress.changes_pending {
+            return Some(Waits::Renames);
         }
+        let waits = progress.has_uncreated_children && !progress.children.is_empty();
+        waits.then_some(Waits::Children)
     }
 }
 
@@ -367,7 +369,7 @@ fn is_unpublished(at: &EntryPathBuf) -> bool {
 
 /// Fails for a directory that killed copiers, and for the run's own target inside a source. Otherwise returns
 /// the status of the source.
-fn look_at(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
+fn stat_unless_refused(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
     if walk.cx.is_passed_over(c"") {
         return Err(Op::KillsCopiers.error()(Errno::EIO));
     }

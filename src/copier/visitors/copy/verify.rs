@@ -44,7 +44,7 @@ impl<'a> CopyVisitor<'a> {
                 break;
             }
             hand_over(walk, self, None)?;
-            let Some(file) = walk.cx.job.hashed.wave_file(number) else { break };
+            let Some(file) = walk.cx.job.digests.wave_file(number) else { break };
             self.one_written(walk, file)?;
             walk.reports.flush_if_old()?;
         }
@@ -70,7 +70,7 @@ impl<'a> CopyVisitor<'a> {
         }
         let place = walk.at.as_path();
         let written = WrittenCopy { cx: walk.cx, operand, place, names: (&name, &made) };
-        match written.prove(file.digest, &mut self.entry_copier.buffer) {
+        match written.verify_or_rewrite(file.digest, &mut self.entry_copier.buffer) {
             Ok(digest) => {
                 walk.cx.status.add(Count::Verified, 1);
                 if digest == file.digest {
@@ -104,7 +104,7 @@ struct WrittenCopy<'w, 'a> {
 
 impl WrittenCopy<'_, '_> {
     /// Reads the file back, and writes it once more if it differs. Returns the digest of what is on the disk.
-    fn prove(&self, wanted: Digest, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
+    fn verify_or_rewrite(&self, wanted: Digest, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
         let opened = self.cx.plan().open_target(self.operand, self.place.target);
         let dir = opened.map_err(Op::ReadBack.error())?;
         match self.read_back(dir.as_fd(), buffer) {
@@ -141,7 +141,7 @@ impl WrittenCopy<'_, '_> {
         let from = opened.map_err(Op::OpenSource.error())?;
         let source = file::stat_fd(&from).map_err(Op::Stat.error())?;
         let old = file::stat_at(dir, made).map_err(Op::ReadBack.error())?;
-        let closed = !self.cx.job.root && old.permissions() & OWNER_WRITE == 0;
+        let closed = !self.cx.job.is_root && old.permissions() & OWNER_WRITE == 0;
         if closed {
             let bits = old.permissions() | OWNER_WRITE;
             file::set_permissions_at(dir, made, bits).map_err(Op::SetPermissions.error())?;
