@@ -35,7 +35,11 @@ impl<'a> TargetFile<'a> {
     /// that of the directory.
     pub(super) fn device(&self, dirs: &DirPair) -> u64 {
         match self {
-            TargetFile::New(..) => dirs.traits.device,
+            TargetFile::New(_, Some(_)) => dirs.traits.device,
+            TargetFile::New(file, None) => {
+                let stat = file::stat_fd(file);
+                stat.map_or(dirs.traits.device, |stat| stat.identity().0)
+            }
             TargetFile::Old(_, old, _) => old.identity().0,
         }
     }

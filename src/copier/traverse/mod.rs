@@ -112,21 +112,15 @@ pub(super) struct Offered {
     pub(super) is_ready: bool,
 }
 
-impl<D> Child<D> {
-    /// Returns a child that the walk opens by its path. Its target name stays empty, because the visitor
-    /// finds the target by the path in the source.
-    pub(super) fn by_source_path(staged: bool) -> Self {
-        Self { target_name: CString::default(), opened: None, staged, existed: true }
-    }
-}
-
-impl Offered {
-    /// Like [`Child::by_source_path`], for a child that is about to be handed over.
-    pub(super) fn by_source_path(mark: u8) -> Self {
-        let target_name = CString::default();
-        let (staged, existed, renamed, is_ready) = (false, true, false, true);
-        Self { target_name, staged, existed, renamed, mark, is_ready }
-    }
+/// A child directory in the list of its parent.
+pub(super) struct Waiting<'w, D> {
+    /// The path of the parent, and whether that is staged.
+    pub(super) path: EntryPath<'w>,
+    /// The parent, if it is open.
+    pub(super) parent: Option<&'w D>,
+    /// The mark with which the visitor put the child into the list.
+    pub(super) mark: u8,
+    pub(super) name: &'w CStr,
 }
 
 /// A directory that was entered, and what the visitor knows of it; `None` if the walk must not list the
@@ -166,28 +160,24 @@ pub(super) trait Visitor<'a>: Sized {
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
         dir: &Self::Dir,
-        names: (Kind, &CStr, &CStr),
+        entry: (Kind, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone>;
 
-    /// Opens a child of `parent`, if that is open. `path` has the path of the parent, and whether the parent
-    /// is staged. `child` has the tag and the name of the child in the parent's list.
-    fn child(
-        &self,
-        cx: &Context<'_>,
-        path: (EntryPath<'_>, bool),
-        parent: Option<&Self::Dir>,
-        child: (u8, &CStr),
-    ) -> Child<Self::Dir>;
+    /// Opens a child directory if its parent is open; otherwise `enter` opens it. Unless a visitor says more,
+    /// `enter` always does, and the target name stays empty, because the visitor finds the target by the path
+    /// in the source.
+    fn child(&self, _cx: &Context<'_>, waiting: &Waiting<'_, Self::Dir>) -> Child<Self::Dir> {
+        let staged = waiting.path.staged;
+        Child { target_name: CString::default(), opened: None, staged, existed: true }
+    }
 
-    /// Prepares a child for being handed over. The arguments are as for `child`.
-    fn offer(
-        &self,
-        cx: &Context<'_>,
-        path: EntryPath<'_>,
-        parent: Option<&Self::Dir>,
-        child: (u8, &CStr),
-    ) -> Offered;
+    /// Prepares a child directory for being handed over.
+    fn offer(&self, _cx: &Context<'_>, waiting: &Waiting<'_, Self::Dir>) -> Offered {
+        let (target_name, mark) = (CString::default(), waiting.mark);
+        let (staged, existed, renamed, is_ready) = (false, true, false, true);
+        Offered { target_name, staged, existed, renamed, mark, is_ready }
+    }
 
     /// Begins the visit of the directory that the walk is in. Returns `None` if the walk must not list the
     /// directory. If the cause is a failure, the visitor has recorded it.
@@ -433,8 +423,9 @@ fn next_child<'a, V: Visitor<'a>>(
             continue;
         };
         let name = c_name(&walk.name);
-        let path = (walk.at.as_path(), level.staged);
-        let child = visitor.child(&walk.cx, path, level.dir.as_ref(), (mark, &name));
+        let path = EntryPath { staged: level.staged, ..walk.at.as_path() };
+        let waiting = Waiting { path, parent: level.dir.as_ref(), mark, name: &name };
+        let child = visitor.child(&walk.cx, &waiting);
         if level.children.is_empty() {
             walk.levels.pop_back(); // so a chain of directories with one child each takes no memory
         }
@@ -520,9 +511,9 @@ fn visit_names<'a, V: Visitor<'a>>(
             let name = name.to_owned();
             walk.last_was_heavy = true;
             hand_over(walk, visitor, Some((dir, names, progress)))?;
-            visitor.entry(walk, dir, (kind, &name, &name), progress)?;
+            visitor.entry(walk, dir, (kind, &name), progress)?;
         } else {
-            visitor.entry(walk, dir, (kind, name, name), progress)?;
+            visitor.entry(walk, dir, (kind, name), progress)?;
         }
         is_first = false;
         if walk.cx.job.is_hungry() {

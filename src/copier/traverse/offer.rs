@@ -5,7 +5,7 @@
 //! there are other copiers. It keeps what it is working on.
 
 use super::names::WIDE_BYTES;
-use super::{DirNames, DirProgress, Level, Offered, Visitor, Walk, visit_names};
+use super::{DirNames, DirProgress, Level, Offered, Visitor, Waiting, Walk, visit_names};
 use crate::copier::dir_pair::c_name;
 use crate::copier::name_queue::NameQueue;
 use crate::copier::report_writer::ParentGone;
@@ -133,7 +133,7 @@ fn give_child<'a, V: Visitor<'a>>(
         ..walk.at.as_path()
     };
     let Offered { target_name, staged, existed, renamed, mark, is_ready } =
-        visitor.offer(&walk.cx, path, parent, (mark, &name));
+        visitor.offer(&walk.cx, &Waiting { path, parent, mark, name: &name });
     let (mut source, mut target) = (path.source.to_vec(), path.target.to_vec());
     push_component(&mut source, name.to_bytes());
     push_component(&mut target, target_name.to_bytes());

@@ -6,13 +6,12 @@
 use crate::copier::context::Context;
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::{ParentGone, ReportWriter};
-use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
+use crate::copier::traverse::{self, Child, DirProgress, Visitor, Waiting, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::forecast::{Forecast, Work};
-use crate::ipc::wire::task::EntryPath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The counts are published whenever this many more entries are counted, because the progress line needs
@@ -109,7 +108,7 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
         &mut self,
         walk: &mut CountWalk<'a>,
         dir: &OwnedFd,
-        (kind, name, _): (Kind, &CStr, &CStr),
+        (kind, name): (Kind, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let follow = walk.cx.plan().follows(None);
@@ -117,29 +116,13 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
         Ok(())
     }
 
-    fn child(
-        &self,
-        cx: &Context<'_>,
-        (_, staged): (EntryPath<'_>, bool),
-        parent: Option<&OwnedFd>,
-        (_, name): (u8, &CStr),
-    ) -> Child<OwnedFd> {
+    fn child(&self, cx: &Context<'_>, waiting: &Waiting<'_, OwnedFd>) -> Child<OwnedFd> {
         let open = |parent: &OwnedFd| match cx.plan().follows(None) {
-            true => file::open_dir_following(parent.as_fd(), name.to_bytes()),
-            false => file::open_dir_at(parent, name),
+            true => file::open_dir_following(parent.as_fd(), waiting.name.to_bytes()),
+            false => file::open_dir_at(parent, waiting.name),
         };
-        let opened = parent.map(|parent| open(parent).map_err(Op::ReadDirectory.error()));
-        Child { opened, ..Child::by_source_path(staged) }
-    }
-
-    fn offer(
-        &self,
-        _cx: &Context<'_>,
-        _path: EntryPath<'_>,
-        _parent: Option<&OwnedFd>,
-        (mark, _): (u8, &CStr),
-    ) -> Offered {
-        Offered::by_source_path(mark)
+        let opened = waiting.parent.map(|dir| open(dir).map_err(Op::ReadDirectory.error()));
+        Child { target_name: CString::default(), opened, staged: false, existed: true }
     }
 
     fn enter(

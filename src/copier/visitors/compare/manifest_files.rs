@@ -7,7 +7,7 @@ use crate::copier::dir_pair::c_name;
 use crate::copier::entry::result::Unfinished;
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
+use crate::copier::traverse::{self, DirProgress, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::hash::Algorithm;
 use crate::ipc::memory::counters::Count;
@@ -165,7 +165,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
         &mut self,
         walk: &mut ManifestWalk<'a>,
         dir: &OwnedFd,
-        (kind, name, _): (Kind, &CStr, &CStr),
+        (kind, name): (Kind, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
         let look = || file::stat_at(dir, name);
@@ -187,26 +187,6 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn child(
-        &self,
-        _cx: &Context<'_>,
-        (_, staged): (EntryPath<'_>, bool),
-        _parent: Option<&OwnedFd>,
-        _child: (u8, &CStr),
-    ) -> Child<OwnedFd> {
-        Child::by_source_path(staged)
-    }
-
-    fn offer(
-        &self,
-        _cx: &Context<'_>,
-        _path: EntryPath<'_>,
-        _parent: Option<&OwnedFd>,
-        (mark, _): (u8, &CStr),
-    ) -> Offered {
-        Offered::by_source_path(mark)
     }
 
     fn enter(

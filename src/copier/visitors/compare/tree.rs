@@ -5,12 +5,11 @@ use crate::copier::context::Context;
 use crate::copier::entry::result::Unfinished;
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::{Child, DirProgress, Offered, Visitor, Walk};
+use crate::copier::traverse::{DirProgress, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::EntryPath;
 use crate::options::Links;
 use pcopy_sys::Errno;
 use pcopy_sys::dir_reader::DirReader;
@@ -125,30 +124,10 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         &mut self,
         walk: &mut TreeWalk<'a>,
         dirs: &BothDirs,
-        (_, name, target_name): (Kind, &CStr, &CStr),
+        (_, name): (Kind, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.one_name(walk, (dirs.from.as_fd(), dirs.to.as_fd()), (name, target_name), progress)
-    }
-
-    fn child(
-        &self,
-        _cx: &Context<'_>,
-        (_, staged): (EntryPath<'_>, bool),
-        _parent: Option<&BothDirs>,
-        _child: (u8, &CStr),
-    ) -> Child<BothDirs> {
-        Child::by_source_path(staged)
-    }
-
-    fn offer(
-        &self,
-        _cx: &Context<'_>,
-        _path: EntryPath<'_>,
-        _parent: Option<&BothDirs>,
-        (mark, _): (u8, &CStr),
-    ) -> Offered {
-        Offered::by_source_path(mark)
+        self.one_name(walk, (dirs.from.as_fd(), dirs.to.as_fd()), (name, name), progress)
     }
 
     fn enter(

@@ -19,11 +19,11 @@ use crate::copier::dir_pair::{
 use crate::copier::entry::result::Done;
 use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
 use crate::copier::report_writer::{ParentGone, ReportWriter};
-use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Walk};
+use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
+use crate::ipc::wire::task::{EntryPathBuf, Task, split_last};
 use crate::staging::removal::{remove, remove_extraneous};
 use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
@@ -148,21 +148,16 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         &mut self,
         walk: &mut CopyWalk<'a>,
         dirs: &DirPair,
-        (kind, name, target_name): (Kind, &CStr, &CStr),
+        (kind, name): (Kind, &CStr),
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        self.copy_entry(walk, Found { dirs, name, target_name }, kind, progress)
+        self.copy_entry(walk, Found { dirs, name, target_name: name }, kind, progress)
     }
 
-    fn child(
-        &self,
-        cx: &Context<'_>,
-        (path, staged): (EntryPath<'_>, bool),
-        parent: Option<&DirPair>,
-        (mark, name): (u8, &CStr),
-    ) -> Child<DirPair> {
+    fn child(&self, cx: &Context<'_>, waiting: &Waiting<'_, DirPair>) -> Child<DirPair> {
+        let Waiting { path, parent, mark, name } = *waiting;
         let (plan, mark) = (cx.plan(), ChildMark::from_byte(mark));
-        let staged = staged || mark.staged.is_some();
+        let staged = path.staged || mark.staged.is_some();
         let existed = mark.existed;
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
         let open = |dirs: &DirPair| open_child(plan, dirs, name, &target_name, staged, existed);
@@ -178,13 +173,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         Child { target_name, opened, staged, existed }
     }
 
-    fn offer(
-        &self,
-        cx: &Context<'_>,
-        path: EntryPath<'_>,
-        parent: Option<&DirPair>,
-        (mark, name): (u8, &CStr),
-    ) -> Offered {
+    fn offer(&self, cx: &Context<'_>, waiting: &Waiting<'_, DirPair>) -> Offered {
+        let Waiting { path, parent, mark, name } = *waiting;
         let (plan, mut mark) = (cx.plan(), ChildMark::from_byte(mark));
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
         if mark.uncreated {
