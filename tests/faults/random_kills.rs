@@ -12,7 +12,7 @@ use nix::sys::signal::Signal::{self, SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The processes that are hit.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -48,13 +48,31 @@ pub(crate) fn random(
     victims: &[Victim],
     dice: &mut Dice,
 ) -> Vec<Kill> {
+    let usual = usual_duration(lines);
     let kill = |_| Kill {
         line: lines[dice.below(lines.len())],
         jobs: [1, 2, 8][dice.below(3)],
         victim: victims[dice.below(victims.len())],
-        after: dice.moment(Duration::from_millis(7)), // most runs take this long
+        after: dice.moment(usual),
     };
     (0..count).map(kill).collect()
+}
+
+/// Returns how long a run with one of these lines takes at present. On a busy machine that is several times
+/// what it is on a quiet one, and kills that come too early hit no copier.
+fn usual_duration(lines: &[Line]) -> Duration {
+    let mut durations: Vec<Duration> = lines
+        .iter()
+        .map(|&line| {
+            let world = World::new(line);
+            let mut command = world.command(&[], 2);
+            let begun = Instant::now();
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    durations.sort();
+    durations[durations.len() / 2]
 }
 
 /// Carries out one kill. Returns what is wrong afterwards, and whether a process was hit.
