@@ -1,6 +1,8 @@
 //! Parallel directory copy for Linux.
 //!
-//! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks. Its modules
+//! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks; nothing of it is
+//! stable yet. [`cli`] gives options, [`plan::Draft`] a plan, [`parent::run`] an [`outcome::Outcome`], and the
+//! run emits [`parent::RunEvent`]s to a sink such as [`ui::screen`]. What is public is what these need. The modules
 //! form layers: each module uses only modules of lower layers (`tests/it/layers.rs` checks that).
 //! ARCHITECTURE.md describes how a copy proceeds through the layers.
 
@@ -11,17 +13,60 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod cli;
-pub mod copier;
+mod copier;
 pub mod error;
 pub mod hash;
-pub mod ipc;
+mod ipc;
 pub mod manifest;
 pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
-pub mod policy;
-pub mod sanitize;
-pub mod shell_quote;
-pub mod staging;
+mod policy;
+mod sanitize;
+mod shell_quote;
+mod staging;
 pub mod ui;
+
+/// The checks of the fuzz targets whose subjects are internal.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::ipc::wire::event::Report;
+    use crate::ipc::wire::task::{Task, next_name};
+    use crate::sanitize;
+
+    /// What the parent reads from a copier's pipe: a frame that can be decoded is the same after it is encoded
+    /// and decoded again.
+    pub fn reports(bytes: &[u8]) {
+        let mut from = bytes;
+        while let Ok(Some(report)) = Report::decode(&mut from) {
+            let mut frame = Vec::new();
+            report.encode(&mut frame);
+            assert_eq!(Report::decode(&mut &frame[..]), Ok(Some(report)));
+        }
+    }
+
+    /// What a copier takes from the ring: a task that can be decoded is the same after it is encoded and
+    /// decoded again.
+    pub fn tasks(bytes: &[u8]) {
+        let Some(task) = Task::decode(bytes) else { return };
+        let mut packed = Vec::new();
+        task.encode(&mut packed);
+        assert_eq!(Task::decode(&packed), Some(task));
+        if let Task::Names { mut names, .. } = task {
+            while next_name(&mut names).is_some() {}
+        }
+    }
+
+    /// Names and lines as they are shown on a terminal: without any character that could control it.
+    pub fn names(bytes: &[u8]) {
+        assert!(!sanitize::escape(bytes).contains(is_dangerous));
+        assert!(!sanitize::quote(bytes).contains(is_dangerous));
+        assert!(!sanitize::sanitize(bytes).contains(|c| is_dangerous(c) && c != '\n'));
+    }
+
+    fn is_dangerous(c: char) -> bool {
+        c.is_control()
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    }
+}

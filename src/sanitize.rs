@@ -10,7 +10,7 @@
 use std::fmt::Write;
 
 /// Returns the name, escaped, for lists of names.
-pub fn escape(name: &[u8]) -> String {
+pub(crate) fn escape(name: &[u8]) -> String {
     let mut shown = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         chunk.valid().chars().for_each(|character| push(&mut shown, character));
@@ -22,12 +22,12 @@ pub fn escape(name: &[u8]) -> String {
 }
 
 /// Returns the name, escaped and between single quotes, for messages.
-pub fn quote(name: &[u8]) -> String {
+pub(crate) fn quote(name: &[u8]) -> String {
     format!("'{}'", escape(name).replace('\'', "\\'"))
 }
 
 /// Returns lines for a terminal, escaped except for line feeds and backslashes.
-pub fn sanitize(lines: &[u8]) -> String {
+pub(crate) fn sanitize(lines: &[u8]) -> String {
     let mut shown = String::with_capacity(lines.len());
     for (at, line) in lines.split(|&byte| byte == b'\n').enumerate() {
         if at > 0 {

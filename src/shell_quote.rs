@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 /// Returns the name between quotes: GNU's style "shell-escape-always".
 ///
 /// If the locale's character set is not UTF-8, all bytes above ASCII are escaped.
-pub fn quote(name: &[u8]) -> String {
+pub(crate) fn quote(name: &[u8]) -> String {
     quote_in(name, is_utf8())
 }
 
 /// Returns the name, between quotes only if a shell needs them: GNU's style "shell-escape".
-pub fn quote_if_needed(name: &[u8]) -> String {
+pub(crate) fn quote_if_needed(name: &[u8]) -> String {
     let special = |byte: &u8| b" !\"$&'()*;<=>?[\\^`|".contains(byte);
     let special_at_start = matches!(name, [] | [b'~' | b'#', ..] | [b'{' | b'}']);
     let quoted = quote(name);

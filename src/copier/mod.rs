@@ -41,7 +41,7 @@ use visitors::copy::CopyWorker;
 /// Each shared thing has a field of its own, because each has its own lifetime in the parent, and code uses
 /// one of them at a time.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// What to copy where.
     pub plan: &'a Plan,
     /// The ring: copiers take tasks from it and push tasks into it.
@@ -80,7 +80,7 @@ pub struct Job<'a> {
 /// What earlier rounds of this run have done. A `u64` is the fingerprint of an entry's place (see
 /// `StatusSlot::fingerprint_of`).
 #[derive(Clone, Copy)]
-pub struct History<'a> {
+pub(crate) struct History<'a> {
     /// Whether this is the first round of its phase, so that no copier has begun anything in this phase.
     pub is_first: bool,
     /// Operands (named by the user) of which nothing was copied.
@@ -135,7 +135,7 @@ trait Worker {
 }
 
 /// Works as copier `number` until the ring is closed or stopped. Returns the exit status.
-pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
+pub(crate) fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
     let cx = Context::new(&job, number);
     let reports = ReportWriter::new(pipe, cx.outbox);
     let done = if job.plan.check.is_some() {
@@ -154,7 +154,7 @@ pub fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 ///
 /// `job` belongs to this process alone. The process is the only copier of the job, so it never finds the ring
 /// hungry and hands nothing over. It makes no reports, so nothing is sent through `pipe`.
-pub fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
+pub(crate) fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
     let cx = Context::new(&job, 0);
     match visitors::count::count(cx, ReportWriter::new(pipe, cx.outbox), forecast) {
         Ok(()) => 0,

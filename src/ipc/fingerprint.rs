@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Returns the hash of `value`. `DefaultHasher::new` has fixed keys, so every process computes the same hash.
-pub fn fingerprint(value: impl Hash) -> u64 {
+pub(crate) fn fingerprint(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

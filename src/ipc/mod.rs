@@ -3,7 +3,7 @@
 //!
 //! The processes are one parent, which controls the run, and copiers, which copy.
 
-pub mod fingerprint;
-pub mod inherited;
-pub mod memory;
-pub mod wire;
+pub(crate) mod fingerprint;
+pub(crate) mod inherited;
+pub(crate) mod memory;
+pub(crate) mod wire;

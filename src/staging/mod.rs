@@ -16,4 +16,4 @@ pub(crate) mod name;
 pub(crate) mod owner;
 pub(crate) mod removal;
 
-pub use name::{SUFFIX, staged_name};
+pub(crate) use name::staged_name;

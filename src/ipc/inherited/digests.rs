@@ -17,7 +17,7 @@ type FileKey<'a> = (u32, &'a [u8]);
 
 /// A file that a copier has written, its current path and its digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WrittenFile<'a> {
+pub(crate) struct WrittenFile<'a> {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
     /// The path in the source, relative to the directory that contains the operand.
@@ -31,7 +31,7 @@ pub struct WrittenFile<'a> {
 
 /// Files and their digests.
 #[derive(Default)]
-pub struct Digests {
+pub(crate) struct Digests {
     /// For each file `operand length path digest length target`, in the order of the reports.
     packed: Vec<u8>,
     /// Offsets in `packed` of the valid files: the files of earlier waves, then the files of the current
@@ -50,7 +50,7 @@ impl Digests {
     ///
     /// `target` is the current path of the file, relative to the directory that contains the operand's
     /// target. An empty `target` means that the file will not be read back.
-    pub fn add(&mut self, operand: u32, path: &[u8], target: &[u8], digest: Digest) {
+    pub(crate) fn add(&mut self, operand: u32, path: &[u8], target: &[u8], digest: Digest) {
         self.starts.push(self.packed.len());
         put_u32(&mut self.packed, operand);
         put_bytes(&mut self.packed, path);
@@ -59,13 +59,13 @@ impl Digests {
     }
 
     /// Begins the next wave.
-    pub fn begin_wave(&mut self) {
+    pub(crate) fn begin_wave(&mut self) {
         self.earlier_waves = self.starts.len();
         self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
     /// Ends a round that another round follows. That round will report all files again.
-    pub fn end_round(&mut self) {
+    pub(crate) fn end_round(&mut self) {
         let mut earlier = std::mem::take(&mut self.earlier_rounds);
         earlier.extend(self.starts.drain(self.earlier_waves..));
         self.sort(&mut earlier);
@@ -75,7 +75,7 @@ impl Digests {
 
     /// Sorts the files that were reported in this wave, so that [`get`](Self::get) and
     /// [`wave_file`](Self::wave_file) find them.
-    pub fn index(&mut self) {
+    pub(crate) fn index(&mut self) {
         let mut wave = self.starts.split_off(self.earlier_waves);
         self.sort(&mut wave);
         self.starts.extend(wave);
@@ -84,7 +84,7 @@ impl Digests {
 
     /// Returns the digest of a file; `None` if the file was not added before the last call of
     /// [`index`](Self::index) or [`end_round`](Self::end_round).
-    pub fn get(&self, operand: u32, path: &[u8]) -> Option<Digest> {
+    pub(crate) fn get(&self, operand: u32, path: &[u8]) -> Option<Digest> {
         let find = |starts: &[usize]| {
             let found = starts.binary_search_by_key(&(operand, path), |&start| self.key(start));
             found.ok().map(|at| self.read(starts[at]).digest)
@@ -93,12 +93,12 @@ impl Digests {
     }
 
     /// Returns how many files of this wave were added before the last call of [`index`](Self::index).
-    pub fn wave_len(&self) -> usize {
+    pub(crate) fn wave_len(&self) -> usize {
         self.sorted.len()
     }
 
     /// Returns the file with this number among the files that [`wave_len`](Self::wave_len) counts.
-    pub fn wave_file(&self, number: u32) -> Option<WrittenFile<'_>> {
+    pub(crate) fn wave_file(&self, number: u32) -> Option<WrittenFile<'_>> {
         let start = self.starts[self.sorted.clone()].get(number as usize)?;
         Some(self.read(*start))
     }
@@ -108,7 +108,7 @@ impl Digests {
     ///
     /// `cut_short` says that the last round did not finish. Then the result includes the files of the rounds
     /// before it.
-    pub fn all(&self, cut_short: bool) -> impl Iterator<Item = (u32, &[u8], Digest)> {
+    pub(crate) fn all(&self, cut_short: bool) -> impl Iterator<Item = (u32, &[u8], Digest)> {
         let earlier = if cut_short { &self.earlier_rounds[..] } else { &[] };
         let (ended, wave) = self.starts.split_at(self.earlier_waves);
         let all = ended.iter().chain(earlier).chain(wave).map(|&start| self.read(start));

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// The role of a name among the names of its inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum LinkRole {
+pub(crate) enum LinkRole {
     /// This round (one attempt at the work) created the name. Followers become links to it.
     Created,
     /// The name existed in the target and was up to date. Followers become links to it, too.
@@ -26,7 +26,7 @@ pub enum LinkRole {
 
 /// Names, grouped by inode.
 #[derive(Clone, Default)]
-pub struct Groups {
+pub(crate) struct Groups {
     text: Vec<u8>,
     dirs: Vec<PackedDir>,
     names: Vec<PackedName>,
@@ -60,7 +60,7 @@ struct PackedName {
 
 /// One name of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkName {
+pub(crate) struct LinkName {
     /// The name in the source. Its name in the target is the same, unless the entry is an operand (a path
     /// that the user named).
     pub name: CString,
@@ -77,7 +77,13 @@ impl Groups {
     /// Adds the name at `place`, whose inode in the source is `identity`.
     ///
     /// `existed` says whether the target directory of the name existed before the current round.
-    pub fn add(&mut self, identity: Identity, place: EntryPath<'_>, existed: bool, role: LinkRole) {
+    pub(crate) fn add(
+        &mut self,
+        identity: Identity,
+        place: EntryPath<'_>,
+        existed: bool,
+        role: LinkRole,
+    ) {
         let (source, name) = split_last(place.source);
         let (target, _) = split_last(place.target);
         let (device, inode) = identity;
@@ -93,7 +99,7 @@ impl Groups {
 
     /// Adds a name of an earlier wave; `target` is the inode that the name had in the target at the end of
     /// that wave.
-    pub fn add_known(&mut self, identity: Identity, place: EntryPath<'_>, target: Identity) {
+    pub(crate) fn add_known(&mut self, identity: Identity, place: EntryPath<'_>, target: Identity) {
         self.add(identity, place, true, LinkRole::Existing);
         if let Some(name) = self.names.last() {
             self.known.insert(name.text, target);
@@ -101,13 +107,13 @@ impl Groups {
     }
 
     /// Returns the source inode of each name.
-    pub fn identities(&self) -> impl Iterator<Item = Identity> {
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> {
         self.names.iter().map(|name| self.identity_of(name))
     }
 
     /// Returns the names of this wave that others can become links to: the source inode, the operand and the
     /// source path of each.
-    pub fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
         let leads = |name: &&PackedName| {
             name.role != LinkRole::Follower && !self.known.contains_key(&name.text)
         };
@@ -118,18 +124,18 @@ impl Groups {
     }
 
     /// Returns how many names were added.
-    pub fn names(&self) -> usize {
+    pub(crate) fn names(&self) -> usize {
         self.names.len()
     }
 
     /// Removes all names but the first `names`. Must not be called after [`sort`](Self::sort).
-    pub fn cut_back(&mut self, names: usize) {
+    pub(crate) fn cut_back(&mut self, names: usize) {
         self.names.truncate(names);
     }
 
     /// Sorts the names into groups. In each group, names that exist come before names that are to become
     /// links. Returns the number of groups that have links to create.
-    pub fn sort(&mut self) -> usize {
+    pub(crate) fn sort(&mut self) -> usize {
         let (dirs, names) = (&self.dirs, &mut self.names);
         let inode = |name: &PackedName| (dirs[name.dir as usize].device, name.inode);
         names.sort_unstable_by_key(|name| (inode(name), name.role, name.text));
@@ -149,22 +155,17 @@ impl Groups {
     }
 
     /// Returns how many groups have links to create; valid after [`sort`](Self::sort).
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether there are no links to create.
-    pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
-    }
-
     /// Returns the source inode of a group's names.
-    pub fn identity(&self, group: usize) -> Identity {
+    pub(crate) fn identity(&self, group: usize) -> Identity {
         self.identity_of(&self.names[self.starts[group]])
     }
 
     /// Returns the names of a group: first names that exist, then names that are to become links.
-    pub fn members(&self, group: usize) -> impl Iterator<Item = LinkName> {
+    pub(crate) fn members(&self, group: usize) -> impl Iterator<Item = LinkName> {
         let identity = self.identity(group);
         self.names[self.starts[group]..]
             .iter()
@@ -178,13 +179,13 @@ impl Groups {
     }
 
     /// Returns the directory with this number, and whether its target existed before the current round.
-    pub fn dir(&self, number: u32) -> (EntryPath<'_>, bool) {
+    pub(crate) fn dir(&self, number: u32) -> (EntryPath<'_>, bool) {
         let dir = &self.dirs[number as usize];
         (self.place_of(dir), dir.existed)
     }
 
     /// Returns the names that this round created: the operand and the source path of each.
-    pub fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    pub(crate) fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         self.names
             .iter()
             .filter(|name| name.role == LinkRole::Created)

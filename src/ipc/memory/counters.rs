@@ -128,21 +128,21 @@ const ACTIVE: usize = 1;
 const COMMON_WORDS: usize = LINE_WORDS;
 
 /// The counters and the status slots of all copiers.
-pub struct Counters {
+pub(crate) struct Counters {
     words: SharedWords,
     copiers: usize,
 }
 
 impl Counters {
     /// Creates counters of zero for `copiers` copiers. Must be called before the first fork(2).
-    pub fn create(copiers: u16) -> io::Result<Self> {
+    pub(crate) fn create(copiers: u16) -> io::Result<Self> {
         let copiers = usize::from(copiers);
         let words = SharedWords::create("pcopy-counters", COMMON_WORDS + copiers * COPIER_WORDS)?;
         Ok(Self { words, copiers })
     }
 
     /// Returns the status slot of copier `number`, from 0.
-    pub fn status(&self, number: u16) -> StatusSlot<'_> {
+    pub(crate) fn status(&self, number: u16) -> StatusSlot<'_> {
         let start = COMMON_WORDS + usize::from(number) * COPIER_WORDS;
         StatusSlot {
             words: &self.words[start..start + COPIER_WORDS],
@@ -151,36 +151,36 @@ impl Counters {
     }
 
     /// Returns the sums of the counts of all copiers so far.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         (0..self.copiers())
             .fold(Totals::default(), |sum, number| sum.plus(&self.status(number).totals()))
     }
 
     /// Returns how many copiers have a status slot.
-    pub fn copiers(&self) -> u16 {
+    pub(crate) fn copiers(&self) -> u16 {
         u16::try_from(self.copiers).unwrap_or(u16::MAX)
     }
 
     /// Lets only the first `copiers` copiers work; the other copiers sleep until the number is raised.
-    pub fn set_active(&self, copiers: u16) {
+    pub(crate) fn set_active(&self, copiers: u16) {
         self.words[ACTIVE].store(copiers.into(), Relaxed);
     }
 
     /// Returns how many copiers are to work.
-    pub fn active(&self) -> u16 {
+    pub(crate) fn active(&self) -> u16 {
         u16::try_from(self.words[ACTIVE].load(Relaxed)).unwrap_or(u16::MAX)
     }
 
     /// Makes every copier abort the file in progress. (A request to stop only keeps a copier from beginning
     /// another file.)
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.words[ABANDON].store(1, Relaxed);
     }
 }
 
 /// The entry that a copier is working on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CurrentEntry {
+pub(crate) struct CurrentEntry {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
     /// The source directory of the entry, relative to the directory that contains the operand; truncated to
@@ -195,14 +195,14 @@ pub struct CurrentEntry {
 /// The status slot of one copier. Only that copier writes to it, except for the request to stop, which the
 /// parent writes.
 #[derive(Clone, Copy)]
-pub struct StatusSlot<'a> {
+pub(crate) struct StatusSlot<'a> {
     words: &'a [AtomicU64],
     common: &'a [AtomicU64],
 }
 
 impl StatusSlot<'_> {
     /// Adds `number` to a count.
-    pub fn add(&self, count: Count, number: u64) {
+    pub(crate) fn add(&self, count: Count, number: u64) {
         let word = &self.words[count as usize];
         // A plain load and store suffice, because no other process writes this word.
         word.store(word.load(Relaxed).wrapping_add(number), Relaxed);
@@ -210,12 +210,12 @@ impl StatusSlot<'_> {
 
     /// Subtracts `number`, which was counted too early. The count of one copier may wrap below zero; the sum
     /// over all copiers is right.
-    pub fn subtract(&self, count: Count, number: u64) {
+    pub(crate) fn subtract(&self, count: Count, number: u64) {
         self.add(count, number.wrapping_neg());
     }
 
     /// Returns the counts of this copier.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for (total, word) in totals.0.iter_mut().zip(self.words) {
             *total = word.load(Relaxed);
@@ -224,22 +224,22 @@ impl StatusSlot<'_> {
     }
 
     /// Whether this copier must abort the file in progress.
-    pub fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.common[ABANDON].load(Relaxed) != 0
     }
 
     /// Asks this copier to stop after the file in progress.
-    pub fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self) {
         self.words[ASKED].store(1, Relaxed);
     }
 
     /// Whether this copier was asked to stop after the file in progress.
-    pub fn is_asked_to_stop(&self) -> bool {
+    pub(crate) fn is_asked_to_stop(&self) -> bool {
         self.words[ASKED].load(Relaxed) != 0
     }
 
     /// Notes that the copier has entered this directory.
-    pub fn enter(&self, operand: u32, dir: &[u8]) {
+    pub(crate) fn enter(&self, operand: u32, dir: &[u8]) {
         self.words[NAME_BYTES].store(0, Relaxed);
         self.words[DIR_BYTES].store(0, Release); // a reader then sees no path instead of half a path
         self.words[DIR_OPERAND].store(u64::from(operand), Relaxed);
@@ -250,7 +250,7 @@ impl StatusSlot<'_> {
     }
 
     /// Notes that the copier is working on `name` in its directory.
-    pub fn at(&self, name: &CStr) {
+    pub(crate) fn at(&self, name: &CStr) {
         let name = name.to_bytes();
         let name = &name[..name.len().min(NAME_WORDS * 8)];
         self.words[NAME_BYTES].store(0, Release);
@@ -259,12 +259,12 @@ impl StatusSlot<'_> {
     }
 
     /// Notes that the copier is working on its directory itself.
-    pub fn at_none(&self) {
+    pub(crate) fn at_none(&self) {
         self.words[NAME_BYTES].store(0, Release);
     }
 
     /// Notes that the copier is working on no entry: if it dies now, no entry is the cause.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.words[NAME_BYTES].store(0, Release);
         self.words[DIR_BYTES].store(0, Release);
     }
@@ -274,7 +274,7 @@ impl StatusSlot<'_> {
     ///
     /// While the copier is alive, it may change the entry during the call, so the result may mix two entries.
     /// Use it only for display.
-    pub fn current_entry(&self) -> Option<CurrentEntry> {
+    pub(crate) fn current_entry(&self) -> Option<CurrentEntry> {
         let dir_bytes = usize::try_from(self.words[DIR_BYTES].load(Acquire)).ok()?; // pairs with WRITTEN
         let name_bytes = usize::try_from(self.words[NAME_BYTES].load(Acquire)).ok()?;
         if dir_bytes == 0 && name_bytes == 0 {
@@ -289,7 +289,7 @@ impl StatusSlot<'_> {
 
     /// Returns the fingerprint that [`current_entry`](Self::current_entry) would return for `name` in the
     /// copier's directory.
-    pub fn fingerprint_of(&self, name: &CStr) -> u64 {
+    pub(crate) fn fingerprint_of(&self, name: &CStr) -> u64 {
         fingerprint((self.words[DIR_HASH].load(Relaxed), name.to_bytes()))
     }
 
@@ -310,7 +310,7 @@ impl StatusSlot<'_> {
 }
 
 /// Returns the fingerprint of `name` in the source directory `dir` of an operand; see [`CurrentEntry`].
-pub fn place_fingerprint(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
+pub(crate) fn place_fingerprint(operand: u32, dir: &[u8], name: &[u8]) -> u64 {
     fingerprint((fingerprint((u64::from(operand), dir)), name))
 }
 

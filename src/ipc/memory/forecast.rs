@@ -12,7 +12,7 @@ const COMPLETE: usize = 3;
 
 /// Totals that grow until the count is complete. The counting process (`precount`) writes them, and the
 /// parent reads them.
-pub struct Forecast(SharedWords);
+pub(crate) struct Forecast(SharedWords);
 
 /// The amount of work, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -44,12 +44,12 @@ impl Work {
 
 impl Forecast {
     /// Creates totals of zero. Must be called before the parent forks the counting process.
-    pub fn create() -> io::Result<Self> {
+    pub(crate) fn create() -> io::Result<Self> {
         SharedWords::create("pcopy-forecast", 4).map(Self)
     }
 
     /// Stores the totals; only the counting process calls this.
-    pub fn set(&self, work: Work) {
+    pub(crate) fn set(&self, work: Work) {
         self.0[ENTRIES].store(work.entries, Relaxed);
         self.0[BYTES].store(work.bytes, Relaxed);
         self.0[ROOM].store(work.room, Relaxed);
@@ -57,7 +57,7 @@ impl Forecast {
     }
 
     /// Loads the totals; only the parent calls this.
-    pub fn get(&self) -> Work {
+    pub(crate) fn get(&self) -> Work {
         let complete = self.0[COMPLETE].load(Acquire) == 1; // pairs with COUNTED
         Work {
             entries: self.0[ENTRIES].load(Relaxed),

@@ -24,7 +24,7 @@ const SLOT_WORDS: usize = 2;
 /// A way to copy that a pair of file systems may support.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
-pub enum Capability {
+pub(crate) enum Capability {
     /// Clone (reflink): the target shares the data blocks of the source.
     Clone = 1,
     /// Copy inside the kernel (`copy_file_range`).
@@ -33,14 +33,14 @@ pub enum Capability {
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pair(Option<u64>);
+pub(crate) struct Pair(Option<u64>);
 
 impl Pair {
     /// Returns the pair of two device numbers from stat(2).
     ///
     /// Linux has no device 0 and no device number of more than 32 bits, so every pair of real devices fits. A
     /// pair that does not fit is never noted.
-    pub fn of(source: u64, target: u64) -> Self {
+    pub(crate) fn of(source: u64, target: u64) -> Self {
         let packed = u32::try_from(source).ok().zip(u32::try_from(target).ok());
         let word = packed.map(|(source, target)| u64::from(source) << 32 | u64::from(target));
         Self(word.filter(|&word| word != 0))
@@ -48,19 +48,19 @@ impl Pair {
 }
 
 /// The table of pairs and the ways to copy that each pair lacks.
-pub struct FsCaps {
+pub(crate) struct FsCaps {
     words: SharedWords,
 }
 
 impl FsCaps {
     /// Creates an empty table. Must be called before the first fork(2).
-    pub fn create() -> io::Result<Self> {
+    pub(crate) fn create() -> io::Result<Self> {
         let words = SharedWords::create("pcopy-fs-caps", SLOTS * SLOT_WORDS)?;
         Ok(Self { words })
     }
 
     /// Whether the table says that `pair` lacks `capability`.
-    pub fn lacks(&self, pair: Pair, capability: Capability) -> bool {
+    pub(crate) fn lacks(&self, pair: Pair, capability: Capability) -> bool {
         let Pair(Some(word)) = pair else { return false };
         let found = slots(word).map(|slot| self.slot(slot)).find_map(|(owner, lacks)| {
             match owner.load(Relaxed) {
@@ -72,7 +72,7 @@ impl FsCaps {
     }
 
     /// Notes that `pair` lacks `capability`; does nothing if the table is full.
-    pub fn note_lack(&self, pair: Pair, capability: Capability) {
+    pub(crate) fn note_lack(&self, pair: Pair, capability: Capability) {
         let Pair(Some(word)) = pair else { return };
         for (owner, lacks) in slots(word).map(|slot| self.slot(slot)) {
             let claimed = owner.compare_exchange(0, word, Relaxed, Relaxed);

@@ -39,7 +39,7 @@ const _: () = assert!(FIRST_SLOTS.is_power_of_two() && GROWTH.is_power_of_two())
 const _: () = assert!(FIRST_SLOTS.is_multiple_of(PROBES));
 
 /// The inodes that copiers have begun in a round (one attempt at the work).
-pub struct InodeSet {
+pub(crate) struct InodeSet {
     words: SharedWords,
     levels: u32,
 }
@@ -48,7 +48,7 @@ impl InodeSet {
     /// Creates an empty set. Must be called before the first fork(2).
     ///
     /// If the limit on file sizes (`ulimit -f`) does not permit 180 MB, the set has fewer levels.
-    pub fn create() -> io::Result<Self> {
+    pub(crate) fn create() -> io::Result<Self> {
         let smaller = (1..LEVELS).rev();
         smaller.fold(Self::with_levels(LEVELS), |made, levels| {
             made.or_else(|_| Self::with_levels(levels))
@@ -62,7 +62,7 @@ impl InodeSet {
 
     /// Inserts an inode; returns whether the set did not contain it. For each inode, at most one call returns
     /// true.
-    pub fn insert(&self, identity: Identity) -> bool {
+    pub(crate) fn insert(&self, identity: Identity) -> bool {
         self.insert_hash(hash(identity))
     }
 

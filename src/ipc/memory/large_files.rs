@@ -32,7 +32,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// The size of a chunk in bytes, a power of two; a hashed file of more than 4 GiB has larger chunks.
-pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Indexes of the words of one copier's large file. Words that helpers write often are on a separate cache
 /// line.
@@ -59,7 +59,7 @@ const SLOTS_WORDS: usize = HASHED_CHUNKS_MAX as usize * SLOT_WORDS;
 
 /// The large files of all copiers of a round (one attempt at the work). Each copier owns at most one at a
 /// time.
-pub struct LargeFiles {
+pub(crate) struct LargeFiles {
     words: SharedWords,
     /// The digests of chunks, if chunks are hashed. Up to 40 KiB per copier, which take memory only when
     /// written.
@@ -71,7 +71,7 @@ impl LargeFiles {
     /// Creates the memory, in which no copier has a large file. Must be called before the first fork(2).
     ///
     /// `hashed` says that chunks are hashed, with a [tree hash](crate::hash::Algorithm::is_tree).
-    pub fn create(copiers: u16, hashed: bool) -> io::Result<Self> {
+    pub(crate) fn create(copiers: u16, hashed: bool) -> io::Result<Self> {
         let for_each = |name, words| SharedWords::create(name, usize::from(copiers) * words);
         let words = for_each("pcopy-larges", WORDS)?;
         let digests = hashed.then(|| for_each("pcopy-digests", SLOTS_WORDS)).transpose()?;
@@ -79,7 +79,7 @@ impl LargeFiles {
     }
 
     /// Returns the large file of copier `owner`, from 0; `None` if there is no such copier.
-    pub fn get(&self, owner: u16) -> Option<LargeFile<'_>> {
+    pub(crate) fn get(&self, owner: u16) -> Option<LargeFile<'_>> {
         let number = usize::from(owner);
         let words = self.words.get(number * WORDS..(number + 1) * WORDS)?;
         let digests = match &self.digests {
@@ -92,7 +92,7 @@ impl LargeFiles {
 
 /// The large file that one copier owns.
 #[derive(Clone, Copy)]
-pub struct LargeFile<'a> {
+pub(crate) struct LargeFile<'a> {
     words: &'a [AtomicU64],
     /// The slots for the digests of chunks; empty if chunks are not hashed.
     digests: &'a [AtomicU64],
@@ -102,7 +102,7 @@ pub struct LargeFile<'a> {
 
 impl<'a> LargeFile<'a> {
     /// Begins a file of `bytes` bytes and returns its generation. Only the owner calls this.
-    pub fn begin(&self, bytes: u64, chunk_job: ChunkJob) -> u64 {
+    pub(crate) fn begin(&self, bytes: u64, chunk_job: ChunkJob) -> u64 {
         // No other copier uses these words now: the previous generation has ended, and its helpers have left.
         for word in [NEXT, HELPERS, DIFFERENT_CHUNK, PROCESSED, CONFIRMED] {
             self.words[word].store(0, Relaxed);
@@ -114,7 +114,7 @@ impl<'a> LargeFile<'a> {
 
     /// Ends the generation, waits until no helper has the file open, and returns how many bytes helpers and
     /// owner have confirmed. Only the owner calls this.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.words[GENERATION].fetch_add(1, SeqCst);
         self.close();
         self.helpers.wait_until_unlocked(self.owner);
@@ -123,7 +123,7 @@ impl<'a> LargeFile<'a> {
 
     /// Makes this copier a helper of `generation` until it drops the returned lock; `None` if the generation
     /// has ended.
-    pub fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<RecordLock<'a>> {
+    pub(crate) fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<RecordLock<'a>> {
         let turn = self.helpers.try_lock_shared(self.owner).ok()?;
         // If the owner ends the generation from now on, it waits for this copier. The owner may have ended it
         // before.
@@ -133,17 +133,17 @@ impl<'a> LargeFile<'a> {
     }
 
     /// Notes that a helper has opened the two files.
-    pub fn note_helper(&self) {
+    pub(crate) fn note_helper(&self) {
         self.words[HELPERS].fetch_add(1, Relaxed);
     }
 
     /// Whether any helper has opened the two files.
-    pub fn is_helped(&self) -> bool {
+    pub(crate) fn is_helped(&self) -> bool {
         self.words[HELPERS].load(Relaxed) > 0
     }
 
     /// Takes the next chunk; `None` if no chunk is left.
-    pub fn next_chunk(&self) -> Option<Range<u64>> {
+    pub(crate) fn next_chunk(&self) -> Option<Range<u64>> {
         let size = self.words[SIZE].load(Relaxed);
         if self.words[NEXT].load(Relaxed) >= size {
             return None; // otherwise the offset would grow without limit
@@ -156,18 +156,18 @@ impl<'a> LargeFile<'a> {
     }
 
     /// Returns how many chunks are not taken yet.
-    pub fn chunks_left(&self) -> u64 {
+    pub(crate) fn chunks_left(&self) -> u64 {
         let (size, next) = (self.words[SIZE].load(Relaxed), self.words[NEXT].load(Relaxed));
         size.saturating_sub(next).div_ceil(self.chunk_bytes(size))
     }
 
     /// Notes that `chunk` differs between the two files.
-    pub fn note_difference(&self, chunk: &Range<u64>) {
+    pub(crate) fn note_difference(&self, chunk: &Range<u64>) {
         self.words[DIFFERENT_CHUNK].store(chunk.start.saturating_add(1), Relaxed);
     }
 
     /// Returns a chunk that differs between two files of `size` bytes; `None` if no copier noted one.
-    pub fn different(&self, size: u64) -> Option<Range<u64>> {
+    pub(crate) fn different(&self, size: u64) -> Option<Range<u64>> {
         let start = self.words[DIFFERENT_CHUNK].load(Relaxed).checked_sub(1)?;
         (start < size).then(|| start..start.saturating_add(self.chunk_bytes(size)).min(size))
     }
@@ -181,12 +181,12 @@ impl<'a> LargeFile<'a> {
     }
 
     /// Whether chunks are hashed.
-    pub fn is_hashed(&self) -> bool {
+    pub(crate) fn is_hashed(&self) -> bool {
         !self.digests.is_empty()
     }
 
     /// Stores the digest of a chunk of the given generation.
-    pub fn put_digest(&self, generation: u64, chunk: &Range<u64>, digest: Digest) {
+    pub(crate) fn put_digest(&self, generation: u64, chunk: &Range<u64>, digest: Digest) {
         let number = chunk.start / self.chunk_bytes(self.words[SIZE].load(Relaxed));
         let Some(slot) = self.slot(number) else { return };
         let (words, _) = digest.0.as_chunks();
@@ -198,7 +198,7 @@ impl<'a> LargeFile<'a> {
 
     /// Returns the digest of a whole file of `bytes` bytes after its generation has ended; `None` if the
     /// digest of a chunk is missing.
-    pub fn digest(&self, generation: u64, bytes: u64) -> Option<Digest> {
+    pub(crate) fn digest(&self, generation: u64, bytes: u64) -> Option<Digest> {
         let chunk_bytes = self.chunk_bytes(bytes);
         let digest = |number| {
             let start = number * chunk_bytes;
@@ -225,23 +225,23 @@ impl<'a> LargeFile<'a> {
     }
 
     /// Stops the distribution of chunks, because a chunk has failed or the generation ends.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.words[NEXT].store(self.words[SIZE].load(Relaxed), Relaxed);
     }
 
     /// Counts bytes that a copier has written, or has only read if the job writes nothing.
-    pub fn add_processed(&self, bytes: u64) {
+    pub(crate) fn add_processed(&self, bytes: u64) {
         self.words[PROCESSED].fetch_add(bytes, Relaxed);
     }
 
     /// Counts bytes as safely written: close(2) has succeeded, so no later call can report their loss, or the
     /// owner wrote them.
-    pub fn add_confirmed(&self, bytes: u64) {
+    pub(crate) fn add_confirmed(&self, bytes: u64) {
         self.words[CONFIRMED].fetch_add(bytes, Relaxed);
     }
 
     /// Returns how many bytes are processed so far.
-    pub fn processed(&self) -> u64 {
+    pub(crate) fn processed(&self) -> u64 {
         self.words[PROCESSED].load(Relaxed)
     }
 }

@@ -1,8 +1,8 @@
 //! Memory, besides the task ring, that all processes of a run share.
 
-pub mod counters;
-pub mod forecast;
-pub mod fs_caps;
-pub mod inode_set;
-pub mod large_files;
-pub mod outbox;
+pub(crate) mod counters;
+pub(crate) mod forecast;
+pub(crate) mod fs_caps;
+pub(crate) mod inode_set;
+pub(crate) mod large_files;
+pub(crate) mod outbox;

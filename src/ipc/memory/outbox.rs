@@ -19,10 +19,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The size of an outbox, in bytes. A copier must never have more unsent bytes.
-pub const OUTBOX_BYTES: usize = 64 * 1024;
+pub(crate) const OUTBOX_BYTES: usize = 64 * 1024;
 
 /// The size of a word, in bytes. A frame, and each part of a long frame, consists of whole words.
-pub const WORD_BYTES: usize = 8;
+pub(crate) const WORD_BYTES: usize = 8;
 
 const TEXT_WORDS: usize = OUTBOX_BYTES / WORD_BYTES;
 
@@ -42,7 +42,7 @@ const FLAGS: u64 = BEGUN | NEW | IN_PLACE;
 const LENGTH_SHIFT: u32 = 3;
 
 /// The outboxes of all copiers of a round.
-pub struct Outboxes {
+pub(crate) struct Outboxes {
     words: SharedWords,
 }
 
@@ -50,14 +50,14 @@ impl Outboxes {
     /// Creates empty outboxes for `copiers` copiers. Must be called before the first fork(2).
     ///
     /// A page of an outbox takes memory only when it is written.
-    pub fn create(copiers: u16) -> io::Result<Self> {
+    pub(crate) fn create(copiers: u16) -> io::Result<Self> {
         let words =
             SharedWords::create("pcopy-outboxes", usize::from(copiers) * (TEXT + TEXT_WORDS))?;
         Ok(Self { words })
     }
 
     /// Returns the outbox of copier `number`, from 0.
-    pub fn get(&self, number: u16) -> Outbox<'_> {
+    pub(crate) fn get(&self, number: u16) -> Outbox<'_> {
         let start = usize::from(number) * (TEXT + TEXT_WORDS);
         Outbox { words: &self.words[start..start + TEXT + TEXT_WORDS] }
     }
@@ -66,50 +66,50 @@ impl Outboxes {
 /// The outbox of one copier. Only that copier writes it; the parent reads it after the end of the copier's
 /// pipe.
 #[derive(Clone, Copy)]
-pub struct Outbox<'a> {
+pub(crate) struct Outbox<'a> {
     words: &'a [AtomicU64],
 }
 
 impl Outbox<'_> {
     /// Notes that the copier begins to create the entry in progress, which may look complete from now on.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN, Relaxed);
     }
 
     /// Notes that the copier begins to create the entry in progress under its final name, which did not
     /// exist.
-    pub fn begin_new(&self) {
+    pub(crate) fn begin_new(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | NEW, Relaxed);
     }
 
     /// Notes that the copier begins to write into the existing file.
-    pub fn begin_in_place(&self) {
+    pub(crate) fn begin_in_place(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) | BEGUN | IN_PLACE, Relaxed);
     }
 
     /// Notes that the entry in progress is settled without a report.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.words[STATE].store(self.words[STATE].load(Relaxed) & !FLAGS, Relaxed);
     }
 
     /// Whether the entry in progress was begun and is not settled.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.words[STATE].load(Acquire) & BEGUN != 0
     }
 
     /// Whether the copier was creating the entry in progress under its final name, which did not exist.
-    pub fn has_begun_new(&self) -> bool {
+    pub(crate) fn has_begun_new(&self) -> bool {
         self.words[STATE].load(Acquire) & NEW != 0
     }
 
     /// Whether the copier was writing into the existing file.
-    pub fn has_begun_in_place(&self) -> bool {
+    pub(crate) fn has_begun_in_place(&self) -> bool {
         self.words[STATE].load(Acquire) & IN_PLACE != 0
     }
 
     /// Appends a frame, or a part of one, to the stream; `bytes` must be whole words. `settles` says that the
     /// frame settles the entry in progress.
-    pub fn append(&self, bytes: &[u8], settles: bool) {
+    pub(crate) fn append(&self, bytes: &[u8], settles: bool) {
         debug_assert!(bytes.len().is_multiple_of(WORD_BYTES), "{} bytes", bytes.len());
         let state = self.words[STATE].load(Relaxed);
         let begun = if settles { 0 } else { state & FLAGS };
@@ -124,7 +124,7 @@ impl Outbox<'_> {
     }
 
     /// Returns the stream after its first `received` bytes.
-    pub fn unsent(&self, received: u64) -> Vec<u8> {
+    pub(crate) fn unsent(&self, received: u64) -> Vec<u8> {
         let end = self.words[STATE].load(Acquire) >> LENGTH_SHIFT; // pairs with APPENDED
         let first = received / WORD_BYTES as u64;
         if end.saturating_sub(first) > TEXT_WORDS as u64 {

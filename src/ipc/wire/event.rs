@@ -108,7 +108,7 @@ macro_rules! events {
     )+) => {
         /// What a report says about an entry.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Event {
+        pub(crate) enum Event {
             $(
                 $(#[$doc])*
                 $event $(($value_type))? $({ $($(#[$field_doc])* $field: $type,)+ })?,
@@ -213,7 +213,7 @@ events! {
 
 impl Event {
     /// Whether this event settles the entry in progress (see `outbox`).
-    pub fn settles_entry(&self) -> bool {
+    pub(crate) fn settles_entry(&self) -> bool {
         matches!(
             self,
             Self::Done(_)
@@ -226,7 +226,7 @@ impl Event {
 
 /// A report: an event, and the place of the entry that it concerns, which may have any type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     /// The entry.
     pub place: EntryPath<'a>,
     /// What happened to the entry.
@@ -235,7 +235,7 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Appends the report, as a frame, to `into`.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         let start = into.len();
         put_u32(into, 0);
         self.event.put(into);
@@ -252,7 +252,7 @@ impl<'a> Report<'a> {
     ///
     /// Returns `Ok(None)` if the frame has not arrived completely, and `Err(NotAFrame)` if the bytes cannot
     /// be a frame.
-    pub fn decode(from: &mut &'a [u8]) -> Result<Option<Self>, NotAFrame> {
+    pub(crate) fn decode(from: &mut &'a [u8]) -> Result<Option<Self>, NotAFrame> {
         let mut rest = *from;
         let Some(mut frame) = get_bytes(&mut rest) else { return Ok(None) };
         let Some(rest) = rest.get(padding(4 + frame.len())..) else { return Ok(None) };
@@ -278,7 +278,7 @@ fn padding(bytes: usize) -> usize {
 
 /// The error for bytes on a pipe that no copier would write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotAFrame;
+pub(crate) struct NotAFrame;
 
 /// The flags of [`Details`] and [`CopyMethod`] in one byte.
 const DIRECTORY: u8 = 1;

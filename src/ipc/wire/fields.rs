@@ -8,7 +8,7 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 
 /// A value that tasks and reports contain.
-pub trait Field: Sized {
+pub(crate) trait Field: Sized {
     /// Appends the encoded value to `into`.
     fn put(&self, into: &mut Vec<u8>);
 
@@ -58,17 +58,17 @@ impl Field for Errno {
 }
 
 /// Appends a 32-bit number.
-pub fn put_u32(into: &mut Vec<u8>, number: u32) {
+pub(crate) fn put_u32(into: &mut Vec<u8>, number: u32) {
     into.extend_from_slice(&number.to_ne_bytes());
 }
 
 /// Appends a 64-bit number.
-pub fn put_u64(into: &mut Vec<u8>, number: u64) {
+pub(crate) fn put_u64(into: &mut Vec<u8>, number: u64) {
     into.extend_from_slice(&number.to_ne_bytes());
 }
 
 /// Appends the length of a byte string and then the string.
-pub fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
     // A path is far shorter than 4 GiB. For a longer one the reader would refuse the frame, because its
     // length is wrong.
     put_u32(into, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
@@ -76,28 +76,28 @@ pub fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Takes one byte off the front; returns `None` if there is none.
-pub fn get_u8(from: &mut &[u8]) -> Option<u8> {
+pub(crate) fn get_u8(from: &mut &[u8]) -> Option<u8> {
     let (&first, rest) = from.split_first()?;
     *from = rest;
     Some(first)
 }
 
 /// Takes a 32-bit number off the front; returns `None` if there are too few bytes.
-pub fn get_u32(from: &mut &[u8]) -> Option<u32> {
+pub(crate) fn get_u32(from: &mut &[u8]) -> Option<u32> {
     let (number, rest) = from.split_first_chunk()?;
     *from = rest;
     Some(u32::from_ne_bytes(*number))
 }
 
 /// Takes a 64-bit number off the front; returns `None` if there are too few bytes.
-pub fn get_u64(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn get_u64(from: &mut &[u8]) -> Option<u64> {
     let (number, rest) = from.split_first_chunk()?;
     *from = rest;
     Some(u64::from_ne_bytes(*number))
 }
 
 /// Takes a byte string off the front; returns `None` if there are too few bytes.
-pub fn get_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn get_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(get_u32(from)?).ok()?;
     let (bytes, rest) = from.split_at_checked(length)?;
     *from = rest;

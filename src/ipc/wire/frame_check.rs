@@ -10,12 +10,12 @@ use crate::ipc::memory::counters::{Count, StatusSlot};
 use pcopy_ring::{PushError, SharedRing};
 
 /// How many bytes the checksum adds to a task.
-pub const CHECKSUM_BYTES: usize = 8;
+pub(crate) const CHECKSUM_BYTES: usize = 8;
 
 /// Appends a checksum to the task in `message`, pushes both into the ring, and counts the task in `status`.
 ///
 /// If the push fails, `message` is unchanged.
-pub fn push_task(
+pub(crate) fn push_task(
     ring: &SharedRing,
     status: StatusSlot<'_>,
     message: &mut Vec<u8>,
@@ -37,7 +37,7 @@ fn append_checksum(message: &mut Vec<u8>) {
 }
 
 /// Returns the message without its checksum; `None` if the checksum is wrong.
-pub fn strip_checksum(message: &[u8]) -> Option<&[u8]> {
+pub(crate) fn strip_checksum(message: &[u8]) -> Option<&[u8]> {
     let (bytes, checksum) = message.split_last_chunk::<CHECKSUM_BYTES>()?;
     (fingerprint(bytes).to_ne_bytes() == *checksum).then_some(bytes)
 }

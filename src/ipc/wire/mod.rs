@@ -1,8 +1,8 @@
 //! The byte formats of data that goes from one process to another: tasks through the ring, reports through a
 //! pipe.
 
-pub mod difference;
-pub mod event;
-pub mod fields;
-pub mod frame_check;
-pub mod task;
+pub(crate) mod difference;
+pub(crate) mod event;
+pub(crate) mod fields;
+pub(crate) mod frame_check;
+pub(crate) mod task;

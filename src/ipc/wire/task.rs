@@ -10,7 +10,7 @@ use std::ffi::CStr;
 /// The place of an entry in the source and in the target. An entry is an operand (a path that the user named)
 /// or anything below one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EntryPath<'a> {
+pub(crate) struct EntryPath<'a> {
     /// The operand, as an index into the plan's operands.
     pub operand: u32,
     /// The path in the source, relative to the directory that contains the operand; begins with the operand's
@@ -26,7 +26,7 @@ pub struct EntryPath<'a> {
 
 /// An owned [`EntryPath`]. A copier that walks through directories extends and shortens it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct EntryPathBuf {
+pub(crate) struct EntryPathBuf {
     /// The operand, as in [`EntryPath`].
     pub operand: u32,
     /// The path in the source, as in [`EntryPath`].
@@ -39,7 +39,7 @@ pub struct EntryPathBuf {
 
 /// The lengths of the two paths of an [`EntryPathBuf`], with which a walk returns to an earlier directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Depth {
+pub(crate) struct Depth {
     /// The length of the source path, in bytes.
     pub source_bytes: usize,
     /// The length of the target path, in bytes.
@@ -48,13 +48,13 @@ pub struct Depth {
 
 impl EntryPathBuf {
     /// Returns the same path, borrowed.
-    pub fn as_path(&self) -> EntryPath<'_> {
+    pub(crate) fn as_path(&self) -> EntryPath<'_> {
         let Self { operand, ref source, ref target, staged } = *self;
         EntryPath { operand, source, target, staged }
     }
 
     /// Replaces the path by another one; allocates only if the new path is longer.
-    pub fn go_to(&mut self, path: EntryPath<'_>) {
+    pub(crate) fn go_to(&mut self, path: EntryPath<'_>) {
         (self.operand, self.staged) = (path.operand, path.staged);
         self.source.clear();
         self.source.extend_from_slice(path.source);
@@ -63,24 +63,24 @@ impl EntryPathBuf {
     }
 
     /// Appends the names of an entry of this directory to both paths.
-    pub fn push(&mut self, name: &[u8], target_name: &[u8]) {
+    pub(crate) fn push(&mut self, name: &[u8], target_name: &[u8]) {
         push_component(&mut self.source, name);
         push_component(&mut self.target, target_name);
     }
 
     /// Returns the current lengths of the paths, for [`truncate`](Self::truncate).
-    pub fn depth(&self) -> Depth {
+    pub(crate) fn depth(&self) -> Depth {
         Depth { source_bytes: self.source.len(), target_bytes: self.target.len() }
     }
 
     /// Returns to the directory for which [`depth`](Self::depth) was called.
-    pub fn truncate(&mut self, depth: Depth) {
+    pub(crate) fn truncate(&mut self, depth: Depth) {
         self.source.truncate(depth.source_bytes);
         self.target.truncate(depth.target_bytes);
     }
 
     /// Returns the source path of an entry of this directory.
-    pub fn source_of(&self, name: &[u8]) -> Vec<u8> {
+    pub(crate) fn source_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.source.clone();
         push_component(&mut path, name);
         path
@@ -95,7 +95,7 @@ impl From<EntryPath<'_>> for EntryPathBuf {
 }
 
 /// Appends a name to a path, after a slash unless the path is empty.
-pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
+pub(crate) fn push_component(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
     }
@@ -104,7 +104,7 @@ pub fn push_component(path: &mut Vec<u8>, name: &[u8]) {
 
 /// A unit of work for one copier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Task<'a> {
+pub(crate) enum Task<'a> {
     /// Copy the plan's operands `first..end`.
     Operands {
         /// The index of the first operand.
@@ -161,7 +161,7 @@ pub enum Task<'a> {
 
 /// A request of the copier that owns a large file for the help of other copiers (see `large_files`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HelpRequest<'a> {
+pub(crate) struct HelpRequest<'a> {
     /// The directory of the file.
     pub place: EntryPath<'a>,
     /// The name of the file in the source.
@@ -180,7 +180,7 @@ pub struct HelpRequest<'a> {
 /// What to do with each chunk of a large file, and the inodes of the files that the owner has open. A helper
 /// compares the inodes, so that it never touches another file that has the same name by now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ChunkJob {
+pub(crate) enum ChunkJob {
     /// Copy the chunk from the first file to the second, and hash it if the options require a hash.
     Copy(Identity, Identity),
     /// Compare the chunk between the first file and the second.
@@ -209,7 +209,7 @@ const EXISTED: u8 = 2;
 
 impl<'a> Task<'a> {
     /// Writes the encoded task into `into`, after clearing it.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         into.clear();
         match *self {
             Task::Operands { first, end } => put_range(into, OPERANDS, first, end),
@@ -233,7 +233,7 @@ impl<'a> Task<'a> {
     }
 
     /// Decodes a task; returns `None` if the bytes are not a task.
-    pub fn decode(mut from: &'a [u8]) -> Option<Self> {
+    pub(crate) fn decode(mut from: &'a [u8]) -> Option<Self> {
         match get_u8(&mut from)? {
             OPERANDS => {
                 Some(Task::Operands { first: get_u32(&mut from)?, end: get_u32(&mut from)? })
@@ -324,7 +324,7 @@ fn get_chunk_job(from: &mut &[u8]) -> Option<ChunkJob> {
 }
 
 /// Splits a path into the path without its last component, and the last component.
-pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),
@@ -332,7 +332,7 @@ pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Appends one entry, its type and its name, to the list of a [`Task::Names`].
-pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
+pub(crate) fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
     into.push(match kind {
         Kind::File => 1,
         Kind::Directory => 2,
@@ -344,7 +344,7 @@ pub fn put_name(into: &mut Vec<u8>, kind: Kind, name: &CStr) {
 }
 
 /// Takes one entry off the front of the list of a [`Task::Names`]; returns `None` if none is left.
-pub fn next_name<'a>(names: &mut &'a [u8]) -> Option<(Kind, &'a CStr)> {
+pub(crate) fn next_name<'a>(names: &mut &'a [u8]) -> Option<(Kind, &'a CStr)> {
     let (&tag, rest) = names.split_first()?;
     let kind = match tag {
         1 => Kind::File,
