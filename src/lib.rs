@@ -1,10 +1,11 @@
 //! Parallel directory copy for Linux.
 //!
 //! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks; nothing of it is
-//! stable yet. [`cli`] gives options, [`plan::Draft`] a plan, [`parent::run`] an [`outcome::Outcome`], and the
-//! run emits [`parent::RunEvent`]s to a sink such as [`ui::screen`]. What is public is what these need. The modules
-//! form layers: each module uses only modules of lower layers (`tests/it/layers.rs` checks that).
-//! ARCHITECTURE.md describes how a copy proceeds through the layers.
+//! stable yet. [`cli`] gives options, [`plan::Draft`] a plan, and [`parent::run`] an
+//! [`outcome::Outcome`]. While it runs it emits each [`parent::run_event::RunEvent`] to a sink, such as
+//! [`ui::screen`]. Only what these need is public. The modules form layers: each module uses only modules of
+//! lower layers (`tests/it/layers.rs` checks that). ARCHITECTURE.md describes how a copy proceeds through the
+//! layers.
 
 // Code that copies data must not discard the result of a call; tests may.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]

@@ -475,7 +475,7 @@ impl Attrs {
         self.set_new_owner(to, source, None)
     }
 
-    /// Like [`hand_over`](Self::hand_over), for a new entry. All files created in one directory get the same
+    /// Like [`set_owner`](Self::set_owner), for a new entry. All files created in one directory get the same
     /// owner and group, so `known` saves the stat(2) for all files but the first.
     fn set_new_owner(
         &self,
