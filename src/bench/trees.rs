@@ -196,7 +196,7 @@ impl TreeSpec {
         for number in 0..self.scaled(20_000) {
             let first = format!("first/{:02}/file-{number:05}", number % DIRECTORIES);
             out.file(&first, 1024)?;
-            // The second names of files whose first names share a directory are spread over all directories.
+            // Files that share a directory in `first` get their second names in different directories of `second`.
             let second =
                 format!("second/{:02}/name-{number:05}", number / DIRECTORIES % DIRECTORIES);
             let third = format!("third/{:02}/alias-{number:05}", number * 7 % DIRECTORIES);

@@ -156,7 +156,7 @@ enum KeepValue {
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
 enum OntoValue {
-    /// Does not exist
+    /// No target
     New,
     /// A complete copy
     Same,

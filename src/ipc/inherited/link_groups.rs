@@ -111,8 +111,8 @@ impl Groups {
         self.names.iter().map(|name| self.identity_of(name))
     }
 
-    /// Returns the names of this wave that others can become links to: the source inode, the operand and the
-    /// source path of each.
+    /// Returns each name of this wave to which further names of the same inode can become links: the inode in
+    /// the source, the number of the operand, and the path in the source.
     pub(crate) fn leaders(&self) -> impl Iterator<Item = (Identity, u32, Vec<u8>)> {
         let leads = |name: &&PackedName| {
             name.role != LinkRole::Follower && !self.known.contains_key(&name.text)

@@ -1,5 +1,5 @@
-//! The phases of a run, in the order in which they follow one another. Each phase is a function that takes
-//! from the run the data that it needs.
+//! The phases of a run, a module each; `parent::copy_wave` calls them in order. Each phase is a function that
+//! takes from the run the data that it needs.
 
 pub(super) mod compare;
 pub(super) mod copy;
