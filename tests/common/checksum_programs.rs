@@ -7,8 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The values of `--hash`, each with the program that writes and checks such manifests. (Debian has no
-/// `b3sum`.)
+/// The values of `--hash`, each with the program that writes and checks such manifests.
 pub(crate) const CHECKERS: [(&str, &str); 2] = [("sha256", "sha256sum"), ("blake3", "b3sum")];
 
 /// Returns the regular files below `dir`, sorted by the bytes of their names.

@@ -40,7 +40,12 @@ fn manifests_of_other_programs_are_accepted() {
             let files = files_below(&env.path("dst"));
             let mut command = Command::new(program);
             command.args(tag).arg("--").args(&files).current_dir(env.path("dst"));
-            fs::write(env.path("sums"), command.output().unwrap().stdout).unwrap();
+            let output = command.output().unwrap();
+            if !tag.is_empty() && !output.status.success() {
+                continue; // older versions have no --tag, as Debian's b3sum
+            }
+            assert!(output.status.success(), "{program}: {output:?}");
+            fs::write(env.path("sums"), output.stdout).unwrap();
             let flag = format!("--hash={hash}");
             for options in [&["-j1"][..], &["-j8"], &[&flag], &["-q"]] {
                 let line = [options, &["--check-manifest", "sums", "dst"]].concat();
