@@ -1,11 +1,10 @@
-//! Chooses how many copiers (processes that copy) work at a time, if the user does not set the number with
-//! `-j`.
+//! Chooses how many copiers work at a time, if the user does not set the number with `-j`.
 //!
-//! A run begins with as many copiers as there are CPUs. While all data is in memory, more copiers only
-//! contend for the same locks. Measured with 100,000 small files on two CPUs: two copiers took 0.36 s on
-//! tmpfs and 1.4 s on xfs, eight copiers 0.37 s and 1.8 s. On a cold disk, copiers sleep most of the time,
-//! and more copiers keep the queue of the disk full. The run itself shows which case applies, because a
-//! sleeping copier uses no CPU time.
+//! A run begins with as many copiers as there are CPUs, but with at least two. While all data is in memory,
+//! more copiers only contend for the same locks. Measured with 100,000 small files on two CPUs: two copiers
+//! took 0.36 s on tmpfs and 1.4 s on xfs, eight copiers 0.37 s and 1.8 s. On a cold disk, copiers sleep most
+//! of the time, and more copiers keep the queue of the disk full. The run itself shows which case applies,
+//! because a sleeping copier uses no CPU time.
 //!
 //! The parent multiplies the number by four as long as three conditions hold: copiers sleep most of the time,
 //! tasks wait, and the last increase made the run faster. If copiers sleep only a little, they may be waiting
@@ -13,9 +12,10 @@
 //! copiers 1.8 s). Then the parent tries half the number, and keeps it if that many copiers do as much work.
 //!
 //! One short sample is not reliable. Two copiers on xfs wait for each other while their directories happen to
-//! lie in one allocation group. During that time one copier does as much work as two. When one sample
-//! decided, such a run took 1.3 s, as with one copier; two copiers take 1.0 s. Therefore a trial is compared
-//! with the mean of the samples before it, and a sample is not counted while copiers are still being forked.
+//! lie in one allocation group. During that time one copier does as much work as two. When a single sample
+//! decided, such a run took 1.3 s, as long as with one copier; if it keeps two copiers, it takes 1.0 s.
+//! Therefore a trial is compared with the mean of the samples before it, and a sample is not counted while
+//! copiers are still being forked.
 //!
 //! When the number is reduced, the surplus copiers do not exit, because they may hold tasks. They sleep, and
 //! wake when the other copiers have too few tasks.
@@ -50,7 +50,7 @@ const SAMPLES: u32 = 4;
 const MORE_PERCENT: u128 = 110;
 const FEWER_PERCENT: u128 = 97;
 
-/// What the parent measures of a round (one attempt at the work) at one time.
+/// One measurement of a round.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sample {
     /// The time since the round began.
@@ -196,8 +196,8 @@ fn per_second(work: u128, elapsed: Duration) -> u128 {
 mod tests {
     use super::*;
 
-    /// Simulates a run: during each trial, a number of copiers does what `done` returns, namely bytes and CPU
-    /// time in percent of the trial.
+    /// Simulates a run. For a number of copiers, `done` returns what they do during a trial: how many bytes,
+    /// and how much CPU time in percent of the trial.
     fn run(
         autoscale: &mut Autoscale,
         inode_locks: u32,

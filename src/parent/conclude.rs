@@ -1,5 +1,5 @@
-//! The last steps of a run, for every reason to end: counts what is left to copy, writes the manifest, prints
-//! the last messages.
+//! The last steps of a run, whatever ended it. If the target is full, the parent counts what is left to copy.
+//! Then it writes the manifest and reports the result.
 
 use super::free_space;
 use super::idle::{ending_signal, flush_output};
@@ -59,7 +59,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
 
 /// Returns what is left to copy into a full target; `None` if it cannot be counted within [`COUNT_WITHIN`].
 fn left_to_copy(run: &mut Run<'_>) -> Option<Left> {
-    // The counting process may run at full speed, because no copier (a process that copies) runs any more.
+    // The counting process may run at full speed, because no copier runs any more.
     run.precount.begin(run.plan, run.lock, || Duration::MAX);
     let begun = Instant::now();
     let work = loop {

@@ -1,8 +1,9 @@
 //! Checks whether the data that is left to copy fits into the target.
 //!
-//! The need is known when the counting process has counted all entries. Holes are not counted, and a file
-//! with several names is counted once. So the computed need may be too small but not too large, and every
-//! warning is right. If copies can share data with their sources (reflink), the need cannot be known.
+//! The space that the data needs is known when the counting process has counted all entries. Holes are not
+//! counted, and a file with several names is counted once. So the computed space may be too small but not too
+//! large, and every warning is right. If copies can share data with their sources (reflink), the needed space
+//! cannot be known.
 
 use super::position::Position;
 use super::run_event::{Free, RunEvent, Sink};
@@ -38,7 +39,7 @@ pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(Free
     let first = dirs.next()?;
     let device = file::stat_fd(first).ok()?.identity().0;
     let is_one = dirs.all(|dir| file::stat_fd(dir).is_ok_and(|at| at.identity().0 == device));
-    // Files within one file system may share their data.
+    // Within one file system, a copy may share data with its source.
     let may_share = plan.options.reflink != When::Never
         && statfs::may_reflink(first)
         && plan.operands.iter().any(|operand| operand.device() == device);

@@ -1,4 +1,4 @@
-//! Handles signals and writes output while no copier (a process that copies) runs.
+//! Handles signals and writes output while no copier runs.
 
 use super::round::TICK;
 use super::run::Run;
@@ -29,8 +29,8 @@ pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
     None
 }
 
-/// Waits until all output is written, for at most `limit`. Another signal that would end the run kills the
-/// process.
+/// Waits until all output is written, for at most `limit`. A signal that would end the run kills the process
+/// meanwhile.
 pub(super) fn flush_output(sink: &mut dyn Sink, signals: &Signals, limit: Duration) {
     let begun = Instant::now();
     sink.flush();

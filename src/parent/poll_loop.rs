@@ -1,5 +1,5 @@
-//! The parent's poll loop over one round (one attempt of the copiers at the work): pipes, signals, deaths of
-//! copiers, and deadlines.
+//! The parent's poll loop during one round. It waits for reports in pipes, signals, deaths of copiers, and
+//! deadlines.
 //!
 //! The parent copies nothing and waits only in poll(2). So it still reacts if a reader of its output is slow,
 //! if a copier hangs, or if the user presses ^C.
@@ -41,7 +41,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
     }
 }
 
-/// Starts one more copier (a process that copies) if there is work for it.
+/// Starts one more copier if there is work for it.
 fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     if !round.wants_copier() {
         return Ok(());
@@ -109,7 +109,7 @@ fn interrupt(sink: &mut dyn Sink, round: &mut Round, number: i32) {
     round.stop(Stop::Signal { number, since: Instant::now() });
 }
 
-/// Suspends all processes of the run, as a shell expects of one process, and later resumes them.
+/// Suspends all processes of the run, as a shell expects when it suspends a job, and later resumes them.
 fn suspend(sink: &mut dyn Sink, round: &Round) {
     sink.clear_progress();
     let alive = || round.pool.copiers().iter().filter(|copier| copier.is_alive());
@@ -160,8 +160,7 @@ fn note_death(deaths: &mut Deaths, round: &mut Round, number: u16) {
     ] {
         marks.extend(mark.filter(|_| has_leftover_dir));
     }
-    // A whole operand (a path that the user named) is not skipped like a file: if copiers keep dying on it,
-    // the run has failed.
+    // A whole operand is not skipped like a file: if copiers keep dying on it, the run has failed.
     let place = place.filter(|place| !place.name.is_empty() || place.dir.contains(&b'/'));
     if let Some(place) = place.filter(|place| round.casualties.places.insert(place.fingerprint)) {
         round.casualties.passed_over |= deaths.note(place.fingerprint);

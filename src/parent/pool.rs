@@ -1,4 +1,4 @@
-//! The copiers (processes that copy) of one round: starts them, reads their reports, reaps and kills them.
+//! The copiers of one round: the parent starts them, reads their reports, reaps them and kills them.
 
 use crate::ipc::memory::counters::Counters;
 use crate::ipc::memory::outbox::Outbox;
@@ -14,7 +14,7 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 /// The exit status that a copier gets if the parent could not reap it.
 const UNKNOWN: i32 = -1;
 
-/// The copiers of one round (one attempt at the work).
+/// The copiers of one round.
 #[derive(Default)]
 pub(super) struct Pool {
     copiers: Vec<Copier>,
@@ -55,7 +55,7 @@ impl Pool {
             }
             Side::Child => {
                 process::die_with_parent(parent);
-                // Closes the pipes of the other copiers. Otherwise 512 copiers together would keep 131,072
+                // Closes the pipes of the other copiers. Otherwise 512 copiers together would keep 130,816
                 // descriptors open.
                 self.copiers.clear();
                 drop(reader);
@@ -145,8 +145,9 @@ impl Copier {
         if self.is_alive() { process::kill(self.pid) } else { Ok(()) }
     }
 
-    /// Reaps the copier if it has exited, and returns true once, when it does so. A copier that the kernel
-    /// does not know as a child any more also counts as exited; otherwise the run would wait for it forever.
+    /// Reaps the copier if it has exited. Returns whether this call has reaped it. If the kernel does not
+    /// know the copier as a child any more, the call fails, and the copier also counts as exited; otherwise
+    /// the run would wait for it forever.
     pub(super) fn reap(&mut self) -> Result<bool> {
         if !self.is_alive() {
             return Ok(false);
@@ -173,7 +174,7 @@ impl Copier {
     /// takes from `outbox` the reports that the copier did not send.
     pub(super) fn receive(&mut self, outbox: Outbox<'_>, buffer: &mut [u8]) {
         let Some(pipe) = self.pipe.as_ref().filter(|_| self.ready) else { return };
-        self.ready = false; // out of 512 copiers, only one or two have sent reports
+        self.ready = false; // of 512 copiers, usually only one or two are ready; the others are not read
         match file::read(pipe, buffer) {
             Ok(length @ 1..) => {
                 self.received += length as u64;

@@ -2,8 +2,8 @@
 //!
 //! The parent forks this process only if it draws a progress line, or if the target is full and the message
 //! must say how much is left. The process has a low priority where counting would take much of the CPU time.
-//! It walks as a copier (a process that copies) does (`visitors/count`), so it finds the same entries. It
-//! reads nothing but names and sizes.
+//! It walks as a copier does (`visitors/count`), so it finds the same entries. It reads nothing but names and
+//! sizes.
 
 use super::run_state::RunState;
 use super::shared::Shared;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The CPU time that counting one entry takes: 1.3 µs for its name, the rest for its size.
 const ENTRY_COST: Duration = Duration::from_nanos(2600);
 
-/// Counting may take one part in this many of a run's CPU time: 3 %.
+/// Counting may take the CPU time of the run divided by this number: 3 %.
 const SHARE_DIVISOR: u32 = 33;
 
 /// The niceness of the counting process where it would take more than its share at full speed.

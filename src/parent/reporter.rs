@@ -19,7 +19,7 @@ pub(super) struct Reporter<'a> {
     pub(super) sink: &'a mut dyn Sink,
     /// How many failures of each kind were reported.
     pub(super) kinds: HashMap<EntryError, u64>,
-    /// Failures and vanished entries that no copier (process that copies) counted.
+    /// Failures and vanished entries that no copier counted.
     pub(super) late: Late,
 }
 
@@ -109,8 +109,7 @@ impl<'a> Reporter<'a> {
         });
     }
 
-    /// Returns how the user would name the target of the entry at `path`, below an operand (a path that the
-    /// user named) or in a manifest.
+    /// Returns how the user would name the target of the entry at `path`, below an operand or in a manifest.
     pub(super) fn shown_target(&self, operand: u32, path: &[u8]) -> Vec<u8> {
         match &self.plan.check {
             Some(Check::Manifest(listed)) => listed.show(path),

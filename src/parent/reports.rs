@@ -1,5 +1,5 @@
-//! Processes the reports of the copiers (processes that copy) as they arrive: remembers them, and emits those
-//! that concern the user.
+//! Processes the reports of the copiers as they arrive: remembers them, and emits those that concern the
+//! user.
 
 use super::reporter::Reporter;
 use super::round::{Round, Stop};
@@ -48,7 +48,7 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
     }
 }
 
-/// The parts of a run that reports change.
+/// The parts of a run that the reports of copiers can change.
 struct Intake<'r, 'a> {
     plan: &'a Plan,
     state: &'r mut RunState,
@@ -57,7 +57,7 @@ struct Intake<'r, 'a> {
 }
 
 impl Intake<'_, '_> {
-    /// Applies one report. Returns why the round (one attempt at the work) must end, if it must.
+    /// Applies one report. Returns why the round must end, if it must.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
         let place = report.place;
         match report.event {
@@ -158,7 +158,8 @@ impl Intake<'_, '_> {
         self.reporter.failed(error, place.operand, place.source);
     }
 
-    /// Reports that an entry is being copied, if the policy asks for that and it was not reported before.
+    /// Reports that an entry is being copied, if the policy asks for that and the entry was not reported
+    /// before.
     fn announce(&mut self, place: EntryPath<'_>) {
         let wanted = self.plan.policy.announces_early && self.plan.options.verbose();
         if wanted && self.state.is_newly_done(place) {
@@ -166,8 +167,8 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Notes an operand (a path that the user named) of which nothing was copied. Then a second source may
-    /// take its place.
+    /// If the entry is an operand, notes that nothing of it was copied. Then another source with the same
+    /// target may be copied.
     fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         if !place.source.contains(&b'/') && !error.op.leaves_entry_complete() {
             self.state.failed.insert(place.operand);

@@ -1,5 +1,4 @@
-//! A round: one ring (the queue of tasks) and its copiers (processes that copy), from the first fork to the
-//! last exit.
+//! A round: one ring and its copiers, from the first fork to the last exit.
 
 use super::autoscale::{Autoscale, Sample};
 use super::pool::{Copier, Pool, READ_BYTES};
@@ -35,8 +34,8 @@ const KILL_AFTER: Duration = Duration::from_millis(1800);
 /// network file system does not answer. It dies as soon as it wakes, so it can do no harm later.
 const LEAVE_AFTER: Duration = Duration::from_millis(1900);
 
-/// The time after which a round ends in which all copiers wait for work. All of them can wait only if the
-/// ring's memory was damaged. If the machine was suspended instead, the false alarm costs one round.
+/// If all copiers have waited for work for this time, the round ends. All of them can wait only if the ring's
+/// memory was damaged. If the machine was suspended instead, the false alarm costs one round.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// How often the parent checks whether all copiers wait. Adding up the counts of 512 copiers after each event

@@ -1,5 +1,5 @@
-//! Runs rounds until one of them does all the work. A round is one attempt of the copiers (processes that
-//! copy) at the work, so the death of a copier costs a round and not the run.
+//! Runs rounds until one of them does all the work. A round is one attempt of the copiers at the work, so the
+//! death of a copier costs a round and not the run.
 
 use super::poll_loop::run_round;
 use super::round::{Casualties, Part, Round, Stop};
@@ -68,8 +68,8 @@ struct Gains {
 
 impl Gains {
     /// Notes a round that created `made` entries which no earlier round had created. If copiers skip a file
-    /// from now on, because it killed too many copiers, the next round settles more entries. So that is a
-    /// gain, too.
+    /// from now on, because it killed too many copiers, the next round settles more entries. So the decision
+    /// to skip the file counts as a gain, too.
     fn note(&mut self, plan: &Plan, counted: &Totals, made: u64, casualties: &Casualties) {
         let passed_over = casualties.passed_over;
         let further = counted.settled() > self.furthest;

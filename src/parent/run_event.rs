@@ -165,8 +165,8 @@ pub enum Free {
 pub enum At<'a> {
     /// The run copies or compares.
     Entry {
-        /// The name of an entry in progress, as the user would write it; empty if no copier (process that
-        /// copies) works on an entry.
+        /// The name of an entry in progress, as the user would write it; empty if no copier works on an
+        /// entry.
         name: &'a [u8],
         /// How many copiers are alive.
         copiers: usize,

@@ -1,8 +1,7 @@
 //! What the parent remembers of a run from one round to the next, and the work that it leaves for the end of
 //! the run.
 //!
-//! A round is one attempt of the copiers (processes that copy) at the work. A wave is a group of operands
-//! (paths that the user named) that are copied together.
+//! A round is one attempt of the copiers at the work. A wave is a group of operands that are copied together.
 
 use crate::error::{EntryError, Op};
 use crate::ipc::fingerprint::fingerprint;
@@ -16,7 +15,7 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
 
-/// How many rounds may see copiers die at one place before later rounds skip it.
+/// After copiers have died at one place in this many rounds, later rounds skip the place.
 const DEATHS_MAX: u32 = 3;
 
 /// What the parent remembers of a run.
@@ -70,7 +69,7 @@ impl DeferredDir {
 pub(super) struct DeferredDirs {
     /// Directories whose times and mode must still be set.
     pub(super) late: Vec<DeferredDir>,
-    /// Directories that were built under a staged (temporary) name and must be renamed into place.
+    /// Directories that were built under a staged name and must be renamed into place.
     pub(super) built: Vec<DeferredDir>,
 }
 
@@ -175,7 +174,8 @@ struct Reported {
 struct CarriedCounts {
     /// The counts of the phases that have ended.
     finished: Totals,
-    /// What earlier rounds of this phase have created. The current round finds it complete and skips it.
+    /// The entries (`copied`), links and bytes that earlier rounds of this phase have created. The current
+    /// round finds them complete and skips them.
     copied: u64,
     linked: u64,
     bytes: u64,
@@ -251,7 +251,7 @@ impl RunState {
         self.links.led.insert(identity)
     }
 
-    /// Ends a round that another round follows. That round will find every entry again. Returns how many
+    /// Ends a round that another round follows. The next round will find every entry again. Returns how many
     /// entries the ended round created that no earlier round had created.
     pub(super) fn end_round(&mut self, totals: &Totals) -> u64 {
         let new: Vec<DeferredDir> = self.dirs.late.drain(..).filter(|dir| dir.new).collect();

@@ -1,4 +1,4 @@
-//! The memory that the copiers (processes that copy) of a round share with the parent and with each other.
+//! The memory that the copiers of a round share with the parent and with each other.
 
 use super::run_state::RunState;
 use super::target_lock::TargetLock;
@@ -18,8 +18,7 @@ use pcopy_ring::SharedRing;
 use pcopy_sys::process;
 use pcopy_sys::record_lock::RecordLocks;
 
-/// The ring (the queue of tasks) and the shared memory of one round (one attempt at the work). Created before
-/// the first fork.
+/// The ring and the other shared memory of one round. The parent creates them before the first fork.
 pub(super) struct Shared {
     pub(super) ring: SharedRing,
     pub(super) counters: Counters,
@@ -70,8 +69,9 @@ impl Shared {
         Ok(Self { ring, counters, outboxes, large_files, fs_caps, inodes, inode_locks })
     }
 
-    /// Returns the job of the copiers that share this memory, for the first round of the first phase, and
-    /// without any directory that was just created. For other rounds, the caller changes these fields.
+    /// Returns the job of the copiers that share this memory. The fields `is_first`, `fresh` and
+    /// `prompts_answered` have the values for the first round of the first phase, without a directory that
+    /// was just created; the caller changes them if necessary.
     pub(super) fn job<'a>(
         &'a self,
         plan: &'a Plan,

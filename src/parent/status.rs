@@ -32,7 +32,7 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     run.reporter.sink.emit(&RunEvent::Progress { position, at });
 }
 
-/// Draws the progress line while written data is flushed and no copier (process that copies) runs.
+/// Draws the progress line while written data is flushed and no copier runs.
 pub(super) fn draw_flushing(run: &mut Run<'_>) {
     if wants_line(run) {
         let position = position(run, run.totals);

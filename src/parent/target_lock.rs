@@ -26,7 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 pub(super) struct TargetLock {
     /// The directories that the run builds or merges into.
     pub(super) targets: HashSet<Identity>,
-    /// For each operand (a path that the user named): whether this run created its target directory.
+    /// For each operand: whether this run created its target directory.
     pub(super) fresh: Vec<bool>,
     locks: Vec<OwnedFd>,
 }
@@ -167,9 +167,9 @@ impl TargetLock {
 
 /// The directory in the target into which an operand is copied.
 struct TargetDir {
-    /// Its current name, which may be a staged name.
+    /// The current name of the directory, which may be a staged name.
     name: CString,
-    /// Whether this run has created it.
+    /// Whether this run has created the directory.
     fresh: bool,
 }
 
@@ -249,7 +249,7 @@ fn remove_begun(plan: &Plan, operand: &Operand) {
     if !has_leftover_dir(&plan.options, (parent, &staged), source) {
         return;
     }
-    // Another run may be working in the staged directory, so it is locked first.
+    // Another run may be working in the staged directory, so this run locks the directory first.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
     let is_locked_by_other = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
     if is_locked_by_other && remove(parent, Kind::Directory, &staged).is_err() {

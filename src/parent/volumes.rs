@@ -16,8 +16,7 @@ pub(super) struct Volumes(Vec<Volume>);
 /// One file system.
 pub(super) struct Volume {
     device: u64,
-    /// The directory that messages name for this file system: the operand (a path that the user named), and
-    /// the path in its source.
+    /// The directory that messages name for this file system: the operand, and the path in its source.
     pub(super) operand: u32,
     pub(super) source: Vec<u8>,
     /// Open directories on the file system, at least one: directories that contain targets of operands, or
@@ -46,7 +45,7 @@ impl Volumes {
         volumes
     }
 
-    /// Notes another file system, which copiers (processes that copy) have found below an operand.
+    /// Notes another file system, which copiers have found below an operand.
     pub(super) fn note(&mut self, plan: &Plan, place: EntryPath<'_>) {
         let Some(operand) = plan.operands.get(place.operand as usize) else { return };
         let Ok(dir) = plan.open_target(operand, place.target) else { return };

@@ -28,7 +28,7 @@ pub struct ListedFiles {
     pub files: Vec<ListedFile>,
     /// The directory that the names are relative to.
     pub dir: OwnedFd,
-    /// The identity of the manifest itself, which may be in that directory; `None` for standard input.
+    /// The identity of the manifest itself, which may lie in `dir`; `None` for standard input.
     pub own: Option<Identity>,
     /// The path of the directory, as the user gave it.
     path: PathBuf,

@@ -1,5 +1,4 @@
-//! The directories that contain operands (the paths that the user named) or their targets, and the
-//! directories that `--parents` creates.
+//! The directories that contain operands or their targets, and the directories that `--parents` creates.
 //!
 //! While pcopy makes the plan, it creates no directory. It only remembers a missing directory, and treats
 //! each entry in that directory as missing, too. When the run begins, [`create`](Directories::create) creates
@@ -48,8 +47,8 @@ enum Dir {
 }
 
 impl Directories {
-    /// Returns the number of the directory at `path`. The directory is opened only once for all operands in
-    /// it.
+    /// Opens the directory at `path`, unless it is open already or the run must create it first. Returns its
+    /// number, the same for all operands in it.
     pub(super) fn open(&mut self, path: &Path) -> Result<usize, Errno> {
         if let Some(&number) = self.numbers.get(path) {
             return Ok(number);
@@ -105,8 +104,8 @@ impl Directories {
         }
     }
 
-    /// Returns `path` without each `..` that follows a directory to be created, together with that directory.
-    /// This is correct, because such a directory is not a symbolic link.
+    /// Removes from `path` each directory to be created that `..` follows, and this `..`: `a/new/../b`
+    /// becomes `a/b`. This is correct, because such a directory is not a symbolic link.
     fn resolved(&self, path: &Path) -> PathBuf {
         let mut resolved = PathBuf::new();
         for part in path.components() {
@@ -130,7 +129,7 @@ impl Directories {
         }
     }
 
-    /// Remembers an existing directory, for its attributes.
+    /// Remembers an existing directory, so that the run sets its attributes.
     pub(super) fn keep_parent(&mut self, source: &Path, target: &Path) {
         if !self.parents.iter().any(|parent| parent.target == target) {
             let (source, target) = (source.to_owned(), target.to_owned());

@@ -26,11 +26,11 @@ pub enum ManifestTarget {
     Stream,
     /// A regular file: the complete manifest replaces it.
     File {
-        /// The directory of the manifest, which the run may create.
+        /// The directory that contains the manifest. It may be one that the run creates.
         dir: PathBuf,
         /// The name of the manifest in the directory.
         name: PathBuf,
-        /// Whether the directory lies inside a directory that is copied to.
+        /// Whether the manifest lies inside the target directory of an operand.
         inside: bool,
     },
 }
@@ -72,9 +72,9 @@ impl ManifestPlace {
 }
 
 impl Operand {
-    /// Returns the name in a manifest of the source at `path`, which begins with the source name of the
-    /// operand (the path that the user named). The name is relative to DST, or to the directory of DST if DST
-    /// is not a directory.
+    /// Returns the name that the source at `path` has in a manifest; `path` begins with the source name of
+    /// the operand. The name is relative to DST, or to the directory that contains DST if DST is not a
+    /// directory.
     pub fn name_in_manifest(&self, path: &[u8]) -> Vec<u8> {
         let below = below(path);
         match self.manifest_prefix.is_empty() {
@@ -84,7 +84,8 @@ impl Operand {
     }
 }
 
-/// Returns the absolute path of a manifest that does not exist. The run may be going to create its directory.
+/// Returns the absolute path of a manifest that does not exist. Its directory may be one that the run will
+/// create.
 fn new_place(path: &Path, operands: &[Operand], parents: &[Parent]) -> Result<PathBuf, Errno> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or(Errno::EISDIR)?;
@@ -104,7 +105,7 @@ fn new_place(path: &Path, operands: &[Operand], parents: &[Parent]) -> Result<Pa
 }
 
 /// Refuses a manifest inside a source, or one that would replace a file of the copy. Returns whether the
-/// manifest lies inside a directory that is copied to.
+/// manifest lies inside the target directory of an operand.
 fn check_place(path: &Path, real: &Path, operands: &[Operand]) -> Result<bool, Refusal> {
     let shown = |path: &Path| quote(path.as_os_str().as_bytes());
     let mut inside = false;
@@ -146,15 +147,15 @@ fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the prefix in a manifest for the files of an operand that is copied to `target` inside
-/// `directory`.
+/// Returns the manifest prefix of an operand that is copied to `target` inside `directory`: the path of the
+/// target below that directory.
 pub(super) fn prefix_below(directory: &Path, target: &Path) -> Vec<u8> {
     let below = target.strip_prefix(directory).unwrap_or(Path::new(""));
     below.as_os_str().as_bytes().to_vec()
 }
 
-/// Returns the prefix in a manifest for the files of an operand that is copied as `name`, and not into a
-/// directory.
+/// Returns the manifest prefix of an operand that is copied as `name`, and not into a directory: the name, or
+/// nothing if the operand is a directory.
 pub(super) fn prefix_alone(is_dir: bool, name: &OsStr) -> Vec<u8> {
     if is_dir { Vec::new() } else { name.as_bytes().to_vec() }
 }

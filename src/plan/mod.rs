@@ -36,22 +36,23 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use symlinked_dirs::SymlinkedDirs;
 
-/// The maximum number of copiers (processes that copy) that the user may ask for.
+/// The maximum number of copiers that the user may ask for.
 pub const JOBS_MAX: u16 = 512;
 
 /// Everything that the run will do.
 ///
-/// The plan has many fields, because the processes of a run share nothing else that is fixed: it is complete
-/// before the first fork, and after that it is only read.
+/// The plan has many fields, because it holds all the data that the processes of a run share and that does
+/// not change. It is complete before the first fork, and afterwards the processes only read it.
 pub struct Plan {
     /// The operands: the sources of the command line, each with its target.
     pub operands: Vec<Operand>,
     /// The waves: ranges of operands, in the order in which they must be copied. Operands of one wave may be
     /// copied in parallel.
     ///
-    /// There is more than one wave only if the contents of directories are merged (`a/. b/. DST`), if two
-    /// sources have one name, or if one target lies inside another (`--parents`). The operand that the user
-    /// named last wins, as with cp.
+    /// Most plans have one wave. There are more if, for example, two sources have one target name, one target
+    /// lies inside another (`--parents`), or the contents of directories are merged (`a/. b/. DST`). If two
+    /// merged directories have a file of the same name, the operand that the user named last wins, as with
+    /// cp.
     pub waves: Vec<Range<u32>>,
     /// The options of the command line.
     pub options: CopyOptions,
@@ -93,8 +94,7 @@ impl Plan {
         self.operands.get(*earlier as usize)
     }
 
-    /// Whether an operand is a directory that is copied into an existing directory, and not as that
-    /// directory.
+    /// Whether an operand is a directory whose target is a name inside DST, and not DST itself.
     pub fn is_inside_target(&self, operand: u32) -> bool {
         let operand = self.operands.get(operand as usize);
         operand.is_some_and(|operand| operand.is_dir && !operand.manifest_prefix.is_empty())
@@ -150,7 +150,7 @@ impl Plan {
         file::open_dir_path_beneath(self.target_dir(operand), path)
     }
 
-    /// Returns the directory that contains the target of an operand. It exists.
+    /// Returns the directory that contains the target of an operand. This directory exists.
     pub fn target_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
         self.dirs[operand.target_dir].as_fd()
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// A message for the user that results from planning.
 pub struct Note {
-    /// The number of the operand (a path that the user named) before whose copy the note is reported.
+    /// The number of the operand before whose copy the note is reported.
     pub before: u32,
     /// The subject of the note.
     pub kind: NoteKind,

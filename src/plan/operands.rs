@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// A source of the command line and its target.
 ///
-/// The structure has many fields, because it contains everything that the run knows of an operand. The plan
-/// finds it once, and the copiers (processes that copy) only read it.
+/// The structure has many fields, because it contains everything that the run knows of an operand. Planning
+/// fills it in, and the copiers only read it.
 pub struct Operand {
     /// The name of the source in its directory; `.` if the source has no name of its own (`/`, `.`, `SRC/`).
     pub source_name: CString,
@@ -152,8 +152,8 @@ impl<'a> SplitPath<'a> {
 
     /// Returns the directory to open, and the name in it.
     ///
-    /// As POSIX requires, a symbolic link before a trailing slash is followed. Then the directory to open is
-    /// the path itself, and the name is `.`.
+    /// If the path has no name of its own or ends with a slash, the directory to open is the path itself, and
+    /// the name is `.`. So a symbolic link before a trailing slash is followed, as POSIX requires.
     pub(super) fn split(&self) -> (&'a Path, &'a OsStr) {
         if self.is_itself() {
             (self.given, OsStr::new("."))
@@ -162,14 +162,14 @@ impl<'a> SplitPath<'a> {
         }
     }
 
-    /// Returns the same as [`split`](Self::split), but opens the path itself if `end` is true: then the path
-    /// is a symbolic link to a directory that is followed.
+    /// Like [`split`](Self::split), but if `end` is true, always returns the path itself as the directory to
+    /// open. The caller sets `end` if the path is a symbolic link to a directory and is to be followed.
     pub(super) fn split_end(&self, end: bool) -> (&'a Path, &'a OsStr) {
         if end { (self.given, OsStr::new(".")) } else { self.split() }
     }
 
-    /// Whether the path leads to a directory itself, and not to a name in its parent that may be a symbolic
-    /// link.
+    /// Whether the path has no name of its own or ends with a slash. Then it denotes a directory, and never a
+    /// symbolic link.
     pub(super) fn is_itself(&self) -> bool {
         self.nameless || self.slash_at_end
     }

@@ -2,12 +2,12 @@
 //! (`--keep-directory-symlink`).
 //!
 //! Such a link may lead to a directory that another source directory is copied to, as `lib` leads to
-//! `usr/lib`. Then two copiers (processes that copy) would work in one directory, and each would take the
-//! staged files of the other for leftovers of a killed run.
+//! `usr/lib`. Then two copiers would work in one directory, and each would take the staged files of the other
+//! for leftovers of a killed run.
 //!
 //! Therefore each such directory becomes a separate operand, as if the user had named it. The waves keep it
-//! apart from all operands that share directories with it. A copier that finds it below its first operand
-//! skips it there.
+//! apart from all operands that share directories with it. A copier that finds the directory below the
+//! operand that contains it skips it there.
 
 use super::operands::{FoundSource, Operand, TargetPlace};
 use super::placement::Placement;
@@ -30,7 +30,7 @@ impl Plan {
         !self.symlinked_dirs.is_empty() && self.symlinked_dirs.contains(&(operand, path.to_vec()))
     }
 
-    /// Whether the plan has any directory that became a separate operand in this way.
+    /// Whether any directory became a separate operand because the target has a symbolic link for it.
     pub fn has_symlinked_dirs(&self) -> bool {
         !self.symlinked_dirs.is_empty()
     }

@@ -1,8 +1,7 @@
-//! Waves: groups of operands (paths that the user named) that are copied in parallel. Waves follow one
-//! another.
+//! Waves: groups of operands that are copied in parallel. Waves follow one another.
 //!
-//! Two copiers (processes that copy) must not create the same name at the same time. Each would take the
-//! staged (temporary) file of the other for a leftover of a killed run.
+//! Two copiers must not create the same name at the same time. Each would take the staged file of the other
+//! for a leftover of a killed run.
 
 use super::notes::Note;
 use super::operands::Operand;
@@ -15,8 +14,8 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// Divides the operands into waves. A new wave begins at each operand that may write where another operand of
-/// its wave writes.
+/// Divides the operands into waves. A new wave begins at each operand that may write where an operand of the
+/// current wave writes.
 pub(super) fn waves(
     operands: &[Operand],
     dirs: &[OwnedFd],
@@ -50,9 +49,9 @@ pub(super) fn waves(
     waves
 }
 
-/// Returns a function that decides whether the result depends on when an operand is copied. It does if
-/// copying writes into a file that another operand reads or writes. It also does if the target has the name
-/// of another operand's backup.
+/// Returns a function that decides for an operand whether the time of its copy changes the result of the run.
+/// The time matters if the copy writes into an existing file that another operand reads or writes. It also
+/// matters if the target has the name that a backup of another operand's target may get.
 fn depends_on_order(operands: &[Operand], options: &CopyOptions) -> impl Fn(&Operand) -> bool {
     let mut users: HashMap<Identity, u32> = HashMap::new();
     let written = operands.iter().filter_map(|operand| operand.written);
@@ -87,7 +86,7 @@ struct Places<'a> {
     may_overlap: bool,
     /// For each target directory, itself and all directories above it.
     above: HashMap<usize, Rc<[Identity]>>,
-    /// One number for each directory, which operands may have opened by several paths.
+    /// One number for each directory, even if operands name the directory by several paths.
     numbers: HashMap<Identity, usize>,
     /// The target names without regard to case: on a case-insensitive file system, two of them may be one
     /// name.

@@ -7,14 +7,15 @@ use pcopy_sys::file::{self, Lock};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long copiers (processes that copy) may live after their parent was killed.
+/// How long copiers may live after their parent was killed.
 const ORPHANS_LIVE: Duration = Duration::from_secs(1);
 
-/// Locks a staged file that this run has just created. Returns false if another run builds the file.
+/// Locks a staged file that this run has just created. Returns false if another run has locked the file or
+/// removed it.
 ///
-/// Only the run that has the lock builds the file. Without the lock, one run could rename a file that the
-/// other has written half. Before this run had the lock, another run may have taken the file for a leftover
-/// and removed its name.
+/// Only the run that has the lock builds the file. Without the lock, one run could rename a file that another
+/// run has only half written. Between the creation and the lock, another run may have taken the file for a
+/// leftover and removed its name.
 pub(crate) fn lock_new(file: &OwnedFd) -> bool {
     !is_locked_by_other(file) && file::stat_fd(file).is_ok_and(|stat| stat.links() > 0)
 }

@@ -9,9 +9,9 @@ pub(crate) const SUFFIX: &str = ".pcopy-partial";
 
 /// Returns the staged name of `name`: `.NAME.pcopy-partial`, in the same directory.
 ///
-/// It depends on the name alone, so that the next run finds what an interrupted run left. A name that would
-/// become too long is truncated and gets a hash of the full name. A `variant` above 0 gives another staged
-/// name, for a source that has an entry with the staged name of variant 0.
+/// The result depends only on `name` and `variant`, so that the next run finds what an interrupted run left.
+/// A name that would become too long is truncated and gets a hash of the full name. A `variant` above 0 gives
+/// another staged name, for a source that has an entry with the staged name of variant 0.
 pub(crate) fn staged_name(name: &CStr, variant: u32) -> CString {
     let bytes = name.to_bytes();
     let mut staged = Vec::with_capacity(bytes.len() + SUFFIX.len() + 24);

@@ -15,8 +15,8 @@ use std::os::fd::BorrowedFd;
 /// Whether this user may have created the directory `staged` in `dir`.
 ///
 /// If ownership is preserved, an interrupted run may already have given the directory the owner of its
-/// `source`. On some file systems, everything that this user creates belongs to another user: FAT and some
-/// network file systems, depending on the mount options, and where root is mapped to `nobody`.
+/// `source`. On some file systems, everything that this user creates belongs to another user: on FAT and some
+/// network file systems, depending on the mount options, and wherever root is mapped to `nobody`.
 pub(crate) fn may_be_ours(
     options: &CopyOptions,
     (dir, staged): (BorrowedFd<'_>, &Stat),

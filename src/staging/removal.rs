@@ -15,8 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Removes every entry of a staged directory that the source does not have, because an interrupted run left
 /// it.
 ///
-/// Other copiers (processes that copy) may work in the directory at the same time. They create only entries
-/// that the source has.
+/// Other copiers may work in the directory at the same time. They create only entries that the source has.
 pub(crate) fn remove_extraneous(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
@@ -47,8 +46,9 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, kind: Kind, name: &CStr) -> Result<(),
 
 /// Removes a directory recursively, at any depth, with three descriptors and without recursive calls.
 ///
-/// Each directory below it is first moved up into it, so that nothing appears outside it. If the copier is
-/// killed meanwhile, the next run removes the moved directories, because the source does not have them.
+/// Each directory further down is first moved up into the directory `name`, so that nothing appears outside
+/// `name`. If the copier is killed meanwhile, the next run removes the moved directories, because the source
+/// does not have them.
 fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let root = open_usable(dir, name)?;
     let mut number = 0;

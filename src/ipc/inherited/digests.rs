@@ -1,12 +1,12 @@
-//! The digests of a run's files, as copiers (processes that copy) have reported them, packed into one buffer.
+//! The digests of a run's files, as copiers have reported them, packed into one buffer.
 //!
 //! A file takes 56 bytes plus the length of its source path. If the file will be read back, the length of its
 //! target path is added.
 //!
 //! A wave is a group of operands (paths that the user names) that are copied together. Copiers work on a wave
-//! in rounds: after a copier died, the next round begins from the start. Each round reports every file of the
-//! wave again. The digests of an earlier round serve only as a cache, so that copiers need not read
-//! up-to-date files again.
+//! in rounds: if a copier dies, the next round begins from the start and reports every file of the wave
+//! again. The digests of an earlier round serve only as a cache, so that copiers need not read up-to-date
+//! files again.
 
 use crate::hash::{DIGEST_BYTES, Digest};
 use crate::ipc::wire::fields::{get_bytes, get_u32, put_bytes, put_u32};
@@ -23,7 +23,7 @@ pub(crate) struct WrittenFile<'a> {
     /// The path in the source, relative to the directory that contains the operand.
     pub source: &'a [u8],
     /// The current path in the target, relative to the directory that contains the operand's target; may
-    /// contain staged (temporary) names.
+    /// contain staged names.
     pub target: &'a [u8],
     /// The digest of the bytes that a copier read from the source.
     pub digest: Digest,
@@ -64,7 +64,7 @@ impl Digests {
         self.sorted = self.earlier_waves..self.earlier_waves;
     }
 
-    /// Ends a round that another round follows. That round will report all files again.
+    /// Ends a round that another round follows. The next round will report all files again.
     pub(crate) fn end_round(&mut self) {
         let mut earlier = std::mem::take(&mut self.earlier_rounds);
         earlier.extend(self.starts.drain(self.earlier_waves..));
@@ -103,7 +103,7 @@ impl Digests {
         Some(self.read(*start))
     }
 
-    /// Returns all files and their digests, in the order of the reports. If a key occurs more than once, the
+    /// Returns all files and their digests, those of earlier waves first. If a key occurs more than once, the
     /// last digest is the valid one.
     ///
     /// `cut_short` says that the last round did not finish. Then the result includes the files of the rounds

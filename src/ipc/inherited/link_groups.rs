@@ -1,8 +1,8 @@
 //! The names of inodes that have several names (hard links), in one group per inode.
 //!
-//! While copiers (processes that copy) walk the source, the parent collects the names that they report. When
-//! all names are known, the parent sorts them into groups. Then the parent forks the copiers that create the
-//! links; these inherit the groups in their memory.
+//! While copiers walk the source, the parent collects the names that they report. When all names are known,
+//! the parent sorts them into groups. Then the parent forks the copiers that create the links; these inherit
+//! the groups in their memory.
 //!
 //! A name takes its length plus 25 bytes. Consecutive names of one directory share one record of that
 //! directory.
@@ -16,7 +16,7 @@ use std::ops::Range;
 /// The role of a name among the names of its inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum LinkRole {
-    /// This round (one attempt at the work) created the name. Followers become links to it.
+    /// This round created the name. Followers become links to it.
     Created,
     /// The name existed in the target and was up to date. Followers become links to it, too.
     Existing,
@@ -61,8 +61,7 @@ struct PackedName {
 /// One name of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LinkName {
-    /// The name in the source. Its name in the target is the same, unless the entry is an operand (a path
-    /// that the user named).
+    /// The name in the source. Its name in the target is the same, unless the entry is an operand.
     pub name: CString,
     /// The number of the name's directory, for [`Groups::dir`].
     pub dir: u32,
@@ -184,7 +183,7 @@ impl Groups {
         (self.place_of(dir), dir.existed)
     }
 
-    /// Returns the names that this round created: the operand and the source path of each.
+    /// Returns the operand and the source path of each name that this round created.
     pub(crate) fn made(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         self.names
             .iter()

@@ -1,5 +1,4 @@
-//! Data that the parent collects and that copiers (processes that copy) inherit by fork(2). Copiers only read
-//! it.
+//! Data that the parent collects and that copiers inherit by fork(2). Copiers only read it.
 
 pub(crate) mod digests;
 pub(crate) mod link_groups;

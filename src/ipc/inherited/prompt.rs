@@ -2,12 +2,12 @@
 
 use crate::ipc::wire::task::EntryPathBuf;
 
-/// An entry that a copier (a process that copies) did not copy, because the user must answer a prompt first.
+/// An entry that a copier did not copy, because the user must answer a prompt first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PendingPrompt {
     /// The place of the entry. `staged` says that this run created its target directory.
     pub path: EntryPathBuf,
-    /// Whether the target directory existed before the current round (one attempt at the work).
+    /// Whether the target directory existed before the current round.
     pub existed: bool,
     /// The permission bits of the existing destination entry, which the prompt shows.
     pub mode: u32,

@@ -1,9 +1,9 @@
 //! The counters of a run and the current entry of each copier, in memory that all processes of the run share.
 //!
-//! A copier is a process that copies; the parent controls the copiers. All counts of a run come from this
-//! memory, and all names come from the pipes of the copiers. So a count is not lost if a copier is killed.
-//! Each copier writes only its own status slot (its part of the memory), so no two processes contend for a
-//! counter. The parent reads the counters for the progress line while they change.
+//! All counts of a run come from this memory, and all names come from the pipes of the copiers. So a count is
+//! not lost if a copier is killed. Each copier writes only its own status slot (its part of the memory), so
+//! no two processes contend for a counter. The parent reads the counters for the progress line while they
+//! change.
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
@@ -42,7 +42,7 @@ pub enum Count {
     BytesSkipped,
     /// Bytes that were read back from the target.
     BytesReadBack,
-    /// Tasks (units of work) that were pushed into the ring, the queue of tasks.
+    /// Tasks that were pushed into the ring.
     TasksPushed,
     /// Tasks that copiers took from the ring and carried out completely.
     TasksDone,
@@ -65,7 +65,7 @@ impl Totals {
         self.0[count as usize] = number;
     }
 
-    /// Returns the sums of the counts of both.
+    /// Returns the sum of these counts and those of `other`, count by count.
     pub fn plus(&self, other: &Totals) -> Totals {
         let mut sum = *self;
         for (one, other) in sum.0.iter_mut().zip(other.0) {

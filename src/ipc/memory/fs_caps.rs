@@ -1,10 +1,9 @@
 //! A table of the ways to copy that pairs of file systems do not support, shared by all copiers.
 //!
-//! pcopy learns whether files can be cloned from one file system to another only when a copier (a process
-//! that copies) tries. The copier notes a failure here for the pair of devices, so that other copiers and
-//! files need not fail first. A missing note does no harm, because every way counts as supported until a
-//! failure is noted. So a full table may drop further pairs, and each round (one attempt at the work) begins
-//! with an empty table.
+//! pcopy learns whether files can be cloned from one file system to another only when a copier tries. The
+//! copier notes a failure here for the pair of devices, so that other copiers and files need not fail first.
+//! A missing note does no harm, because every way counts as supported until a failure is noted. So a full
+//! table may drop further pairs, and each round begins with an empty table.
 //!
 //! A copier claims a slot by writing the pair into it; after that, the pair in the slot never changes. The
 //! second word of the slot holds one bit for each way that the pair lacks. Copiers only add bits, so every

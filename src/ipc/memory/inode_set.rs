@@ -1,7 +1,7 @@
 //! A lock-free set of the inodes with several names that copiers have begun to copy.
 //!
-//! The copier (a process that copies) that inserts an inode first copies it under the name that it has found.
-//! Other copiers defer the other names, which become links to that name.
+//! The copier that inserts an inode into the set also copies it, under the name that this copier has found.
+//! Copiers that find other names of the inode defer these names, which become links to the copied name.
 //!
 //! The set holds 64-bit hashes in shared memory and only grows. A hash determines which slots are searched,
 //! level by level and always in the same order. A copier takes an empty slot with one compare-and-exchange,
@@ -24,8 +24,8 @@ const FIRST_SLOTS: usize = 4096;
 const GROWTH: usize = 4;
 
 /// The number of levels, which together have 22 million slots. A page of slots takes memory only when a slot
-/// in it is written. A tree whose inodes all have one name takes none; 10,000 inodes with several names take
-/// 0.2 MB.
+/// in it is written. A tree whose inodes all have one name takes no memory; 10,000 inodes with several names
+/// take 0.2 MB.
 const LEVELS: u32 = 7;
 
 /// How many slots are searched in each level: one cache line.
@@ -38,7 +38,7 @@ const EMPTY: u64 = 0;
 const _: () = assert!(FIRST_SLOTS.is_power_of_two() && GROWTH.is_power_of_two());
 const _: () = assert!(FIRST_SLOTS.is_multiple_of(PROBES));
 
-/// The inodes that copiers have begun in a round (one attempt at the work).
+/// The inodes that copiers have begun in a round.
 pub(crate) struct InodeSet {
     words: SharedWords,
     levels: u32,

@@ -1,9 +1,9 @@
 //! Large files that several copiers copy, hash or compare together: which chunks are left, and how much is
 //! done.
 //!
-//! A copier is a process that copies. The copier that finds a large file owns it: it creates the target, sets
-//! the attributes and reports the result. It asks other copiers for help with a task in the ring
-//! (`Task::LargeFile`). Owner and helpers take chunks by advancing one shared offset.
+//! The copier that finds a large file owns it: it creates the target, sets the attributes and reports the
+//! result. To ask other copiers for help, it pushes a task into the ring (`Task::LargeFile`). Owner and
+//! helpers take chunks by advancing one shared offset.
 //!
 //! A request that a copier takes too late has no effect: it names a generation, which the owner has ended by
 //! then. A helper also compares a fingerprint of the job and its files, so that a stray write into this
@@ -57,18 +57,17 @@ const DIGEST_WORDS: usize = DIGEST_BYTES / size_of::<u64>();
 const SLOT_WORDS: usize = DIGEST_WORDS + 1;
 const SLOTS_WORDS: usize = HASHED_CHUNKS_MAX as usize * SLOT_WORDS;
 
-/// The large files of all copiers of a round (one attempt at the work). Each copier owns at most one at a
-/// time.
+/// The large files of all copiers of a round. Each copier owns at most one at a time.
 pub(crate) struct LargeFiles {
     words: SharedWords,
-    /// The digests of chunks, if chunks are hashed. Up to 40 KiB per copier, which take memory only when
-    /// written.
+    /// The digests of chunks, if chunks are hashed. They need up to 40 KiB per copier; a page takes memory
+    /// only when it is written.
     digests: Option<SharedWords>,
     helpers: RecordLocks,
 }
 
 impl LargeFiles {
-    /// Creates the memory, in which no copier has a large file. Must be called before the first fork(2).
+    /// Creates the memory; no copier has a large file yet. Must be called before the first fork(2).
     ///
     /// `hashed` says that chunks are hashed, with a [tree hash](crate::hash::Algorithm::is_tree).
     pub(crate) fn create(copiers: u16, hashed: bool) -> io::Result<Self> {

@@ -1,9 +1,8 @@
-//! The reports that a copier (a process that copies) has not sent yet, in memory that outlives the copier.
+//! The reports that a copier has not sent yet, in memory that outlives the copier.
 //!
 //! A copier sends reports to the parent in batches through a pipe. If a copier is killed, the reports of its
-//! last batch would be lost. The next round (a new attempt at the work) skips the entries of these reports,
-//! because they are complete, so it would never report their names. Therefore a copier also stores every
-//! frame (one encoded report) here.
+//! last batch would be lost. The next round skips the entries of these reports, because they are complete, so
+//! it would never report their names. Therefore a copier also stores every frame (one encoded report) here.
 //!
 //! The frames of a copier form one stream. The parent has received the beginning of this stream through the
 //! pipe and knows its length. It reads the rest of the stream from this memory, so no report is lost or read

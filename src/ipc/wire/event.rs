@@ -1,9 +1,9 @@
-//! The events that a copier (a process that copies) reports to the parent over its pipe: finished entries and
-//! failures. Counts do not go through the pipe; they are in shared memory (`counters`).
+//! The events that a copier reports to the parent over its pipe: finished entries and failures. Counts do not
+//! go through the pipe; they are in shared memory (`counters`).
 //!
-//! A frame is one encoded report: its length, a tag, the fields of the event, and the paths of the entry. It
-//! is padded to whole words. Each copier has a separate pipe, so frames of any length arrive complete and in
-//! order.
+//! A frame is one encoded report. It consists of its length, a tag, the fields of the event and the place of
+//! the entry, and is padded to whole words. Each copier has a separate pipe, so frames of any length arrive
+//! complete and in order.
 
 use super::difference::Difference;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
@@ -150,15 +150,16 @@ macro_rules! events {
 events! {
     /// The entry is complete.
     1 => Done(details: Details),
-    /// The copier skipped the entry, because the options preserve the existing destination entry.
+    /// The copier skipped the entry, because the existing destination entry is up to date or the options
+    /// preserve it. Sent only with `--debug`.
     2 => Skipped,
     /// The copier created this directory under its final name, and has not copied its contents yet.
     3 => DirectoryCreated,
-    /// This directory is on another file system than its operand (the path that the user named).
+    /// This directory is on another file system than its operand.
     4 => OtherFileSystem,
     /// The user must be asked whether the existing destination entry may be replaced.
     5 => Prompt {
-        /// Whether the target directory existed before the current round (one attempt at the work).
+        /// Whether the target directory existed before the current round.
         existed: bool,
         /// The permission bits of the existing destination entry.
         mode: u32,
@@ -177,8 +178,8 @@ events! {
         /// Whether this run created the directory.
         new: bool,
     },
-    /// This directory was built under a staged (temporary) name. The parent must rename it into place after
-    /// all copiers have exited.
+    /// This directory was built under a staged name. The parent must rename it into place after all copiers
+    /// have exited.
     10 => PublishDeferred,
     /// The entry is complete, and its source has further names, which can become hard links to the entry.
     11 => Leader {
@@ -224,7 +225,7 @@ impl Event {
     }
 }
 
-/// A report: an event, and the place of the entry that it concerns, which may have any type.
+/// A report: an event, and the place of the entry that the event is about. The entry may be of any type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Report<'a> {
     /// The entry.

@@ -1,8 +1,8 @@
 //! Encodes numbers and byte strings in a flat buffer, for tasks and reports.
 //!
 //! The processes at both ends run the same program on the same machine, so numbers are in the CPU's byte
-//! order. Every read still checks the length: every copier (a process that copies) can write to the memory of
-//! the tasks, and a copier that dies may leave a report incomplete.
+//! order. Every read still checks the length: every copier can write to the memory of the tasks, and a copier
+//! that dies may leave a report incomplete.
 
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;

@@ -2,8 +2,7 @@
 //!
 //! The ring is the queue of tasks in shared memory, and every process of the run can write to this memory. If
 //! a stray write changed one letter of a name, the result would still be a valid name: the copy would lack a
-//! file, but all counts would add up. Therefore a copier (a process that copies) carries out a task only if
-//! its checksum is right.
+//! file, but all counts would add up. Therefore a copier carries out a task only if its checksum is right.
 
 use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::memory::counters::{Count, StatusSlot};

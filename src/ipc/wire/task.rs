@@ -1,4 +1,4 @@
-//! Tasks: the units of work that copiers (processes that copy) push into the ring and take from it.
+//! Tasks: the units of work that copiers push into the ring and take from it.
 //!
 //! The ring is the queue of tasks in shared memory. A slot of the ring holds one task, with everything that a
 //! copier needs to start it.
@@ -7,8 +7,7 @@ use super::fields::{get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put
 use pcopy_sys::file::{Identity, Kind};
 use std::ffi::CStr;
 
-/// The place of an entry in the source and in the target. An entry is an operand (a path that the user named)
-/// or anything below one.
+/// The place of an entry in the source and in the target. An entry is an operand or anything below one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct EntryPath<'a> {
     /// The operand, as an index into the plan's operands.
@@ -17,7 +16,7 @@ pub(crate) struct EntryPath<'a> {
     /// own name.
     pub source: &'a [u8],
     /// The path in the target, relative to the directory that contains the operand's target; may contain
-    /// staged (temporary) names.
+    /// staged names.
     pub target: &'a [u8],
     /// Whether the entry lies in a directory that is built under a staged name. No other program uses such a
     /// directory.
@@ -62,7 +61,8 @@ impl EntryPathBuf {
         self.target.extend_from_slice(path.target);
     }
 
-    /// Appends the names of an entry of this directory to both paths.
+    /// Appends an entry of this directory: its name in the source to the source path, its name in the target
+    /// to the target path.
     pub(crate) fn push(&mut self, name: &[u8], target_name: &[u8]) {
         push_component(&mut self.source, name);
         push_component(&mut self.target, target_name);
@@ -116,9 +116,9 @@ pub(crate) enum Task<'a> {
     Directory {
         /// The place of the directory.
         place: EntryPath<'a>,
-        /// Whether the target directory existed before the current round (one attempt at the work). A
-        /// directory that the parent created for an operand just before the round counts as new. In a
-        /// comparison, every directory counts as existing.
+        /// Whether the target directory existed before the current round. A directory that the parent created
+        /// for an operand just before the round counts as new. In a comparison, every directory counts as
+        /// existing.
         existed: bool,
     },
     /// Copy these names of a directory that has too many entries for one copier.
@@ -170,8 +170,8 @@ pub(crate) struct HelpRequest<'a> {
     pub target_name: &'a CStr,
     /// The number of the copier that owns the file, from 0.
     pub owner: u16,
-    /// The number of this file among the large files of its owner; a helper detects an outdated request by
-    /// it.
+    /// The generation that the owner has given to this file (see `large_files`). It shows a helper whether
+    /// the request is outdated.
     pub generation: u64,
     /// What to do with each chunk of the file.
     pub chunk_job: ChunkJob,

@@ -1,7 +1,7 @@
 //! The first phase of a wave (operands that are copied together): copies everything except links and files
 //! that need a prompt.
 //!
-//! Staged directories also get their final names in a later phase.
+//! Staged directories are renamed into place in a later phase, too.
 
 use crate::ipc::wire::task::Task;
 use crate::parent::rounds::run_rounds;

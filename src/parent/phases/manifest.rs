@@ -65,8 +65,7 @@ pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
 /// A file of the copy: the operand, the path from the operand's source name on, and the digest.
 type ManifestEntry<'a> = (u32, &'a [u8], Digest);
 
-/// Whether the name still belongs to a file in the copy. A later operand (a path that the user named) may
-/// have replaced it.
+/// Whether the name still belongs to a file in the copy. A later operand may have replaced it.
 fn is_still_file(plan: &Plan, &(operand, path, _): &ManifestEntry<'_>) -> bool {
     let Some(operand) = plan.operands.get(operand as usize) else { return false };
     let target = operand.target_of(path);
@@ -136,7 +135,7 @@ fn open_stream(path: &Path) -> Result<OwnedFd, ManifestError> {
     file::open_to_write(path).map_err(at(ManifestOp::Open))
 }
 
-/// Writes the manifest under a staged (temporary) name and renames it into place.
+/// Writes the manifest under a staged name and renames it into place.
 fn replace(
     plan: &Plan,
     files: &[ManifestEntry<'_>],

@@ -1,8 +1,8 @@
 //! Prompts before existing files are overwritten (`-i`), one file after the other, after everything else is
 //! copied.
 //!
-//! No copier (a process that copies) waits for an answer. Copiers defer each entry that needs a prompt, and
-//! separate rounds copy the entries that the user agrees to replace.
+//! No copier waits for an answer. Copiers defer each entry that needs a prompt, and separate rounds copy the
+//! entries that the user agrees to replace.
 
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::Task;

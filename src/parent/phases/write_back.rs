@@ -2,8 +2,7 @@
 //! and before the run ends.
 //!
 //! Staged data is flushed once for each file system and not once for each file: one wait instead of
-//! thousands. A file that replaces an existing file was flushed by its copier (a process that copies), before
-//! the rename.
+//! thousands. A file that replaces an existing file was flushed by its copier, before the rename.
 
 use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::task::split_last;
@@ -36,7 +35,7 @@ enum NotFlushed {
 }
 
 /// Flushes data before directories are renamed into place, and before files are linked where other processes
-/// see them.
+/// see them. Does nothing if no directory waits to be renamed.
 pub(in crate::parent) fn flush_before_publishing(run: &mut Run<'_>) -> Result<(), Stopped> {
     if run.state.dirs.built.is_empty() { Ok(()) } else { flush_or_remove_built(run) }
 }

@@ -19,7 +19,8 @@ pub(super) fn place(placed: &mut Placement, operands: &Operands) {
     GnuRules { placed }.place(operands);
 }
 
-/// The rules at work; `placed` is what they have found so far.
+/// The rules, applied to one command line; `placed` has the operands for which they have found a target so
+/// far.
 struct GnuRules<'p> {
     placed: &'p mut Placement,
 }
@@ -131,7 +132,8 @@ impl GnuRules<'_> {
         path.into()
     }
 
-    /// Finds the target of a source whose directories are created below `directory` (`--parents`).
+    /// Finds the target of a source with `--parents`: the directories above the source are created below
+    /// `directory`.
     fn copy_with_parents(&mut self, source: &SplitPath<'_>, directory: &Path) {
         if source.nameless && source.parent == "." {
             return self.add(source, directory, OsStr::new("."), directory.join(source.given));
@@ -205,8 +207,8 @@ impl GnuRules<'_> {
     ) {
         match self.find_operand(source, target_dir, target_name, target_path) {
             Ok(operand) => {
-                // Not followed if it is a symbolic link: cp takes a link to a directory for another directory
-                // than the one that the link leads to.
+                // `identity_of` does not follow a symbolic link here, because for cp a link to a directory
+                // and the directory itself are two directories.
                 let parent = identity_of(Path::new(source.parent), false);
                 self.placed.push(operand, parent.ok());
             }

@@ -15,7 +15,7 @@ use std::ffi::CString;
 use std::ops::Range;
 use std::path::Path;
 
-/// The operands (paths that the user named) of a plan that is being made, each with its target.
+/// The operands of a plan that is being made, each with its target.
 pub(super) struct Placement {
     pub(super) options: CopyOptions,
     /// Whether the directories above the sources are created in the target (`--parents`).
@@ -101,7 +101,8 @@ impl Placement {
         self.options.preserve.permissions == Permissions::Exact
     }
 
-    /// The sources that become this name in the directory with this number, in their order.
+    /// Returns the sources whose target is `target`, the number of a directory and a name in it, in the order
+    /// of the command line.
     fn sources_at(&self, target: &(usize, CString)) -> Option<&Vec<PlacedSource>> {
         self.placed.get(target)
     }
@@ -116,10 +117,12 @@ impl Placement {
         })
     }
 
-    /// Adds an operand, unless the user named the same source, in the same directory `parent`, before.
+    /// Adds an operand, unless the user named the same source, in the same directory `parent`, before. With
+    /// `--backup`, a file is added each time that it is named.
     ///
-    /// If an earlier operand has the same target, directories are merged with it, and later entries win. A
-    /// file is copied after the earlier operands, because only then it is known whether it is to be copied.
+    /// If an earlier operand has the same target, a directory is merged with it, and entries of the later
+    /// directory win. A file is copied after the earlier operands, because it is copied only if all of them
+    /// have failed, or if existing files get numbered backups.
     fn push(&mut self, mut operand: Operand, parent: Option<Identity>) {
         let once = operand.is_dir || self.options.backup.is_none();
         if once && self.is_named_twice(&operand, parent) {
@@ -152,8 +155,8 @@ impl Placement {
         }
     }
 
-    /// Creates the directories that operands need. If one cannot be created, `pcopy` refuses the run; in GNU
-    /// cp compatibility mode, the operand is dropped and the failure is reported.
+    /// Creates the directories that operands need. If a directory cannot be created, `pcopy` refuses the run;
+    /// in GNU cp compatibility mode, the operand is dropped and the failure is reported.
     pub(super) fn create_parents(&mut self) -> Result<(), Refusal> {
         if self.creations.is_empty() {
             return Ok(());

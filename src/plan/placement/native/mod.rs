@@ -39,13 +39,14 @@ pub(super) fn place_to_compare(placed: &mut Placement, operands: &Operands) -> R
     Ok(())
 }
 
-/// The rules at work.
+/// The rules, applied to one command line.
 pub(super) struct NativeRules<'p> {
-    /// What they have found so far.
+    /// The operands for which the rules have found a target so far.
     pub(super) placed: &'p mut Placement,
     /// Whether sources are only compared with their targets.
     pub(super) compares: bool,
-    /// The existing directory that sources are copied into, if the form of the command is that.
+    /// The existing directory that sources are copied into; `None` if the command line names the target
+    /// itself.
     into: Option<PathBuf>,
     /// The names under which operands may be staged, each with the number of its directory.
     staged: HashSet<(usize, CString)>,
@@ -126,8 +127,8 @@ impl<'p> NativeRules<'p> {
         Ok(())
     }
 
-    /// Finds a target for each source, whose directories are created below `directory` (`--parents`). Checks
-    /// all sources first.
+    /// Finds a target for each source with `--parents`: the directories above the source are created below
+    /// `directory`. Checks all sources first.
     fn copy_with_parents(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
         for source in sources {
             self.check_source_with_parents(source)?;
@@ -163,7 +164,7 @@ impl<'p> NativeRules<'p> {
         let cannot = |errno| Refusal::cannot("create directory", target, errno);
         match self.placed.dirs.kind_of_parent(target) {
             Ok((Kind::Directory, missing)) => {
-                // A killed run may have created this directory.
+                // A killed run may have created this directory and not set its attributes.
                 if self.placed.updates_parents() {
                     self.placed.dirs.keep_parent(source, target);
                 }
@@ -249,7 +250,7 @@ impl<'p> NativeRules<'p> {
     /// Adds an operand, if no earlier operand has its target or if both may share it.
     fn push_if_free(&mut self, operand: Operand) -> Result<(), Refusal> {
         let target = (operand.target_dir, operand.target_name.clone());
-        // It is also a clash if the target name of one operand is the staged (temporary) name of another.
+        // It is also a clash if the target name of one operand is the staged name of another operand.
         let staged = (operand.target_dir, staged_name(&operand.target_name, 0));
         let earlier = self.placed.sources_at(&target).and_then(|all| all.last());
         let clash = match earlier {
@@ -272,7 +273,8 @@ impl<'p> NativeRules<'p> {
 }
 
 impl Placement {
-    /// Creates the directories above an operand, and checks what could not be checked before.
+    /// Creates the directories above an operand, and makes the checks that were impossible while they were
+    /// missing.
     pub(super) fn create_native(
         &mut self,
         parents: &[usize],

@@ -32,8 +32,9 @@ impl NativeRules<'_> {
         Ok(())
     }
 
-    /// Refuses what copiers would otherwise find only in the middle of the run: two sources of one path, and
-    /// an existing file in place of a directory.
+    /// Refuses two errors that copiers would otherwise find only in the middle of the run. Either one target
+    /// path would have to be a directory for one source and a file for another; or a file exists where a
+    /// directory must be created.
     pub(super) fn check_parents(
         &self,
         sources: &[PathBuf],
