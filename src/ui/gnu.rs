@@ -83,7 +83,8 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     }
 }
 
-/// Returns the message for one failed entry, without the `cp: ` at its start.
+/// Returns the message for one failed entry, without the `cp: ` at its start. The function is long, because it
+/// is a table with a row for each operation.
 fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     let (source, target) = (quote(names.source), quote(names.target));
     let cause = describe(error.errno);
