@@ -1,5 +1,5 @@
-//! What the parts of a copier (a process that copies) need to know of the run. The value is copied and never
-//! changes.
+//! What the parts of a copier need to know of the run. Each part has its own copy of the [`Context`], which
+//! never changes.
 
 use super::Job;
 use super::entry::attributes::Attrs;
@@ -44,8 +44,7 @@ impl<'a> Context<'a> {
         &self.job.plan.options
     }
 
-    /// Whether this copier must stop: the ring (the queue of tasks) was stopped, or the parent has asked this
-    /// copier to stop.
+    /// Whether this copier must stop: the ring was stopped, or the parent has asked this copier to stop.
     pub(super) fn is_stopped(&self) -> bool {
         self.job.ring.is_stopped() || self.status.is_asked_to_stop()
     }

@@ -21,11 +21,11 @@ pub(super) struct Folding {
     /// Whether the target directory finds a name in another case; `None` until a copier has tried. The test
     /// takes one stat(2) for each directory that has an existing entry.
     ignores_case: Cell<Option<bool>>,
-    /// The names of the target's entries, in the spelling that the target lists. Read only if the target
-    /// ignores case.
+    /// The names of the target's entries, in the spelling that the target lists. A copier reads them only if
+    /// the target ignores case.
     written: RefCell<ByFold>,
-    /// The names of the entries that are copied into the target. Read only if the target lists one of them in
-    /// another case.
+    /// The names of the entries that are copied into the target. A copier reads them only if the target lists
+    /// one of them in another case.
     coming: RefCell<ByFold>,
 }
 
@@ -67,12 +67,12 @@ impl Folding {
         let folded = fold(name);
         let mut written = self.written.borrow_mut();
         if !written.contains_key(&folded) {
-            *written = by_fold(names_in(target)?); // an entry was created since the last listing
+            *written = by_fold(names_in(target)?); // the first call, or an entry was created since
         }
         Ok(written.get(&folded).is_some_and(|names| names.iter().any(|written| **written == *name)))
     }
 
-    /// Whether the target also finds the existing `name` in another case.
+    /// Whether the target also finds the existing entry `name` if the name is written in another case.
     fn ignores_case(&self, target: &OwnedFd, name: &CStr) -> bool {
         self.ignores_case.get().unwrap_or_else(|| {
             let Some(other) = in_other_case(name) else { return false };

@@ -1,4 +1,4 @@
-//! A copier: a child process of the parent that takes tasks (units of work) until none is left.
+//! A copier: a process that the parent has forked. It takes tasks (units of work) until none is left.
 //!
 //! A copier has one thread and never prints. It sends names and failures to the parent through its pipe, and
 //! counts in shared memory. If the ring (the queue of tasks) is empty, it sends its reports and waits for a
@@ -36,7 +36,7 @@ use std::os::fd::OwnedFd;
 use visitors::compare;
 use visitors::copy::CopyWorker;
 
-/// What all copiers of a round (one attempt at the work) share; created before the first fork.
+/// What all copiers of a round share; created before the first fork.
 ///
 /// Each shared thing has a field of its own, because each has its own lifetime in the parent, and code uses
 /// one of them at a time.
@@ -54,18 +54,19 @@ pub(crate) struct Job<'a> {
     pub large_files: &'a LargeFiles,
     /// What the file systems do not support, as far as copiers have found out.
     pub fs_caps: &'a FsCaps,
-    /// The inodes that copiers have begun to copy under one name, so that other names become hard links to
-    /// it. `None` if hard links are not preserved, and in rounds that make the links or verify the copy.
+    /// The inodes of which copiers have begun to copy one name; their other names become hard links to the
+    /// copy of that name. `None` if hard links are not preserved, and in rounds that make the links or verify
+    /// the copy.
     pub inodes: Option<&'a InodeSet>,
-    /// The names of inodes with several names, in groups. Copiers make the hard links after everything else
-    /// is copied.
+    /// Groups of names, one group for each inode that has several names. Copiers make the hard links of these
+    /// groups after everything else is copied.
     pub groups: &'a Groups,
     /// The existing files that the user has agreed to replace. They are replaced after everything else is
     /// copied.
     pub agreed: &'a [PendingPrompt],
-    /// The digests of files in the copy that earlier rounds have reported.
+    /// The digests that copiers of earlier rounds have reported, for files that are in the copy.
     pub digests: &'a Digests,
-    /// Whether the prompts are over, so that copiers must not ask for another one.
+    /// Whether the prompts of this wave are over: copiers must not request another prompt.
     pub prompts_answered: bool,
     /// The locks of inodes that several copiers may write to; `None` if each file has only one writer.
     pub inode_locks: Option<&'a RecordLocks>,
@@ -83,15 +84,15 @@ pub(crate) struct Job<'a> {
 pub(crate) struct History<'a> {
     /// Whether this is the first round of its phase, so that no copier has begun anything in this phase.
     pub is_first: bool,
-    /// Operands (named by the user) of which nothing was copied.
+    /// The numbers of the operands of which nothing was copied.
     pub failed: &'a HashSet<u32>,
     /// For each operand, whether the parent created its target directory just before this round; empty in the
     /// later rounds of a phase.
     pub fresh: &'a [bool],
     /// Directories that this run has created under their final names.
     pub made: &'a HashSet<u64>,
-    /// Entries that are done in directories that existed before the run. Filled only if the options require
-    /// that (`CopyOptions::must_remember`).
+    /// Entries that are done and are in directories that existed before the run. The parent fills this set
+    /// only if the options require that (`CopyOptions::must_remember`).
     pub done: &'a HashSet<u64>,
     /// Entries that a copier had begun, and had neither counted nor reported, when it died.
     pub begun: &'a [u64],

@@ -3,7 +3,8 @@
 use std::collections::TryReserveError;
 use std::ffi::CStr;
 
-/// A queue of names, each with a mark of one byte that is not 0.
+/// A queue of names. Each name has a *mark*: one byte, not 0, in which the user of the queue notes something
+/// about the name.
 ///
 /// For a directory with a million subdirectories, the queue takes the length of their names and two bytes for
 /// each name, and not a million allocations. The byte string is `mark name NUL mark name NUL …`.
@@ -13,7 +14,7 @@ pub(super) struct NameQueue {
     start: usize,
 }
 
-/// The mark of names of which there is nothing to note.
+/// The mark of a name about which there is nothing to note.
 pub(super) const NO_MARK: u8 = 1;
 
 impl NameQueue {

@@ -1,4 +1,4 @@
-//! The copier's end of the pipe through which a copier (a process that copies) sends reports to the parent.
+//! The copier's end of the pipe through which it sends reports to the parent.
 
 use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
 use crate::ipc::wire::event::Report;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const FULL_BYTES: usize = 32 * 1024;
 
 // Before a part of at most FULL_BYTES is appended, fewer than FULL_BYTES are buffered. The outbox must hold
-// both.
+// the part and the buffered bytes.
 const _: () = assert!(2 * FULL_BYTES <= OUTBOX_BYTES);
 
 /// Buffered reports are sent when the oldest of them has waited this long.

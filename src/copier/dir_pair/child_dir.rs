@@ -12,12 +12,12 @@ use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 
-/// How the target of a child directory was created, or will be. The parent directory's list of children
-/// stores this as the tag of the child's name.
+/// How the target of a child directory was created, or will be. The list of children of the directory above
+/// stores this as the mark of the child's name.
 #[derive(Clone, Copy)]
 pub(in crate::copier) struct ChildMark {
-    /// Whether the target existed before this round (one attempt at the work). A directory that the parent
-    /// process created just before the round does not count as existing.
+    /// Whether the target existed before this round. A directory that the parent process created just before
+    /// the round does not count as existing.
     pub(in crate::copier) existed: bool,
     /// For a new directory in an existing one: the number of the staged name under which it is built, or
     /// `OWN_NAME` if it is built under its final name.
@@ -58,8 +58,8 @@ impl ChildMark {
         self.staged.filter(|&variant| variant != Self::OWN_NAME)
     }
 
-    /// Returns the current name of the child in the target. `at_top` says that the child is an operand (named
-    /// by the user), whose name in the target may differ from its name in the source.
+    /// Returns the current name of the child in the target. `at_top` says that the child is an operand, whose
+    /// name in the target may differ from its name in the source.
     pub(in crate::copier) fn target_name(
         self,
         plan: &Plan,
@@ -99,9 +99,9 @@ pub(in crate::copier) fn make_child(
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {
                 let staged = staged_name(name, variant.into());
-                // The source may have an entry with exactly this staged name, and then both would be built
-                // under one name. Beside an operand that is no problem, because only operands are copied
-                // there.
+                // The source may have an entry with exactly this staged name. Then the copy of that entry and
+                // this child would be built under one name. In a directory that contains operands, this
+                // cannot happen: only operands are copied there.
                 if !dirs.contended && file::stat_at(&dirs.source, &staged).is_ok() {
                     continue;
                 }
@@ -172,7 +172,7 @@ pub(in crate::copier) fn make_child_in_place(
 /// name exists, so no run would resume the staged one.
 fn remove_begun(plan: &Plan, dirs: &DirPair, source_name: &CStr, name: &CStr) {
     if dirs.contended {
-        return; // the parent process locks the staged directory of an operand before it removes it
+        return; // the parent process locks the staged directory of an operand, then removes that directory
     }
     let (target, left) = (dirs.target.as_fd(), free_staged_name(dirs, name).1);
     let is_ours =
@@ -222,8 +222,8 @@ fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
 /// Creates a staged directory, or a directory inside a staged one. Returns true if an earlier round or run
 /// had already created it.
 ///
-/// If no other program uses the directory, it is created with permissions for its owner alone, and gets its
-/// final permissions when it is complete.
+/// If no other program uses the new directory, it is created with permissions for its owner alone, and gets
+/// its final permissions when it is complete.
 fn make_or_find(
     plan: &Plan,
     dirs: &DirPair,

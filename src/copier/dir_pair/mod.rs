@@ -25,16 +25,16 @@ pub(super) struct DirPair {
     /// Whether the target is a new directory, or lies in one. A directory is new until it is published
     /// (renamed into place), and for the whole run if this run builds it under its final name.
     pub(super) staged: bool,
-    /// Whether the target existed before this round (one attempt at the work). Then it may contain leftovers
-    /// of earlier rounds and runs.
+    /// Whether the target existed before this round. Then it may contain leftovers of earlier rounds and
+    /// runs.
     pub(super) existed: bool,
     /// Whether copiers follow symlinks in the source directory.
     pub(super) follow: bool,
-    /// For the directory of an operand: whether an earlier operand with the same target was copied. Then this
-    /// run has created the existing destination entry.
+    /// For the directory that contains an operand: whether an earlier operand with the same target was
+    /// copied. Then this run has created the existing destination entry.
     pub(super) just_created: bool,
     /// Whether another run may work in the target at the same time, because a run locks only the entries that
-    /// it builds there. True for the directories that contain the targets of operands.
+    /// it builds in this directory. True for the directories that contain the targets of operands.
     pub(super) contended: bool,
     pub(super) traits: Traits,
     /// The owner and group of new files in the target; `None` until a copier has read the status of one of
@@ -46,8 +46,8 @@ pub(super) struct DirPair {
 /// The properties of a target directory that affect the entries created in it.
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
-    /// What new entries inherit: an ACL from a default ACL, which also removes permission bits; the
-    /// directory's group from its set-group-ID bit.
+    /// What new entries inherit from the directory. A default ACL gives them an ACL, and may take permission
+    /// bits from them. The set-group-ID bit gives them the directory's group.
     pub(super) defaults: DirDefaults,
     /// The device of the file system that the directory is on.
     pub(super) device: u64,
@@ -64,7 +64,8 @@ impl Traits {
 
 impl DirPair {
     /// Returns a pair below an operand. `contended` is false, because this run has locked the operand's
-    /// target directory. `again` is false, because only operands can have the target of an earlier operand.
+    /// target directory. `just_created` is false, because only operands can have the target of an earlier
+    /// operand.
     fn below_operand(
         (source, target): (OwnedFd, OwnedFd),
         (staged, existed): (bool, bool),
@@ -126,8 +127,8 @@ impl DirPair {
         names_in(&self.source)
     }
 
-    /// Returns where to note the owner of new files, if all of them have the same owner. Returns `None` if
-    /// other programs use the directory, because they could change what new files inherit.
+    /// Returns the cell in which a copier notes the owner of new files, if all new files have the same owner.
+    /// Returns `None` if other programs use the directory, because they could change what new files inherit.
     pub(super) fn known_new_owners(&self, plan: &Plan) -> Option<&Cell<Option<Owners>>> {
         (!self.is_visible(plan)).then_some(&self.new_owners)
     }
@@ -142,9 +143,9 @@ impl DirPair {
         }
     }
 
-    /// Whether another run may build entries of the same names in the target. In an existing directory it
-    /// may: a run that reached the directory through a symlink or another mount point does not see this run's
-    /// lock.
+    /// Whether another run may build entries with the same names in the target at the same time. In an
+    /// existing directory this is possible: a run that reached the directory through a symlink or another
+    /// mount point does not see this run's lock.
     pub(super) fn is_open_to_other_runs(&self) -> bool {
         self.contended || !self.staged
     }
@@ -156,7 +157,7 @@ impl DirPair {
 }
 
 /// Returns a staged name that no entry of the source has, and its variant number. If an entry of the source
-/// had the name, both would be built under one name.
+/// had the name, its copy would be built under the same name.
 pub(super) fn free_staged_name(dirs: &DirPair, name: &CStr) -> (u32, CString) {
     (0..)
         .map(|variant| (variant, staged_name(name, variant)))

@@ -46,9 +46,9 @@ pub(in crate::copier) fn open_child(
     Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
 
-/// Whether pcopy may temporarily change the permission bits of an existing directory. It may where it sets
-/// the final bits itself, when the directory is complete. An earlier run of pcopy may have created such a
-/// directory.
+/// Whether pcopy may temporarily change the permission bits of an existing directory. It may if it sets the
+/// final bits itself when the directory is complete. An earlier run of pcopy may have created such a
+/// directory, with bits that deny access.
 fn is_ours(plan: &Plan, staged: bool) -> bool {
     let exact = plan.options.preserve.permissions == Permissions::Exact;
     staged || exact && plan.policy.resumes_leftovers

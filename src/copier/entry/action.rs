@@ -1,5 +1,5 @@
-//! What a copier (a process that copies) does with one entry that is not a directory: `decide` chooses an
-//! action, and `apply` carries it out.
+//! What a copier does with one entry that is not a directory: `decide` chooses an action, and `apply` carries
+//! it out.
 
 use crate::policy::Policy;
 use pcopy_sys::file::Stat;
@@ -21,7 +21,7 @@ pub(crate) enum Action {
     CreateAnew,
     /// Create the file to which a dangling symlink in the target leads.
     CreateThrough,
-    /// Build the entry under a staged name (a temporary name) and rename it over the existing entry.
+    /// Build the entry under a staged name and rename it over the existing entry.
     Replace {
         /// The status of the existing entry.
         old: Stat,

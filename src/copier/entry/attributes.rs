@@ -3,8 +3,9 @@
 //!
 //! The order is owner, extended attributes, times, permission bits. The owner comes first, because a change
 //! of owner clears set-ID bits and capabilities. Times come before permission bits, because a target with the
-//! size and time of its source counts as up to date. If a copier (a process that copies) dies between the
-//! two, only the permission bits are wrong. The next run compares these, too, and repairs them.
+//! size and time of its source counts as up to date. If a copier dies after setting the times and before
+//! setting the permission bits, only the permission bits are wrong. The next run compares these, too, and
+//! repairs them.
 //!
 //! If the owner or an extended attribute cannot be set, pcopy reports a failure, but keeps the copy, with
 //! fewer permissions rather than more.
@@ -53,9 +54,9 @@ pub(in crate::copier) type Owners = (u32, u32);
 /// What an entry inherits from the target directory in which it is created.
 #[derive(Clone, Copy)]
 pub(in crate::copier) struct DirDefaults {
-    /// Whether it gets an ACL, from the directory's default ACL.
+    /// Whether the entry gets an ACL, from the directory's default ACL.
     pub(in crate::copier) masked: bool,
-    /// Whether it gets the directory's group, because of the directory's set-group-ID bit.
+    /// Whether the entry gets the directory's group, because of the directory's set-group-ID bit.
     pub(in crate::copier) in_group: bool,
 }
 
@@ -120,7 +121,7 @@ impl Attrs {
     fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
         match self.keep.permissions {
             Permissions::Exact => source.permissions(),
-            // With `--preserve=ownership`, cp applies the umask even then.
+            // With `--preserve=ownership`, cp applies the umask even if there is a default ACL.
             Permissions::Masked if masked && !self.keep.ownership => {
                 source.permissions() & !ALL_SPECIAL
             }
@@ -135,8 +136,9 @@ impl Attrs {
         !self.root && names.iter().any(|name| self.demand(name).is_some())
     }
 
-    /// Whether a file is created without permissions for group and others: they would be those of a wrong
-    /// owner or group until the owner is set, or an ACL will take them away.
+    /// Whether a file is created without permissions for group and others. Otherwise a wrong owner or group
+    /// would have these permissions until the owner is set, or others would have permissions that an ACL
+    /// later takes away.
     fn is_created_private(&self, source: &Stat, names: &XattrNames, defaults: DirDefaults) -> bool {
         let same_hands = (source.owner(), source.group()) == (self.user, self.group);
         let changes_hands = self.keep.ownership && (!same_hands || defaults.in_group);
@@ -147,7 +149,8 @@ impl Attrs {
         might_change || changes_hands || loses_list || gets_list
     }
 
-    /// Sets the attributes to be preserved on a file that this copier has created and written.
+    /// Sets the attributes of a file that this copier has created and written, as far as the options preserve
+    /// them.
     ///
     /// Returns the first failure that leaves the file complete: of the owner, an ACL or an extended
     /// attribute. `known` holds the owner that new files in the directory get, once a copier has looked it
@@ -221,8 +224,9 @@ impl Attrs {
         }
     }
 
-    /// Sets the attributes to be preserved on an existing file that a copier has written into. `old` is the
-    /// status of the file before that. Returns a failure as [`finish_file`](Self::finish_file) does.
+    /// Sets the attributes of an existing file that a copier has written into, as far as the options preserve
+    /// them. `old` is the status of the file before that. Returns a failure as
+    /// [`finish_file`](Self::finish_file) does.
     pub(in crate::copier) fn finish_old(
         &self,
         from: BorrowedFd<'_>,
@@ -261,8 +265,8 @@ impl Attrs {
         Ok(attribute_error)
     }
 
-    /// Sets the attributes to be preserved on a new symlink, FIFO, socket or device. Returns a failure as
-    /// [`finish_file`](Self::finish_file) does.
+    /// Sets the attributes of a new symlink, FIFO, socket or device, as far as the options preserve them.
+    /// Returns a failure as [`finish_file`](Self::finish_file) does.
     pub(in crate::copier) fn finish_other(
         &self,
         from: Node<'_>,
@@ -291,8 +295,8 @@ impl Attrs {
         Ok(attribute_error)
     }
 
-    /// Sets the attributes to be preserved on a directory in which nothing will change any more. `new` says
-    /// that this run created the directory.
+    /// Sets the attributes of a directory in which nothing will change any more, as far as the options
+    /// preserve them. `new` says that this run created the directory.
     pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
@@ -658,8 +662,8 @@ impl Attrs {
         (demand != Preservation::No).then_some((op, demand))
     }
 
-    /// Returns the failure to set or remove an extended attribute. Returns `None` if it is to be preserved
-    /// only if possible, and the kernel or the file system refuses it.
+    /// Returns the failure to set or remove an extended attribute, if `given` is one. Returns `None` if the
+    /// attribute is to be preserved only if possible, and the kernel or the file system refuses it.
     fn refused(
         &self,
         given: Result<(), Errno>,
@@ -699,8 +703,8 @@ fn without_list(bits: u32, attribute_error: Option<EntryError>) -> u32 {
     }
 }
 
-/// Whether a target looks complete: it has its source's type, size and device number and, if `times_are_reliable`,
-/// its modification time.
+/// Whether a target looks complete: it has its source's type, size and device number and, if
+/// `times_are_reliable`, also its modification time.
 pub(in crate::copier) fn looks_complete(
     source: &Stat,
     target: &Stat,

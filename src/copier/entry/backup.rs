@@ -1,9 +1,9 @@
-//! Makes backups of existing destination entries before a copier (a process that copies) replaces them.
+//! Makes backups of existing destination entries before a copier replaces them.
 //!
 //! The copier links the existing entry to the name of the backup, and then renames the new entry into place.
 //! So the existing entry always has a name, even if the copier is killed at any moment. If the existing entry
-//! cannot be linked (a file system without hard links, a file of another user), the copier renames it. Then
-//! the copier renames it back if it cannot rename the new entry into place.
+//! cannot be linked (a file system without hard links, a file of another user), the copier renames it. If the
+//! copier then cannot rename the new entry into place, it renames the existing entry back.
 
 use super::discard;
 use crate::copier::dir_pair::DirPair;

@@ -1,10 +1,10 @@
-//! Processes a large file in chunks, which several copiers (processes that copy) take.
+//! Processes a large file in chunks, which several copiers take.
 //!
 //! The *owning copier* is the one that has found the file. It takes one chunk after the other. While the ring
-//! (the queue of tasks) is hungry, so that another copier may soon have no task, it requests help. *Helpers*
-//! take chunks of the file in the same way. So all copiers share the last large file of a run. If all copiers
-//! have work when a large file is found, its owning copier processes it alone. Copiers copy a chunk, hash it,
-//! do both, or compare it.
+//! is hungry, another copier may soon have no task, so the owning copier requests help. *Helpers* are copiers
+//! that take a request; they take chunks of the file in the same way. So all copiers share the last large
+//! file of a run. If all copiers have work when a large file is found, its owning copier processes it alone.
+//! Copiers copy a chunk, hash it, do both, or compare it.
 
 use crate::copier::Job;
 use crate::copier::context::Context;
@@ -37,7 +37,7 @@ impl<'a> Team<'a> {
     /// are no other copiers.
     ///
     /// `name` is the name of the file in the source. `target_name` is its current name in the target, which
-    /// may be a staged name (a temporary name).
+    /// may be a staged name.
     pub(in crate::copier) fn new(
         cx: Context<'a>,
         place: EntryPath<'a>,
@@ -90,7 +90,8 @@ impl<'a> Team<'a> {
         ChunkWork { large: self.large, generation: self.request.generation, status, from, act }
     }
 
-    /// Hashes the source of a clone, of which no data is left to copy. Otherwise like [`hash`](Self::hash).
+    /// Like [`hash`](Self::hash), for the source of a clone. A clone leaves no data to copy, so helpers only
+    /// hash the source.
     pub(in crate::copier) fn hash_source(
         mut self,
         source: BorrowedFd<'_>,

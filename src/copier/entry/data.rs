@@ -1,10 +1,10 @@
 //! Copies file data from one open file to another.
 //!
-//! There are three ways, and the copier (a process that copies) tries the cheapest first: a clone, which
-//! makes both files share their blocks (reflink); a copy inside the kernel (`copy_file_range`); read(2) and
-//! write(2) through a buffer. Each way continues where the previous one ended. An error of `copy_file_range`
-//! is not reported, because it does not show whether reading or writing failed. The copier continues with
-//! read(2) and write(2), which then fail and show that. Holes are preserved.
+//! There are three ways, and the copier tries the cheapest first: a clone, which makes both files share their
+//! blocks (reflink); a copy inside the kernel (`copy_file_range`); read(2) and write(2) through a buffer.
+//! Each way continues where the previous one ended. An error of `copy_file_range` is not reported, because it
+//! does not show whether reading or writing failed. The copier continues with read(2) and write(2); if one of
+//! them fails, too, its error is reported. Holes are preserved.
 
 use super::chunks::Team;
 use super::meter::Meter;
@@ -87,7 +87,8 @@ impl Ways<'_> {
     ///   1.5 KB: tmpfs 0.44 s against 0.46 s, ext4 0.83 s either way.
     /// * On network file systems the data need not cross the network.
     pub(super) fn may_offload(self, bytes: u64) -> bool {
-        // `--debug` reports whether the kernel supports it, so the copier tries it even for an empty file.
+        // `--debug` reports whether the kernel supports `copy_file_range`, so the copier tries this call even
+        // for an empty file.
         (bytes > 0 || self.plan.options.debug())
             && self.plan.options.hash.is_none() // to hash the bytes, the copier must read them anyway
             && self.plan.options.reflink == When::Auto
@@ -527,7 +528,7 @@ pub(in crate::copier) fn is_unchanged(before: &Stat, now: &Stat) -> bool {
         && now.identity() == before.identity()
 }
 
-/// Returns how many bytes at the beginning belong to blocks of zeros, or if `of_zeros` is false, to other
+/// Returns how many bytes at the beginning belong to blocks of zeros or, if `of_zeros` is false, to other
 /// blocks.
 fn run(bytes: &[u8], of_zeros: bool) -> usize {
     let blocks = bytes.chunks(HOLE_BYTES);

@@ -49,7 +49,8 @@ impl From<EntryError> for NoLink {
 impl Leader {
     /// Returns the leader `name` in `dir`; `None` if it does not exist or its status cannot be read.
     pub(in crate::copier) fn find(dir: Rc<OwnedFd>, name: CString) -> Option<Self> {
-        // A second attempt, because a passing disk error would otherwise make the other names separate files.
+        // If the first attempt fails, a second one follows. Otherwise a transient disk error would make the
+        // other names separate files.
         let stat = file::stat_at(&dir, &name).or_else(|_| file::stat_at(&dir, &name)).ok()?;
         Some(Self { dir, name, stat, digest: None })
     }
@@ -136,8 +137,8 @@ fn keep_existing(
 /// Whether the existing entry is already a copy of the source, and not the user's file. The caller makes no
 /// backup of a copy: the user's file already has its backup.
 ///
-/// The copy comes from an earlier round (one attempt at the work) or from an interrupted run. In that round
-/// or run, this name may have been the leader, so a copier copied it.
+/// The copy comes from an earlier round or from an interrupted run. In that round or run, this name may have
+/// been the leader, so a copier copied it.
 fn is_copy(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -192,8 +193,8 @@ fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryEr
 }
 
 /// Makes the link. If its final name does not exist and no later run could take the link for the user's file,
-/// the link gets that name at once. Otherwise the link gets a staged name (a temporary name), and `publish`
-/// renames it over the existing entry. Returns the kind of backup that was made.
+/// the link gets that name at once. Otherwise the link gets a staged name, and `publish` renames it over the
+/// existing entry. Returns the kind of backup that was made.
 fn make_link(
     cx: &Context<'_>,
     leader: &Leader,

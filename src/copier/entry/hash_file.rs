@@ -23,7 +23,7 @@ pub(in crate::copier) struct OpenFile<'f> {
 }
 
 impl OpenFile<'_> {
-    /// Reads the file and returns its digest. If the file is large, other copiers (processes that copy) help.
+    /// Reads the file and returns its digest. If the file is large, other copiers help.
     pub(in crate::copier) fn hash(
         &self,
         cx: Context<'_>,

@@ -1,7 +1,6 @@
 //! Makes links to the source instead of copies, for `--link` and `--symbolic-link`.
 //!
-//! A link is made completely or not at all. So it needs a staged name (a temporary name) only if it replaces
-//! an existing entry.
+//! A link is made completely or not at all. So it needs a staged name only if it replaces an existing entry.
 
 use super::action::Action;
 use super::decide::{self, prompt, skipped_by_update};
@@ -164,9 +163,8 @@ impl LinkMode<'_> {
         }
     }
 
-    /// Fails if a symlink with a relative path would not lead to the source. Operands (the paths that the
-    /// user named) are relative to the current directory, but a symlink is relative to the directory that
-    /// contains it.
+    /// Fails if a symlink with a relative path would not lead to the source. The path of an operand is
+    /// relative to the current directory, but a symlink is relative to the directory that contains it.
     fn check(self, entry: &Entry<'_>) -> Result<(), EntryError> {
         match self {
             LinkMode::Symlink(text) if !text.to_bytes().starts_with(b"/") => {

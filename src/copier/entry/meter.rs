@@ -1,4 +1,4 @@
-//! Counts the bytes of a file while copiers (processes that copy) copy or read it.
+//! Counts the bytes of a file while copiers copy or read it.
 
 use super::result::Unfinished;
 use crate::ipc::memory::counters::{Count, StatusSlot};

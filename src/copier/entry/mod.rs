@@ -1,14 +1,14 @@
-//! Copies one entry that is not a directory: a file, a symlink or a special file. A copier (a process that
-//! copies) takes three steps. The walk (`traverse`) records their result.
+//! Copies one entry that is not a directory: a file, a symlink or a special file. A copier takes three steps.
+//! The walk (`traverse`) records their result.
 //!
 //! * *Inspect*: the copier reads the status of source and target, with the fewest system calls that the
 //!   options need. In a new directory that this run builds, the copier does not inspect the target. It opens
 //!   the source file, reads its status and creates the target file.
 //! * *Decide*: [`decide`] chooses an [`Action`] from this status. This step changes nothing.
 //! * *Apply*: in a new directory that this run builds, [`create`] creates the entry. In a directory that
-//!   other processes use, [`replace`] builds the entry under a staged name (a temporary name) and renames it
-//!   into place. [`write_into`] writes into existing files, for `--inplace` and in GNU cp compatibility mode.
-//!   These three copy data with [`fill`]. [`link`] makes the links of `--link` and `--symbolic-link`.
+//!   other processes use, [`replace`] builds the entry under a staged name and renames it into place.
+//!   [`write_into`] writes into existing files, for `--inplace` and in GNU cp compatibility mode. These three
+//!   copy data with [`fill`]. [`link`] makes the links of `--link` and `--symbolic-link`.
 
 pub(super) mod action;
 pub(super) mod attributes;
@@ -110,8 +110,8 @@ impl<'a> EntryCopier<'a> {
     fn copy_as_gnu(&mut self, entry: &Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
         let mut action = decide::gnu::decide(&self.cx, entry, source)?;
         if matches!(action, Action::CreateAnew) {
-            // `lead_or_defer` may defer the entry until all others are copied. The incomplete entry must not
-            // stay until then.
+            // `lead_or_defer` may defer the entry until all other entries are copied. The incomplete entry
+            // must not stay until then.
             discard(entry.dirs, entry.target_name);
             action = Action::Create;
         }
@@ -172,8 +172,8 @@ impl<'a> EntryCopier<'a> {
         old: &Stat,
     ) -> Result<Applied, EntryError> {
         match reason {
-            // An earlier round (one attempt at the work) may have published the entry, and a later round may
-            // have begun it again. If a copier died in that later round, it has left a staged file.
+            // An earlier round may have published the entry, and a later round may have begun it again. If a
+            // copier died in that later round, it has left a staged file.
             Reason::Published => remove_leftover_of(entry.dirs, entry.target_name),
             Reason::UpToDate => repair(&self.cx, entry, source, old)?,
             Reason::AttributesOnly => {
@@ -191,14 +191,16 @@ impl<'a> EntryCopier<'a> {
     ///
     /// Copiers copy an inode with several names only once, under the name that a copier reaches first: the
     /// *leader*. If this name is the leader, returns the inode. If the inode has no other names, or they
-    /// become separate files, returns `None`. Every other name fails with [`Unfinished::Deferred`]. It
-    /// becomes a hard link to the leader after all other entries have been copied.
+    /// become separate files, returns `None`. If another name is the leader, fails with
+    /// [`Unfinished::Deferred`]; this name becomes a hard link to the leader after all other entries have
+    /// been copied.
     fn lead_or_defer(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
         let may_come_again = source.links() > 1 || self.may_be_met_again(dirs);
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_come_again) else { return Ok(None) };
         let inode = source.identity();
         // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
-        // copiers defer every prompted name; otherwise they would copy an inode a second time.
+        // copiers defer every prompted name of an inode that may have other names; otherwise they would copy
+        // the inode a second time.
         let is_first = !self.cx.job.prompts_answered && inodes.insert(inode);
         if is_first { Ok(Some(inode)) } else { Err(Unfinished::Deferred(inode)) }
     }
@@ -321,7 +323,7 @@ pub(super) fn remove_leftover_of(dirs: &DirPair, name: &CStr) {
 /// processes use.
 pub(super) fn staged_name_for(dirs: &DirPair, name: &CStr) -> CString {
     if dirs.contended {
-        staged_name(name, 0) // a source entry of this name, beside the operand, is not copied
+        staged_name(name, 0) // only operands are copied here, no source entry of this name
     } else {
         free_staged_name(dirs, name).1
     }

@@ -1,8 +1,7 @@
 //! Replaces an existing entry, or creates one, in a directory that other processes use.
 //!
-//! A copier (a process that copies) builds the new entry in the same directory under a staged name (a
-//! temporary name). Then the copier renames it over the existing entry. So other processes see either the
-//! existing entry or the complete new one.
+//! A copier builds the new entry in the same directory under a staged name. Then the copier renames it over
+//! the existing entry. So other processes see either the existing entry or the complete new one.
 
 use super::create::{finish_other, make_other};
 use super::fill::Source;

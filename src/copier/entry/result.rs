@@ -26,8 +26,7 @@ pub(crate) struct Applied {
     /// The digest of its data, if the data was read and the options require a digest. Boxed, because pcopy
     /// moves a result for each file, and options seldom require digests.
     pub(crate) digest: Option<Box<Digest>>,
-    /// Whether copying the entry took much longer than handing an entry over to another copier (a process
-    /// that copies).
+    /// Whether copying the entry took much longer than handing it over to another copier would have taken.
     pub(crate) heavy: bool,
 }
 
@@ -77,8 +76,7 @@ impl Unfinished {
         self.error().is_some_and(|error| error.op == Op::Changed)
     }
 
-    /// Returns the result of an entry that lacks nothing but an attribute; in all other cases, returns `self`
-    /// as an error.
+    /// If the entry lacks nothing but an attribute, returns its result; otherwise returns `self` as an error.
     pub(crate) fn unless_complete(self, leads: Option<Identity>) -> Result<Applied, Self> {
         match self {
             Self::Failed(error) if error.op.leaves_entry_complete() => {

@@ -1,4 +1,4 @@
-//! The target file that a copier (a process that copies) writes.
+//! The target file that a copier writes.
 
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};

@@ -1,10 +1,10 @@
 //! Writes into existing files: for `--inplace`, and in GNU cp compatibility mode.
 //!
 //! The existing file keeps its inode and, unless ownership is preserved, its owner. Readers see the new bytes
-//! as soon as a copier (a process that copies) writes them. The other hard links of the file also get the new
-//! contents. Therefore, if hard links are preserved, a file that has other hard links is not written into,
-//! but replaced (see `may_be_written_into` in `decide/native.rs`). A copier truncates the file only when it
-//! knows that source and target are different files.
+//! as soon as a copier writes them. The other hard links of the file also get the new contents. Therefore, if
+//! hard links are preserved, a file that has other hard links is not written into, but replaced (see
+//! `may_be_written_into` in `decide/native.rs`). A copier truncates the file only when it knows that source
+//! and target are different files.
 
 use super::create::{finish_other, make_other};
 use super::fill::Source;
@@ -34,7 +34,7 @@ impl EntryCopier<'_> {
     /// Creates an entry under its final name, which does not exist.
     ///
     /// If this run is killed, the entry may stay incomplete. If the `--update` option would then make the
-    /// next run skip it, the copier stages the entry (builds it under a temporary name) instead.
+    /// next run skip it, the copier stages the entry instead.
     pub(super) fn create_in_place(
         &mut self,
         entry: &Entry<'_>,

@@ -1,12 +1,12 @@
 //! The walk of a tree, for copying, comparing and counting: it lists a directory, visits the entries, goes
 //! deeper, and hands over what other copiers can do.
 //!
-//! A copier (a process that copies) walks depth first. Child directories that it has not entered yet wait as
-//! names, in one list for each level of the walk's path. The copier hands over the work that has waited
-//! longest, and only while the ring (the queue of tasks) is hungry: while it holds fewer tasks than there are
-//! other copiers. So most names never go through the ring, each directory is opened once, and a lone copier
-//! takes no time for handing over. The walk does not recurse. Only its deepest few levels keep descriptors
-//! open; children of the levels above are opened by their path from the operand.
+//! A copier walks depth first. Child directories that it has not entered yet wait as names, in one list for
+//! each level of the walk's path. The copier hands over the work that has waited longest, and only while the
+//! ring is hungry: while it holds fewer tasks than there are other copiers. So most names never go through
+//! the ring, each directory is opened once, and a lone copier takes no time for handing over. The walk does
+//! not recurse. Only its deepest few levels keep descriptors open; children of the levels above are opened by
+//! their path from the operand.
 //!
 //! A [`Visitor`] decides what is done with an entry or a directory. Rules that select entries belong in this
 //! module and nowhere else.
@@ -37,7 +37,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// How many levels keep their directory open. A fifth level would save an open by path only where five levels
-/// of the path have children that wait. It would also take a descriptor, of which a process may have few.
+/// of the path have children that wait. It would also take one more descriptor, and a process may have few.
 const OPEN_LEVELS: usize = 4;
 
 /// The pause before a failed call is repeated for the first time. The n-th pause is n times as long, but at
@@ -53,9 +53,9 @@ pub(super) struct Walk<'a, D> {
     /// The part of the current task that is left, if the task is a range of numbers.
     pub(super) ranges: Ranges,
     /// The child directories that wait to be entered, with one level for each directory on the path that has
-    /// any.
+    /// such children.
     levels: VecDeque<Level<D>>,
-    /// Whether the last entry took much longer than handing an entry over takes.
+    /// Whether visiting the last entry took much longer than handing it over would have taken.
     pub(super) last_was_heavy: bool,
     /// The buffer for listings; `None` while a listing uses it.
     listing: Option<DirReader>,
@@ -63,7 +63,7 @@ pub(super) struct Walk<'a, D> {
     name: Vec<u8>,
 }
 
-/// The child directories of one directory on the path that wait to be entered.
+/// The waiting child directories of one directory that is on the path of the walk.
 struct Level<D> {
     depth: Depth,
     staged: bool,
@@ -95,28 +95,29 @@ pub(super) struct Child<D> {
     pub(super) opened: Option<Result<D, EntryError>>,
     /// Whether the child is new, or inside a new directory (see `DirPair::staged`).
     pub(super) staged: bool,
-    /// Whether the target of the child existed before this round (one attempt at the work).
+    /// Whether the target of the child existed before this round.
     pub(super) existed: bool,
 }
 
-/// A child directory that is about to be handed over. The first three fields are those of [`Child`].
+/// A child directory that is about to be handed over. The first three fields mean the same as in [`Child`].
 pub(super) struct Offered {
     pub(super) target_name: CString,
     pub(super) staged: bool,
     pub(super) existed: bool,
     /// Whether the child has a staged name and must still be renamed to its final name.
     pub(super) renamed: bool,
-    /// The new tag of the child in its parent's list, if the child is not handed over in the end.
+    /// The new mark of the child in the list of the directory above, in case the child is not handed over in
+    /// the end.
     pub(super) mark: u8,
     /// Whether the child can be handed over, because its target exists.
     pub(super) is_ready: bool,
 }
 
-/// A child directory in the list of its parent.
+/// A child directory that waits in the list of the directory above, called its parent here.
 pub(super) struct Waiting<'w, D> {
-    /// The path of the parent, and whether that is staged.
+    /// The path of the parent directory, and whether that directory is staged.
     pub(super) path: EntryPath<'w>,
-    /// The parent, if it is open.
+    /// The parent directory, if it is open.
     pub(super) parent: Option<&'w D>,
     /// The mark with which the visitor put the child into the list.
     pub(super) mark: u8,
@@ -142,8 +143,9 @@ pub(super) trait Visitor<'a>: Sized {
     /// Returns the number of operands.
     fn operand_count(&self, cx: &Context<'_>) -> usize;
 
-    /// Visits an operand. Returns the directory that contains the operand, if the operand is a directory that
-    /// waits there to be entered.
+    /// Visits an operand. An operand that is a directory is added to `progress.children`. Then the visitor
+    /// may return the open directory that contains the operand; otherwise the walk opens the operand by its
+    /// path.
     fn operand(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -154,8 +156,8 @@ pub(super) trait Visitor<'a>: Sized {
     /// Opens the directory that the walk is in, by its path from the operand.
     fn open(&self, walk: &Walk<'a, Self::Dir>, existed: bool) -> Result<Self::Dir, EntryError>;
 
-    /// Visits an entry of a directory. `names` has the type of the entry, its name in the source and its name
-    /// in the target. A child directory is added to `progress.children`.
+    /// Visits an entry of a directory. `entry` is the type and the name of the entry. A child directory is
+    /// added to `progress.children`.
     fn entry(
         &mut self,
         walk: &mut Walk<'a, Self::Dir>,
@@ -164,9 +166,9 @@ pub(super) trait Visitor<'a>: Sized {
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone>;
 
-    /// Opens a child directory if its parent is open; otherwise `enter` opens it. Unless a visitor says more,
-    /// `enter` always does, and the target name stays empty, because the visitor finds the target by the path
-    /// in the source.
+    /// Opens a child directory if its parent directory is open; otherwise `enter` opens the child. By default
+    /// `enter` always opens it, and the target name stays empty, because the visitor finds the target by the
+    /// path in the source.
     fn child(&self, _cx: &Context<'_>, waiting: &Waiting<'_, Self::Dir>) -> Child<Self::Dir> {
         let staged = waiting.path.staged;
         Child { target_name: CString::default(), opened: None, staged, existed: true }
@@ -265,8 +267,8 @@ impl<'a, D> Walk<'a, D> {
 
     /// Whether `dir` is the directory that the walk is in, or one above it up to the operand.
     ///
-    /// Opens each of these directories again. Visitors ask only if symbolic links are followed; otherwise no
-    /// directory can contain itself.
+    /// Opens each of these directories again. Visitors call this only if symbolic links are followed;
+    /// otherwise no directory can contain itself.
     pub(super) fn is_on_path(&self, dir: Identity) -> bool {
         let Some(operand) = self.operand() else { return false };
         let path = &self.at.source;
@@ -458,7 +460,7 @@ pub(super) fn directory<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// Visits all names of a directory, one chunk of the listing after the other. The inner error says why the
+/// Visits all names of a directory, one part of the listing after the other. The inner error says why the
 /// listing failed.
 fn list<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,

@@ -1,8 +1,8 @@
 //! Handing over: what a copier gives to other copiers, and when.
 //!
 //! A copier hands over the work that has waited longest. That work usually takes longest and is farthest from
-//! where the copier is. The copier hands over only while the ring (the queue of tasks) holds fewer tasks than
-//! there are other copiers. It keeps what it is working on.
+//! where the copier is. The copier hands work over only while the ring holds fewer tasks than there are other
+//! copiers. It keeps what it is working on.
 
 use super::names::WIDE_BYTES;
 use super::{DirNames, DirProgress, Level, Offered, Visitor, Waiting, Walk, visit_names};
@@ -42,9 +42,9 @@ pub(super) type Here<'h, 'n, D> = (&'h D, &'h mut DirNames<'n>, &'h mut DirProgr
 
 /// Hands over work while the ring is hungry, the work that has waited longest first.
 ///
-/// `here` is the directory whose names the copier is visiting, which the copier keeps for itself. The copier
-/// hands over children and names of this directory only if the directory is wide, or if its files are so
-/// large that even a few of them are worth a task.
+/// `here` is the directory whose names the copier is visiting. The copier hands over children and names of
+/// this directory only if the directory is wide, or if its files are so large that even a few of them are
+/// worth a task. Otherwise the copier keeps this directory for itself.
 pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,
@@ -117,9 +117,9 @@ fn give_child<'a, V: Visitor<'a>>(
     children: &mut NameQueue,
     parent: Option<&V::Dir>,
 ) -> Option<bool> {
-    // A child with such a long path never fits in a slot of the ring. Without this check, the copier would
-    // take a child out and put it back whenever the ring is hungry. That would cost time and memory without
-    // end.
+    // If the path is longer than this, a child never fits in a slot of the ring. Without this check, the
+    // copier would take a child out and put it back whenever the ring is hungry. That would cost time and
+    // memory without end.
     let path_bytes = depth.source_bytes + depth.target_bytes;
     if path_bytes + 2 * NAME_ROOM + HEADER_BYTES > MESSAGE_BYTES_MAX {
         return None;

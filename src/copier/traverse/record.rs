@@ -8,8 +8,8 @@ use crate::ipc::wire::event::{Event, Report};
 use std::ffi::CStr;
 
 impl<D> Walk<'_, D> {
-    /// Counts and reports an entry that failed or vanished: `name` in the directory that the walk is in or,
-    /// without a name, that directory.
+    /// Counts and reports an entry that failed or vanished. The entry is `name` in the directory that the
+    /// walk is in; without a name, it is that directory.
     pub(in crate::copier) fn record_failed(
         &mut self,
         name: Option<&CStr>,
@@ -30,8 +30,8 @@ impl<D> Walk<'_, D> {
         Ok(())
     }
 
-    /// Reports an event: of `name` in the directory that the walk is in or, without a name, of that
-    /// directory.
+    /// Reports an event of the entry `name` in the directory that the walk is in; without a name, an event of
+    /// that directory.
     pub(in crate::copier) fn report(
         &mut self,
         name: Option<&CStr>,

@@ -1,7 +1,6 @@
 //! Counts what there is to copy, in a separate process: entries and the sizes of files.
 //!
-//! The counting process makes no reports. Copiers (the processes that copy) find the same errors and report
-//! them.
+//! The counting process makes no reports. Copiers find the same errors and report them.
 
 use crate::copier::context::Context;
 use crate::copier::name_queue::NO_MARK;
@@ -26,7 +25,7 @@ struct CountVisitor<'a> {
     work: Work,
 }
 
-/// Counts all operands (named by the user) and everything below them, and publishes the counts in `forecast`.
+/// Counts all operands and everything below them, and publishes the counts in `forecast`.
 pub(in crate::copier) fn count<'a>(
     cx: Context<'a>,
     reports: ReportWriter<'a>,
@@ -41,7 +40,8 @@ pub(in crate::copier) fn count<'a>(
 }
 
 impl CountVisitor<'_> {
-    /// Counts an entry of the source directory `dir`. A directory waits to be entered.
+    /// Counts an entry of the source directory `dir`. If the entry is a directory, also adds it to the child
+    /// directories that wait to be entered.
     fn add(
         &mut self,
         walk: &CountWalk<'_>,
@@ -53,7 +53,7 @@ impl CountVisitor<'_> {
         let is_sized =
             matches!(kind, Kind::File | Kind::Unknown) || follow && kind == Kind::Symlink;
         let stat = is_sized.then(|| look(dir, name).ok()).flatten();
-        // The symbolic link leads to a directory that contains it. A copier reports the loop.
+        // Whether the entry is a symbolic link to a directory that contains it. A copier reports such a loop.
         let is_loop = follow && stat.is_some_and(|end| walk.is_on_path(end.identity()));
         match stat.map_or(kind, |stat: Stat| stat.kind()) {
             Kind::Directory if walk.is_own_operand(name) => return, // it is counted as that operand

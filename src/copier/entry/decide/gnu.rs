@@ -28,8 +28,8 @@ enum SameFile {
 struct Existing {
     /// The status of the entry itself.
     itself: Stat,
-    /// The status of the file that cp would write: of the file that the entry leads to, if it is a symlink
-    /// that cp follows, otherwise of the entry.
+    /// The status of the file that cp would write. If the entry is a symlink that cp follows, this is the
+    /// file that the entry leads to; otherwise it is the entry itself.
     old: Stat,
     /// Whether the entry is a symlink that cp follows.
     through: bool,
@@ -152,8 +152,8 @@ fn replace_or_write(
     let is_other_kind = dereference(cx, entry) == Dereference::Never && source.kind() != Kind::File;
     let removed = !keeps_name(cx)
         || options.copy_mode != CopyMode::AttributesOnly && (is_one_of_many || is_other_kind);
-    // With these options, cp makes the new link under a temporary name and renames it over the existing entry
-    // atomically. So cp does not remove the existing entry first.
+    // With `--force`, and for hard links also with `--interactive`, cp makes the new link under a temporary
+    // name and renames it over the existing entry atomically. So cp does not remove the existing entry first.
     let makes_symlink = options.copy_mode == CopyMode::Symlink || source.kind() == Kind::Symlink;
     let forced = match options.copy_mode {
         CopyMode::HardLink => options.force || options.ask,

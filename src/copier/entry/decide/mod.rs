@@ -1,13 +1,13 @@
-//! Decides what a copier (a process that copies) does with an entry: from the status of source and target,
-//! chooses an [`Action`](super::action::Action). Changes nothing.
+//! Decides what a copier does with an entry: chooses an [`Action`](super::action::Action) from the status of
+//! source and target. Changes nothing.
 //!
 //! There are two sets of rules, those of pcopy ([`native`]) and those of GNU cp ([`gnu`]). This file has what
 //! both use: which entries are up to date, which existing entries `--update` keeps, and when the user is
 //! prompted.
 //!
 //! The cheapest checks come first. In a new directory that this run builds, nothing is decided in advance:
-//! `create` creates the entry. Only if the name already exists, `create` asks whether the existing entry is
-//! up to date.
+//! `create` creates the entry. Only if the name already exists does `create` check whether the existing entry
+//! is up to date.
 
 pub(crate) mod gnu;
 pub(crate) mod native;
@@ -72,8 +72,8 @@ pub(crate) fn keeps_contents(cx: &Context<'_>) -> bool {
     options.copy_mode == CopyMode::AttributesOnly && !makes_room
 }
 
-/// Fails with [`Op::JustCreated`] if `again` says that this run has created the existing entry, from another
-/// source with the same target. With numbered backups, such an entry may be replaced.
+/// Fails with [`Op::JustCreated`] if `just_created` says that this run has created the existing entry, from
+/// another source with the same target. With numbered backups, such an entry may be replaced.
 pub(crate) fn check_just_created(cx: &Context<'_>, just_created: bool) -> Result<(), EntryError> {
     let backup = cx.options().backup.as_ref();
     let numbered = backup.is_some_and(|backup| backup.control == Control::Numbered);
@@ -92,7 +92,7 @@ pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<
 }
 
 /// Prompts like [`prompt`] if the existing entry would be replaced. Called before the copier decides whether
-/// to defer this name of an inode: deferred names become links after all prompts, when nothing prompts any
+/// to defer this name of an inode: deferred names become links after all prompts, and then pcopy prompts no
 /// more.
 pub(crate) fn prompt_before_deferring(
     cx: &Context<'_>,
@@ -113,8 +113,8 @@ pub(crate) fn prompt_before_deferring(
 /// Whether the existing entry `old` is up to date: it has the type, size and modification time of the source.
 /// A symlink must also have the same contents.
 ///
-/// The contents of a file are compared if times are not preserved, if its time cannot be trusted, or with
-/// `--checksum`, which ignores times.
+/// The contents of a file are compared, too, if times are not preserved, or if a power cut may have left the
+/// file with its time but not its data. With `--checksum`, which ignores times, they are always compared.
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -141,8 +141,8 @@ pub(crate) fn is_up_to_date(
     }
 }
 
-/// Whether both files have the same bytes. Returns false if the target cannot be read, so that it is copied
-/// again.
+/// Whether both files have the same bytes. Returns false if the target cannot be read, so that the source is
+/// copied again.
 fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfinished> {
     let from = Source::open(cx, entry)?.file;
     let Ok(to) = file::open_source(&entry.dirs.target, entry.target_name, false) else {

@@ -73,15 +73,16 @@ fn stays(
         return if old.identity() == source.identity() { Err(same_file.into()) } else { Ok(None) };
     }
     if old.identity() == source.identity() && options.copy_mode == CopyMode::Copy {
-        // A hard link to the source is not a copy of it, because a write to one changes both. A copy replaces
-        // the link if it is in another directory than the source. In the same directory, that is an error.
+        // A hard link to the source is not a copy of it, because a write to one changes both. If the link is
+        // in another directory than the source, a copy replaces it. If both are in the same directory, the
+        // entry fails.
         return if is_elsewhere(entry) { Ok(None) } else { Err(same_file.into()) };
     }
     if !is_up_to_date(cx, entry, source, old)? {
         return Ok(None);
     }
-    // The existing file has more names than its source, and a repair would change all of them. pcopy does not
-    // know these names, so it replaces the file instead.
+    // If the existing file has more names than its source, a repair would change the file under names that
+    // pcopy does not know. So pcopy replaces the file instead.
     let is_changed = cx.attrs.would_repair(source, old)
         || options.checksum && source.modified() != old.modified();
     let has_other_names = old.links() > source.links();
@@ -90,12 +91,12 @@ fn stays(
 
 /// Whether `--inplace` may write into the existing file `old`; otherwise the file is replaced.
 ///
-/// With `--update=older` it is replaced: a file that was cut off would be newer than its source, so the next
-/// run would skip it. It is also replaced where more than the bytes of this one file would change:
+/// With `--update=older` the file is replaced: if a run were interrupted, an incomplete file would be newer
+/// than its source, so the next run would skip it. The file is also replaced in these cases:
 ///
-/// * The existing file is to be backed up or removed.
-/// * It has other names, and hard links are preserved.
-/// * It is not a regular file, or the source has no contents to write.
+/// * The options require a backup or the removal of the existing file.
+/// * The file has other names, and hard links are preserved: the other names would change, too.
+/// * The file is not a regular file, or the source has no contents to write.
 fn may_be_written_into(cx: &Context<'_>, source: &Stat, old: &Stat) -> bool {
     let options = cx.options();
     let looks_complete = options.update == Update::Older;

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
 impl Comparer<'_> {
-    /// Returns the properties in which two entries differ, neither of which is a directory.
+    /// Returns the properties in which two entries of the same type differ. The entries are not directories.
     pub(super) fn differing(
         &mut self,
         at: EntryPath<'_>,

@@ -25,8 +25,9 @@ const FILE: u32 = 0o100_000;
 
 type ManifestWalk<'a> = Walk<'a, OwnedFd>;
 
-/// Compares a directory with a manifest. Each file of the manifest is an operand. The last operand is the
-/// directory itself, in which the visitor searches for files that the manifest does not list.
+/// Compares a directory with a manifest. For the walk, each file of the manifest is an operand, and the
+/// directory itself is the last operand. In that directory the visitor searches for files that the manifest
+/// does not list.
 pub(super) struct ManifestVisitor<'a> {
     comparer: Comparer<'a>,
     listed: &'a ListedFiles,
@@ -130,7 +131,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     type Dir = OwnedFd;
     type Facts = ();
 
-    /// Only the files of the manifest count as found; all others are extraneous.
+    /// Only the files of the manifest count as found; all other files are extraneous.
     const COUNTS_NAMES: bool = false;
 
     fn operand_count(&self, _cx: &Context<'_>) -> usize {
@@ -225,8 +226,8 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     }
 }
 
-/// Whether a component of `path` is a symlink. If the last component is a symlink, the kernel reports
-/// `ENOTDIR`, as for a file.
+/// Whether a component of `path` is a symlink. The errno of an open does not always show that: if the last
+/// component is a symlink, the kernel reports `ENOTDIR`, as for a file.
 fn has_symlink(listed: &ListedFiles, path: &[u8]) -> bool {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain([path.len()]).any(|end| {

@@ -1,7 +1,7 @@
 //! Comparing instead of copying: `--check` compares two trees, `--check-manifest` compares a directory with a
 //! manifest (a list of file hashes).
 //!
-//! Both are walks, like copying. Files are opened without updating their access time, if the kernel permits
+//! Both are walks, like copying. Copiers open files without updating their access time, if the kernel permits
 //! that.
 
 mod differences;
@@ -24,7 +24,7 @@ use manifest_files::ManifestVisitor;
 use std::ffi::CStr;
 use tree::TreeVisitor;
 
-/// The copier's view of the run, and two comparer, which every comparison of files needs.
+/// What every comparison of files needs: the copier's view of the run, and two buffers.
 pub(super) struct Comparer<'a> {
     cx: Context<'a>,
     ours: Vec<u8>,

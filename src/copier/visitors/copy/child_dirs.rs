@@ -1,5 +1,5 @@
-//! The child directories of a directory. The copier (the process that copies) that finds one creates it at
-//! once, or leaves that to the copier that enters it. Until then, the child waits.
+//! The child directories of a directory. The copier that finds a child creates it at once, or leaves that to
+//! the copier that enters the child. Until a copier enters it, the child waits.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};
@@ -62,8 +62,8 @@ impl<'a> CopyVisitor<'a> {
         Ok(())
     }
 
-    /// Creates the child directory. If a file has its name and the policy permits that, backs up the file
-    /// first.
+    /// Creates the child directory. If a file has the directory's name, first makes a backup of the file,
+    /// provided that the options require backups and the policy permits this one.
     fn make_or_move_away(
         &mut self,
         walk: &CopyWalk<'a>,
@@ -113,8 +113,8 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
     Ok(child)
 }
 
-/// Whether a child directory may be created later, by the copier that enters it: no process of another run
-/// knows the directory above, and no status must be read first.
+/// Whether a child directory may be created later, by the copier that enters it. The directory above must be
+/// unknown to other runs, and no status must be needed before the creation.
 ///
 /// File systems put a new directory where there is room for its contents: xfs uses its allocation groups in
 /// turn, and puts files into the group of their directory. If directories that are filled at the same time
@@ -123,7 +123,7 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
 fn may_be_made_later(walk: &CopyWalk<'_>, dirs: &DirPair) -> bool {
     let plain = dirs.staged && !dirs.existed && !dirs.contended;
     // The directory above can be finished only after copiers have entered all its children, and is then
-    // opened by its path. In an endless chain of directories, that would take longer and longer.
+    // opened by its path. In a very long chain of directories, that would take longer and longer.
     plain
         && walk.at.target.len() < DEFERRED_PATH_BYTES
         && !walk.cx.options().in_place

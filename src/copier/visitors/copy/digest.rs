@@ -48,8 +48,8 @@ impl<'a> CopyVisitor<'a> {
     }
 
     /// Returns the digest of a file that was not read when its entry was processed. Returns `None` if the
-    /// digest is not needed, if the entry is not a file, or if the existing file is not up to date and the
-    /// options preserve it.
+    /// digest is not needed, if the entry is not a file, or if the existing file is not up to date but stays
+    /// because of the options.
     fn digest_of_existing(
         &mut self,
         walk: &CopyWalk<'a>,

@@ -15,7 +15,8 @@ use pcopy_sys::file::{self, Kind};
 use std::ffi::{CStr, CString};
 
 impl<'a> CopyVisitor<'a> {
-    /// Copies or links one entry, and records the result. A directory only waits to be entered.
+    /// Copies or links one entry, and records the result. A directory is only added to the child directories
+    /// that wait to be entered.
     pub(super) fn copy_entry(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -86,7 +87,7 @@ impl<'a> CopyVisitor<'a> {
         }
         match applied.attribute_error {
             Some(error) => walk.record_failed(Some(found.name), error),
-            None if applied.leads.is_some() => Ok(()), // `lead` has counted the entry
+            None if applied.leads.is_some() => Ok(()), // `report_leader` has counted the entry
             None => record(walk, Some(found.name), applied.done, applied.details),
         }
     }

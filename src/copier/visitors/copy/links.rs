@@ -1,13 +1,13 @@
 //! Files with several names (hard links): which name is copied, and how the other names become links to it.
 //!
-//! During the walk, the first name of an inode that any copier (process that copies) finds is copied. Copiers
-//! defer all other names, so no copier waits for another. After everything else is copied, one copier
-//! processes each group (the names of one inode), in order. It skips names that are already links. So if it
+//! During the walk, copiers copy an inode under the first name of it that a copier finds. They defer all
+//! other names, so no copier waits for another copier. After everything else is copied, one copier processes
+//! each group (the names of one inode), in order. It skips names that are already links. So if this copier
 //! dies, another copier can process the group again from the beginning.
 //!
 //! A group may have no copied name, because copying that name failed. Then the copier copies the next name,
 //! and the remaining names become links to it. The same happens where the kernel refuses a link, because the
-//! file has too many (65,000 on ext4) or is on another file system.
+//! file has too many links (65,000 on ext4) or is on another file system.
 
 use super::prompted::open_dirs;
 use super::record::record;
@@ -114,8 +114,8 @@ impl<'a> CopyVisitor<'a> {
     }
 
     /// Reports a leader: an entry to which the other names of its inode become links at the end. Counts the
-    /// entry, unless it lacks an attribute. That counts as a failure, and the other names will lack the
-    /// attribute, too.
+    /// entry, unless it lacks an attribute. A missing attribute counts as a failure, which the caller
+    /// records; the other names will lack the attribute, too.
     ///
     /// Until the links are made, copiers must be able to reach the directory: it must keep its current name,
     /// and its mode must permit access.
@@ -237,7 +237,7 @@ impl<'a> CopyVisitor<'a> {
         if source.kind() == Kind::Directory {
             return ended(Err(changed()));
         }
-        // otherwise the name belongs to another file by now
+        // false if the name belongs to another file by now
         let is_of_group = source.identity() == group.identity;
         let mut refused = None;
         if is_of_group {

@@ -179,8 +179,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let target_name = mark.target_name(plan, path.operand, path.source.is_empty(), name);
         if mark.uncreated {
             let parent = (parent, path.target);
-            // If that fails, the child is not handed over. This copier reports the failure when it enters the
-            // child.
+            // If the creation fails, the child is not handed over. This copier reports the failure when it
+            // enters the child.
             mark.uncreated = create_deferred(plan, path.operand, parent, &target_name).is_err();
         }
         Offered {
@@ -217,8 +217,8 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
                 return Ok(None);
             }
         };
-        // A staged directory that is not finished was left by an earlier round or run, which did not count
-        // it.
+        // An existing staged directory that is not finished was left by an earlier round or run, which did
+        // not count it.
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
         let done = if skipped { Done::Skipped } else { Done::Copied };
         // What an earlier round or run left there may be the copy of another source, or of a source that has
@@ -367,8 +367,8 @@ fn stat_unless_refused(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, S
     if walk.cx.job.targets.contains(&stat.identity()) {
         return Err(Op::IntoItself.error()(Errno::ELOOP));
     }
-    // Creating the target inside this directory has changed its times, so its status from before that is
-    // needed.
+    // If the target was created inside this operand, that has changed the operand's times. Then the status
+    // from before the creation is needed.
     let at_top = split_last(&walk.at.source).0.is_empty();
     let before = walk.operand().filter(|_| at_top).and_then(|operand| operand.into_itself);
     Ok((dirs, before.unwrap_or(stat)))

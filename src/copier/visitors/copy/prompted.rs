@@ -11,7 +11,8 @@ use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Kind;
 
 impl<'a> CopyVisitor<'a> {
-    /// Copies the entries `first..end`. Hands over a part of them while the ring is hungry.
+    /// Copies the entries with the numbers `first..end` in the list of agreed prompts. Hands over a part of
+    /// them while the ring is hungry.
     pub(super) fn copy_prompted(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -43,8 +44,8 @@ impl<'a> CopyVisitor<'a> {
         walk.publish_place();
         let (name, target_name) = (c_name(name), c_name(target_name));
         match open_dirs(walk, place, agreed.existed) {
-            // When the prompt was deferred, the directory was left to the parent process. So its progress is
-            // not needed here.
+            // The copier that requested the prompt has left the directory to the parent process. So this
+            // copier need not note the progress of the directory.
             Ok(dirs) => {
                 let found = Found { dirs: &dirs, name: &name, target_name: &target_name };
                 self.copy_entry(walk, found, Kind::Unknown, &mut DirProgress::default())?;
@@ -55,7 +56,8 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// Opens the directories at `place`. If its path is empty, returns the directories that contain the operand.
+/// Opens the directories at `place`. If the path in `place` is empty, returns the directories that contain
+/// the operand.
 pub(super) fn open_dirs(
     walk: &CopyWalk<'_>,
     place: EntryPath<'_>,

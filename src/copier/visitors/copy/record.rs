@@ -8,7 +8,7 @@ use crate::ipc::wire::event::{Details, Event};
 use std::ffi::CStr;
 
 /// Counts an entry that was completed, and reports it if the options require that. The entry is `name` in the
-/// directory that the walk is in or, without a name, that directory.
+/// directory that the walk is in; without a name, it is that directory.
 pub(super) fn record(
     walk: &mut CopyWalk<'_>,
     name: Option<&CStr>,

@@ -31,7 +31,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl<'a> CopyVisitor<'a> {
-    /// Reads back and compares the files `first..end`.
+    /// Reads back and compares the files with the numbers `first..end` in the list of digests.
     pub(super) fn verify(
         &mut self,
         walk: &mut CopyWalk<'a>,
@@ -168,8 +168,8 @@ impl WrittenCopy<'_, '_> {
 /// Writes the data of one file over that of another, and returns the hash of the data. `bytes` and
 /// `old_bytes` are the sizes of both files.
 ///
-/// The target is not truncated first. So if the source cannot be read, the correct part of the target
-/// remains. The target may have other names.
+/// The target is not truncated first. So if the source cannot be read, the correct part of the target remains
+/// under its other names, if it has any.
 fn write_over(
     cx: &Context<'_>,
     (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
