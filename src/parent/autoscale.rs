@@ -198,13 +198,8 @@ mod tests {
 
     /// Simulates a run. For a number of copiers, `done` returns what they do during a trial: how many bytes,
     /// and how much CPU time in percent of the trial.
-    fn run(
-        autoscale: &mut Autoscale,
-        inode_locks: u32,
-        waits: bool,
-        done: impl Fn(u16) -> (u128, u32),
-    ) {
-        for _ in 0..inode_locks {
+    fn run(autoscale: &mut Autoscale, turns: u32, waits: bool, done: impl Fn(u16) -> (u128, u32)) {
+        for _ in 0..turns {
             let (work, percent) = done(autoscale.active());
             let last = autoscale.last;
             autoscale.observe(Sample {

@@ -83,6 +83,17 @@ fn the_line_shows_percentage_counts_and_rate(jobs: &str) {
     assert!(seen.states.iter().filter(full).count() > 3, "{:#?}", seen.states);
 }
 
+#[test]
+fn what_a_followed_operand_contains_is_counted_ahead() {
+    let env = sandbox();
+    std::fs::rename(env.path("src"), env.path("tree")).unwrap();
+    std::os::unix::fs::symlink("tree", env.path("src")).unwrap();
+    let mut run = Paced::start(&env, 100, &["-H", "-j1"]);
+    run.wait_for(" of 15,151");
+
+    run.end().0.exits(0);
+}
+
 each_jobs!(the_percentage_never_goes_down_and_ends_at_a_hundred, 1, 2, 8);
 fn the_percentage_never_goes_down_and_ends_at_a_hundred(jobs: &str) {
     let env = sandbox();
