@@ -1,4 +1,4 @@
-//! The kinds of errors, one for each consequence. `ui` turns them into messages.
+//! Three kinds of errors, which differ in what they mean for the run. `ui` turns them into messages.
 //!
 //! A [`Refusal`] means that the run did not begin and that nothing in the target was changed. An
 //! [`EntryError`] is the failure of one entry (a file or directory to be copied); the run continues with the
@@ -14,7 +14,7 @@ use std::path::Path;
 /// compatibility mode.
 #[derive(Debug)]
 pub struct Refusal {
-    /// What is wrong: lower case, the file name in quotes, the cause last.
+    /// The message: in lower case, with the file name in quotes and the cause at the end.
     pub message: String,
     /// What the user can do about the problem, if anything.
     pub hint: Option<&'static str>,
@@ -119,9 +119,9 @@ ops! {
     Close,
     /// Renaming the finished entry into place.
     Publish,
-    /// Creating a hard link to another name of the same file, which is already in the target.
+    /// Creating a hard link to another name of the same file; that name is already in the target.
     Link,
-    /// The source changed while a copier (a process that copies) read it.
+    /// The source changed while a copier read it.
     Changed,
     /// The target of a directory lies inside that directory.
     IntoItself,
@@ -157,7 +157,7 @@ ops! {
     SymlinkTo,
     /// Creating a hard link to the source.
     HardLinkTo,
-    /// pcopy has already copied the directory, as an earlier operand (a path that the user named).
+    /// pcopy has already copied the directory, because an earlier operand names it, too.
     DirectoryAgain,
     /// A directory would replace something that is not a directory.
     DirectoryOverFile,
@@ -169,7 +169,7 @@ ops! {
     ThroughJustCreated,
     /// Copying would write through a dangling symlink.
     Dangling,
-    /// A relative symlink to the source would be dangling, because its directory is not the current
+    /// A relative symlink to the source would be dangling, because the symlink would not be in the current
     /// directory.
     RelativeSymlink,
     /// Flushing written data to stable storage.
@@ -256,8 +256,8 @@ pub fn lacks_capability(error: EntryError) -> bool {
 ///
 /// `EOPNOTSUPP`, `EXDEV`, `ENOTTY` and `ENOSYS` mean that the file systems or the kernel do not support the
 /// clone. The other errors concern one of the two files:
-/// * `EINVAL`: the file has no copy-on-write, or another block size.
-/// * `ETXTBSY`: the file is a swap file.
+/// * `EINVAL`: one of the files has no copy-on-write, or their block sizes differ.
+/// * `ETXTBSY`: one of the files is a swap file.
 /// * `EPERM`, `EACCES`: a security module forbids the clone.
 /// * `EBADF`: the file system does not accept the descriptor.
 pub fn means_unsupported(errno: Errno) -> bool {

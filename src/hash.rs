@@ -48,7 +48,7 @@ impl Algorithm {
 pub struct Hasher(HashState);
 
 // The states are not boxed, so that hashing a file needs no allocation. Their size does not matter, because a
-// copier (a process that copies) has one hasher at a time.
+// copier has one hasher at a time.
 #[expect(clippy::large_enum_variant)]
 enum HashState {
     Blake3(blake3::Hasher),
@@ -110,7 +110,7 @@ impl Hasher {
 /// Computes the BLAKE3 chaining value of one chunk of a file.
 ///
 /// BLAKE3 is a tree hash: if all chunks have the same size, a power of two of at least 1 KiB, each chunk is a
-/// whole subtree. SHA-256 has no such chunks.
+/// whole subtree. SHA-256 is not a tree hash and has no such chunks.
 pub struct ChunkHasher(blake3::Hasher);
 
 impl ChunkHasher {

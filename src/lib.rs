@@ -1,9 +1,10 @@
 //! Parallel directory copy for Linux.
 //!
-//! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks; nothing of it is
-//! stable yet. [`cli`] gives options, [`plan::Draft`] a plan, and [`parent::run`] an
-//! [`outcome::Outcome`]. While it runs it emits each [`parent::run_event::RunEvent`] to a sink, such as
-//! [`ui::screen`]. Only what these need is public. The modules form layers: each module uses only modules of
+//! This library exists for the program `pcopy` (see `main.rs`), its tests and its benchmarks; no part of it
+//! is stable yet. [`cli`] turns the arguments into options, and [`plan::Draft`] turns the options into a
+//! plan. [`parent::run`] carries out the plan and returns an [`outcome::Outcome`]. During the run it sends
+//! each [`parent::run_event::RunEvent`] to a sink, such as [`ui::screen`]. Only the items that these
+//! interfaces need are public. The modules form layers: a module uses only modules of its own layer and of
 //! lower layers (`tests/it/layers.rs` checks that). ARCHITECTURE.md describes how a copy proceeds through the
 //! layers.
 
@@ -29,15 +30,15 @@ mod shell_quote;
 mod staging;
 pub mod ui;
 
-/// The checks of the fuzz targets whose subjects are internal.
+/// The checks of those fuzz targets that test internal functions.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use crate::ipc::wire::event::Report;
     use crate::ipc::wire::task::{Task, next_name};
     use crate::sanitize;
 
-    /// What the parent reads from a copier's pipe: a frame that can be decoded is the same after it is encoded
-    /// and decoded again.
+    /// Checks reports, which the parent reads from a copier's pipe: a report that was decoded is the same
+    /// after it has been encoded and decoded again.
     pub fn reports(bytes: &[u8]) {
         let mut from = bytes;
         while let Ok(Some(report)) = Report::decode(&mut from) {
@@ -47,8 +48,8 @@ pub mod fuzzing {
         }
     }
 
-    /// What a copier takes from the ring: a task that can be decoded is the same after it is encoded and
-    /// decoded again.
+    /// Checks tasks, which a copier takes from the ring: a task that was decoded is the same after it has
+    /// been encoded and decoded again.
     pub fn tasks(bytes: &[u8]) {
         let Some(task) = Task::decode(bytes) else { return };
         let mut packed = Vec::new();
@@ -59,7 +60,7 @@ pub mod fuzzing {
         }
     }
 
-    /// Names and lines as they are shown on a terminal: without any character that could control it.
+    /// Checks that names and lines for a terminal contain no character that could control the terminal.
     pub fn names(bytes: &[u8]) {
         assert!(!sanitize::escape(bytes).contains(is_dangerous));
         assert!(!sanitize::quote(bytes).contains(is_dangerous));

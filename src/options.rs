@@ -17,8 +17,8 @@ pub struct Options {
     pub parents: bool,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
-    /// `-j`: the number of copiers (processes that copy), 1 to 512; with `None` the plan chooses a number and
-    /// the run adapts it.
+    /// `-j`: the number of copiers, 1 to 512; with `None` the plan chooses a number and the parent adapts it
+    /// during the run.
     pub jobs: Option<u16>,
     /// `--retries`: how often an entry is tried again after a transient failure, 0 to 100; with `None` the
     /// plan chooses.
@@ -43,7 +43,7 @@ pub enum Command {
     },
 }
 
-/// How sources are copied; the same for all operands (the paths that the user names).
+/// How sources are copied; the same for all operands.
 ///
 /// The structure is flat, like GNU's `struct cp_options`: each field is one option of the manual, and code
 /// asks for one of them at a time. Nested groups would only lengthen the access to a field. A parser begins
@@ -93,8 +93,8 @@ pub struct CopyOptions {
     pub context: Option<OsString>,
     /// `--checksum`: the contents of a file, and not its times, decide whether it is up to date.
     pub checksum: bool,
-    /// `--fsync`: data is flushed to stable storage before it is published (renamed into place) and before a
-    /// run ends successfully.
+    /// `--fsync`: data is flushed to stable storage before it is published and before a run ends
+    /// successfully.
     pub fsync: bool,
     /// `--verify`: written data is read back from the disk and compared with the data that was read from the
     /// source.
@@ -161,12 +161,12 @@ impl CopyOptions {
         self.fsync || self.verify
     }
 
-    /// Whether the parent must remember which entries are done, for the round (a new attempt at the work)
-    /// that follows the death of a copier.
+    /// Whether the parent must remember which entries are done, for the round that follows the death of a
+    /// copier.
     ///
-    /// Without this memory, the later round would take finished entries for existing entries of the user. It
-    /// would replace the backup of the user's file by a backup of the copy, prompt for the copy, or report
-    /// the entry a second time.
+    /// Otherwise the later round would take finished entries for existing entries of the user. It would
+    /// replace the backup of the user's file by a backup of the copy, prompt for the copy, or report the
+    /// entry a second time.
     pub fn must_remember(&self) -> bool {
         let makes_again = self.in_place || self.update == Update::All;
         self.backup.is_some()
@@ -198,7 +198,7 @@ pub enum Compat {
     Gnu,
 }
 
-/// Which attributes of a source its copy preserves, besides type and contents.
+/// The attributes of a source that its copy preserves, besides type and contents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Preserve {
     /// Permission bits.
@@ -240,9 +240,9 @@ impl Preserve {
     /// Returns the mode, before the umask, for a directory that is created under its final name; `source` is
     /// the mode of its source.
     ///
-    /// If a later step sets the final mode, only the owner may access the directory until it is complete.
-    /// Otherwise the mode is final, and a directory that only the owner may access would stay so after a
-    /// killed run.
+    /// With [`Permissions::Exact`], only the owner may access the directory until a later step sets its mode.
+    /// Otherwise group and others get their permissions at once, because after a killed run no later step
+    /// would give them.
     pub fn initial_mode(&self, source: u32) -> u32 {
         match self.permissions {
             Permissions::Exact => 0o700,

@@ -22,7 +22,7 @@ pub mod code {
     pub const TARGET_LOST: u8 = 11;
     /// The number of entries found differs from the number of entries copied, skipped or failed.
     pub const UNBALANCED: u8 = 14;
-    /// Copiers (the processes that copy) kept dying, or the kernel denied a resource that the run needs.
+    /// Copiers kept dying, or the kernel denied a resource that the run needs.
     pub const COPIERS_DIED: u8 = 16;
     /// Source entries vanished or changed during the run, and nothing else went wrong.
     pub const VANISHED: u8 = 24;
@@ -37,7 +37,7 @@ pub enum End {
     Signal(i32),
     /// The target cannot be written any more: it is full, over quota, read-only or failing.
     TargetLost,
-    /// Copiers died in round after round (each a new attempt at the whole work) without progress.
+    /// Copiers died in round after round, and the rounds made no progress.
     CopiersDied,
     /// The kernel denied a resource that the run needs.
     Unavailable,
@@ -70,11 +70,11 @@ pub struct Outcome {
     pub totals: Totals,
     /// How many failures of each kind were reported.
     pub kinds: Vec<(EntryError, u64)>,
-    /// Failures that are not in `totals`: operands that cannot be copied, and declined prompts in GNU cp
-    /// compatibility mode. Also files that `--verify` found to differ, unfinished directories, and output (a
-    /// manifest, names for `-v`) that could not be written.
+    /// The number of failures that are not in `totals`: operands that cannot be copied, files that `--verify`
+    /// found to differ, unfinished directories, output (a manifest, names for `-v`) that could not be
+    /// written, and in GNU cp compatibility mode declined prompts.
     pub late_failures: u64,
-    /// Directories whose source no longer existed when the parent finished them.
+    /// The number of directories whose source no longer existed when the parent finished them.
     pub late_vanished: u64,
     /// The differences that a comparison found; `None` if the run copied.
     pub compared: Option<Compared>,

@@ -1,12 +1,11 @@
 //! The differences between `pcopy` and GNU cp where no option decides, as one field for each behaviour.
 //!
-//! pcopy uses the same code if it was started as `cp`. Each behaviour of GNU cp that scripts rely on has a
-//! field here. Only `cli`, `plan` and `ui` know which program the user started. The reference for cp is its
-//! manual and the source of coreutils 9; the comments on the fields give the reasons for the values of
-//! `pcopy`.
+//! pcopy uses the same code if it was started as `cp`. Each behaviour of GNU cp that scripts rely on, and
+//! that pcopy does not share, has a field here. Only `cli`, `plan` and `ui` know which program the user
+//! started. The reference for cp is its manual and the source of coreutils 9.
 //!
-//! Two rules differ too much for fields, so each of them has one module per program: the targets of operands
-//! (the paths that the user names), and the treatment of existing files ([`ExistingRules`]).
+//! Two sets of rules differ too much for fields: the rules for the targets of operands, and the rules for
+//! existing files ([`ExistingRules`]). Each set has one module for pcopy and one for cp.
 
 use crate::options::Compat;
 
@@ -29,8 +28,9 @@ pub struct Policy {
     /// Whether the run ends when the target file system is full, read-only or failing. cp still tries every
     /// other file.
     pub stops_when_target_is_lost: bool,
-    /// Whether a file whose ownership is to be preserved is created without permissions for group and others
-    /// even if the new file already has the right owner.
+    /// Whether each file whose ownership is to be preserved is created without permissions for group and
+    /// others. Otherwise pcopy finds out in advance whether the owner or group of the file will change, and
+    /// ownership is a reason only if it will.
     pub private_until_owned: bool,
     /// Whether set-id bits are preserved even if ownership is not to be preserved.
     pub keeps_set_id: bool,
@@ -48,12 +48,12 @@ pub struct Policy {
     /// Whether copiers follow existing symbolic links to files and write through them. Then two names in the
     /// target may be one file, which two copiers must not write at the same time.
     pub writes_through_symlinks: bool,
-    /// Whether an existing file is backed up before a link replaces it even if the file is up to date.
+    /// Whether an existing file that is up to date is backed up, too, before a link replaces it.
     pub backs_up_complete: bool,
     /// Whether the run fails if the user declines a prompt, as with cp since coreutils 9.2.
     pub declined_is_failure: bool,
-    /// Whether `--verbose` reports a directory when it is created, and another entry even if copying it
-    /// fails. Otherwise `--verbose` reports only complete entries.
+    /// Whether `--verbose` reports a directory as soon as it is created, and any other entry even if copying
+    /// the entry fails. Otherwise `--verbose` reports only complete entries.
     pub announces_early: bool,
     /// Whether the message about a directory that would be copied into itself names the operand, and not the
     /// path at which a copier found the loop.
@@ -65,7 +65,7 @@ pub struct Policy {
 pub enum ExistingRules {
     /// Files that differ are replaced: by a rename, or with `--inplace` by writing into them.
     Native,
-    /// The rules of GNU cp 9, applied in the same order.
+    /// The rules of GNU cp 9, applied in the order in which cp applies them.
     Gnu,
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// Ends the benchmark. The program removes its working directories before it exits.
+/// Why the benchmark ends early. The program removes its working directories before it exits.
 #[derive(Debug)]
 pub enum Abort {
     /// An error with the message to print.

@@ -14,7 +14,7 @@ pub struct BenchOptions {
     pub against: Option<Vec<(Tool, Option<PathBuf>)>>,
     /// The numbers of copiers to run pcopy with. If empty, pcopy chooses the number.
     pub jobs: Vec<u16>,
-    /// What the copies preserve. Each value has a race of its own, in which all programs preserve the same.
+    /// What the copies preserve. Each value has a race of its own.
     pub keep: Vec<Preserved>,
     /// The number of timed runs of each program. An untimed run comes before them.
     pub runs: usize,

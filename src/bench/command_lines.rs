@@ -4,14 +4,16 @@
 //! attributes, hard links and holes (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24):
 //!
 //! * cpz and fcp preserve the set-ID bits of files, but no times, and they fill holes.
-//! * xcp preserves no attributes of directories and no hard links. The table marks its rows.
+//! * xcp preserves no attributes of directories and no hard links. If a race requires them, the table marks
+//!   the row of xcp.
 //! * tar stores whole seconds unless given `--format=posix`, and extracts only `user.*` attributes unless
 //!   given `--xattrs-include`.
 //! * rsync treats modification times within one second of each other as equal, so generated trees have times
 //!   in the past.
 //! * rsync and tar preserve holes only with `--sparse`. They get this option if the tree has holes.
 //!
-//! A program that cannot preserve what a race asks for does not take part in that race.
+//! A program that cannot preserve what a race asks for does not take part in that race. The only exception is
+//! xcp with `--keep=times`.
 
 use super::bench_options::{Preserved, TargetState};
 use super::copy_command::{CopyCommand, Requirements};
@@ -25,15 +27,15 @@ pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The command line of one program, and what its copies preserve.
 struct Recipe {
     label: String,
-    /// One command line, or two that are connected by a pipe. The first word, the program's name, is not
-    /// used.
+    /// One command line, or two that are connected by a pipe. The first word of each, the program's name, is
+    /// not used.
     processes: Vec<String>,
     requirements: Requirements,
     note: &'static str,
 }
 
 impl Preserved {
-    /// Returns what a copy must have. `has_holes` says whether the source has holes.
+    /// Returns the properties that a copy must have. `has_holes` says whether the source has holes.
     pub(super) fn requirements(self, has_holes: bool) -> Requirements {
         let (some, all) = (self != Self::None, self == Self::All);
         Requirements {
@@ -90,7 +92,8 @@ pub(super) fn pcopy_note(keep: Preserved, onto: TargetState) -> &'static str {
 }
 
 impl InstalledTool {
-    /// Returns the command that does this work; `None` if the program cannot do it.
+    /// Returns the command with which the program copies to such a target and preserves `keep`; `None` if it
+    /// cannot.
     pub(super) fn command(
         &self,
         keep: Preserved,
@@ -182,7 +185,8 @@ fn tar(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     Some(Recipe { label, processes, requirements: keep.requirements(has_holes), note })
 }
 
-/// Returns the recipe for cpz; `None` if the source has holes, because cpz fills them.
+/// Returns the recipe for cpz; `None` if cpz cannot do the work, or if the source has holes, because cpz
+/// fills them.
 fn cpz(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     let requirements = keep.requirements(has_holes);
     let note = "preserves set-ID bits of files, too; fills holes";
@@ -199,7 +203,8 @@ fn cpz(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     }
 }
 
-/// Returns the recipe for fcp; `None` if the source has holes, because fcp fills them.
+/// Returns the recipe for fcp; `None` if fcp cannot do the work, or if the source has holes, because fcp
+/// fills them.
 fn fcp(keep: Preserved, onto: TargetState, has_holes: bool) -> Option<Recipe> {
     let note = "preserves set-ID bits of files, too; fills holes";
     let is_able = (keep, onto, has_holes) == (Preserved::None, TargetState::New, false);

@@ -48,9 +48,11 @@ pub(super) struct EntryComparer<'a> {
     requirements: Requirements,
     is_root: bool,
     signals: &'a SignalWatch,
-    /// For each file of the source that has several names: the file of the copy that its first name led to.
+    /// For each file of the source with several names: the file that the copy has under the first of these
+    /// names.
     copy_of: HashMap<InodeId, InodeId>,
-    /// For each file of the copy that has several names: the file of the source that its first name led to.
+    /// For each file of the copy with several names: the file that the source has under the first of these
+    /// names.
     source_of: HashMap<InodeId, InodeId>,
     buffers: [Vec<u8>; 2],
 }
@@ -199,8 +201,8 @@ fn inode_id(of: &Metadata) -> InodeId {
     (of.dev(), of.ino())
 }
 
-/// Whether the copy has filled over half of the source's holes, judged by its allocated space. A smaller
-/// excess proves nothing, because each file system allocates space in units of its own.
+/// Whether more than half of the source's holes are filled in the copy, judged by the allocated space. A
+/// smaller part proves nothing, because each file system allocates space in units of its own.
 fn are_holes_filled(source: &Metadata, copy: &Metadata) -> bool {
     let allocated = |of: &Metadata| of.blocks() * 512;
     let holes = source.len().saturating_sub(allocated(source));
@@ -219,8 +221,8 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Returns the extended attributes that any program can be expected to preserve: `user.*`, ACLs, and for root
-/// also capabilities.
+/// Returns those extended attributes that every program can be expected to preserve: `user.*`, ACLs, and for
+/// root also capabilities.
 fn attributes(file: &File, is_root: bool) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let node = Node::Open(file.as_fd());
     let (mut names, mut found) = (Vec::new(), BTreeMap::new());

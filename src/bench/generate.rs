@@ -99,7 +99,7 @@ impl Generator<'_> {
     }
 }
 
-/// A file that is still empty, and the number of the random stream for its contents.
+/// A new file without data, and the number of the random stream for its contents.
 struct NewFile<'a> {
     path: &'a Path,
     file: File,

@@ -23,8 +23,8 @@ const REMOVED_PREFIX: &[u8] = b"RSYNC_";
 /// The time and memory that one run of a copy command took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measurement {
-    /// The time from before the first process is started until the last one has exited, on the monotonic
-    /// clock.
+    /// The time on the monotonic clock. It begins before the first process is started, and ends when the last
+    /// process has exited.
     pub(super) wall: Duration,
     /// The CPU time of all processes, and the memory of the largest process, from wait4(2).
     ///
@@ -119,8 +119,8 @@ fn start_pipeline(processes: Vec<Command>) -> io::Result<Vec<Pid>> {
     let last = processes.len() - 1;
     let mut running = Vec::new();
     let mut input = None;
-    // The loop drops each `Command` after its start. A `Command` holds an end of the pipe open, and then the
-    // first process would not notice that the second has exited.
+    // The loop drops each `Command` after its start. Otherwise the `Command` would hold an end of the pipe
+    // open, and the first process would not notice that the second has exited.
     for (number, mut process) in processes.into_iter().enumerate() {
         if let Some(input) = input.take() {
             process.stdin(input);
@@ -175,9 +175,10 @@ fn operand(word: &str, source: &Path, target: &Path) -> OsString {
     }
 }
 
-/// Returns the failure that caused the other processes to fail; `None` if all processes succeeded.
+/// Returns the failure of the process that made the others fail; `None` if all processes succeeded.
 ///
-/// A death by SIGPIPE is usually a consequence, so it is returned only if no process failed otherwise.
+/// A death by SIGPIPE is usually the consequence of another failure, so it is returned only if no process
+/// failed in another way.
 fn cause_of_failure(deaths: impl Iterator<Item = Death> + Clone) -> Option<Death> {
     let mut failures = deaths.filter(|&death| death != Death::Exited(0));
     let cause = failures.clone().find(|death| !death.is_by_sigpipe());
@@ -192,7 +193,7 @@ fn pid_of(child: &std::process::Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// Returns the first line of a file that is not empty, escaped.
+/// Returns the first non-empty line of a file, escaped.
 fn first_line(file: &Path) -> String {
     let bytes = std::fs::read(file).unwrap_or_default();
     let first = bytes.split(|&byte| byte == b'\n').find(|line| !line.is_empty());

@@ -1,13 +1,13 @@
 //! `pcopy bench`: times pcopy and other copy programs on the same trees.
 //!
 //! For each tree and each value of `--keep` there is a *race*, in which the programs copy the tree in turn,
-//! several times. Only programs that can preserve exactly what `--keep` asks for take part. The benchmark
-//! prints a table after each race, and writes JSON and charts at the end. Each program runs as a child
-//! process with the command line that a user would type. Its time is measured from before it is started until
-//! it has exited.
+//! several times. A program that cannot preserve what `--keep` asks for does not take part; the only
+//! exception, xcp with `--keep=times`, is marked in the table. The benchmark prints a table after each race,
+//! and writes JSON and charts at the end. Each program runs as a child process with the command line that a
+//! user would type. The measured time begins before the program is started and ends when it has exited.
 //!
 //! Nothing in this module uses the code that it measures (`parent`, `copier`, `plan`, `ipc`). A verification
-//! that listed directories with the copier's code would have the copier's bugs.
+//! that listed directories with the copier's code would not find the bugs of that code.
 //!
 //! * What to measure: `bench_options`, `trees`, `tools` (the other programs), `command_lines` (how each
 //!   program is called), `copy_command`.
@@ -60,8 +60,8 @@ pub use generate::generate;
 /// Runs the benchmark that `options` describe, writes its tables to `out`, and returns the exit code.
 ///
 /// Returns an error for a signal, and for a failure before anything was measured; after such a failure the
-/// caller exits as for a refused command. Prints a later failure itself and returns exit code 1. The tables
-/// printed before it remain valid.
+/// caller exits as for a refused command. For a later failure, prints the message itself and returns exit
+/// code 1; the tables printed before remain valid.
 pub fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<u8, Abort> {
     let (benchmark, workload) = Benchmark::prepare(options)?;
     match benchmark.measure(workload, out) {

@@ -31,8 +31,8 @@ pub(super) fn outdate_every_second_file(copy: &Path, signals: &SignalWatch) -> R
 #[derive(Default)]
 struct EverySecondFile {
     count: u64,
-    /// The files with several names that were counted, by device and inode number. Each file must count only
-    /// once: a second change would restore the old contents.
+    /// The counted files that have several names, by device and inode number. Each file must count only once:
+    /// a second change would restore the old contents.
     linked: HashSet<(u64, u64)>,
 }
 

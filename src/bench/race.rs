@@ -1,4 +1,4 @@
-//! Runs a race: all programs copy the same tree in turn, in several rounds.
+//! Runs a race: all programs copy the same tree, in several rounds. In a round each program runs once.
 
 use super::abort::{Abort, SignalWatch};
 use super::bench_options::{BenchOptions, Preserved, TargetState};
@@ -57,7 +57,8 @@ impl RaceRunner<'_> {
         Ok(rows)
     }
 
-    /// Makes one copy with one program: prepares the target, times the copy, verifies it and removes it.
+    /// Makes one copy with one program: prepares the target, times the copy and verifies it. Then removes the
+    /// copy, except a correct copy with `--onto=same`, which the next run needs.
     ///
     /// A failed run has a problem and no measurement. A run with a wrong copy has both.
     fn run_once(

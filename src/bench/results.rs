@@ -32,14 +32,14 @@ pub(super) struct Case {
     pub(super) races: Vec<Race>,
 }
 
-/// The results of all programs that copied one tree and preserved the same properties. A race is printed as
-/// one table.
+/// The results of all programs that copied one tree with one value of `--keep`. A race is printed as one
+/// table.
 #[derive(Debug)]
 pub(super) struct Race {
     pub(super) keep: Preserved,
     /// The rows of the programs. Those of pcopy come first.
     pub(super) rows: Vec<Row>,
-    /// The names of the programs that cannot preserve the same properties, and so did not run.
+    /// The names of the programs that cannot do the work of this race, and so did not run.
     pub(super) absent: Vec<&'static str>,
 }
 
@@ -47,7 +47,8 @@ pub(super) struct Race {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) command: CopyCommand,
-    /// The timed runs, in the order of the rounds. If a run failed, no runs follow it.
+    /// The timed runs that succeeded, in the order of the rounds. After a failed run, the benchmark does not
+    /// run the program again.
     pub(super) runs: Vec<Measurement>,
     /// The first problem that occurred, if any.
     pub(super) problem: Option<Problem>,
@@ -88,14 +89,14 @@ impl Row {
 }
 
 impl Race {
-    /// Returns the row that the others are compared with: pcopy's fastest valid row.
+    /// Returns the row with which the other rows are compared: pcopy's fastest valid row.
     pub(super) fn baseline(&self) -> Option<&Row> {
         let own = self.rows.iter().filter(|row| row.command.is_pcopy() && row.is_valid());
         let time = |row: &&Row| median(&row.wall_seconds()).unwrap_or(f64::INFINITY);
         own.min_by(|one, other| time(one).total_cmp(&time(other)))
     }
 
-    /// Returns how many times as long as the baseline a row takes: the median of the ratios of all rounds.
+    /// Returns the ratio of a row: its time divided by that of the baseline, as the median over all rounds.
     ///
     /// Each ratio is formed within one round. On a machine with other users, the speed drifts between rounds
     /// by more than the programs differ.

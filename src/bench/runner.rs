@@ -141,7 +141,7 @@ impl<'a> Benchmark<'a> {
         Ok(case)
     }
 
-    /// Runs one race between all programs that can preserve `keep`.
+    /// Runs one race between all programs that can take part with this `keep`.
     fn run_race(&mut self, source: &Path, case: &Case, keep: Preserved) -> Result<Race, Abort> {
         let (mut commands, absent) = self.commands(keep, case.stats.has_holes());
         for command in &mut commands {
@@ -159,8 +159,7 @@ impl<'a> Benchmark<'a> {
         Ok(Race { keep, rows, absent })
     }
 
-    /// Returns the commands of a race, pcopy's first, and the names of the programs that cannot preserve
-    /// `keep`.
+    /// Returns the commands of a race, pcopy's first, and the names of the programs that cannot take part.
     fn commands(&self, keep: Preserved, has_holes: bool) -> (Vec<CopyCommand>, Vec<&'static str>) {
         let options = self.options;
         let jobs: Vec<_> = match options.jobs.is_empty() {
@@ -182,8 +181,8 @@ impl<'a> Benchmark<'a> {
     }
 }
 
-/// Inspects the user's directory, or counts what the trees to generate will contain. Returns an error if a
-/// copy does not fit on the target's file system.
+/// Counts the entries of the user's directory, or those of the trees that will be generated. Returns an error
+/// if a tree or a copy does not fit on its file system.
 fn find_workload<'a>(
     source: &'a BenchSource,
     dirs: &WorkDirs,

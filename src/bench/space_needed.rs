@@ -76,8 +76,8 @@ pub(super) fn check_for_directory(dirs: &WorkDirs, stats: &TreeStats) -> Result<
     check(&[Need { path: dirs.copies(), bytes, inodes }])
 }
 
-/// Returns an error if a file system has less space than `needs` ask for. Needs on one file system are added
-/// up.
+/// Returns an error if a file system has less space than `needs` ask for. If several needs are on one file
+/// system, they are added up.
 fn check(needs: &[Need<'_>]) -> Result<(), Abort> {
     let device = |path: &Path| {
         fs::metadata(path).map(|of| of.dev()).map_err(|error| Abort::cannot("open", path, &error))

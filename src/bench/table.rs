@@ -1,4 +1,4 @@
-//! The report on standard output: a heading for each tree, and a table for each race.
+//! The output on standard output: a heading for each tree, and a table for each race.
 
 use super::bench_options::BenchOptions;
 use super::describe::{conditions, contents, quantity};
@@ -12,8 +12,8 @@ use crate::ui::numbers;
 
 const COLUMNS: usize = 8;
 
-/// The width in characters of the widest ratio. Wider cells, such as descriptions of problems, do not widen
-/// the last column.
+/// The greatest width of the last column, in characters: that of a ratio. Wider cells, such as descriptions
+/// of problems, extend beyond the column.
 const RATIO_WIDTH: usize = 6;
 
 /// Returns the line above the tables of a tree: the tree's contents, the conditions of the runs, and the
@@ -91,7 +91,7 @@ fn rate(stats: &TreeStats, seconds: f64) -> String {
     }
 }
 
-/// Formats a time with three or four significant digits.
+/// Formats a time. From 10 ms to 1000 s it has three or four significant digits.
 fn time(seconds: f64) -> String {
     match seconds {
         ..0.1 => format!("{:.1} ms", seconds * 1000.0),

@@ -54,8 +54,8 @@ pub(super) fn compare_trees(
 /// Looks for an entry of the copy that the source does not have. Such an entry exists if the copy has more
 /// entries than `expected`.
 ///
-/// Also returns `None` if the copy has more entries, but the extraneous ones cannot be read. The caller has
-/// counted those as missing or unreadable.
+/// Also returns `None` if the source has the surplus entries, too. The caller has counted them as missing,
+/// because it could not inspect them: their directory in the copy may be listed but not searched.
 fn find_extraneous(
     source: &Path,
     copy: &Path,

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// The number of names from which on the speed of a copy is given in files per second, not in bytes per
+/// The smallest number of names with which the speed of a copy is given in files per second, not in bytes per
 /// second.
 const MANY_NAMES: u64 = 1000;
 

@@ -150,8 +150,8 @@ impl TreeSpec {
 
     fn deep<E>(&self, out: &mut Emitter<'_, E>) -> Result<(), E> {
         let mut left = self.scaled(20_000);
-        // `each` is the smallest number of subdirectories per directory with which three levels have enough
-        // directories.
+        // `each` is the smallest number of subdirectories per directory with which three levels have at least
+        // `left` directories.
         let each = (1..).find(|each| each + each * each + each * each * each >= left).unwrap_or(1);
         let mut directory = |path: &str| {
             if left == 0 {
@@ -196,7 +196,8 @@ impl TreeSpec {
         for number in 0..self.scaled(20_000) {
             let first = format!("first/{:02}/file-{number:05}", number % DIRECTORIES);
             out.file(&first, 1024)?;
-            // Files that share a directory in `first` get their second names in different directories of `second`.
+            // The second names of the files in one directory of `first` are spread over all directories of
+            // `second`.
             let second =
                 format!("second/{:02}/name-{number:05}", number / DIRECTORIES % DIRECTORIES);
             let third = format!("third/{:02}/alias-{number:05}", number * 7 % DIRECTORIES);

@@ -1,11 +1,12 @@
-//! Formats the sentence below a table, which says which programs pcopy is faster or slower than.
+//! Formats the sentence below a table. It names the programs that are slower than pcopy and those that are
+//! faster.
 
 use super::results::{Race, Row};
 
 /// Ratios in this range count as equally fast.
 const EQUAL: std::ops::RangeInclusive<f64> = 0.97..=1.03;
 
-/// The number of rounds below which the sentence has a warning.
+/// The number of rounds below which a warning follows the sentence.
 const ROUNDS_MIN: usize = 3;
 
 /// The result of the comparison between pcopy and another program.
@@ -22,8 +23,8 @@ impl Placing {
     /// Derives the result from the ratios of all rounds and their median. Of five rounds, one may deviate
     /// from the median.
     fn of(ratios: &[f64], median: f64) -> Self {
-        // The ratio is rounded as it is printed. Otherwise one printed ratio could count as equal in one row and
-        // as unequal in another.
+        // The ratio is rounded as it is printed. Otherwise the same printed ratio could count as equal in one
+        // row and as unequal in another.
         let ratio = (median * 100.0).round() / 100.0;
         if EQUAL.contains(&ratio) {
             return Self::Equal;
@@ -68,7 +69,7 @@ pub(super) fn verdict(race: &Race) -> String {
     text
 }
 
-/// Returns one clause for each kind of comparison that occurs.
+/// Returns one clause for each kind of result that occurs.
 fn clauses(race: &Race) -> Vec<String> {
     let compared: Vec<(&Row, f64, Placing)> = race
         .rows

@@ -1,4 +1,4 @@
-//! The benchmark's own working directories, and the work that is done in them between the runs.
+//! The benchmark's own working directories, and what the benchmark does in them before and after the runs.
 
 use super::abort::Abort;
 use super::print_error;
@@ -64,8 +64,9 @@ impl WorkDirs {
         self.copies.join("errors")
     }
 
-    /// Returns the directory that contains only the target, because programs create temporary files beside
-    /// the target.
+    /// Returns the directory that contains the target and nothing else of the benchmark. Programs create
+    /// temporary files beside the target, and [`clear_target`](Self::clear_target) removes everything in this
+    /// directory.
     fn target_parent(&self) -> PathBuf {
         self.copies.join("target")
     }
@@ -88,7 +89,8 @@ impl WorkDirs {
         sync_file_system(&self.sources)
     }
 
-    /// Finds out what the target's file system can store. Creates a file for this, and removes it.
+    /// Finds out which attributes the target's file system can store. Creates a file for this, and removes
+    /// it.
     pub(super) fn probe_fidelity(&self) -> Result<TargetFidelity, Abort> {
         let path = self.copies.join("probe");
         let fidelity = TargetFidelity::probe(&path);
@@ -107,7 +109,7 @@ impl WorkDirs {
 }
 
 impl Drop for WorkDirs {
-    /// Removes the directories after an error of the benchmark. A failure to remove them is printed first.
+    /// Removes the directories if the benchmark ends early. If that fails, prints the error.
     fn drop(&mut self) {
         for dir in &self.created {
             if let Err(Abort::Error(error)) = remove_dir(dir) {

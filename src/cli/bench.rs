@@ -224,7 +224,7 @@ impl BenchFlags {
     }
 }
 
-/// The first occurrence of each value.
+/// Returns the list without repetitions of earlier values.
 fn without_duplicates<T: PartialEq + Copy>(list: Vec<T>) -> Vec<T> {
     let is_first = |&(at, one): &(usize, &T)| !list[..at].contains(one);
     list.iter().enumerate().filter(is_first).map(|(_, &one)| one).collect()
@@ -256,7 +256,7 @@ fn program(word: &str) -> Result<(Tool, Option<PathBuf>), String> {
         let names = TOOLS.map(|(name, _)| name).join(", ");
         format!("unknown program; the programs are {names}")
     })?;
-    // Made absolute, because a path without a slash would be searched for in PATH.
+    // The path is made absolute: a path without a slash would be searched for in PATH.
     let program = program.map(|program| std::path::absolute(&program).unwrap_or(program));
     Ok((tool, program))
 }

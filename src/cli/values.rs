@@ -159,8 +159,8 @@ pub(super) struct Unknown {
     pub(super) variable: Option<&'static str>,
 }
 
-/// Returns the kind of backup that `word`, or an unambiguous abbreviation, names. `Some(None)` means that no
-/// backup is made; `None` means that the word is unknown.
+/// Returns the kind of backup that `word` names, in full or by an unambiguous abbreviation. `Some(None)`
+/// means that no backup is made; `None` means that the word is unknown.
 fn control_of(word: &OsStr) -> Option<Option<Control>> {
     const WORDS: [(&str, Option<Control>); 8] = [
         ("none", None),
@@ -175,8 +175,8 @@ fn control_of(word: &OsStr) -> Option<Option<Control>> {
     one_of(&WORDS, word.to_str()?)
 }
 
-/// Returns the meaning of the word `given`. An abbreviation is accepted if all words that begin with it mean
-/// the same.
+/// Returns the meaning of the word `given`. An abbreviation is accepted if all words that it may stand for
+/// have the same meaning.
 pub(super) fn one_of<T: Copy + PartialEq>(words: &[(&str, T)], given: &str) -> Option<T> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == given) {
         return Some(*meaning);

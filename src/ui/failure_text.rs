@@ -66,8 +66,8 @@ pub(super) fn describe_kind(error: EntryError) -> String {
     }
 }
 
-/// Returns the verb of `cannot VERB 'NAME'`. The last group has messages of its own and needs the verb only
-/// for completeness.
+/// Returns the verb of `cannot VERB 'NAME'`. The operations that get the verb "copy" have messages of their
+/// own; their verb is never printed.
 fn act(op: Op) -> &'static str {
     match op {
         Op::OpenSource => "open for reading",

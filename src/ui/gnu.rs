@@ -1,6 +1,6 @@
 //! GNU cp's messages, which scripts and tests written for cp look for.
 //!
-//! Where cp has no message, pcopy's own message is printed.
+//! For an event that cp does not have, pcopy's own message is printed.
 
 use super::screen::Screen;
 use super::summary::summary;
@@ -72,7 +72,8 @@ fn render_note(note: &Note, screen: &mut Screen) {
     }
 }
 
-/// Ends the output. cp prints no summary; only ends that cp does not have are reported, in pcopy's words.
+/// Prints the last lines of a run. cp prints no summary, so only an end that cp cannot have is reported, in
+/// pcopy's words.
 fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
@@ -155,8 +156,8 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     }
 }
 
-/// Returns what `-v` prints: that an existing file was removed, then source and target, and with `--debug`
-/// the method.
+/// Returns what `-v` prints: a line if an existing file was removed, then source and target and the name of
+/// the backup, and with `--debug` a line about how the data was copied.
 fn describe_done(names: Names<'_>, details: Details, suffix: &[u8]) -> String {
     let (source, target) = (quote(names.source), quote(names.target));
     let mut text = String::new();

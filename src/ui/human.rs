@@ -1,4 +1,5 @@
-//! pcopy's own messages: lower case, the action, the name in quotes, the cause, no full stop.
+//! pcopy's own messages. Each is in lower case without a full stop, and has the action, the name in quotes,
+//! and the cause, in this order.
 
 use super::failure_text::describe_failure;
 use super::numbers;
@@ -94,13 +95,15 @@ fn render_note(note: &Note, screen: &mut Screen) {
     }
 }
 
-/// Returns the warning for a source that was given twice. `quoted` is its path, quoted as the mode quotes.
+/// Returns the warning for a source that was given twice. `quoted` is its path, quoted in the style of pcopy
+/// or of cp.
 pub(super) fn named_twice(is_dir: bool, quoted: &str) -> String {
     let kind = if is_dir { "directory" } else { "file" };
     format!("warning: source {kind} {quoted} specified more than once")
 }
 
-/// Returns why a directory above an operand cannot be created. `quote` quotes a path as the mode does.
+/// Returns why a directory above an operand cannot be created. `quote` quotes a path in the style of pcopy or
+/// of cp.
 pub(super) fn describe_parent_failure(
     error: &ParentError,
     quote: impl Fn(&Path) -> String,
@@ -139,8 +142,8 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     }
 }
 
-/// The message if the entries found are not the sum of the entries copied, skipped, failed and so on: exit
-/// status 14.
+/// The message for exit status 14: the number of entries found is not the sum of the numbers copied, skipped,
+/// failed and so on.
 pub(super) const UNBALANCED: &str =
     "internal error: the counts do not balance; some entries may be missing";
 
@@ -194,8 +197,8 @@ const PROPERTIES: [(Property, &str); 7] = [
     (Property::Xattrs, "extended attributes"),
 ];
 
-/// Returns the addition for a directory. `--check` reports a missing or extraneous directory in one line,
-/// without its contents.
+/// Returns the words that follow the name of a missing or extraneous directory, and no words for other types.
+/// `--check` reports such a directory in one line and does not report its contents.
 fn with_contents(mode: u32) -> &'static str {
     if mode & 0o170_000 == 0o040_000 { ", a directory, with its contents" } else { "" }
 }

@@ -71,8 +71,8 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// The average size in bytes above which the data of an entry takes most of its time. To copy this much data
-/// takes as long as to copy four small files.
+/// The average size of an entry, in bytes, above which copying the data takes most of the time of a run.
+/// Copying this many bytes takes as long as copying four small files.
 const BYTES_PER_ENTRY: u64 = 80_000;
 
 /// Formats the speed of a run: entries per second, as in `28,200/s`, or, where data takes most of the time,

@@ -6,12 +6,12 @@ use pcopy_sys::{Errno, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// The number of buffered bytes at which the parent stops reading the copiers' reports, until the reader
-/// catches up.
+/// The number of buffered bytes at which the parent stops reading the copiers' reports, until the reader of
+/// the stream catches up.
 const FULL_BYTES: usize = 1024 * 1024;
 
-/// The size of one write: `PIPE_BUF` bytes. A pipe that poll(2) calls writable takes at least as many without
-/// blocking.
+/// The size of one write: `PIPE_BUF` bytes. A pipe that poll(2) reports as writable takes at least this many
+/// bytes without blocking.
 const CHUNK_BYTES: usize = 4096;
 
 /// A stream, and a buffer of bytes that are not yet written to it.

@@ -142,8 +142,8 @@ fn shorten(name: &str, columns: usize) -> String {
     if columns < 8 { String::new() } else { format!("…{tail}") }
 }
 
-/// The destination of `--progress=always` if standard error is a file or pipe. Writes at most one line per
-/// second, each ended by a line feed.
+/// The place of the progress line if standard error is not a terminal (`--progress=always`). Writes at most
+/// one line per second, each ended by a line feed.
 #[derive(Debug)]
 struct PlainLines {
     last: std::sync::Mutex<(String, Option<Instant>)>,

@@ -6,7 +6,7 @@ use crate::ipc::memory::counters::Count;
 use crate::outcome::{Compared, End, Left, Outcome};
 use std::cmp::Reverse;
 
-/// Returns the last line of a run.
+/// Returns the last line of a run, and for some ends a line with a hint.
 pub(super) fn summary(outcome: &Outcome) -> String {
     if let Some(compared) = outcome.compared {
         return comparison(outcome, compared);
@@ -66,7 +66,7 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
     }
 }
 
-/// Returns one line for each kind of failure that more than one entry has.
+/// Returns one line for each kind of failure with which more than one entry failed.
 pub(super) fn failures_by_kind(outcome: &Outcome) -> Vec<String> {
     let mut kinds: Vec<_> = outcome.kinds.iter().filter(|(_, number)| *number > 1).collect();
     kinds.sort_by_key(|(error, number)| (Reverse(*number), error.errno as i32));

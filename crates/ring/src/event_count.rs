@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// The longest time that a peer sleeps before it looks again, even without a notification.
 ///
-/// A peer may die after it has published something and before it notifies. Then a sleeper finds it at most
-/// this much later.
+/// A peer may die after it has published something and before it notifies. Then a sleeper finds what was
+/// published at most this much later.
 pub(super) const NAP: Duration = Duration::from_millis(100);
 
 /// The count with which [`EventCount::notify_always`] wakes all sleepers.
@@ -33,8 +33,8 @@ impl EventCount {
     /// first.
     ///
     /// One notification wakes one sleeper, which may find nothing yet, because a slower peer still uses the
-    /// slot before. So a sleeper that found something notifies the next sleeper if `more` says that another
-    /// can be found.
+    /// preceding slot. So a sleeper that found something notifies the next sleeper if `more` returns true,
+    /// which means that another sleeper would find something, too.
     pub(super) fn wait<T>(
         &self,
         limit: Option<Duration>,

@@ -8,11 +8,11 @@
 //!
 //! The ring has the whole interface of a bounded queue. [`try_push`](Ring::try_push) and
 //! [`try_take`](Ring::try_take) never wait. [`push_within`](Ring::push_within) and
-//! [`take_within`](Ring::take_within) wait up to a limit, and [`take`](Ring::take) waits without one. The
-//! others are [`len`](Ring::len), [`is_full`](Ring::is_full), [`is_empty`](Ring::is_empty) and
-//! [`close`](Ring::close). The type of the ring ([`Pushers`]) says whether pushers may wait for room, because
-//! that makes every take more expensive; pcopy's own pushers never wait. `examples/bounded_queue.rs` shows a
-//! queue in use.
+//! [`take_within`](Ring::take_within) wait up to a limit, and [`take`](Ring::take) waits without a limit. The
+//! interface also has [`len`](Ring::len), [`is_full`](Ring::is_full), [`is_empty`](Ring::is_empty) and
+//! [`close`](Ring::close). Whether pushers may wait for room is a part of the ring's type ([`Pushers`]),
+//! because every take is more expensive if they may. pcopy's own pushers never wait.
+//! `examples/bounded_queue.rs` shows a queue in use.
 //!
 //! The rest of this page argues that the ring is correct. The tests in `tests/` try to refute the argument:
 //! with a `VecDeque` as a model, with garbage in every word, with threads, under Miri, and under loom, which
@@ -35,13 +35,13 @@
 //! | `2 * lap + 1`     | the taker that won the lap's ticket, to read     | TAKEN     |
 //! | `2 * (lap + 1)`   | the next pusher, one lap later                   | …         |
 //!
-//! READY, TAKEN and the other words in capitals are names of single instructions; comments in the code mark
-//! them.
+//! READY, TAKEN and the other words in capitals are names of single instructions; a comment in the code marks
+//! each of these instructions.
 //!
 //! A turn counts laps and not tickets. So memory filled with zeros is an empty ring, and a new ring touches
-//! only the pages that it uses. A turn only grows, and only the peer whose turn it is advances it. Tickets
-//! have 63 bits and are never reused. At one ticket per nanosecond they last 292 years, so the code does not
-//! handle an overflow. The top bit of `tail` means *closed*.
+//! only the pages that it uses. A turn only grows. Only the peer that may access the message may advance the
+//! turn. Tickets have 63 bits and are never reused. At one ticket per nanosecond they last 292 years, so the
+//! code does not handle an overflow. The top bit of `tail` means *closed*.
 //!
 //! # No message is lost, and none is taken twice
 //!
@@ -53,23 +53,24 @@
 //! * Tickets are served in order. A taker whose slot is not ready returns `Empty`, even if later slots are
 //!   ready. A pusher whose slot is not free returns `Full`.
 //! * *Closed* is a bit of the word that gives out tickets, so a push gets its ticket before the close or not
-//!   at all. Therefore a message whose push returned `Ok` will be taken. A taker returns `Closed` only if it
-//!   has reached the last ticket; while a late pusher is still writing, it returns `Empty`.
+//!   at all. Therefore a message whose push returned `Ok` will be taken. A taker returns `Closed` only if no
+//!   pusher has won the ticket that the taker would take next. While a late pusher is still writing, the
+//!   taker returns `Empty`.
 //!
 //! # The last task to finish closes the ring
 //!
-//! A push adds to `unfinished` after it has won its ticket and before READY. So no peer can finish a task
-//! that is not counted. A push that fails never changes the count, and so cannot reduce it to zero. A peer
-//! that pushes is itself doing a task, which stays counted until the peer calls
-//! [`task_done`](Ring::task_done). The peer that pushes the first tasks does no task yet; it calls
-//! [`task_begun`](Ring::task_begun), which counts a task for it.
+//! The word `unfinished` counts the tasks that were pushed and are not done. A push increments it after it
+//! has won its ticket and before READY. So no peer can finish a task that is not counted. A push that fails
+//! never changes the count, and so cannot reduce it to zero. A peer that pushes is itself doing a task, which
+//! stays counted until the peer calls [`task_done`](Ring::task_done). The peer that pushes the first tasks is
+//! not doing a task yet; it calls [`task_begun`](Ring::task_begun), which counts one task for this peer.
 //!
 //! # No wake-up is lost
 //!
 //! No peer spins. A taker that finds no message first *announces* itself: it loads the word `notified` and
-//! then adds itself to `sleepers`. It looks for a message once more, and then sleeps on `notified`. A pusher
+//! then increments `sleepers`. It looks for a message once more, and then sleeps on `notified`. A pusher
 //! *publishes* its message (READY), and makes a system call only if `sleepers` is not zero. Each of the two
-//! executes a `SeqCst` fence between its two steps:
+//! executes a `SeqCst` fence between its own store and its load of what the other has stored:
 //!
 //! ```text
 //! taker:  sleepers += 1;  fence ANNOUNCED;  load the turn;    sleep while `notified` is unchanged
@@ -89,21 +90,21 @@
 //!   finds no message and sleeps again. Later the pusher of slot 0 wakes only one taker. So a taker that
 //!   announced itself and then got a message wakes the next taker if there is another message.
 //! * *The ring is closed too early.* The close wakes all takers; they find that a late pusher is still
-//!   writing, and sleep again. So a pusher that finds its ring closed after READY wakes all takers again. At
-//!   that time every slot before the last ticket has been written, or its pusher will wake all takers, too.
+//!   writing, and sleep again. So a pusher that finds the ring closed after READY wakes all takers again. If
+//!   another pusher is still writing at that time, that pusher will wake all takers, too.
 //!
 //! Close and stop always notify, without a look at `sleepers`.
 //!
 //! ## Pushers that wait for room
 //!
 //! For pushers that find the ring full, the same argument holds with the roles exchanged. They sleep on an
-//! event count of their own. A take publishes the free slot (TAKEN), then looks for a pusher to wake. A take
-//! does so only in a ring whose pushers may wait ([`MayWait`]). In a ring whose pushers never wait
-//! ([`NeverWait`]) no pusher can be asleep, so a take has no peer to wake, and needs neither the fence nor
-//! the load. No other argument on this page relies on that fence: pushers, `close` and `stop` publish what
-//! takers wait for, and a taker that wakes the next taker executes a fence of its own. One ring never has
-//! both types: peers reach a ring only through the value that its constructor returned, and through copies of
-//! that value in forked processes.
+//! event count of their own: another pair of `notified` and `sleepers`. A take publishes the free slot
+//! (TAKEN), then looks for a pusher to wake. A take does so only in a ring whose pushers may wait
+//! ([`MayWait`]). In a ring whose pushers never wait ([`NeverWait`]) no pusher can be asleep, so a take has
+//! no peer to wake, and needs neither the fence nor the load. No other argument on this page relies on the
+//! fence of a take: pushers, `close` and `stop` publish what takers wait for, and a taker that wakes the next
+//! taker executes a fence of its own. One ring never has both kinds of pushers: peers reach a ring only
+//! through the value that its constructor returned, and through copies of that value in forked processes.
 //!
 //! # A peer dies
 //!
@@ -114,19 +115,20 @@
 //! | between READY and the wake-up       | the message, at the latest when a nap ends (100 ms)       |
 //! | taking, between ticket and TAKEN    | full one lap later; the message is lost                   |
 //! | between TAKEN and the wake-up       | the free slot, at the latest when a nap ends              |
-//! | asleep, or woken and not yet back   | one sleeper too many: superfluous calls; a nap at most    |
+//! | asleep, or woken and not yet back   | superfluous calls (`sleepers` is one too high); if its    |
+//! |                                     | wake-up is lost, another sleeper wakes when a nap ends    |
 //! | with an unfinished task, before LAST| a ring that never closes                                  |
 //! | between LAST and the wake-up        | closed, at the latest when a nap ends                     |
 //!
 //! (A *nap* is the longest time that a peer sleeps before it looks again.)
 //!
 //! In no state may a peer access a slot out of turn, because the slot of a dead peer passes to no other peer.
-//! At worst the others wait, and [`stop`](Ring::stop) ends every wait. Each iteration of each loop checks the
-//! *stopped* word (STOPPED) before it looks for a slot, no sleep is longer than a nap, and the rest of the
-//! code has no loops. The loops that draw tickets repeat only if another peer has moved the counter. If the
-//! memory contains garbage, a turn may be ahead of its ticket although the counter does not move; then the
-//! loops give up with `Empty` or `Full`. An impossible length counts as zero, and an index is masked, so no
-//! peer reads outside a slot.
+//! At worst the others wait, and [`stop`](Ring::stop) ends every wait: each iteration of each loop checks the
+//! *stopped* word (STOPPED) before it looks for a slot, and no sleep is longer than a nap. The loops that
+//! draw tickets repeat only if another peer has moved the counter (`head` or `tail`), or if the
+//! compare-and-swap has failed spuriously. If the memory contains garbage, a turn may be ahead of its ticket
+//! although the counter does not move; then the loops give up with `Empty` or `Full`. An impossible length
+//! counts as zero, and an index is masked, so no peer reads outside a slot.
 //!
 //! # Pairs of memory orderings
 //!
@@ -138,7 +140,8 @@
 //! | LAST                 | `tail`, in `ended_at`, `is_closed`   | what was done before the close    |
 //! | STOPPED              | `stopped`, in `is_stopped`           | what was done before the stop     |
 //! | PUBLISHED, ANNOUNCED | each other (`SeqCst`)                | see "No wake-up is lost"          |
-// Several processes write to the slots, which needs unsafe code; `turn` says which process may write.
+// Several processes write to the slots, and only unsafe code can do that; `turn` says which process may
+// write.
 #![allow(unsafe_code)]
 // Ignored results are forbidden in the code that moves data; tests may ignore results.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]

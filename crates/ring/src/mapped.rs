@@ -17,8 +17,8 @@ const BYTES: usize = HEADER_BYTES + CAPACITY * SLOT_BYTES;
 
 type Bytes = [u8; MESSAGE_BYTES_MAX];
 
-// A mask finds the slot of a ticket, so the capacity is a power of two; two consecutive tickets must have
-// different slots.
+// A mask finds the slot of a ticket, so the capacity is a power of two. It is at least two, because
+// consecutive tickets must have different slots.
 const _: () = assert!(CAPACITY >= 2 && CAPACITY.is_power_of_two());
 // The references that `header` and `slots` return do not overlap and lie inside the mapping.
 #[cfg(not(loom))]
@@ -42,9 +42,9 @@ impl Mapped {
 }
 
 // SAFETY: the mapping has the asserted length, is sealed, stays at one address as long as `self` lives, was
-// zeroed by the kernel, and can be reached only through this value and its copies in forked processes. Both
-// types consist of atomics and cells, for which any bits are valid; code checks their meaning wherever it
-// matters.
+// zeroed by the kernel, and can be reached only through this value and its copies in forked processes.
+// `Header` and `Slot` consist of atomics and cells, for which any bits are valid; the code that uses a value
+// checks it where a wrong value would do harm.
 unsafe impl Storage for Mapped {
     type Payload = Bytes;
 

@@ -1,5 +1,5 @@
 //! The substitute for `mapped.rs` under loom, whose atomics cannot be in a mapping. It lets the rest of the
-//! crate compile, but no value of its type can exist.
+//! crate compile, but no value of [`Mapped`] can exist.
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};

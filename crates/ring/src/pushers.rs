@@ -28,7 +28,8 @@ impl Pushers for NeverWait {
 }
 
 mod sealed {
-    /// Prevents other types: the proof in the crate's documentation covers only these two.
+    /// Prevents other types from implementing [`Pushers`](super::Pushers): the proof in the crate's
+    /// documentation covers only these two.
     pub trait Sealed {}
     impl Sealed for super::MayWait {}
     impl Sealed for super::NeverWait {}

@@ -13,9 +13,10 @@ pub(super) const CLOSED: u64 = 1 << 63;
 impl<S: Storage, P: Pushers> Ring<S, P> {
     /// Pushes a copy of `message`, counts it as one more unfinished task, and wakes a sleeping taker.
     ///
-    /// Never waits. Fails with [`Full`](PushError::Full) if the ring has no free slot, also if a slow taker
-    /// is still reading the slot; with [`Closed`](PushError::Closed), [`Stopped`](PushError::Stopped) or
-    /// [`TooLong`](PushError::TooLong) otherwise. A push that fails changes nothing, not even temporarily.
+    /// Never waits. Fails with [`Full`](PushError::Full) if the next slot is not free, even if only because a
+    /// slow taker is still reading it. Can also fail with [`Closed`](PushError::Closed),
+    /// [`Stopped`](PushError::Stopped) or [`TooLong`](PushError::TooLong). A push that fails changes nothing,
+    /// not even temporarily.
     pub fn try_push(&self, message: &[u8]) -> Result<(), PushError> {
         if message.len() > S::Payload::BYTES {
             return Err(PushError::TooLong);
@@ -31,8 +32,8 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
         slot.turn.store(self.full_in(ticket), Release); // READY
         self.header().takers.notify(1);
         if self.is_closed() {
-            // A peer has closed the ring during the push. This may be the last message, for which sleeping
-            // takers wait.
+            // A peer has closed the ring during the push and has woken all takers. They may have found this
+            // slot not yet written, and sleep again.
             self.header().takers.notify_always(super::event_count::ALL);
         }
         Ok(())
@@ -41,10 +42,10 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
     /// Takes the oldest message into `into`, which is cleared first. Then wakes a pusher that waits for room,
     /// if pushers of this ring [may wait](Pushers::MAY_WAIT).
     ///
-    /// Never waits. Fails with [`Empty`](TakeError::Empty) if no message can be taken now, also if a slow
-    /// pusher is still writing the message; with [`Closed`](TakeError::Closed) if no message will ever come;
-    /// with [`Stopped`](TakeError::Stopped) even if messages are left. A message with an impossible length is
-    /// delivered as an empty message.
+    /// Never waits. Fails with [`Empty`](TakeError::Empty) if the oldest message cannot be taken now, even if
+    /// only because a slow pusher is still writing it. Fails with [`Closed`](TakeError::Closed) if no message
+    /// will ever come, and with [`Stopped`](TakeError::Stopped) even if messages are left. A message with an
+    /// impossible length is delivered as an empty message.
     pub fn try_take(&self, into: &mut Vec<u8>) -> Result<(), TakeError> {
         into.clear();
         let ticket = self.win_take()?;
@@ -72,7 +73,7 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
             }
             let turn = self.slot(ticket).turn.load(Acquire); // pairs with TAKEN
             match turn.cmp(&self.free_in(ticket)) {
-                Less => return Err(PushError::Full), // its message of the previous lap was not taken
+                Less => return Err(PushError::Full), // the previous lap's message is not taken
                 Equal => match advance(tail, ticket) {
                     Ok(()) => return Ok(ticket),
                     Err(seen) => ticket = seen,

@@ -12,8 +12,7 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
     ///
     /// Every successful push counts one unfinished task, and so does every [`task_begun`](Self::task_begun).
     /// A peer that took a task first pushes the tasks that follow from it, and then calls this function. So
-    /// the count never becomes zero too early. A surplus call does nothing, because the ring is already
-    /// closed.
+    /// the count never becomes zero too early. If no unfinished task is counted, the call does nothing.
     pub fn task_done(&self) {
         let one_less = |count: u64| count.checked_sub(1);
         // AcqRel: a peer that sees the ring closed also sees the work of every task.
@@ -27,7 +26,8 @@ impl<S: Storage, P: Pushers> Ring<S, P> {
     ///
     /// Takers that are already running could finish the first task before the second is pushed, and so close
     /// the ring. Therefore a peer that pushes several first tasks calls this function, pushes the tasks, and
-    /// then calls [`task_done`](Self::task_done). A peer that pushes only one first task need not.
+    /// then calls [`task_done`](Self::task_done). A peer that pushes only one first task need not call
+    /// either.
     pub fn task_begun(&self) {
         self.header().unfinished.fetch_add(1, Relaxed);
     }

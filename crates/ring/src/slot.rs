@@ -71,8 +71,8 @@ impl<P: Payload> Slot<P> {
     pub(super) unsafe fn read(&self, into: &mut Vec<u8>) {
         self.message.with(|place| {
             // SAFETY: `place` is valid, and the caller promises that it was written before and that no other
-            // peer accesses it. The read is volatile because a faulty peer may still write to it: the checked
-            // length must be the used length.
+            // peer accesses it. The read is volatile because a faulty peer may write the length nevertheless:
+            // the compiler must not read it again after the check.
             let len = unsafe { (&raw const (*place).len).read_volatile() };
             let len = usize::try_from(len).ok().filter(|&len| len <= P::BYTES).unwrap_or(0);
             into.reserve(len);

@@ -37,8 +37,8 @@ pub struct Header {
     pub(super) pushers: CacheLine<EventCount>,
 }
 
-/// Keeps a word that many peers write away from words that others read. It takes two cache lines of 64 bytes,
-/// because CPUs also prefetch the adjacent line.
+/// Gives a value cache lines of its own, so that peers that write it do not slow down peers that read other
+/// values. It takes two cache lines of 64 bytes, because CPUs also prefetch the adjacent line.
 #[repr(C, align(128))]
 pub(super) struct CacheLine<T>(T);
 

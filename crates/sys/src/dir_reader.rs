@@ -52,7 +52,8 @@ impl DirReader {
         Some((kind, name))
     }
 
-    /// Returns how many bytes of the chunk are not read yet. This tells a wide directory from a small one.
+    /// Returns how many bytes of the chunk [`next_entry`](Self::next_entry) has not read yet. Many bytes mean
+    /// a wide directory.
     pub fn bytes_left(&self) -> usize {
         self.filled - self.at
     }

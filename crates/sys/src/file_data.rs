@@ -2,8 +2,8 @@
 //! sizes.
 //!
 //! Every open file has an offset, the position at which the next byte is read or written. [`copy_range`]
-//! advances the offsets of both files. So if it ends early, another way to copy can continue at the same
-//! position.
+//! advances the offsets of both files. So if a call copies only a part, reads and writes can continue at the
+//! same position.
 
 use super::{Errno, Result, retry};
 use nix::fcntl::{self, PosixFadviseAdvice};
@@ -26,8 +26,8 @@ pub fn drop_from_cache(file: impl AsFd) -> Result<()> {
     retry(|| fcntl::posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED))
 }
 
-/// Has the kernel copy up to `bytes` bytes from the offset of `source` to the offset of `target`. Returns the
-/// number of bytes copied.
+/// Copies up to `bytes` bytes in the kernel, from the offset of `source` to the offset of `target`. Returns
+/// the number of bytes copied.
 ///
 /// A result of 0 does not mean that the source is at its end: some file systems return 0 for files whose
 /// content is generated when they are read.

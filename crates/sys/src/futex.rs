@@ -9,10 +9,11 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// The longest limit, 68 years. Its seconds fit into the type that any C library uses for them.
+/// The longest limit, 68 years. This number of seconds fits into the time type of every C library.
 const LIMIT_MAX: Duration = Duration::from_secs(i32::MAX as u64);
 
-/// The reason why a wait ended. No reason implies that the word has changed, so the caller must look again.
+/// The reason why a wait ended. Whatever the reason, the caller must check again whether the condition that
+/// it waits for is true.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
     /// A call of [`wake`], or no cause at all: the kernel permits spurious wake-ups.
@@ -27,8 +28,8 @@ pub enum Woken {
 
 /// Sleeps while `word` is `expected`, for at most `limit`; without a limit, until [`wake`] is called.
 ///
-/// Comparison and start of the sleep are atomic for [`wake`]. So if another process changes the word first
-/// and calls `wake` afterwards, this process does not sleep through the change.
+/// No call of [`wake`] takes effect between the comparison and the start of the sleep. So if another process
+/// changes the word first and calls `wake` afterwards, this process does not sleep through the change.
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Woken {
     let limit = limit.map(|limit| TimeSpec::from_duration(limit.min(LIMIT_MAX)));
     let limit = limit.as_ref().map_or(ptr::null(), |limit| ptr::from_ref(limit.as_ref()));

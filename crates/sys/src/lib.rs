@@ -35,7 +35,8 @@ pub type Result<T> = std::result::Result<T, Errno>;
 /// Returns the C library's message for an error, such as `Permission denied`.
 pub fn describe(errno: Errno) -> String {
     let error = std::io::Error::from(errno).to_string();
-    // The standard library appends the number, which is cut off: "Permission denied (os error 13)".
+    // The standard library appends the error number, as in "Permission denied (os error 13)". It is removed
+    // here.
     error.split(" (os error").next().unwrap_or(&error).to_owned()
 }
 

@@ -19,7 +19,7 @@ pub enum Readiness {
 /// Waits for at most `limit` until at least one of `watched` is ready. Returns for each of them whether it is
 /// ready.
 ///
-/// If a signal interrupts the wait, the call returns at once, and none is ready.
+/// If a signal interrupts the wait, returns at once and reports none as ready.
 pub fn wait(watched: &[(BorrowedFd<'_>, Readiness)], limit: Duration) -> Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> = watched
         .iter()

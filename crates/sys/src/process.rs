@@ -33,8 +33,7 @@ pub enum Death {
 }
 
 impl Death {
-    /// Whether SIGPIPE killed the process. The cause is then the end of another process, which read its
-    /// output.
+    /// Whether SIGPIPE killed the process, which happens when it writes to a pipe whose reader has ended.
     pub fn is_by_sigpipe(self) -> bool {
         self == Self::Killed(libc::SIGPIPE)
     }
@@ -108,7 +107,7 @@ pub fn holds_flock(inode: u64, name: &str) -> bool {
     })
 }
 
-/// Has the kernel kill this process when its parent dies. Exits if the parent is already dead.
+/// Makes the kernel kill this process when its parent dies. Exits if the parent is already dead.
 ///
 /// The check is needed because the parent may die between the fork and the prctl(2) call.
 pub fn die_with_parent(parent: Pid) {
@@ -264,7 +263,8 @@ pub fn group() -> u32 {
     unistd::getegid().as_raw()
 }
 
-/// Lowers the priority of this process by `nice`, which is 1 to 19 as for nice(1).
+/// Lowers the priority of this process: sets its nice value to `nice`, which is 1 to 19 (the lowest
+/// priority).
 pub fn set_nice(nice: i32) {
     // SAFETY: setpriority takes numbers only. If it fails, the priority does not change.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };

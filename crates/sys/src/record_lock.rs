@@ -21,8 +21,8 @@ pub struct RecordLocks {
     file: OwnedFd,
 }
 
-/// A lock that this process holds. Dropping the value releases the lock. A process holds at most one lock on
-/// an inode and one on a number.
+/// A lock that this process holds. Dropping the value releases the lock. The callers hold at most one lock on
+/// an inode and one lock on a number at a time.
 #[derive(Debug)]
 pub struct RecordLock<'a> {
     locks: &'a RecordLocks,

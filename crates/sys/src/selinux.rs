@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-/// Whether the kernel has an SELinux policy loaded, which it enforces or only logs.
+/// Whether SELinux is active, in enforcing or in permissive mode.
 pub fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }

@@ -1,4 +1,4 @@
-//! Signals: reads them from a descriptor, and performs their default actions on request.
+//! Reads signals from a descriptor, lets a child ignore signals, and performs the default action of a signal.
 
 use super::{Result, retry};
 use nix::sys::signal::{
@@ -44,8 +44,8 @@ impl Signals {
     /// If SIGHUP, SIGINT or SIGTSTP was ignored when the program started (`nohup`, a shell's `&`), it stays
     /// ignored.
     pub fn watch() -> Result<Self> {
-        // If the parent ignored SIGCHLD, this process has inherited that and would not notice the end of its
-        // own children.
+        // If the program that started this process ignored SIGCHLD, this process has inherited that. It would
+        // not notice the end of its own children.
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         // SAFETY: SIG_DFL runs no code of ours.
         unsafe { sigaction(Signal::SIGCHLD, &default) }?;
@@ -99,7 +99,7 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 /// Makes a child ignore the signals that a terminal sends to the whole process group, because the parent
-/// handles them.
+/// handles them. The child also ignores SIGPIPE and SIGXFSZ, and blocks no signals.
 pub fn leave_to_parent() -> Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in [
@@ -138,7 +138,7 @@ pub fn die_by(signal: i32) -> ! {
         let restored = unsafe { sigaction(signal, &default) };
         let unblocked = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
         if restored.is_ok() && unblocked.is_ok() && raise(signal).is_ok() {
-            // The default action has not ended the process; it exits below.
+            // The default action has not ended the process, so the process exits below.
         }
     }
     super::exit(128 + signal)

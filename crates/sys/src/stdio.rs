@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Checks standard output before `main` runs. The standard library opens `/dev/null` in place of a closed
-/// standard output, and afterwards it looks the same as a `/dev/null` that the user wanted.
+/// standard output. Afterwards pcopy could not distinguish this from a `/dev/null` that the user wanted.
 extern "C" fn check_stdout() {
     // SAFETY: F_GETFD takes no further argument and changes nothing.
     let closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;

@@ -16,8 +16,8 @@ pub const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 /// Reads the names of all visible attributes, each followed by a NUL. Reads none if the file system does not
 /// support attributes.
 ///
-/// Before Linux 6.13 no system call takes a directory and a name, so such a file is accessed through `/proc`.
-/// Without `/proc`, it seems to have no attributes.
+/// Before Linux 6.13 no system call takes a directory and a name, so a [`Node::Named`] file is accessed
+/// through `/proc`. Without `/proc`, such a file seems to have no attributes.
 pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
     fill(names, |buffer, size| {
         // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
@@ -86,7 +86,7 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
 
 /// Whether the directory has a default ACL.
 pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
-    // SAFETY: with size 0 the kernel writes nothing and only returns the size.
+    // SAFETY: for a buffer of size 0 the kernel writes nothing and only returns the size of the value.
     let size = || unsafe {
         libc::fgetxattr(dir.as_raw_fd(), DEFAULT_ACL.as_ptr(), std::ptr::null_mut(), 0)
     };
@@ -95,8 +95,8 @@ pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
 
 /// Returns the permission bits that the directory's default ACL permits for new files in the directory.
 pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
-    /// The format of an ACL is a version, then entries of a tag, the permissions and an ID, all
-    /// little-endian.
+    /// An ACL begins with a version; then come the entries, each with a tag, permissions and an ID. All
+    /// numbers are little-endian.
     const HEADER_BYTES: usize = 4;
     const ENTRY_BYTES: usize = 8;
     const OWNER: u16 = 0x01;

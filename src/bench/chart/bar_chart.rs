@@ -90,7 +90,7 @@ fn draw_row(panel: &mut Panel, scale: &TimeScale, row: &Row, top: i32) {
     panel.text(&text, (to + 8, middle), starting(13, color));
 }
 
-/// Formats a number with three significant digits.
+/// Formats a number. From 1 to 999 it has three significant digits.
 fn three_digits(number: f64) -> String {
     let places = match number {
         ..10.0 => 2,

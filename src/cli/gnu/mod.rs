@@ -1,8 +1,8 @@
 //! Reads the command line of GNU cp 9.x as cp does; the reference is the section "cp invocation" of its
 //! manual.
 //!
-//! GNU cp does not have `-j N` (`--jobs=N`), nor the environment variable `PCOPY_JOBS`, which is for scripts
-//! whose command lines cannot be changed.
+//! pcopy adds the option `-j N` (`--jobs=N`) and, for scripts whose command lines cannot be changed, the
+//! environment variable `PCOPY_JOBS`.
 
 mod option_table;
 
@@ -25,8 +25,8 @@ use std::process::exit;
 const CONTROLS: [&str; 4] =
     ["'none', 'off'", "'simple', 'never'", "'existing', 'nil'", "'numbered', 't'"];
 
-/// The options read so far. Each of cp's own variables has a field of its own, because the meaning of most
-/// options depends on options that may follow.
+/// The options read so far. Most options have a field here, and are combined only at the end, because their
+/// meaning depends on options that may follow.
 struct GnuArgs {
     /// The options whose meaning does not depend on others.
     options: CopyOptions,

@@ -1,4 +1,5 @@
-//! Options that hash or compare: the copies with their sources, or a directory with a manifest.
+//! Options that hash files, and options that compare copies with their sources or a directory with a
+//! manifest.
 
 use super::super::values::one_word_of;
 use super::usage;

@@ -1,5 +1,5 @@
-//! Tests in which a peer dies at each of its steps, while loom interleaves its steps with those of the
-//! others.
+//! Tests in which a peer dies at each of its steps, while loom interleaves its steps with those of another
+//! peer.
 //!
 //! Each test runs its scenario with the peer dying before step 0, step 1 and so on, until the peer completes
 //! all of its steps. The main thread notices the death and stops the ring, as pcopy's parent process does.
@@ -67,7 +67,7 @@ impl<P: Pushers> Scenario<P> {
 
 fn nothing<P: Pushers>(_: &Ring<P>) {}
 
-/// Fills both slots, if the ring is not stopped meanwhile. The callers make sure that both are free.
+/// Fills both slots, unless the ring is stopped meanwhile. The callers make sure that both slots are free.
 fn fill<P: Pushers>(ring: &Ring<P>) {
     for number in [0, 1] {
         match ring.try_push(&message(number)) {

@@ -10,8 +10,8 @@
 //! blocks, so the tests reach every order in which they fall asleep without using up preemptions.
 //!
 //! Scenarios that push only with `try_push` run twice: with pushers that may wait, and with pushers that
-//! never wait. In the second case a take executes no fence, so no such fence can hide that another one is
-//! missing.
+//! never wait. In the second case a take executes no fence, so the fence of a take cannot hide that a fence
+//! is missing elsewhere.
 
 use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use loom::model::Builder;

@@ -16,8 +16,8 @@ pub fn open_dir_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_beneath(root, path, DIR_FLAGS)
 }
 
-/// Like [`open_dir_beneath`], but with `O_PATH`. The directory need not be readable, and cannot be listed;
-/// its files can be accessed by name.
+/// Like [`open_dir_beneath`], but with `O_PATH`. The directory need not be readable. The descriptor gives
+/// access to its files by name, but the directory cannot be listed.
 pub fn open_dir_path_beneath(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_beneath(root, path, DIR_FLAGS.union(OFlag::O_PATH))
 }

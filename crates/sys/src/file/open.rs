@@ -74,8 +74,8 @@ pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
     retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
 }
 
-/// Opens a file that another copier is writing, so that this process can write to it, too. Never waits,
-/// although another program may have put a FIFO in place of the file.
+/// Opens a file that another copier is writing, so that this process can write to it, too. Never waits, even
+/// if another program has put a FIFO in place of the file.
 pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY
         | OFlag::O_NOCTTY
