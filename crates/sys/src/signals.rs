@@ -108,7 +108,7 @@ pub fn leave_to_parent() -> Result<()> {
         Signal::SIGHUP,
         Signal::SIGUSR1,
         Signal::SIGPIPE,
-        // As in `watch`: a file that exceeds the limit is an error of that file only.
+        // Then a write beyond the limit of file sizes fails with EFBIG, and only that file fails.
         Signal::SIGXFSZ,
     ] {
         // SAFETY: SIG_IGN runs no code of ours.

@@ -15,7 +15,8 @@ use std::os::fd::BorrowedFd;
 pub(in crate::copier) struct OpenFile<'f> {
     /// The directory that contains the file.
     pub(in crate::copier) place: EntryPath<'f>,
-    /// The names of the file in the source and, at present, in the target.
+    /// The name of the file in the source, and its current name in the target, which may be a staged name. The
+    /// open file is one of the two.
     pub(in crate::copier) names: (&'f CStr, &'f CStr),
     pub(in crate::copier) file: BorrowedFd<'f>,
     /// The status of the file when it was opened.

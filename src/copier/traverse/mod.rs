@@ -369,7 +369,8 @@ pub(super) fn directory_task<'a, V: Visitor<'a>>(
     descend(walk, visitor)
 }
 
-/// Visits names of a directory that another copier has handed over, with everything below them.
+/// Visits those names of a directory that another copier has handed over in a task, with everything below
+/// them.
 pub(super) fn names_task<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
     visitor: &mut V,

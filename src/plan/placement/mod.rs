@@ -101,8 +101,8 @@ impl Placement {
         self.options.preserve.permissions == Permissions::Exact
     }
 
-    /// Returns the sources whose target is `target`, the number of a directory and a name in it, in the order
-    /// of the command line.
+    /// Returns the sources whose target is `target`, in the order of the command line. A target is the number
+    /// of a directory, and a name in that directory.
     fn sources_at(&self, target: &(usize, CString)) -> Option<&Vec<PlacedSource>> {
         self.placed.get(target)
     }

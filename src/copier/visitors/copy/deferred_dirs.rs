@@ -92,9 +92,10 @@ impl PendingDirs {
         self.0.clear();
     }
 
-    /// Notes that a part of a directory on the path was handed over: names, or a child directory.
-    /// `source_bytes` is the length of the directory's source path. `renamed` says that this will change the
-    /// directory itself: it is true for names, and for a child that has a staged name.
+    /// Notes that the copier has handed over a part of a directory between the operand and the walk's current
+    /// directory: some of its names, or a child directory. The length of the directory's source path,
+    /// `source_bytes`, tells which directory. `renamed` says that the other copier will change an entry of
+    /// that directory: always for names, and for a child directory if that has a staged name.
     pub(super) fn note_handed_over(&mut self, source_bytes: usize, renamed: bool) {
         for dir in &mut self.0 {
             dir.note_handed_over(source_bytes, renamed);
