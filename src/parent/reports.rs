@@ -57,7 +57,8 @@ struct Intake<'r, 'a> {
 }
 
 impl Intake<'_, '_> {
-    /// Applies one report. Returns why the round must end, if it must.
+    /// Applies one report. Returns why the round must end, if it must. The function is long, because it has an
+    /// arm for each event.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
         let place = report.place;
         match report.event {

@@ -15,6 +15,9 @@ use pcopy_sys::signals::Signals;
 use std::time::Instant;
 
 /// A run, as the parent process sees it.
+///
+/// More than 20 functions take it mutably: the phases are functions over the run, one file each, and any of
+/// them may report, count and remember.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) lock: &'a TargetLock,

@@ -45,6 +45,9 @@ const OPEN_LEVELS: usize = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of a walk: where it is, which work waits, and how it reports.
+///
+/// More than 20 functions take it mutably, because the walk is one thing: they list, descend, hand over and
+/// report, and each moves the path that the walk is at.
 pub(super) struct Walk<'a, D> {
     pub(super) cx: Context<'a>,
     pub(super) reports: ReportWriter<'a>,

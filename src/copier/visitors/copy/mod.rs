@@ -42,6 +42,9 @@ pub(in crate::copier) struct CopyWorker<'a> {
 }
 
 /// The visitor that copies what the walk visits.
+///
+/// More than 20 functions take it mutably: the trait has eight, and each kind of task (directories, entries,
+/// links, prompted names, files to read back) begins here. They share the entry copier's buffer.
 pub(super) struct CopyVisitor<'a> {
     entry_copier: EntryCopier<'a>,
     /// The directories on the walk's path that are finished on the way back up.
