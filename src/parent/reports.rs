@@ -57,8 +57,8 @@ struct Intake<'r, 'a> {
 }
 
 impl Intake<'_, '_> {
-    /// Applies one report. Returns why the round must end, if it must. The function is long, because it has an
-    /// arm for each event.
+    /// Applies one report. Returns why the round must end, if it must. The function is long, because each event
+    /// has its arm.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
         let place = report.place;
         match report.event {
