@@ -54,7 +54,8 @@ impl CountVisitor<'_> {
             matches!(kind, Kind::File | Kind::Unknown) || follow && kind == Kind::Symlink;
         let stat = is_sized.then(|| look(dir, name).ok()).flatten();
         // Whether the entry is a symbolic link to a directory that contains it. A copier reports such a loop.
-        let is_loop = follow && stat.is_some_and(|end| walk.is_on_path(end.identity()));
+        let is_loop = |end: Stat| end.kind() == Kind::Directory && walk.is_on_path(end.identity());
+        let is_loop = follow && stat.is_some_and(is_loop);
         match stat.map_or(kind, |stat: Stat| stat.kind()) {
             Kind::Directory if walk.is_own_operand(name) => return, // it is counted as that operand
             Kind::Directory if !is_loop => {
