@@ -30,7 +30,8 @@ pub struct Operand {
     /// For a directory whose target lies inside it, which only cp accepts: the status of the directory before
     /// the target was created.
     pub into_itself: Option<Stat>,
-    /// The existing file that copying would write into; the file may have other names.
+    /// In GNU cp compatibility mode, the existing file that the copy may write into; `None` if there is none.
+    /// Two operands may have the same one, through hard links or symbolic links (see `waves`).
     pub(super) written: Option<Identity>,
     /// The identity of the source; its device is its file system.
     pub(super) identity: Identity,

@@ -1,5 +1,5 @@
-//! Copies one entry that is not a directory: a file, a symlink or a special file. A copier takes three steps.
-//! The walk (`traverse`) records their result.
+//! Copies one entry that is not a directory: a file, a symlink or a special file. A copier takes four steps;
+//! the last one, *record*, is in `visitors/copy/record`.
 //!
 //! * *Inspect*: the copier reads the status of source and target, with the fewest system calls that the
 //!   options need. In a new directory that this run builds, the copier does not inspect the target. It opens

@@ -124,8 +124,8 @@ impl<'a> LargeFile<'a> {
     /// has ended.
     pub(crate) fn join(&self, generation: u64, chunk_job: ChunkJob) -> Option<RecordLock<'a>> {
         let turn = self.helpers.try_lock_shared(self.owner).ok()?;
-        // If the owner ends the generation from now on, it waits for this copier. The owner may have ended it
-        // before.
+        // This copier now holds the shared lock. An owner that ends the generation later waits until this lock
+        // is released, but the owner may have ended the generation already.
         let is_current = self.words[GENERATION].load(SeqCst) == generation
             && self.words[JOB_FINGERPRINT].load(Relaxed) == fingerprint(chunk_job);
         is_current.then_some(turn)
