@@ -251,8 +251,8 @@ fn remove_begun(plan: &Plan, operand: &Operand) {
     }
     // Another run may be working in the staged directory, so this run locks the directory first.
     let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
-    let is_locked_by_other = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
-    if is_locked_by_other && remove(parent, Kind::Directory, &staged).is_err() {
+    let locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
+    if locked && remove(parent, Kind::Directory, &staged).is_err() {
         // The staged directory remains. That does no harm.
     }
 }

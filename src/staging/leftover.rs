@@ -1,6 +1,6 @@
 //! Leftovers: staged files that interrupted runs left.
 
-use super::lock::is_locked_by_other;
+use super::lock::try_lock;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
 use std::ffi::CStr;
@@ -35,8 +35,8 @@ pub(crate) fn remove_leftover(dir: BorrowedFd<'_>, name: &CStr, shared: bool) ->
             // file, that run notices that the name is gone (`still_named`) and stops.
             if let Ok(leftover) = file::open_source(dir, name, false) {
                 // By now, the name may belong to another file than the locked one.
-                let is_leftover = !is_locked_by_other(&leftover)
-                    && still_named(dir, name, leftover.as_fd()) == Ok(true);
+                let is_leftover =
+                    try_lock(&leftover) && still_named(dir, name, leftover.as_fd()) == Ok(true);
                 if !is_leftover {
                     return Err(Errno::EBUSY);
                 }

@@ -17,12 +17,13 @@ const ORPHANS_LIVE: Duration = Duration::from_secs(1);
 /// run has only half written. Between the creation and the lock, another run may have taken the file for a
 /// leftover and removed its name.
 pub(crate) fn lock_new(file: &OwnedFd) -> bool {
-    !is_locked_by_other(file) && file::stat_fd(file).is_ok_and(|stat| stat.links() > 0)
+    try_lock(file) && file::stat_fd(file).is_ok_and(|stat| stat.links() > 0)
 }
 
-/// Locks an open file. Returns true if another run has already locked it.
-pub(crate) fn is_locked_by_other(file: impl AsFd) -> bool {
-    file::lock(file.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN)
+/// Locks an open file. Returns false if another run has locked it. A file on a file system without locks
+/// counts as locked.
+pub(crate) fn try_lock(file: impl AsFd) -> bool {
+    file::lock(file.as_fd(), Lock::Exclusive) != Err(Errno::EAGAIN)
 }
 
 /// Locks a directory. If another process has locked it, waits for up to 1 s.

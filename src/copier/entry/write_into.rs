@@ -15,7 +15,7 @@ use super::{
 };
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
-use crate::staging::lock::{is_locked_by_other, lock_new};
+use crate::staging::lock::{lock_new, try_lock};
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::os::fd::AsFd;
@@ -108,7 +108,7 @@ impl EntryCopier<'_> {
         if old.identity() == opened.stat.identity() {
             return Err(Op::SameFile.error()(Errno::EEXIST).into());
         }
-        if policy.locks_target && dirs.contended && is_locked_by_other(&to) {
+        if policy.locks_target && dirs.contended && !try_lock(&to) {
             return Err(Op::Create.error()(Errno::EBUSY).into());
         }
         // Another copier may be writing into the same file now, by another hard link or through a symlink.

@@ -10,7 +10,7 @@ use crate::parent::run_event::{ManifestOp, RunEvent};
 use crate::plan::{ManifestTarget, Plan};
 use crate::sanitize::sanitize;
 use crate::staging::leftover::create_fresh;
-use crate::staging::lock::is_locked_by_other;
+use crate::staging::lock::try_lock;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
@@ -153,7 +153,7 @@ fn replace(
     let file = create_fresh(dir.as_fd(), &staged, true, create).map_err(at(ManifestOp::Create))?;
     // The lock keeps another run with the same manifest from removing this file as a leftover of a killed
     // run.
-    if is_locked_by_other(&file) {
+    if !try_lock(&file) {
         return Err((ManifestOp::Create, Errno::EBUSY));
     }
     let written = put_to(plan, files, &file)
