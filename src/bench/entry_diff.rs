@@ -148,7 +148,7 @@ impl<'a> EntryComparer<'a> {
     ) -> Option<&'static str> {
         if source.len() != copy.len() {
             Some("size")
-        } else if !self.has_equal_links(source, copy) {
+        } else if !self.note_links(source, copy) {
             Some("hard link")
         } else if self.requirements.holes && are_holes_filled(source, copy) {
             Some("holes filled")
@@ -157,9 +157,10 @@ impl<'a> EntryComparer<'a> {
         }
     }
 
-    /// Whether the hard links agree: names of one file in the copy must be names of one file in the source.
-    /// If hard links are required, the reverse must be true, too.
-    fn has_equal_links(&mut self, source: &Metadata, copy: &Metadata) -> bool {
+    /// Notes the inodes of a name on both sides. Returns whether the hard links agree so far: names of one file
+    /// in the copy must be names of one file in the source. If hard links are required, the reverse must be
+    /// true, too.
+    fn note_links(&mut self, source: &Metadata, copy: &Metadata) -> bool {
         let mut is_equal = true;
         let (source_id, copy_id) = (inode_id(source), inode_id(copy));
         if self.requirements.hard_links && source.nlink() > 1 {

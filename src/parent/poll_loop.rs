@@ -43,7 +43,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
 
 /// Starts one more copier if there is work for it.
 fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
-    if !round.wants_copier() {
+    if !round.decide_start() {
         return Ok(());
     }
     let first = round.pool.len() == 0;

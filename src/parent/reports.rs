@@ -75,7 +75,7 @@ impl Intake<'_, '_> {
                 self.state.prompts.pending.push(PendingPrompt { path, existed, mode, writable });
             }
             Event::VerifyFailed(error) => {
-                if self.state.is_new_failure(error, place) {
+                if self.state.note_failure(error, place) {
                     self.reporter.failed_late(error, place.operand, place.source);
                 }
             }
@@ -85,7 +85,7 @@ impl Intake<'_, '_> {
             }
             Event::Vanished(error) => {
                 self.note_failed(place, error);
-                if self.state.is_new_failure(error, place) {
+                if self.state.note_failure(error, place) {
                     self.reporter.vanished(error, place.operand, place.source);
                 }
             }
@@ -112,7 +112,7 @@ impl Intake<'_, '_> {
                 self.state.links.groups.add(identity, place, existed, LinkRole::Follower);
             }
             Event::LinkFailed(errno) => {
-                if let Some(and_others) = self.state.new_link_failure(errno, place) {
+                if let Some(and_others) = self.state.note_link_failure(errno, place) {
                     self.reporter.link_failed(errno, place, and_others);
                 }
             }
@@ -143,14 +143,14 @@ impl Intake<'_, '_> {
     fn report_done(&mut self, place: EntryPath<'_>, details: Details) {
         let was_announced = details.directory && self.plan.policy.announces_early;
         let wanted = self.plan.options.verbose() && !was_announced;
-        if wanted && self.state.is_newly_done(place) {
+        if wanted && self.state.note_done(place) {
             self.reporter.done(place, details);
         }
     }
 
     fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         self.note_failed(place, error);
-        if !self.state.is_new_failure(error, place) {
+        if !self.state.note_failure(error, place) {
             return;
         }
         if fails_after_announcement(error) {
@@ -163,7 +163,7 @@ impl Intake<'_, '_> {
     /// before.
     fn announce(&mut self, place: EntryPath<'_>) {
         let wanted = self.plan.policy.announces_early && self.plan.options.verbose();
-        if wanted && self.state.is_newly_done(place) {
+        if wanted && self.state.note_done(place) {
             self.reporter.announced(place);
         }
     }

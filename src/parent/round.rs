@@ -138,9 +138,9 @@ impl Round {
         })
     }
 
-    /// Whether to start another copier: the pause is over, and work waits in the ring. For ten files, the
-    /// forks of eight copiers would cost more than they save.
-    pub(super) fn wants_copier(&mut self) -> bool {
+    /// Decides whether to start another copier: if the pause is over and work waits in the ring. Without work,
+    /// the next pause is longer. For ten files, the forks of eight copiers would cost more than they save.
+    pub(super) fn decide_start(&mut self) -> bool {
         if self.pool.len() == 0 {
             return true;
         }

@@ -211,25 +211,26 @@ impl RunState {
         Self { made, ..Self::default() }
     }
 
-    /// Whether this failure was not reported yet. Later rounds find the failures of earlier rounds again.
-    pub(super) fn is_new_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
+    /// Notes a failure. Returns whether it was not noted before; later rounds find the failures of earlier
+    /// rounds again.
+    pub(super) fn note_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
         self.reported.failures.insert(fingerprint((error, place.operand, place.source)))
     }
 
-    /// Returns whether to report a name that could not become a link: `None` if not, otherwise whether the
-    /// report stands for all later names, too. Only `EMLINK` concerns a single file.
-    pub(super) fn new_link_failure(&mut self, errno: Errno, place: EntryPath<'_>) -> Option<bool> {
+    /// Notes a name that could not become a link. Returns `None` if it must not be reported, otherwise whether
+    /// the report stands for all later names, too. Only `EMLINK` concerns a single file.
+    pub(super) fn note_link_failure(&mut self, errno: Errno, place: EntryPath<'_>) -> Option<bool> {
         let stands_for_all = errno != Errno::EMLINK;
         let is_new = if stands_for_all {
             !std::mem::replace(&mut self.reported.no_links, true)
         } else {
-            self.is_new_failure(EntryError { op: Op::Link, errno }, place)
+            self.note_failure(EntryError { op: Op::Link, errno }, place)
         };
         is_new.then_some(stands_for_all)
     }
 
-    /// Whether to report an entry that is done; each entry is reported once in a run.
-    pub(super) fn is_newly_done(&mut self, place: EntryPath<'_>) -> bool {
+    /// Notes an entry that is done. Returns whether to report it; each entry is reported once in a run.
+    pub(super) fn note_done(&mut self, place: EntryPath<'_>) -> bool {
         // The entry is settled now. If its round ends early, the next round skips the entry as complete.
         self.deaths.settle(place);
         !self.reported.early.contains(&fingerprint((place.operand, place.source)))
@@ -336,12 +337,12 @@ mod tests {
         let mut round = Totals::default();
         round.set(Count::Found, 2);
         round.set(Count::Copied, 2);
-        assert!(state.is_newly_done(PLACE));
+        assert!(state.note_done(PLACE));
         state.dirs.late.push(DeferredDir::new(PLACE));
         assert_eq!(state.end_round(&round), 2);
 
-        assert!(!state.is_newly_done(PLACE));
-        assert!(state.is_newly_done(EntryPath { source: b"s/e", ..PLACE }));
+        assert!(!state.note_done(PLACE));
+        assert!(state.note_done(EntryPath { source: b"s/e", ..PLACE }));
         round.set(Count::Copied, 1);
         round.set(Count::Skipped, 1);
         assert_eq!(state.sum_up(round).get(Count::Copied), 2);
@@ -355,7 +356,7 @@ mod tests {
         let begun = vec![place_fingerprint(2, b"s", b"d"), place_fingerprint(2, b"s", b"other")];
         let mut state = RunState::default();
         state.deaths.begun = begun;
-        assert!(state.is_newly_done(PLACE));
+        assert!(state.note_done(PLACE));
         assert_eq!(state.deaths.begun, [place_fingerprint(2, b"s", b"other")]);
     }
 
@@ -400,7 +401,7 @@ mod tests {
             state.note_leader((1, 5), PLACE, LinkRole::Created);
             state.end_round(&totals(&[(Count::Found, 2), (Count::Copied, 1)]));
             assert_eq!(state.links.groups.sort(), 0, "a round begins without names");
-            assert!(!state.is_newly_done(PLACE) && state.is_newly_done(other));
+            assert!(!state.note_done(PLACE) && state.note_done(other));
 
             // The next round finds the same name complete, or creates the other name.
             let made = u64::from(next == other);
