@@ -15,8 +15,8 @@
 //! One short sample is not reliable. Two copiers on xfs wait for each other while their directories happen to
 //! lie in one allocation group. During that time one copier does as much work as two. When a single sample
 //! decided, such a run was reduced to one copier and took 1.3 s; with two copiers until the end, it takes
-//! 1.0 s. Therefore a trial is compared with the mean of the samples before it, and a sample is not counted while
-//! copiers are still being forked.
+//! 1.0 s. Therefore a trial is compared with the mean of the samples before it, and a sample is not counted
+//! while copiers are still being forked.
 //!
 //! When the number is reduced, the surplus copiers do not exit, because they may hold tasks. They sleep, and
 //! wake when the other copiers have too few tasks.
