@@ -1,4 +1,5 @@
-//! Three kinds of errors, which differ in what they mean for the run. `ui` turns them into messages.
+//! The three kinds of errors. They differ in whether the run begins and whether it continues. `ui` turns them
+//! into messages.
 //!
 //! A [`Refusal`] means that the run did not begin and that nothing in the target was changed. An
 //! [`EntryError`] is the failure of one entry (a file or directory to be copied); the run continues with the

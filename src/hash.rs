@@ -1,4 +1,4 @@
-//! BLAKE3 and SHA-256 of file data, computed while a file is copied or read.
+//! Computes the BLAKE3 or SHA-256 hash of file data, while a copier copies or reads the file.
 //!
 //! This is the only module that uses the crates `blake3` and `sha2`. Both digests have 32 bytes.
 

@@ -5,7 +5,7 @@
 //! control characters, bytes that are not UTF-8, and characters that change the direction of text. The
 //! escapes are those of C and Rust strings. The backslash is escaped too, so no two names look the same.
 //!
-//! This module lies in a layer below `ui`, because refusals in `error` quote names, too.
+//! This module is in a lower layer than `ui`, because `error`, which `ui` uses, also quotes names.
 
 use std::fmt::Write;
 

@@ -1,15 +1,15 @@
 //! The command lines with which pcopy and each other program do the same work.
 //!
-//! What each program preserves was found out with copies of files that have unusual modes, times, owners,
-//! attributes, hard links and holes (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24):
+//! To find out what each program preserves, files with unusual modes, times, owners, attributes, hard links
+//! and holes were copied (cp 9.1, rsync 3.5, tar 1.34, cpz 3.2, fcp 0.2, xcp 0.24):
 //!
 //! * cpz and fcp preserve the set-ID bits of files, but no times, and they fill holes.
 //! * xcp preserves no attributes of directories and no hard links. If a race requires them, the table marks
 //!   the row of xcp.
 //! * tar stores whole seconds unless given `--format=posix`, and extracts only `user.*` attributes unless
 //!   given `--xattrs-include`.
-//! * rsync treats modification times within one second of each other as equal, so generated trees have times
-//!   in the past.
+//! * rsync treats modification times within one second of each other as equal. So generated trees have times
+//!   in the past, which no fresh copy has by chance.
 //! * rsync and tar preserve holes only with `--sparse`. They get this option if the tree has holes.
 //!
 //! A program that cannot preserve what a race asks for does not take part in that race. The only exception is

@@ -1,4 +1,4 @@
-//! Describes the machine that a benchmark runs on, and the date.
+//! Finds out, for the report, on which machine and date the benchmark runs.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

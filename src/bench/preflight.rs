@@ -1,4 +1,4 @@
-//! Checks, before anything is created, that the options can be carried out on this machine.
+//! Checks that the benchmark can do on this machine what the options ask for, before it creates anything.
 
 use super::abort::Abort;
 use super::bench_options::{BenchOptions, BenchSource};

@@ -1,4 +1,4 @@
-//! Runs a race: all programs copy the same tree, in several rounds. In a round each program runs once.
+//! Runs a race: the programs copy the same tree in turn, and each of them does so several times.
 
 use super::abort::{Abort, SignalWatch};
 use super::bench_options::{BenchOptions, Preserved, TargetState};

@@ -1,4 +1,4 @@
-//! The output on standard output: a heading for each tree, and a table for each race.
+//! Formats what the benchmark prints on standard output: a heading for each tree, and a table for each race.
 
 use super::bench_options::BenchOptions;
 use super::describe::{conditions, contents, quantity};

@@ -2,7 +2,7 @@
 //!
 //! Only the first argument decides: `pcopy NAME ...` runs the subcommand, and `pcopy ./NAME ...` copies the
 //! entry of that name. If the current directory has such an entry, the user may have meant to copy it. Then
-//! pcopy refuses to run the subcommand, unless the arguments ask only for its help.
+//! pcopy refuses to run the subcommand, unless the arguments ask for its help or its version.
 
 use super::Invocation;
 use crate::error::Refusal;

@@ -1,5 +1,5 @@
-//! What the parts of a copier need to know of the run. Each part has its own copy of the [`Context`], which
-//! never changes.
+//! What the modules of a copier need to know of the run: the [`Context`]. It never changes, so each value
+//! that needs it holds a copy.
 
 use super::Job;
 use super::entry::attributes::Attrs;

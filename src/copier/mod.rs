@@ -1,9 +1,9 @@
-//! A copier: a process that the parent has forked. It takes tasks (units of work) until none is left.
+//! A copier: a process that the parent has forked. It takes tasks until none is left.
 //!
 //! A copier has one thread and never prints. It sends names and failures to the parent through its pipe, and
-//! counts in shared memory. If the ring (the queue of tasks) is empty, it sends its reports and waits for a
-//! task. It may be killed at any instruction. Everything that it leaves behind is then complete, or has a
-//! name or a time by which the next run recognises it as incomplete.
+//! counts in shared memory. If the ring is empty, it sends its reports and waits for a task. It may be killed
+//! at any instruction. Each file or directory that it leaves behind is then complete, or has a name or a time
+//! by which the next run recognises it as incomplete.
 
 mod context;
 mod dir_pair;

@@ -1,21 +1,22 @@
 //! Chooses how many copiers work at a time, if the user does not set the number with `-j`.
 //!
 //! A run begins with as many copiers as there are CPUs, but with at least two. While all data is in memory,
-//! more copiers only contend for the same locks. Measured with 100,000 small files on two CPUs: two copiers
-//! took 0.36 s on tmpfs and 1.4 s on xfs, eight copiers 0.37 s and 1.8 s. On a cold disk, copiers sleep most
-//! of the time, and more copiers keep the queue of the disk full. The run itself shows which case applies,
-//! because a sleeping copier uses no CPU time.
+//! copiers beyond that number only contend for the same locks. Measured with 100,000 small files on two CPUs:
+//! two copiers took 0.36 s on tmpfs and 1.4 s on xfs, eight copiers 0.37 s and 1.8 s. On a cold disk, copiers
+//! sleep most of the time, and more copiers keep the queue of the disk full. The run itself shows which case
+//! applies, because a sleeping copier uses no CPU time.
 //!
 //! The parent multiplies the number by four as long as three conditions hold: copiers sleep most of the time,
-//! tasks wait, and the last increase made the run faster. If copiers sleep only a little, they may be waiting
-//! for each other, as on btrfs, whose trees have few locks (100,000 small files: one copier 1.5 s, two
-//! copiers 1.8 s). Then the parent tries half the number, and keeps it if that many copiers do as much work.
+//! some tasks have not been taken by a copier, and the last increase made the run faster. If copiers sleep
+//! only a little, they may be waiting for each other, as on btrfs, whose metadata trees have few locks
+//! (100,000 small files take 1.5 s with one copier, and 1.8 s with two). Then the parent tries half the
+//! number, and keeps it if that many copiers do (almost) as much work in the same time.
 //!
 //! One short sample is not reliable. Two copiers on xfs wait for each other while their directories happen to
 //! lie in one allocation group. During that time one copier does as much work as two. When a single sample
-//! decided, such a run took 1.3 s, as long as with one copier; if it keeps two copiers, it takes 1.0 s.
-//! Therefore a trial is compared with the mean of the samples before it, and a sample is not counted while
-//! copiers are still being forked.
+//! decided, such a run was reduced to one copier and took 1.3 s; with two copiers until the end, it takes
+//! 1.0 s. Therefore a trial is compared with the mean of the samples before it, and a sample is not counted
+//! while copiers are still being forked.
 //!
 //! When the number is reduced, the surplus copiers do not exit, because they may hold tasks. They sleep, and
 //! wake when the other copiers have too few tasks.

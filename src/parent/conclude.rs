@@ -1,5 +1,5 @@
-//! The last steps of a run, whatever ended it. If the target is full, the parent counts what is left to copy.
-//! Then it writes the manifest and reports the result.
+//! The last steps of a run, which are the same whatever has ended it. If the target is full or failing, the
+//! parent first counts what is left to copy. In any case it then writes the manifest and reports the result.
 
 use super::free_space;
 use super::idle::{ending_signal, flush_output};

@@ -2,8 +2,8 @@
 //!
 //! The space that the data needs is known when the counting process has counted all entries. Holes are not
 //! counted, and a file with several names is counted once. So the computed space may be too small but not too
-//! large, and every warning is right. If copies can share data with their sources (reflink), the needed space
-//! cannot be known.
+//! large, and every warning is right. If copies can share data with their sources (reflink), or if the
+//! targets are on several file systems, the needed space cannot be known, and the user gets no warning.
 
 use super::position::Position;
 use super::run_event::{Free, RunEvent, Sink};

@@ -9,9 +9,8 @@
 //! phases, conclude                                        what the rounds are for; the end
 //! ```
 //!
-//! The parent forks copiers, the processes that copy. A round is one attempt of the copiers at the work;
-//! after a copier died, the next round begins. The modules of a line use only modules of the same line and of
-//! the lines above it.
+//! A round is one attempt of the copiers at the work; if a copier has died, another round begins. The modules
+//! of a line in this list use only modules of the same line and of the lines above it.
 
 mod answers;
 mod autoscale;

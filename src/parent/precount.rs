@@ -1,9 +1,9 @@
 //! Counts ahead, in a separate process, so that the progress line can show a percentage.
 //!
 //! The parent forks this process only if it draws a progress line, or if the target is full and the message
-//! must say how much is left. The process has a low priority where counting would take much of the CPU time.
-//! It walks as a copier does (`visitors/count`), so it finds the same entries. It reads nothing but names and
-//! sizes.
+//! must say how much is left. The process has a low priority if counting would take more than 3 % of the CPU
+//! time of the copy. It walks as a copier does (`visitors/count`), so it finds the same entries. It reads
+//! nothing but names and sizes.
 
 use super::run_state::RunState;
 use super::shared::Shared;

@@ -1,5 +1,5 @@
-//! Runs rounds until one of them does all the work. A round is one attempt of the copiers at the work, so the
-//! death of a copier costs a round and not the run.
+//! Runs rounds until one of them does all the work. A round is one attempt of the copiers at the work: if a
+//! copier dies, only the round ends, and not the run.
 
 use super::poll_loop::run_round;
 use super::round::{Casualties, Part, Round, Stop};

@@ -1,4 +1,4 @@
-//! What the parent remembers of a run from one round to the next, and the work that it leaves for the end of
+//! What the parent remembers of a run from one round to the next, and the work that it must do at the end of
 //! the run.
 //!
 //! A round is one attempt of the copiers at the work. A wave is a group of operands that are copied together.

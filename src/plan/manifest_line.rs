@@ -1,4 +1,4 @@
-//! Lines of a manifest (a list of file hashes) that cannot be used, and the reasons.
+//! Lines of a manifest (a list of file hashes) that `--check-manifest` cannot use, and the reasons.
 
 use crate::manifest::Malformed;
 use crate::sanitize::{escape, quote};

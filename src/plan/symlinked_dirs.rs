@@ -1,13 +1,14 @@
 //! Directories of a source for which the target has a symbolic link to a directory
 //! (`--keep-directory-symlink`).
 //!
-//! Such a link may lead to a directory that another source directory is copied to, as `lib` leads to
-//! `usr/lib`. Then two copiers would work in one directory, and each would take the staged files of the other
-//! for leftovers of a killed run.
+//! Such a link may lead to a directory into which another source directory is copied. For example, the target
+//! may have the link `lib` to `usr/lib`, and the source the directories `lib` and `usr/lib`. Then two copiers
+//! would work in one directory, and each would take the staged files of the other for leftovers of a killed
+//! run.
 //!
 //! Therefore each such directory becomes a separate operand, as if the user had named it. The waves keep it
-//! apart from all operands that share directories with it. A copier that finds the directory below the
-//! operand that contains it skips it there.
+//! apart from all operands that share directories with it. A copier that walks the original operand skips
+//! this directory when it finds it.
 
 use super::operands::{FoundSource, Operand, TargetPlace};
 use super::placement::Placement;

@@ -1,4 +1,4 @@
-//! The calls that sleep: take, with or without a limit, and push with a limit.
+//! The calls that may sleep: take, with or without a time limit, and push with a time limit.
 
 use super::storage::Storage;
 use super::{MayWait, PushError, Pushers, Ring, TakeError};

@@ -1,4 +1,5 @@
-//! Sleep and wake-up: a peer that has found nothing sleeps until another peer publishes something.
+//! Sleep and wake-up: a taker that finds no message, or a pusher that finds no room, sleeps until another
+//! peer publishes a message or a free slot.
 
 use super::sync::{AtomicU32, Word, fence};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};

@@ -89,9 +89,10 @@
 //! * *A taker is woken too early.* Slot 1 is ready, but slot 0 is not. The taker that was woken for slot 1
 //!   finds no message and sleeps again. Later the pusher of slot 0 wakes only one taker. So a taker that
 //!   announced itself and then got a message wakes the next taker if there is another message.
-//! * *The ring is closed too early.* The close wakes all takers; they find that a late pusher is still
-//!   writing, and sleep again. So a pusher that finds the ring closed after READY wakes all takers again. If
-//!   another pusher is still writing at that time, that pusher will wake all takers, too.
+//! * *The ring is closed too early.* The close wakes all takers. They find that a pusher that got its ticket
+//!   before the close is still writing, and sleep again. So a pusher that finds the ring closed after its own
+//!   READY wakes all takers again. If another pusher is still writing at that time, this other pusher will
+//!   wake all takers later.
 //!
 //! Close and stop always notify, without a look at `sleepers`.
 //!

@@ -1,4 +1,5 @@
-//! The ring's memory if several processes share it. Loom has memory of its own and cannot use this module.
+//! The ring's memory if several processes share it. Loom simulates memory of its own, so this module is not
+//! compiled under loom.
 
 use super::slot::Slot;
 use super::storage::{Header, Storage};

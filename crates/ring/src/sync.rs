@@ -1,5 +1,5 @@
-//! The only source of atomics, cells and sleep: the standard library and the kernel's futex, or loom, which
-//! runs the steps of several threads in every order.
+//! The only module from which the crate takes atomics, cells and sleep. They come from the standard library
+//! and the kernel's futex or, in the tests that run every order of the threads' steps, from loom.
 
 #[cfg(loom)]
 pub(crate) mod loom;

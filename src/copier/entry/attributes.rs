@@ -1,14 +1,14 @@
-//! Preserves the attributes of a source, that is, everything besides type and contents. Sets them in a fixed
+//! Gives a copy the attributes of its source, that is, everything besides type and contents, in a fixed
 //! order.
 //!
 //! The order is owner, extended attributes, times, permission bits. The owner comes first, because a change
 //! of owner clears set-ID bits and capabilities. Times come before permission bits, because a target with the
 //! size and time of its source counts as up to date. If a copier dies after setting the times and before
-//! setting the permission bits, only the permission bits are wrong. The next run compares these, too, and
-//! repairs them.
+//! setting the permission bits, only the permission bits are wrong. The next run also compares permission
+//! bits, and repairs them.
 //!
-//! If the owner or an extended attribute cannot be set, pcopy reports a failure, but keeps the copy, with
-//! fewer permissions rather than more.
+//! If the owner or an extended attribute cannot be set, pcopy reports a failure, but keeps the copy. If its
+//! permissions cannot be those of the source, it gets fewer permissions, never more.
 
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::difference::{Properties, Property};

@@ -1,7 +1,7 @@
 //! Makes backups of existing destination entries before a copier replaces them.
 //!
 //! The copier links the existing entry to the name of the backup, and then renames the new entry into place.
-//! So the existing entry always has a name, even if the copier is killed at any moment. If the existing entry
+//! So the existing entry has a name at every moment, whenever the copier is killed. If the existing entry
 //! cannot be linked (a file system without hard links, a file of another user), the copier renames it. If the
 //! copier then cannot rename the new entry into place, it renames the existing entry back.
 

@@ -1,7 +1,7 @@
 //! Creates an entry in a new directory that this run builds, directly under its final name.
 //!
 //! Other programs do not use such a directory, except with `--inplace`. If an interrupted run has already
-//! created the entry, the copier keeps a complete entry, and creates an incomplete one again.
+//! created the entry, the copier keeps it if it is complete, and otherwise creates it again.
 
 use super::fill::Source;
 use super::result::{Applied, Done, Unfinished};

@@ -1,10 +1,10 @@
 //! Copies file data from one open file to another.
 //!
-//! There are three ways, and the copier tries the cheapest first: a clone, which makes both files share their
-//! blocks (reflink); a copy inside the kernel (`copy_file_range`); read(2) and write(2) through a buffer.
-//! Each way continues where the previous one ended. An error of `copy_file_range` is not reported, because it
-//! does not show whether reading or writing failed. The copier continues with read(2) and write(2); if one of
-//! them fails, too, its error is reported. Holes are preserved.
+//! The copier tries three ways, the cheapest first. It clones the file, so that both files share their blocks
+//! (reflink); or it copies inside the kernel (`copy_file_range`); or it calls read(2) and write(2) with a
+//! buffer. Each way continues where the previous one ended. An error of `copy_file_range` is not reported,
+//! because it does not show whether reading or writing failed. The copier continues with read(2) and
+//! write(2); if one of them fails, too, its error is reported. Holes are preserved.
 
 use super::chunks::Team;
 use super::meter::Meter;

@@ -1,9 +1,9 @@
-//! The walk of a tree, for copying, comparing and counting: it lists a directory, visits the entries, goes
-//! deeper, and hands over what other copiers can do.
+//! The walk of a tree, for copying, comparing and counting. A copier lists a directory, visits its entries,
+//! enters its child directories, and hands over work to other copiers.
 //!
 //! A copier walks depth first. Child directories that it has not entered yet wait as names, in one list for
-//! each level of the walk's path. The copier hands over the work that has waited longest, and only while the
-//! ring is hungry: while it holds fewer tasks than there are other copiers. So most names never go through
+//! each level of the walk's path. Only while the ring is hungry, that is, holds fewer tasks than there are
+//! other copiers, the copier hands over work: that which has waited longest. So most names never go through
 //! the ring, each directory is opened once, and a lone copier takes no time for handing over. The walk does
 //! not recurse. Only its deepest few levels keep descriptors open; children of the levels above are opened by
 //! their path from the operand.

@@ -1,8 +1,9 @@
-//! Handing over: what a copier gives to other copiers, and when.
+//! Handing over: which work a copier gives to other copiers, and when.
 //!
-//! A copier hands over the work that has waited longest. That work usually takes longest and is farthest from
-//! where the copier is. The copier hands work over only while the ring holds fewer tasks than there are other
-//! copiers. It keeps what it is working on.
+//! A copier hands over the work that has waited longest. That work is usually the largest, and it is nearest
+//! to the root of the tree. The copier hands work over only while the ring holds fewer tasks than there are
+//! other copiers. It keeps the directory whose names it is visiting, unless that directory is wide or has
+//! large files.
 
 use super::names::WIDE_BYTES;
 use super::{DirNames, DirProgress, Level, Offered, Visitor, Waiting, Walk, visit_names};

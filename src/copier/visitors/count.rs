@@ -1,6 +1,6 @@
 //! Counts what there is to copy, in a separate process: entries and the sizes of files.
 //!
-//! The counting process makes no reports. Copiers find the same errors and report them.
+//! The counting process reports no errors, because copiers find the same errors and report them.
 
 use crate::copier::context::Context;
 use crate::copier::name_queue::NO_MARK;

@@ -3,10 +3,9 @@
 //! A file takes 56 bytes plus the length of its source path. If the file will be read back, the length of its
 //! target path is added.
 //!
-//! A wave is a group of operands (paths that the user names) that are copied together. Copiers work on a wave
-//! in rounds: if a copier dies, the next round begins from the start and reports every file of the wave
-//! again. The digests of an earlier round serve only as a cache, so that copiers need not read up-to-date
-//! files again.
+//! A wave is a group of operands (paths that the user names) that are copied together. If a copier dies, the
+//! next round works on the whole wave again, and its copiers report every file of the wave again. The digests
+//! of an earlier round serve only as a cache, so that copiers need not read up-to-date files again.
 
 use crate::hash::{DIGEST_BYTES, Digest};
 use crate::ipc::wire::fields::{get_bytes, get_u32, put_bytes, put_u32};

@@ -1,9 +1,9 @@
 //! The counters of a run and the current entry of each copier, in memory that all processes of the run share.
 //!
-//! All counts of a run come from this memory, and all names come from the pipes of the copiers. So a count is
-//! not lost if a copier is killed. Each copier writes only its own status slot (its part of the memory), so
-//! no two processes contend for a counter. The parent reads the counters for the progress line while they
-//! change.
+//! The parent takes all counts of a run from this memory, and only names from the reports of the copiers. So
+//! a count is not lost if a copier is killed. Each copier writes only its own status slot (its part of the
+//! memory), so no two processes contend for a counter. The parent reads the counters for the progress line
+//! while they change.
 
 use crate::ipc::fingerprint::fingerprint;
 use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};

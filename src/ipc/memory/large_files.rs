@@ -5,18 +5,20 @@
 //! result. To ask other copiers for help, it pushes a task into the ring (`Task::LargeFile`). Owner and
 //! helpers take chunks by advancing one shared offset.
 //!
-//! A request that a copier takes too late has no effect: it names a generation, which the owner has ended by
-//! then. A helper also compares a fingerprint of the job and its files, so that a stray write into this
-//! memory cannot make a late request valid.
+//! A request for help that a copier takes too late has no effect. The request contains the number of a
+//! *generation*: the time during which the owner accepts help with one file. The owner has ended that
+//! generation by then. A helper also compares a fingerprint of the job and its files, so that a stray write
+//! into this memory cannot make a late request valid.
 //!
 //! The owner must know when the last helper has closed the file, even if that helper died. Therefore a helper
 //! takes a shared record lock before it reads the generation. It holds the lock until it has written its last
-//! byte and closed the file. The owner ends the generation and then waits until it could take the lock
+//! byte and closed the file. The owner ends the generation, and then waits until it gets the lock
 //! exclusively.
 //!
 //! The memory has two byte counts: bytes processed, for the progress line, and bytes confirmed. A helper
-//! confirms its bytes after close(2) has succeeded, because some network file systems report only then that
-//! they are out of space. So the bytes of a helper that died are never confirmed.
+//! confirms its bytes, that is, adds them to the second count, after close(2) has succeeded, because some
+//! network file systems report only then that they are out of space. So the bytes of a helper that died are
+//! never confirmed.
 //!
 //! If the file is hashed, each copier stores the digests of its chunks, and the owner joins them. The number
 //! of digest slots is fixed, so a file of more than 4 GiB has larger chunks.

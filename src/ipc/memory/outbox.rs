@@ -8,9 +8,10 @@
 //! pipe and knows its length. It reads the rest of the stream from this memory, so no report is lost or read
 //! twice.
 //!
-//! One word, the state word, holds the length of the stream and the flag that the entry in progress was
-//! begun. When a copier settles an entry (reports it as done), it writes this word once. So whenever the
-//! copier dies, the entry is either reported or marked as begun, and never both.
+//! One word, the state word, holds the length of the stream and a flag: whether the copier has begun to
+//! create or change the entry in progress. When a copier reports the entry as done, it updates both with one
+//! write. So if the copier dies after it has begun the entry, the entry is either reported or marked as
+//! begun, and never both.
 
 use pcopy_sys::shared_words::SharedWords;
 use std::io;

@@ -1,7 +1,7 @@
 //! The events that a copier reports to the parent over its pipe: finished entries and failures. Counts do not
 //! go through the pipe; they are in shared memory (`counters`).
 //!
-//! A frame is one encoded report. It consists of its length, a tag, the fields of the event and the place of
+//! A frame is one encoded report. It consists of its length, a tag, the fields of the event and the path of
 //! the entry, and is padded to whole words. Each copier has a separate pipe, so frames of any length arrive
 //! complete and in order.
 

@@ -1,7 +1,7 @@
-//! The first phase of a wave (operands that are copied together): copies everything except links and files
-//! that need a prompt.
+//! The first phase of a wave (operands that are copied together): copies everything except hard links to
+//! files already copied, and files that need a prompt. Later phases copy these.
 //!
-//! Staged directories are renamed into place in a later phase, too.
+//! The staged directories of operands are renamed into place in a later phase, too.
 
 use crate::ipc::wire::task::Task;
 use crate::parent::rounds::run_rounds;

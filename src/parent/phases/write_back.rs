@@ -2,7 +2,8 @@
 //! and before the run ends.
 //!
 //! Staged data is flushed once for each file system and not once for each file: one wait instead of
-//! thousands. A file that replaces an existing file was flushed by its copier, before the rename.
+//! thousands. With `--fsync`, a file that replaces an existing file was flushed by its copier before the
+//! rename.
 
 use crate::error::{EntryError, Op, Unavailable};
 use crate::ipc::wire::task::split_last;

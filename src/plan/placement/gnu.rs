@@ -1,5 +1,5 @@
-//! The rules of GNU cp for targets. The run is not refused: if a source cannot be copied, cp reports it and
-//! copies the others.
+//! The rules of GNU cp for targets. If a source cannot be copied, cp does not refuse the whole command: it
+//! reports this source and copies the other sources.
 
 use super::super::backup_name::{numbered_suffix, split_number};
 use super::super::notes::{NoteKind, ParentError};

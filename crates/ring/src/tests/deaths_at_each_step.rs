@@ -1,5 +1,5 @@
-//! Tests in which a peer dies at each of its steps, while loom interleaves its steps with those of another
-//! peer.
+//! Tests in which a peer dies at each of its steps. Loom interleaves the steps of this peer with those of
+//! another peer.
 //!
 //! Each test runs its scenario with the peer dying before step 0, step 1 and so on, until the peer completes
 //! all of its steps. The main thread notices the death and stops the ring, as pcopy's parent process does.

@@ -6,8 +6,9 @@
 //!
 //! Waits have no time limit under loom. So a sleeper that no peer wakes is a deadlock, which loom reports.
 //! The bounds are chosen so that all tests together take about three minutes on one CPU. In tests of
-//! sleepers, the first thread only joins the others. Loom switches to the others when the first thread
-//! blocks, so the tests reach every order in which they fall asleep without using up preemptions.
+//! sleepers, the first thread only joins the other threads. When it blocks, loom may switch to any other
+//! thread without using up a preemption, so the tests reach every order in which the other threads fall
+//! asleep.
 //!
 //! Scenarios that push only with `try_push` run twice: with pushers that may wait, and with pushers that
 //! never wait. In the second case a take executes no fence, so the fence of a take cannot hide that a fence

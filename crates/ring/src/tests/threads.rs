@@ -1,5 +1,5 @@
-//! Tests with real threads and a ring on the heap: runs that are too long for loom, with the real futex, also
-//! under Miri.
+//! Tests with real threads, the real futex and a ring on the heap. Their runs are too long for loom; they
+//! also run under Miri.
 
 use crate::{HeapRing, MayWait, NeverWait, PushError, Pushers, TakeError};
 use std::sync::Mutex;

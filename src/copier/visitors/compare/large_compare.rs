@@ -1,4 +1,5 @@
-//! Large files that several copiers compare, or hash for a manifest (a list of file hashes).
+//! Lets several copiers work on one large file: they compare it with its copy, or hash it to compare the hash
+//! with that in a manifest (a list of file hashes).
 
 use super::Comparer;
 use crate::copier::entry::OpenFile;

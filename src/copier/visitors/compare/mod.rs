@@ -1,8 +1,8 @@
 //! Comparing instead of copying: `--check` compares two trees, `--check-manifest` compares a directory with a
 //! manifest (a list of file hashes).
 //!
-//! Both are walks, like copying. Copiers open files without updating their access time, if the kernel permits
-//! that.
+//! Both use the same walk of a tree as copying. Copiers open files without updating their access time, if the
+//! kernel permits that.
 
 mod differences;
 mod large_compare;

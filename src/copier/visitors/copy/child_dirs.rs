@@ -1,5 +1,6 @@
-//! The child directories of a directory. The copier that finds a child creates it at once, or leaves that to
-//! the copier that enters the child. Until a copier enters it, the child waits.
+//! The child directories of a directory. The copier that finds a child directory creates its target at once,
+//! or leaves the creation to the copier that enters the child. A child that no copier has entered yet waits
+//! in a list of the walk.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};

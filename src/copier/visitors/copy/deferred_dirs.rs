@@ -1,8 +1,8 @@
 //! Directories that a copier finishes on the walk's way back up, after everything below them is done.
 //!
 //! A new directory in an existing one is renamed into place as soon as nothing in it is left to do. Only then
-//! can the times of the directory above be set. Both directories wait here while the walk is below them. So
-//! at most one directory waits for each level of the walk's path.
+//! can the times of the directory above be set. Both directories wait in this module's list while the walk is
+//! below them. So at most one directory waits for each level of the walk's path.
 //!
 //! If the copier has handed over work below a directory, only the parent process knows when that work is
 //! done. Then the copier reports the directory to the parent process, which finishes it at the end of the

@@ -1,9 +1,9 @@
 //! Files with several names (hard links): which name is copied, and how the other names become links to it.
 //!
-//! During the walk, copiers copy an inode under the first name of it that a copier finds. They defer all
-//! other names, so no copier waits for another copier. After everything else is copied, one copier processes
-//! each group (the names of one inode), in order. It skips names that are already links. So if this copier
-//! dies, another copier can process the group again from the beginning.
+//! During the walk, an inode is copied by the copier that first finds one of its names, under that name.
+//! Copiers defer all other names, so no copier waits for another copier. After everything else is copied, one
+//! copier processes each group (the names of one inode), in order. It skips names that are already links. So
+//! if this copier dies, another copier can process the group again from the beginning.
 //!
 //! A group may have no copied name, because copying that name failed. Then the copier copies the next name,
 //! and the remaining names become links to it. The same happens where the kernel refuses a link, because the

@@ -2,8 +2,9 @@
 //! from its source.
 //!
 //! Verification has rounds of its own, after all data was flushed to stable storage. So the processes that
-//! read the files are not those that wrote them, and one flush serves all files. A copier drops a file from
-//! the page cache before it reads the file. (On a file system in memory that has no effect.)
+//! read the files are not the processes that wrote them, and a single flush is enough for all files. A copier
+//! drops a file from the page cache before it reads the file. (On a file system in memory that has no
+//! effect.)
 //!
 //! A file that differs is written once more, into the same inode, because it may have other names by now. If
 //! it differs again, it is removed, so that no wrong file remains under its final name.
