@@ -16,8 +16,9 @@ pub(super) struct Volumes(Vec<Volume>);
 /// One file system.
 pub(super) struct Volume {
     device: u64,
-    /// The directory that messages name for this file system: the operand, and the path in its source.
+    /// The operand that a message about this file system names.
     pub(super) operand: u32,
+    /// The path below that operand's source that the message names.
     pub(super) source: Vec<u8>,
     /// Open directories on the file system, at least one: directories that contain targets of operands, or
     /// the directory in which copiers reached the file system.

@@ -703,8 +703,8 @@ fn without_list(bits: u32, attribute_error: Option<EntryError>) -> u32 {
     }
 }
 
-/// Whether a target looks complete: it has its source's type, size and device number and, if
-/// `times_are_reliable`, also its modification time.
+/// Whether a target looks complete: it has its source's type and size, stands for the same device if it is a
+/// device file, and, if `times_are_reliable`, has its source's modification time.
 pub(in crate::copier) fn looks_complete(
     source: &Stat,
     target: &Stat,
