@@ -114,8 +114,8 @@ impl EntryCopier<'_> {
         };
         let read = again.as_deref().unwrap_or(&source.stat);
         // The target was created with the permission bits that the source had when the copier opened the
-        // source. If these have changed since, `finish` must set the new ones. It does so if `masked` is set, as
-        // it does after a default ACL has changed the bits.
+        // source. If these have changed since, `finish` must set the new ones. It does so if `masked` is set,
+        // as it does after a default ACL has changed the bits.
         let masked = defaults.masked || read.permissions() != source.stat.permissions();
         let attribute_error =
             self.finish(entry, source, read, target, DirDefaults { masked, ..defaults })?;
