@@ -282,7 +282,7 @@ macro_rules! has_strace {
 }
 
 pub(crate) use test_name::{cells, each_jobs, test_name};
-pub(crate) use testtree::{Entry, Listing, differences, listing};
+pub(crate) use testtree::{Entry, Listing, differences, listing, walk};
 pub(crate) use {has_strace, skip};
 
 /// Like [`has_strace`], for a helper function, which gets the name of its test as an argument.

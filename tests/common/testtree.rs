@@ -256,7 +256,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 /// Calls `visit` with each entry of a tree. The root comes first and has the empty path. Uses only `std`.
 /// Leaves out entries that vanish meanwhile.
-fn walk(root: &Path, mut visit: impl FnMut(PathBuf, &Path, &Metadata)) {
+pub(crate) fn walk(root: &Path, mut visit: impl FnMut(PathBuf, &Path, &Metadata)) {
     let mut waiting = vec![PathBuf::new()];
     while let Some(path) = waiting.pop() {
         let at = below(root, &path);
@@ -476,20 +476,23 @@ impl Sandbox {
     /// Fails if the sandbox contains a staged name.
     #[track_caller]
     pub(crate) fn assert_nothing_staged(&self) {
-        let left: Vec<_> = self
-            .listing("")
-            .into_keys()
-            .filter(|path| path.as_os_str().as_bytes().ends_with(b".pcopy-partial"))
-            .collect();
+        let mut left = Vec::new();
+        walk(&self.path(""), |path, _, _| {
+            if path.as_os_str().as_bytes().ends_with(b".pcopy-partial") {
+                left.push(path);
+            }
+        });
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
-    /// Returns a listing of the sandbox as text for messages; at most 60 lines.
+    /// Returns the entries of the sandbox as text for messages; at most 60 lines.
     pub(crate) fn show(&self) -> String {
-        let mut text = String::new();
-        for (path, entry) in self.listing("").iter().take(60) {
-            writeln!(text, "{:06o} {:>9} {}", entry.mode, entry.size, path.display()).unwrap();
-        }
-        text
+        let mut lines = BTreeMap::new();
+        walk(&self.path(""), |path, _, metadata| {
+            let size = if metadata.is_dir() { 0 } else { metadata.len() };
+            let line = format!("{:06o} {size:>9} {}\n", metadata.mode(), path.display());
+            lines.insert(path, line);
+        });
+        lines.into_values().take(60).collect()
     }
 }
