@@ -1,11 +1,33 @@
 //! Extended attributes: xattr(7).
 //!
 //! ACLs, capabilities and security contexts are extended attributes, too.
+//!
+//! A [`Node::Named`] entry, which cannot always be opened, is accessed through `/proc`. Where there is no
+//! `/proc`, there are two other ways. The calls `getxattrat` and so on, which take a directory and a name, exist
+//! since Linux 6.13. Before, the directory becomes the current directory for the time of the call.
 
 use super::file::Node;
 use super::{Errno, Result, retry};
+use nix::fcntl::{self, AT_FDCWD, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The numbers of the system calls that take a directory and a name; libc does not have them yet. They are the
+/// same on all architectures with 64 bits except Alpha and MIPS, for which Rust has no such target with glibc.
+const SETXATTRAT: libc::c_long = 463;
+const GETXATTRAT: libc::c_long = 464;
+const LISTXATTRAT: libc::c_long = 465;
+const REMOVEXATTRAT: libc::c_long = 466;
+
+/// The argument of `setxattrat` and `getxattrat` that holds the value.
+#[repr(C)]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
 
 /// The attribute that holds the access ACL of a file.
 pub const ACCESS_ACL: &CStr = c"system.posix_acl_access";
@@ -14,16 +36,16 @@ pub const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 pub const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
 /// Reads the names of all visible attributes, each followed by a NUL. Reads none if the file system does not
-/// support attributes.
-///
-/// Before Linux 6.13 no system call takes a directory and a name, so a [`Node::Named`] file is accessed
-/// through `/proc`. Without `/proc`, such a file seems to have no attributes.
+/// support attributes, or if the entry does not exist any more.
 pub fn list(node: Node<'_>, names: &mut Vec<u8>) -> Result<()> {
     fill(names, |buffer, size| {
-        // SAFETY: `buffer` has room for `size` bytes, and the path, if any, is NUL-terminated.
+        // SAFETY: `buffer` has room for `size` bytes, and name and path are NUL-terminated.
         node.call(|target| unsafe {
             match target {
                 XattrTarget::Fd(fd) => libc::flistxattr(fd, buffer.cast(), size),
+                XattrTarget::At(dir, entry) => {
+                    libc::syscall(LISTXATTRAT, dir, entry.as_ptr(), NOFOLLOW, buffer, size) as isize
+                }
                 XattrTarget::Path(path) => libc::llistxattr(path.as_ptr(), buffer.cast(), size),
             }
         })
@@ -44,6 +66,10 @@ pub fn get(node: Node<'_>, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
         node.call(|target| unsafe {
             match target {
                 XattrTarget::Fd(fd) => libc::fgetxattr(fd, name.as_ptr(), buffer.cast(), size),
+                XattrTarget::At(dir, entry) => {
+                    let args = XattrArgs { value: buffer as u64, size: size as u32, flags: 0 };
+                    at_with_value(GETXATTRAT, (dir, entry), name, &args)
+                }
                 XattrTarget::Path(path) => {
                     libc::lgetxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), size)
                 }
@@ -57,13 +83,16 @@ pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
     let (start, size) = (value.as_ptr().cast(), value.len());
     // SAFETY: `value` is `size` bytes long, and name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
-        let done = match target {
-            XattrTarget::Fd(fd) => libc::fsetxattr(fd, name.as_ptr(), start, size, 0),
-            XattrTarget::Path(path) => {
-                libc::lsetxattr(path.as_ptr(), name.as_ptr(), start, size, 0)
+        match target {
+            XattrTarget::Fd(fd) => libc::fsetxattr(fd, name.as_ptr(), start, size, 0) as isize,
+            XattrTarget::At(dir, entry) => {
+                let args = XattrArgs { value: start as u64, size: size as u32, flags: 0 };
+                at_with_value(SETXATTRAT, (dir, entry), name, &args)
             }
-        };
-        done as isize
+            XattrTarget::Path(path) => {
+                libc::lsetxattr(path.as_ptr(), name.as_ptr(), start, size, 0) as isize
+            }
+        }
     });
     result.map(drop)
 }
@@ -72,11 +101,14 @@ pub fn set(node: Node<'_>, name: &CStr, value: &[u8]) -> Result<()> {
 pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
     // SAFETY: name and path are NUL-terminated.
     let result = node.call(|target| unsafe {
-        let done = match target {
-            XattrTarget::Fd(fd) => libc::fremovexattr(fd, name.as_ptr()),
-            XattrTarget::Path(path) => libc::lremovexattr(path.as_ptr(), name.as_ptr()),
-        };
-        done as isize
+        match target {
+            XattrTarget::Fd(fd) => libc::fremovexattr(fd, name.as_ptr()) as isize,
+            XattrTarget::At(dir, entry) => {
+                let (entry, name) = (entry.as_ptr(), name.as_ptr());
+                libc::syscall(REMOVEXATTRAT, dir, entry, NOFOLLOW, name) as isize
+            }
+            XattrTarget::Path(path) => libc::lremovexattr(path.as_ptr(), name.as_ptr()) as isize,
+        }
     });
     match result {
         Ok(_) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(()),
@@ -116,24 +148,70 @@ pub fn default_acl_permissions(dir: BorrowedFd<'_>) -> Result<u32> {
     Ok(of(OWNER).unwrap_or(0) << 6 | group << 3 | of(OTHER).unwrap_or(0))
 }
 
+/// The entry whose attributes a call accesses.
+#[derive(Clone, Copy)]
 enum XattrTarget<'a> {
     Fd(i32),
+    /// A name in an open directory.
+    At(i32, &'a CStr),
     Path(&'a CStr),
+}
+
+/// The flag of the calls that take a directory and a name: a symlink itself is meant.
+const NOFOLLOW: libc::c_int = libc::AT_SYMLINK_NOFOLLOW;
+
+/// Calls `setxattrat` or `getxattrat`.
+///
+/// # Safety
+///
+/// `args` must describe a value that the call may access.
+unsafe fn at_with_value(
+    call: libc::c_long,
+    (dir, entry): (i32, &CStr),
+    name: &CStr,
+    args: &XattrArgs,
+) -> isize {
+    let args_bytes = size_of::<XattrArgs>();
+    let (entry, name, args) = (entry.as_ptr(), name.as_ptr(), std::ptr::from_ref(args));
+    // SAFETY: both names are NUL-terminated, and the caller vouches for the value.
+    unsafe { libc::syscall(call, dir, entry, NOFOLLOW, name, args, args_bytes) as isize }
 }
 
 impl Node<'_> {
     fn call(self, call: impl Fn(XattrTarget<'_>) -> isize) -> Result<usize> {
+        let call = |target: XattrTarget<'_>| retry(|| Errno::result(call(target)));
         let returned = match self {
-            Node::Open(file) => retry(|| Errno::result(call(XattrTarget::Fd(file.as_raw_fd())))),
-            Node::Named(dir, name) => {
-                let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-                path.extend_from_slice(name.to_bytes());
-                let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-                retry(|| Errno::result(call(XattrTarget::Path(&path))))
-            }
+            Node::Open(file) => call(XattrTarget::Fd(file.as_raw_fd())),
+            Node::Named(dir, name) => call_named(dir, name, call),
         };
         returned.and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))
     }
+}
+
+/// Makes a call for the entry `name` of a directory, in the first of the three ways that works.
+fn call_named(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    call: impl Fn(XattrTarget<'_>) -> Result<isize>,
+) -> Result<isize> {
+    // Programs such as fakeroot see calls of the C library only, so these come first.
+    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    match call(XattrTarget::Path(&path)) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => {} // there is no /proc, or the entry is gone
+        result => return result,
+    }
+    match call(XattrTarget::At(dir.as_raw_fd(), name)) {
+        Err(Errno::ENOSYS | Errno::EPERM) => {} // an old kernel, or a sandbox that does not know the call
+        result => return result,
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let before = retry(|| fcntl::openat(AT_FDCWD, c".", flags, Mode::empty()))?;
+    unistd::fchdir(dir)?;
+    let result = call(XattrTarget::Path(name));
+    unistd::fchdir(before)?;
+    result
 }
 
 /// Calls `call` to fill `buffer`. Enlarges the buffer until the result fits.

@@ -1,12 +1,12 @@
 //! Reads and sets owner, permission bits and times, and checks permissions.
 
 use super::stat::Stamp;
-use crate::{Result, retry};
+use crate::{Errno, Result, retry};
 use nix::fcntl::{self, AtFlags};
 use nix::sys::stat::{self, Mode, UtimensatFlags};
 use nix::unistd::{self, AccessFlags, Gid, Uid};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// A file whose owner or attributes are read or set.
@@ -37,9 +37,25 @@ pub fn set_permissions(file: impl AsFd, permissions: u32) -> Result<()> {
 }
 
 /// Sets the permission bits of `name`, which must not be a symlink.
+///
+/// Before Linux 6.6, this needs `/proc`; without it, the call fails with `EOPNOTSUPP`.
 pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Result<()> {
+    /// The number of `fchmodat2` on all architectures with 64 bits that Rust supports with glibc, but MIPS;
+    /// libc does not have it for all of them.
+    const FCHMODAT2: libc::c_long = 452;
     let nofollow = stat::FchmodatFlags::NoFollowSymlink;
-    retry(|| stat::fchmodat(&dir, name, Mode::from_bits_truncate(permissions), nofollow))
+    let mode = Mode::from_bits_truncate(permissions);
+    match retry(|| stat::fchmodat(&dir, name, mode, nofollow)) {
+        Err(Errno::EOPNOTSUPP) => {} // a C library that needs /proc for this, and there is no /proc
+        result => return result,
+    }
+    let (fd, entry, flag) = (dir.as_fd().as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_NOFOLLOW);
+    // SAFETY: the name is NUL-terminated, and the call accesses no other memory.
+    let set = || unsafe { libc::syscall(FCHMODAT2, fd, entry, permissions, flag) };
+    match retry(|| Errno::result(set())) {
+        Err(Errno::ENOSYS) => Err(Errno::EOPNOTSUPP),
+        result => result.map(drop),
+    }
 }
 
 /// Sets the access and modification time of an open file.
