@@ -56,11 +56,17 @@ fn push(shown: &mut String, character: char) {
 }
 
 /// Whether a character is a bidirectional control (UAX #9) or a line separator outside ASCII, or has no
-/// width. Such characters could make two names look the same.
+/// width. Such characters could make two names look the same. The joiners U+200C and U+200D are not among them:
+/// Persian, Indic scripts and emoji need them.
 pub(crate) fn turns_text(character: char) -> bool {
     matches!(
         character,
-        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        '\u{061c}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
     )
 }
 
@@ -74,7 +80,9 @@ mod tests {
 
     #[test]
     fn harmless_names_are_not_changed() {
-        assert_eq!(escape("a b-ü-文件.txt".as_bytes()), "a b-ü-文件.txt");
+        for name in ["a b-ü-文件.txt", "می\u{200c}خواهم", "👩\u{200d}🚀"] {
+            assert_eq!(escape(name.as_bytes()), name);
+        }
     }
 
     #[test]

@@ -121,6 +121,7 @@ mod tests {
             (b"back\\slash", "'back\\slash'"),
             (b"\xff\xfe", "''$'\\377\\376'"),
             ("é文".as_bytes(), "'é文'"),
+            ("👩\u{200d}🚀".as_bytes(), "'👩\u{200d}🚀'"),
         ] {
             assert_eq!(quote_in(name, true), quoted, "{}", name.escape_ascii());
         }

@@ -138,8 +138,9 @@ fn shorten(name: &str, columns: usize) -> String {
     if length <= columns {
         return name.to_owned();
     }
-    let tail: String = name.chars().skip(length - columns.saturating_sub(1)).collect();
-    if columns < 8 { String::new() } else { format!("…{tail}") }
+    const CUT: &str = "..."; // ASCII, for locales without UTF-8
+    let tail: String = name.chars().skip(length - columns.saturating_sub(CUT.len())).collect();
+    if columns < 8 { String::new() } else { format!("{CUT}{tail}") }
 }
 
 /// The place of the progress line if standard error is not a terminal (`--progress=always`). Writes at most
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_long_name_is_shortened_at_its_beginning() {
-        assert_eq!(shorten("src/a/long/way/to/file.rs", 12), "…/to/file.rs");
+        assert_eq!(shorten("src/a/long/way/to/file.rs", 12), "...o/file.rs");
         assert_eq!(shorten("short", 12), "short");
         assert_eq!(shorten("no room at all", 3), "");
     }

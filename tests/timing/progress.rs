@@ -207,7 +207,7 @@ fn a_wide_window_shows_the_end_of_the_name_in_progress() {
     let (run, seen) = run.end();
 
     run.exits(0);
-    assert!(seen.states.iter().any(|state| state.contains("  …0000")), "{:#?}", seen.states);
+    assert!(seen.states.iter().any(|state| state.contains("  ...0")), "{:#?}", seen.states);
 }
 
 #[test]
