@@ -1,9 +1,10 @@
-//! The three kinds of errors. They differ in whether the run begins and whether it continues. `ui` turns them
+//! The kinds of errors. They differ in whether the run begins and whether it continues. `ui` turns them
 //! into messages.
 //!
 //! A [`Refusal`] means that the run did not begin and that nothing in the target was changed. An
 //! [`EntryError`] is the failure of one entry (a file or directory to be copied); the run continues with the
-//! other entries. [`Unavailable`] means that the kernel denied a resource that the whole run needs.
+//! other entries. An [`AttributeError`] says what a complete entry lacks. [`Unavailable`] means that the kernel
+//! denied a resource that the whole run needs.
 
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
@@ -162,6 +163,8 @@ ops! {
     DirectoryAgain,
     /// A directory would replace something that is not a directory.
     DirectoryOverFile,
+    /// A directory would replace a symlink to a directory.
+    DirectoryOverSymlink,
     /// Something that is not a directory would replace a directory.
     FileOverDirectory,
     /// Removing an existing destination entry.
@@ -205,11 +208,6 @@ impl Op {
         }
     }
 
-    /// Whether the entry is complete except for the attribute that this operation would have set.
-    pub fn leaves_entry_complete(self) -> bool {
-        matches!(self, Op::SetOwner | Op::SetAccessList | Op::SetAttributes)
-    }
-
     /// Whether the operation concerns the source, so that the message names the source and not the target.
     pub fn concerns_source(self) -> bool {
         use Op::{
@@ -242,6 +240,17 @@ pub struct EntryError {
     pub errno: Errno,
 }
 
+/// An attribute that the copy of an entry lacks although it was to be preserved, and why. Except for such
+/// attributes the copy is complete.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AttributeError {
+    /// The operation that would have read or set the attribute, and its error.
+    pub error: EntryError,
+    /// Whether the loss is a failure, because the user has named the attribute
+    /// ([`Preservation::Required`](crate::options::Preservation)).
+    pub required: bool,
+}
+
 impl Hash for EntryError {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.op, self.errno as i32).hash(state);
@@ -255,25 +264,26 @@ pub fn lacks_capability(error: EntryError) -> bool {
 
 /// Whether the error of a clone means that another way to copy the same file may succeed.
 ///
-/// `EOPNOTSUPP`, `EXDEV`, `ENOTTY` and `ENOSYS` mean that the file systems or the kernel do not support the
-/// clone. The other errors concern one of the two files:
+/// That is so for all errors but those of a failing or full disk and of a lack of memory. Some mean that the
+/// file systems or the kernel do not support the clone (`EOPNOTSUPP`, `EXDEV`, `ENOTTY`, `ENOSYS`). Others
+/// concern one of the two files, for example:
 /// * `EINVAL`: one of the files has no copy-on-write, or their block sizes differ.
 /// * `ETXTBSY`: one of the files is a swap file.
 /// * `EPERM`, `EACCES`: a security module forbids the clone.
-/// * `EBADF`: the file system does not accept the descriptor.
+/// * `EAGAIN`: ZFS has not yet written the source to the disk.
 pub fn means_unsupported(errno: Errno) -> bool {
-    use Errno::{EACCES, EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV};
-    matches!(
-        errno,
-        EOPNOTSUPP | EXDEV | ENOTTY | ENOSYS | EINVAL | ETXTBSY | EPERM | EACCES | EBADF
-    )
+    !matches!(errno, Errno::EIO | Errno::ENOMEM | Errno::ENOSPC | Errno::EDQUOT)
 }
 
 /// Whether a retry may succeed: disks and network file systems report some errors only for a while.
 pub fn is_transient(error: EntryError) -> bool {
-    let passing = matches!(error.errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT);
     // pcopy itself chose the errno of these two operations, so the errno says nothing about a retry.
-    passing && !matches!(error.op, Op::Changed | Op::KillsCopiers)
+    is_transient_errno(error.errno) && !matches!(error.op, Op::Changed | Op::KillsCopiers)
+}
+
+/// Whether a system call that fails with this error may succeed if it is repeated a moment later.
+pub fn is_transient_errno(errno: Errno) -> bool {
+    matches!(errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT)
 }
 
 /// Whether pcopy can write no other entry either: the target is full, over quota, read-only or failing.

@@ -203,14 +203,18 @@ pub enum Compat {
 pub struct Preserve {
     /// Permission bits.
     pub permissions: Permissions,
+    /// Whether a copy must get the permission bits, if they are preserved exactly.
+    pub permissions_required: bool,
     /// User and group, as far as the kernel lets the process set them.
-    pub ownership: bool,
+    pub ownership: Preservation,
     /// The times of last access and last modification.
-    pub timestamps: bool,
+    pub timestamps: Preservation,
+    /// `--omit-dir-times`: directories do not get the times of their sources.
+    pub omits_dir_times: bool,
     /// Hard links between files.
     pub links: Links,
     /// POSIX ACLs.
-    pub access_lists: bool,
+    pub access_lists: Preservation,
     /// Extended attributes other than ACLs and security contexts.
     pub attributes: Preservation,
     /// The SELinux context.
@@ -221,10 +225,12 @@ impl Preserve {
     /// What `cp -r` preserves: nothing.
     pub const NOTHING: Self = Self {
         permissions: Permissions::Masked,
-        ownership: false,
-        timestamps: false,
+        permissions_required: false,
+        ownership: Preservation::No,
+        timestamps: Preservation::No,
+        omits_dir_times: false,
         links: Links::No,
-        access_lists: false,
+        access_lists: Preservation::No,
         attributes: Preservation::No,
         context: Preservation::No,
     };
@@ -232,28 +238,30 @@ impl Preserve {
     /// What `pcopy` preserves by default: permission bits, times and hard links.
     pub const DEFAULT: Self = Self {
         permissions: Permissions::Exact,
-        timestamps: true,
+        timestamps: Preservation::IfPossible,
         links: Links::HardLinks,
         ..Self::NOTHING
     };
 
-    /// Returns the mode, before the umask, for a directory that is created under its final name; `source` is
-    /// the mode of its source.
+    /// Returns the mode with which a directory is created under its final name; `source` is the mode of its
+    /// source.
     ///
-    /// With [`Permissions::Exact`], only the owner may access the directory until a later step sets its mode.
-    /// Otherwise group and others get their permissions at once, because after a killed run no later step
-    /// would give them.
-    pub fn initial_mode(&self, source: u32) -> u32 {
-        match self.permissions {
-            Permissions::Exact => 0o700,
-            Permissions::Masked => source & 0o777 | 0o700,
-            Permissions::Fresh => 0o777,
-        }
+    /// With [`Permissions::Exact`], and if the owner is still to be set, only the owner may access the
+    /// directory until a later step sets its mode. Otherwise group and others get their permissions at once,
+    /// because after a killed run no later step would give them.
+    pub fn initial_mode(&self, source: u32, umask: u32) -> u32 {
+        let others = match self.permissions {
+            _ if self.ownership.is_wanted() => 0,
+            Permissions::Exact => 0,
+            Permissions::Masked => source & 0o077 & !umask,
+            Permissions::Fresh => 0o077 & !umask,
+        };
+        0o700 | others
     }
 
     /// Whether to preserve any attribute that the kernel stores as an extended attribute.
     pub fn looks_at_attributes(&self) -> bool {
-        self.access_lists || self.attributes != Preservation::No || self.context != Preservation::No
+        self.access_lists.is_wanted() || self.attributes.is_wanted() || self.context.is_wanted()
     }
 }
 
@@ -280,15 +288,23 @@ pub enum Permissions {
     Fresh,
 }
 
-/// Whether to preserve an attribute that some file systems do not support.
+/// How strictly to preserve an attribute, which some file systems or kernels refuse to set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preservation {
     /// Do not preserve the attribute.
     No,
-    /// Preserve the attribute where the file system supports it.
+    /// Preserve the attribute where possible. If it is lost, the copy still counts as successful.
     IfPossible,
-    /// Preserve the attribute; an entry whose attribute cannot be set fails.
+    /// Preserve the attribute, because the user has named it. If it is lost, the run fails, but the copy has
+    /// everything else.
     Required,
+}
+
+impl Preservation {
+    /// Whether to preserve the attribute at all.
+    pub fn is_wanted(self) -> bool {
+        self != Self::No
+    }
 }
 
 /// What a regular file becomes in the target.

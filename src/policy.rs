@@ -37,6 +37,9 @@ pub struct Policy {
     /// Whether writing into an existing file removes the extended attributes that its source does not have,
     /// so that both are identical. cp leaves them.
     pub removes_extra_attributes: bool,
+    /// Whether the run warns of attributes that were to be preserved only if possible, and that the copy lacks.
+    /// cp says nothing about them.
+    pub warns_of_lost_attributes: bool,
     /// Whether `--sparse=always` permits a clone, although a clone has only the holes of its source.
     pub clones_under_sparse_always: bool,
     /// Whether a hard link may replace an existing file that `--update` would skip as newer.
@@ -80,6 +83,7 @@ impl Policy {
         private_until_owned: false,
         keeps_set_id: false,
         removes_extra_attributes: true,
+        warns_of_lost_attributes: true,
         clones_under_sparse_always: false,
         links_newer_names: false,
         dir_over_file_with_backup: false,
@@ -101,6 +105,7 @@ impl Policy {
         private_until_owned: true,
         keeps_set_id: true,
         removes_extra_attributes: false,
+        warns_of_lost_attributes: false,
         clones_under_sparse_always: true,
         links_newer_names: true,
         dir_over_file_with_backup: true,

@@ -1,8 +1,9 @@
 //! Parsers for the arguments of options that both command lines, pcopy's own and GNU cp's, have.
 
 use crate::options::{Backup, Control, Links, Permissions, Preservation, Preserve, Update, When};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The words that `--sparse`, `--reflink` and `--progress` accept.
@@ -16,6 +17,14 @@ pub(super) const UPDATES: [(&str, Update); 4] = [
     ("none-fail", Update::NoneFail),
     ("older", Update::Older),
 ];
+
+/// Returns a parser of a path. An empty argument, as of an unset variable of a script, gets a message that says
+/// so.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|word| {
+        if word.is_empty() { Err("a path must not be empty") } else { Ok(PathBuf::from(word)) }
+    })
+}
 
 /// Returns a parser of an argument that must be one of `words`, without abbreviation.
 pub(super) fn one_word_of<T: Copy + Send + Sync + 'static>(
@@ -54,32 +63,35 @@ impl Attribute {
         ("none", Self::None),
     ];
 
-    /// Adds the attribute to those that are preserved.
+    /// Adds the attribute to those that are preserved. It is required, except that `all` names nothing and
+    /// only tries everything.
     pub(super) fn add_to(self, preserve: &mut Preserve) {
         match self {
             Self::Mode => {
                 preserve.permissions = Permissions::Exact;
-                preserve.access_lists = true;
+                preserve.permissions_required = true;
+                preserve.access_lists = Preservation::Required;
             }
-            Self::Ownership => preserve.ownership = true,
-            Self::Timestamps => preserve.timestamps = true,
+            Self::Ownership => preserve.ownership = Preservation::Required,
+            Self::Timestamps => preserve.timestamps = Preservation::Required,
             Self::Links => preserve.links = Links::AndFollowed,
-            Self::Acl => preserve.access_lists = true,
+            Self::Acl => preserve.access_lists = Preservation::Required,
             Self::Xattr => preserve.attributes = Preservation::Required,
             Self::Context => preserve.context = Preservation::Required,
             Self::All => {
-                let (attributes, context) = (preserve.attributes, preserve.context);
-                let at_least = |demand| {
-                    if demand == Preservation::No { Preservation::IfPossible } else { demand }
+                let at_least = |demand: Preservation| {
+                    if demand.is_wanted() { demand } else { Preservation::IfPossible }
                 };
                 *preserve = Preserve {
                     permissions: Permissions::Exact,
-                    ownership: true,
-                    timestamps: true,
+                    permissions_required: preserve.permissions_required,
+                    ownership: at_least(preserve.ownership),
+                    timestamps: at_least(preserve.timestamps),
+                    omits_dir_times: preserve.omits_dir_times,
                     links: Links::AndFollowed,
-                    access_lists: true,
-                    attributes: at_least(attributes),
-                    context: at_least(context),
+                    access_lists: at_least(preserve.access_lists),
+                    attributes: at_least(preserve.attributes),
+                    context: at_least(preserve.context),
                 };
             }
             Self::None => *preserve = Preserve::NOTHING,
@@ -91,12 +103,13 @@ impl Attribute {
         match self {
             Self::Mode => {
                 preserve.permissions = Permissions::Fresh;
-                preserve.access_lists = false;
+                preserve.permissions_required = false;
+                preserve.access_lists = Preservation::No;
             }
-            Self::Ownership => preserve.ownership = false,
-            Self::Timestamps => preserve.timestamps = false,
+            Self::Ownership => preserve.ownership = Preservation::No,
+            Self::Timestamps => preserve.timestamps = Preservation::No,
             Self::Links => preserve.links = Links::No,
-            Self::Acl => preserve.access_lists = false,
+            Self::Acl => preserve.access_lists = Preservation::No,
             Self::Xattr => preserve.attributes = Preservation::No,
             Self::Context => preserve.context = Preservation::No,
             Self::All => {

@@ -4,10 +4,12 @@
 use super::Job;
 use super::entry::attributes::Attrs;
 use crate::ipc::memory::counters::StatusSlot;
+use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::memory::outbox::Outbox;
 use crate::options::CopyOptions;
 use crate::plan::Plan;
 use crate::policy::Policy;
+use pcopy_sys::file::Kind;
 use std::ffi::CStr;
 
 /// One copier's view of the run.
@@ -21,7 +23,7 @@ pub(super) struct Context<'a> {
     /// This copier's outbox: reports that the parent may not have received yet, and whether the entry in
     /// progress was begun. It outlives the copier.
     pub(super) outbox: Outbox<'a>,
-    pub(super) attrs: Attrs,
+    pub(super) attrs: Attrs<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -52,6 +54,21 @@ impl<'a> Context<'a> {
     pub(super) fn policy(&self) -> Policy {
         self.job.plan.policy
     }
+
+    /// Whether entries of this type on the target file system `device` keep the times of their creation,
+    /// because copiers have found that the system refuses to set others.
+    pub(super) fn refuses_times(&self, device: u64, kind: Kind) -> bool {
+        self.job.fs_caps.lacks(Pair::of(device, device), times_of(kind))
+    }
+
+    /// Notes for all copiers that the target file system refuses times for entries of this type.
+    pub(super) fn note_refused_times(&self, device: u64, kind: Kind) {
+        self.job.fs_caps.note_lack(Pair::of(device, device), times_of(kind));
+    }
+}
+
+fn times_of(kind: Kind) -> Capability {
+    if kind == Kind::Symlink { Capability::SymlinkTimes } else { Capability::Times }
 }
 
 /// What earlier rounds of this run have done with a name in the directory that the copier is in.

@@ -11,6 +11,7 @@ mod entry;
 mod folding;
 mod name_queue;
 mod report_writer;
+mod retry;
 mod traverse;
 pub(crate) mod visitors;
 

@@ -2,7 +2,7 @@
 //! to the sink.
 
 use super::run_event::{Names, RunEvent, Sink};
-use crate::error::{EntryError, Op, Unavailable};
+use crate::error::{AttributeError, EntryError, Op, Unavailable};
 use crate::ipc::wire::event::Details;
 use crate::ipc::wire::task::EntryPath;
 use crate::plan::{Check, Note, Operand, Plan, Severity};
@@ -91,6 +91,14 @@ impl<'a> Reporter<'a> {
             self.late.failed += 1;
             self.failed(error, operand, source);
         }
+    }
+
+    /// Reports that an entry lacks an attribute. That is a failure if the attribute was required.
+    pub(super) fn attribute_failed(&mut self, lost: AttributeError, operand: u32, source: &[u8]) {
+        self.late.failed += u64::from(lost.required);
+        self.with_error_names(lost.error, operand, source, |sink, names| {
+            sink.emit(&RunEvent::AttributeFailed { lost, names });
+        });
     }
 
     /// Reports that an entry has failed.

@@ -83,8 +83,15 @@ impl Intake<'_, '_> {
                 self.apply_failed(place, error);
                 return self.plan.ends_with(error).then_some(Stop::TargetLost);
             }
+            Event::AttributeFailed(lost) => {
+                // Each required attribute is a failure, and is remembered as such. The others may be as many
+                // as there are entries.
+                if !lost.required || self.state.note_failure(lost.error, place) {
+                    self.reporter.attribute_failed(lost, place.operand, place.source);
+                }
+            }
             Event::Vanished(error) => {
-                self.note_failed(place, error);
+                self.note_failed(place);
                 if self.state.note_failure(error, place) {
                     self.reporter.vanished(error, place.operand, place.source);
                 }
@@ -149,7 +156,7 @@ impl Intake<'_, '_> {
     }
 
     fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
-        self.note_failed(place, error);
+        self.note_failed(place);
         if !self.state.note_failure(error, place) {
             return;
         }
@@ -170,8 +177,8 @@ impl Intake<'_, '_> {
 
     /// If the entry is an operand, notes that nothing of it was copied. Then another source with the same
     /// target may be copied.
-    fn note_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
-        if !place.source.contains(&b'/') && !error.op.leaves_entry_complete() {
+    fn note_failed(&mut self, place: EntryPath<'_>) {
+        if !place.source.contains(&b'/') {
             self.state.failed.insert(place.operand);
         }
     }

@@ -4,7 +4,7 @@
 //! stream and in which words. Events contain no text except file names and the messages of errors.
 
 use super::position::Position;
-use crate::error::{EntryError, Unavailable};
+use crate::error::{AttributeError, EntryError, Unavailable};
 use crate::ipc::memory::counters::Totals;
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::event::Details;
@@ -49,6 +49,13 @@ pub enum RunEvent<'a> {
     Failed {
         /// Why it failed.
         error: EntryError,
+        /// The entry.
+        names: Names<'a>,
+    },
+    /// An entry lacks an attribute that was to be preserved, and is complete otherwise.
+    AttributeFailed {
+        /// Which attribute, why, and whether that is a failure.
+        lost: AttributeError,
         /// The entry.
         names: Names<'a>,
     },

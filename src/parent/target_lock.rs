@@ -200,7 +200,7 @@ fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, R
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
     let bits = source.map_or(0o700, |source| source.permissions());
-    let bits = plan.options.preserve.initial_mode(bits);
+    let bits = plan.options.preserve.initial_mode(bits, plan.umask);
     match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
         Ok(()) => Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: true })),
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),

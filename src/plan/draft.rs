@@ -5,7 +5,7 @@ use super::manifest_place::ManifestPlace;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
 use super::waves::waves;
-use super::{JOBS_MAX, Parent, Plan};
+use super::{JOBS_MAX, Parent, Plan, XattrRules};
 use crate::error::Refusal;
 use crate::options::{Command, CopyOptions, Options, Permissions};
 use crate::policy::Policy;
@@ -78,7 +78,9 @@ impl Draft {
         let updates_parents = options.preserve.permissions == Permissions::Exact;
         parents.retain(|parent| parent.new || updates_parents);
         notes.retain(|note| is_true(note, &parents));
+        let copies_xattrs = options.preserve.attributes.is_wanted();
         Plan {
+            xattr_rules: if copies_xattrs { XattrRules::read() } else { XattrRules::default() },
             waves: waves(&operands, &dirs, &notes, &options),
             policy: Policy::of(options.compat),
             umask: process::umask(),

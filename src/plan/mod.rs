@@ -15,6 +15,7 @@ mod operands;
 mod placement;
 mod symlinked_dirs;
 mod waves;
+mod xattr_rules;
 
 pub use comparisons::{Check, ListedFile, ListedFiles};
 pub use directories::Parent;
@@ -25,6 +26,7 @@ pub use notes::{Note, NoteKind, ParentError, Severity};
 pub use operands::Operand;
 pub(crate) use operands::trim;
 pub(crate) use waves::fold;
+pub use xattr_rules::XattrRules;
 
 use crate::error::{EntryError, Op, ends_the_run};
 use crate::options::{CopyMode, CopyOptions, Dereference};
@@ -66,6 +68,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// Where the manifest (a list of file hashes) is written when the run has ended.
     pub manifest: Option<ManifestPlace>,
+    /// Which extended attributes are not copied; empty if none are to be preserved.
+    pub xattr_rules: XattrRules,
     /// What the target is compared with; `None` if the run copies.
     pub check: Option<Check>,
     /// The maximum number of copiers.

@@ -24,7 +24,7 @@ pub(crate) fn may_be_ours(
 ) -> bool {
     let given_away = || source().is_ok_and(|source| source.owner() == staged.owner());
     staged.owner() == process::user()
-        || options.preserve.ownership && given_away()
+        || options.preserve.ownership.is_wanted() && given_away()
         || owner_of_new(dir) == Ok(staged.owner())
 }
 

@@ -1,9 +1,10 @@
 //! pcopy's messages for entries that failed, in the form `cannot ACT 'NAME': CAUSE`.
 
+use super::numbers;
 use crate::error::{EntryError, Op};
 use crate::parent::run_event::Names;
 use crate::sanitize::quote;
-use pcopy_sys::describe;
+use pcopy_sys::{Errno, describe};
 
 /// Returns the message for one failed entry, without the `pcopy: ` at its start.
 pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
@@ -36,7 +37,15 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         }
         Op::Sync => format!("cannot flush {thing} to stable storage: {cause}"),
         Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
+        Op::Publish if error.errno == Errno::EBUSY => {
+            format!(
+                "cannot rename {thing} into place: {cause} (if it is a mount point, --inplace writes into it)"
+            )
+        }
         Op::Publish => format!("cannot rename {thing} into place: {cause}"),
+        Op::DirectoryOverSymlink => format!(
+            "cannot create directory {thing}: a symbolic link to a directory exists (--keep-directory-symlink copies into that directory)"
+        ),
         op => format!("cannot {} {thing}: {cause}", act(op)),
     }
 }
@@ -62,8 +71,21 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
+        Op::DirectoryOverSymlink => {
+            "cannot create directory: a symbolic link to a directory exists".to_owned()
+        }
         op => format!("cannot {}: {cause}", act(op)),
     }
+}
+
+/// Returns the line for an attribute that `first` and a number of other entries lack.
+pub(super) fn describe_lost(error: EntryError, first: &[u8], others: u64) -> String {
+    let others = match others {
+        0 => String::new(),
+        1 => " and another entry".to_owned(),
+        others => format!(" and {} other entries", numbers::count(others)),
+    };
+    format!("cannot {} {}{others}: {}", act(error.op), quote(first), describe(error.errno))
 }
 
 /// Returns the verb of `cannot VERB 'NAME'`. The operations that get the verb "copy" have messages of their
@@ -81,7 +103,9 @@ fn act(op: Op) -> &'static str {
         | Op::SymlinkTo
         | Op::HardLinkTo
         | Op::FileOverDirectory => "create",
-        Op::CreateDirectory | Op::DirectoryOverFile => "create directory",
+        Op::CreateDirectory | Op::DirectoryOverFile | Op::DirectoryOverSymlink => {
+            "create directory"
+        }
         Op::StatTarget => "stat",
         Op::Remove => "remove",
         Op::OpenTarget => "open directory",

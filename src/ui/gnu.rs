@@ -29,6 +29,9 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::Failed { error, names } | RunEvent::Vanished { error, names, .. } => {
             screen.error(&describe_failure(error, names));
         }
+        RunEvent::AttributeFailed { lost, names } => {
+            screen.error(&describe_failure(lost.error, names));
+        }
         RunEvent::Prompt(prompt) => screen.prompt(&question(prompt)),
         RunEvent::OutputLost(errno) => screen.error(&format!("write error: {}", describe(errno))),
         RunEvent::Ended(outcome) => render_end(outcome, screen),
@@ -105,7 +108,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             format!("cannot create hard link {target} to {source}: {cause}")
         }
         Op::CreateDirectory => format!("cannot create directory {target}: {cause}"),
-        Op::DirectoryOverFile => {
+        Op::DirectoryOverFile | Op::DirectoryOverSymlink => {
             format!("cannot overwrite non-directory {target} with directory {source}")
         }
         // Here `source` is the target to which the directory was copied before.

@@ -27,6 +27,7 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
         RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
         RunEvent::Failed { error, names } => screen.error(&describe_failure(error, names)),
+        RunEvent::AttributeFailed { lost, names } => screen.lost_attributes.add(lost, names),
         RunEvent::Vanished { error, names, .. } if error.op == Op::Changed => {
             screen.error(&describe_failure(error, names));
         }
@@ -129,6 +130,14 @@ pub(super) fn describe_method(method: CopyMethod) -> String {
 
 /// Prints the last lines of a run.
 fn render_end(outcome: &Outcome, screen: &mut Screen) {
+    let lost_attributes = std::mem::take(&mut screen.lost_attributes);
+    for (line, is_failure) in lost_attributes.lines() {
+        if is_failure {
+            screen.error(&line);
+        } else {
+            screen.notice(&format!("warning: {line}"));
+        }
+    }
     for kind in failures_by_kind(outcome) {
         screen.notice(&kind);
     }

@@ -7,6 +7,7 @@
 mod failure_text;
 mod gnu;
 mod human;
+mod lost_attributes;
 pub mod numbers;
 mod output;
 mod progress;

@@ -1,5 +1,6 @@
 //! Prints the events of a run on standard output and standard error, and draws the progress line.
 
+use super::lost_attributes::LostAttributes;
 use super::output::Output;
 use super::progress::ProgressLine;
 use crate::options::{Compat, When};
@@ -34,6 +35,8 @@ pub struct Screen {
     program: String,
     quiet: bool,
     render: Render,
+    /// What entries lack; printed at the end.
+    pub(super) lost_attributes: LostAttributes,
 }
 
 impl Screen {
@@ -53,6 +56,7 @@ impl Screen {
             program: settings.program,
             quiet: settings.quiet,
             render,
+            lost_attributes: LostAttributes::default(),
         }
     }
 

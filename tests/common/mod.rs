@@ -168,6 +168,11 @@ fn cut(text: &str) -> String {
     text.lines().take(40).collect::<Vec<_>>().join("\n")
 }
 
+pub(crate) fn run_tool(program: &str, arguments: &[&str], path: &Path) -> bool {
+    let output = Command::new(program).args(arguments).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// Waits for a child. Returns `None` if the child has not ended after `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
     let begun = Instant::now();

@@ -189,15 +189,15 @@ impl Fault {
             half: true,
             again: hits > 1,
             unseen: call.contains("stat") && effect == "error=ENOENT",
-            bare: is_silent(call, effect.trim_start_matches("error=")),
+            bare: is_silent(self.line.as_cp, call, effect.trim_start_matches("error=")),
             numbers: false,
         }
     }
 }
 
-/// Whether the call sets an attribute that is preserved only where possible, so that cp does not report its
-/// failure either.
-fn is_silent(call: &str, errno: &str) -> bool {
-    call.contains("xattr") && matches!(errno, "EOPNOTSUPP" | "ENODATA" | "EPERM" | "EACCES")
+/// Whether the failure of the call costs an attribute without a message: cp says nothing of extended attributes
+/// that are preserved only if possible, and two errors mean that there are none.
+fn is_silent(as_cp: bool, call: &str, errno: &str) -> bool {
+    call.contains("xattr") && (as_cp || matches!(errno, "EOPNOTSUPP" | "ENODATA"))
         || call == "linkat" // a copy replaces the link, with a message
 }

@@ -14,7 +14,7 @@ pub(crate) struct Excuse {
     pub(crate) signals: &'static [i32],
     /// Standard error could not be written, so messages may be missing.
     pub(crate) mute: bool,
-    /// Attributes that are preserved only where possible may be missing. cp does not report them either.
+    /// Attributes that are preserved only where possible may be missing without a message, as with cp.
     pub(crate) bare: bool,
     /// The run ended before `main`, with a message of the loader or of the language's runtime.
     pub(crate) stillborn: bool,
@@ -71,7 +71,10 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
         wrongs.push("it panicked".to_owned());
     }
     match end {
-        End::Complete => wrongs.extend(is_complete(world, &target, excuse.bare, excuse.unseen)),
+        End::Complete => {
+            let lacks = Lacks::of(ending, excuse);
+            wrongs.extend(is_complete(world, &target, lacks, excuse));
+        }
         End::Reported | End::Cut => {
             wrongs.extend(each_name_is_old_or_new(world, &target, end, ending, excuse))
         }
@@ -101,8 +104,10 @@ fn end_of(
     let is_cp = world.line.as_cp;
     let is_explained = match code {
         0 => {
+            let is_failure =
+                |line: &str| line.contains("cannot ") && !line.contains("pcopy: warning: cannot ");
             excuse.again
-                || !ending.stderr.contains("cannot ")
+                || !ending.stderr.lines().any(is_failure)
                 || ending.stderr.contains(" as separate files")
                 || ending.stderr.contains(" as a separate file")
         }
@@ -218,16 +223,36 @@ fn is_backup(world: &World, path: &Path, node: &Node) -> bool {
     })
 }
 
-fn is_complete(world: &World, target: &Tree, bare: bool, unseen: bool) -> Vec<String> {
+/// The attributes that a run has reported as lost with a warning, and that the copy may therefore lack.
+#[derive(Clone, Copy, Default)]
+struct Lacks {
+    time: bool,
+    mode: bool,
+    /// The owner, ACLs or extended attributes. The mode may then have fewer permissions, too.
+    others: bool,
+}
+
+impl Lacks {
+    fn of(ending: &Ending, excuse: Excuse) -> Self {
+        let warns = |of: &str| {
+            let warnings = ending.stderr.lines().filter(|line| line.contains(": warning: cannot "));
+            excuse.bare || excuse.mute || warnings.into_iter().any(|line| line.contains(of))
+        };
+        let others = warns(" owner of ") || warns(" ACL of ") || warns(" extended attributes of ");
+        Self { time: warns(" times of "), mode: others || warns(" permissions of "), others }
+    }
+}
+
+fn is_complete(world: &World, target: &Tree, lacks: Lacks, excuse: Excuse) -> Vec<String> {
     let mut wrongs = Vec::new();
     for (path, node) in &world.source {
         match target.get(path) {
             None => wrongs.push(format!("{path:?} is missing")),
             Some(copy) => wrongs
-                .extend(differs(world, node, copy, bare).map(|what| format!("{path:?}: {what}"))),
+                .extend(differs(world, node, copy, lacks).map(|what| format!("{path:?}: {what}"))),
         }
     }
-    if world.line.preserves >= Preserves::Default && !bare {
+    if world.line.preserves >= Preserves::Default && !excuse.bare {
         for (one, other) in [("small", "d/e/small-too"), ("d/mid", "n/m/mid-too")] {
             let inode = |path| target.get(Path::new(path)).map(|node: &Node| node.file);
             if inode(one) != inode(other) {
@@ -242,7 +267,7 @@ fn is_complete(world: &World, target: &Tree, bare: bool, unseen: bool) -> Vec<St
             wrongs.push(format!("{path:?} is neither old nor of the source: {node:?}"));
         }
     }
-    wrongs.extend(old_files_remain(world, target, unseen));
+    wrongs.extend(old_files_remain(world, target, excuse.unseen));
     wrongs
 }
 
@@ -265,14 +290,14 @@ fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
 }
 
 /// Returns in which preserved property the copy of an entry differs; `None` if it does not.
-fn differs(world: &World, node: &Node, copy: &Node, bare: bool) -> Option<String> {
+fn differs(world: &World, node: &Node, copy: &Node, lacks: Lacks) -> Option<String> {
     let preserves = world.line.preserves;
     let same = node.what == copy.what;
     let is_link = node.is_symlink();
-    let mode = preserves < Preserves::Default || bare || is_link || node.mode == copy.mode;
-    let time = preserves < Preserves::Default || bare || node.time == copy.time;
+    let mode = preserves < Preserves::Default || lacks.mode || is_link || node.mode == copy.mode;
+    let time = preserves < Preserves::Default || lacks.time || node.time == copy.time;
     let others = preserves < Preserves::All
-        || bare
+        || lacks.others
         || (node.owner, &node.xattrs) == (copy.owner, &copy.xattrs);
     let wrong = !same || !mode || !time || !others;
     wrong.then(|| format!("{node:?} became {copy:?}"))
@@ -355,7 +380,8 @@ fn after_the_second(world: &World, ending: &Ending, excuse: Excuse) -> Vec<Strin
         return wrongs;
     }
     let target = world.target();
-    wrongs.extend(is_complete(world, &target, false, excuse.unseen));
+    let excuse = Excuse { bare: false, ..excuse };
+    wrongs.extend(is_complete(world, &target, Lacks::default(), excuse));
     let top = fs::read_dir(world.env.path("")).unwrap().map(|entry| entry.unwrap().path());
     let staged: Vec<_> = top.chain(target.keys().cloned()).filter(|path| is_staged(path)).collect();
     if !staged.is_empty() {

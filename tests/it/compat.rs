@@ -380,3 +380,26 @@ fn a_source_whose_parents_cannot_be_created_does_not_keep_the_others() {
     assert_eq!(run.stderr, [line, line, late].concat());
     assert!(exists(env.path("dst/f")));
 }
+
+each_jobs!(an_umask_that_locks_the_owner_out_takes_effect_at_the_end, 1, 8);
+fn an_umask_that_locks_the_owner_out_takes_effect_at_the_end(jobs: &str) {
+    for words in ["./cp -r", "./pcopy --preserve=none"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10", "file d/b 10", "file d/e/c 3K", "dir d/empty"]);
+        env.give_to_plain_user();
+        symlink(plain_program(), env.path("cp")).unwrap();
+        symlink(plain_program(), env.path("pcopy")).unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!(
+            "(umask 0177 && {words} src dst) && stat -c %a dst && chmod -R u+X dst && diff -r src dst"
+        ));
+        command.current_dir(env.path("")).env("PCOPY_JOBS", jobs);
+        if is_root() {
+            command.uid(65534).gid(65534);
+        }
+
+        let run = env.run(command);
+
+        run.exits(0).stdout_is("600\n");
+    }
+}

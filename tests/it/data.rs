@@ -325,6 +325,11 @@ fn what_two_file_systems_cannot_do_is_tried_once_and_what_two_files_cannot_each_
         ("EINVAL", false),
         ("ETXTBSY", false),
         ("EPERM", false),
+        ("EAGAIN", false), // ZFS, if the source is not yet on the disk
+        ("EOVERFLOW", false),
+        ("EISDIR", false),
+        ("EFBIG", false),
+        ("ENOENT", false),
     ] {
         let env = Sandbox::new();
         for number in 0..FILES {

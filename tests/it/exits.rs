@@ -126,9 +126,9 @@ fn eleven_also_means_an_io_error_of_the_target() {
     }
     for error in ["EIO", "EDQUOT", "EROFS"] {
         let env = Sandbox::new();
-        env.many("src", 300, 0);
-        let fail = format!("inject=utimensat:error={error}");
-        let options = ["-e", "trace=utimensat", "-e", &fail];
+        env.many("src", 300, 0).tree("src", ["link symlink anywhere"]);
+        let fail = format!("inject=symlinkat:error={error}");
+        let options = ["-e", "trace=symlinkat", "-e", &fail];
 
         env.run(env.traced(&options, ["-j2", "src", "dst"])).exits(11).stderr_has("hint: ");
 
@@ -144,10 +144,10 @@ fn when_eleven_ends_a_run_no_new_directory_is_published_without_what_failed(jobs
         return;
     }
     let jobs = &*format!("-j{jobs}");
-    for tree in [&["file new/a 1K", "file new/b 1K", "file other 1K"][..], &["file new/a 1K"]] {
+    for tree in [&["link new/a text", "file new/b 1K", "file other 1K"][..], &["link new/a text"]] {
         let env = Sandbox::new();
         env.tree("src", tree.iter().copied()).tree("dst", []);
-        let options = ["-e", "trace=utimensat", "-e", "inject=utimensat:error=ENOSPC:when=1"];
+        let options = ["-e", "trace=symlinkat", "-e", "inject=symlinkat:error=ENOSPC:when=1"];
 
         let run = env.run(env.traced(&options, [jobs, "-T", "src", "dst"]));
 
@@ -275,8 +275,8 @@ fn a_lost_target_is_worse_than_a_failure() {
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file z 3K"]).tree("dst", ["dir a", "dir z"]);
-    env.many("src/more", 300, 0);
-    let options = ["-e", "trace=utimensat", "-e", "inject=utimensat:error=ENOSPC"];
+    env.many("src/more", 300, 0).tree("src", ["link symlink anywhere"]);
+    let options = ["-e", "trace=symlinkat", "-e", "inject=symlinkat:error=ENOSPC"];
 
     env.run(env.traced(&options, ["-T", "src", "dst"])).exits(11);
 }

@@ -17,6 +17,7 @@ mod copy;
 mod data;
 mod deep;
 mod descriptors;
+mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
 mod exits;
@@ -30,6 +31,7 @@ mod large;
 mod layers;
 mod link_mode;
 mod links;
+mod lost_attributes;
 mod manifest;
 mod manifest_file;
 mod manifest_lines;

@@ -239,12 +239,17 @@ fn a_symlink_in_the_way_of_a_directory_is_not_followed() {
     env.tree("dst", ["link bad ../outside"]).tree("outside", ["text a kept"]);
     let outside = env.listing("outside");
 
-    let run = env.pcopy(["-T", "src", "dst"]);
+    for option in ["-q", "--inplace"] {
+        let run = env.pcopy([option, "-T", "src", "dst"]);
 
-    run.exits(1).stderr_has("pcopy: cannot create directory 'dst/bad': File exists\n");
-    assert_eq!(env.listing("outside"), outside);
-    assert_eq!(fs::read_link(env.path("dst/bad")).unwrap(), Path::new("../outside"));
-    env.assert_same("src/good", "dst/good");
+        run.exits(1).stderr_has(
+            "pcopy: cannot create directory 'dst/bad': a symbolic link to a directory exists \
+            (--keep-directory-symlink copies into that directory)\n",
+        );
+        assert_eq!(env.listing("outside"), outside);
+        assert_eq!(fs::read_link(env.path("dst/bad")).unwrap(), Path::new("../outside"));
+        env.assert_same("src/good", "dst/good");
+    }
 }
 
 #[test]

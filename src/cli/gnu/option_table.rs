@@ -32,7 +32,7 @@ use Takes::{Argument, Nothing, Perhaps};
 const OPTIONS: [GnuOption; 37] = [
     row("a", &[c"archive"], Nothing, |args, _| {
         args.dereference = Some(Dereference::Never);
-        Attribute::All.add_to(&mut args.options.preserve);
+        preserve_all(&mut args.options.preserve)?;
         args.options.recursive = true;
         Ok(())
     }),
@@ -93,7 +93,10 @@ const OPTIONS: [GnuOption; 37] = [
         let preserve = &mut args.options.preserve;
         let Some(list) = list else { return preserve_usual(preserve) };
         for attribute in attributes("--preserve", &list)? {
-            attribute.add_to(preserve);
+            match attribute {
+                Attribute::All => preserve_all(preserve)?,
+                other => other.add_to(preserve),
+            }
         }
         Ok(())
     }),
@@ -224,6 +227,12 @@ fn preserve_usual(preserve: &mut Preserve) -> Result<(), ParseError> {
         attribute.add_to(preserve);
     }
     Ok(())
+}
+
+/// Preserves everything. As in cp, the copy must get mode, owner and times, and gets the rest if possible.
+fn preserve_all(preserve: &mut Preserve) -> Result<(), ParseError> {
+    Attribute::All.add_to(preserve);
+    preserve_usual(preserve)
 }
 
 fn attributes(option: &str, list: &OsStr) -> Result<Vec<Attribute>, ParseError> {

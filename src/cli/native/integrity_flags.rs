@@ -1,7 +1,7 @@
 //! Options that hash files, and options that compare copies with their sources or a directory with a
 //! manifest.
 
-use super::super::values::one_word_of;
+use super::super::values::{one_word_of, path};
 use super::usage;
 use crate::hash::Algorithm;
 use crate::options::{Command, CopyOptions};
@@ -30,7 +30,12 @@ pub(super) struct IntegrityFlags {
     /// the bytes that were read from SRC; for files that were up to date, of those in DST. FILE is replaced
     /// atomically when the run ends and lists the complete files, whatever the exit status. It may be in DST,
     /// under a name that SRC does not have, but not in SRC; '-' is standard output.
-    #[arg(long, value_name = "FILE", conflicts_with_all = [super::NO_CONTENTS, super::COMPARING])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = path(),
+        conflicts_with_all = [super::NO_CONTENTS, super::COMPARING]
+    )]
     pub(super) manifest: Option<PathBuf>,
 
     /// Set the hash of a manifest: blake3 or sha256
@@ -60,6 +65,7 @@ pub(super) struct IntegrityFlags {
     #[arg(
         long,
         value_name = "FILE",
+        value_parser = path(),
         group = super::COMPARING,
         conflicts_with_all = ["target_directory", "no_target_directory", "one_file_system"]
     )]

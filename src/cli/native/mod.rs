@@ -231,35 +231,49 @@ mod tests {
     fn options_about_attributes_take_effect_in_their_order() {
         let preserved =
             |arguments: &[&str]| options(&[&["s", "d"], arguments].concat()).unwrap().copy.preserve;
-        let usual = Preserve { ownership: true, access_lists: true, ..Preserve::DEFAULT };
-        let all = Preserve {
-            attributes: Preservation::IfPossible,
-            context: Preservation::IfPossible,
-            links: Links::AndFollowed,
-            ..usual
+        let (tried, required) = (Preservation::IfPossible, Preservation::Required);
+        let named = Preserve {
+            permissions_required: true,
+            ownership: required,
+            access_lists: required,
+            ..Preserve::DEFAULT
         };
-        let fresh =
-            |rest| Preserve { permissions: Permissions::Fresh, access_lists: false, ..rest };
+        let usual = Preserve { timestamps: required, ..named };
+        let all = Preserve {
+            ownership: tried,
+            access_lists: tried,
+            attributes: tried,
+            context: tried,
+            links: Links::AndFollowed,
+            ..Preserve::DEFAULT
+        };
+        let fresh = |rest| Preserve {
+            permissions: Permissions::Fresh,
+            access_lists: Preservation::No,
+            ..rest
+        };
         for (arguments, expected) in [
             (&[][..], Preserve::DEFAULT),
             (&["-p"], usual),
             (&["--preserve"], usual),
-            (&["--preserve=mode,ownership"], usual),
-            (&["--preserve=mod,own"], usual),
-            (&["--preserve=mode", "--preserve=ownership"], usual),
+            (&["--preserve=mode,ownership"], named),
+            (&["--preserve=mod,own"], named),
+            (&["--preserve=mode", "--preserve=ownership"], named),
+            (&["-a", "--preserve=timestamps"], Preserve { timestamps: required, ..all }),
+            (&["--preserve=timestamps", "-a"], Preserve { timestamps: required, ..all }),
             (&["-a"], all),
             (&["--preserve=all"], all),
-            (&["-a", "--preserve=xattr"], Preserve { attributes: Preservation::Required, ..all }),
-            (&["--preserve=xattr", "-a"], Preserve { attributes: Preservation::Required, ..all }),
+            (&["-a", "--preserve=xattr"], Preserve { attributes: required, ..all }),
+            (&["--preserve=xattr", "-a"], Preserve { attributes: required, ..all }),
             (&["--preserve=none"], Preserve::NOTHING),
             (&["-a", "--preserve=none"], Preserve::NOTHING),
             (&["--preserve=none", "-a"], all),
-            (&["-a", "--no-preserve=ownership"], Preserve { ownership: false, ..all }),
+            (&["-a", "--no-preserve=ownership"], Preserve { ownership: Preservation::No, ..all }),
             (&["--no-preserve=ownership", "-a"], all),
             (&["-a", "--no-preserve=mode"], fresh(all)),
             (
                 &["--no-preserve=links,timestamps"],
-                Preserve { links: Links::No, timestamps: false, ..Preserve::DEFAULT },
+                Preserve { links: Links::No, timestamps: Preservation::No, ..Preserve::DEFAULT },
             ),
             (&["-a", "--no-preserve=all"], fresh(Preserve::NOTHING)),
         ] {
@@ -341,7 +355,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 19] = [
+        const WITH_CHECK: [&str; 20] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -355,6 +369,7 @@ mod tests {
             "preserve_usual",
             "preserve",
             "no_preserve",
+            "omit_dir_times",
             "jobs",
             "check",
             "quiet",

@@ -14,8 +14,8 @@ const USUAL: &str = "mode,ownership,timestamps";
 pub(super) struct PreserveFlags {
     /// Preserve all attributes (-d --preserve=all)
     ///
-    /// In addition to the default (permission bits, times, hard links): owner and group, and ACLs, extended
-    /// attributes and the security context where the file system supports them.
+    /// In addition to the default (permission bits, times, hard links): owner and group, ACLs, extended attributes
+    /// and the security context. pcopy warns of those that the file system does not support.
     #[arg(short = 'a', long)]
     archive: bool,
 
@@ -28,8 +28,9 @@ pub(super) struct PreserveFlags {
     /// LIST is a comma-separated list of mode (permission bits and ACLs), ownership, timestamps, links (hard links),
     /// acl, xattr, context, all and none [without =LIST: mode,ownership,timestamps]. They are preserved in
     /// addition to the default: permission bits, times and hard links. 'none' clears the list, which leaves what
-    /// cp -r preserves. Extended attributes and contexts that are named, and not only implied by 'all', must be
-    /// preserved, or the file fails. Options take effect in the order in which they are given.
+    /// cp -r preserves. If an attribute that is named, and not only implied by 'all', cannot be preserved, the exit
+    /// code is 1; otherwise pcopy only warns. The file is copied in any case. Options take effect in the order in
+    /// which they are given.
     #[arg(
         long,
         value_name = "LIST",
@@ -43,6 +44,12 @@ pub(super) struct PreserveFlags {
     /// Do not preserve the attributes in LIST
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     no_preserve: Vec<Attribute>,
+
+    /// Do not set the times of directories
+    ///
+    /// Useful where several users copy into one directory: only its owner can set its times.
+    #[arg(short = 'O', long, hide_short_help = true)]
+    omit_dir_times: bool,
 
     /// Set the SELinux context of created files
     ///
@@ -71,6 +78,7 @@ impl PreserveFlags {
         options: &mut CopyOptions,
     ) -> Result<(), clap::Error> {
         change(matches, &mut options.preserve);
+        options.preserve.omits_dir_times = self.omit_dir_times;
         options.context = self.context.or(self.default_context.then(OsString::new));
         if options.context.is_some() && options.preserve.context == Preservation::Required {
             return Err(usage("--context and --preserve=context are mutually exclusive"));

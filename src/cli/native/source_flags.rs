@@ -1,5 +1,6 @@
 //! Options that name the sources and the target, and that select which symbolic links are followed.
 
+use super::super::values::path;
 use super::usage;
 use crate::options::{CopyOptions, Dereference, Operands};
 use crate::plan::trim;
@@ -11,11 +12,17 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Source and target")]
 pub(super) struct SourceFlags {
     /// The sources and the target; the usage names them
-    #[arg(value_name = "PATH", required = true, hide = true)]
+    #[arg(value_name = "PATH", required = true, hide = true, value_parser = path())]
     pub(super) paths: Vec<PathBuf>,
 
     /// Copy each SRC into DIR, which must exist
-    #[arg(short = 't', long, value_name = "DIR", conflicts_with = "no_target_directory")]
+    #[arg(
+        short = 't',
+        long,
+        value_name = "DIR",
+        value_parser = path(),
+        conflicts_with = "no_target_directory"
+    )]
     pub(super) target_directory: Option<PathBuf>,
 
     /// Copy SRC as DST, even if DST is a directory

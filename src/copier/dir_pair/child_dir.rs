@@ -94,6 +94,9 @@ pub(in crate::copier) fn make_child(
             remove_begun(plan, dirs, source_name, name);
             Ok(ChildMark { existed: true, ..ChildMark::CREATED })
         }
+        Ok(_) if leads_to_directory(dirs, name) => {
+            Err(Op::DirectoryOverSymlink.error()(Errno::EEXIST))
+        }
         Ok(_) => Err(error(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
@@ -148,7 +151,7 @@ pub(in crate::copier) fn make_child_in_place(
             if plan.policy.resumes_leftovers && adopt_leftover(plan, dirs, &source, name) {
                 return Ok(ChildMark { existed: true, staged, uncreated: false });
             }
-            let bits = plan.options.preserve.initial_mode(source.permissions());
+            let bits = plan.options.preserve.initial_mode(source.permissions(), plan.umask);
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
             return Ok(ChildMark { staged, ..ChildMark::CREATED });
@@ -156,7 +159,9 @@ pub(in crate::copier) fn make_child_in_place(
         Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };
     if old.kind() != Kind::Directory {
-        return Err(Op::DirectoryOverFile.error()(Errno::EEXIST));
+        let is_link = plan.policy.resumes_leftovers && leads_to_directory(dirs, name);
+        let op = if is_link { Op::DirectoryOverSymlink } else { Op::DirectoryOverFile };
+        return Err(op.error()(Errno::EEXIST));
     }
     if made {
         return Ok(ChildMark { existed: true, staged, uncreated: false });
@@ -166,6 +171,11 @@ pub(in crate::copier) fn make_child_in_place(
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
     Ok(ChildMark { existed: true, ..ChildMark::CREATED })
+}
+
+/// Whether the existing entry `name`, which is not a directory, is a symlink to one.
+fn leads_to_directory(dirs: &DirPair, name: &CStr) -> bool {
+    file::stat_at_following(&dirs.target, name).is_ok_and(|end| end.kind() == Kind::Directory)
 }
 
 /// Removes the staged directory that an interrupted run left for `name`. By now a directory with the final
@@ -231,7 +241,7 @@ fn make_or_find(
     name: &CStr,
 ) -> Result<bool, Errno> {
     let bits = if dirs.staged && dirs.is_visible(plan) {
-        plan.options.preserve.initial_mode(dirs.stat_source(source_name)?.permissions())
+        plan.options.preserve.initial_mode(dirs.stat_source(source_name)?.permissions(), plan.umask)
     } else {
         0o700
     };

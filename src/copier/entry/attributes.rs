@@ -7,13 +7,16 @@
 //! setting the permission bits, only the permission bits are wrong. The next run also compares permission
 //! bits, and repairs them.
 //!
-//! If the owner or an extended attribute cannot be set, pcopy reports a failure, but keeps the copy. If its
-//! permissions cannot be those of the source, it gets fewer permissions, never more.
+//! An attribute that cannot be read or set never makes the copy of an entry fail: the copy is complete without
+//! it, and the loss is reported ([`AttributeErrors`]). If the permissions of the copy cannot be those of the
+//! source, it gets fewer permissions, never more.
 
-use crate::error::{EntryError, Op};
+use super::result::AttributeErrors;
+use crate::copier::retry::retry;
+use crate::error::{AttributeError, EntryError, Op};
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
-use crate::plan::Plan;
+use crate::plan::{Plan, XattrRules};
 use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
@@ -35,8 +38,11 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// The attributes to preserve, and the user and group of this process.
 #[derive(Clone, Copy)]
-pub(crate) struct Attrs {
+pub(crate) struct Attrs<'a> {
     keep: Preserve,
+    /// How often a call is repeated after a transient error.
+    retries: u16,
+    rules: &'a XattrRules,
     umask: u32,
     policy: Policy,
     root: bool,
@@ -46,7 +52,12 @@ pub(crate) struct Attrs {
 
 /// The names of an entry's extended attributes; empty if the options preserve none.
 #[derive(Default)]
-pub(in crate::copier) struct XattrNames(Vec<u8>);
+pub(in crate::copier) struct XattrNames {
+    /// The names, each followed by a zero byte.
+    names: Vec<u8>,
+    /// Why the names could not be listed. Then `names` has only those of the ACLs, as far as they exist.
+    unlisted: Option<Errno>,
+}
 
 /// The user ID and the group ID of the owner of an entry.
 pub(in crate::copier) type Owners = (u32, u32);
@@ -67,14 +78,18 @@ enum OwnerResult {
     Ours,
     /// The source's owner and group; `moved` says that they had to be set.
     Right { moved: bool },
-    /// The user who copies, because setting the owner failed.
+    /// The user who copies: the kernel does not permit other users than root to change the owner.
     Refused,
+    /// The user who copies, because setting the owner failed.
+    Failed { same_group: bool },
 }
 
-impl Attrs {
-    pub(crate) fn new(plan: &Plan) -> Self {
+impl<'a> Attrs<'a> {
+    pub(crate) fn new(plan: &'a Plan) -> Self {
         Self {
             keep: plan.options.preserve,
+            retries: plan.retries,
+            rules: &plan.xattr_rules,
             umask: plan.umask,
             policy: plan.policy,
             root: process::is_root(),
@@ -84,12 +99,31 @@ impl Attrs {
     }
 
     /// Lists the names of an entry's extended attributes, if any are to be preserved.
-    pub(in crate::copier) fn list_names(&self, source: Node<'_>) -> Result<XattrNames, EntryError> {
+    ///
+    /// If they cannot be listed, looks for the ACLs by their names, because the permission bits of the copy
+    /// depend on them.
+    pub(in crate::copier) fn list_names(&self, source: Node<'_>) -> XattrNames {
         let mut names = XattrNames::default();
-        if self.keep.looks_at_attributes() {
-            xattr::list(source, &mut names.0).map_err(Op::ReadAttributes.error())?;
+        if !self.keep.looks_at_attributes() {
+            return names;
         }
-        Ok(names)
+        if let Err(errno) = self.retry(|| xattr::list(source, &mut names.names)) {
+            names = XattrNames { names: Vec::new(), unlisted: Some(errno) };
+            let mut value = Vec::new();
+            for name in [xattr::ACCESS_ACL, xattr::DEFAULT_ACL] {
+                let got = xattr::get(source, name, &mut value);
+                if !matches!(got, Err(Errno::ENODATA | Errno::EOPNOTSUPP)) {
+                    names.names.extend_from_slice(name.to_bytes_with_nul());
+                }
+            }
+        }
+        names
+    }
+
+    /// Like [`list_names`](Self::list_names), but fails if the names cannot be listed.
+    fn list_all_names(&self, node: Node<'_>) -> Result<XattrNames, EntryError> {
+        let names = self.list_names(node);
+        names.unlisted.map_or(Ok(names), |errno| Err(Op::ReadAttributes.error()(errno)))
     }
 
     /// Returns the permission bits with which a file is created.
@@ -110,9 +144,11 @@ impl Attrs {
         if self.is_created_private(source, names, defaults) { bits & !OTHERS_BITS } else { bits }
     }
 
-    /// Returns the permission bits with which a FIFO, socket or device is created.
-    pub(in crate::copier) fn node_permissions(&self, source: &Stat, masked: bool) -> u32 {
-        self.plain_bits(source, masked)
+    /// Returns the permission bits with which a FIFO, socket or device is created: the final bits, without
+    /// those for group and others while the owner is still to be set.
+    pub(in crate::copier) fn node_permissions(&self, source: &Stat, defaults: DirDefaults) -> u32 {
+        let bits = self.plain_bits(source, defaults.masked);
+        if self.owner_may_change(source, defaults) { bits & !OTHERS_BITS } else { bits }
     }
 
     /// Returns the permission bits of a copy: those of the source, those that the umask leaves of them, or
@@ -122,7 +158,7 @@ impl Attrs {
         match self.keep.permissions {
             Permissions::Exact => source.permissions(),
             // With `--preserve=ownership`, cp applies the umask even if there is a default ACL.
-            Permissions::Masked if masked && !self.keep.ownership => {
+            Permissions::Masked if masked && !self.keep.ownership.is_wanted() => {
                 source.permissions() & !ALL_SPECIAL
             }
             Permissions::Masked => source.permissions() & !ALL_SPECIAL & !self.umask,
@@ -140,21 +176,24 @@ impl Attrs {
     /// would have these permissions until the owner is set, or others would have permissions that an ACL
     /// later takes away.
     fn is_created_private(&self, source: &Stat, names: &XattrNames, defaults: DirDefaults) -> bool {
-        let same_hands = (source.owner(), source.group()) == (self.user, self.group);
-        let changes_hands = self.keep.ownership && (!same_hands || defaults.in_group);
         let loses_list = defaults.masked && self.keep.permissions != Permissions::Masked;
-        let gets_list = self.keep.access_lists && names.has(xattr::ACCESS_ACL);
+        let gets_list = self.keep.access_lists.is_wanted() && names.has(xattr::ACCESS_ACL);
+        self.owner_may_change(source, defaults) || loses_list || gets_list
+    }
+
+    /// Whether a new entry may have another owner or group than its source until they are set.
+    fn owner_may_change(&self, source: &Stat, defaults: DirDefaults) -> bool {
+        let is_ours = (source.owner(), source.group()) == (self.user, self.group);
         // cp does not check in advance whether the owner changes.
-        let might_change = self.policy.private_until_owned && self.keep.ownership;
-        might_change || changes_hands || loses_list || gets_list
+        let may_change = self.policy.private_until_owned || !is_ours || defaults.in_group;
+        self.keep.ownership.is_wanted() && may_change
     }
 
     /// Sets the attributes of a file that this copier has created and written, as far as the options preserve
     /// them.
     ///
-    /// Returns the first failure that leaves the file complete: of the owner, an ACL or an extended
-    /// attribute. `known` holds the owner that new files in the directory get, once a copier has looked it
-    /// up.
+    /// Returns the attributes that could not be set. `known` holds the owner that new files in the directory
+    /// get, once a copier has looked it up.
     pub(in crate::copier) fn finish_file(
         &self,
         from: BorrowedFd<'_>,
@@ -162,11 +201,11 @@ impl Attrs {
         source: &Stat,
         names: &XattrNames,
         defaults: DirDefaults,
-    ) -> Result<Option<EntryError>, EntryError> {
+    ) -> AttributeErrors {
         let masked = defaults.masked;
-        let (owners, mut attribute_error) = self.set_new_owner(Node::Open(to), source, known);
-        let given = self.give_attributes(Node::Open(from), Node::Open(to), names, masked);
-        attribute_error = attribute_error.or(given.err());
+        let mut errors = AttributeErrors::default();
+        let owners = self.set_new_owner(Node::Open(to), source, known, &mut errors);
+        self.give_attributes((Node::Open(from), Node::Open(to)), names, masked, &mut errors);
         let private = self.is_created_private(source, names, defaults);
         let special = source.permissions() & ALL_SPECIAL != 0;
         let moved = matches!(owners, OwnerResult::Right { moved: true });
@@ -176,10 +215,13 @@ impl Attrs {
             Permissions::Fresh => masked,
             Permissions::Masked => false,
         };
-        let set_bits = || {
-            let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
-            let bits = without_list(self.file_bits(source, &made, owners), attribute_error);
-            file::set_permissions(to, bits).map_err(Op::SetPermissions.error())
+        let set_bits = |errors: &mut AttributeErrors| {
+            let set = self.retry(|| {
+                let made = file::stat_fd(to)?;
+                let bits = without_list(self.file_bits(source, &made, owners), errors);
+                file::set_permissions(to, bits)
+            });
+            self.note_permissions(set, errors);
         };
         let opened = self.needs_writing(names)
             && self.plain_bits(source, defaults.masked) & OWNER_WRITE == 0;
@@ -187,16 +229,13 @@ impl Attrs {
         // Unless permission bits are preserved exactly, a later run does not compare them. So they must be
         // right before the times make the file count as up to date.
         if wanted && !exact {
-            set_bits()?;
+            set_bits(&mut errors);
         }
-        if self.keep.timestamps {
-            file::set_times(to, source.accessed(), source.modified())
-                .map_err(Op::SetTimes.error())?;
-        }
+        self.set_open_times(to, source, &mut errors);
         if wanted && exact {
-            set_bits()?;
+            set_bits(&mut errors);
         }
-        Ok(attribute_error)
+        errors
     }
 
     /// Removes permission bits from an existing file before a copier writes into it: those that the file will
@@ -215,7 +254,7 @@ impl Attrs {
             bits &= source.permissions() | OWNER_BITS;
         }
         let same_hands = (source.owner(), source.group()) == (old.owner(), old.group());
-        if self.keep.ownership && !same_hands {
+        if self.keep.ownership.is_wanted() && !same_hands {
             bits &= !OTHERS_BITS;
         }
         let fewer = old.kind() == Kind::File && bits != old.permissions();
@@ -225,8 +264,7 @@ impl Attrs {
     }
 
     /// Sets the attributes of an existing file that a copier has written into, as far as the options preserve
-    /// them. `old` is the status of the file before that. Returns a failure as
-    /// [`finish_file`](Self::finish_file) does.
+    /// them. `old` is the status of the file before that. Returns the attributes that could not be set.
     pub(in crate::copier) fn finish_old(
         &self,
         from: BorrowedFd<'_>,
@@ -234,99 +272,107 @@ impl Attrs {
         source: &Stat,
         names: &XattrNames,
         old: &Stat,
-    ) -> Result<Option<EntryError>, EntryError> {
-        let node = Node::Open(to);
-        let (owners, mut attribute_error) = self.set_owner(node, source);
+    ) -> AttributeErrors {
+        let nodes = (Node::Open(from), Node::Open(to));
+        let mut errors = AttributeErrors::default();
+        let owners = self.set_owner(nodes.1, source, &mut errors);
         if self.keep.looks_at_attributes() {
-            let given = if self.policy.removes_extra_attributes {
-                self.repair_attributes(Node::Open(from), node)
+            if self.policy.removes_extra_attributes {
+                self.repair_attributes(nodes, &mut errors);
             } else {
-                self.give_attributes(Node::Open(from), node, names, true)
-            };
-            attribute_error = attribute_error.or(given.err());
-        }
-        if self.keep.timestamps {
-            file::set_times(to, source.accessed(), source.modified())
-                .map_err(Op::SetTimes.error())?;
-        }
-        let now = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
-        let wanted = match self.keep.permissions {
-            Permissions::Exact => {
-                without_list(self.file_bits(source, &now, owners), attribute_error)
+                self.give_attributes(nodes, names, true, &mut errors);
             }
+        }
+        self.set_open_times(to, source, &mut errors);
+        let now = match self.retry(|| file::stat_fd(to)) {
+            Ok(now) => now,
+            Err(errno) => {
+                self.note_permissions(Err(errno), &mut errors);
+                return errors;
+            }
+        };
+        let wanted = match self.keep.permissions {
+            Permissions::Exact => without_list(self.file_bits(source, &now, owners), &errors),
             // The bits that the file had, without set-ID bits: the kernel has cleared these on the write.
             Permissions::Masked | Permissions::Fresh => old.permissions() & !ALL_SPECIAL,
         };
         let differ = now.permissions() & !ALL_SPECIAL != wanted & !ALL_SPECIAL
             || self.keep.permissions == Permissions::Exact && now.permissions() != wanted;
         if differ {
-            file::set_permissions(to, wanted).map_err(Op::SetPermissions.error())?;
+            self.note_permissions(self.retry(|| file::set_permissions(to, wanted)), &mut errors);
         }
-        Ok(attribute_error)
+        errors
     }
 
     /// Sets the attributes of a new symlink, FIFO, socket or device, as far as the options preserve them.
-    /// Returns a failure as [`finish_file`](Self::finish_file) does.
+    /// Returns the attributes that could not be set.
     pub(in crate::copier) fn finish_other(
         &self,
         from: Node<'_>,
         (dir, name): (BorrowedFd<'_>, &CStr),
         source: &Stat,
-        masked: bool,
-    ) -> Result<Option<EntryError>, EntryError> {
+        defaults: DirDefaults,
+    ) -> AttributeErrors {
         let to = Node::Named(dir, name);
-        let names = self.list_names(from)?;
-        let (owners, mut attribute_error) = self.set_owner(to, source);
-        let masked = masked && source.kind() != Kind::Symlink;
-        attribute_error = attribute_error.or(self.give_attributes(from, to, &names, masked).err());
-        if self.keep.timestamps {
-            file::set_times_at(dir, name, source.accessed(), source.modified())
-                .map_err(Op::SetTimes.error())?;
+        let names = self.list_names(from);
+        let mut errors = AttributeErrors::default();
+        let owners = self.set_owner(to, source, &mut errors);
+        let masked = defaults.masked && source.kind() != Kind::Symlink;
+        self.give_attributes((from, to), &names, masked, &mut errors);
+        self.set_times_of((dir, name), source, &mut errors);
+        if source.kind() == Kind::Symlink {
+            return errors;
         }
-        let moved = matches!(owners, OwnerResult::Right { moved: true });
-        let bits_may_differ = masked || moved || names.has(xattr::ACCESS_ACL);
-        if source.kind() != Kind::Symlink
-            && self.keep.permissions != Permissions::Masked
-            && bits_may_differ
-        {
-            let bits = without_list(self.plain_bits(source, false), attribute_error);
-            file::set_permissions_at(dir, name, bits).map_err(Op::SetPermissions.error())?;
+        let bits_may_differ = masked || names.has(xattr::ACCESS_ACL);
+        let is_exact = self.keep.permissions != Permissions::Masked;
+        if is_exact && bits_may_differ || self.owner_may_change(source, defaults) {
+            let bits = self.limited(self.plain_bits(source, defaults.masked), owners);
+            let bits = without_list(bits, &errors);
+            let set = self.retry(|| file::set_permissions_at(dir, name, bits));
+            self.note_permissions(set, &mut errors);
         }
-        Ok(attribute_error)
+        errors
     }
 
     /// Sets the attributes of a directory in which nothing will change any more, as far as the options
-    /// preserve them. `new` says that this run created the directory.
+    /// preserve them. Returns the attributes that could not be set. `new` says that this run created the
+    /// directory.
     pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
         source: &Stat,
         new: bool,
-    ) -> Result<(), EntryError> {
-        let names = self.list_names(Node::Open(from))?;
-        let (owners, mut attribute_error) = self.set_owner(Node::Open(to), source);
+    ) -> AttributeErrors {
+        let (nodes, mut errors) = ((Node::Open(from), Node::Open(to)), AttributeErrors::default());
+        let names = self.list_names(nodes.0);
+        let owners = self.set_owner(nodes.1, source, &mut errors);
         let masked = new && xattr::has_default_acl(to);
         // The permission bits depend on the inherited default ACL, so they are computed before that ACL is
         // replaced.
-        let bits = self.dir_bits(source, to, owners, new, masked)?;
+        let bits = self.dir_bits(source, to, owners, new, masked);
         // An existing directory may have ACLs that the source does not have; these are removed.
-        let listed = masked || !new && self.keep.access_lists;
-        let given = self.give_attributes(Node::Open(from), Node::Open(to), &names, listed);
-        attribute_error = attribute_error.or(given.err());
-        if self.keep.access_lists && listed && !names.has(xattr::DEFAULT_ACL) {
-            let removed = xattr::remove(Node::Open(to), xattr::DEFAULT_ACL);
-            attribute_error = attribute_error.or(removed.err().map(Op::SetAccessList.error()));
+        let demand = self.keep.access_lists;
+        let listed = masked || !new && demand.is_wanted();
+        self.give_attributes(nodes, &names, listed, &mut errors);
+        if demand.is_wanted() && listed && !names.has(xattr::DEFAULT_ACL) {
+            let removed = xattr::remove(nodes.1, xattr::DEFAULT_ACL);
+            self.note(Op::SetAccessList, demand, removed, &mut errors);
         }
-        if self.keep.timestamps {
-            file::set_times(to, source.accessed(), source.modified())
-                .map_err(Op::SetTimes.error())?;
+        if !self.keep.omits_dir_times {
+            self.set_open_times(to, source, &mut errors);
         }
-        if let Some(bits) = bits {
-            file::set_permissions(to, without_list(bits, attribute_error))
-                .map_err(Op::SetPermissions.error())?;
+        let set = bits.and_then(|bits| {
+            let set = |bits| file::set_permissions(to, without_list(bits, &errors));
+            bits.map_or(Ok(()), |bits| self.retry(|| set(bits)))
+        });
+        self.note_permissions(set, &mut errors);
+        if file::stat_fd(to).is_ok_and(|to| !self.may_set_attributes(&to)) {
+            // Only the owner of a directory can set its attributes. That this user cannot is to be expected
+            // where several users copy into one directory.
+            errors.0.retain(|lost| lost.required || lost.error.errno != Errno::EPERM);
         }
-        attribute_error.map_or(Ok(()), Err)
+        errors
     }
 
     /// Returns the permission bits that a directory is to have; `None` if its permission bits stay as they
@@ -338,10 +384,13 @@ impl Attrs {
         owners: OwnerResult,
         new: bool,
         masked: bool,
-    ) -> Result<Option<u32>, EntryError> {
+    ) -> Result<Option<u32>, Errno> {
         let wanted = match self.keep.permissions {
-            Permissions::Exact if owners == OwnerResult::Refused => {
+            Permissions::Exact if matches!(owners, OwnerResult::Refused) => {
                 source.permissions() & !(SET_USER_ID | SET_GROUP_ID)
+            }
+            Permissions::Exact if matches!(owners, OwnerResult::Failed { .. }) => {
+                self.limited(source.permissions() & !(SET_USER_ID | SET_GROUP_ID), owners)
             }
             Permissions::Exact => source.permissions(),
             Permissions::Masked => source.permissions() & (0o777 | STICKY),
@@ -354,17 +403,18 @@ impl Attrs {
             return Ok(None);
         }
         let left = if masked && self.keep.permissions == Permissions::Masked {
-            let bits = xattr::default_acl_permissions(to).map_err(Op::SetPermissions.error())?;
+            let bits = xattr::default_acl_permissions(to)?;
             // cp gives write permission to group and others only if the umask permits it. With
             // `--preserve=ownership`, this holds for all permissions of group and others.
-            let masked_too = if self.keep.ownership { OTHERS_BITS } else { OTHERS_WRITE };
+            let is_owned = self.keep.ownership.is_wanted();
+            let masked_too = if is_owned { OTHERS_BITS } else { OTHERS_WRITE };
             (bits | STICKY) & !(self.umask & masked_too)
         } else {
             !self.umask
         };
         // The directory also keeps the set-group-ID bit, which mkdir(2) inherits from the parent directory.
-        let made = file::stat_fd(to).map_err(Op::SetPermissions.error())?;
-        Ok(Some(wanted & left | made.permissions() & SET_GROUP_ID))
+        let made = file::stat_fd(to)?;
+        Ok(Some(self.limited(wanted & left, owners) | made.permissions() & SET_GROUP_ID))
     }
 
     /// Whether an existing directory had the times, permission bits and owner of its source before this run,
@@ -390,57 +440,71 @@ impl Attrs {
 
     fn is_like(&self, source: &Stat, target: &Stat, same_bits: bool) -> bool {
         let keep = &self.keep;
-        let same_time = source.modified() == target.modified();
         let same_hands = (source.owner(), source.group()) == (target.owner(), target.group());
-        (same_time || !keep.timestamps)
+        self.has_time_of(source, target)
             && (same_bits || keep.permissions != Permissions::Exact)
-            && (same_hands || !keep.ownership)
+            && (same_hands || !keep.ownership.is_wanted())
     }
 
     /// Whether equal times show that a file is complete: a copier sets the times after it has written all
     /// data.
     pub(in crate::copier) fn times_are_reliable(&self) -> bool {
-        self.keep.timestamps
+        self.keep.timestamps.is_wanted()
     }
 
     /// Sets the attributes, except times, that an up-to-date entry lacks: an earlier run may have preserved
-    /// fewer of them.
+    /// fewer of them. Returns the attributes that could not be set.
     pub(in crate::copier) fn repair(
         &self,
         from: Node<'_>,
         (to, target_name): (BorrowedFd<'_>, &CStr),
         source: &Stat,
         target: &Stat,
-    ) -> Result<(), EntryError> {
-        let node = Node::Named(to, target_name);
-        let (owners, mut attribute_error) =
-            if (source.owner(), source.group()) == (target.owner(), target.group()) {
-                (OwnerResult::Right { moved: false }, None)
-            } else {
-                self.set_owner(node, source)
-            };
+    ) -> AttributeErrors {
+        let nodes = (from, Node::Named(to, target_name));
+        let mut errors = AttributeErrors::default();
+        let owners = if (source.owner(), source.group()) == (target.owner(), target.group()) {
+            OwnerResult::Right { moved: false }
+        } else {
+            self.set_owner(nodes.1, source, &mut errors)
+        };
         let mut opened = false;
         if self.keep.looks_at_attributes() {
             let closed = source.kind() == Kind::File && target.permissions() & OWNER_WRITE == 0;
-            if closed && !self.root && self.attributes_differ(from, node)? {
+            if closed && !self.root && self.attributes_differ(nodes).unwrap_or(true) {
                 let bits = target.permissions() | OWNER_WRITE;
                 opened = file::set_permissions_at(to, target_name, bits).is_ok();
             }
-            attribute_error = attribute_error.or(self.repair_attributes(from, node).err());
+            self.repair_attributes(nodes, &mut errors);
         }
         let is_symlink = source.kind() == Kind::Symlink; // its mode has no meaning and cannot be set
-        if self.keep.permissions == Permissions::Exact && !is_symlink {
-            let wanted = without_list(self.file_bits(source, target, owners), attribute_error);
+        let wanted = if self.keep.permissions == Permissions::Exact && !is_symlink {
+            let wanted = without_list(self.file_bits(source, target, owners), &errors);
             let moved = matches!(owners, OwnerResult::Right { moved: true });
-            if moved || opened || wanted != target.permissions() {
-                file::set_permissions_at(to, target_name, wanted)
-                    .map_err(Op::SetPermissions.error())?;
-            }
-        } else if opened {
-            file::set_permissions_at(to, target_name, target.permissions())
-                .map_err(Op::SetPermissions.error())?;
+            Some(wanted).filter(|&wanted| moved || opened || wanted != target.permissions())
+        } else {
+            opened.then_some(target.permissions())
+        };
+        if let Some(wanted) = wanted {
+            let set = self.retry(|| file::set_permissions_at(to, target_name, wanted));
+            self.note_permissions(set, &mut errors);
         }
-        attribute_error.map_or(Ok(()), Err)
+        errors
+    }
+
+    /// Whether the mode that a new copy of the directory gets lets its owner reach the entries in it.
+    pub(in crate::copier) fn lets_owner_in(&self, source: &Stat) -> bool {
+        let bits = match self.keep.permissions {
+            Permissions::Exact => source.permissions(),
+            Permissions::Masked => source.permissions() & !self.umask,
+            Permissions::Fresh => 0o777 & !self.umask,
+        };
+        bits & 0o100 != 0
+    }
+
+    /// Whether the kernel lets this user set attributes of an entry that has the status `target`.
+    pub(in crate::copier) fn may_set_attributes(&self, target: &Stat) -> bool {
+        self.root || target.owner() == self.user
     }
 
     /// Whether [`repair`](Self::repair) would change permission bits or owner. Does not compare extended
@@ -450,7 +514,7 @@ impl Attrs {
         let bits = self.keep.permissions == Permissions::Exact
             && source.kind() != Kind::Symlink
             && source.permissions() != target.permissions();
-        bits || self.keep.ownership && owners(source) != owners(target)
+        bits || self.keep.ownership.is_wanted() && owners(source) != owners(target)
     }
 
     /// Sets the source's times on an entry, if times are to be preserved.
@@ -458,25 +522,68 @@ impl Attrs {
         &self,
         (dir, name): (BorrowedFd<'_>, &CStr),
         source: &Stat,
-    ) -> Result<(), EntryError> {
-        if !self.keep.timestamps {
-            return Ok(());
+        errors: &mut AttributeErrors,
+    ) {
+        let demand = self.keep.timestamps;
+        if demand.is_wanted() {
+            let times = (source.accessed(), source.modified());
+            let set = self.retry(|| file::set_times_at(dir, name, times.0, times.1));
+            self.note(Op::SetTimes, demand, set, errors);
         }
-        file::set_times_at(dir, name, source.accessed(), source.modified())
-            .map_err(Op::SetTimes.error())
+    }
+
+    /// Sets the source's times on an open file or directory, if times are to be preserved.
+    fn set_open_times(&self, to: BorrowedFd<'_>, source: &Stat, errors: &mut AttributeErrors) {
+        let demand = self.keep.timestamps;
+        if demand.is_wanted() {
+            let times = (source.accessed(), source.modified());
+            let set = self.retry(|| file::set_times(to, times.0, times.1));
+            self.note(Op::SetTimes, demand, set, errors);
+        }
+    }
+
+    fn retry<T>(&self, call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+        retry(self.retries, call)
+    }
+
+    /// Notes that permission bits could not be set, if `set` is an error.
+    fn note_permissions(&self, set: Result<(), Errno>, errors: &mut AttributeErrors) {
+        // Without the final bits the entry is accessible to its owner alone. This is a failure, unless the
+        // bits were only to be preserved if possible.
+        let is_tried =
+            self.keep.permissions == Permissions::Exact && !self.keep.permissions_required;
+        let demand = if is_tried { Preservation::IfPossible } else { Preservation::Required };
+        self.note(Op::SetPermissions, demand, set, errors);
+    }
+
+    /// Notes that an attribute could not be preserved, if `given` is an error.
+    fn note(
+        &self,
+        op: Op,
+        demand: Preservation,
+        given: Result<(), Errno>,
+        errors: &mut AttributeErrors,
+    ) {
+        let Err(errno) = given else { return };
+        let required = demand == Preservation::Required;
+        if required || self.policy.warns_of_lost_attributes {
+            errors.add(AttributeError { error: op.error()(errno), required });
+        }
     }
 
     /// Whether source and target have the same modification time, or times are not to be preserved.
     pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
-        !self.keep.timestamps || source.modified() == target.modified()
+        !self.keep.timestamps.is_wanted()
+            || source.kind() == Kind::Directory && self.keep.omits_dir_times
+            || source.modified() == target.modified()
     }
 
     /// Sets the source's owner and group on `to`, if ownership is to be preserved.
     ///
     /// The kernel does not permit a user who is not root to change the owner. As with cp, that is no failure,
     /// and the group is still set if the user belongs to it.
-    fn set_owner(&self, to: Node<'_>, source: &Stat) -> (OwnerResult, Option<EntryError>) {
-        self.set_new_owner(to, source, None)
+    fn set_owner(&self, to: Node<'_>, source: &Stat, errors: &mut AttributeErrors) -> OwnerResult {
+        self.set_new_owner(to, source, None, errors)
     }
 
     /// Like [`set_owner`](Self::set_owner), for a new entry. All files created in one directory get the same
@@ -486,9 +593,11 @@ impl Attrs {
         to: Node<'_>,
         source: &Stat,
         known: Option<&Cell<Option<Owners>>>,
-    ) -> (OwnerResult, Option<EntryError>) {
-        if !self.keep.ownership {
-            return (OwnerResult::Ours, None);
+        errors: &mut AttributeErrors,
+    ) -> OwnerResult {
+        let demand = self.keep.ownership;
+        if !demand.is_wanted() {
+            return OwnerResult::Ours;
         }
         let owners = |made: Stat| (made.owner(), made.group());
         let made = known.and_then(Cell::get).or_else(|| match to {
@@ -500,17 +609,30 @@ impl Attrs {
         }
         let (user, group) = (source.owner(), source.group());
         if made == Some((user, group)) {
-            return (OwnerResult::Right { moved: false }, None);
+            return OwnerResult::Right { moved: false };
         }
-        match file::set_owner(to, Some(user), group) {
-            Ok(()) => (OwnerResult::Right { moved: true }, None),
+        match self.retry(|| file::set_owner(to, Some(user), group)) {
+            Ok(()) => OwnerResult::Right { moved: true },
             Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
                 if file::set_owner(to, None, group).is_err() {
                     // Ignored: the user does not belong to the group, either.
                 }
-                (OwnerResult::Refused, None)
+                OwnerResult::Refused
             }
-            Err(errno) => (OwnerResult::Refused, Some(Op::SetOwner.error()(errno))),
+            Err(errno) => {
+                self.note(Op::SetOwner, demand, Err(errno), errors);
+                OwnerResult::Failed { same_group: made.is_some_and(|(_, made)| made == group) }
+            }
+        }
+    }
+
+    /// Returns `bits` without those that would give a wrong group more rights than others have, if setting
+    /// the owner failed. cp then leaves the entry to its owner alone.
+    fn limited(&self, bits: u32, owners: OwnerResult) -> u32 {
+        match owners {
+            OwnerResult::Failed { .. } if self.policy.private_until_owned => bits & !OTHERS_BITS,
+            OwnerResult::Failed { same_group: false } => bits & (!GROUP_BITS | (bits & 0o007) << 3),
+            _ => bits,
         }
     }
 
@@ -528,6 +650,7 @@ impl Attrs {
             OwnerResult::Right { .. } => {}
             OwnerResult::Ours if self.policy.keeps_set_id => {}
             OwnerResult::Refused => bits &= !ALL_SPECIAL,
+            OwnerResult::Failed { .. } => bits = self.limited(bits & !ALL_SPECIAL, owners),
             OwnerResult::Ours => {
                 if source.owner() != made.owner() {
                     bits &= !SET_USER_ID;
@@ -544,32 +667,45 @@ impl Attrs {
     /// already have an ACL, for example inherited from its directory.
     fn give_attributes(
         &self,
-        from: Node<'_>,
-        to: Node<'_>,
+        (from, to): (Node<'_>, Node<'_>),
         names: &XattrNames,
         masked: bool,
-    ) -> Result<(), EntryError> {
-        let exact = self.keep.access_lists || self.keep.permissions != Permissions::Masked;
-        if masked && exact && !(self.keep.access_lists && names.has(xattr::ACCESS_ACL)) {
+        errors: &mut AttributeErrors,
+    ) {
+        self.note_unlisted(names, errors);
+        let has_own = self.keep.access_lists.is_wanted() && names.has(xattr::ACCESS_ACL);
+        let is_exact =
+            self.keep.access_lists.is_wanted() || self.keep.permissions != Permissions::Masked;
+        if masked && is_exact && !has_own {
             // The inherited ACL may grant access that the source's permission bits deny.
-            xattr::remove(to, xattr::ACCESS_ACL).map_err(Op::SetAccessList.error())?;
+            let demand = self.keep.access_lists;
+            let demand = if demand.is_wanted() { demand } else { Preservation::Required };
+            self.note(Op::SetAccessList, demand, xattr::remove(to, xattr::ACCESS_ACL), errors);
         }
         let mut value = Vec::new();
-        let mut attribute_error = None;
         for name in names.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
-            let given = match xattr::get(from, name, &mut value) {
+            let given = self.retry(|| match xattr::get(from, name, &mut value) {
                 Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) => xattr::set(to, name, &value),
-            };
-            attribute_error = attribute_error.or(self.refused(given, op, demand));
+            });
+            self.note(op, demand, given, errors);
         }
-        attribute_error.map_or(Ok(()), Err)
+    }
+
+    /// Notes that the source's extended attributes could not be listed, if that is so. The ACLs count as
+    /// listed.
+    fn note_unlisted(&self, names: &XattrNames, errors: &mut AttributeErrors) {
+        let keep = &self.keep;
+        let demand = if keep.attributes.is_wanted() { keep.attributes } else { keep.context };
+        if let Some(errno) = names.unlisted.filter(|_| demand.is_wanted()) {
+            self.note(Op::ReadAttributes, demand, Err(errno), errors);
+        }
     }
 
     /// Whether an extended attribute to be preserved would have to be set or removed.
-    fn attributes_differ(&self, from: Node<'_>, to: Node<'_>) -> Result<bool, EntryError> {
+    fn attributes_differ(&self, (from, to): (Node<'_>, Node<'_>)) -> Result<bool, EntryError> {
         let mut differ = false;
         self.each_that_differs(from, to, |_| differ = true)?;
         Ok(differ)
@@ -583,7 +719,7 @@ impl Attrs {
         to: Node<'_>,
         mut found: impl FnMut(Op),
     ) -> Result<(), EntryError> {
-        let (theirs, ours) = (self.list_names(from)?, self.list_names(to)?);
+        let (theirs, ours) = (self.list_all_names(from)?, self.list_all_names(to)?);
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter().chain(ours.iter()) {
             let Some((op, _)) = self.demand(name) else { continue };
@@ -608,7 +744,8 @@ impl Attrs {
         properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
         properties.add_if(!self.has_time_of(source, target), Property::Time);
         let owners = |stat: &Stat| (stat.owner(), stat.group());
-        properties.add_if(self.keep.ownership && owners(source) != owners(target), Property::Owner);
+        let is_owned = self.keep.ownership.is_wanted();
+        properties.add_if(is_owned && owners(source) != owners(target), Property::Owner);
         self.each_that_differs(from, to, |op| {
             properties.add(match op {
                 Op::SetAccessList => Property::Acls,
@@ -620,25 +757,32 @@ impl Attrs {
 
     /// Gives an existing entry the extended attributes of its source, as far as they are to be preserved.
     /// Removes those that the source does not have.
-    fn repair_attributes(&self, from: Node<'_>, to: Node<'_>) -> Result<(), EntryError> {
-        let (theirs, ours) = (self.list_names(from)?, self.list_names(to)?);
+    fn repair_attributes(&self, (from, to): (Node<'_>, Node<'_>), errors: &mut AttributeErrors) {
+        let (theirs, ours) = (self.list_names(from), self.list_names(to));
+        self.note_unlisted(&theirs, errors);
         let (mut value, mut old) = (Vec::new(), Vec::new());
-        let mut attribute_error = None;
         for name in theirs.iter() {
             let Some((op, demand)) = self.demand(name) else { continue };
-            let given = match xattr::get(from, name, &mut value) {
+            let given = self.retry(|| match xattr::get(from, name, &mut value) {
                 Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
                 Err(errno) => Err(errno),
                 Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
                 Ok(()) => xattr::set(to, name, &value),
-            };
-            attribute_error = attribute_error.or(self.refused(given, op, demand));
+            });
+            self.note(op, demand, given, errors);
+        }
+        if theirs.unlisted.is_some() {
+            return; // it is unknown which of the target's attributes the source lacks
         }
         for name in ours.iter().filter(|name| !theirs.has(name)) {
             let Some((op, demand)) = self.demand(name) else { continue };
-            attribute_error = attribute_error.or(self.refused(xattr::remove(to, name), op, demand));
+            let removed = self.retry(|| xattr::remove(to, name));
+            self.note(op, demand, removed, errors);
         }
-        attribute_error.map_or(Ok(()), Err)
+        if let Some(errno) = ours.unlisted.filter(|_| self.keep.attributes.is_wanted()) {
+            // what the target has in addition to the source stays
+            self.note(Op::SetAttributes, self.keep.attributes, Err(errno), errors);
+        }
     }
 
     /// Returns the operation that sets the extended attribute `name`, and how strictly it is to be preserved;
@@ -649,42 +793,23 @@ impl Attrs {
             list if list == xattr::ACCESS_ACL.to_bytes()
                 || list == xattr::DEFAULT_ACL.to_bytes() =>
             {
-                let wanted = self.keep.access_lists;
-                (Op::SetAccessList, if wanted { Preservation::Required } else { Preservation::No })
+                (Op::SetAccessList, self.keep.access_lists)
             }
             // The other `system.` attributes belong to the kernel and to file systems, and cannot be set by
             // name.
             other if other.starts_with(b"system.") => return None,
             // XFS lists its ACLs a second time, under these names.
             other if other.starts_with(b"trusted.SGI_ACL_") => return None,
+            _ if self.rules.skip(name) => return None,
             _ => (Op::SetAttributes, self.keep.attributes),
         };
         (demand != Preservation::No).then_some((op, demand))
-    }
-
-    /// Returns the failure to set or remove an extended attribute, if `given` is one. Returns `None` if the
-    /// attribute is to be preserved only if possible, and the kernel or the file system refuses it.
-    fn refused(
-        &self,
-        given: Result<(), Errno>,
-        op: Op,
-        demand: Preservation,
-    ) -> Option<EntryError> {
-        match given {
-            Ok(()) => None,
-            Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES)
-                if demand == Preservation::IfPossible =>
-            {
-                None
-            }
-            Err(errno) => Some(op.error()(errno)),
-        }
     }
 }
 
 impl XattrNames {
     fn iter(&self) -> impl Iterator<Item = &CStr> {
-        self.0
+        self.names
             .split_inclusive(|&byte| byte == 0)
             .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
     }
@@ -696,23 +821,15 @@ impl XattrNames {
 
 /// Returns the permission bits, without those of the group if the ACL could not be set. If an entry has an
 /// ACL, its group bits are the mask of the ACL, which may permit more than the group had.
-fn without_list(bits: u32, attribute_error: Option<EntryError>) -> u32 {
-    match attribute_error {
-        Some(EntryError { op: Op::SetAccessList, .. }) => bits & !GROUP_BITS,
-        _ => bits,
-    }
+fn without_list(bits: u32, errors: &AttributeErrors) -> u32 {
+    if errors.has(Op::SetAccessList) { bits & !GROUP_BITS } else { bits }
 }
 
-/// Whether a target looks complete: it has its source's type and size, stands for the same device if it is a
-/// device file, and, if `times_are_reliable`, has its source's modification time.
-pub(in crate::copier) fn looks_complete(
-    source: &Stat,
-    target: &Stat,
-    times_are_reliable: bool,
-) -> bool {
+/// Whether a target looks complete: it has its source's type and size, and stands for the same device if it is
+/// a device file.
+pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat) -> bool {
     source.type_bits() == target.type_bits()
         && source.size() == target.size()
-        && (source.modified() == target.modified() || !times_are_reliable)
         && source.device() == target.device()
 }
 

@@ -4,11 +4,11 @@
 //! created the entry, the copier keeps it if it is complete, and otherwise creates it again.
 
 use super::fill::Source;
-use super::result::{Applied, Done, Unfinished};
+use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
+use super::{Entry, EntryCopier, decide, discard_half, link_text, op_of, repair};
 use crate::copier::context::Context;
-use crate::error::{EntryError, Op};
+use crate::error::Op;
 use crate::ipc::memory::counters::Count;
 use crate::staging::removal;
 use pcopy_sys::Errno;
@@ -23,15 +23,14 @@ impl EntryCopier<'_> {
         let dirs = entry.dirs;
         let mut source = Source::open(&self.cx, entry)?;
         let leads = self.lead_or_defer(dirs, &source.stat)?;
-        let mode = source.creation_mode(&self.cx, dirs)?;
+        let mode = source.creation_mode(&self.cx, dirs);
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
-        let created = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create) {
-            Ok(created) => created,
-            Err(failed) => return failed.unless_complete(leads),
-        };
-        let Some(to) = created else {
-            self.cx.status.add(Count::BytesSkipped, source.stat.size());
-            return Ok(Applied::plain(Done::Skipped).leading(leads));
+        let to = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create)? {
+            Created::New(to) => to,
+            Created::Kept(lost) => {
+                self.cx.status.add(Count::BytesSkipped, source.stat.size());
+                return Ok(Applied::plain(Done::Skipped).lacking(lost).leading(leads));
+            }
         };
         let target = TargetFile::New(to, Some((entry.name, entry.target_name)));
         let mut filled = self.fill(entry, &source, target);
@@ -55,17 +54,14 @@ impl EntryCopier<'_> {
             make_other(&self.cx, entry, source, &text, name)
         };
         let op = op_of(&self.cx, source);
-        match create_or_keep(&self.cx, entry, source, op, create) {
-            Ok(Some(())) => {
-                let applied = finish_other(&self.cx, entry, source, entry.target_name)?;
-                Ok(applied.leading(leads))
-            }
-            Ok(None) => {
+        let applied = match create_or_keep(&self.cx, entry, source, op, create)? {
+            Created::New(()) => finish_other(&self.cx, entry, source, entry.target_name),
+            Created::Kept(lost) => {
                 self.cx.outbox.settle();
-                Ok(Applied::plain(Done::Skipped).leading(leads))
+                Applied::plain(Done::Skipped).lacking(lost)
             }
-            Err(failed) => failed.unless_complete(leads),
-        }
+        };
+        Ok(applied.leading(leads))
     }
 }
 
@@ -81,39 +77,48 @@ pub(super) fn make_other(
     if source.kind() == Kind::Symlink {
         return file::make_symlink(text, &dirs.target, name);
     }
-    let mode = cx.attrs.node_permissions(source, dirs.traits.defaults.masked);
+    let mode = cx.attrs.node_permissions(source, dirs.traits.defaults);
     file::make_node(&dirs.target, name, source, mode)
 }
 
 /// Sets the source's attributes on the entry that [`make_other`] has created, whose current name is `made`.
-/// Removes the entry if that fails.
 pub(super) fn finish_other(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     made: &CStr,
-) -> Result<Applied, EntryError> {
+) -> Applied {
     let dirs = entry.dirs;
     cx.outbox.begin();
     let from = Node::Named(dirs.source.as_fd(), entry.name);
     let to = (dirs.target.as_fd(), made);
-    let attribute_error = cx.attrs.finish_other(from, to, source, dirs.traits.defaults.masked);
-    let attribute_error = attribute_error.inspect_err(|_| discard(dirs, made))?;
-    Ok(Applied { attribute_error, ..Applied::plain(Done::Copied) })
+    let lost = cx.attrs.finish_other(from, to, source, dirs.traits.defaults);
+    if lost.has(Op::SetTimes) {
+        cx.note_refused_times(dirs.traits.device, source.kind());
+    }
+    Applied::plain(Done::Copied).lacking(lost)
+}
+
+/// What became of a name in a directory that this run builds.
+enum Created<T> {
+    /// The entry is new and must be filled and finished.
+    New(T),
+    /// An earlier round or run has completed the entry; it lacks these attributes.
+    Kept(AttributeErrors),
 }
 
 /// Creates an entry, by calling `create`, in a directory that this run builds. If an earlier round or run has
-/// already created the entry, returns `None` for a complete one, and replaces an incomplete one.
+/// already created the entry, keeps a complete one, and replaces an incomplete one.
 fn create_or_keep<T>(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     op: Op,
     mut create: impl FnMut(&CStr) -> Result<T, Errno>,
-) -> Result<Option<T>, Unfinished> {
+) -> Result<Created<T>, Unfinished> {
     let (dirs, name) = (entry.dirs, entry.target_name);
     match create(name) {
-        Ok(created) => return Ok(Some(created)),
+        Ok(created) => return Ok(Created::New(created)),
         Err(Errno::EEXIST) => {}
         Err(errno) => return Err(op.error()(errno).into()),
     }
@@ -127,12 +132,11 @@ fn create_or_keep<T>(
     // copy.
     let is_copy = old.identity() != source.identity();
     if is_copy && decide::is_up_to_date(cx, entry, source, &old)? {
-        repair(cx, entry, source, &old)?;
-        return Ok(None);
+        return Ok(Created::Kept(repair(cx, entry, source, &old)?));
     }
     if old.kind() == Kind::Directory && dirs.is_visible(cx.plan()) {
         return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // the directory is another program's
     }
     removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
-    Ok(Some(create(name).map_err(op.error())?))
+    Ok(Created::New(create(name).map_err(op.error())?))
 }

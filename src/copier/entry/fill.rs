@@ -1,11 +1,11 @@
 //! Fills a target file: copies the data, sets the attributes, and closes the file, in this order. If a step
-//! fails, the file counts as failed.
+//! fails, the file counts as failed; a file that only lacks attributes is complete.
 
 use super::attributes::{DirDefaults, XattrNames};
 use super::chunks::Team;
 use super::data::{Steadiness, Transfer, Ways};
 use super::meter::Meter;
-use super::result::{Applied, Done, Unfinished, changed};
+use super::result::{Applied, AttributeErrors, Done, Unfinished, changed};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, HEAVY_BYTES};
 use crate::copier::context::Context;
@@ -28,7 +28,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens the source of an entry. Fails with [`Op::Changed`] if the source is no longer a regular file;
+    /// Opens the source of an entry. Fails with [`Unfinished::OtherType`] if the source is not a regular file;
     /// with `--copy-contents` it may also be a special file.
     pub(super) fn open(cx: &Context<'_>, entry: &Entry<'_>) -> Result<Self, Unfinished> {
         let (dirs, name) = (entry.dirs, entry.name);
@@ -40,30 +40,28 @@ impl Source {
         };
         let file = match opened {
             Ok(file) => file,
-            Err(Errno::ELOOP) if !dirs.follow => return Err(changed()), // it is a symlink now
-            Err(Errno::ENXIO) if !special => return Err(changed()),     // it is a socket now
+            Err(Errno::ELOOP) if !dirs.follow => return Err(Unfinished::OtherType), // a symlink
+            Err(Errno::ENXIO) if !special => return Err(Unfinished::OtherType),     // a socket
             Err(errno) => return Err(Op::OpenSource.error()(errno).into()),
         };
         let stat = file::stat_fd(&file).map_err(Op::Stat.error())?;
         let is_kind = stat.kind() == Kind::File || special && stat.kind() == Kind::Special;
-        if is_kind { Ok(Self { file, stat, names: XattrNames::default() }) } else { Err(changed()) }
+        if !is_kind {
+            return Err(Unfinished::OtherType);
+        }
+        Ok(Self { file, stat, names: XattrNames::default() })
     }
 
     /// Reads the names of the extended attributes, if any are to be preserved.
-    pub(super) fn list_attributes(&mut self, cx: &Context<'_>) -> Result<(), EntryError> {
-        self.names = cx.attrs.list_names(Node::Open(self.file.as_fd()))?;
-        Ok(())
+    pub(super) fn list_attributes(&mut self, cx: &Context<'_>) {
+        self.names = cx.attrs.list_names(Node::Open(self.file.as_fd()));
     }
 
     /// Reads the names of the extended attributes, and returns the permission bits with which a copier
     /// creates a copy of the file in `dirs`.
-    pub(super) fn creation_mode(
-        &mut self,
-        cx: &Context<'_>,
-        dirs: &DirPair,
-    ) -> Result<u32, EntryError> {
-        self.list_attributes(cx)?;
-        Ok(cx.attrs.creation_mode(&self.stat, &self.names, dirs.traits.defaults))
+    pub(super) fn creation_mode(&mut self, cx: &Context<'_>, dirs: &DirPair) -> u32 {
+        self.list_attributes(cx);
+        cx.attrs.creation_mode(&self.stat, &self.names, dirs.traits.defaults)
     }
 }
 
@@ -84,8 +82,8 @@ impl EntryCopier<'_> {
         let defaults = dirs.traits.defaults;
         if cx.options().copy_mode == CopyMode::AttributesOnly {
             cx.status.add(Count::BytesSkipped, source.stat.size());
-            let attribute_error = self.finish(entry, source, &source.stat, target, defaults)?;
-            return Ok(Applied { attribute_error, ..Applied::plain(Done::Copied) });
+            let lost = self.finish(entry, source, &source.stat, target, defaults)?;
+            return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
         let pair = Pair::of(source.stat.identity().0, target.device(dirs));
         let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair };
@@ -117,41 +115,43 @@ impl EntryCopier<'_> {
         // source. If these have changed since, `finish` must set the new ones. It does so if `masked` is set,
         // as it does after a default ACL has changed the bits.
         let masked = defaults.masked || read.permissions() != source.stat.permissions();
-        let attribute_error =
+        let attribute_errors =
             self.finish(entry, source, read, target, DirDefaults { masked, ..defaults })?;
         let method = cx.options().debug().then_some(method);
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
-        Ok(Applied { done, attribute_error, leads: None, details, digest, heavy })
+        Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source
-    /// when its data was read. Returns the failure of an attribute without which the file still counts as
-    /// complete.
+    /// when its data was read. Returns the attributes that the file lacks.
     fn finish(
-        &self,
+        &mut self,
         entry: &Entry<'_>,
         source: &Source,
         read: &Stat,
         target: TargetFile<'_>,
         defaults: DirDefaults,
-    ) -> Result<Option<EntryError>, EntryError> {
-        let (cx, from, names) = (&self.cx, source.file.as_fd(), &source.names);
-        let attribute_error = match &target {
+    ) -> Result<AttributeErrors, EntryError> {
+        let (cx, from, names) = (self.cx, source.file.as_fd(), &source.names);
+        let lost = match &target {
             TargetFile::New(to, _) => {
                 let created = (to.as_fd(), entry.dirs.known_new_owners(cx.plan()));
-                cx.attrs.finish_file(from, created, read, names, defaults)?
+                cx.attrs.finish_file(from, created, read, names, defaults)
             }
-            TargetFile::Old(to, old, _) => {
-                cx.attrs.finish_old(from, to.as_fd(), read, names, old)?
-            }
+            TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
         };
+        if lost.has(Op::SetTimes) {
+            cx.note_refused_times(target.device(entry.dirs), Kind::File);
+        } else {
+            self.sets_times |= cx.attrs.times_are_reliable();
+        }
         // Files in a directory that this run builds are flushed together, before the parent publishes that
         // directory.
         if cx.options().fsync && !entry.dirs.staged {
             file::sync(target.file()).map_err(Op::Sync.error())?;
         }
         target.close()?;
-        Ok(attribute_error)
+        Ok(lost)
     }
 }

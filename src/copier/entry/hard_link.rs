@@ -1,7 +1,7 @@
 //! Makes an entry a hard link to its *leader*: another name of the same inode, which has been copied already.
 
 use super::decide::{
-    check_just_created, is_up_to_date, keeps_contents, skipped_by_update, was_published,
+    check_just_created, has_contents_of, keeps_contents, skipped_by_update, was_published,
 };
 use super::result::{Applied, Done, Unfinished};
 use super::{Entry, EntryCopier, data_bytes, points_to, remove_leftover_of, staged_name_for};
@@ -152,12 +152,12 @@ fn is_copy(
         remove_leftover_of(entry.dirs, entry.target_name);
         return Ok(true);
     }
-    // Without `--update=all`, pcopy does not replace an entry that is up to date, and so makes no backup of
-    // it. cp does make one.
+    // Without `--update=all`, pcopy does not replace an entry that has the contents of its source, and so makes
+    // no backup of it. cp does make one.
     let options = cx.options();
     let leaves_alone = !cx.policy().backs_up_complete && options.update != Update::All;
-    let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy;
-    Ok(is_copy && is_up_to_date(cx, entry, source, old)?)
+    let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy && options.backup.is_some();
+    Ok(is_copy && has_contents_of(cx, entry, (source, old), true)?)
 }
 
 /// Returns how to count a name that is already a link to a leader: as linked if a copier of this run made the

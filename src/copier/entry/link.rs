@@ -4,7 +4,7 @@
 
 use super::action::Action;
 use super::decide::{self, prompt, skipped_by_update};
-use super::result::{Applied, Done, Unfinished};
+use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
 use crate::error::{EntryError, Op};
 use crate::policy::ExistingRules;
@@ -146,11 +146,12 @@ impl EntryCopier<'_> {
         mode: LinkMode<'_>,
         source: &Stat,
     ) -> Result<Applied, Unfinished> {
+        let mut lost = AttributeErrors::default();
         if let LinkMode::Symlink(_) = mode {
             let to = (entry.dirs.target.as_fd(), entry.target_name);
-            self.cx.attrs.set_times_of(to, source)?;
+            self.cx.attrs.set_times_of(to, source, &mut lost);
         }
-        Ok(Applied::plain(Done::Copied))
+        Ok(Applied::plain(Done::Copied).lacking(lost))
     }
 }
 

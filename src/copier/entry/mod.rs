@@ -37,7 +37,7 @@ use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::EntryPathBuf;
-use crate::options::{Dereference, Links};
+use crate::options::{CopyMode, Dereference, Links, Update};
 use crate::plan::op_to_create;
 use crate::policy::ExistingRules;
 use crate::staging::leftover::remove_leftover;
@@ -47,7 +47,7 @@ use backup::BackupNumbers;
 use data::BUFFER_BYTES;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Node, Stat};
-use result::{Applied, Done, Unfinished, changed};
+use result::{Applied, AttributeErrors, Done, Unfinished};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
@@ -71,15 +71,18 @@ pub(super) struct EntryCopier<'a> {
     pub(super) cx: Context<'a>,
     backups: BackupNumbers,
     pub(super) buffer: Vec<u8>,
+    /// Whether this copier has set the times of a file, so that the target does not refuse them.
+    sets_times: bool,
 }
 
 impl<'a> EntryCopier<'a> {
     pub(super) fn new(cx: Context<'a>) -> Self {
-        Self { cx, backups: BackupNumbers::default(), buffer: vec![0; BUFFER_BYTES] }
+        let (backups, buffer) = (BackupNumbers::default(), vec![0; BUFFER_BYTES]);
+        Self { cx, backups, buffer, sets_times: false }
     }
 
-    /// Copies an entry whose type was `kind` when the copier found it. If the source has another type by now,
-    /// fails with [`Op::Changed`].
+    /// Copies an entry of the type `kind`. If the source has another type, fails with
+    /// [`Unfinished::OtherType`].
     pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
         if entry.dirs.staged && copies_contents(&self.cx, kind) {
             return self.create_file(entry);
@@ -87,7 +90,7 @@ impl<'a> EntryCopier<'a> {
         let (cx, dirs) = (self.cx, entry.dirs);
         let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
         if source.kind() != kind {
-            return Err(changed());
+            return Err(Unfinished::OtherType);
         }
         if dirs.staged {
             let leads = self.lead_or_defer(dirs, &source)?;
@@ -104,7 +107,71 @@ impl<'a> EntryCopier<'a> {
         decide::prompt_before_deferring(&cx, entry, &source)?;
         let leads = self.lead_or_defer(dirs, &source)?;
         let action = decide::native::decide(&cx, entry, &source)?;
+        let action = self.unless_only_time_differs(entry, &source, action)?;
         self.apply(entry, &source, action, leads)
+    }
+
+    /// Returns [`Action::Skip`] in place of `action` if the existing entry differs in nothing but its time, and
+    /// replacing it would be useless or do harm:
+    ///
+    /// * A copy would differ in the same way, because the target refuses to set times.
+    /// * The options require a backup. The existing entry may be the work of an earlier run whose times were
+    ///   refused, and the backup of the user's file would be lost to the backup of that copy.
+    fn unless_only_time_differs(
+        &self,
+        entry: &Entry<'_>,
+        source: &Stat,
+        action: Action,
+    ) -> Result<Action, Unfinished> {
+        let (options, dirs) = (self.cx.options(), entry.dirs);
+        let is_replaced = matches!(action, Action::Replace { .. } | Action::WriteInto { .. });
+        let backs_up = options.backup.is_some();
+        if self.sets_times && !backs_up
+            || !is_replaced
+            || options.update != Update::Different
+            || options.copy_mode != CopyMode::Copy
+            || self.cx.was_begun_in_place(entry.name)
+        {
+            return Ok(action);
+        }
+        let old = match action {
+            Action::Replace { old, .. } => old,
+            _ => match file::stat_at(&dirs.target, entry.target_name) {
+                Ok(old) => old,
+                Err(_) => return Ok(action),
+            },
+        };
+        let in_place = matches!(action, Action::WriteInto { .. });
+        let is_same = old.links() <= source.links() // as in `stays` in decide/native.rs
+            && (backs_up || self.finds_times_refused(entry, source, &old, in_place))
+            && decide::has_contents_of(&self.cx, entry, (source, &old), true)?;
+        Ok(if is_same { Action::Skip { reason: Reason::UpToDate, old } } else { action })
+    }
+
+    /// Finds out whether the existing entry `old`, which looks complete except for its time, lacks that time
+    /// because the target refuses to set times. Tries to set the times that `old` has. `in_place` says that
+    /// the inode would stay; otherwise a copy would belong to this user.
+    fn finds_times_refused(
+        &self,
+        entry: &Entry<'_>,
+        source: &Stat,
+        old: &Stat,
+        in_place: bool,
+    ) -> bool {
+        let (cx, dirs) = (&self.cx, entry.dirs);
+        if cx.attrs.has_time_of(source, old) || !attributes::looks_complete(source, old) {
+            return false;
+        }
+        let times = (old.accessed(), old.modified());
+        match file::set_times_at(&dirs.target, entry.target_name, times.0, times.1) {
+            Ok(()) => false,
+            // the file of another user: that says nothing about a new file
+            Err(Errno::EPERM | Errno::EACCES) if !cx.attrs.may_set_attributes(old) => in_place,
+            Err(_) => {
+                cx.note_refused_times(dirs.traits.device, source.kind());
+                true
+            }
+        }
     }
 
     fn copy_as_gnu(&mut self, entry: &Entry<'_>, source: &Stat) -> Result<Applied, Unfinished> {
@@ -135,10 +202,7 @@ impl<'a> EntryCopier<'a> {
         let applied = match action {
             Action::Skip { reason, old } => {
                 let followed = leads.filter(|_| reason.leads(self.cx.policy()));
-                return self
-                    .skip(entry, source, reason, &old)
-                    .map(|applied| applied.leading(followed))
-                    .or_else(|error| Unfinished::from(error).unless_complete(leads));
+                return Ok(self.skip(entry, source, reason, &old)?.leading(followed));
             }
             Action::Replace { old, removed } => self.replace(entry, source, Some(&old), removed),
             Action::Create if !in_place => self.replace(entry, source, None, false),
@@ -157,9 +221,7 @@ impl<'a> EntryCopier<'a> {
                 self.create_in_place(entry, source)
             }
         };
-        applied
-            .map(|applied| applied.leading(leads))
-            .or_else(|failed| failed.unless_complete(leads))
+        applied.map(|applied| applied.leading(leads))
     }
 
     /// Keeps the existing entry `old`. If `reason` requires that, removes a leftover (the staged file of a
@@ -171,20 +233,24 @@ impl<'a> EntryCopier<'a> {
         reason: Reason,
         old: &Stat,
     ) -> Result<Applied, EntryError> {
-        match reason {
+        let lost = match reason {
             // An earlier round may have published the entry, and a later round may have begun it again. If a
             // copier died in that later round, it has left a staged file.
-            Reason::Published => remove_leftover_of(entry.dirs, entry.target_name),
+            Reason::Published => {
+                remove_leftover_of(entry.dirs, entry.target_name);
+                AttributeErrors::default()
+            }
             Reason::UpToDate => repair(&self.cx, entry, source, old)?,
             Reason::AttributesOnly => {
-                repair(&self.cx, entry, source, old)?;
+                let mut lost = repair(&self.cx, entry, source, old)?;
                 let to = (entry.dirs.target.as_fd(), entry.target_name);
-                self.cx.attrs.set_times_of(to, source)?;
+                self.cx.attrs.set_times_of(to, source, &mut lost);
+                lost
             }
-            Reason::SameFile | Reason::NotOlder | Reason::NoClobber => {}
-        }
+            Reason::SameFile | Reason::NotOlder | Reason::NoClobber => AttributeErrors::default(),
+        };
         self.cx.status.add(Count::BytesSkipped, data_bytes(source));
-        Ok(Applied::plain(Done::Skipped))
+        Ok(Applied::plain(Done::Skipped).lacking(lost))
     }
 
     /// Decides whether the copier copies the entry under this name, or defers it because of its hard links.
@@ -240,27 +306,31 @@ impl<'a> EntryCopier<'a> {
     }
 }
 
-/// Sets the attributes of the source that an up-to-date entry lacks. With `--checksum`, which does not
-/// compare times, also sets the times.
+/// Sets the attributes of the source that an up-to-date entry lacks. If not the times but the contents have
+/// decided that it is up to date, also sets the times. Returns the attributes that could not be set.
 fn repair(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
-) -> Result<(), EntryError> {
+) -> Result<AttributeErrors, EntryError> {
     let dirs = entry.dirs;
     let to = (dirs.target.as_fd(), entry.target_name);
-    if cx.options().checksum && source.modified() != old.modified() {
-        cx.attrs.set_times_of(to, source)?;
+    let mut lost = AttributeErrors::default();
+    if !cx.attrs.has_time_of(source, old) {
+        cx.attrs.set_times_of(to, source, &mut lost);
     }
     if dirs.follow && source.kind() == Kind::File {
         // `entry.name` may be a symlink that the copier follows. `attrs.repair` would read the attributes of
         // the symlink itself, so the file is opened.
         let from =
             file::open_source(&dirs.source, entry.name, true).map_err(Op::OpenSource.error())?;
-        return cx.attrs.repair(Node::Open(from.as_fd()), to, source, old);
+        lost.append(cx.attrs.repair(Node::Open(from.as_fd()), to, source, old));
+    } else {
+        let from = Node::Named(dirs.source.as_fd(), entry.name);
+        lost.append(cx.attrs.repair(from, to, source, old));
     }
-    cx.attrs.repair(Node::Named(dirs.source.as_fd(), entry.name), to, source, old)
+    Ok(lost)
 }
 
 /// Whether a copier copies the contents of a source of this type. It does for regular files, and with

@@ -117,10 +117,10 @@ impl EntryCopier<'_> {
             let text = link_text(entry, source)?;
             let make = |name: &CStr| make_other(&cx, entry, source, &text, name);
             create_fresh(target, staged, shared, make).map_err(op_of(&cx, source).error())?;
-            return Ok((Ok(finish_other(&cx, entry, source, staged)?), None));
+            return Ok((Ok(finish_other(&cx, entry, source, staged)), None));
         }
         let mut opened = Source::open(&cx, entry)?;
-        let mode = opened.creation_mode(&cx, dirs)?;
+        let mode = opened.creation_mode(&cx, dirs);
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
         let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
         if shared && !lock_new(&to) {

@@ -1,6 +1,6 @@
 //! The result of an entry: [`Applied`] if the entry is in the copy now, otherwise [`Unfinished`].
 
-use crate::error::{EntryError, Op};
+use crate::error::{AttributeError, EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::wire::event::Details;
 use pcopy_sys::Errno;
@@ -17,8 +17,8 @@ pub(crate) enum Done {
 /// The result of an entry that is in the copy now.
 pub(crate) struct Applied {
     pub(crate) done: Done,
-    /// The failure to set one of its attributes; the entry is complete without that attribute.
-    pub(crate) attribute_error: Option<EntryError>,
+    /// The attributes that it lacks.
+    pub(crate) attribute_errors: AttributeErrors,
     /// The source inode, if it has or may have other names; these become hard links to this entry.
     pub(crate) leads: Option<Identity>,
     /// How the entry was copied, for `--verbose` and `--debug`.
@@ -30,12 +30,44 @@ pub(crate) struct Applied {
     pub(crate) heavy: bool,
 }
 
+/// The attributes that the copy of an entry lacks: at most one error for each operation. Nearly always empty.
+#[derive(Default)]
+pub(crate) struct AttributeErrors(pub(super) Vec<AttributeError>);
+
+impl AttributeErrors {
+    /// Adds an error. A second error of one operation takes the place of the first if only the second is a
+    /// failure; otherwise it is dropped.
+    pub(super) fn add(&mut self, error: AttributeError) {
+        match self.0.iter_mut().find(|known| known.error.op == error.error.op) {
+            Some(known) if error.required && !known.required => *known = error,
+            Some(_) => {}
+            None => self.0.push(error),
+        }
+    }
+
+    /// Adds all errors of `other`.
+    pub(super) fn append(&mut self, other: Self) {
+        other.0.into_iter().for_each(|error| self.add(error));
+    }
+
+    /// Whether an operation has failed.
+    pub(in crate::copier) fn has(&self, op: Op) -> bool {
+        self.0.iter().any(|known| known.error.op == op)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AttributeError> {
+        self.0.iter().copied()
+    }
+}
+
 /// Why an entry is not in the copy, or not yet.
 pub(crate) enum Unfinished {
     /// An operation failed.
     Failed(EntryError),
     /// The run is ending, and the copier has aborted the file in progress.
     Dropped,
+    /// The source is not of the type with which the copier was to copy it; nothing was done.
+    OtherType,
     /// Another name of this inode is copied, and this name becomes a hard link to it at the end.
     Deferred(Identity),
     /// The user must be asked whether the existing file may be replaced.
@@ -51,12 +83,18 @@ impl Applied {
     /// Returns a result that has no further details.
     pub(crate) fn plain(done: Done) -> Self {
         let (details, digest) = (Details::default(), None);
-        Self { done, attribute_error: None, leads: None, details, digest, heavy: false }
+        let attribute_errors = AttributeErrors::default();
+        Self { done, attribute_errors, leads: None, details, digest, heavy: false }
     }
 
     /// Returns the result of a hard link to an entry with this digest.
     pub(crate) fn linked(done: Done, digest: Option<Digest>) -> Self {
         Self { digest: digest.map(Box::new), ..Self::plain(done) }
+    }
+
+    /// Returns the same result, with these attributes as those that the entry lacks.
+    pub(crate) fn lacking(self, attribute_errors: AttributeErrors) -> Self {
+        Self { attribute_errors, ..self }
     }
 
     /// Returns the same result, with `inode` as the inode whose other names become hard links to this entry.
@@ -68,22 +106,16 @@ impl Applied {
 impl Unfinished {
     /// Returns the failure, if this is one.
     pub(crate) fn error(&self) -> Option<EntryError> {
-        if let Self::Failed(error) = self { Some(*error) } else { None }
+        match self {
+            Self::Failed(error) => Some(*error),
+            Self::OtherType => changed().error(),
+            _ => None,
+        }
     }
 
     /// Whether the source changed while a copier read it. The target then keeps the data that was read.
     pub(crate) fn keeps_what_was_read(&self) -> bool {
         self.error().is_some_and(|error| error.op == Op::Changed)
-    }
-
-    /// If the entry lacks nothing but an attribute, returns its result; otherwise returns `self` as an error.
-    pub(crate) fn unless_complete(self, leads: Option<Identity>) -> Result<Applied, Self> {
-        match self {
-            Self::Failed(error) if error.op.leaves_entry_complete() => {
-                Ok(Applied { attribute_error: Some(error), leads, ..Applied::plain(Done::Copied) })
-            }
-            other => Err(other),
-        }
     }
 }
 

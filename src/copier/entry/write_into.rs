@@ -51,10 +51,10 @@ impl EntryCopier<'_> {
             cx.outbox.begin_new();
             let created = make_other(&cx, entry, source, &text, target_name);
             created.inspect_err(|_| cx.outbox.settle()).map_err(op.error())?;
-            return Ok(finish_other(&cx, entry, source, target_name)?);
+            return Ok(finish_other(&cx, entry, source, target_name));
         }
         let mut opened = Source::open(&cx, entry)?;
-        let mode = opened.creation_mode(&cx, dirs)?;
+        let mode = opened.creation_mode(&cx, dirs);
         cx.outbox.begin_new();
         let created = file::create_file(&dirs.target, target_name, mode);
         let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
@@ -74,7 +74,7 @@ impl EntryCopier<'_> {
             return Err(Op::Dangling.error()(Errno::ENOENT).into());
         }
         let mut source = Source::open(&cx, entry)?;
-        let mode = source.creation_mode(&cx, dirs)?;
+        let mode = source.creation_mode(&cx, dirs);
         let to = file::create_through_symlink(&dirs.target, entry.target_name, mode);
         let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
         self.fill(entry, &source, target)
@@ -118,7 +118,7 @@ impl EntryCopier<'_> {
             .inode_locks
             .filter(|_| meets)
             .map(|inode_locks| inode_locks.lock_inode(old.identity()));
-        opened.list_attributes(&cx)?;
+        opened.list_attributes(&cx);
         cx.outbox.begin_in_place();
         cx.attrs.restrict_before_writing(to.as_fd(), &opened.stat, &old);
         if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {

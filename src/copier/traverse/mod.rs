@@ -22,6 +22,7 @@ use super::context::Context;
 use super::dir_pair::c_name;
 use super::name_queue::NameQueue;
 use super::report_writer::{ParentGone, ReportWriter};
+use crate::copier::retry::pause;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
@@ -34,15 +35,10 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 /// How many levels keep their directory open. A fifth level would save an open by path only where five levels
 /// of the path have children that wait. It would also take one more descriptor, and a process may have few.
 const OPEN_LEVELS: usize = 4;
-
-/// The pause before a failed call is repeated for the first time. The n-th pause is n times as long, but at
-/// most 1 s.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of a walk: where it is, which work waits, and how it reports.
 ///
@@ -329,7 +325,7 @@ impl<'a, D> Walk<'a, D> {
             if !passes || self.is_stopped() {
                 break;
             }
-            std::thread::sleep((RETRY_PAUSE * attempt).min(RETRY_PAUSE * 10));
+            pause(attempt);
             result = act(self);
         }
         result

@@ -1,4 +1,4 @@
-//! A table of the ways to copy that pairs of file systems do not support, shared by all copiers.
+//! A table of what pairs of file systems do not support, shared by all copiers.
 //!
 //! pcopy learns whether files can be cloned from one file system to another only when a copier tries. The
 //! copier notes a failure here for the pair of devices, so that other copiers and files need not fail first.
@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const SLOTS: usize = 128;
 const SLOT_WORDS: usize = 2;
 
-/// A way to copy that a pair of file systems may support.
+/// What a pair of file systems may support.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub(crate) enum Capability {
@@ -28,6 +28,10 @@ pub(crate) enum Capability {
     Clone = 1,
     /// Copy inside the kernel (`copy_file_range`).
     CopyRange = 2,
+    /// Setting the times of a file (noted for the pair of the target with itself).
+    Times = 4,
+    /// Setting the times of a symlink; some file systems support only those of files.
+    SymlinkTimes = 8,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.

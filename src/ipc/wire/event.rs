@@ -8,7 +8,7 @@
 use super::difference::Difference;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use super::task::EntryPath;
-use crate::error::{EntryError, Op};
+use crate::error::{AttributeError, EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::memory::outbox::WORD_BYTES;
 use pcopy_sys::Errno;
@@ -210,6 +210,8 @@ events! {
         /// The inode of the entry in the target.
         target: Identity,
     },
+    /// The entry is complete, but lacks an attribute. Another event says how the entry itself ended.
+    17 => AttributeFailed(error: AttributeError),
 }
 
 impl Event {
@@ -334,6 +336,17 @@ fn get_attempt(from: &mut &[u8]) -> Option<Attempt> {
     Attempt::ALL.into_iter().find(|&attempt| attempt as u8 == tag)
 }
 
+impl Field for AttributeError {
+    fn put(&self, into: &mut Vec<u8>) {
+        self.error.put(into);
+        self.required.put(into);
+    }
+
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        Some(Self { error: EntryError::get(from)?, required: bool::get(from)? })
+    }
+}
+
 impl Field for EntryError {
     fn put(&self, into: &mut Vec<u8>) {
         into.push(self.op as u8);
@@ -401,6 +414,7 @@ mod tests {
                 found: 2,
             }),
             Event::HardLinked { source: (1, u64::MAX), target: (2, 3) },
+            Event::AttributeFailed(AttributeError { error, required: true }),
         ];
         event.into_iter().map(|event| Report { place, event }).collect()
     }

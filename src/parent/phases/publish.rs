@@ -4,7 +4,6 @@
 use super::write_back;
 use crate::copier::visitors::copy;
 use crate::error::EntryError;
-use crate::ipc::wire::task::EntryPath;
 use crate::outcome::End;
 use crate::parent::idle::ending_signal;
 use crate::parent::reporter::Reporter;
@@ -29,22 +28,38 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     for dirs in [&mut staged, &mut existing] {
         dirs.sort_by_key(|dir| Reverse(dir.path.target.len()));
     }
-    for_each(run, &staged, copy::finish)?;
+    for_each(run, &staged, finish)?;
     write_back::flush_before_publishing(run)?;
     let built = std::mem::take(&mut run.state.dirs.built);
-    for_each(run, &built, copy::publish)?;
-    for_each(run, &existing, copy::finish)
+    for_each(run, &built, |run, dir| copy::publish(run.plan, dir.path.as_path()))?;
+    for_each(run, &existing, finish)
+}
+
+/// Sets the attributes of a directory, and reports those that could not be set.
+fn finish(run: &mut Run<'_>, dir: &DeferredDir) -> Result<(), EntryError> {
+    let lost = copy::finish(run.plan, dir.path.as_path())?;
+    for lost in lost.iter() {
+        run.reporter.attribute_failed(lost, dir.path.operand, &dir.path.source);
+    }
+    Ok(())
 }
 
 /// Sets the attributes of the directories that the run created for `--parents`, the innermost directory
 /// first.
 pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>) {
     for parent in plan.parents.iter().rev() {
-        if let Err(error) = copy::finish_parent(plan, parent) {
-            let [source, target] =
-                [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
-            reporter.late.failed += 1;
-            reporter.sink.emit(&RunEvent::Failed { error, names: Names { source, target } });
+        let [source, target] =
+            [&parent.source, &parent.target].map(|path| path.as_os_str().as_bytes());
+        let names = Names { source, target };
+        match copy::finish_parent(plan, parent) {
+            Ok(lost) => lost.iter().for_each(|lost| {
+                reporter.late.failed += u64::from(lost.required);
+                reporter.sink.emit(&RunEvent::AttributeFailed { lost, names });
+            }),
+            Err(error) => {
+                reporter.late.failed += 1;
+                reporter.sink.emit(&RunEvent::Failed { error, names });
+            }
         }
     }
 }
@@ -52,13 +67,13 @@ pub(in crate::parent) fn finish_parents(plan: &Plan, reporter: &mut Reporter<'_>
 fn for_each(
     run: &mut Run<'_>,
     dirs: &[DeferredDir],
-    act: impl Fn(&Plan, EntryPath<'_>) -> Result<(), EntryError>,
+    act: impl Fn(&mut Run<'_>, &DeferredDir) -> Result<(), EntryError>,
 ) -> Result<(), Stopped> {
     for dir in dirs {
         if let Some(number) = ending_signal(run) {
             return Err(Stopped::Early(End::Signal(number)));
         }
-        let Err(error) = act(run.plan, dir.path.as_path()) else { continue };
+        let Err(error) = act(run, dir) else { continue };
         run.reporter.failed_late(error, dir.path.operand, &dir.path.source);
         if run.plan.ends_with(error) {
             return Err(Stopped::Early(End::TargetLost));

@@ -187,7 +187,8 @@ impl GnuRules<'_> {
         if stat.kind() != Kind::Directory {
             return Err(ParentError::Stat(source.to_owned(), Errno::ENOTDIR));
         }
-        let mode = self.placed.options.preserve.initial_mode(stat.permissions());
+        // the umask is not cleared yet, so the kernel applies it
+        let mode = self.placed.options.preserve.initial_mode(stat.permissions(), 0);
         let number = self
             .placed
             .dirs

@@ -113,23 +113,39 @@ pub(crate) fn prompt_before_deferring(
 /// Whether the existing entry `old` is up to date: it has the type, size and modification time of the source.
 /// A symlink must also have the same contents.
 ///
-/// The contents of a file are compared, too, if times are not preserved, or if a power cut may have left the
-/// file with its time but not its data. With `--checksum`, which ignores times, they are always compared.
+/// The contents of a file are compared, too, if times are not preserved or the target refuses them, or if a
+/// power cut may have left the file with its time but not its data. With `--checksum`, which ignores times,
+/// they are always compared.
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<bool, Unfinished> {
-    let (options, dirs) = (cx.options(), entry.dirs);
-    let checksum = options.checksum && source.kind() == Kind::File;
-    let times_are_reliable = cx.attrs.times_are_reliable();
-    if !attributes::looks_complete(source, old, times_are_reliable && !checksum) {
+    let (options, dirs, kind) = (cx.options(), entry.dirs, source.kind());
+    let checksum = options.checksum && kind == Kind::File;
+    let times_are_reliable =
+        !checksum && cx.attrs.times_are_reliable() && !cx.refuses_times(dirs.traits.device, kind);
+    if times_are_reliable && source.modified() != old.modified() {
         return Ok(false);
     }
     // If a power cut ended the previous run, a staged file may have its time but not its data.
-    let must_read =
-        checksum || !times_are_reliable || options.writes_back_before_publish() && dirs.staged;
+    let must_read = !times_are_reliable || options.writes_back_before_publish() && dirs.staged;
+    has_contents_of(cx, entry, (source, old), must_read)
+}
+
+/// Whether the existing entry `old` has the type, the size and, if `must_read` is set, the data of the source.
+/// A symlink must also have the same text.
+pub(crate) fn has_contents_of(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    (source, old): (&Stat, &Stat),
+    must_read: bool,
+) -> Result<bool, Unfinished> {
+    if !attributes::looks_complete(source, old) {
+        return Ok(false);
+    }
+    let dirs = entry.dirs;
     match source.kind() {
         Kind::Symlink => {
             let text = file::read_symlink(&dirs.source, entry.name).map_err(Op::Read.error())?;

@@ -83,8 +83,7 @@ fn stays(
     }
     // If the existing file has more names than its source, a repair would change the file under names that
     // pcopy does not know. So pcopy replaces the file instead.
-    let is_changed = cx.attrs.would_repair(source, old)
-        || options.checksum && source.modified() != old.modified();
+    let is_changed = cx.attrs.would_repair(source, old) || !cx.attrs.has_time_of(source, old);
     let has_other_names = old.links() > source.links();
     Ok((!(is_changed && has_other_names)).then_some(Reason::UpToDate))
 }

@@ -8,11 +8,11 @@
 //! done. Then the copier reports the directory to the parent process, which finishes it at the end of the
 //! run. So the memory of the parent process grows with the work that is handed over, not with the tree.
 
-use super::record::{record_deferred, record_dir};
+use super::record::{record_deferred, record_dir, report_lost};
 use super::{CopyWalk, is_unpublished};
 use crate::copier::dir_pair::c_name;
 use crate::copier::entry::attributes::Attrs;
-use crate::copier::entry::result::Done;
+use crate::copier::entry::result::{AttributeErrors, Done};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
@@ -158,11 +158,14 @@ impl PendingDirs {
             _ => {}
         }
         let finished = if dir.changes_pending {
-            Ok(())
+            Ok(AttributeErrors::default())
         } else {
             finish_and_publish(walk, dir, !publishes_later)
         };
-        match (finished, dir.done) {
+        if let Ok(lost) = &finished {
+            report_lost(walk, None, lost)?;
+        }
+        match (finished.map(drop), dir.done) {
             (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
             (Err(error), Some(_)) => walk.record_failed(None, error),
@@ -175,20 +178,30 @@ fn finish_and_publish(
     walk: &CopyWalk<'_>,
     dir: &Pending,
     publishes: bool,
-) -> Result<(), EntryError> {
+) -> Result<AttributeErrors, EntryError> {
     let (plan, place) = (walk.cx.job.plan, walk.at.as_path());
-    let finished = if dir.waits.is_some() { finish_as(plan, place, dir.source) } else { Ok(()) };
-    // The directory is published even if an attribute could not be set, so that its entries become visible.
-    finished.and(if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) })
+    let finished = if dir.waits.is_some() {
+        finish_as(plan, place, dir.source)
+    } else {
+        Ok(AttributeErrors::default())
+    };
+    // The directory is published even if it could not be finished, so that its entries become visible.
+    let published = if publishes && dir.unpublished { publish(plan, place) } else { Ok(()) };
+    finished.and_then(|lost| published.map(|()| lost))
 }
 
-/// Sets the times and mode of a directory in which nothing will change any more.
-pub(crate) fn finish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryError> {
+/// Sets the times and mode of a directory in which nothing will change any more. Returns the attributes that it
+/// lacks.
+pub(crate) fn finish(plan: &Plan, place: EntryPath<'_>) -> Result<AttributeErrors, EntryError> {
     finish_as(plan, place, None)
 }
 
 /// Like [`finish`], but takes the attributes from `seen`, an earlier status of the source, if there is one.
-fn finish_as(plan: &Plan, place: EntryPath<'_>, seen: Option<Stat>) -> Result<(), EntryError> {
+fn finish_as(
+    plan: &Plan,
+    place: EntryPath<'_>,
+    seen: Option<Stat>,
+) -> Result<AttributeErrors, EntryError> {
     let operand = operand_of(plan, place)?;
     let source = plan.open_source(operand, place.source).map_err(Op::ReadDirectory.error())?;
     let stat = match seen {
@@ -196,15 +209,15 @@ fn finish_as(plan: &Plan, place: EntryPath<'_>, seen: Option<Stat>) -> Result<()
         None => file::stat_fd(&source).map_err(Op::Stat.error())?,
     };
     let target = plan.open_target(operand, place.target).map_err(Op::OpenTarget.error())?;
-    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged)
+    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged))
 }
 
-/// Sets the attributes of a directory above a target, for `--parents`.
-pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<(), EntryError> {
+/// Sets the attributes of a directory above a target, for `--parents`. Returns the attributes that it lacks.
+pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<AttributeErrors, EntryError> {
     let source = file::open_dir(&parent.source).map_err(Op::ReadDirectory.error())?;
     let stat = file::stat_fd(&source).map_err(Op::Stat.error())?;
     let target = file::open_dir(&parent.target).map_err(Op::OpenTarget.error())?;
-    Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, parent.new)
+    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, parent.new))
 }
 
 /// Renames a directory from its staged name, which is in `place`, to its final name.

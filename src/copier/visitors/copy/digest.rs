@@ -37,8 +37,7 @@ impl<'a> CopyVisitor<'a> {
         result: &mut Result<Applied, Unfinished>,
     ) {
         let Ok(applied) = result else { return };
-        let is_known = applied.digest.is_some() || applied.attribute_error.is_some();
-        if is_known {
+        if applied.digest.is_some() {
             return;
         }
         match self.digest_of_existing(walk, found) {

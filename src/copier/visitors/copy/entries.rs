@@ -1,6 +1,6 @@
 //! Copies or links one entry of a directory, and records the result.
 
-use super::record::record;
+use super::record::{record, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{DirPair, c_name};
 use crate::copier::entry::link::LinkMode;
@@ -36,6 +36,16 @@ impl<'a> CopyVisitor<'a> {
             Err(error) => return walk.record_failed(Some(name), error),
         };
         let mut result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
+        if matches!(result, Err(Unfinished::OtherType)) {
+            // The listing may report another type than stat(2): under fakeroot, which makes a device of a
+            // regular file, and on some FUSE file systems. stat(2) is right.
+            let kind = match dirs.stat_source(name).map(|stat| stat.kind()) {
+                Ok(Kind::Directory) => return self.keep_dir(walk, found, progress),
+                Ok(kind) => kind,
+                Err(errno) => return walk.record_failed(Some(name), Op::Stat.error()(errno)),
+            };
+            result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
+        }
         walk.last_was_heavy = matches!(&result, Ok(applied) if applied.heavy);
         if walk.cx.options().hash.is_some() {
             self.add_digest(walk, found, &mut result);
@@ -82,14 +92,14 @@ impl<'a> CopyVisitor<'a> {
         if let Some(digest) = &applied.digest {
             found.report_digest(walk, **digest)?;
         }
+        report_lost(walk, Some(found.name), &applied.attribute_errors)?;
         if let Some(inode) = applied.leads {
             self.report_leader(walk, found, (inode, applied), progress)?;
         }
-        match applied.attribute_error {
-            Some(error) => walk.record_failed(Some(found.name), error),
-            None if applied.leads.is_some() => Ok(()), // `report_leader` has counted the entry
-            None => record(walk, Some(found.name), applied.done, applied.details),
+        if applied.leads.is_some() {
+            return Ok(()); // `report_leader` has counted the entry
         }
+        record(walk, Some(found.name), applied.done, applied.details)
     }
 
     /// Counts and reports an entry that was not completed.
@@ -105,7 +115,7 @@ impl<'a> CopyVisitor<'a> {
         // the source has changed, the entry keeps what was read of the source. In a directory that this round
         // has created, no such entry is possible: an existing entry is then the copy of another name, on a
         // target that ignores case.
-        let stays = error.op == Op::Changed || error.op.leaves_entry_complete();
+        let stays = error.op == Op::Changed;
         let dirs = found.dirs;
         if dirs.staged && dirs.existed && !stays && !dirs.is_visible(walk.cx.plan()) {
             self.entry_copier.remove_remains(&found.at(&walk.at));

@@ -10,7 +10,7 @@
 //! file has too many links (65,000 on ext4) or is on another file system.
 
 use super::prompted::open_dirs;
-use super::record::record;
+use super::record::{record, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::DirPair;
 use crate::copier::entry::decide::keeps_contents;
@@ -23,7 +23,7 @@ use crate::copier::traverse::offer::hand_over;
 use crate::error::{EntryError, Op};
 use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::event::{Details, Event};
+use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::EntryPathBuf;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{Identity, Kind};
@@ -129,10 +129,6 @@ impl<'a> CopyVisitor<'a> {
         progress.below_handed_over = true;
         self.pending.note_handed_over(walk.at.source.len(), false);
         let Found { name, target_name, .. } = found;
-        if applied.attribute_error.is_some() {
-            let event = Event::Leader { identity, new: false, details: Details::default() };
-            return walk.report_names(name, target_name, event, || ());
-        }
         let new = applied.done != Done::Skipped || walk.cx.was_begun(name);
         let count = if new { Count::Copied } else { Count::Skipped };
         let (status, details) = (walk.cx.status, applied.details);
@@ -203,7 +199,7 @@ impl<'a> CopyVisitor<'a> {
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
         let mut ended = self.link_or_copy(walk, found, group);
-        if let (Some(errno), Ok(Applied { done: Done::Copied, attribute_error: None, .. })) =
+        if let (Some(errno), Ok(Applied { done: Done::Copied, .. })) =
             (ended.refused, &ended.result)
         {
             walk.report_names(name, target_name, Event::LinkFailed(errno), || ())?;
@@ -216,10 +212,8 @@ impl<'a> CopyVisitor<'a> {
                 if let Some(digest) = applied.digest {
                     found.report_digest(walk, *digest)?;
                 }
-                match applied.attribute_error {
-                    None => record(walk, Some(name), applied.done, applied.details),
-                    Some(error) => walk.record_failed(Some(name), error),
-                }
+                report_lost(walk, Some(name), &applied.attribute_errors)?;
+                record(walk, Some(name), applied.done, applied.details)
             }
             Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
         }

@@ -28,7 +28,7 @@ use crate::staging::removal::{remove, remove_extraneous};
 use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use record::record_dir;
+use record::{record_dir, report_lost};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -320,16 +320,13 @@ impl<'a> CopyVisitor<'a> {
         }
         let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
         let as_it_was = dirs.existed && !dirs.staged;
-        let finished = if as_it_was && walk.cx.attrs.needs_nothing(source, to) {
-            Ok(())
-        } else {
-            walk.cx.attrs.finish_dir(from, to, source, dirs.staged)
-        };
-        // The directory is published even if an attribute could not be set, so that its entries become
-        // visible.
+        if !(as_it_was && walk.cx.attrs.needs_nothing(source, to)) {
+            let lost = walk.cx.attrs.finish_dir(from, to, source, dirs.staged);
+            report_lost(walk, None, &lost)?;
+        }
         let published =
             if unpublished { publish(walk.cx.plan(), walk.at.as_path()) } else { Ok(()) };
-        match finished.and(published) {
+        match published {
             Ok(()) => record_dir(walk, *done),
             Err(error) => walk.record_failed(None, error),
         }
@@ -339,7 +336,7 @@ impl<'a> CopyVisitor<'a> {
     /// set now.
     fn waits(&self, walk: &CopyWalk<'a>, source: &Stat, progress: &DirProgress) -> Option<Waits> {
         let has_children = progress.below_handed_over || !progress.children.is_empty();
-        let locks_us_out = !walk.cx.job.is_root && source.permissions() & 0o100 == 0;
+        let locks_us_out = !walk.cx.job.is_root && !walk.cx.attrs.lets_owner_in(source);
         let unpublished = is_unpublished(&walk.at);
         let writes_back = unpublished && walk.cx.options().writes_back_before_publish();
         if has_children && (locks_us_out || unpublished) || writes_back {

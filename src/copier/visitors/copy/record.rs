@@ -1,7 +1,7 @@
 //! Counts and reports what was copied.
 
 use super::CopyWalk;
-use crate::copier::entry::result::Done;
+use crate::copier::entry::result::{AttributeErrors, Done};
 use crate::copier::report_writer::ParentGone;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
@@ -31,6 +31,16 @@ pub(super) fn record(
     walk.cx.outbox.settle();
     status.add(count, 1);
     Ok(())
+}
+
+/// Reports the attributes that an entry lacks. Called before the entry itself is recorded: if the copier dies in
+/// between, another round finds the same again.
+pub(super) fn report_lost(
+    walk: &mut CopyWalk<'_>,
+    name: Option<&CStr>,
+    lost: &AttributeErrors,
+) -> Result<(), ParentGone> {
+    lost.iter().try_for_each(|error| walk.report(name, Event::AttributeFailed(error)))
 }
 
 /// Like [`record`], for the directory that the walk is in.

@@ -173,7 +173,8 @@ impl<'p> NativeRules<'p> {
             Ok(_) => Err(cannot(Errno::EEXIST)),
             Err(Errno::ENOENT) => {
                 let stat = file::stat_path(source, true).map_err(cannot)?;
-                let mode = self.placed.options.preserve.initial_mode(stat.permissions());
+                // the umask is not cleared yet, so the kernel applies it
+                let mode = self.placed.options.preserve.initial_mode(stat.permissions(), 0);
                 self.placed.dirs.add_parent(source, target, mode).map(Some).map_err(cannot)
             }
             Err(errno) => Err(cannot(errno)),

@@ -111,6 +111,7 @@ impl NativeRules<'_> {
         if self.compares || self.placed.dirs.is_missing(operand.target_dir) {
             return Ok(());
         }
+        let exists = target.is_some();
         let merged = target.filter(|target| operand.is_dir && target.kind() == Kind::Directory);
         let written = if merged.is_some() { &operand.target_path } else { target_dir };
         match file::may_write_dir(written) {
@@ -119,6 +120,8 @@ impl NativeRules<'_> {
             Err(Errno::EACCES) if merged.is_some_and(|dir| dir.owner() == process::user()) => {
                 Ok(())
             }
+            // The copy may be complete already. If not, the first write ends the run.
+            Err(Errno::EROFS) if exists => Ok(()),
             Err(errno) => Err(cannot_write(written, errno)),
             Ok(()) => Ok(()),
         }
