@@ -3,7 +3,6 @@
 
 use pcopy_sys::pattern;
 use std::ffi::{CStr, CString};
-use std::path::Path;
 
 /// libattr's configuration file; see the comment at its beginning for the format.
 const FILE: &str = "/etc/xattr.conf";
@@ -17,18 +16,17 @@ pub struct XattrRules(Vec<CString>);
 impl XattrRules {
     /// Reads the rules. Without the file there are none.
     pub(super) fn read() -> Self {
-        Self::parse(&std::fs::read(Path::new(FILE)).unwrap_or_default())
+        Self::parse(&std::fs::read_to_string(FILE).unwrap_or_default())
     }
 
-    fn parse(text: &[u8]) -> Self {
-        let rule = |line: &[u8]| {
-            let line = line.split(|&byte| byte == b'#').next()?;
-            let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-            let (pattern, action) = (words.next()?, words.next()?);
-            let is_known = matches!(action, b"skip" | b"permissions");
-            CString::new(pattern).ok().filter(|_| is_known)
+    fn parse(text: &str) -> Self {
+        let rule = |line: &str| {
+            let (pattern, rest) = line.split_once([' ', '\t'])?;
+            let action = rest.split('#').next()?.trim();
+            let is_rule = matches!(action, "skip" | "permissions");
+            CString::new(pattern).ok().filter(|_| is_rule)
         };
-        Self(text.split(|&byte| byte == b'\n').filter_map(rule).collect())
+        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(rule).collect())
     }
 
     /// Whether the attribute `name` is not copied.
@@ -43,8 +41,7 @@ mod tests {
 
     #[test]
     fn the_patterns_of_both_actions_are_skipped_and_comments_are_not() {
-        let text =
-            b"# user.comment skip\n\nuser.Beagle.*\t\tskip # index\nsystem.nfs4_acl permissions\n\
+        let text = "# user.comment skip\n\nuser.Beagle.*\t\tskip # index\nsystem.nfs4_acl permissions\n\
             user.kept keep\nuser.half\nuser.x? skip";
         let rules = XattrRules::parse(text);
         for (name, skipped) in [

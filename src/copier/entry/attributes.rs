@@ -370,7 +370,7 @@ impl<'a> Attrs<'a> {
         if file::stat_fd(to).is_ok_and(|to| !self.may_set_attributes(&to)) {
             // Only the owner of a directory can set its attributes. That this user cannot is to be expected
             // where several users copy into one directory.
-            errors.0.retain(|lost| lost.required || lost.error.errno != Errno::EPERM);
+            errors.retain(|lost| lost.required || lost.error.errno != Errno::EPERM);
         }
         errors
     }
