@@ -34,10 +34,12 @@ pub(crate) fn under_limit(line: Line, jobs: u16, (flag, amount): (&str, usize)) 
     let words = ["sh", "-c", &script, "sh"].map(str::to_owned);
     let ending = run(world.command(&words, jobs));
     let code = ending.code();
+    // Before it calls `main`, the language allocates a stack for its signal handlers, or gives up.
+    let has_no_stack = ending.stderr.contains("failed to allocate an alternative stack");
     let excuse = Excuse {
         // Without memory the language aborts, and so does the loader.
         signals: if flag == "-v" { &[libc::SIGABRT, libc::SIGSEGV] } else { &[] },
-        stillborn: code == Some(127) || code == Some(77),
+        stillborn: code == Some(127) || code == Some(77) || flag == "-v" && has_no_stack,
         mute: flag == "-f", // its messages go into a file, too
         half: true,
         again: true,
