@@ -244,8 +244,11 @@ impl Copy<'_> {
     fn is_up_to_date(&self, source: &Node, new: &Node, old: &Node) -> bool {
         let same_time = !self.rules.times || old.time == source.time;
         let wanted = if self.rules.way == Way::Attributes { source } else { new };
+        // Where a backup would be made, an entry that differs in its time alone is not replaced.
+        let contents_decide = self.rules.backs_up() && self.rules.way == Way::Copy;
         match (&wanted.what, &old.what) {
             _ if self.rules.way == Way::HardLink => false, // it is no link to the source
+            (new, old) if contents_decide && new == old => true,
             (What::File(new), What::File(old)) if self.rules.times => {
                 same_time && new.0.len() == old.0.len()
             }

@@ -1,7 +1,8 @@
 //! Makes an entry a hard link to its *leader*: another name of the same inode, which has been copied already.
 
 use super::decide::{
-    check_just_created, has_contents_of, keeps_contents, skipped_by_update, was_published,
+    check_just_created, has_contents_of, is_up_to_date, keeps_contents, skipped_by_update,
+    was_published,
 };
 use super::result::{Applied, Done, Unfinished};
 use super::{Entry, EntryCopier, data_bytes, points_to, remove_leftover_of, staged_name_for};
@@ -156,8 +157,13 @@ fn is_copy(
     // no backup of it. cp does make one.
     let options = cx.options();
     let leaves_alone = !cx.policy().backs_up_complete && options.update != Update::All;
-    let is_copy = leaves_alone && options.copy_mode == CopyMode::Copy && options.backup.is_some();
-    Ok(is_copy && has_contents_of(cx, entry, (source, old), true)?)
+    if !leaves_alone || options.copy_mode != CopyMode::Copy || options.backup.is_none() {
+        return Ok(false);
+    }
+    match options.update {
+        Update::Different => has_contents_of(cx, entry, (source, old), true),
+        _ => is_up_to_date(cx, entry, source, old),
+    }
 }
 
 /// Returns how to count a name that is already a link to a leader: as linked if a copier of this run made the
