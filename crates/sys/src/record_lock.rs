@@ -86,7 +86,8 @@ fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
 
 impl Drop for RecordLock<'_> {
     fn drop(&mut self) {
-        if self.locks.set(self.byte, libc::F_UNLCK).is_err() {
+        // Without the repetition, another process could wait for a lock that nobody needs any more.
+        if retry(|| self.locks.set(self.byte, libc::F_UNLCK)).is_err() {
             // The kernel then releases the lock when the process ends.
         }
     }
