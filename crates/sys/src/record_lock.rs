@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The pause before a failed lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a process tries to release a lock. The kernel does not refuse that; a sandbox may.
+const UNLOCK_ATTEMPTS: u32 = 5;
+
 /// The memfd whose bytes are locked. It must be created before the first fork.
 #[derive(Debug)]
 pub struct RecordLocks {
@@ -86,9 +89,13 @@ fn lock(byte: libc::off_t, kind: libc::c_int) -> libc::flock {
 
 impl Drop for RecordLock<'_> {
     fn drop(&mut self) {
-        // Without the repetition, another process could wait for a lock that nobody needs any more.
-        if retry(|| self.locks.set(self.byte, libc::F_UNLCK)).is_err() {
-            // The kernel then releases the lock when the process ends.
+        // If the lock stayed, another process could wait for ever, although no process needs the lock any more.
+        for _ in 0..UNLOCK_ATTEMPTS {
+            if self.locks.set(self.byte, libc::F_UNLCK).is_ok() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
         }
+        // The kernel then releases the lock when the process ends.
     }
 }
