@@ -367,7 +367,7 @@ impl<'a> Attrs<'a> {
             bits.map_or(Ok(()), |bits| self.retry(|| set(bits)))
         });
         self.note_permissions(set, &mut errors);
-        if file::stat_fd(to).is_ok_and(|to| !self.may_set_attributes(&to)) {
+        if !errors.is_empty() && file::stat_fd(to).is_ok_and(|to| !self.may_set_attributes(&to)) {
             // Only the owner of a directory can set its attributes. That this user cannot is to be expected
             // where several users copy into one directory.
             errors.retain(|lost| lost.required || lost.error.errno != Errno::EPERM);
@@ -386,10 +386,9 @@ impl<'a> Attrs<'a> {
         masked: bool,
     ) -> Result<Option<u32>, Errno> {
         let wanted = match self.keep.permissions {
-            Permissions::Exact if matches!(owners, OwnerResult::Refused) => {
-                source.permissions() & !(SET_USER_ID | SET_GROUP_ID)
-            }
-            Permissions::Exact if matches!(owners, OwnerResult::Failed { .. }) => {
+            Permissions::Exact
+                if matches!(owners, OwnerResult::Refused | OwnerResult::Failed { .. }) =>
+            {
                 self.limited(source.permissions() & !(SET_USER_ID | SET_GROUP_ID), owners)
             }
             Permissions::Exact => source.permissions(),

@@ -60,6 +60,10 @@ impl AttributeErrors {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether an operation has failed.
     pub(in crate::copier) fn has(&self, op: Op) -> bool {
         self.iter().any(|known| known.error.op == op)
