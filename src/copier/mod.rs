@@ -15,6 +15,7 @@ mod retry;
 mod traverse;
 pub(crate) mod visitors;
 
+use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::inherited::prompt::PendingPrompt;
@@ -29,7 +30,6 @@ use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use context::Context;
 use pcopy_ring::{SharedRing, TakeError};
-use pcopy_sys::file::Identity;
 use pcopy_sys::record_lock::RecordLocks;
 use report_writer::{ParentGone, ReportWriter};
 use std::collections::HashSet;
@@ -71,8 +71,8 @@ pub(crate) struct Job<'a> {
     pub prompts_answered: bool,
     /// The locks of inodes that several copiers may write to; `None` if each file has only one writer.
     pub inode_locks: Option<&'a RecordLocks>,
-    /// The directories that this run copies into. A copier must not copy them into themselves.
-    pub targets: &'a HashSet<Identity>,
+    /// The directories that this run builds, which must not become sources.
+    pub built_dirs: &'a BuiltDirs,
     /// What earlier rounds have done.
     pub history: History<'a>,
     /// Whether the user is root, for whom permission bits are no restriction.

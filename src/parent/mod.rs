@@ -70,7 +70,7 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     process::clear_umask();
     let signals = Signals::watch().map_err(Unavailable::because("watch for signals"))?;
     if plan.check.is_some() {
-        let lock = TargetLock::none(); // a comparison writes nothing
+        let lock = TargetLock::none(plan); // a comparison writes nothing
         let mut run = Run::new(plan, &lock, &signals, sink);
         let (end, compared) = compare::compare(&mut run);
         return Ok(conclude(run, end, Some(compared)));

@@ -91,7 +91,7 @@ impl Shared {
             digests: &state.digests,
             prompts_answered: false,
             inode_locks: self.inode_locks.as_ref(),
-            targets: &lock.targets,
+            built_dirs: &lock.built_dirs,
             history: History {
                 is_first: true,
                 failed: &state.failed,

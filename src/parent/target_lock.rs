@@ -6,6 +6,7 @@
 //! run ends, the locks end with its last process.
 
 use crate::error::Refusal;
+use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
@@ -23,9 +24,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
+#[derive(Default)]
 pub(super) struct TargetLock {
     /// The directories that the run builds or merges into.
-    pub(super) targets: HashSet<Identity>,
+    pub(super) built_dirs: BuiltDirs,
     /// For each operand: whether this run created its target directory.
     pub(super) fresh: Vec<bool>,
     locks: Vec<OwnedFd>,
@@ -38,7 +40,7 @@ impl TargetLock {
     /// If another run has a conflicting lock, this run is refused, and the directories that were created here
     /// are removed.
     pub(super) fn take(plan: &Plan) -> Result<Self, Refusal> {
-        let mut lock = Self::none();
+        let mut lock = Self::default();
         let taken = lock.take_all(plan);
         if taken.is_err() {
             lock.remove_unused(plan);
@@ -47,22 +49,37 @@ impl TargetLock {
     }
 
     /// Returns no locks, for a run that writes nothing.
-    pub(super) fn none() -> Self {
-        Self { targets: HashSet::new(), fresh: Vec::new(), locks: Vec::new() }
+    pub(super) fn none(plan: &Plan) -> Self {
+        let mut lock = Self::default();
+        for operand in plan.operands.iter().filter(|operand| operand.is_dir) {
+            let target = file::stat_at(plan.target_dir(operand), &operand.target_name);
+            if let Ok(target) = target {
+                lock.built_dirs.add(target.identity(), None, false);
+            }
+        }
+        lock
     }
 
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
         for operand in &plan.operands {
             self.fresh.push(false);
-            // Without locks, the run needs to know the target only if the target is inside its source.
-            if operand.is_dir && (plan.policy.locks_target || operand.into_itself.is_some()) {
+            if operand.is_dir {
                 self.lock_or_create(plan, operand)?;
             }
+        }
+        for parent in plan.parents.iter().filter(|parent| parent.new) {
+            if let Ok(stat) = file::stat_path(&parent.target, true) {
+                self.built_dirs.add(stat.identity(), None, true);
+            }
+        }
+        let fresh = || plan.operands.iter().zip(&self.fresh);
+        if fresh().any(|(operand, fresh)| operand.is_dir && !fresh) {
+            self.built_dirs.expect_nested();
         }
         if !plan.policy.locks_target {
             return Ok(());
         }
-        let mut seen = self.targets.clone();
+        let mut seen = self.built_dirs.known().collect();
         for operand in &plan.operands {
             self.share_above(plan, operand, &mut seen)?;
         }
@@ -84,20 +101,19 @@ impl TargetLock {
         };
         let dir = match opened {
             Ok(dir) => dir,
-            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE)) if plan.policy.locks_target => {
                 return Err(cannot_create(operand, errno));
             }
             Err(_) => return Ok(()), // a copier will report why
         };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
         // Two operands may become one directory, as 'a/.' and 'b/.' do.
-        if !self.targets.contains(&stat.identity()) {
-            let is_busy = plan.policy.locks_target
-                && lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN);
-            if is_busy {
+        let number = u32::try_from(self.fresh.len() - 1).ok();
+        let created = fresh || name != operand.target_name;
+        if self.built_dirs.add(stat.identity(), number, created) && plan.policy.locks_target {
+            if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
                 return Err(busy(operand));
             }
-            self.targets.insert(stat.identity());
             self.locks.push(dir);
         }
         Ok(())
@@ -128,7 +144,7 @@ impl TargetLock {
                     }
                     self.locks.push(own);
                 }
-            } else if !self.targets.contains(&stat.identity()) {
+            } else if !self.built_dirs.contains(stat.identity()) {
                 break; // everything above is already locked
             }
             at = next.filter(|next| {

@@ -82,17 +82,27 @@ impl Directories {
         file::stat_fd(self.existing(number).ok()?).ok().map(|stat| stat.identity())
     }
 
-    /// Whether the directory is `dir` or lies inside `dir`.
-    pub(super) fn is_inside(&self, number: usize, dir: Identity) -> bool {
+    /// Whether a walk of `source` comes to `target`, in the directory with this number. With
+    /// `one_file_system`, the walk does not enter other file systems.
+    pub(super) fn is_reached(
+        &self,
+        (number, target): (usize, &CStr),
+        source: Identity,
+        one_file_system: bool,
+    ) -> bool {
+        let enters = |dir: &Identity| !one_file_system || dir.0 == source.0;
+        let is_reached =
+            |dir: BorrowedFd<'_>| ancestors(dir).take_while(enters).any(|above| above == source);
         match &self.dirs[number] {
-            Dir::Open(own) => ancestors(own.as_fd()).any(|above| above == dir),
+            Dir::Open(dir) => {
+                let target = file::stat_at(dir, target).ok();
+                let merged = target.filter(|target| target.kind() == Kind::Directory);
+                merged.is_none_or(|target| enters(&target.identity())) && is_reached(dir.as_fd())
+            }
             Dir::Missing(path) => {
-                let nearest = path
-                    .ancestors()
-                    .skip(1)
-                    .map(or_here)
-                    .find_map(|above| file::open_dir(above).ok());
-                nearest.is_some_and(|above| ancestors(above.as_fd()).any(|above| above == dir))
+                let mut above = path.ancestors().skip(1).map(or_here);
+                let nearest = above.find_map(|above| file::open_dir(above).ok());
+                nearest.is_some_and(|nearest| is_reached(nearest.as_fd()))
             }
         }
     }

@@ -14,7 +14,7 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
     match error.op {
         Op::OpenSource => format!("cannot open {thing} for reading: {cause}"),
         Op::Changed => format!("{thing} changed while it was read"),
-        Op::IntoItself => format!("cannot copy {thing} into itself, {target}"),
+        Op::IntoItself => format!("cannot copy {source}: this run copies into it"),
         Op::SameFile => format!("{source} and {target} are the same file"),
         Op::BackupIsSource => {
             format!("backing up {target} would destroy the source; {source} not copied")
@@ -56,7 +56,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
     match error.op {
         Op::OpenSource => format!("cannot open for reading: {cause}"),
         Op::Changed => "changed while read".to_owned(),
-        Op::IntoItself => "cannot copy into itself".to_owned(),
+        Op::IntoItself => "cannot copy: this run copies into it".to_owned(),
         Op::SameFile => "source and target are the same file".to_owned(),
         Op::BackupIsSource => "backing up would destroy the source".to_owned(),
         Op::JustCreated => "will not overwrite what was just created".to_owned(),

@@ -25,6 +25,7 @@ mod filesystems;
 mod fsync;
 mod help;
 mod inplace;
+mod into_itself;
 mod keep_directory_symlink;
 mod language;
 mod large;

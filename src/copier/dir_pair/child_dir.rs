@@ -58,6 +58,11 @@ impl ChildMark {
         self.staged.filter(|&variant| variant != Self::OWN_NAME)
     }
 
+    /// Returns the current name of the child in the target, whose final name is `name`.
+    pub(in crate::copier) fn current_name(self, name: &CStr) -> CString {
+        self.renamed().map_or_else(|| name.to_owned(), |variant| staged_name(name, variant.into()))
+    }
+
     /// Returns the current name of the child in the target. `at_top` says that the child is an operand, whose
     /// name in the target may differ from its name in the source.
     pub(in crate::copier) fn target_name(
@@ -72,20 +77,21 @@ impl ChildMark {
             .get(operand as usize)
             .filter(|_| at_top)
             .map_or(name, |operand| &operand.target_name);
-        self.renamed().map_or_else(|| own.to_owned(), |variant| staged_name(own, variant.into()))
+        self.current_name(own)
     }
 }
 
 /// Creates the target directory of a child, or finds an existing one. A new child of an existing directory
-/// gets a staged name.
+/// gets a staged name. `source` is the status of the source; it must be known with `--inplace` and for cp.
 pub(in crate::copier) fn make_child(
     plan: &Plan,
     dirs: &DirPair,
     (source_name, name): (&CStr, &CStr),
+    source: Option<&Stat>,
 ) -> Result<ChildMark, EntryError> {
     let error = Op::CreateDirectory.error();
     if dirs.staged {
-        let existed = make_or_find(plan, dirs, source_name, name).map_err(error)?;
+        let existed = make_or_find(plan, dirs, (source_name, name), source).map_err(error)?;
         return Ok(ChildMark { existed, ..ChildMark::CREATED });
     }
     match stat_child(plan, dirs, name) {
@@ -108,7 +114,7 @@ pub(in crate::copier) fn make_child(
                 if !dirs.contended && file::stat_at(&dirs.source, &staged).is_ok() {
                     continue;
                 }
-                match make_or_find(plan, dirs, source_name, &staged) {
+                match make_or_find(plan, dirs, (source_name, &staged), source) {
                     Err(Errno::EEXIST) if dirs.has_spelling(&staged) == Ok(false) => {
                         // The target ignores case: the existing directory is a leftover of 'a', and this
                         // child is 'A'.
@@ -135,7 +141,7 @@ pub(in crate::copier) fn make_child(
 pub(in crate::copier) fn make_child_in_place(
     plan: &Plan,
     dirs: &DirPair,
-    (source_name, name): (&CStr, &CStr),
+    (source, name): (&Stat, &CStr),
     made: bool,
     begin: impl FnOnce(),
 ) -> Result<ChildMark, EntryError> {
@@ -146,9 +152,8 @@ pub(in crate::copier) fn make_child_in_place(
             old
         }
         Err(Errno::ENOENT) => {
-            let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
             begin();
-            if plan.policy.resumes_leftovers && adopt_leftover(plan, dirs, &source, name) {
+            if plan.policy.resumes_leftovers && adopt_leftover(plan, dirs, source, name) {
                 return Ok(ChildMark { existed: true, staged, uncreated: false });
             }
             let bits = plan.options.preserve.initial_mode(source.permissions(), plan.umask);
@@ -166,7 +171,6 @@ pub(in crate::copier) fn make_child_in_place(
     if made {
         return Ok(ChildMark { existed: true, staged, uncreated: false });
     }
-    let source = dirs.stat_source(source_name).map_err(Op::Stat.error())?;
     if source.identity() == old.identity() && plan.options.copy_mode != CopyMode::HardLink {
         return Err(Op::SameFile.error()(Errno::EEXIST));
     }
@@ -237,14 +241,13 @@ fn stat_child(plan: &Plan, dirs: &DirPair, name: &CStr) -> Result<Stat, Errno> {
 fn make_or_find(
     plan: &Plan,
     dirs: &DirPair,
-    source_name: &CStr,
-    name: &CStr,
+    (source_name, name): (&CStr, &CStr),
+    source: Option<&Stat>,
 ) -> Result<bool, Errno> {
-    let bits = if dirs.staged && dirs.is_visible(plan) {
-        plan.options.preserve.initial_mode(dirs.stat_source(source_name)?.permissions(), plan.umask)
-    } else {
-        0o700
-    };
+    let visible = source.filter(|_| dirs.staged && dirs.is_visible(plan));
+    let bits = visible.map_or(0o700, |source| {
+        plan.options.preserve.initial_mode(source.permissions(), plan.umask)
+    });
     match file::make_dir(&dirs.target, name, bits) {
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),

@@ -66,6 +66,23 @@ impl InodeSet {
         self.insert_hash(hash(identity))
     }
 
+    /// Whether the set contains an inode, or one with the same hash.
+    pub(crate) fn contains(&self, identity: Identity) -> bool {
+        let hash = hash(identity);
+        for level in 0..self.levels {
+            for slot in probes(hash, level) {
+                match self.words[slot].load(Relaxed) {
+                    // An inode goes to the next level only if it finds no empty slot in this one. Reading on
+                    // would also allocate the pages of the levels that nothing has been written to.
+                    EMPTY => return false,
+                    taken if taken == hash => return true,
+                    _ => {}
+                }
+            }
+        }
+        false
+    }
+
     fn insert_hash(&self, hash: u64) -> bool {
         for level in 0..self.levels {
             for slot in probes(hash, level) {
@@ -154,6 +171,17 @@ mod tests {
         let won = (0..100_000).filter(|&inode| inodes.insert((1, inode))).count();
         assert_eq!(won, FIRST_SLOTS);
         assert!((0..100_000).all(|inode| !inodes.insert((1, inode))));
+    }
+
+    #[test]
+    fn a_set_contains_what_was_inserted() {
+        let inodes = InodeSet::create().unwrap();
+        for inode in (0..100_000).step_by(2) {
+            inodes.insert((7, inode));
+        }
+        for inode in 0..100_000 {
+            assert_eq!(inodes.contains((7, inode)), inode % 2 == 0, "{inode}");
+        }
     }
 
     #[test]

@@ -248,8 +248,7 @@ impl GnuRules<'_> {
         };
         let existing = self.placed.dirs.stat(dir, &operand.target_name).ok();
         operand.written = existing.and_then(written).map(|stat| stat.identity());
-        let is_inside = is_dir && self.placed.dirs.is_inside(dir, stat.identity());
-        operand.into_itself = is_inside.then_some(stat);
+        operand.into_itself = (is_dir && self.placed.comes_to_target(&operand)).then_some(stat);
         Ok(operand)
     }
 

@@ -219,6 +219,12 @@ impl Placement {
         }
     }
 
+    /// Whether a walk of the operand's source comes to its target.
+    fn comes_to_target(&self, operand: &Operand) -> bool {
+        let target = (operand.target_dir, &*operand.target_name);
+        self.dirs.is_reached(target, operand.identity, self.options.one_file_system)
+    }
+
     /// Returns the directories among the operands, each with the number of the first operand that is this
     /// directory. cp does not copy them again below a later operand.
     pub(super) fn named_dirs(&self) -> HashMap<Identity, u32> {

@@ -56,6 +56,11 @@ impl<'a> TreeVisitor<'a> {
         };
         let target = match file::stat_at(to, target_name) {
             Ok(target) => target,
+            // The copy is inside its source, and has no copy of itself.
+            Err(Errno::ENOENT) if walk.cx.job.built_dirs.contains(source.identity()) => {
+                walk.cx.status.subtract(Count::Found, 1);
+                return Ok(());
+            }
             Err(Errno::ENOENT) => return record_missing(walk, name, source.mode()),
             Err(errno) => return walk.record_failed(shown, Op::StatTarget.error()(errno)),
         };
@@ -143,6 +148,11 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         let (Ok(source), Ok(target)) = (file::stat_fd(&dirs.from), file::stat_fd(&dirs.to)) else {
             return walk.record_failed(None, Op::Stat.error()(Errno::EIO)).map(|()| None);
         };
+        if walk.cx.job.built_dirs.contains(source.identity()) {
+            // The copy is inside its source, and copying has changed its attributes.
+            let modes = (source.mode(), target.mode());
+            return record(walk, None, Properties::default(), modes).map(|()| None);
+        }
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
         match self.0.differing_dirs(ends, (&source, &target)) {
             Ok(properties) => record(walk, None, properties, (source.mode(), target.mode()))?,

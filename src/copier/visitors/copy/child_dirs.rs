@@ -8,10 +8,12 @@ use crate::copier::entry::decide::check_just_created;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
+use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
 
 /// In a directory whose target path has at least this many bytes, child directories are created at once.
@@ -41,6 +43,7 @@ impl<'a> CopyVisitor<'a> {
             };
         }
         let made = self.make_or_move_away(walk, found).and_then(|child| {
+            note_built(walk, dirs, child, target_name);
             let kept = progress.children.push(child.to_byte(), name);
             kept.map(|()| child).map_err(|_| Op::CreateDirectory.error()(Errno::ENOMEM))
         });
@@ -88,30 +91,50 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
     let Found { dirs, name, target_name } = found;
     let (plan, job) = (walk.cx.plan(), walk.cx.job);
     let fresh = job.history.fresh.get(walk.at.operand as usize).is_some_and(|&fresh| fresh);
-    if !dirs.contended && is_into_itself(walk, dirs, name) {
-        return Err(Op::IntoItself.error()(Errno::ELOOP));
-    }
-    if plan.has_earlier_dirs() && !dirs.contended {
-        let source = dirs.stat_source(name).map_err(Op::Stat.error())?;
+    let needs_source = plan.options.in_place || plan.has_earlier_dirs();
+    let source = needs_source.then(|| dirs.stat_source(name).map_err(Op::Stat.error()));
+    let source = source.transpose()?;
+    if let Some(source) = source.filter(|_| !dirs.contended) {
+        if overlap(walk, &source) == Some(Overlap::Target) {
+            return Err(Op::IntoItself.error()(Errno::ELOOP));
+        }
         if plan.earlier_dir(walk.at.operand, source.identity()).is_some() {
             return Err(Op::DirectoryAgain.error()(Errno::EEXIST));
         }
     }
-    if plan.options.in_place && !dirs.staged {
+    if let Some(source) = source.filter(|_| plan.options.in_place && !dirs.staged) {
         let made = walk.cx.was_made(name);
         let begin = || walk.cx.outbox.begin_new();
-        let mut child = make_child_in_place(plan, dirs, (name, target_name), made, begin)?;
+        let mut child = make_child_in_place(plan, dirs, (&source, target_name), made, begin)?;
         child.existed &= !(fresh && dirs.contended); // the parent process has just created it
         return Ok(child);
     }
     if plan.options.in_place {
         walk.cx.outbox.begin_new();
     }
-    let mut child = make_child(plan, dirs, (name, target_name))?;
+    let mut child = make_child(plan, dirs, (name, target_name), source.as_ref())?;
     if dirs.contended && child.staged.is_some() {
         child.existed = !fresh; // the parent process has just created it, in order to lock it
     }
     Ok(child)
+}
+
+/// Returns whether and how a directory of the source is one that this run builds; `None` if the walk does not
+/// enter it anyway.
+pub(super) fn overlap(walk: &CopyWalk<'_>, source: &Stat) -> Option<Overlap> {
+    let overlap = walk.cx.job.built_dirs.overlap(source.identity(), walk.at.operand);
+    overlap.filter(|_| !walk.is_left_out(source))
+}
+
+/// Adds a new directory inside an existing one to the directories that this run builds.
+fn note_built(walk: &CopyWalk<'_>, dirs: &DirPair, child: ChildMark, target_name: &CStr) {
+    if dirs.staged || dirs.contended || child.staged.is_none() {
+        return;
+    }
+    let name = child.current_name(target_name);
+    if let Ok(made) = file::stat_at(&dirs.target, &name) {
+        walk.cx.job.built_dirs.add_nested(made.identity());
+    }
 }
 
 /// Whether a child directory may be created later, by the copier that enters it. The directory above must be
@@ -129,13 +152,4 @@ fn may_be_made_later(walk: &CopyWalk<'_>, dirs: &DirPair) -> bool {
         && walk.at.target.len() < DEFERRED_PATH_BYTES
         && !walk.cx.options().in_place
         && !walk.cx.plan().has_earlier_dirs()
-        && walk.operand().is_some_and(|operand| operand.into_itself.is_none())
-}
-
-/// Whether a child is the run's own target, which is inside the operand. cp copies everything else in the
-/// operand.
-fn is_into_itself(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> bool {
-    let targets = &walk.cx.job.targets;
-    walk.operand().is_some_and(|operand| operand.into_itself.is_some())
-        && dirs.stat_source(name).is_ok_and(|stat| targets.contains(&stat.identity()))
 }

@@ -10,9 +10,11 @@ use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::options::CopyMode;
+use crate::plan::ancestors;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
 use std::ffi::{CStr, CString};
+use std::os::fd::AsFd;
 
 impl<'a> CopyVisitor<'a> {
     /// Copies or links one entry, and records the result. A directory is only added to the child directories
@@ -156,7 +158,19 @@ fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind,
     if end.kind() == Kind::Directory && walk.is_on_path(end.identity()) {
         return Err(Op::Cycle.error()(Errno::ELOOP));
     }
+    let is_link_to_dir = itself.kind() == Kind::Symlink && end.kind() == Kind::Directory;
+    if is_link_to_dir && leads_below_built_dir(walk, dirs, name) {
+        return Err(Op::IntoItself.error()(Errno::ELOOP));
+    }
     Ok(end.kind())
+}
+
+/// Whether the symlink `name` leads to a directory below one that this run has created.
+fn leads_below_built_dir(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> bool {
+    let end = file::open_dir_following(dirs.source.as_fd(), name.to_bytes());
+    end.is_ok_and(|end| {
+        ancestors(end.as_fd()).skip(1).any(|above| walk.cx.job.built_dirs.has_created(above))
+    })
 }
 
 /// Returns the path of `name` as the user would write it.

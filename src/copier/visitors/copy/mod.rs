@@ -21,10 +21,12 @@ use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
 use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk};
 use crate::error::{EntryError, Op};
+use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPathBuf, Task, split_last};
 use crate::staging::removal::{remove, remove_extraneous};
+use child_dirs::overlap;
 use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
@@ -220,6 +222,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
                 return Ok(None);
             }
         };
+        if let Some(overlap) = overlap(walk, &source) {
+            leave_out(walk, overlap, existed)?;
+            return Ok(None);
+        }
         // An existing staged directory that is not finished was left by an earlier round or run, which did
         // not count it.
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
@@ -357,21 +363,40 @@ fn is_unpublished(at: &EntryPathBuf) -> bool {
     !above.is_empty() && split_last(&at.target).1 != name
 }
 
-/// Fails for a directory that killed copiers, and for the run's own target inside a source. Otherwise returns
-/// the status of the source.
+/// Fails for a directory that killed copiers. Otherwise returns the status of the source.
 fn stat_unless_refused(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, Stat), EntryError> {
     if walk.cx.is_passed_over(c"") {
         return Err(Op::KillsCopiers.error()(Errno::EIO));
     }
     let stat = file::stat_fd(&dirs.source).map_err(Op::Stat.error())?;
-    if walk.cx.job.targets.contains(&stat.identity()) {
-        return Err(Op::IntoItself.error()(Errno::ELOOP));
-    }
     // If the target was created inside this operand, that has changed the operand's times. Then the status
     // from before the creation is needed.
     let at_top = split_last(&walk.at.source).0.is_empty();
     let before = walk.operand().filter(|_| at_top).and_then(|operand| operand.into_itself);
     Ok((dirs, before.unwrap_or(stat)))
+}
+
+/// Leaves out the directory that the walk is in, because this run builds it. If its copy was just created,
+/// removes the copy, which is empty.
+fn leave_out(walk: &mut CopyWalk<'_>, overlap: Overlap, existed: bool) -> Result<(), ParentGone> {
+    if let Some(operand) = walk.operand().filter(|_| !existed) {
+        let (parent, name) = split_last(&walk.at.target);
+        let removed = walk
+            .cx
+            .plan()
+            .reach_target(operand, parent)
+            .and_then(|parent| file::remove_dir(&parent, &c_name(name)));
+        if removed.is_err() {
+            // An empty directory more in the copy does no harm.
+        }
+    }
+    match overlap {
+        Overlap::Target => walk.record_failed(None, Op::IntoItself.error()(Errno::ELOOP)),
+        Overlap::CreatedForOther => {
+            walk.cx.status.subtract(Count::Found, 1);
+            Ok(())
+        }
+    }
 }
 
 /// Empties a staged directory that an earlier round or run left and that cannot be copied any more, because

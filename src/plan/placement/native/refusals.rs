@@ -101,7 +101,7 @@ impl NativeRules<'_> {
         if let Some(target) = &target {
             self.check_same(operand, source, target, target_dir)?;
         }
-        if operand.is_dir && self.placed.dirs.is_inside(operand.target_dir, source.identity()) {
+        if operand.is_dir && self.placed.comes_to_target(operand) {
             let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
             return Err(Refusal {
                 message: format!("{to} lies inside {from}"),

@@ -1,0 +1,90 @@
+//! The directories that a run builds. What a run makes is never one of its sources.
+//!
+//! A source may contain the target although no path says so: through a bind mount, or through a symbolic link
+//! that `-L` follows. Copying would then find its own work, copy that, find the copy, and never end. So every
+//! directory of the source is looked up here, by device and inode, when it is entered.
+//!
+//! Only the topmost directories that a run builds are here, not those below them: a walk comes to these only
+//! through the topmost one. (`-L` may lead past it; so where a followed link ends, the directories above count,
+//! too.) So the memory does not grow with a new copy. While directories are merged, it grows with the new
+//! directories inside existing ones, by some bytes each.
+
+use crate::ipc::memory::inode_set::InodeSet;
+use pcopy_sys::file::Identity;
+use std::collections::HashMap;
+
+/// The topmost directories that this run builds or merges into.
+#[derive(Default)]
+pub(crate) struct BuiltDirs {
+    /// The target directories of the operands, and the directories that `--parents` has created.
+    operands: HashMap<Identity, OperandDir>,
+    /// New directories inside existing ones. `None` if nothing is merged.
+    nested: Option<InodeSet>,
+}
+
+struct OperandDir {
+    /// The operand whose target this is; `None` for a directory above it.
+    operand: Option<u32>,
+    /// Whether this run or an interrupted one has created the directory.
+    created: bool,
+}
+
+/// What a directory of the source has to do with the directories that the run builds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Overlap {
+    /// The run builds or merges into the directory.
+    Target,
+    /// The run has created the directory for another operand: it was not there when the run began.
+    CreatedForOther,
+}
+
+impl BuiltDirs {
+    /// Adds the target directory of an operand, or with `None` a directory above it. Returns false if the
+    /// directory was added before.
+    pub(crate) fn add(&mut self, dir: Identity, operand: Option<u32>, created: bool) -> bool {
+        let is_new = !self.contains(dir);
+        self.operands.entry(dir).or_insert(OperandDir { operand, created });
+        is_new
+    }
+
+    /// Makes room for new directories inside existing ones. Must be called before the first fork(2).
+    ///
+    /// If the kernel has no memory for them, the run goes without: it then also fails to create its ring.
+    pub(crate) fn expect_nested(&mut self) {
+        self.nested = InodeSet::create().ok();
+    }
+
+    /// Adds a new directory that a copier has created inside an existing one.
+    pub(crate) fn add_nested(&self, dir: Identity) {
+        if let Some(nested) = &self.nested {
+            nested.insert(dir);
+        }
+    }
+
+    /// Whether this is one of the directories. May be true by chance for another directory, because nested
+    /// ones are kept as hashes of 64 bits: one in 2^64 for each pair of directories.
+    pub(crate) fn contains(&self, dir: Identity) -> bool {
+        self.operands.contains_key(&dir)
+            || self.nested.as_ref().is_some_and(|nested| nested.contains(dir))
+    }
+
+    /// Whether this is one of the directories that did not exist before the run.
+    pub(crate) fn has_created(&self, dir: Identity) -> bool {
+        self.operands.get(&dir).map_or_else(|| self.contains(dir), |built| built.created)
+    }
+
+    /// Returns whether and how a directory that was found below `operand` is one of the directories.
+    pub(crate) fn overlap(&self, dir: Identity, operand: u32) -> Option<Overlap> {
+        match self.operands.get(&dir) {
+            Some(built) if built.created && built.operand.is_some_and(|other| other != operand) => {
+                Some(Overlap::CreatedForOther)
+            }
+            _ => self.contains(dir).then_some(Overlap::Target),
+        }
+    }
+
+    /// Returns the directories that were added before the first fork.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Identity> {
+        self.operands.keys().copied()
+    }
+}
