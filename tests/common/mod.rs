@@ -4,6 +4,7 @@ pub(crate) mod attack;
 pub(crate) mod chance;
 pub(crate) mod checksum_programs;
 pub(crate) mod entries;
+pub(crate) mod habits;
 pub(crate) mod images;
 pub(crate) mod large_files;
 pub(crate) mod live;

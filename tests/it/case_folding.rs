@@ -2,31 +2,15 @@
 //! one name in such a target, the second fails and the first keeps its file.
 
 use crate::common::entries::*;
+use crate::common::habits::mount_with_habits;
 use crate::common::mounts::*;
 use crate::common::*;
 use std::fs;
-use std::process::Command;
 
 /// Mounts a file system that ignores case at `at`. If this machine cannot do that, skips `test` and returns
 /// `None`.
 fn folding(test: &str, env: &Sandbox) -> Option<Mounted> {
-    if !in_own_mounts_for(test) {
-        return None;
-    }
-    env.tree("", ["dir under", "dir at"]);
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/folding.py");
-    let mut command = Command::new("/usr/bin/python3");
-    let output = command.arg(fixture).args(["under", "at"]).current_dir(env.path("")).output();
-    let why = match output {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Some(error.to_string()),
-    };
-    if let Some(why) = why {
-        skip_for(test, why.lines().last().unwrap_or_default());
-        return None;
-    }
-    let mounted = Mounted(env.path("at"));
+    let mounted = mount_with_habits(test, env, &["fold-case"])?;
     env.tree("at", ["dir TRY"]);
     assert!(env.path("at/try").is_dir(), "it does not ignore case");
     fs::remove_dir(env.path("at/TRY")).unwrap();

@@ -1,0 +1,259 @@
+#!/usr/bin/python3
+"""Shows a directory as a file system with the habits of file systems that are not like a local Linux disk.
+
+    habits.py UNDER AT [HABIT ...]
+
+Mounts at AT what is in the directory UNDER, and goes into the background. Each HABIT is one of these:
+
+    fold-case         names are found in any case, and kept as they were written (FAT, NTFS, SMB)
+    no-leading-dot    no names that begin with a dot (some phones and object stores)
+    names=BYTES       no longer names, and statfs(2) says so (eCryptfs: 143)
+    names-silent=BYTES  the same, but statfs(2) says 255
+    no-rename=ERRNO   nothing can be renamed (mountpoint-s3)
+    no-replace=ERRNO  nothing can be renamed onto a name that exists
+    no-dir-rename=ERRNO  directories cannot be renamed
+    in-order=ERRNO    a file takes writes in order only, beginning in an empty new file (object stores)
+    types=KIND        listings give every entry the type KIND: file, directory, unknown
+    times=NS          times are cut to multiples of NS nanoseconds (FAT: 2000000000, SMB: 100)
+    times-up=NS       times are rounded to the next multiple
+    stamps-at-close   closing a file that was written sets its time to now
+    no-times=ERRNO    times cannot be set; with the ERRNO OK the call succeeds and does nothing
+    no-mode=ERRNO     permission bits cannot be set, in the same way
+    no-owner=ERRNO    owners cannot be set, in the same way
+    no-xattr=ERRNO    there are no extended attributes
+    no-links=ERRNO    hard links cannot be made
+    no-symlinks=ERRNO symbolic links cannot be made
+    no-nodes=ERRNO    FIFOs and devices cannot be made
+    cache=SECONDS     the kernel remembers names and attributes (network file systems)
+    fails-after=NAME:ERRNO  from the moment at which NAME exists, every call fails
+    stops-after=NAME  from that moment, no call is answered
+
+Locks stay in the kernel of the mount, as on most FUSE file systems: another mount of UNDER does not see them.
+"""
+
+import errno
+import os
+import stat as modes
+import sys
+import threading
+import time
+
+try:
+    from fusepy import FUSE, FuseOSError, Operations
+except ImportError:
+    from fuse import FUSE, FuseOSError, Operations
+
+TYPES = {"file": modes.S_IFREG, "directory": modes.S_IFDIR, "unknown": 0}
+
+
+def fail(number):
+    raise FuseOSError(number)
+
+
+class Habits(Operations):
+    use_ns = True
+
+    def __init__(self, under, habits):
+        self.under = under
+        self.habits = dict(habit.partition("=")[::2] for habit in habits)
+        self.lock = threading.Lock()
+        self.ends = {}  # for in-order: where the next write of each open file must begin
+        self.written = set()
+        self.broken = False
+
+    def __call__(self, call, *arguments):
+        if call not in ("init", "destroy"):
+            self.break_if_due(arguments)
+        try:
+            return getattr(self, call)(*arguments)
+        except OSError as error:
+            raise FuseOSError(error.errno)
+
+    def break_if_due(self, arguments):
+        last, number = self.habits.get("fails-after", "").rpartition(":")[::2]
+        last = last or self.habits.get("stops-after", "")
+        if last and not self.broken and os.path.basename(str(arguments[0])) == last:
+            self.broken = os.path.lexists(self.under + arguments[0])
+        if self.broken and number:
+            fail(getattr(errno, number))
+        while self.broken:
+            time.sleep(1)
+
+    def has(self, habit):
+        return habit in self.habits
+
+    def refuse(self, habit):
+        """Fails with the errno of the habit. Returns true if the call does nothing, without an error."""
+        number = self.habits.get(habit)
+        if number is None or number == "OK":
+            return number == "OK"
+        fail(getattr(errno, number))
+
+    def real(self, path):
+        """The path below UNDER: as it was written, and the last component as given if there is none."""
+        if not self.has("fold-case"):
+            return self.under + path
+        at = self.under
+        for part in path.strip("/").split("/"):
+            if part:
+                written = [name for name in os.listdir(at) if name.lower() == part.lower()]
+                at = os.path.join(at, written[0] if written else part)
+        return at
+
+    def new(self, path):
+        """The path below UNDER for a name that is about to be made."""
+        name = os.path.basename(path)
+        if self.has("no-leading-dot") and name.startswith("."):
+            fail(errno.EINVAL)
+        self.check_length(path)
+        return self.real(path)
+
+    def check_length(self, path):
+        limit = self.habits.get("names") or self.habits.get("names-silent")
+        if limit and len(os.fsencode(os.path.basename(path))) > int(limit):
+            fail(errno.ENAMETOOLONG)
+
+    def getattr(self, path, handle=None):
+        self.check_length(path)
+        found = os.fstat(handle) if handle else os.lstat(self.real(path))
+        keys = ("st_mode", "st_ino", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_rdev")
+        shown = {key: getattr(found, key) for key in keys}
+        for kind in "amc":
+            shown[f"st_{kind}time"] = getattr(found, f"st_{kind}time_ns")
+        return shown
+
+    def readdir(self, path, handle):
+        names = [".", ".."] + os.listdir(self.real(path))
+        kind = self.habits.get("types")
+        if kind is None:
+            return names
+        return [(name, {"st_mode": TYPES[kind], "st_ino": 0}, 0) for name in names]
+
+    def opened(self, handle, is_empty):
+        with self.lock:
+            self.ends[handle] = 0 if is_empty else None
+        return handle
+
+    def create(self, path, mode, info=None):
+        return self.opened(os.open(self.new(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), True)
+
+    def open(self, path, flags):
+        return self.opened(os.open(self.real(path), flags & ~os.O_CREAT), False)
+
+    def read(self, path, size, offset, handle):
+        return os.pread(handle, size, offset)
+
+    def write(self, path, data, offset, handle):
+        with self.lock:
+            if self.has("in-order") and self.ends.get(handle) != offset:
+                self.refuse("in-order")
+            self.ends[handle] = offset + len(data)
+            self.written.add(handle)
+        return os.pwrite(handle, data, offset)
+
+    def truncate(self, path, length, handle=None):
+        if self.has("in-order") and (length or os.stat(self.real(path)).st_size):
+            self.refuse("in-order")
+        os.ftruncate(handle, length) if handle else os.truncate(self.real(path), length)
+
+    def flush(self, path, handle):
+        if self.has("stamps-at-close") and handle in self.written:
+            os.utime(handle)
+        return 0
+
+    def release(self, path, handle):
+        with self.lock:
+            self.ends.pop(handle, None)
+            self.written.discard(handle)
+        os.close(handle)
+        return 0
+
+    def fsync(self, path, datasync, handle):
+        return 0
+
+    def fsyncdir(self, path, datasync, handle):
+        return 0
+
+    def mkdir(self, path, mode):
+        os.mkdir(self.new(path), mode)
+
+    def rmdir(self, path):
+        os.rmdir(self.real(path))
+
+    def unlink(self, path):
+        os.unlink(self.real(path))
+
+    def rename(self, old, new):
+        before, after = self.real(old), self.new(new)
+        self.refuse("no-rename")
+        if os.path.isdir(before):
+            self.refuse("no-dir-rename")
+        if os.path.lexists(after) and after != before:
+            self.refuse("no-replace")
+        os.rename(before, os.path.join(os.path.dirname(after), os.path.basename(new)))
+        if after != before and os.path.basename(after) != os.path.basename(new):
+            os.unlink(after)
+
+    def link(self, path, other):
+        self.refuse("no-links")
+        os.link(self.real(other), self.new(path), follow_symlinks=False)
+
+    def symlink(self, path, text):
+        self.refuse("no-symlinks")
+        os.symlink(text, self.new(path))
+
+    def mknod(self, path, mode, device):
+        if not modes.S_ISREG(mode):
+            self.refuse("no-nodes")
+        os.mknod(self.new(path), mode, device)
+
+    def readlink(self, path):
+        return os.readlink(self.real(path))
+
+    def chmod(self, path, mode):
+        if not self.refuse("no-mode"):
+            os.chmod(self.real(path), mode)
+
+    def chown(self, path, user, group):
+        if not self.refuse("no-owner"):
+            os.lchown(self.real(path), user, group)
+
+    def utimens(self, path, times=None):
+        if self.refuse("no-times"):
+            return
+        times = times or (time.time_ns(),) * 2
+        down, up = int(self.habits.get("times", 1)), int(self.habits.get("times-up", 1))
+        times = tuple(-(-(int(at) // down * down) // up) * up for at in times)
+        os.utime(self.real(path), ns=times, follow_symlinks=False)
+
+    def statfs(self, path):
+        found = os.statvfs(self.under)
+        keys = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_namemax")
+        shown = {key: getattr(found, key) for key in keys}
+        shown["f_namemax"] = int(self.habits.get("names", 255))
+        return shown
+
+    def getxattr(self, path, name, position=0):
+        self.refuse("no-xattr")
+        return os.getxattr(self.real(path), name, follow_symlinks=False)
+
+    def listxattr(self, path):
+        self.refuse("no-xattr")
+        return os.listxattr(self.real(path), follow_symlinks=False)
+
+    def setxattr(self, path, name, value, options, position=0):
+        self.refuse("no-xattr")
+        os.setxattr(self.real(path), name, value, options, follow_symlinks=False)
+
+    def removexattr(self, path, name):
+        self.refuse("no-xattr")
+        os.removexattr(self.real(path), name, follow_symlinks=False)
+
+
+under, at, *habits = sys.argv[1:]
+mount = Habits(os.path.abspath(under), habits)
+cached = float(mount.habits.get("cache", 0))
+# With hard_remove: else what is removed while it is open stays, under another name.
+FUSE(mount, at, foreground=False, nothreads=not mount.has("stops-after"), use_ino=True, allow_other=True,
+     attr_timeout=cached, entry_timeout=cached, negative_timeout=cached, ac_attr_timeout=cached,
+     hard_remove=True)
