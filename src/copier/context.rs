@@ -58,12 +58,12 @@ impl<'a> Context<'a> {
     /// Whether entries of this type on the target file system `device` keep the times of their creation,
     /// because copiers have found that the system refuses to set others.
     pub(super) fn refuses_times(&self, device: u64, kind: Kind) -> bool {
-        self.job.fs_caps.lacks(Pair::of(device, device), times_of(kind))
+        self.job.fs_caps.lacks(Pair::alone(device), times_of(kind))
     }
 
     /// Notes for all copiers that the target file system refuses times for entries of this type.
     pub(super) fn note_refused_times(&self, device: u64, kind: Kind) {
-        self.job.fs_caps.note_lack(Pair::of(device, device), times_of(kind));
+        self.job.fs_caps.note_lack(Pair::alone(device), times_of(kind));
     }
 }
 

@@ -7,10 +7,12 @@
 //! Copiers copy a chunk, hash it, do both, or compare it.
 
 use crate::copier::Job;
+use super::data::may_mean_order;
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
 use crate::hash::{ChunkHasher, Digest};
 use crate::ipc::memory::counters::StatusSlot;
+use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::memory::large_files::{CHUNK_BYTES, LargeFile};
 use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest, Task};
 use pcopy_sys::file::{self, Identity};
@@ -331,6 +333,11 @@ impl<'a> Helper<'a> {
             let Some(chunk) = large.next_chunk() else { break };
             let bytes = chunk.end - chunk.start;
             let became = work.chunk(chunk, (ours, theirs), &mut |_| ());
+            if let (Err(error), ChunkJob::Copy(_, to)) = (&became, self.request.chunk_job)
+                && may_mean_order(*error)
+            {
+                self.job.fs_caps.note_lack(Pair::alone(to.0), Capability::AnyOrder);
+            }
             if !matches!(became, Ok(ChunkResult::Done)) {
                 large.close();
                 break;

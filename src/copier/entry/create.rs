@@ -6,7 +6,7 @@
 use super::fill::Source;
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, decide, discard_half, link_text, op_of, repair};
+use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
 use crate::copier::context::Context;
 use crate::error::Op;
 use crate::ipc::memory::counters::Count;
@@ -32,8 +32,13 @@ impl EntryCopier<'_> {
                 return Ok(Applied::plain(Done::Skipped).lacking(lost).leading(leads));
             }
         };
-        let target = TargetFile::New(to, Some((entry.name, entry.target_name)));
-        let mut filled = self.fill(entry, &source, target);
+        let names = Some((entry.name, entry.target_name));
+        let anew = || {
+            discard(dirs, entry.target_name);
+            let to = create(entry.target_name).map_err(Op::Create.error())?;
+            Ok(TargetFile::New(to, names))
+        };
+        let mut filled = self.fill(entry, &source, TargetFile::New(to, names), anew);
         match &mut filled {
             Ok(applied) => applied.leads = leads,
             Err(unfinished) => discard_half(dirs, entry.target_name, unfinished),

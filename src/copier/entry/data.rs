@@ -5,11 +5,15 @@
 //! buffer. Each way continues where the previous one ended. An error of `copy_file_range` is not reported,
 //! because it does not show whether reading or writing failed. The copier continues with read(2) and
 //! write(2); if one of them fails, too, its error is reported. Holes are preserved.
+//!
+//! Some targets (mounts of object stores) take the bytes of a new file in order only, and refuse other writes
+//! with various errors. So if a write fails after the copier has left the order, the file is created and
+//! written once more, in order, and so are all later files on that device.
 
 use super::chunks::Team;
 use super::meter::Meter;
 use super::result::Unfinished;
-use crate::error::{Op, means_unsupported};
+use crate::error::{EntryError, Op, means_unsupported};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
@@ -42,6 +46,8 @@ pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
     pub(super) fs_caps: &'a FsCaps,
     pub(super) pair: Pair,
+    /// The device of the target, as a pair with itself.
+    pub(super) target: Pair,
 }
 
 impl Ways<'_> {
@@ -105,12 +111,28 @@ impl Ways<'_> {
         }
     }
 
+    /// Whether the target takes the bytes of a file in order only, as an earlier file has shown.
+    fn must_be_in_order(self) -> bool {
+        self.fs_caps.lacks(self.target, Capability::AnyOrder)
+    }
+
     /// Notes for all copiers that the pair of devices lacks a capability, if `errno` means that.
     fn note(self, capability: Capability, errno: Errno) {
         if is_of_the_pair(errno) {
             self.fs_caps.note_lack(self.pair, capability);
         }
     }
+}
+
+/// Whether the error of a write that was not in order may mean that the target takes bytes in order only. A
+/// full target would refuse the bytes in order, too.
+pub(super) fn may_mean_order(error: EntryError) -> bool {
+    error.op == Op::Write && !is_full(error.errno)
+}
+
+/// Whether the error means that the target is full. Then a single copier would fail, too.
+pub(super) fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
 /// Whether the error comes from the file systems or the kernel, so that every other file would fail, too.
@@ -130,12 +152,12 @@ pub(super) enum Steadiness {
 
 /// Copies the data of one file. At the beginning, both files are open and at offset 0, and the target is
 /// empty.
-pub(super) struct Transfer<'a> {
+pub(super) struct Transfer<'a, 'm> {
     pub(super) source: BorrowedFd<'a>,
     pub(super) target: BorrowedFd<'a>,
     pub(super) ways: Ways<'a>,
     pub(super) buffer: &'a mut [u8],
-    pub(super) meter: Meter<'a>,
+    pub(super) meter: &'a mut Meter<'m>,
     /// The team of copiers, if the file is large and other copiers may help.
     pub(super) team: Option<Team<'a>>,
     /// Whether blocks of zeros become holes.
@@ -150,14 +172,16 @@ pub(super) struct Transfer<'a> {
     position: u64,
     /// The offset where the last write ended. From there to `position` the target has a hole.
     written: u64,
+    /// Whether a write, or a change of the size, was not in order.
+    pub(super) left_order: bool,
 }
 
-impl<'a> Transfer<'a> {
+impl<'a, 'm> Transfer<'a, 'm> {
     pub(super) fn new(
         (source, target): (BorrowedFd<'a>, BorrowedFd<'a>),
         ways: Ways<'a>,
         buffer: &'a mut [u8],
-        meter: Meter<'a>,
+        meter: &'a mut Meter<'m>,
     ) -> Self {
         let options = &ways.plan.options;
         let never = options.reflink == When::Never || options.sparse == When::Never;
@@ -167,7 +191,7 @@ impl<'a> Transfer<'a> {
             holes: false,
             zeros: false,
         };
-        let makes_holes = options.sparse == When::Always;
+        let makes_holes = options.sparse == When::Always && !ways.must_be_in_order();
         let hash = options.hash.map(Hasher::new);
         Self {
             source,
@@ -182,6 +206,7 @@ impl<'a> Transfer<'a> {
             method,
             position: 0,
             written: 0,
+            left_order: false,
         }
     }
 
@@ -228,6 +253,16 @@ impl<'a> Transfer<'a> {
         is_all && is_unchanged(before, now)
     }
 
+    /// Notes for all copiers if `error` may mean that the target takes bytes in order only. Returns whether the
+    /// file may succeed in order.
+    pub(super) fn is_refused_order(&self, error: EntryError) -> bool {
+        let refused = self.left_order && may_mean_order(error);
+        if refused {
+            self.ways.fs_caps.note_lack(self.ways.target, Capability::AnyOrder);
+        }
+        refused
+    }
+
     /// Copies to the end of file. Used if the source or the target is not a regular file: such a file has no
     /// size and cannot seek.
     pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
@@ -261,7 +296,7 @@ impl<'a> Transfer<'a> {
                 }
                 self.buffered(u64::MAX)?;
             }
-            size if stat.allocated() < size => {
+            size if stat.allocated() < size && !self.ways.must_be_in_order() => {
                 self.method.holes = true;
                 self.around_holes(size)?;
             }
@@ -269,6 +304,7 @@ impl<'a> Transfer<'a> {
             size => self.data(size)?,
         }
         if self.written < self.position {
+            self.left_order = true;
             file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
         Ok(())
@@ -276,6 +312,7 @@ impl<'a> Transfer<'a> {
 
     /// Returns both files to offset 0 and truncates the target.
     pub(super) fn start_over(&mut self) -> Result<(), Unfinished> {
+        self.left_order |= self.written > 0;
         file_data::set_size(self.target, 0).map_err(Op::Write.error())?;
         self.go_to(0)?;
         self.written = 0;
@@ -487,6 +524,7 @@ impl<'a> Transfer<'a> {
         while at < length {
             let zeros = run(&self.buffer[at..length], true);
             if zeros > 0 {
+                self.left_order = true;
                 self.position += zeros as u64;
                 file_data::seek_to(self.target, self.position).map_err(Op::Write.error())?;
                 self.meter.skip(zeros as u64)?;
@@ -511,6 +549,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn go_to(&mut self, position: u64) -> Result<(), Unfinished> {
+        self.left_order |= position != self.written;
         file_data::seek_to(self.source, position).map_err(Op::Read.error())?;
         file_data::seek_to(self.target, position).map_err(Op::Write.error())?;
         self.position = position;

@@ -13,9 +13,10 @@ use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::memory::fs_caps::Pair;
-use crate::ipc::wire::event::{Attempt, Details};
+use crate::hash::Digest;
+use crate::ipc::wire::event::{Attempt, CopyMethod, Details};
 use crate::options::CopyMode;
-use pcopy_sys::Errno;
+use pcopy_sys::{Errno, file_data};
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -65,17 +66,31 @@ impl Source {
     }
 }
 
+/// How often the data of a file is copied at most, if the target takes it in order only: the first attempt may
+/// leave the order, and the source may change during the second.
+const ATTEMPTS_IN_ORDER: u32 = 3;
+
+/// How the transfer of a file's data ended.
+struct Transferred {
+    result: Result<Steadiness, Unfinished>,
+    method: CopyMethod,
+    digest: Option<Box<Digest>>,
+}
+
 impl EntryCopier<'_> {
     /// Copies data and attributes of `source` to `target`, and closes `target`.
     ///
     /// If the source changes while the copier reads it, the copier reads it a second time. If the source
     /// changes again, the target keeps the data that was read (see [`Unfinished::keeps_what_was_read`]), but
     /// does not get the source's time. So the next run copies the file again.
-    pub(super) fn fill(
+    ///
+    /// If the target takes the bytes of a file in order only, `anew` must create the target once more.
+    pub(super) fn fill<'t>(
         &mut self,
         entry: &Entry<'_>,
         source: &Source,
-        target: TargetFile<'_>,
+        mut target: TargetFile<'t>,
+        mut anew: impl FnMut() -> Result<TargetFile<'t>, Unfinished>,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         cx.outbox.begin();
@@ -85,23 +100,21 @@ impl EntryCopier<'_> {
             let lost = self.finish(entry, source, &source.stat, target, defaults)?;
             return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
-        let pair = Pair::of(source.stat.identity().0, target.device(dirs));
-        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair };
-        let ends = (source.file.as_fd(), target.file());
-        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(cx.status));
-        let result = if target.is_stream() || source.stat.kind() != Kind::File {
-            transfer.makes_holes &= !target.is_stream();
-            transfer.copy_stream().map(|()| Steadiness::Steady)
-        } else {
-            if let Some(team) = Team::to_copy(cx, entry.at.as_path(), &source.stat, &target) {
-                transfer.team = Some(team);
+        let mut meter = Meter::new(cx.status);
+        let mut transferred = self.transfer(entry, source, &target, &mut meter);
+        for _ in 1..ATTEMPTS_IN_ORDER {
+            if !matches!(transferred.result, Err(Unfinished::OutOfOrder(_))) {
+                break;
             }
-            transfer.copy_steady(&source.stat)
-        };
-        let method = transfer.method;
+            drop(target);
+            target = anew()?;
+            file_data::seek_to(source.file.as_fd(), 0).map_err(Op::Read.error())?;
+            meter.start_over();
+            transferred = self.transfer(entry, source, &target, &mut meter);
+        }
+        meter.end(source.stat.size());
+        let Transferred { result, method, digest } = transferred;
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
-        let digest = transfer.digest().map(Box::new);
-        transfer.meter.end(source.stat.size());
         let again = match result? {
             Steadiness::Steady => None,
             Steadiness::SteadyAgain(stat) => Some(stat),
@@ -121,6 +134,38 @@ impl EntryCopier<'_> {
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
         Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
+    }
+
+    /// Copies the data of `source` to `target`, which is empty.
+    fn transfer(
+        &mut self,
+        entry: &Entry<'_>,
+        source: &Source,
+        target: &TargetFile<'_>,
+        meter: &mut Meter<'_>,
+    ) -> Transferred {
+        let cx = self.cx;
+        let device = target.device(entry.dirs);
+        let pair = Pair::of(source.stat.identity().0, device);
+        let target_pair = Pair::alone(device);
+        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: target_pair };
+        let ends = (source.file.as_fd(), target.file());
+        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
+        let result = if target.is_stream() || source.stat.kind() != Kind::File {
+            transfer.makes_holes &= !target.is_stream();
+            transfer.copy_stream().map(|()| Steadiness::Steady)
+        } else {
+            transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, target);
+            transfer.copy_steady(&source.stat)
+        };
+        let result = result.map_err(|unfinished| match unfinished {
+            Unfinished::Failed(error) if transfer.is_refused_order(error) => {
+                Unfinished::OutOfOrder(error)
+            }
+            other => other,
+        });
+        let digest = transfer.digest().map(Box::new);
+        Transferred { result, method: transfer.method, digest }
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source

@@ -8,11 +8,12 @@
 
 use super::attributes::OWNER_WRITE;
 use super::chunks::{ChunkAction, ChunkResult, Helper, LARGE_BYTES, Team, ours};
-use super::data::Transfer;
+use super::data::{Transfer, is_full};
 use super::result::Unfinished;
 use super::target_file::TargetFile;
 use crate::copier::context::Context;
 use crate::hash::Algorithm;
+use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest};
 use crate::options::{CopyMode, When};
 use crate::plan::Plan;
@@ -42,6 +43,9 @@ impl<'a> Team<'a> {
             && !options.debug();
         let names = sink.names().filter(|_| in_chunks)?;
         let target = file::stat_fd(sink.file()).ok()?;
+        if job.fs_caps.lacks(Pair::alone(target.identity().0), Capability::AnyOrder) {
+            return None;
+        }
         let chunk_job = ChunkJob::Copy(source.identity(), target.identity());
         Self::new(cx, place, names, chunk_job)
     }
@@ -60,12 +64,7 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Whether the error means that the target is full. Then a single copier would fail, too.
-fn is_full(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
-}
-
-impl Transfer<'_> {
+impl Transfer<'_, '_> {
     /// Copies a whole large file with the help of other copiers. Returns false if this copier must copy the
     /// file alone, from the beginning.
     pub(super) fn copy_with_helpers(&mut self, size: u64) -> Result<bool, Unfinished> {
@@ -76,10 +75,12 @@ impl Transfer<'_> {
             team.large.close();
         }
         let (sure, digest) = team.end(size);
+        self.left_order |= team.large.is_helped();
         match copied {
-            // Not yet a failure: some network file systems accept only sequential writes, so this copier
-            // tries alone.
-            Err(Unfinished::Failed(error)) if team.large.is_helped() && !is_full(error.errno) => {}
+            // Not yet a failure: this copier tries alone.
+            Err(Unfinished::Failed(error)) if team.large.is_helped() && !is_full(error.errno) => {
+                self.is_refused_order(error);
+            }
             other => other?,
         }
         self.meter.start_over(); // now `moved` counts only bytes that are not counted yet

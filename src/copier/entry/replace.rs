@@ -121,14 +121,22 @@ impl EntryCopier<'_> {
         }
         let mut opened = Source::open(&cx, entry)?;
         let mode = opened.creation_mode(&cx, dirs);
-        let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
-        let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
-        if shared && !lock_new(&to) {
-            return Err(Op::Create.error()(Errno::EBUSY).into());
-        }
-        let guard = if shared { to.try_clone().ok() } else { None };
-        let file = TargetFile::New(to, Some((entry.name, staged)));
-        match self.fill(entry, &opened, file) {
+        let mut guard = None;
+        let mut create = || {
+            let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
+            let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
+            if shared && !lock_new(&to) {
+                return Err(Op::Create.error()(Errno::EBUSY).into());
+            }
+            guard = if shared { to.try_clone().ok() } else { None };
+            Ok(TargetFile::New(to, Some((entry.name, staged))))
+        };
+        let file = create()?;
+        let anew = || {
+            discard(dirs, staged); // this run holds its lock, so the name is not another run's
+            create()
+        };
+        match self.fill(entry, &opened, file, anew) {
             Err(unfinished) if !unfinished.keeps_what_was_read() => {
                 discard(dirs, staged);
                 Err(unfinished)

@@ -78,6 +78,9 @@ impl AttributeErrors {
 pub(crate) enum Unfinished {
     /// An operation failed.
     Failed(EntryError),
+    /// The target refused a write that was not in order, from the beginning of a new file to its end. The
+    /// copier can try again with a new file.
+    OutOfOrder(EntryError),
     /// The run is ending, and the copier has aborted the file in progress.
     Dropped,
     /// The source is not of the type with which the copier was to copy it; nothing was done.
@@ -121,7 +124,7 @@ impl Unfinished {
     /// Returns the failure, if this is one.
     pub(crate) fn error(&self) -> Option<EntryError> {
         match self {
-            Self::Failed(error) => Some(*error),
+            Self::Failed(error) | Self::OutOfOrder(error) => Some(*error),
             Self::OtherType => changed().error(),
             _ => None,
         }

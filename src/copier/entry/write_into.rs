@@ -11,14 +11,14 @@ use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
 use super::{
-    Entry, EntryCopier, copies_contents, discard_half, link_text, op_of, remove_leftover_of,
+    Entry, EntryCopier, copies_contents, discard, discard_half, link_text, op_of, remove_leftover_of,
 };
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
 use crate::staging::lock::{lock_new, try_lock};
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl EntryCopier<'_> {
     /// Removes the leftover of a killed run: a staged entry that this run would neither stage again nor
@@ -56,13 +56,20 @@ impl EntryCopier<'_> {
         let mut opened = Source::open(&cx, entry)?;
         let mode = opened.creation_mode(&cx, dirs);
         cx.outbox.begin_new();
-        let created = file::create_file(&dirs.target, target_name, mode);
-        let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
-        if cx.policy().locks_target && dirs.contended && !lock_new(&to) {
-            return Err(Op::Create.error()(Errno::EBUSY).into());
-        }
-        let target = TargetFile::New(to, Some((entry.name, target_name)));
-        let filled = self.fill(entry, &opened, target);
+        let create = || {
+            let created = file::create_file(&dirs.target, target_name, mode);
+            let to = created.inspect_err(|_| cx.outbox.settle()).map_err(Op::Create.error())?;
+            if cx.policy().locks_target && dirs.contended && !lock_new(&to) {
+                return Err(Op::Create.error()(Errno::EBUSY).into());
+            }
+            Ok(TargetFile::New(to, Some((entry.name, target_name))))
+        };
+        let target = create()?;
+        let anew = || {
+            discard(dirs, target_name);
+            create()
+        };
+        let filled = self.fill(entry, &opened, target, anew);
         filled.inspect_err(|unfinished| discard_half(dirs, target_name, unfinished))
     }
 
@@ -77,7 +84,8 @@ impl EntryCopier<'_> {
         let mode = source.creation_mode(&cx, dirs);
         let to = file::create_through_symlink(&dirs.target, entry.target_name, mode);
         let target = TargetFile::New(to.map_err(Op::Create.error())?, None);
-        self.fill(entry, &source, target)
+        let anew = || reopen_empty(entry, true).map(|to| TargetFile::New(to, None));
+        self.fill(entry, &source, target, anew)
     }
 
     /// Writes into the existing file. `through` says that the target's name is a symlink that leads to that
@@ -126,8 +134,17 @@ impl EntryCopier<'_> {
         }
         let known = (!through).then_some((entry.name, target_name));
         let target = TargetFile::Old(to, old, known);
-        let filled = self.fill(entry, &opened, target);
+        let anew = || reopen_empty(entry, through).map(|to| TargetFile::Old(to, old, known));
+        let filled = self.fill(entry, &opened, target, anew);
         drop(turn);
         filled
     }
+}
+
+/// Opens the existing file once more, and empties it.
+fn reopen_empty(entry: &Entry<'_>, through: bool) -> Result<OwnedFd, Unfinished> {
+    let to = file::open_target(&entry.dirs.target, entry.target_name, through);
+    let to = to.map_err(Op::Create.error())?;
+    file_data::set_size(to.as_fd(), 0).map_err(Op::Write.error())?;
+    Ok(to)
 }

@@ -32,6 +32,9 @@ pub(crate) enum Capability {
     Times = 4,
     /// Setting the times of a symlink; some file systems support only those of files.
     SymlinkTimes = 8,
+    /// Writing a file in another order than from its beginning to its end (noted as for `Times`). Mounts of
+    /// object stores refuse that.
+    AnyOrder = 16,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.
@@ -47,6 +50,11 @@ impl Pair {
         let packed = u32::try_from(source).ok().zip(u32::try_from(target).ok());
         let word = packed.map(|(source, target)| u64::from(source) << 32 | u64::from(target));
         Self(word.filter(|&word| word != 0))
+    }
+
+    /// Returns the pair for what one file system lacks, whatever the other is.
+    pub(crate) fn alone(device: u64) -> Self {
+        Self::of(device, device)
     }
 }
 
