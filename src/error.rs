@@ -184,6 +184,9 @@ ops! {
     ReadBack,
     /// The path of a file in a manifest leads through a symlink.
     ThroughSymlink,
+    /// Building the entry under a staged name, or renaming it into place. Instead it was built under its final
+    /// name.
+    Stage,
 }
 
 impl Op {
@@ -284,6 +287,43 @@ pub fn is_transient(error: EntryError) -> bool {
 /// Whether a system call that fails with this error may succeed if it is repeated a moment later.
 pub fn is_transient_errno(errno: Errno) -> bool {
     matches!(errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT)
+}
+
+/// Whether the error of creating a staged name, or of renaming it, may mean that the file system does not permit
+/// such names or renames, so that an entry can only be built under its final name.
+///
+/// File systems report that with many errors. The others here mean something else: that name exists, nothing
+/// can be created at all, or the directory is gone.
+pub fn may_forbid_staging(errno: Errno) -> bool {
+    !matches!(
+        errno,
+        Errno::EEXIST
+            | Errno::ENOTEMPTY
+            | Errno::EBUSY
+            | Errno::ENOENT
+            | Errno::ENOTDIR
+            | Errno::ELOOP
+            | Errno::ESTALE
+            | Errno::ENOTCONN
+            | Errno::ENOSPC
+            | Errno::EDQUOT
+            | Errno::EROFS
+            | Errno::EMLINK
+            | Errno::ENOMEM
+            | Errno::EMFILE
+            | Errno::ENFILE
+    )
+}
+
+/// Whether the error of a write that was not in order may mean that the target takes bytes in order only. A
+/// full target would refuse the bytes in order, too.
+pub fn may_mean_order(error: EntryError) -> bool {
+    error.op == Op::Write && !is_full(error.errno)
+}
+
+/// Whether the error means that the target is full. Then a single copier would fail, too.
+pub fn is_full(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
 /// Whether pcopy can write no other entry either: the target is full, over quota, read-only or failing.

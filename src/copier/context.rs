@@ -55,15 +55,25 @@ impl<'a> Context<'a> {
         self.job.plan.policy
     }
 
+    /// Whether copiers have found that the target file system `device` does not support this.
+    pub(super) fn lacks(&self, device: u64, capability: Capability) -> bool {
+        self.job.fs_caps.lacks(Pair::alone(device), capability)
+    }
+
+    /// Notes for all copiers that the target file system does not support this.
+    pub(super) fn note_lack(&self, device: u64, capability: Capability) {
+        self.job.fs_caps.note_lack(Pair::alone(device), capability);
+    }
+
     /// Whether entries of this type on the target file system `device` keep the times of their creation,
     /// because copiers have found that the system refuses to set others.
     pub(super) fn refuses_times(&self, device: u64, kind: Kind) -> bool {
-        self.job.fs_caps.lacks(Pair::alone(device), times_of(kind))
+        self.lacks(device, times_of(kind))
     }
 
     /// Notes for all copiers that the target file system refuses times for entries of this type.
     pub(super) fn note_refused_times(&self, device: u64, kind: Kind) {
-        self.job.fs_caps.note_lack(Pair::alone(device), times_of(kind));
+        self.note_lack(device, times_of(kind));
     }
 }
 

@@ -34,7 +34,7 @@ mod status;
 mod target_lock;
 mod volumes;
 
-use crate::error::{Refusal, Unavailable};
+use crate::error::{AttributeError, Op, Refusal, Unavailable};
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::outcome::{End, Outcome};
@@ -77,6 +77,10 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     }
     let lock = TargetLock::take(plan).inspect_err(|_| plan.give_back())?;
     let mut run = Run::new(plan, &lock, &signals, sink);
+    for (&operand, &errno) in &lock.unstaged {
+        let error = Op::Stage.error()(errno);
+        run.reporter.attribute_failed(AttributeError { error, required: false }, operand, b"");
+    }
     let end = match copy_all(&mut run) {
         Ok(()) => End::Finished,
         Err(Stopped::Early(end)) => end,

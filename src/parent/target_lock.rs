@@ -5,12 +5,12 @@
 //! that the other builds. (Databases call these intention locks; here they are flock(2) locks.) However the
 //! run ends, the locks end with its last process.
 
-use crate::error::Refusal;
+use crate::error::{Refusal, may_forbid_staging};
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
-use crate::staging::leftover::remove_leftover;
+use crate::staging::leftover::{remove_leftover, try_rename};
 use crate::staging::lock::lock_soon;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
@@ -18,7 +18,7 @@ use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
 use pcopy_sys::process;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +30,9 @@ pub(super) struct TargetLock {
     pub(super) built_dirs: BuiltDirs,
     /// For each operand: whether this run created its target directory.
     pub(super) fresh: Vec<bool>,
+    /// The operands whose target directory this run created under its final name, because it could not be
+    /// staged, and the error that shows that.
+    pub(super) unstaged: HashMap<u32, Errno>,
     locks: Vec<OwnedFd>,
 }
 
@@ -89,7 +92,11 @@ impl TargetLock {
     /// Locks the target directory of `operand`, whose entry in `fresh` is the last. Creates the directory
     /// first if it does not exist.
     fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
-        let Some(TargetDir { name, fresh }) = find_or_create(plan, operand)? else { return Ok(()) };
+        let renames = self.fresh.contains(&true) && self.unstaged.is_empty();
+        let Some(found) = find_or_create(plan, operand, renames)? else { return Ok(()) };
+        let TargetDir { name, fresh, unstaged } = found;
+        let number = u32::try_from(self.fresh.len() - 1).unwrap_or(u32::MAX);
+        self.unstaged.extend(unstaged.map(|errno| (number, errno)));
         if let Some(last) = self.fresh.last_mut() {
             *last = fresh; // set at once, so that the directory is removed if anything fails from here on
         }
@@ -108,9 +115,8 @@ impl TargetLock {
         };
         let Ok(stat) = file::stat_fd(&dir) else { return Ok(()) };
         // Two operands may become one directory, as 'a/.' and 'b/.' do.
-        let number = u32::try_from(self.fresh.len() - 1).ok();
         let created = fresh || name != operand.target_name;
-        if self.built_dirs.add(stat.identity(), number, created) && plan.policy.locks_target {
+        if self.built_dirs.add(stat.identity(), Some(number), created) && plan.policy.locks_target {
             if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
                 return Err(busy(operand));
             }
@@ -167,8 +173,9 @@ impl TargetLock {
 
     /// Removes the target directories that this run has created and that are still empty.
     pub(super) fn remove_unused(&self, plan: &Plan) {
-        for (operand, _) in plan.operands.iter().zip(&self.fresh).filter(|(_, fresh)| **fresh) {
-            let staged: CString = if plan.options.in_place {
+        let operands = (0..).zip(&plan.operands).zip(&self.fresh);
+        for ((number, operand), _) in operands.filter(|(_, fresh)| **fresh) {
+            let staged = if plan.options.in_place || self.unstaged.contains_key(&number) {
                 operand.target_name.clone()
             } else {
                 staged_name(&operand.target_name, 0)
@@ -187,11 +194,24 @@ struct TargetDir {
     name: CString,
     /// Whether this run has created the directory.
     fresh: bool,
+    /// Why the directory is new but not staged, although it should be.
+    unstaged: Option<Errno>,
+}
+
+impl TargetDir {
+    fn found(name: &CStr, fresh: bool) -> Self {
+        Self { name: name.to_owned(), fresh, unstaged: None }
+    }
 }
 
 /// Finds the directory in the target into which `operand` is copied, or creates it. Returns `None` if there
-/// is no directory to lock; a copier then reports why the operand cannot be copied.
-fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
+/// is no directory to lock; a copier then reports why the operand cannot be copied. `renames` says that
+/// directories can be renamed there.
+fn find_or_create(
+    plan: &Plan,
+    operand: &Operand,
+    renames: bool,
+) -> Result<Option<TargetDir>, Refusal> {
     let keeps_link =
         |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
     match file::stat_at(plan.target_dir(operand), &operand.target_name) {
@@ -199,11 +219,11 @@ fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, R
             if plan.policy.resumes_leftovers {
                 remove_begun(plan, operand);
             }
-            Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: false }))
+            Ok(Some(TargetDir::found(&operand.target_name, false)))
         }
         Ok(_) => Ok(None), // the target is not a directory
         Err(Errno::ENOENT) if plan.options.in_place => create_in_place(plan, operand),
-        Err(Errno::ENOENT) => create_staged(plan, operand).map(Some),
+        Err(Errno::ENOENT) => create_staged(plan, operand, renames).map(Some),
         // A target whose status cannot be read may exist. If this run staged a directory for it, that
         // directory would remain, and no run would resume in it.
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
@@ -218,26 +238,40 @@ fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, 
     let bits = source.map_or(0o700, |source| source.permissions());
     let bits = plan.options.preserve.initial_mode(bits, plan.umask);
     match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
-        Ok(()) => Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: true })),
+        Ok(()) => Ok(Some(TargetDir::found(&operand.target_name, true))),
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
         Err(_) => Ok(None),
     }
 }
 
-/// Creates the directory of an operand under its staged name, or finds the one that an interrupted run left.
-fn create_staged(plan: &Plan, operand: &Operand) -> Result<TargetDir, Refusal> {
-    let name = staged_name(&operand.target_name, 0);
-    let fresh = match file::make_dir(plan.target_dir(operand), &name, 0o700) {
+/// Creates the directory of an operand under its staged name, or finds the one that an interrupted run left. If
+/// the file system cannot create or rename it, creates it under its final name.
+fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<TargetDir, Refusal> {
+    let (parent, name) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
+    let made = file::make_dir(parent, &name, 0o700);
+    let tried = made.and_then(|()| if renames { Ok(()) } else { try_rename(parent, &name) });
+    let fresh = match tried {
         Ok(()) => Ok(true),
         Err(Errno::EEXIST) => reuse_or_replace(plan, operand, &name),
+        Err(errno) if may_forbid_staging(errno) => return create_unstaged(plan, operand, errno),
         Err(errno) => return Err(cannot_create(operand, errno)),
     };
     match fresh {
-        Ok(fresh) => Ok(TargetDir { name, fresh }),
+        Ok(fresh) => Ok(TargetDir::found(&name, fresh)),
         Err(Errno::EBUSY) => Err(busy(operand)),
         Err(Errno::EEXIST) => Err(foreign(operand, &name)),
         Err(errno) => Err(cannot_create(operand, errno)),
     }
+}
+
+/// Creates the directory of an operand under its final name, because staging it has failed with `refused`.
+fn create_unstaged(plan: &Plan, operand: &Operand, refused: Errno) -> Result<TargetDir, Refusal> {
+    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
+    if file::remove_dir(parent, &staged_name(name, 0)).is_err() {
+        // Not even that name could be created.
+    }
+    file::make_dir(parent, name, 0o700).map_err(|errno| cannot_create(operand, errno))?;
+    Ok(TargetDir { unstaged: Some(refused), ..TargetDir::found(name, true) })
 }
 
 /// Makes sure that an existing staged name is a directory in which this run can work. Returns true if it had

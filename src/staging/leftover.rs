@@ -1,6 +1,8 @@
 //! Leftovers: staged files that interrupted runs left.
 
 use super::lock::try_lock;
+use super::staged_name;
+use crate::error::may_forbid_staging;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
 use std::ffi::CStr;
@@ -19,6 +21,20 @@ pub(crate) fn create_fresh<T>(
         Err(Errno::EEXIST) => remove_leftover(dir, staged, shared).and_then(|()| create(staged)),
         result => result,
     }
+}
+
+/// Renames the directory `staged`, which this run has just created, and renames it back. Fails if the file
+/// system cannot rename directories: then nothing that is built under a staged name would get its final name.
+///
+/// A run that is killed in between leaves an empty directory, which the next run removes here.
+pub(crate) fn try_rename(dir: BorrowedFd<'_>, staged: &CStr) -> Result<(), Errno> {
+    let trial = staged_name(staged, 1);
+    let there = file::rename_noreplace(dir, staged, &trial);
+    let back = there.and_then(|()| file::rename_noreplace(dir, &trial, staged));
+    if back.is_err() && file::remove_dir(dir, &trial).is_err() {
+        // Nothing has that name.
+    }
+    back.or_else(|errno| if may_forbid_staging(errno) { Err(errno) } else { Ok(()) })
 }
 
 /// Removes the staged file of an interrupted run. Fails with `EBUSY` if another run is building the file.

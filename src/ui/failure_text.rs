@@ -1,7 +1,7 @@
 //! pcopy's messages for entries that failed, in the form `cannot ACT 'NAME': CAUSE`.
 
 use super::numbers;
-use crate::error::{EntryError, Op};
+use crate::error::{EntryError, Op, is_transient_errno, may_forbid_staging};
 use crate::parent::run_event::Names;
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
@@ -42,12 +42,23 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
                 "cannot rename {thing} into place: {cause} (if it is a mount point, --inplace writes into it)"
             )
         }
+        Op::Publish if is_no_disk_error(error.errno) => {
+            format!("cannot rename {thing} into place: {cause} (--inplace writes without renaming)")
+        }
         Op::Publish => format!("cannot rename {thing} into place: {cause}"),
+        Op::Stage => format!(
+            "cannot build {thing} under a temporary name: {cause} (--inplace writes into the existing file)"
+        ),
         Op::DirectoryOverSymlink => format!(
             "cannot create directory {thing}: a symbolic link to a directory exists (--keep-directory-symlink copies into that directory)"
         ),
         op => format!("cannot {} {thing}: {cause}", act(op)),
     }
+}
+
+/// Whether the error says nothing about the disk, so that a rename may be impossible here in general.
+fn is_no_disk_error(errno: Errno) -> bool {
+    may_forbid_staging(errno) && !is_transient_errno(errno) || errno == Errno::EEXIST
 }
 
 /// Returns the text for one kind of failure, without a name, for the summary line of many such failures.
@@ -85,6 +96,10 @@ pub(super) fn describe_lost(error: EntryError, first: &[u8], others: u64) -> Str
         1 => " and another entry".to_owned(),
         others => format!(" and {} other entries", numbers::count(others)),
     };
+    if error.op == Op::Stage {
+        let (first, cause) = (quote(first), describe(error.errno));
+        return format!("built {first}{others} in place, not under a temporary name: {cause}");
+    }
     format!("cannot {} {}{others}: {}", act(error.op), quote(first), describe(error.errno))
 }
 
@@ -122,6 +137,7 @@ fn act(op: Op) -> &'static str {
         Op::Clone => "clone",
         Op::Backup => "back up",
         Op::Follow => "follow",
+        Op::Stage => "build under a temporary name",
         Op::Changed
         | Op::IntoItself
         | Op::SameFile

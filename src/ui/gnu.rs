@@ -98,6 +98,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Stat | Op::Follow => format!("cannot stat {source}: {cause}"),
         Op::Read => format!("error reading {source}: {cause}"),
         Op::ReadSymlink => format!("cannot read symbolic link {source}: {cause}"),
+        Op::Stage => format!("creating {target} under a temporary name: {cause}"),
         Op::StatTarget => format!("cannot stat {target}: {cause}"),
         Op::Create | Op::Publish => format!("cannot create regular file {target}: {cause}"),
         Op::CreateSymlink => format!("cannot create symbolic link {target}: {cause}"),

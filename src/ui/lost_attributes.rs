@@ -2,7 +2,7 @@
 //! system that does not support an attribute every entry lacks it.
 
 use super::failure_text::describe_lost;
-use crate::error::AttributeError;
+use crate::error::{AttributeError, Op};
 use crate::parent::run_event::Names;
 
 /// What the entries so far lack.
@@ -21,7 +21,11 @@ struct Kind {
 impl LostAttributes {
     /// Adds an entry. An entry at which a copier died may be added twice.
     pub(super) fn add(&mut self, lost: AttributeError, names: Names<'_>) {
-        if let Some(kind) = self.0.iter_mut().find(|kind| kind.lost == lost) {
+        // Only the first attempt to stage an entry on a file system shows the error; later ones are not made.
+        let both_unstaged =
+            |known: AttributeError| known.error.op == Op::Stage && lost.error.op == Op::Stage;
+        let is_same = |kind: &&mut Kind| kind.lost == lost || both_unstaged(kind.lost);
+        if let Some(kind) = self.0.iter_mut().find(is_same) {
             kind.entries += 1;
             return;
         }

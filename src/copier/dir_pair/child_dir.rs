@@ -40,6 +40,10 @@ impl ChildMark {
     /// A child that this round has created, under its final name.
     const CREATED: Self = Self { uncreated: false, ..Self::UNCREATED };
 
+    /// A child that was created under its final name, in an existing directory.
+    pub(in crate::copier) const CREATED_IN_PLACE: Self =
+        Self { staged: Some(Self::OWN_NAME), ..Self::CREATED };
+
     pub(in crate::copier) fn to_byte(self) -> u8 {
         let made = self.staged.map_or(u8::from(self.uncreated), |variant| 0x20 | variant);
         0x80 | u8::from(self.existed) << 6 | made
@@ -159,7 +163,7 @@ pub(in crate::copier) fn make_child_in_place(
             let bits = plan.options.preserve.initial_mode(source.permissions(), plan.umask);
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
-            return Ok(ChildMark { staged, ..ChildMark::CREATED });
+            return Ok(ChildMark::CREATED_IN_PLACE);
         }
         Err(errno) => return Err(Op::StatTarget.error()(errno)),
     };

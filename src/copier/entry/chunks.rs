@@ -7,9 +7,8 @@
 //! Copiers copy a chunk, hash it, do both, or compare it.
 
 use crate::copier::Job;
-use super::data::may_mean_order;
 use crate::copier::context::Context;
-use crate::error::{EntryError, Op};
+use crate::error::{EntryError, Op, may_mean_order};
 use crate::hash::{ChunkHasher, Digest};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, Pair};

@@ -13,7 +13,7 @@
 use super::chunks::Team;
 use super::meter::Meter;
 use super::result::Unfinished;
-use crate::error::{EntryError, Op, means_unsupported};
+use crate::error::{EntryError, Op, may_mean_order, means_unsupported};
 use crate::hash::{Digest, Hasher};
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
@@ -122,17 +122,6 @@ impl Ways<'_> {
             self.fs_caps.note_lack(self.pair, capability);
         }
     }
-}
-
-/// Whether the error of a write that was not in order may mean that the target takes bytes in order only. A
-/// full target would refuse the bytes in order, too.
-pub(super) fn may_mean_order(error: EntryError) -> bool {
-    error.op == Op::Write && !is_full(error.errno)
-}
-
-/// Whether the error means that the target is full. Then a single copier would fail, too.
-pub(super) fn is_full(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
 /// Whether the error comes from the file systems or the kernel, so that every other file would fail, too.

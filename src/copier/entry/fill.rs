@@ -11,13 +11,13 @@ use super::{Entry, EntryCopier, HEAVY_BYTES};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
+use crate::hash::Digest;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::memory::fs_caps::Pair;
-use crate::hash::Digest;
 use crate::ipc::wire::event::{Attempt, CopyMethod, Details};
 use crate::options::CopyMode;
-use pcopy_sys::{Errno, file_data};
 use pcopy_sys::file::{self, Kind, Node, Stat};
+use pcopy_sys::{Errno, file_data};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// An open source file, and its status when it was opened.

@@ -7,9 +7,10 @@ use super::decide::{
 use super::result::{Applied, Done, Unfinished};
 use super::{Entry, EntryCopier, data_bytes, points_to, remove_leftover_of, staged_name_for};
 use crate::copier::context::Context;
-use crate::error::{EntryError, Op};
+use crate::error::{EntryError, Op, may_forbid_staging};
 use crate::hash::Digest;
 use crate::ipc::memory::counters::Count;
+use crate::ipc::memory::fs_caps::Capability;
 use crate::ipc::wire::event::BackupKind;
 use crate::options::{CopyMode, Update};
 use crate::staging::leftover::remove_leftover;
@@ -210,7 +211,11 @@ fn make_link(
 ) -> Result<BackupKind, NoLink> {
     let (dirs, target_name) = (entry.dirs, entry.target_name);
     let is_free = match old.map(Stat::kind) {
-        None => dirs.staged || cx.options().in_place,
+        None => {
+            dirs.staged
+                || cx.options().in_place
+                || cx.lacks(dirs.traits.device, Capability::Staging)
+        }
         Some(kind @ Kind::Directory) if dirs.staged => {
             remove(dirs.target.as_fd(), kind, target_name).map_err(Op::Link.error())?;
             true
@@ -218,7 +223,13 @@ fn make_link(
         Some(_) => false,
     };
     if !is_free {
-        return link_over(leader, entry, publish);
+        match link_over(leader, entry, publish) {
+            // Where the link cannot be staged, it can still be made.
+            Err(NoLink::Unfinished(Unfinished::Failed(error)))
+                if old.is_none() && may_forbid_staging(error.errno) => {}
+            Err(NoLink::Refused(Errno::EPERM)) if old.is_none() => {}
+            made => return made,
+        }
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;

@@ -8,10 +8,11 @@
 
 use super::attributes::OWNER_WRITE;
 use super::chunks::{ChunkAction, ChunkResult, Helper, LARGE_BYTES, Team, ours};
-use super::data::{Transfer, is_full};
+use super::data::Transfer;
 use super::result::Unfinished;
 use super::target_file::TargetFile;
 use crate::copier::context::Context;
+use crate::error::is_full;
 use crate::hash::Algorithm;
 use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::wire::task::{ChunkJob, EntryPath, HelpRequest};

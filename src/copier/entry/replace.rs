@@ -9,7 +9,8 @@ use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, copies_contents, discard, link_text, op_of, staged_name_for};
 use crate::copier::dir_pair::DirPair;
-use crate::error::{EntryError, Op};
+use crate::error::{AttributeError, EntryError, Op, may_forbid_staging};
+use crate::ipc::memory::fs_caps::Capability;
 use crate::ipc::wire::event::BackupKind;
 use crate::options::Backup;
 use crate::staging::leftover::{create_fresh, still_named};
@@ -29,9 +30,24 @@ impl EntryCopier<'_> {
         old: Option<&Stat>,
         removed: bool,
     ) -> Result<Applied, Unfinished> {
-        let dirs = entry.dirs;
+        let (cx, dirs) = (self.cx, entry.dirs);
+        // What a copier that died had begun is no user's file.
+        let is_free = old.is_none() || cx.was_begun(entry.name);
+        if is_free && cx.lacks(dirs.traits.device, Capability::Staging) {
+            return self.build_in_place(entry, source, Errno::EOPNOTSUPP);
+        }
         let staged = staged_name_for(dirs, entry.target_name);
-        let (filled, guard) = self.build(entry, source, &staged)?;
+        let (filled, guard) = match self.build(entry, source, &staged) {
+            Err(Unfinished::Failed(error))
+                if is_free && creates(error.op) && may_forbid_staging(error.errno) =>
+            {
+                return self.build_in_place(entry, source, error.errno);
+            }
+            Err(Unfinished::Failed(error)) if creates(error.op) && is_of_the_name(error.errno) => {
+                return Err(Op::Stage.error()(error.errno).into());
+            }
+            built => built?,
+        };
         let target = dirs.target.as_fd();
         let named =
             guard.as_ref().map_or(Ok(true), |ours| still_named(target, &staged, ours.as_fd()));
@@ -43,13 +59,37 @@ impl EntryCopier<'_> {
                 return Err(Op::Publish.error()(errno).into());
             }
         }
-        let backup = match old {
-            Some(_) => self.publish_over(entry, source, old, &staged)?,
-            None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::None)?,
+        let published = match old {
+            Some(_) => self.publish_over(entry, source, old, &staged),
+            None => publish_new(dirs, &staged, entry.target_name).map(|()| BackupKind::None),
+        };
+        let backup = match published {
+            Err(error) if is_free && error.op == Op::Publish && may_forbid_staging(error.errno) => {
+                cx.note_lack(dirs.traits.device, Capability::Staging);
+                return self.build_in_place(entry, source, error.errno);
+            }
+            published => published?,
         };
         let mut applied = filled?;
         applied.details.backup = backup;
         applied.details.removed = removed;
+        Ok(applied)
+    }
+
+    /// Builds the entry under its final name, because staging it has failed with `errno`. If an entry exists, it
+    /// is what an earlier round of this run has begun.
+    fn build_in_place(
+        &mut self,
+        entry: &Entry<'_>,
+        source: &Stat,
+        errno: Errno,
+    ) -> Result<Applied, Unfinished> {
+        if self.cx.was_begun(entry.name) {
+            discard(entry.dirs, entry.target_name);
+        }
+        let mut applied = self.create_under_final_name(entry, source)?;
+        let error = Op::Stage.error()(errno);
+        applied.attribute_errors.add(AttributeError { error, required: false });
         Ok(applied)
     }
 
@@ -144,6 +184,19 @@ impl EntryCopier<'_> {
             filled => Ok((filled, guard)),
         }
     }
+}
+
+/// Whether the error comes from the name that was to be created, and not from the directory or the disk.
+fn is_of_the_name(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::ENAMETOOLONG | Errno::EILSEQ)
+}
+
+/// Whether the operation creates an entry.
+fn creates(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Create | Op::CreateSymlink | Op::CreateFifo | Op::CreateNode | Op::CreateDirectory
+    )
 }
 
 /// Renames the entry `staged` to its final name, which did not exist. If another process has created that

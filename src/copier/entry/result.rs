@@ -39,7 +39,7 @@ pub(crate) struct AttributeErrors(Option<Box<Vec<AttributeError>>>);
 impl AttributeErrors {
     /// Adds an error. A second error of one operation takes the place of the first if only the second is a
     /// failure; otherwise it is dropped.
-    pub(super) fn add(&mut self, error: AttributeError) {
+    pub(in crate::copier) fn add(&mut self, error: AttributeError) {
         let all = self.0.get_or_insert_default();
         match all.iter_mut().find(|known| known.error.op == error.error.op) {
             Some(known) if error.required && !known.required => *known = error,

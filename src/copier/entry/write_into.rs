@@ -11,7 +11,8 @@ use super::fill::Source;
 use super::result::{Applied, Unfinished};
 use super::target_file::TargetFile;
 use super::{
-    Entry, EntryCopier, copies_contents, discard, discard_half, link_text, op_of, remove_leftover_of,
+    Entry, EntryCopier, copies_contents, discard, discard_half, link_text, op_of,
+    remove_leftover_of,
 };
 use crate::error::Op;
 use crate::options::{CopyMode, Links, Update};
@@ -40,12 +41,21 @@ impl EntryCopier<'_> {
         entry: &Entry<'_>,
         source: &Stat,
     ) -> Result<Applied, Unfinished> {
-        let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
-        let update = cx.options().update;
+        let update = self.cx.options().update;
         let looks_complete = matches!(update, Update::Older | Update::None | Update::NoneFail);
-        if looks_complete && cx.policy().resumes_leftovers {
+        if looks_complete && self.cx.policy().resumes_leftovers {
             return self.replace(entry, source, None, false);
         }
+        self.create_under_final_name(entry, source)
+    }
+
+    /// Like [`create_in_place`](Self::create_in_place), but stages the entry in no case.
+    pub(super) fn create_under_final_name(
+        &mut self,
+        entry: &Entry<'_>,
+        source: &Stat,
+    ) -> Result<Applied, Unfinished> {
+        let (cx, dirs, target_name) = (self.cx, entry.dirs, entry.target_name);
         if !copies_contents(&cx, source.kind()) {
             let (text, op) = (link_text(entry, source)?, op_of(&cx, source));
             cx.outbox.begin_new();

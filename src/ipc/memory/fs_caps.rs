@@ -35,6 +35,10 @@ pub(crate) enum Capability {
     /// Writing a file in another order than from its beginning to its end (noted as for `Times`). Mounts of
     /// object stores refuse that.
     AnyOrder = 16,
+    /// Building entries under staged names and renaming them (noted as for `Times`).
+    Staging = 32,
+    /// Nothing: a directory was renamed there, so `Staging` need not be tried again (noted as for `Times`).
+    UntriedRename = 64,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.

@@ -2,19 +2,24 @@
 //! or leaves the creation to the copier that enters the child. A child that no copier has entered yet waits
 //! in a list of the walk.
 
+use super::record::report_lost;
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};
 use crate::copier::entry::decide::check_just_created;
+use crate::copier::entry::result::AttributeErrors;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
-use crate::error::{EntryError, Op};
+use crate::error::{AttributeError, EntryError, Op, may_forbid_staging};
 use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
+use crate::ipc::memory::fs_caps::Capability;
 use crate::ipc::wire::event::Event;
+use crate::staging::leftover::try_rename;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
+use std::os::fd::AsFd;
 
 /// In a directory whose target path has at least this many bytes, child directories are created at once.
 const DEFERRED_PATH_BYTES: usize = 1024;
@@ -42,7 +47,8 @@ impl<'a> CopyVisitor<'a> {
                 }
             };
         }
-        let made = self.make_or_move_away(walk, found).and_then(|child| {
+        let mut lost = AttributeErrors::default();
+        let made = self.make_or_move_away(walk, found, &mut lost).and_then(|child| {
             note_built(walk, dirs, child, target_name);
             let kept = progress.children.push(child.to_byte(), name);
             kept.map(|()| child).map_err(|_| Op::CreateDirectory.error()(Errno::ENOMEM))
@@ -51,6 +57,7 @@ impl<'a> CopyVisitor<'a> {
             Ok(child) => child,
             Err(error) => return walk.record_failed(Some(name), error),
         };
+        report_lost(walk, Some(name), &lost)?;
         if let Some(variant) = child.renamed() {
             progress.has_staged_children = true;
             if dirs.contended {
@@ -72,22 +79,27 @@ impl<'a> CopyVisitor<'a> {
         &mut self,
         walk: &CopyWalk<'a>,
         found: Found<'_>,
+        lost: &mut AttributeErrors,
     ) -> Result<ChildMark, EntryError> {
-        let made = make(walk, found);
+        let made = make(walk, found, lost);
         let backup = walk.cx.options().backup.as_ref();
         let backup = backup.filter(|_| walk.cx.policy().dir_over_file_with_backup);
         match (made, backup) {
             (Err(EntryError { op: Op::DirectoryOverFile, .. }), Some(backup)) => {
                 check_just_created(&walk.cx, found.dirs.just_created)?;
                 self.entry_copier.move_away(backup, &found.at(&walk.at))?;
-                make(walk, found)
+                make(walk, found, lost)
             }
             (made, _) => made,
         }
     }
 }
 
-fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> {
+fn make(
+    walk: &CopyWalk<'_>,
+    found: Found<'_>,
+    lost: &mut AttributeErrors,
+) -> Result<ChildMark, EntryError> {
     let Found { dirs, name, target_name } = found;
     let (plan, job) = (walk.cx.plan(), walk.cx.job);
     let fresh = job.history.fresh.get(walk.at.operand as usize).is_some_and(|&fresh| fresh);
@@ -112,11 +124,72 @@ fn make(walk: &CopyWalk<'_>, found: Found<'_>) -> Result<ChildMark, EntryError> 
     if plan.options.in_place {
         walk.cx.outbox.begin_new();
     }
-    let mut child = make_child(plan, dirs, (name, target_name), source.as_ref())?;
-    if dirs.contended && child.staged.is_some() {
-        child.existed = !fresh; // the parent process has just created it, in order to lock it
+    let made = make_child(plan, dirs, (name, target_name), source.as_ref());
+    if dirs.contended {
+        return made.map(|child| match child.staged {
+            // The parent process has just created it, in order to lock it.
+            Some(_) => ChildMark { existed: !fresh, ..child },
+            // It cannot be staged there.
+            None if fresh => ChildMark::CREATED_IN_PLACE,
+            None => child,
+        });
     }
-    Ok(child)
+    let (made, refused) = unless_refused(walk, dirs, target_name, made);
+    if let Some(errno) = refused {
+        lost.add(AttributeError { error: Op::Stage.error()(errno), required: false });
+    }
+    made
+}
+
+/// Creates a new child of an existing directory under its final name, if it cannot be created under a staged
+/// name, or could not be renamed later. Returns the error that shows that.
+///
+/// Whether directories can be renamed is tried with the first one on each device.
+fn unless_refused(
+    walk: &CopyWalk<'_>,
+    dirs: &DirPair,
+    target_name: &CStr,
+    made: Result<ChildMark, EntryError>,
+) -> (Result<ChildMark, EntryError>, Option<Errno>) {
+    let (cx, device, target) = (walk.cx, dirs.traits.device, dirs.target.as_fd());
+    let refused = match &made {
+        Ok(child) if child.renamed().is_some() && !child.existed => {
+            let staged = child.current_name(target_name);
+            let tried = if cx.lacks(device, Capability::Staging) {
+                Err(Errno::EOPNOTSUPP)
+            } else if cx.lacks(device, Capability::UntriedRename) {
+                Ok(())
+            } else {
+                try_rename(target, &staged)
+            };
+            match tried {
+                Ok(()) => {
+                    cx.note_lack(device, Capability::UntriedRename);
+                    return (made, None);
+                }
+                Err(errno) => {
+                    cx.note_lack(device, Capability::Staging);
+                    if file::remove_dir(&dirs.target, &staged).is_err() {
+                        return (made, None);
+                    }
+                    errno
+                }
+            }
+        }
+        Err(EntryError { op: Op::CreateDirectory, errno })
+            if !dirs.staged
+                && may_forbid_staging(*errno)
+                && file::stat_at(&dirs.target, target_name).err() == Some(Errno::ENOENT) =>
+        {
+            *errno
+        }
+        _ => return (made, None),
+    };
+    let created = file::make_dir(&dirs.target, target_name, 0o700);
+    match created.map_err(Op::CreateDirectory.error()) {
+        Ok(()) => (Ok(ChildMark::CREATED_IN_PLACE), Some(refused)),
+        Err(error) => (made.and(Err(error)), None),
+    }
 }
 
 /// Returns whether and how a directory of the source is one that this run builds; `None` if the walk does not

@@ -24,7 +24,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
-use crate::ipc::wire::task::{EntryPathBuf, Task, split_last};
+use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
 use crate::staging::removal::{remove, remove_extraneous};
 use child_dirs::overlap;
 use deferred_dirs::{Pending, PendingDirs, Waits};
@@ -214,6 +214,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         );
         let (dirs, source) = match looked {
             Ok(both) => both,
+            Err(error) if is_no_directory(walk, error) => {
+                self.copy_after_all(walk, existed)?;
+                return Ok(None);
+            }
             Err(error) => {
                 if staged && existed && !walk.cx.options().in_place {
                     remove_leftovers(walk);
@@ -288,6 +292,31 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
 }
 
 impl<'a> CopyVisitor<'a> {
+    /// Copies the entry that the walk is at, which was listed as a directory but is none. Some FUSE file systems
+    /// list wrong types.
+    fn copy_after_all(&mut self, walk: &mut CopyWalk<'a>, existed: bool) -> Result<(), ParentGone> {
+        if !existed {
+            remove_empty_copy(walk);
+        }
+        let at = walk.at.clone();
+        let ((above, name), (target, _)) = (split_last(&at.source), split_last(&at.target));
+        // The directory counts as one that others use. So the entry is built under a staged name, which is right
+        // in every directory.
+        let place = EntryPath { operand: at.operand, source: above, target, staged: false };
+        walk.at.go_to(place);
+        let (name, mut progress) = (c_name(name), DirProgress::default());
+        match open_by_path(walk.cx.plan(), place, true) {
+            Ok(dirs) => {
+                let found = Found { dirs: &dirs, name: &name, target_name: &name };
+                self.copy_entry(walk, found, Kind::Unknown, &mut progress)?;
+            }
+            Err(error) => return walk.record_failed(Some(&name), error),
+        }
+        // The times of the directory above may have been set already, and have changed now.
+        let lost = finish(walk.cx.plan(), place).unwrap_or_default();
+        report_lost(walk, None, &lost)
+    }
+
     /// Reports the file system of a directory, once for each file system, because the parent process must
     /// flush it.
     fn report_volume(&mut self, walk: &mut CopyWalk<'a>, dirs: &DirPair) -> Result<(), ParentGone> {
@@ -376,19 +405,27 @@ fn stat_unless_refused(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, S
     Ok((dirs, before.unwrap_or(stat)))
 }
 
+/// Whether opening the source directory that the walk is in has failed because it is no directory.
+fn is_no_directory(walk: &CopyWalk<'_>, error: EntryError) -> bool {
+    let is_top = split_last(&walk.at.source).0.is_empty();
+    !is_top && matches!(error.op, Op::ReadDirectory) && error.errno == Errno::ENOTDIR
+}
+
+/// Removes the copy of the directory that the walk is in, which was just created.
+fn remove_empty_copy(walk: &CopyWalk<'_>) {
+    let Some(operand) = walk.operand() else { return };
+    let (parent, name) = split_last(&walk.at.target);
+    let parent = walk.cx.plan().reach_target(operand, parent);
+    if parent.and_then(|parent| file::remove_dir(&parent, &c_name(name))).is_err() {
+        // An empty directory more in the copy does no harm.
+    }
+}
+
 /// Leaves out the directory that the walk is in, because this run builds it. If its copy was just created,
 /// removes the copy, which is empty.
 fn leave_out(walk: &mut CopyWalk<'_>, overlap: Overlap, existed: bool) -> Result<(), ParentGone> {
-    if let Some(operand) = walk.operand().filter(|_| !existed) {
-        let (parent, name) = split_last(&walk.at.target);
-        let removed = walk
-            .cx
-            .plan()
-            .reach_target(operand, parent)
-            .and_then(|parent| file::remove_dir(&parent, &c_name(name)));
-        if removed.is_err() {
-            // An empty directory more in the copy does no harm.
-        }
+    if !existed {
+        remove_empty_copy(walk);
     }
     match overlap {
         Overlap::Target => walk.record_failed(None, Op::IntoItself.error()(Errno::ELOOP)),
