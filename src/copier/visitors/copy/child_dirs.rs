@@ -17,7 +17,7 @@ use crate::ipc::wire::event::Event;
 use crate::staging::leftover::try_rename;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Stat};
+use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
@@ -55,7 +55,14 @@ impl<'a> CopyVisitor<'a> {
         });
         let child = match made {
             Ok(child) => child,
-            Err(error) => return walk.record_failed(Some(name), error),
+            Err(error) => {
+                // The listing may be wrong (see `copy_after_all`), and the copy of a file may exist.
+                let kind = dirs.stat_source(name).map_or(Kind::Directory, |stat| stat.kind());
+                return match kind {
+                    Kind::Directory => walk.record_failed(Some(name), error),
+                    other => self.copy_entry(walk, found, other, progress),
+                };
+            }
         };
         report_lost(walk, Some(name), &lost)?;
         if let Some(variant) = child.renamed() {
