@@ -3,6 +3,7 @@
 use crate::hash::Algorithm;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The options of one command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +94,8 @@ pub struct CopyOptions {
     pub context: Option<OsString>,
     /// `--checksum`: the contents of a file, and not its times, decide whether it is up to date.
     pub checksum: bool,
+    /// `--modify-window`: modification times that differ by no more than this are the same.
+    pub modify_window: Duration,
     /// `--fsync`: data is flushed to stable storage before it is published and before a run ends
     /// successfully.
     pub fsync: bool,
@@ -127,6 +130,7 @@ impl CopyOptions {
             hash: None,
             context: None,
             checksum: false,
+            modify_window: Duration::ZERO,
             fsync: false,
             verify: false,
             verbosity: Verbosity::Normal,

@@ -1,7 +1,10 @@
 //! File systems that refuse what a local Linux disk permits: writes that are not in order, renames, names with a
 //! leading dot, long names. Where cp can copy, pcopy can.
 
+use crate::common::entries::set_times;
 use crate::common::habits::mount_with_habits;
+use crate::common::images::mounted_or_skip;
+use crate::common::mounts::in_own_mounts;
 use crate::common::*;
 use std::fs;
 
@@ -165,4 +168,103 @@ fn an_entry_has_the_type_that_stat_reports(habit: &str, jobs: &str) {
     env.pcopy(["--check", "-T", "src", "at/src"]).exits(0);
     env.cp(["-a", "at/src", "as-cp"]).exits(0);
     env.assert_same("src", "as-cp");
+}
+
+/// The modification times of the source files here have a fraction of a second.
+fn plant_with_times(env: &Sandbox) {
+    plant(env);
+    for (seconds, path) in
+        (1_600_000_001..).zip(["a", "d/e/small", "link", "empty", "d/large", "d/e", "d"])
+    {
+        set_times(&env.path("src").join(path), (1000, 0), (seconds, 123_456_789));
+    }
+}
+
+cells! {
+    a_copy_is_complete_where_times_are_stored_in_steps,
+    fat_1 => ("times=2000000000", "1"),
+    fat_8 => ("times=2000000000", "8"),
+    smb => ("times=100", "4"),
+    exfat => ("times=10000000", "4"),
+    seconds_up => ("times-up=1000000000", "4"),
+    stamped => ("stamps-at-close", "4"),
+}
+fn a_copy_is_complete_where_times_are_stored_in_steps(habit: &str, jobs: &str) {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &[habit]) else { return };
+    plant_with_times(&env);
+    let line = ["-j", jobs, "-T", "src", "at/dst"];
+
+    env.pcopy(line).exits(0).stderr_lacks("warning");
+
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0).stderr_has("identical");
+    env.pcopy(["-u", "-T", "src", "at/dst"]).exits(0).stderr_has("copied 0 entries");
+
+    let changed = env.path("src/d/e/small");
+    fs::write(&changed, [b'x'; 3072]).unwrap();
+    set_times(&changed, (1000, 0), (1_600_000_009, 123_456_789));
+    env.pcopy(line).exits(0).stderr_has("copied 1 entry");
+    assert_eq!(fs::read(env.path("at/dst/d/e/small")).unwrap(), [b'x'; 3072]);
+}
+
+#[test]
+fn a_copy_is_complete_on_ext4_that_stores_seconds() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    const SMALL_INODES: &[&str] = &["mkfs.ext4", "-q", "-F", "-I", "128"];
+    let Some(_mounted) = mounted_or_skip!(&env, "at", SMALL_INODES) else { return };
+    plant_with_times(&env);
+
+    env.pcopy(["-T", "src", "at/dst"]).exits(0);
+
+    env.pcopy(["-T", "src", "at/dst"]).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0).stderr_has("identical");
+}
+
+#[test]
+fn where_times_are_exact_a_rounded_time_is_another_time() {
+    let env = Sandbox::new();
+    env.tree("src", ["text a new", "text b new"]).tree("dst", ["text a old", "text b old"]);
+    for (name, nanoseconds) in [("a", 0), ("b", 123_456_700)] {
+        set_times(&env.path("src").join(name), (1000, 0), (1_600_000_001, 123_456_789));
+        set_times(&env.path("dst").join(name), (1000, 0), (1_600_000_001, nanoseconds));
+    }
+
+    env.pcopy(["--check", "-T", "src", "dst"]).exits(6);
+    env.pcopy(["-T", "src", "dst"]).exits(0).stderr_has("copied 2 entries");
+
+    env.assert_same("src", "dst");
+}
+
+#[test]
+fn times_within_the_modify_window_are_the_same() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file b 10", "dir d"]);
+    env.pcopy(["src", "dst"]).exits(0);
+    set_times(&env.path("dst/a"), (1000, 0), (1_600_000_003, 5));
+    set_times(&env.path("src/a"), (1000, 0), (1_600_000_001, 9));
+    let line = |window: &'static str| [window, "-T", "src", "dst"];
+
+    env.pcopy(line("--modify-window=2")).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--modify-window=2", "--check", "-T", "src", "dst"]).exits(0);
+    env.pcopy(["--modify-window=1", "--check", "-T", "src", "dst"]).exits(6);
+    env.pcopy(line("--modify-window=1")).exits(0).stderr_has("copied 1 entry");
+    env.pcopy(line("--modify-window=x")).exits(2);
+}
+
+each_jobs!(times_that_are_silently_ignored_are_reported_and_contents_decide, 1, 8);
+fn times_that_are_silently_ignored_are_reported_and_contents_decide(jobs: &str) {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["no-times=OK"]) else { return };
+    plant_with_times(&env);
+    let line = ["-j", jobs, "-T", "src", "at/dst"];
+
+    env.pcopy(line).exits(0).stderr_has("warning: cannot set times of ");
+
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries");
+    fs::write(env.path("src/d/e/small"), [b'x'; 3072]).unwrap();
+    env.pcopy(line).exits(0).stderr_has("copied 1 entry");
 }

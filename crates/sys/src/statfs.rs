@@ -65,6 +65,16 @@ pub fn may_reflink(dir: impl AsFd) -> bool {
     !is_one_of(dir, &WITHOUT_REFLINK)
 }
 
+/// The types of file systems that store times in nanoseconds. (ext4 with inodes of 128 bytes does not, but shows
+/// that in all its times.)
+const EXACT_TIMES: [&str; 9] =
+    ["ext4", "xfs", "btrfs", "tmpfs", "ramfs", "overlayfs", "zfs", "f2fs", "bcachefs"];
+
+/// Whether the file system of an open file stores times in nanoseconds. Returns false for unknown types.
+pub fn stores_nanoseconds(file: impl AsFd) -> bool {
+    is_one_of(file, &EXACT_TIMES)
+}
+
 /// The types of network file systems.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 

@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 20] = [
+        const WITH_CHECK: [&str; 21] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -370,6 +370,7 @@ mod tests {
             "preserve",
             "no_preserve",
             "omit_dir_times",
+            "modify_window",
             "jobs",
             "check",
             "quiet",

@@ -6,6 +6,7 @@ use crate::options::{CopyOptions, Update};
 use crate::sanitize::escape;
 use clap::Args;
 use std::ffi::OsString;
+use std::time::Duration;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Existing files")]
@@ -54,6 +55,13 @@ pub(super) struct UpdateFlags {
     /// and another time gets the source's time and counts as skipped.
     #[arg(long, conflicts_with = super::COMPARING)]
     checksum: bool,
+
+    /// Set the accuracy for comparing modification times
+    ///
+    /// Times that differ by no more than SECONDS are the same. pcopy finds out by itself if the target stores times
+    /// less exactly than the source, as FAT and network file systems do.
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    modify_window: Option<u32>,
 
     /// Back up each existing file before replacing it
     ///
@@ -121,6 +129,7 @@ impl UpdateFlags {
         };
         options.ask = self.interactive;
         options.checksum = self.checksum;
+        options.modify_window = Duration::from_secs(self.modify_window.unwrap_or(0).into());
         options.force = self.force || self.remove_destination;
         options.remove_destination = self.remove_destination;
         options.in_place = self.inplace;

@@ -12,6 +12,7 @@
 //! source, it gets fewer permissions, never more.
 
 use super::result::AttributeErrors;
+use super::timestamps::{Agreement, agreement};
 use crate::copier::retry::retry;
 use crate::error::{AttributeError, EntryError, Op};
 use crate::ipc::wire::difference::{Properties, Property};
@@ -21,10 +22,12 @@ use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use pcopy_sys::process;
+use pcopy_sys::statfs;
 use pcopy_sys::xattr;
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
@@ -48,6 +51,7 @@ pub(crate) struct Attrs<'a> {
     root: bool,
     user: u32,
     group: u32,
+    modify_window: Duration,
 }
 
 /// The names of an entry's extended attributes; empty if the options preserve none.
@@ -95,6 +99,7 @@ impl<'a> Attrs<'a> {
             root: process::is_root(),
             user: process::user(),
             group: process::group(),
+            modify_window: plan.options.modify_window,
         }
     }
 
@@ -541,6 +546,11 @@ impl<'a> Attrs<'a> {
         }
     }
 
+    /// Notes that the target accepts times and ignores them.
+    pub(in crate::copier) fn note_ignored_times(&self, errors: &mut AttributeErrors) {
+        self.note(Op::SetTimes, self.keep.timestamps, Err(Errno::EOPNOTSUPP), errors);
+    }
+
     fn retry<T>(&self, call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
         retry(self.retries, call)
     }
@@ -570,11 +580,28 @@ impl<'a> Attrs<'a> {
         }
     }
 
-    /// Whether source and target have the same modification time, or times are not to be preserved.
-    pub(in crate::copier) fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
+    /// Whether source and target have the same modification time, or times are not to be preserved. A time that
+    /// the target may have rounded is the same only if the target's own times show that.
+    fn has_time_of(&self, source: &Stat, target: &Stat) -> bool {
         !self.keep.timestamps.is_wanted()
             || source.kind() == Kind::Directory && self.keep.omits_dir_times
-            || source.modified() == target.modified()
+            || self.times_agree(source, target)
+    }
+
+    /// Like [`has_time_of`](Self::has_time_of), even if times are not to be preserved.
+    pub(in crate::copier) fn times_agree(&self, source: &Stat, target: &Stat) -> bool {
+        agreement(source, target, self.modify_window) == Agreement::Same
+    }
+
+    /// Whether two entries that are only compared have the same modification time. If only the steps in which
+    /// the target stores times could explain a difference, they do, unless the file system is known to store
+    /// times exactly.
+    fn has_comparable_time(&self, source: &Stat, (to, target): (Node<'_>, &Stat)) -> bool {
+        let may_be_rounded = || {
+            let agreement = agreement(source, target, self.modify_window);
+            matches!(agreement, Agreement::IfSteps(_)) && !stores_nanoseconds(to)
+        };
+        self.has_time_of(source, target) || may_be_rounded()
     }
 
     /// Sets the source's owner and group on `to`, if ownership is to be preserved.
@@ -741,7 +768,8 @@ impl<'a> Attrs<'a> {
         let has_bits =
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
         properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
-        properties.add_if(!self.has_time_of(source, target), Property::Time);
+        let has_time = self.has_comparable_time(source, (to, target));
+        properties.add_if(!has_time, Property::Time);
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let is_owned = self.keep.ownership.is_wanted();
         properties.add_if(is_owned && owners(source) != owners(target), Property::Owner);
@@ -842,4 +870,9 @@ fn has_bits_of(source: &Stat, target: &Stat) -> bool {
         lost = if owner && group { 0 } else { ALL_SPECIAL }; // dropped if the owner cannot be set
     }
     target.permissions() == bits || target.permissions() == bits & !lost
+}
+
+fn stores_nanoseconds(node: Node<'_>) -> bool {
+    let (Node::Open(fd) | Node::Named(fd, _)) = node;
+    statfs::stores_nanoseconds(fd)
 }

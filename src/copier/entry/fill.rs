@@ -13,11 +13,12 @@ use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::memory::counters::Count;
-use crate::ipc::memory::fs_caps::Pair;
+use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::wire::event::{Attempt, CopyMethod, Details};
 use crate::options::CopyMode;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use pcopy_sys::{Errno, file_data};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// An open source file, and its status when it was opened.
@@ -179,24 +180,55 @@ impl EntryCopier<'_> {
         defaults: DirDefaults,
     ) -> Result<AttributeErrors, EntryError> {
         let (cx, from, names) = (self.cx, source.file.as_fd(), &source.names);
-        let lost = match &target {
+        let mut lost = match &target {
             TargetFile::New(to, _) => {
                 let created = (to.as_fd(), entry.dirs.known_new_owners(cx.plan()));
                 cx.attrs.finish_file(from, created, read, names, defaults)
             }
             TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
         };
+        let (device, sets_times) = (target.device(entry.dirs), cx.attrs.times_are_reliable());
+        let was_set = sets_times && !lost.has(Op::SetTimes);
         if lost.has(Op::SetTimes) {
-            cx.note_refused_times(target.device(entry.dirs), Kind::File);
-        } else {
-            self.sets_times |= cx.attrs.times_are_reliable();
+            cx.note_refused_times(device, Kind::File);
         }
         // Files in a directory that this run builds are flushed together, before the parent publishes that
         // directory.
         if cx.options().fsync && !entry.dirs.staged {
             file::sync(target.file()).map_err(Op::Sync.error())?;
         }
+        let name = target.names().map(|(_, target_name)| target_name);
         target.close()?;
+        // Closing changes the time only of a file that was written to.
+        if let Some(name) = name.filter(|_| was_set && read.size() > 0) {
+            self.keep_time(entry, (name, device), read, &mut lost);
+        }
+        self.sets_times |= was_set && !cx.refuses_times(device, Kind::File);
         Ok(lost)
+    }
+
+    /// Sets the times of a closed file once more, if the target changes them when a file is closed. Finds out
+    /// with the first file on each device whether it does so.
+    fn keep_time(
+        &self,
+        entry: &Entry<'_>,
+        (name, device): (&CStr, u64),
+        read: &Stat,
+        lost: &mut AttributeErrors,
+    ) {
+        let (cx, dirs) = (&self.cx, entry.dirs);
+        let is_known = cx.lacks(device, Capability::UntriedClose);
+        if !is_known && cx.look_at_time((dirs, name), read, false) {
+            return;
+        }
+        if !is_known || cx.lacks(device, Capability::TimesBeforeClose) {
+            cx.attrs.set_times_of((dirs.target.as_fd(), name), read, lost);
+        }
+        if !is_known {
+            cx.look_at_time((dirs, name), read, true);
+        }
+        if cx.refuses_times(device, Kind::File) {
+            cx.attrs.note_ignored_times(lost);
+        }
     }
 }

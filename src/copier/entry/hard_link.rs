@@ -123,7 +123,7 @@ fn keep_existing(
     }
     // With `links_newer_names`, a link also replaces an existing entry that `--update` would skip as newer.
     let links_all = cx.policy().links_newer_names;
-    if !links_all && skipped_by_update(cx, source, old)?.is_some() {
+    if !links_all && skipped_by_update(cx, entry, source, old)?.is_some() {
         cx.status.add(Count::BytesSkipped, data_bytes(source));
         return Ok(Some(Applied::plain(Done::Skipped)));
     }

@@ -54,7 +54,7 @@ impl EntryCopier<'_> {
             // If a copier was killed after it had made the symlink, the symlink may lack its time, which is
             // set last.
             return match mode {
-                LinkMode::Symlink(_) if !cx.attrs.has_time_of(&source, &old) => {
+                LinkMode::Symlink(_) if !cx.has_time_of((dirs, target_name), &source, &old) => {
                     self.finish_link(entry, mode, &source)
                 }
                 _ => Ok(Applied::plain(Done::Skipped)),
@@ -67,7 +67,7 @@ impl EntryCopier<'_> {
             mode.make(entry, target_name).map_err(&error)?;
             return self.finish_link(entry, mode, &source);
         }
-        if skipped_by_update(&cx, &source, &old)?.is_some() {
+        if skipped_by_update(&cx, entry, &source, &old)?.is_some() {
             return Ok(Applied::plain(Done::Skipped));
         }
         // pcopy does not update an existing entry that is not this link. As with cp, that entry stays unless

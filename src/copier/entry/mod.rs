@@ -25,7 +25,9 @@ pub(super) mod link;
 mod meter;
 pub(super) mod replace;
 pub(super) mod result;
+mod stored_times;
 mod target_file;
+mod timestamps;
 mod write_into;
 
 pub(super) use hash_file::OpenFile;
@@ -159,11 +161,16 @@ impl<'a> EntryCopier<'a> {
         in_place: bool,
     ) -> bool {
         let (cx, dirs) = (&self.cx, entry.dirs);
-        if cx.attrs.has_time_of(source, old) || !attributes::looks_complete(source, old) {
+        let place = (dirs, entry.target_name);
+        if cx.has_time_of(place, source, old) || !attributes::looks_complete(source, old) {
             return false;
         }
         let times = (old.accessed(), old.modified());
         match file::set_times_at(&dirs.target, entry.target_name, times.0, times.1) {
+            Ok(()) if !in_place && cx.ignores_times(place, old) => {
+                cx.note_refused_times(dirs.traits.device, source.kind());
+                true
+            }
             Ok(()) => false,
             // the file of another user: that says nothing about a new file
             Err(Errno::EPERM | Errno::EACCES) if !cx.attrs.may_set_attributes(old) => in_place,
@@ -317,7 +324,7 @@ fn repair(
     let dirs = entry.dirs;
     let to = (dirs.target.as_fd(), entry.target_name);
     let mut lost = AttributeErrors::default();
-    if !cx.attrs.has_time_of(source, old) {
+    if !cx.has_time_of((dirs, entry.target_name), source, old) {
         cx.attrs.set_times_of(to, source, &mut lost);
     }
     if dirs.follow && source.kind() == Kind::File {

@@ -39,6 +39,20 @@ pub(crate) enum Capability {
     Staging = 32,
     /// Nothing: a directory was renamed there, so `Staging` need not be tried again (noted as for `Times`).
     UntriedRename = 64,
+    /// Storing times exactly; they are stored in steps instead (these are noted as for `Times`).
+    Steps100Nanoseconds = 1 << 7,
+    StepsMicrosecond = 1 << 8,
+    StepsMillisecond = 1 << 9,
+    Steps10Milliseconds = 1 << 10,
+    StepsSecond = 1 << 11,
+    Steps2Seconds = 1 << 12,
+    StepsMinute = 1 << 13,
+    /// Keeping times that were set before the file was closed (noted as for `Times`).
+    TimesBeforeClose = 1 << 14,
+    /// Nothing: how exactly times are stored is known (noted as for `Times`).
+    UntriedTimes = 1 << 15,
+    /// Nothing: a copier has looked at the time of a file that it has closed (noted as for `Times`).
+    UntriedClose = 1 << 16,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.

@@ -63,7 +63,7 @@ pub(crate) fn decide(
     if matches!(same_file, SameFile::Harmful) && !is_kept {
         return Err(Op::SameFile.error()(Errno::EEXIST).into());
     }
-    if let Some(reason) = skipped_by_update(cx, source, &existing.old)? {
+    if let Some(reason) = skipped_by_update(cx, entry, source, &existing.old)? {
         return Ok(Action::Skip { reason, old: existing.old });
     }
     prompt(cx, entry, &existing.old)?;

@@ -32,11 +32,17 @@ const COMPARE_BYTES: usize = BUFFER_BYTES / 4;
 /// returns `None`. With `--update=none-fail`, the user wants an error: fails with [`Op::NotReplaced`].
 pub(crate) fn skipped_by_update(
     cx: &Context<'_>,
+    entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<Option<Reason>, EntryError> {
     match cx.options().update {
-        Update::Older => Ok((!source.is_newer_than(old)).then_some(Reason::NotOlder)),
+        Update::Older => {
+            let place = (entry.dirs, entry.target_name);
+            let is_same = || cx.attrs.times_are_reliable() && cx.has_time_of(place, source, old);
+            let is_older = source.is_newer_than(old) && !is_same();
+            Ok((!is_older).then_some(Reason::NotOlder))
+        }
         Update::None => Ok(Some(Reason::NoClobber)),
         Update::NoneFail => Err(Op::NotReplaced.error()(Errno::EEXIST)),
         Update::Different | Update::All => Ok(None),
@@ -105,7 +111,7 @@ pub(crate) fn prompt_before_deferring(
     }
     let Ok(old) = file::stat_at(&dirs.target, entry.target_name) else { return Ok(()) };
     let stays = old.kind() == Kind::Directory
-        || !matches!(skipped_by_update(cx, source, &old), Ok(None))
+        || !matches!(skipped_by_update(cx, entry, source, &old), Ok(None))
         || is_up_to_date(cx, entry, source, &old)?;
     if stays { Ok(()) } else { prompt(cx, entry, &old) }
 }
@@ -126,7 +132,7 @@ pub(crate) fn is_up_to_date(
     let checksum = options.checksum && kind == Kind::File;
     let times_are_reliable =
         !checksum && cx.attrs.times_are_reliable() && !cx.refuses_times(dirs.traits.device, kind);
-    if times_are_reliable && source.modified() != old.modified() {
+    if times_are_reliable && !cx.has_time_of((dirs, entry.target_name), source, old) {
         return Ok(false);
     }
     // If a power cut ended the previous run, a staged file may have its time but not its data.

@@ -33,7 +33,7 @@ pub(crate) fn decide(
         return Ok(Action::Skip { reason: Reason::Published, old });
     }
     // As with cp, `--update` decides first, and the checks of the existing entry come later.
-    if let Some(reason) = skipped_by_update(cx, source, &old)? {
+    if let Some(reason) = skipped_by_update(cx, entry, source, &old)? {
         return Ok(Action::Skip { reason, old });
     }
     if let Some(reason) = stays(cx, entry, source, &old)? {
@@ -83,7 +83,8 @@ fn stays(
     }
     // If the existing file has more names than its source, a repair would change the file under names that
     // pcopy does not know. So pcopy replaces the file instead.
-    let is_changed = cx.attrs.would_repair(source, old) || !cx.attrs.has_time_of(source, old);
+    let has_time = cx.has_time_of((dirs, entry.target_name), source, old);
+    let is_changed = cx.attrs.would_repair(source, old) || !has_time;
     let has_other_names = old.links() > source.links();
     Ok((!(is_changed && has_other_names)).then_some(Reason::UpToDate))
 }
