@@ -9,15 +9,18 @@ use crate::error::{Refusal, may_forbid_staging};
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
-use crate::sanitize::quote;
+use crate::sanitize::{escape, quote};
 use crate::staging::leftover::{remove_leftover, try_rename};
 use crate::staging::lock::lock_soon;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
+use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
 use pcopy_sys::process;
+use pcopy_sys::statfs;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,6 +37,8 @@ pub(super) struct TargetLock {
     /// staged, and the error that shows that.
     pub(super) unstaged: HashMap<u32, Errno>,
     locks: Vec<OwnedFd>,
+    /// The lock files, each with the operand in whose target directory it is.
+    lock_files: RefCell<Vec<(u32, RunLock)>>,
 }
 
 impl TargetLock {
@@ -120,9 +125,32 @@ impl TargetLock {
             if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
                 return Err(busy(operand));
             }
+            self.create_lock_file(plan, number, &dir)?;
             self.locks.push(dir);
         }
         Ok(())
+    }
+
+    /// Creates the lock file in the target directory of an operand, if other machines may write there.
+    fn create_lock_file(&self, plan: &Plan, number: u32, dir: &OwnedFd) -> Result<(), Refusal> {
+        let Some(operand) = plan.operands.get(number as usize) else { return Ok(()) };
+        if !statfs::may_be_shared(dir) {
+            return Ok(());
+        }
+        let source = plan.open_source(operand, operand.source_name.to_bytes());
+        let is_taken =
+            |name: &CStr| source.as_ref().is_ok_and(|source| file::stat_at(source, name).is_ok());
+        match RunLock::take(dir.as_fd(), is_taken) {
+            Ok(lock) => self.lock_files.borrow_mut().push((number, lock)),
+            Err(NotLocked::Impossible) => {}
+            Err(NotLocked::Busy(creator)) => return Err(busy_elsewhere(operand, creator)),
+        }
+        Ok(())
+    }
+
+    /// Removes the lock file of an operand, whose target directory is complete.
+    pub(super) fn remove_lock_file(&self, operand: u32) {
+        self.lock_files.borrow_mut().retain(|(number, _)| *number != operand);
     }
 
     fn share_above(
@@ -326,5 +354,19 @@ fn busy(operand: &Operand) -> Refusal {
             quote(operand.target_path.as_os_str().as_bytes())
         ),
         hint: Some("wait until it has finished, then rerun the command"),
+    }
+}
+
+fn busy_elsewhere(operand: &Operand, creator: Option<Creator>) -> Refusal {
+    let target = quote(operand.target_path.as_os_str().as_bytes());
+    let creator = creator.map_or_else(String::new, |Creator { host, pid, .. }| {
+        format!(": process {pid} on {}", escape(host.as_bytes()))
+    });
+    Refusal {
+        message: format!("another pcopy is writing to {target}{creator}"),
+        hint: Some(
+            "wait until it has finished, then rerun the command; if it does not run any more, remove its file \
+             .pcopy-lock",
+        ),
     }
 }

@@ -63,15 +63,16 @@ pub(crate) fn remove_leftover(dir: BorrowedFd<'_>, name: &CStr, shared: bool) ->
     }
 }
 
-/// Whether `name` is still the name of the open file.
+/// Whether `name` is still the name of the open file. Where other machines may have given the name to another
+/// file, asks the server.
 pub(crate) fn still_named(
     dir: BorrowedFd<'_>,
     name: &CStr,
     file: BorrowedFd<'_>,
 ) -> Result<bool, Errno> {
-    let own = file::stat_fd(file)?.identity();
-    match file::stat_at(dir, name) {
-        Ok(named) => Ok(named.identity() == own),
+    let own = file::fresh_identity(file, c"")?;
+    match file::fresh_identity(dir, name) {
+        Ok(named) => Ok(named == own),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
     }

@@ -8,6 +8,7 @@
 //!   neither takes it for a leftover nor renames it half written.
 //! * [`owner`]: which staged directories this user may have created.
 //! * [`leftover`]: how a staged file is created where an interrupted run left one.
+//! * [`run_lock`]: the lock file, for file systems that several machines have mounted.
 //! * [`removal`]: how pcopy removes whole staged directories, and entries in them that the source does not
 //!   have.
 
@@ -16,5 +17,6 @@ pub(crate) mod lock;
 pub(crate) mod name;
 pub(crate) mod owner;
 pub(crate) mod removal;
+pub(crate) mod run_lock;
 
 pub(crate) use name::staged_name;

@@ -5,6 +5,7 @@
 //! or removed, and never a directory that other programs use.
 
 use super::name::staged_name;
+use super::run_lock::LOCK_NAME;
 use crate::error::{EntryError, Op};
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind};
@@ -23,7 +24,8 @@ pub(crate) fn remove_extraneous(
     let mut listing = DirReader::new();
     while listing.fill(target).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
-            if file::stat_at(source, name).err() == Some(Errno::ENOENT) {
+            let is_lock = name.to_bytes().starts_with(LOCK_NAME.to_bytes());
+            if !is_lock && file::stat_at(source, name).err() == Some(Errno::ENOENT) {
                 remove(target, kind, name).map_err(Op::OpenTarget.error())?;
             }
         }

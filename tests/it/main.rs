@@ -53,6 +53,7 @@ mod symlinks;
 #[allow(dead_code)] // only `timing` reads the screen
 #[path = "../common/terminal.rs"]
 mod terminal;
+mod two_mounts;
 mod unusual_targets;
 mod verify;
 mod wide;

@@ -107,6 +107,23 @@ pub fn holds_flock(inode: u64, name: &str) -> bool {
     })
 }
 
+/// Returns when a process was started, in clock ticks since the boot; `None` if it does not exist or is a
+/// zombie. Without /proc, every process counts as not existing.
+pub fn started(pid: u32) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program is in parentheses and may contain anything; after it come fields 3 to 52.
+    let (_, fields) = status.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let is_alive = !matches!(fields.next()?, "Z" | "X");
+    fields.nth(18).filter(|_| is_alive).map(str::to_owned)
+}
+
+/// Returns the identifier of this process's PID namespace; an empty string if it cannot be read.
+pub fn pid_namespace() -> String {
+    let found = std::fs::read_link("/proc/self/ns/pid");
+    found.map(|id| id.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Makes the kernel kill this process when its parent dies. Exits if the parent is already dead.
 ///
 /// The check is needed because the parent may die between the fork and the prctl(2) call.

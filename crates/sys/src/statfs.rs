@@ -3,7 +3,7 @@
 use super::{Result, retry};
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 /// The space of a file system that this user may still use.
@@ -16,7 +16,7 @@ pub struct FreeSpace {
 }
 
 /// Common types of file systems with their magic numbers: statfs(2) and `linux/magic.h`.
-const TYPES: [(u32, &str); 18] = [
+const TYPES: [(u32, &str); 22] = [
     (0xef53, "ext4"), // also ext2 and ext3
     (0x5846_5342, "xfs"),
     (0x9123_683e, "btrfs"),
@@ -35,6 +35,10 @@ const TYPES: [(u32, &str); 18] = [
     (0x7366_746e, "ntfs3"),
     (0xca45_1a4e, "bcachefs"),
     (0x00c3_6400, "ceph"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x4750_4653, "gpfs"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636f, "ocfs2"),
 ];
 
 /// Returns the type of the file system of `path`, or its magic number if the type is not in `TYPES`.
@@ -81,6 +85,50 @@ const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 /// Whether an open directory is on a network file system. Returns false for unknown types.
 pub fn is_network(dir: impl AsFd) -> bool {
     is_one_of(dir, &NETWORKS)
+}
+
+/// The types of file systems that one machine alone mounts.
+const LOCAL: [&str; 12] = [
+    "ext4",
+    "xfs",
+    "btrfs",
+    "tmpfs",
+    "ramfs",
+    "overlayfs",
+    "zfs",
+    "f2fs",
+    "vfat",
+    "exfat",
+    "ntfs3",
+    "bcachefs",
+];
+
+/// Whether other machines may have mounted the file system of an open directory, too. Returns true for unknown
+/// types, and for FUSE.
+pub fn may_be_shared(dir: impl AsFd) -> bool {
+    !is_one_of(dir, &LOCAL)
+}
+
+/// The types of file systems whose fcntl(2) locks exclude processes on all machines.
+const LOCKING: [&str; 6] = ["nfs", "ceph", "lustre", "gpfs", "gfs2", "ocfs2"];
+
+/// Whether fcntl(2) locks on an open file exclude processes on other machines. Returns false for unknown types,
+/// and for a mount whose options say that its locks stay on this machine.
+pub fn carries_locks(file: impl AsFd) -> bool {
+    is_one_of(&file, &LOCKING) && !keeps_locks_here(file)
+}
+
+/// Whether the mount of an open file has NFS's option `nolock` or one of `local_lock`.
+fn keeps_locks_here(file: impl AsFd) -> bool {
+    let fd = file.as_fd().as_raw_fd();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read(&format!("/proc/self/fdinfo/{fd}"));
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
+    let mounts = read("/proc/self/mountinfo");
+    let mount = mounts.lines().find(|line| line.split(' ').next() == id);
+    let local = ["nolock", "local_lock=all", "local_lock=posix"];
+    // Without /proc the options are unknown; then the locks count as local.
+    mount.is_none_or(|mount| mount.split([' ', ',']).any(|option| local.contains(&option)))
 }
 
 fn is_one_of(dir: impl AsFd, names: &[&str]) -> bool {

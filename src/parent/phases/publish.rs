@@ -4,6 +4,7 @@
 use super::write_back;
 use crate::copier::visitors::copy;
 use crate::error::EntryError;
+use crate::ipc::wire::task::split_last;
 use crate::outcome::End;
 use crate::parent::idle::ending_signal;
 use crate::parent::reporter::Reporter;
@@ -31,7 +32,12 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
     for_each(run, &staged, finish)?;
     write_back::flush_before_publishing(run)?;
     let built = std::mem::take(&mut run.state.dirs.built);
-    for_each(run, &built, |run, dir| copy::publish(run.plan, dir.path.as_path()))?;
+    for_each(run, &built, |run, dir| {
+        if split_last(&dir.path.source).0.is_empty() {
+            run.lock.remove_lock_file(dir.path.operand); // it must not be in the complete copy
+        }
+        copy::publish(run.plan, dir.path.as_path())
+    })?;
     for_each(run, &existing, finish)
 }
 

@@ -74,6 +74,13 @@ pub fn open_target(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd>
     retry(|| fcntl::openat(&dir, name, flags | nofollow, Mode::empty()))
 }
 
+/// Opens an existing file to read and write it. Does not follow a symlink, and never waits.
+pub fn open_read_write(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags =
+        OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    retry(|| fcntl::openat(&dir, name, flags, Mode::empty()))
+}
+
 /// Opens a file that another copier is writing, so that this process can write to it, too. Never waits, even
 /// if another program has put a FIFO in place of the file.
 pub fn open_shared_target(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {

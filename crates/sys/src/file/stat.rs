@@ -1,11 +1,12 @@
 //! Reads type, size, owner, times and identity of a file: stat(2).
 
-use crate::{Result, retry};
+use crate::{Errno, Result, retry};
 use nix::fcntl::AtFlags;
 use nix::sys::stat;
 use nix::sys::time::TimeSpec;
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// The type of a file, from a directory listing or from its mode.
@@ -125,6 +126,25 @@ impl Stat {
     pub fn allocated(&self) -> u64 {
         u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
     }
+}
+
+/// Returns the identity of the file `name` in a directory, or with an empty name that of the open file itself. A
+/// network file system or FUSE asks its server, instead of answering from its cache. Does not follow a symlink.
+pub fn fresh_identity(at: BorrowedFd<'_>, name: &CStr) -> Result<Identity> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | libc::AT_STATX_FORCE_SYNC;
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    retry(|| {
+        let buffer = found.as_mut_ptr();
+        // SAFETY: the name is a NUL-terminated string and the buffer has the type that the call fills; both
+        // outlive the call.
+        let result =
+            unsafe { libc::statx(at.as_raw_fd(), name.as_ptr(), flags, libc::STATX_INO, buffer) };
+        Errno::result(result)
+    })?;
+    // SAFETY: a structure of numbers may be all zeros, and the call has filled it.
+    let found = unsafe { found.assume_init() };
+    let device = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
+    Ok((device, found.stx_ino))
 }
 
 impl From<Stamp> for TimeSpec {
