@@ -91,7 +91,7 @@ impl EntryCopier<'_> {
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, Meter::new(cx.status));
         let result = if target.is_stream() || source.stat.kind() != Kind::File {
             transfer.makes_holes &= !target.is_stream();
-            transfer.copy_stream().map(|()| Steadiness::Steady)
+            transfer.copy_stream(&source.stat)
         } else {
             if let Some(team) = Team::to_copy(cx, entry.at.as_path(), &source.stat, &target) {
                 transfer.team = Some(team);
@@ -140,10 +140,11 @@ impl EntryCopier<'_> {
                 cx.attrs.finish_file(from, created, read, names, defaults)
             }
             TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
+            TargetFile::Stream(..) => AttributeErrors::default(),
         };
         if lost.has(Op::SetTimes) {
             cx.note_refused_times(target.device(entry.dirs), Kind::File);
-        } else {
+        } else if !target.is_stream() {
             self.sets_times |= cx.attrs.times_are_reliable();
         }
         // Files in a directory that this run builds are flushed together, before the parent publishes that
