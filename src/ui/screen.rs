@@ -6,10 +6,10 @@ use super::progress::ProgressLine;
 use crate::options::{Compat, Verbosity, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
 use crate::sanitize::{escape, sanitize};
-use pcopy_sys::file::{self, Identity, Stat};
+use pcopy_sys::file::{self, Identity};
 use pcopy_sys::{Errno, process, stdio};
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What the user wants to see, and in which form.
 #[derive(Clone, Debug)]
@@ -51,10 +51,12 @@ impl Screen {
     /// Returns a screen on the streams of this process. `render` turns events into text.
     pub(super) fn new(settings: Settings, render: Render) -> Self {
         let closed = stdio::stdout_was_closed().then_some(Errno::EBADF);
-        let is_data = |stat: Result<Stat, Errno>| {
-            settings.data.is_some() && stat.ok().map(|stat| stat.identity()) == settings.data
+        let is_data = |stream: BorrowedFd<'_>| {
+            settings
+                .data
+                .is_some_and(|data| file::stat_fd(stream).is_ok_and(|stat| stat.identity() == data))
         };
-        let has_data_on_stderr = is_data(file::stat_fd(stderr()));
+        let has_data_on_stderr = is_data(stderr().as_fd());
         let quiet = settings.verbosity == Verbosity::Quiet;
         let is_terminal = stderr().is_terminal();
         let draws = match settings.progress {
@@ -72,7 +74,7 @@ impl Screen {
             program: settings.program,
             quiet,
             summarizes: !quiet && !has_data_on_stderr && (is_terminal || is_wanted),
-            has_data_on_stdout: is_data(file::stat_fd(stdout())),
+            has_data_on_stdout: is_data(stdout().as_fd()),
             render,
             lost_attributes: LostAttributes::default(),
         }
