@@ -5,7 +5,7 @@ use anyhow::Error;
 #[cfg(feature = "bench")]
 use pcopy::bench::{self, abort::Abort};
 use pcopy::cli::{Invocation, Program};
-use pcopy::options::{Options, Verbosity};
+use pcopy::options::Options;
 use pcopy::outcome::Exit;
 use pcopy::parent;
 use pcopy::plan::Draft;
@@ -49,8 +49,9 @@ fn copy(program: &Program, options: &Options) -> Result<Exit, Error> {
     let mut screen = ui::screen(Settings {
         program: program.name.clone(),
         compat: program.compat,
-        quiet: options.copy.verbosity == Verbosity::Quiet,
+        verbosity: options.copy.verbosity,
         progress: options.progress,
+        data: draft.data_descriptor(),
     });
     let outcome = parent::run(draft, &mut screen)?;
     Ok(ui::exit(&outcome, program.compat))

@@ -70,6 +70,8 @@ pub struct CopyOptions {
     pub remove_destination: bool,
     /// `--inplace`: copiers write into existing files and create new directories under their final names.
     pub in_place: bool,
+    /// `--write-devices`: a device that is named as the target is written into.
+    pub write_devices: bool,
     /// `-R`: copy directories.
     pub recursive: bool,
     /// `--copy-contents`: read FIFOs and devices like regular files.
@@ -119,6 +121,7 @@ impl CopyOptions {
             force: false,
             remove_destination: false,
             in_place: false,
+            write_devices: false,
             recursive: true,
             copy_contents: false,
             dereference: Dereference::Never,

@@ -28,6 +28,9 @@ pub struct Policy {
     /// Whether the run ends when the target file system is full, read-only or failing. cp still tries every
     /// other file.
     pub stops_when_target_is_lost: bool,
+    /// Whether a write to a pipe without readers ends the run by SIGPIPE, as it ends cp. Otherwise it is a failure
+    /// of the entry.
+    pub dies_of_broken_pipe: bool,
     /// Whether each file whose ownership is to be preserved is created without permissions for group and
     /// others. Otherwise pcopy finds out in advance whether the owner or group of the file will change, and
     /// ownership is a reason only if it will.
@@ -80,6 +83,7 @@ impl Policy {
         resumes_leftovers: true,
         rereads_changed: true,
         stops_when_target_is_lost: true,
+        dies_of_broken_pipe: false,
         private_until_owned: false,
         keeps_set_id: false,
         removes_extra_attributes: true,
@@ -102,6 +106,7 @@ impl Policy {
         resumes_leftovers: false,
         rereads_changed: false,
         stops_when_target_is_lost: false,
+        dies_of_broken_pipe: true,
         private_until_owned: true,
         keeps_set_id: true,
         removes_extra_attributes: false,

@@ -13,6 +13,8 @@ use crate::ipc::memory::counters::place_fingerprint;
 use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::plan::Plan;
+use pcopy_sys::signals;
+use std::time::Instant;
 
 /// Reads the reports that have arrived. If a copier has sent malformed bytes, kills it.
 pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
@@ -78,6 +80,9 @@ impl Intake<'_, '_> {
                 if self.state.note_failure(error, place) {
                     self.reporter.failed_late(error, place.operand, place.source);
                 }
+            }
+            Event::Failed(error) if self.plan.dies_with(error) => {
+                return Some(Stop::Signal { number: signals::SIGPIPE, since: Instant::now() });
             }
             Event::Failed(error) => {
                 self.apply_failed(place, error);

@@ -58,7 +58,11 @@ pub(super) fn report_finishing(sink: &mut dyn Sink, totals: Totals, elapsed: Dur
 }
 
 fn wants_line(run: &Run<'_>) -> bool {
-    run.reporter.sink.wants_progress() && run.begun.elapsed() >= LINE_AFTER
+    // `--check-manifest` has no progress line: pcopy does not count the entries of a manifest in advance, so
+    // the total is unknown.
+    !matches!(run.plan.check, Some(Check::Manifest(_)))
+        && run.begun.elapsed() >= LINE_AFTER
+        && run.reporter.sink.wants_progress()
 }
 
 fn position(run: &Run<'_>, totals: Totals) -> Position {

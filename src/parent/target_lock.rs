@@ -84,7 +84,7 @@ impl TargetLock {
         if fresh().any(|(operand, fresh)| operand.is_dir && !fresh) {
             self.built_dirs.expect_nested();
         }
-        if !plan.policy.locks_target {
+        if !plan.policy.locks_target || plan.stream.is_some() {
             return Ok(());
         }
         let mut seen = self.built_dirs.known().collect();

@@ -10,6 +10,7 @@ use crate::error::Refusal;
 use crate::options::{Command, CopyOptions, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
+use pcopy_sys::file::Identity;
 use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -51,6 +52,14 @@ impl Draft {
         Ok(Self { placement, manifest, check, jobs: options.jobs, retries: options.retries })
     }
 
+    /// Returns the identity of the open file that the run writes to, if it is an inherited descriptor, and not
+    /// the null device.
+    pub fn data_descriptor(&self) -> Option<Identity> {
+        let stream = self.placement.stream.as_ref()?;
+        let is_open_file = stream.descriptor.is_some() && !stream.stat.is_null_device();
+        is_open_file.then(|| stream.stat.identity())
+    }
+
     /// Creates the directories that `--parents` needs above targets, and sets the security context for new
     /// files (`--context`).
     ///
@@ -66,7 +75,7 @@ impl Draft {
     fn into_plan(mut self) -> Plan {
         let mut named_dirs = self.placement.named_dirs();
         let symlinked_dirs = self.placement.add_symlinked_dirs(&mut named_dirs);
-        let Placement { options, mut operands, dirs, mut notes, .. } = self.placement;
+        let Placement { options, mut operands, dirs, mut notes, stream, .. } = self.placement;
         let (dirs, numbers, mut parents) = dirs.finish();
         for operand in &mut operands {
             for dir in [&mut operand.source_dir, &mut operand.target_dir] {
@@ -86,7 +95,11 @@ impl Draft {
             umask: process::umask(),
             jobs: self.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: self.jobs.unwrap_or_else(default_jobs),
-            retries: self.retries.unwrap_or_else(|| default_retries(&dirs)),
+            retries: match &stream {
+                Some(_) => 0, // what has been written into a stream cannot be taken back
+                None => self.retries.unwrap_or_else(|| default_retries(&dirs)),
+            },
+            stream,
             manifest: self.manifest,
             check: self.check,
             options,

@@ -13,6 +13,7 @@ mod manifest_place;
 mod notes;
 mod operands;
 mod placement;
+mod stream_target;
 mod symlinked_dirs;
 mod waves;
 mod xattr_rules;
@@ -25,6 +26,7 @@ pub use manifest_place::{ManifestPlace, ManifestTarget};
 pub use notes::{Note, NoteKind, ParentError, Severity};
 pub use operands::Operand;
 pub(crate) use operands::trim;
+pub use stream_target::StreamTarget;
 pub(crate) use waves::fold;
 pub use xattr_rules::XattrRules;
 
@@ -33,6 +35,7 @@ use crate::options::{CopyMode, CopyOptions, Dereference};
 use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
+use pcopy_sys::stdio;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,6 +65,8 @@ pub struct Plan {
     pub policy: Policy,
     /// The permission bits that are cleared in the mode of a new entry.
     pub umask: u32,
+    /// The target, if it is a stream; the plan then has one operand.
+    pub stream: Option<StreamTarget>,
     /// Directories above sources, for `--parents`; a directory comes before those below it.
     pub parents: Vec<Parent>,
     /// Notes to report to the user during the run, in order.
@@ -89,6 +94,13 @@ impl Plan {
     /// Whether the run must end after this error, because no other entry can be written either.
     pub fn ends_with(&self, error: EntryError) -> bool {
         self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
+    }
+
+    /// Whether this error ends the run by SIGPIPE.
+    pub fn dies_with(&self, error: EntryError) -> bool {
+        self.policy.dies_of_broken_pipe
+            && (error.op, error.errno) == (Op::Write, Errno::EPIPE)
+            && !stdio::sigpipe_was_ignored()
     }
 
     /// Returns the operand before `operand` that is the directory `dir`. Copiers must not copy that directory

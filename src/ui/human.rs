@@ -145,7 +145,7 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
         screen.error(UNBALANCED);
     }
     match outcome.end {
-        End::Finished => screen.plain(&summary(outcome)),
+        End::Finished => screen.summary(&summary(outcome)),
         End::Signal(_) => screen.notice(&summary(outcome)),
         End::TargetLost | End::CopiersDied | End::Unavailable => screen.error(&summary(outcome)),
     }

@@ -3,12 +3,13 @@
 use super::lost_attributes::LostAttributes;
 use super::output::Output;
 use super::progress::ProgressLine;
-use crate::options::{Compat, When};
+use crate::options::{Compat, Verbosity, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
 use crate::sanitize::{escape, sanitize};
-use pcopy_sys::{Errno, stdio};
+use pcopy_sys::file::{self, Identity};
+use pcopy_sys::{Errno, process, stdio};
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What the user wants to see, and in which form.
 #[derive(Clone, Debug)]
@@ -17,10 +18,13 @@ pub struct Settings {
     pub program: String,
     /// Whether messages are pcopy's own or GNU cp's.
     pub compat: Compat,
-    /// Whether only errors are printed.
-    pub quiet: bool,
+    /// How much is printed.
+    pub verbosity: Verbosity,
     /// When to draw the progress line.
     pub progress: When,
+    /// The open file that the run writes the data of its source to, if that is an inherited descriptor: it may be
+    /// standard output or standard error.
+    pub data: Option<Identity>,
 }
 
 /// Prints one event on the screen.
@@ -31,9 +35,13 @@ pub struct Screen {
     output: Output<Stdout>,
     messages: Output<Stderr>,
     line: Option<ProgressLine>,
-    draws: bool,
+    draws: When,
     program: String,
     quiet: bool,
+    /// Whether the last line of a complete run is printed.
+    summarizes: bool,
+    /// Whether standard output has the data of the source, so that names are printed on standard error.
+    has_data_on_stdout: bool,
     render: Render,
     /// What entries lack; printed at the end.
     pub(super) lost_attributes: LostAttributes,
@@ -43,26 +51,42 @@ impl Screen {
     /// Returns a screen on the streams of this process. `render` turns events into text.
     pub(super) fn new(settings: Settings, render: Render) -> Self {
         let closed = stdio::stdout_was_closed().then_some(Errno::EBADF);
-        let draws = match settings.progress {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => !settings.quiet && stderr().is_terminal(),
+        let is_data = |stream: BorrowedFd<'_>| {
+            settings
+                .data
+                .is_some_and(|data| file::stat_fd(stream).is_ok_and(|stat| stat.identity() == data))
         };
+        let has_data_on_stderr = is_data(stderr().as_fd());
+        let quiet = settings.verbosity == Verbosity::Quiet;
+        let is_terminal = stderr().is_terminal();
+        let draws = match settings.progress {
+            _ if has_data_on_stderr => When::Never,
+            When::Auto if quiet || !is_terminal => When::Never,
+            progress => progress,
+        };
+        let is_wanted =
+            settings.verbosity >= Verbosity::Verbose || settings.progress == When::Always;
         Self {
             output: Output::new(stdout(), closed),
             messages: Output::new(stderr(), None),
             line: None,
             draws,
             program: settings.program,
-            quiet: settings.quiet,
+            quiet,
+            summarizes: !quiet && !has_data_on_stderr && (is_terminal || is_wanted),
+            has_data_on_stdout: is_data(stdout().as_fd()),
             render,
             lost_attributes: LostAttributes::default(),
         }
     }
 
-    /// Prints a line on standard output.
+    /// Prints a line on standard output, or on standard error if standard output has the data of the source.
     pub(super) fn print(&mut self, line: &str) {
-        self.output.line(line);
+        if self.has_data_on_stdout {
+            self.messages.line(line);
+        } else {
+            self.output.line(line);
+        }
     }
 
     /// Prints lines on standard output. On a terminal, control characters in them are replaced; elsewhere
@@ -98,6 +122,14 @@ impl Screen {
             self.messages.line(message);
         }
     }
+
+    /// Prints the last line of a complete run: on a terminal, or if the options ask for it. So a run that
+    /// succeeds is silent in a script and in cron(8).
+    pub(super) fn summary(&mut self, line: &str) {
+        if self.summarizes {
+            self.messages.line(line);
+        }
+    }
 }
 
 impl Sink for Screen {
@@ -114,8 +146,13 @@ impl Sink for Screen {
         }
     }
 
+    /// Whether to draw the progress line now. A run in the background of a shell would draw over the prompt.
     fn wants_progress(&self) -> bool {
-        self.draws
+        match self.draws {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => process::is_in_foreground(stderr()),
+        }
     }
 
     fn clear_progress(&mut self) {

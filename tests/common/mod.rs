@@ -15,7 +15,7 @@ pub(crate) mod small_trees;
 pub(crate) mod test_name;
 pub(crate) mod testtree;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -97,9 +97,11 @@ impl Sandbox {
         command
     }
 
-    /// Runs `pcopy` to its end.
+    /// Runs `pcopy` to its end, with the summary that it prints on a terminal: many tests look at its counts.
     pub(crate) fn pcopy<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run<'_> {
-        self.run(self.command(arguments))
+        let mut run = self.run(self.command(with_summary(arguments)));
+        run.stderr = without_progress_lines(&run.stderr);
+        run
     }
 
     /// Runs a command to its end. Fails if the command takes longer than [`HANG`].
@@ -115,6 +117,34 @@ impl Sandbox {
         });
         Run { sandbox: self, shown, status, stdout: read_back(out), stderr: read_back(err) }
     }
+}
+
+/// Returns the arguments, and before them the option with which `pcopy` prints its summary everywhere. A
+/// subcommand stays the first argument.
+pub(crate) fn with_summary<A: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = A>,
+) -> Vec<OsString> {
+    let mut all: Vec<_> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    if all.first().is_none_or(|first| first != "bench") {
+        all.insert(0, "--progress=always".into());
+    }
+    all
+}
+
+/// Returns the standard error of a run without the progress lines that a slow run prints, such as
+/// `  5% 10 of 200, 1.2 kB, 20/s  src/name`.
+pub(crate) fn without_progress_lines(stderr: &str) -> String {
+    let is_number = |word: Option<&str>| {
+        let digits = word.unwrap_or("").trim_end_matches(',');
+        !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == ',')
+    };
+    let is_progress = |line: &str| {
+        let mut words = line
+            .split_whitespace()
+            .skip_while(|word| word.ends_with('%') || word.starts_with('[') || word.ends_with(']'));
+        is_number(words.next()) && words.next() == Some("of") && is_number(words.next())
+    };
+    stderr.split_inclusive('\n').filter(|line| !is_progress(line)).collect()
 }
 
 /// A run that has ended, and its output.

@@ -1,7 +1,7 @@
 //! Runs of pcopy as an ordinary user, without privileges.
 
 use super::entries::chmod;
-use super::{PCOPY, Run, Sandbox, hash, is_root};
+use super::{PCOPY, Run, Sandbox, hash, is_root, with_summary, without_progress_lines};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -28,7 +28,9 @@ impl Sandbox {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Run<'_> {
-        self.run(as_plain_user(self.command(arguments)))
+        let mut run = self.run(as_plain_user(self.command(with_summary(arguments))));
+        run.stderr = without_progress_lines(&run.stderr);
+        run
     }
 
     /// Makes the ordinary user the owner of the whole sandbox.

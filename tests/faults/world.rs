@@ -145,6 +145,7 @@ impl World {
             command.env("PCOPY_JOBS", jobs.to_string());
         } else {
             command.arg(format!("-j{jobs}")).env_remove("PCOPY_JOBS");
+            command.arg("--progress=always"); // which prints the counts that `checker` compares
         }
         command.args(self.line.arguments()).current_dir(self.env.path("")).stdin(Stdio::null());
         command.env("LC_ALL", "C").env_remove("VERSION_CONTROL").process_group(0);

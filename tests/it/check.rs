@@ -346,7 +346,7 @@ fn a_file_with_a_read_error_is_named_and_the_rest_compared() {
     let place = env.path("dst/a");
     let options =
         ["-P", place.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:error=EIO"];
-    let run = env.run(env.traced(&options, ["--check", "-T", "src", "dst"]));
+    let run = env.run(env.traced(&options, ["--progress=always", "--check", "-T", "src", "dst"]));
     run.exits(1).stderr_has("pcopy: cannot read 'dst/a': Input/output error");
     run.stdout_is("different: 'dst/d/b': contents\n").stderr_has(": 1 different, 1 failed");
 }
@@ -589,7 +589,7 @@ fn a_file_on_which_copiers_die_is_named_and_the_rest_compared(jobs: &str) {
     let options =
         ["-P", place.to_str().unwrap(), "-e", "trace=read", "-e", "inject=read:signal=KILL"];
     for line in [&["--check", "-T", "src", "dst"][..], &["--check-manifest", "sums", "dst"]] {
-        let run = env.run(env.traced(&options, [&[jobs], line].concat()));
+        let run = env.run(env.traced(&options, [&[jobs, "--progress=always"], line].concat()));
         run.exits(1).stderr_has("pcopy: skipping '").stderr_has("1 different, 1 failed\n");
         assert!(run.stdout.starts_with("different: 'dst/a': contents"), "{}", run.story());
         assert_eq!(run.stdout.lines().count(), 1, "{}", run.story());

@@ -90,6 +90,8 @@ fn standard_input_is_copied_whatever_it_is() {
         "cp -f a /dev/null",
         "cp a /dev/stdout",
         "cp a /dev/stdout | cat",
+        "cp big /dev/stdout | true; echo ${PIPESTATUS[0]} > new",
+        "trap '' PIPE; cp big /dev/stdout | true; echo ${PIPESTATUS[0]} > new",
         "cp a >(cat > new; echo done > d/done); while ! test -s d/done; do sleep .01; done",
         "cp a /dev/full",
         "cp big /dev/full",

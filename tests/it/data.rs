@@ -487,7 +487,8 @@ fn copy_while_it_changes(
     let calls = "write,copy_file_range";
     let trace = format!("trace={calls}");
     let slow = format!("inject={calls}:delay_enter=100000:delay_exit=100000");
-    let command = env.traced(&["-e", &trace, "-e", &slow], ["-j1", flag, "src", "dst"]);
+    let command =
+        env.traced(&["-e", &trace, "-e", &slow], ["--progress=always", "-j1", flag, "src", "dst"]);
     let mut live = env.launch(command);
     for time in 0..times {
         let size = || fs::metadata(&half).map_or(0, |half| half.len());

@@ -175,7 +175,7 @@ fn copies_right(env: &Sandbox, jobs: &str, entries: usize) {
 }
 
 fn pcopy(env: &Sandbox, arguments: &[&str]) -> (Option<i32>, String) {
-    outcome(env.command(arguments))
+    outcome(env.command(with_summary(arguments)))
 }
 
 fn outcome(mut command: Command) -> (Option<i32>, String) {

@@ -15,9 +15,9 @@ fn under_fakeroot_an_entry_has_the_type_that_stat_reports(jobs: &str) {
     fs::create_dir(env.path("bin")).unwrap();
     std::os::unix::fs::symlink(PCOPY, env.path("bin/cp")).unwrap();
     // fakeroot makes a device of a regular file, and its listing shows a regular file.
-    let script = "mknod src/null c 1 3; mknod src/d/loop b 7 0; chmod 640 src/null
+    let script = "show=--progress=always; mknod src/null c 1 3; mknod src/d/loop b 7 0; chmod 640 src/null
         chown 5:6 src/null src/d/file
-        \"$@\" && bin/cp -a src copy && \"$1\" --check -a -T src dst && \"$1\" -a -T src dst
+        \"$@\" && bin/cp -a src copy && \"$1\" $show --check -a -T src dst && \"$1\" $show -a -T src dst
         cd dst; stat -c '%n %F %t:%T %a %u:%g' null d/loop d/file
         cd ../copy; stat -c '%n %F %t:%T %a %u:%g' null d/loop d/file";
     let line = ["-q", "-j", jobs, "-a", "src", "dst"];

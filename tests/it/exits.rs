@@ -3,7 +3,7 @@
 use crate::common::entries::chmod;
 use crate::common::live::{Live, send};
 use crate::common::mounts::in_own_mounts;
-use crate::common::{Sandbox, each_jobs, has_strace, skip, tool};
+use crate::common::{Sandbox, each_jobs, has_strace, skip, tool, with_summary};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -78,7 +78,7 @@ fn four_means_that_the_machine_lacks_a_required_feature() {
     env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", ["dir b"]);
     let options = ["-e", "trace=ioctl", "-e", "inject=ioctl:error=EOPNOTSUPP"];
 
-    let run = env.run(env.traced(&options, ["--reflink", "-T", "src", "dst"]));
+    let run = env.run(env.traced(&options, with_summary(["--reflink", "-T", "src", "dst"])));
 
     run.exits(4).stderr_has("cannot clone 'src/a' to 'dst/a': Operation not supported");
     run.stderr_has("cannot create 'dst/b': Is a directory").stderr_has("2 failed");
@@ -238,7 +238,7 @@ fn a_run_that_cannot_allocate_its_memory_leaves_nothing_behind() {
 fn with_a_vanishing_file(env: &Sandbox, arguments: &[&str]) -> Command {
     // strace compares the name in the call, too.
     let options = ["-P", "gone", "-e", "trace=openat", "-e", "inject=openat:error=ENOENT"];
-    env.traced(&options, arguments)
+    env.traced(&options, with_summary(arguments))
 }
 
 #[test]

@@ -533,7 +533,8 @@ fn where_the_file_system_has_no_hard_links_all_names_become_files(jobs: &str) {
     assert_eq!(messages, 1, "it is reported once\n{}", run.story());
     run.stderr_has("and others: Operation not permitted; they were copied as separate files");
 
-    let again = env.run(env.traced(&options, ["-j", jobs, "-T", "src", "dst"]));
+    let line = with_summary(["-j", jobs, "-T", "src", "dst"]);
+    let again = env.run(env.traced(&options, line));
 
     again.exits(0).stderr_has("copied 0 entries").stderr_lacks("cannot");
 }
@@ -575,7 +576,7 @@ fn a_link_on_which_copiers_always_die_is_named_and_skipped() {
         let options =
             ["-P", bad.to_str().unwrap(), "-e", "trace=linkat", "-e", "inject=linkat:signal=KILL"];
 
-        let run = env.run(env.traced(&options, ["-j", "2", "-T", "src", "dst"]));
+        let run = env.run(env.traced(&options, with_summary(["-j", "2", "-T", "src", "dst"])));
 
         run.exits(1).stderr_has("': copiers repeatedly died on it");
         assert_eq!(run.stderr.matches("pcopy: skipping 'src/bad/").count(), 1, "{}", run.story());

@@ -37,6 +37,7 @@ mod manifest;
 mod manifest_file;
 mod manifest_lines;
 mod merge;
+mod named_streams;
 mod output;
 mod placement;
 mod preserve;

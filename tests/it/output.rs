@@ -58,8 +58,8 @@ fn on_terminal(mut command: Command) -> String {
 
 // ---- what is printed when everything succeeds ------------------------------------------------
 
-each_jobs!(by_default_a_run_prints_one_line, 1, 2, 8);
-fn by_default_a_run_prints_one_line(jobs: &str) {
+each_jobs!(the_summary_is_one_line, 1, 2, 8);
+fn the_summary_is_one_line(jobs: &str) {
     let env = Sandbox::new();
     env.tree("src", ["file a 3K", "file b/c 1K"]);
     let run = env.pcopy(["-j", jobs, "src", &format!("dst-{jobs}")]);
@@ -72,6 +72,61 @@ fn by_default_a_run_prints_one_line(jobs: &str) {
     assert!(time.parse::<f64>().is_ok(), "{line}");
     let rate = rate.strip_suffix("/s").unwrap();
     assert!(rate.replace(',', "").parse::<u64>().is_ok(), "{line}");
+}
+
+#[test]
+fn a_run_that_succeeds_is_silent_unless_standard_error_is_a_terminal() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    for line in [
+        &["-T", "src", "dst"][..],
+        &["--check", "-T", "src", "dst"],
+        &["--progress=never", "-T", "src", "dst"],
+        &["--manifest=sums", "-T", "src", "dst"],
+        &["--check-manifest", "sums", "dst"],
+        &["--verify", "--update=all", "-T", "src", "dst"],
+    ] {
+        let run = env.run(env.command(line));
+        run.exits(0).stdout_is("");
+        assert_eq!(run.stderr, "", "{}", run.story());
+
+        for flag in ["--progress=auto", "--progress=never"] {
+            let shown = on_terminal(env.command([&[flag], line].concat()));
+            let verb = if line[0].starts_with("--check") { "compared " } else { "copied " };
+            assert!(shown.starts_with(verb), "{line:?}: {shown:?}");
+        }
+        assert_eq!(on_terminal(env.command([&["-q"], line].concat())), "", "{line:?}");
+    }
+}
+
+#[test]
+fn verbose_debug_and_progress_always_ask_for_the_summary() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]);
+    for flag in ["-v", "--debug", "--progress=always", "--progress"] {
+        let run = env.run(env.command([flag, "--update=all", "-T", "src", "dst"]));
+
+        run.exits(0);
+        assert!(run.stderr.starts_with("copied "), "{flag}: {}", run.story());
+        assert_eq!(run.stderr.lines().count(), 1, "{flag}: {}", run.story());
+    }
+    let run = env.run(env.command(["--progress=always", "-q", "-T", "src", "dst"]));
+    assert_eq!(run.stderr, "", "-q: {}", run.story());
+}
+
+#[test]
+fn warnings_and_failures_are_printed_without_a_terminal() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K", "file b 3K"]).tree("dst", ["dir a", "dir b"]);
+
+    let run = env.run(env.command(["-T", "src", "dst"]));
+    let twice = env.run(env.command(["src/a", "src/a", "dst/a"]));
+
+    run.exits(1).stderr_has("pcopy: cannot create 'dst/a': Is a directory\n");
+    run.stderr_has("pcopy: 2 entries failed: cannot create: Is a directory\n");
+    assert_eq!(run.stderr.lines().count(), 3, "{}", run.story());
+    let warning = "pcopy: warning: source file 'src/a' specified more than once\n";
+    assert_eq!(twice.exits(0).stderr, warning, "{}", twice.story());
 }
 
 #[test]

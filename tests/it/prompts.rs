@@ -26,7 +26,7 @@ fn planted() -> Sandbox {
 }
 
 fn answered<'a>(env: &'a Sandbox, answers: &str, arguments: &[&str]) -> Run<'a> {
-    let mut command = env.command(arguments);
+    let mut command = env.command(with_summary(arguments));
     command.stdin(input(answers));
     env.run(command)
 }
@@ -91,7 +91,9 @@ fn the_end_of_the_input_counts_as_no() {
 fn closed_input_counts_as_no() {
     let env = planted();
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "exec \"$0\" -i -T src dst <&-", PCOPY]).current_dir(env.path(""));
+    command
+        .args(["-c", "exec \"$0\" --progress=always -i -T src dst <&-", PCOPY])
+        .current_dir(env.path(""));
 
     env.run(command).exits(0).stderr_has("; 3 left as they were");
 

@@ -4,7 +4,7 @@ use crate::common::entries::chmod;
 use crate::common::live::send;
 use crate::common::mounts::{in_own_mounts, mount};
 use crate::common::plain_user::plain_program;
-use crate::common::{Sandbox, each_jobs, has_strace, is_root, skip, wait_until};
+use crate::common::{Sandbox, each_jobs, has_strace, is_root, skip, wait_until, with_summary};
 use nix::sys::signal::Signal::SIGKILL;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -115,7 +115,7 @@ fn a_file_that_its_owner_may_not_write_is_rewritten_and_has_its_mode() {
     if is_root() {
         command.args(["-u", "nobody"]);
     }
-    command.arg(plain_program()).args(["--verify", "-T", "src", "there"]);
+    command.arg(plain_program()).args(with_summary(["--verify", "-T", "src", "there"]));
     command.current_dir(env.path(""));
 
     env.run(command).exits(0).stderr_has("; 1 verified");
@@ -164,7 +164,7 @@ fn a_byte_that_changes_on_the_disk_is_found_and_repaired() {
     fs::write(env.path("src/a"), mark.repeat(1000)).unwrap();
     let slow = ["-e", "trace=syncfs", "-e", "inject=syncfs:delay_exit=3000000:when=1"];
 
-    let run = env.launch(env.traced(&slow, ["--verify", "src", "disk/dst"]));
+    let run = env.launch(env.traced(&slow, with_summary(["--verify", "src", "disk/dst"])));
     let flipped = flip(&image, mark);
     let run = run.end();
 

@@ -4,7 +4,7 @@ use crate::common::chance::Dice;
 use crate::common::live::{Live, count_entries, is_alive, send, state};
 use crate::common::{
     HANG, Listing, Run, Sandbox, children_of, differences, each_jobs, listing, skip, tool, wait,
-    wait_until,
+    wait_until, with_summary,
 };
 use nix::sys::signal::Signal::SIGKILL;
 use std::collections::HashSet;
@@ -249,7 +249,7 @@ fn with_a_deadly_file(env: &Sandbox, arguments: &[&str]) -> std::process::Comman
     let bad = bad.to_str().unwrap();
     let kill = "inject=read,copy_file_range:signal=KILL";
     let options = ["-P", bad, "-e", "trace=read,copy_file_range", "-e", kill];
-    env.traced(&options, arguments)
+    env.traced(&options, with_summary(arguments))
 }
 
 each_jobs!(a_file_on_which_copiers_always_die_is_named_and_skipped, 1, 2, 8);

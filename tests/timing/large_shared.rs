@@ -294,7 +294,7 @@ fn a_large_file_is_read_back_by_several_copiers() {
     let slow = "inject=pread64:delay_enter=10000";
     let options = ["-e", "trace=pread64,pwrite64,read", "-e", slow];
 
-    env.run(env.traced(&options, ["-j4", "--verify", "src", "dst"]))
+    env.run(env.traced(&options, with_summary(["-j4", "--verify", "src", "dst"])))
         .exits(0)
         .stderr_has("1 verified");
 

@@ -442,6 +442,58 @@ fn control_z_and_fg_in_a_shell_suspend_and_continue_the_run() {
 }
 
 #[test]
+fn in_the_background_of_a_shell_nothing_is_drawn_over_the_prompt() {
+    if !tool("setsid") || !tool("bash") {
+        return skip!("no setsid or bash");
+    }
+    for (flag, draws) in [("--progress=auto", false), ("--progress=always", true)] {
+        let env = sandbox();
+        let terminal = Terminal::new(100);
+        let script = format!("set -m; {PCOPY} {flag} -v -j2 src dst & echo PROMPT >&2; wait $!");
+        let command = in_session(&env, &terminal, &["bash", "-c", &script]);
+        let nothing = tempfile::tempfile().unwrap();
+        let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+        let mut run = Paced { live, names, terminal };
+        run.wait_for("PROMPT");
+        std::thread::sleep(Duration::from_millis(1500)); // the run waits for a reader of its names
+
+        let written = run.terminal.written();
+        let (run, seen) = run.end();
+
+        assert_eq!(written.contains(" of "), draws, "{flag}: {written:?}");
+        assert_eq!(written.contains('\x1b'), draws, "{flag}: {written:?}");
+        run.exits(0);
+        let is_summary = |line: &String| line.starts_with("copied 15,151 entries");
+        assert!(seen.screen.iter().any(is_summary), "{flag}: {:#?}", seen.screen);
+    }
+}
+
+#[test]
+fn a_run_that_is_continued_in_the_background_stops_drawing() {
+    if !tool("setsid") || !tool("bash") {
+        return skip!("no setsid or bash");
+    }
+    let env = sandbox();
+    let terminal = Terminal::new(100);
+    let script = format!("set -m; {PCOPY} -v -j2 src dst; bg >&2; echo PROMPT >&2; wait");
+    let command = in_session(&env, &terminal, &["bash", "-c", &script]);
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+    let mut run = Paced { live, names, terminal };
+    run.wait_for(" of ");
+
+    run.terminal.type_in(b"\x1a");
+    run.wait_for("PROMPT");
+    std::thread::sleep(Duration::from_millis(500));
+    let written = run.terminal.written();
+    let (run, _) = run.end();
+
+    let (_, after) = written.split_once("PROMPT").unwrap();
+    assert!(!after.contains(['%', '\x1b']), "{after:?}");
+    run.exits(0);
+}
+
+#[test]
 fn where_the_rest_does_not_fit_a_warning_comes_before_the_target_is_full() {
     if !tool("strace") {
         return skip!("strace is not installed");

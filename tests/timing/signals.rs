@@ -2,7 +2,7 @@
 
 use crate::common::live::{Live, count_entries, is_alive, state};
 use crate::common::mounts::in_own_mounts;
-use crate::common::{Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
+use crate::common::{PCOPY, Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
 use crate::dead_disk::DeadDisk;
 use crate::processes::open_files;
 use nix::sys::signal::Signal::{
@@ -481,4 +481,26 @@ fn a_signal_during_publication_leaves_the_rest_to_a_rerun() {
         env.assert_same(source, source.replace("src", "dst"));
     }
     env.assert_nothing_staged();
+}
+
+each_jobs!(a_fifo_that_no_process_reads_does_not_block_a_signal, 1, 2, 8);
+fn a_fifo_that_no_process_reads_does_not_block_a_signal(jobs: &str) {
+    let env = Sandbox::new();
+    env.tree("", ["file a 10", "fifo p"]);
+    std::os::unix::fs::symlink(PCOPY, env.path("cp")).unwrap();
+    for as_cp in [false, true] {
+        let mut live = if as_cp {
+            let mut command = std::process::Command::new(env.path("cp"));
+            command.args(["-j", jobs, "a", "p"]).current_dir(env.path(""));
+            env.launch(command)
+        } else {
+            env.start(["-j", jobs, "a", "p"])
+        };
+        live.wait_for_children(1);
+        std::thread::sleep(Duration::from_millis(100)); // a copier waits in open(2)
+
+        live.signal(SIGINT);
+
+        live.end_within(SOON).died_by(SIGINT);
+    }
 }

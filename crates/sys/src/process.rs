@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time;
 use nix::unistd::{self, ForkResult};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
@@ -85,6 +85,15 @@ pub fn cpu_time(pid: Pid) -> Result<Duration> {
     let now = time::clock_gettime(time::clock_getcpuclockid(pid)?)?;
     let nanoseconds = u32::try_from(now.tv_nsec()).unwrap_or(0);
     Ok(Duration::new(u64::try_from(now.tv_sec()).unwrap_or(0), nanoseconds))
+}
+
+/// Whether this process may draw on the terminal `stream`: whether it is in the terminal's foreground process
+/// group. A shell has started a job with `&` in the background. Returns true if `stream` is not the controlling
+/// terminal of this process.
+pub fn is_in_foreground(stream: impl AsFd) -> bool {
+    // SAFETY: tcgetpgrp takes a number and returns one.
+    let group = unsafe { libc::tcgetpgrp(stream.as_fd().as_raw_fd()) };
+    group == -1 || group == unistd::getpgrp().as_raw()
 }
 
 /// Returns the name of this program as ps(1) shows it.

@@ -125,9 +125,12 @@ pub fn suspend_self() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
 }
 
+/// The number of the signal that a write to a pipe without readers sends.
+pub const SIGPIPE: i32 = libc::SIGPIPE;
+
 /// Ends this process by SIGPIPE, as a write to a pipe without readers does.
 pub fn die_by_pipe() -> ! {
-    die_by(libc::SIGPIPE)
+    die_by(SIGPIPE)
 }
 
 /// Ends this process by `signal`, so that a shell reports that this signal killed it.

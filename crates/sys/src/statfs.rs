@@ -61,6 +61,14 @@ pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")
 }
 
+/// The magic number of `/proc`: `PROC_SUPER_MAGIC`.
+const PROC: u32 = 0x9fa0;
+
+/// Whether `path` is in `/proc`. Returns false if that cannot be found out.
+pub fn is_proc(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| magic_of(&found) == PROC)
+}
+
 /// The types of file systems that do not support reflinks.
 const WITHOUT_REFLINK: [&str; 5] = ["ext4", "tmpfs", "ramfs", "vfat", "exfat"];
 

@@ -1,24 +1,70 @@
-//! Finds out whether standard output was closed when the program was started.
+//! Standard streams and other descriptors that this process has inherited.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::{Errno, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Which of the three standard streams were closed when the program was started: bit N for descriptor N.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Checks standard output before `main` runs. The standard library opens `/dev/null` in place of a closed
-/// standard output. Afterwards pcopy could not distinguish this from a `/dev/null` that the user wanted.
-extern "C" fn check_stdout() {
-    // SAFETY: F_GETFD takes no further argument and changes nothing.
-    let closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;
-    STDOUT_WAS_CLOSED.store(closed, Ordering::Relaxed);
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Checks the standard streams and SIGPIPE before `main` runs. The standard library opens `/dev/null` in place
+/// of a closed stream. Afterwards pcopy could not distinguish this from a `/dev/null` that the user wanted. The
+/// standard library also ignores SIGPIPE.
+extern "C" fn check_streams() {
+    let is_closed = |&number: &u8| {
+        // SAFETY: F_GETFD takes no further argument and changes nothing.
+        unsafe { libc::fcntl(i32::from(number), libc::F_GETFD) == -1 }
+    };
+    let closed = (0..3).filter(is_closed).fold(0, |bits, number| bits | 1 << number);
+    CLOSED.store(closed, Ordering::Relaxed);
+    // SAFETY: with a null action, sigaction only writes the old action, for which there is room.
+    let ignored = unsafe {
+        let mut old = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut old) == 0
+            && old.sa_sigaction == libc::SIG_IGN
+    };
+    SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
 }
 
 // SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function. The loader
 // may pass arguments, which a C function may ignore.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static CHECK: extern "C" fn() = check_stdout;
+static CHECK: extern "C" fn() = check_streams;
 
 /// Whether standard output was closed when the program was started (`pcopy >&-`).
 pub fn stdout_was_closed() -> bool {
-    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+    was_closed(1)
+}
+
+/// Whether SIGPIPE was ignored when the program was started.
+pub fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+fn was_closed(number: u32) -> bool {
+    number < 3 && CLOSED.load(Ordering::Relaxed) & 1 << number != 0
+}
+
+/// Returns another descriptor for the open file that descriptor `number` of this process refers to. Fails
+/// with `EBADF` if it was closed when the program was started, or is not open for writing.
+///
+/// The caller must not have opened a file yet that could have this number.
+pub fn inherited(number: u32) -> Result<OwnedFd> {
+    let fd = RawFd::try_from(number).map_err(|_| Errno::EBADF)?;
+    if was_closed(number) {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: the descriptor is only used in the calls of this function. If it is not open, they fail.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if flags & OFlag::O_ACCMODE == OFlag::O_RDONLY || flags.contains(OFlag::O_PATH) {
+        return Err(Errno::EBADF);
+    }
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: fcntl has returned a new descriptor, which nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }

@@ -11,7 +11,7 @@ mod source_flags;
 mod update_flags;
 
 use super::SUBCOMMANDS;
-use crate::options::{Command, CopyOptions, Options, When};
+use crate::options::{CopyOptions, Options};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -106,12 +106,7 @@ impl Flags {
         self.integrity.apply(&mut copy)?;
         let command = self.integrity.command(&self.source.paths)?;
         Ok(Options {
-            // `--check-manifest` has no progress line: pcopy does not count the entries of a manifest in
-            // advance, so the total is unknown.
-            progress: match command {
-                Command::CheckManifest { .. } => When::Never,
-                Command::Copy | Command::Check => progress,
-            },
+            progress,
             command,
             copy,
             parents: self.source.parents,
@@ -131,7 +126,7 @@ fn usage(message: &str) -> clap::Error {
 mod tests {
     use super::*;
     use crate::options::{
-        Control, Dereference, Links, Operands, Permissions, Preservation, Preserve, Verbosity,
+        Control, Dereference, Links, Operands, Permissions, Preservation, Preserve, Verbosity, When,
     };
     use std::collections::BTreeSet;
     use std::path::PathBuf;

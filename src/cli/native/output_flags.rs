@@ -8,6 +8,8 @@ use clap::{ArgAction, Args};
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputFlags {
     /// Print the name of each entry when it is complete
+    ///
+    /// Also prints a summary at the end, which is otherwise printed only if standard error is a terminal.
     #[arg(short = 'v', long, overrides_with = "quiet", conflicts_with = super::COMPARING)]
     verbose: bool,
 
@@ -21,8 +23,9 @@ pub(super) struct OutputFlags {
 
     /// Show a progress line on standard error
     ///
-    /// WHEN is auto (if standard error is a terminal and the copy takes a while), always or never
-    /// [default: auto; without =WHEN: always].
+    /// WHEN is auto (if standard error is a terminal, the copy takes a while and does not run in the background of a
+    /// shell), always (also prints the summary at the end where standard error is not a terminal) or never [default:
+    /// auto; without =WHEN: always].
     #[arg(
         long,
         value_parser = one_word_of(&WHEN),

@@ -111,6 +111,14 @@ pub(super) struct UpdateFlags {
     #[arg(long, conflicts_with = super::COMPARING)]
     inplace: bool,
 
+    /// Write into a device that is named as the target
+    ///
+    /// 'pcopy disk.img /dev/sdX' then writes the contents of SRC into the device; without this option it is
+    /// refused. /dev/null, a FIFO, and an open file such as /dev/stdout are always written into if they are
+    /// named as the target. Existing devices and FIFOs below a directory are replaced.
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    write_devices: bool,
+
     /// Follow existing symbolic links to directories
     ///
     /// Where the target has a symbolic link to a directory in place of a directory of SRC, copy into the directory
@@ -133,6 +141,7 @@ impl UpdateFlags {
         options.force = self.force || self.remove_destination;
         options.remove_destination = self.remove_destination;
         options.in_place = self.inplace;
+        options.write_devices = self.write_devices;
         options.keep_directory_symlink = self.keep_directory_symlink;
 
         let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);

@@ -20,7 +20,7 @@ use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
 use crate::ipc::wire::event::{Attempt, CopyMethod};
 use crate::options::When;
 use crate::plan::Plan;
-use pcopy_sys::file::{self, Stat};
+use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::{Errno, file_data};
 use std::os::fd::BorrowedFd;
 
@@ -252,9 +252,9 @@ impl<'a, 'm> Transfer<'a, 'm> {
         refused
     }
 
-    /// Copies to the end of file. Used if the source or the target is not a regular file: such a file has no
-    /// size and cannot seek.
-    pub(super) fn copy_stream(&mut self) -> Result<(), Unfinished> {
+    /// Copies to the end of file a source whose status was `stat` when it was opened. Used if the source or the
+    /// target is not a regular file: such a file has no size and cannot seek, so it cannot be copied twice.
+    pub(super) fn copy_stream(&mut self, stat: &Stat) -> Result<Steadiness, Unfinished> {
         if self.ways.plan.options.reflink == When::Always {
             file_data::clone_all(self.source, self.target).map_err(Op::Clone.error())?;
         }
@@ -262,7 +262,12 @@ impl<'a, 'm> Transfer<'a, 'm> {
         if self.written < self.position {
             file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
         }
-        Ok(())
+        if !self.ways.plan.policy.rereads_changed || stat.kind() != Kind::File {
+            return Ok(Steadiness::Steady);
+        }
+        let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;
+        let is_steady = self.is_steady(stat, &now);
+        Ok(if is_steady { Steadiness::Steady } else { Steadiness::Changing })
     }
 
     /// Copies all bytes once: as many as the size in `stat`, or fewer if the file ends earlier. Copies to the
@@ -503,7 +508,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
         if self.makes_holes {
             return self.dig(length);
         }
-        file::write_all(self.target, &self.buffer[..length]).map_err(Op::Write.error())?;
+        file::write_all_waiting(self.target, &self.buffer[..length]).map_err(Op::Write.error())?;
         self.moved(length as u64)
     }
 

@@ -154,7 +154,7 @@ impl EntryCopier<'_> {
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
         let result = if target.is_stream() || source.stat.kind() != Kind::File {
             transfer.makes_holes &= !target.is_stream();
-            transfer.copy_stream().map(|()| Steadiness::Steady)
+            transfer.copy_stream(&source.stat)
         } else {
             transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, target);
             transfer.copy_steady(&source.stat)
@@ -186,9 +186,10 @@ impl EntryCopier<'_> {
                 cx.attrs.finish_file(from, created, read, names, defaults)
             }
             TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
+            TargetFile::Stream(..) => AttributeErrors::default(),
         };
         let (device, sets_times) = (target.device(entry.dirs), cx.attrs.times_are_reliable());
-        let was_set = sets_times && !lost.has(Op::SetTimes);
+        let was_set = sets_times && !target.is_stream() && !lost.has(Op::SetTimes);
         if lost.has(Op::SetTimes) {
             cx.note_refused_times(device, Kind::File);
         }

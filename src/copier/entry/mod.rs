@@ -7,8 +7,9 @@
 //! * *Decide*: [`decide`] chooses an [`Action`] from this status. This step changes nothing.
 //! * *Apply*: in a new directory that this run builds, [`create`] creates the entry. In a directory that
 //!   other processes use, [`replace`] builds the entry under a staged name and renames it into place.
-//!   [`write_into`] writes into existing files, for `--inplace` and in GNU cp compatibility mode. These three
-//!   copy data with [`fill`]. [`link`] makes the links of `--link` and `--symbolic-link`.
+//!   [`write_into`] writes into existing files, for `--inplace` and in GNU cp compatibility mode.
+//!   [`write_stream`] writes into a FIFO or device that is named as the target. These four copy data with
+//!   [`fill`]. [`link`] makes the links of `--link` and `--symbolic-link`.
 
 pub(super) mod action;
 pub(super) mod attributes;
@@ -29,6 +30,7 @@ mod stored_times;
 mod target_file;
 mod timestamps;
 mod write_into;
+mod write_stream;
 
 pub(super) use hash_file::OpenFile;
 pub(super) use large_copy::help;
@@ -102,6 +104,9 @@ impl<'a> EntryCopier<'a> {
             let leads = self.lead_or_defer(dirs, &source)?;
             cx.status.add(Count::BytesSkipped, data_bytes(&source));
             return Ok(Applied::plain(Done::Skipped).leading(leads));
+        }
+        if let Some(stream) = cx.plan().stream.as_ref().filter(|_| dirs.contended) {
+            return self.write_to_stream(entry, &source, stream);
         }
         if cx.policy().existing == ExistingRules::Gnu {
             return self.copy_as_gnu(entry, &source);

@@ -16,18 +16,23 @@ pub(super) enum TargetFile<'a> {
     New(OwnedFd, NamePair<'a>),
     /// An existing file, and its status before the copier writes into it.
     Old(OwnedFd, Stat, NamePair<'a>),
+    /// A target that only receives bytes, and its status (see `StreamTarget`).
+    Stream(OwnedFd, Stat),
 }
 
 impl<'a> TargetFile<'a> {
     pub(super) fn names(&self) -> NamePair<'a> {
         match self {
             TargetFile::New(_, known) | TargetFile::Old(_, _, known) => *known,
+            TargetFile::Stream(..) => None,
         }
     }
 
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
-            TargetFile::New(file, _) | TargetFile::Old(file, _, _) => file.as_fd(),
+            TargetFile::New(file, _)
+            | TargetFile::Old(file, _, _)
+            | TargetFile::Stream(file, _) => file.as_fd(),
         }
     }
 
@@ -40,17 +45,22 @@ impl<'a> TargetFile<'a> {
                 let stat = file::stat_fd(file);
                 stat.map_or(dirs.traits.device, |stat| stat.identity().0)
             }
-            TargetFile::Old(_, old, _) => old.identity().0,
+            TargetFile::Old(_, old, _) | TargetFile::Stream(_, old) => old.identity().0,
         }
     }
 
-    /// Whether the target is not a regular file: it has no size, and accepts bytes only in sequence.
+    /// Whether the target accepts bytes only in sequence, for example because it is not a regular file.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self, TargetFile::Old(_, old, _) if old.kind() != Kind::File)
+        match self {
+            TargetFile::New(..) => false,
+            TargetFile::Old(_, old, _) => old.kind() != Kind::File,
+            TargetFile::Stream(..) => true,
+        }
     }
 
     pub(super) fn close(self) -> Result<(), EntryError> {
-        let (TargetFile::New(file, _) | TargetFile::Old(file, _, _)) = self;
+        let (TargetFile::New(file, _) | TargetFile::Old(file, _, _) | TargetFile::Stream(file, _)) =
+            self;
         file::close(file).map_err(Op::Close.error())
     }
 }

@@ -49,19 +49,22 @@ pub(super) fn agreement(source: &Stat, copy: &Stat, window: Duration) -> Agreeme
     }
     // The kernel rounds the time of the last status change, too, which no program can set. On a file system
     // that stores fractions of a second, that time hardly ever has none.
-    let shows_steps =
-        |steps: Steps| steps >= SECONDS && nanoseconds(copy.changed()) % STEPS[steps].0 == 0;
-    match steps_between(wanted, got) {
-        Some(steps) if shows_steps(steps) => Agreement::Same,
-        Some(steps) => Agreement::IfSteps(steps),
-        None => Agreement::Different,
+    let changed = nanoseconds(copy.changed());
+    let shows_steps = |step: i128| is_rounded(wanted, got, step) && changed % step == 0;
+    if STEPS[SECONDS..].iter().any(|(step, _)| shows_steps(*step)) {
+        return Agreement::Same;
     }
+    steps_between(wanted, got).map_or(Agreement::Different, Agreement::IfSteps)
 }
 
 /// Returns the smallest steps to which `wanted` can be rounded, down or up, so that it becomes `got`.
 pub(super) fn steps_between(wanted: i128, got: i128) -> Option<Steps> {
-    let is_rounded = |step: i128| got % step == 0 && (wanted - got).abs() < step;
-    STEPS.iter().position(|(step, _)| is_rounded(*step))
+    STEPS.iter().position(|(step, _)| is_rounded(wanted, got, *step))
+}
+
+/// Whether `got` may be `wanted`, rounded down or up to a multiple of `step`.
+fn is_rounded(wanted: i128, got: i128, step: i128) -> bool {
+    got % step == 0 && (wanted - got).abs() < step
 }
 
 pub(super) fn nanoseconds(stamp: Stamp) -> i128 {

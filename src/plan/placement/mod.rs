@@ -6,6 +6,7 @@ mod native;
 use super::directories::Directories;
 use super::notes::{Note, NoteKind};
 use super::operands::Operand;
+use super::stream_target::StreamTarget;
 use crate::error::Refusal;
 use crate::options::{Compat, CopyOptions, Dereference, Operands, Options, Permissions};
 use pcopy_sys::Errno;
@@ -23,6 +24,8 @@ pub(super) struct Placement {
     pub(super) operands: Vec<Operand>,
     pub(super) dirs: Directories,
     pub(super) notes: Vec<Note>,
+    /// The target, if it is a stream; there is one source then.
+    pub(super) stream: Option<StreamTarget>,
     /// The sources that have a target, by the directory and name of the target.
     placed: HashMap<(usize, CString), Vec<PlacedSource>>,
     creations: Vec<Creation>,
@@ -59,6 +62,7 @@ impl Placement {
             operands: Vec::new(),
             dirs: Directories::default(),
             notes: Vec::new(),
+            stream: None,
             placed: HashMap::new(),
             creations: Vec::new(),
         }

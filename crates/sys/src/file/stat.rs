@@ -71,6 +71,26 @@ impl Stat {
         self.type_bits() == libc::S_IFIFO
     }
 
+    /// Whether the file is a socket.
+    pub fn is_socket(&self) -> bool {
+        self.type_bits() == libc::S_IFSOCK
+    }
+
+    /// Whether the file is a block device.
+    pub fn is_block_device(&self) -> bool {
+        self.type_bits() == libc::S_IFBLK
+    }
+
+    /// Whether the file is a block or character device.
+    pub fn is_device(&self) -> bool {
+        matches!(self.type_bits(), libc::S_IFBLK | libc::S_IFCHR)
+    }
+
+    /// Whether the file is the null device, which `/dev/null` is, whatever its name.
+    pub fn is_null_device(&self) -> bool {
+        self.type_bits() == libc::S_IFCHR && self.device() == libc::makedev(1, 3)
+    }
+
     /// Returns the size in bytes. For a symlink, this is the length of its target.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)

@@ -53,6 +53,10 @@ pub(crate) fn decide(
         Err(action) => return Ok(action),
     };
     if cx.was_begun_in_place(entry.name) {
+        if existing.old.kind() == Kind::Special && !existing.old.is_block_device() {
+            // What the copier that died has written into a FIFO or device cannot be taken back.
+            return Err(Op::KillsCopiers.error()(Errno::EIO).into());
+        }
         return Ok(Action::WriteInto { through: existing.through });
     }
     if was_published(cx, entry, source, &existing.old)? {

@@ -9,10 +9,11 @@ use crate::plan::directories::Parent;
 use crate::plan::manifest_place::{prefix_alone, prefix_below};
 use crate::plan::notes::ParentError;
 use crate::plan::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
+use crate::plan::stream_target::StreamTarget;
 use crate::sanitize::quote;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Kind};
+use pcopy_sys::file::{self, Kind, Stat};
 use refusals::{cannot_open, cannot_write, not_a_directory, shown, two_sources};
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
@@ -98,7 +99,8 @@ impl<'p> NativeRules<'p> {
             b"." => PathBuf::from(name),
             parent => Path::new(OsStr::from_bytes(parent)).join(name),
         };
-        self.copy_onto(source, &target)
+        let place = SplitPath::parse(&target);
+        self.copy_over(source, &place, place.stat())
     }
 
     fn copy_into(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
@@ -181,10 +183,52 @@ impl<'p> NativeRules<'p> {
         }
     }
 
+    /// Finds the target of a source for which the command line names the target itself.
     fn copy_onto(&mut self, source: &Path, target: &Path) -> Result<(), Refusal> {
-        let split = SplitPath::parse(source);
         let place = SplitPath::parse(target);
         let exists = place.stat();
+        if !self.compares
+            && let Some(stream) = StreamTarget::find(&place, exists, &self.placed.options)?
+        {
+            return self.write_into(source, &place, stream);
+        }
+        self.copy_over(source, &place, exists)
+    }
+
+    /// Adds an operand that is written into `stream`.
+    fn write_into(
+        &mut self,
+        source: &Path,
+        place: &SplitPath<'_>,
+        stream: StreamTarget,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&SplitPath::parse(source))?;
+        stream.check_source(&found, place, &self.placed.options)?;
+        // A descriptor needs no directory; its name is only shown.
+        let by_name = stream.descriptor.is_none();
+        let dir = if by_name { Path::new(place.parent) } else { Path::new(".") };
+        let operand = Operand::new(
+            found,
+            TargetPlace {
+                path: place.given.to_owned(),
+                dir: self.open(dir, "open directory")?,
+                name: place.name,
+                manifest_prefix: Vec::new(),
+            },
+        );
+        self.placed.stream = Some(stream);
+        self.placed.push(operand, None);
+        Ok(())
+    }
+
+    /// Finds the target of a source that replaces or creates `place`; `exists` is the status of `place`.
+    fn copy_over(
+        &mut self,
+        source: &Path,
+        place: &SplitPath<'_>,
+        exists: Result<Stat, Errno>,
+    ) -> Result<(), Refusal> {
+        let (split, target) = (SplitPath::parse(source), place.given);
         if place.slash_at_end
             && exists.is_err()
             && split.stat().is_ok_and(|stat| stat.kind() != Kind::Directory)
