@@ -18,13 +18,17 @@ pub(crate) fn mount_at(test: &str, env: &Sandbox, at: &str, habits: &[&str]) -> 
     }
     env.tree("", ["dir under", &*format!("dir {at}")]);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuse/habits.py");
-    let mut command = Command::new("/usr/bin/python3");
+    let mut command = Command::new("python3");
     command.arg(program).args(["under", at]).args(habits).current_dir(env.path(""));
     let why = match command.output() {
         Ok(output) if output.status.success() => return Some(Mounted(env.path(at))),
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    skip_for(test, why.lines().last().unwrap_or_default());
+    let last = why.lines().last().unwrap_or_default();
+    let lacks =
+        ["No module named", "Unable to find libfuse", "No such file", "fuse: ", "fusermount: "];
+    assert!(lacks.iter().any(|text| last.contains(text)) || last.is_empty(), "habits.py: {why}");
+    skip_for(test, &format!("needs python3 with fusepy, and FUSE: {last}"));
     None
 }

@@ -5,6 +5,7 @@ pub(crate) mod chance;
 pub(crate) mod checksum_programs;
 pub(crate) mod entries;
 pub(crate) mod habits;
+pub(crate) mod helpers;
 pub(crate) mod images;
 pub(crate) mod large_files;
 pub(crate) mod live;
@@ -199,11 +200,6 @@ fn cut(text: &str) -> String {
     text.lines().take(40).collect::<Vec<_>>().join("\n")
 }
 
-pub(crate) fn run_tool(program: &str, arguments: &[&str], path: &Path) -> bool {
-    let output = Command::new(program).args(arguments).arg(path).output();
-    output.is_ok_and(|output| output.status.success())
-}
-
 /// Waits for a child. Returns `None` if the child has not ended after `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
     let begun = Instant::now();
@@ -291,12 +287,6 @@ pub(crate) fn print_line(line: &str) {
     std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")).unwrap();
 }
 
-/// Whether a program is installed.
-pub(crate) fn tool(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
-}
-
 /// Returns the processes whose parent is `pid`.
 pub(crate) fn children_of(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -317,6 +307,7 @@ macro_rules! has_strace {
     };
 }
 
+pub(crate) use helpers::{must_run, run_tool, tool};
 pub(crate) use test_name::{cells, each_jobs, test_name};
 pub(crate) use testtree::{Entry, Listing, differences, listing, walk};
 pub(crate) use {has_strace, skip};

@@ -4,6 +4,7 @@ use super::entries::chmod;
 use super::{PCOPY, Run, Sandbox, hash, is_root, with_summary, without_progress_lines};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -76,7 +77,10 @@ pub(crate) fn copy_settings(from: &Command, to: &mut Command) {
 pub(crate) fn plain_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let path = std::env::temp_dir().join(format!("pcopy-for-all-{}", hash(PCOPY.as_bytes())));
+        // Only its owner can replace a file in /tmp.
+        let owner = fs::metadata("/proc/self").unwrap().uid();
+        let name = format!("pcopy-for-all-{owner}-{}", hash(PCOPY.as_bytes()));
+        let path = std::env::temp_dir().join(name);
         let fresh = path.with_extension(std::process::id().to_string());
         fs::copy(PCOPY, &fresh).unwrap();
         chmod(&fresh, 0o755);

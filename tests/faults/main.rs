@@ -257,8 +257,8 @@ fn a_run_may_have_little_of_anything() {
 
 #[test]
 fn a_user_may_have_few_processes() {
-    if !is_root() || !tool("setpriv") {
-        return skip!("needs root and setpriv, to run as other users");
+    if !is_root() || !tool("setpriv") || !tool("prlimit") {
+        return skip!("needs root, setpriv and prlimit, to run as other users");
     }
     let mut cases = Vec::new();
     for line in LINES.into_iter().filter(|line| !line.as_cp && line.preserves < Preserves::All) {

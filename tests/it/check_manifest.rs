@@ -3,6 +3,7 @@
 use crate::common::chance::Dice;
 use crate::common::checksum_programs::*;
 use crate::common::entries::*;
+use crate::common::helpers::has_option;
 use crate::common::*;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -36,14 +37,14 @@ fn manifests_of_other_programs_are_accepted() {
             continue;
         }
         for tag in [&[][..], &["--tag"]] {
+            if !tag.is_empty() && !has_option(program, "--tag") {
+                continue; // Debian's b3sum 1.2.0 has no --tag
+            }
             let env = listed();
             let files = files_below(&env.path("dst"));
             let mut command = Command::new(program);
             command.args(tag).arg("--").args(&files).current_dir(env.path("dst"));
             let output = command.output().unwrap();
-            if !tag.is_empty() && !output.status.success() {
-                continue; // older versions have no --tag, as Debian's b3sum
-            }
             assert!(output.status.success(), "{program}: {output:?}");
             fs::write(env.path("sums"), output.stdout).unwrap();
             let flag = format!("--hash={hash}");

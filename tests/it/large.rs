@@ -40,6 +40,9 @@ fn a_lone_copier_leaves_large_files_to_the_kernel() {
 
 #[test]
 fn a_file_beyond_the_file_size_limit_fails_once() {
+    if !tool("prlimit") {
+        return skip!("prlimit is not installed");
+    }
     let env = Sandbox::new();
     env.tree("src", [LARGE, "file small 10K"]);
     let limited = ["prlimit", "--fsize=30000000"];

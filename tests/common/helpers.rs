@@ -1,0 +1,69 @@
+//! Programs that some tests use. A test is skipped if its program is not installed, or is not permitted here, or
+//! lacks an option. A program that works and then fails unexpectedly is a failure of the test.
+
+use super::print_line;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Whether a program is installed and works here.
+///
+/// A container may forbid what strace, unshare and fakeroot need. Such a program is tried once; if it fails, what
+/// it printed is printed, and it counts as not installed.
+pub(crate) fn tool(name: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    *known.entry(name.to_owned()).or_insert_with(|| is_installed(name) && works(name))
+}
+
+fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+fn works(name: &str) -> bool {
+    let trial: &[&str] = match name {
+        "strace" => {
+            &["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1+", "true"]
+        }
+        "unshare" => &["-m", "--propagation", "private", "--", "true"],
+        "fakeroot" => &["true"],
+        "setpriv" => &["--inh-caps=-all", "--bounding-set=-chown", "true"],
+        "prlimit" => &["--nofile=64", "true"],
+        "setsid" => &["--wait", "true"],
+        _ => return true,
+    };
+    let output = Command::new(name).args(trial).output().unwrap();
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let why = stderr.lines().next().unwrap_or_default();
+        print_line(&format!("{name} cannot be used here: {}, {why}", output.status));
+    }
+    output.status.success()
+}
+
+/// Whether a program that is installed lists an option in its help.
+pub(crate) fn has_option(program: &str, option: &str) -> bool {
+    let output = Command::new(program).arg("--help").output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).contains(option)
+}
+
+/// Runs a program. Returns false if it is not installed or fails, for example because the file system lacks ACLs.
+pub(crate) fn run_tool(program: &str, arguments: &[&str], path: &Path) -> bool {
+    let output = Command::new(program).args(arguments).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Runs a program that must succeed.
+#[track_caller]
+pub(crate) fn must_run(program: &str, arguments: &[&str], path: &Path) {
+    let output = Command::new(program).args(arguments).arg(path).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?} {path:?}: {}\n{shown}",
+        output.status
+    );
+}
