@@ -50,6 +50,7 @@ mod random_options;
 mod refusals;
 mod replace;
 mod resume;
+mod resume_large;
 mod symlinks;
 #[allow(dead_code)] // only `timing` reads the screen
 #[path = "../common/terminal.rs"]

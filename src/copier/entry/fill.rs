@@ -156,6 +156,7 @@ impl EntryCopier<'_> {
             transfer.makes_holes &= !target.is_stream();
             transfer.copy_stream(&source.stat)
         } else {
+            transfer.updates = target.has_data();
             transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, target);
             transfer.copy_steady(&source.stat)
         };
@@ -181,11 +182,11 @@ impl EntryCopier<'_> {
     ) -> Result<AttributeErrors, EntryError> {
         let (cx, from, names) = (self.cx, source.file.as_fd(), &source.names);
         let mut lost = match &target {
-            TargetFile::New(to, _) => {
+            TargetFile::New(to, _) | TargetFile::Begun(to, _) => {
                 let created = (to.as_fd(), entry.dirs.known_new_owners(cx.plan()));
                 cx.attrs.finish_file(from, created, read, names, defaults)
             }
-            TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
+            TargetFile::Old(to, old, ..) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
             TargetFile::Stream(..) => AttributeErrors::default(),
         };
         let (device, sets_times) = (target.device(entry.dirs), cx.attrs.times_are_reliable());

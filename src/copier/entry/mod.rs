@@ -26,6 +26,7 @@ pub(super) mod link;
 mod meter;
 pub(super) mod replace;
 pub(super) mod result;
+mod resume;
 mod stored_times;
 mod target_file;
 mod timestamps;
