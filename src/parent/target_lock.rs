@@ -16,11 +16,12 @@ use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
+use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
 use pcopy_sys::process;
+use pcopy_sys::xattr;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
@@ -215,12 +216,32 @@ fn find_or_create(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, R
 /// requires no lock.
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let bits = source.map_or(0o700, |source| source.permissions());
-    let bits = plan.options.preserve.initial_mode(bits, plan.umask);
-    match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
-        Ok(()) => Ok(Some(TargetDir { name: operand.target_name.clone(), fresh: true })),
+    let source = source.map_or(0o700, |source| source.permissions());
+    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
+    let keep = &plan.options.preserve;
+    // If the run is killed, the next run takes the directory for one whose mode it must keep. So the directory
+    // gets its mode now, unless a group could get permissions that the owner or the ACL will take away.
+    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    let lasts = keep.keeps_dir_modes && !may_limit;
+    let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
+    match file::make_dir(parent, name, bits) {
+        Ok(()) => {
+            if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
+                settle_mode(parent, name, bits);
+            }
+            Ok(Some(TargetDir { name: name.clone(), fresh: true }))
+        }
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
         Err(_) => Ok(None),
+    }
+}
+
+/// Gives a new directory the mode `bits`, which differs from the mode that it was created with because of a
+/// default ACL or the set-group-ID bit.
+fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
+    let is_private = xattr::remove(Node::Named(parent, name), xattr::ACCESS_ACL).is_ok();
+    if is_private && file::set_permissions_at(parent, name, bits).is_err() {
+        // A later step sets the mode in any case, and reports it if that fails.
     }
 }
 

@@ -41,6 +41,17 @@ use symlinked_dirs::SymlinkedDirs;
 /// The maximum number of copiers that the user may ask for.
 pub const JOBS_MAX: u16 = 512;
 
+/// Where a directory in the target comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DirOrigin {
+    /// This run creates the directory, or an interrupted run has begun it.
+    New,
+    /// The directory existed before the run.
+    Existing,
+    /// The directory existed before the run with this mode, which it keeps, because it is DST itself.
+    Destination(u32),
+}
+
 /// Everything that the run will do.
 ///
 /// The plan has many fields, because it holds all the data that the processes of a run share and that does
@@ -102,6 +113,20 @@ impl Plan {
     pub fn is_inside_target(&self, operand: u32) -> bool {
         let operand = self.operands.get(operand as usize);
         operand.is_some_and(|operand| operand.is_dir && !operand.manifest_prefix.is_empty())
+    }
+
+    /// Returns where the target of the directory at `source` comes from; `source` begins with the source name
+    /// of the operand. `new` says that this run has created the target.
+    pub fn dir_origin(&self, operand: u32, source: &[u8], new: bool) -> DirOrigin {
+        let kept = || {
+            let is_top = !source.contains(&b'/');
+            self.operands.get(operand as usize).filter(|_| is_top)?.kept_mode
+        };
+        if new {
+            DirOrigin::New
+        } else {
+            kept().map_or(DirOrigin::Existing, DirOrigin::Destination)
+        }
     }
 
     /// Whether [`earlier_dir`](Self::earlier_dir) can return an operand at all.

@@ -20,6 +20,7 @@ mod descriptors;
 mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
+mod existing_dirs;
 mod exits;
 mod filesystems;
 mod fsync;

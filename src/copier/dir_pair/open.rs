@@ -57,7 +57,9 @@ fn is_ours(plan: &Plan, staged: bool) -> bool {
 /// Changes the permission bits of a directory, which deny access, and opens the directory. The final bits are
 /// set when the directory is complete.
 fn open_denied(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    file::set_permissions_at(&parent, name, 0o700)?;
+    // A run that is killed meanwhile must not have taken permissions from anyone.
+    let bits = file::stat_at(&parent, name)?.permissions();
+    file::set_permissions_at(&parent, name, bits | 0o700)?;
     file::open_dir_at(&parent, name)
 }
 

@@ -154,7 +154,8 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
             return record(walk, None, Properties::default(), modes).map(|()| None);
         }
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
-        match self.0.differing_dirs(ends, (&source, &target)) {
+        let origin = walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, false);
+        match self.0.differing_dirs(ends, (&source, &target), origin) {
             Ok(properties) => record(walk, None, properties, (source.mode(), target.mode()))?,
             Err(error) => return walk.record_failed(None, error).map(|()| None),
         }

@@ -220,10 +220,30 @@ impl<'p> NativeRules<'p> {
             None => prefix_alone(stat.kind() == Kind::Directory, target_name),
         };
         let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
-        let operand = Operand::new(found, target);
+        let mut operand = Operand::new(found, target);
+        operand.kept_mode = self.kept_mode(&operand);
         self.check(&operand, &stat, target_dir)?;
         self.check_symlink(&operand)?;
         self.push_if_free(operand)
+    }
+
+    /// Returns the mode of the directory that the operand is merged into, if that directory is DST itself and
+    /// keeps its mode.
+    fn kept_mode(&self, operand: &Operand) -> Option<u32> {
+        let Placement { options, dirs, .. } = &*self.placed;
+        if !options.preserve.keeps_dir_modes
+            || !operand.is_dir
+            || !operand.manifest_prefix.is_empty()
+        {
+            return None;
+        }
+        let target = (operand.target_dir, &*operand.target_name);
+        let existing = if options.keep_directory_symlink {
+            dirs.stat_end(target.0, target.1)
+        } else {
+            dirs.stat(target.0, target.1)
+        };
+        existing.ok().filter(|dir| dir.kind() == Kind::Directory).map(|dir| dir.permissions())
     }
 
     fn find<'a>(&mut self, source: &SplitPath<'a>) -> Result<FoundSource<'a>, Refusal> {
