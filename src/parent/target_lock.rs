@@ -100,6 +100,11 @@ impl TargetLock {
         } else {
             file::open_dir_at(parent, &name)
         };
+        let opened = match opened {
+            // The directory cannot be locked, but the run must recognise it.
+            Err(Errno::EACCES) => plan.reach_target_child(parent, &name),
+            result => result,
+        };
         let dir = match opened {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) if plan.policy.locks_target => {

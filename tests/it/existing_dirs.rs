@@ -31,7 +31,7 @@ fn shared_target() -> Sandbox {
 }
 
 fn modes<const N: usize>(env: &Sandbox, dirs: [&str; N]) -> [u32; N] {
-    dirs.map(|dir| mode_of(&env.path(dir)))
+    dirs.map(|dir| mode_of(env.path(dir)))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_plain_users_dst_without_write_permission_has_its_mode_again_in_the_end() {
             let run = env.plain_pcopy_as_is([jobs, more, "-T", "src", "dst"]);
 
             run.exits(0);
-            assert_eq!(mode_of(&env.path("dst")), mode, "{}", run.story());
+            assert_eq!(mode_of(env.path("dst")), mode, "{}", run.story());
             chmod(&env.path("dst"), 0o755);
             env.assert_same("src/d/e/c", "dst/d/e/c");
         }
@@ -237,9 +237,9 @@ fn a_killed_run_leaves_no_directory_with_fewer_permissions_than_before() {
 
         let killed = kill_in_d(&env, command, "dst");
 
-        let dst = mode_of(&env.path("dst"));
+        let dst = mode_of(env.path("dst"));
         chmod(&env.path("dst"), 0o755);
-        for found in [dst, mode_of(&env.path("dst/d"))] {
+        for found in [dst, mode_of(env.path("dst/d"))] {
             assert_eq!(found & mode, mode, "0{mode:o} became 0{found:o}\n{}", killed.story());
         }
     }
@@ -252,11 +252,11 @@ fn dst_with_an_acl_keeps_it() {
     if !run_tool("setfacl", &["-m", acl], &env.path("dst")) {
         return skip!("setfacl is not installed, or the file system has no ACLs");
     }
-    let before = mode_of(&env.path("dst"));
+    let before = mode_of(env.path("dst"));
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
     run.exits(0);
-    assert_eq!(mode_of(&env.path("dst")), before, "{}", run.story());
+    assert_eq!(mode_of(env.path("dst")), before, "{}", run.story());
     env.pcopy(["--check", "-T", "src", "dst"]).exits(0);
 }

@@ -17,6 +17,7 @@ mod copy;
 mod data;
 mod deep;
 mod descriptors;
+mod drop_boxes;
 mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
