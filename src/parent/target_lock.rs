@@ -11,13 +11,12 @@ use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::quote;
 use crate::staging::leftover::remove_leftover;
-use crate::staging::lock::lock_soon;
+use crate::staging::lock::lock_against_runs;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
-use pcopy_sys::process;
 use pcopy_sys::xattr;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
@@ -117,7 +116,7 @@ impl TargetLock {
         let number = u32::try_from(self.fresh.len() - 1).ok();
         let created = fresh || name != operand.target_name;
         if self.built_dirs.add(stat.identity(), number, created) && plan.policy.locks_target {
-            if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+            if !lock_against_runs(dir.as_fd(), Lock::Exclusive, &stat) {
                 return Err(busy(operand));
             }
             self.locks.push(dir);
@@ -139,13 +138,7 @@ impl TargetLock {
                 // The directory is opened again, because all operands share the plan's descriptor, which
                 // stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
-                    let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    // A script may hold `flock /backup` while it runs pcopy. That is no conflict, so only the
-                    // locks of other pcopy processes count.
-                    let is_busy = refused
-                        && process::holds_flock(stat.identity().1, &process::own_name())
-                        && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    if is_busy {
+                    if !lock_against_runs(own.as_fd(), Lock::Shared, &stat) {
                         return Err(busy(operand));
                     }
                     self.locks.push(own);

@@ -14,6 +14,7 @@ pub mod file;
 pub mod file_data;
 pub mod futex;
 pub mod getopt;
+pub mod lock_holders;
 pub mod pattern;
 pub mod poll;
 pub mod process;
