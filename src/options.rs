@@ -212,6 +212,9 @@ pub struct Preserve {
     pub permissions: Permissions,
     /// Whether a copy must get the permission bits, if they are preserved exactly.
     pub permissions_required: bool,
+    /// Whether an existing directory keeps its set-group-ID bit with the group write permission, and DST its
+    /// whole mode, although permission bits are preserved: the user has not asked for them.
+    pub keeps_dir_modes: bool,
     /// User and group, as far as the kernel lets the process set them.
     pub ownership: Preservation,
     /// The times of last access and last modification.
@@ -233,6 +236,7 @@ impl Preserve {
     pub const NOTHING: Self = Self {
         permissions: Permissions::Masked,
         permissions_required: false,
+        keeps_dir_modes: false,
         ownership: Preservation::No,
         timestamps: Preservation::No,
         omits_dir_times: false,
@@ -245,6 +249,7 @@ impl Preserve {
     /// What `pcopy` preserves by default: permission bits, times and hard links.
     pub const DEFAULT: Self = Self {
         permissions: Permissions::Exact,
+        keeps_dir_modes: true,
         timestamps: Preservation::IfPossible,
         links: Links::HardLinks,
         ..Self::NOTHING

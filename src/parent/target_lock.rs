@@ -11,19 +11,19 @@ use crate::ipc::memory::counters::place_fingerprint;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
 use crate::staging::leftover::{remove_leftover, try_rename};
-use crate::staging::lock::lock_soon;
+use crate::staging::lock::lock_against_runs;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
-use pcopy_sys::process;
+use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
 use pcopy_sys::statfs;
+use pcopy_sys::xattr;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
@@ -59,10 +59,10 @@ impl TargetLock {
     /// Returns no locks, for a run that writes nothing.
     pub(super) fn none(plan: &Plan) -> Self {
         let mut lock = Self::default();
-        for operand in plan.operands.iter().filter(|operand| operand.is_dir) {
+        for (number, operand) in (0..).zip(&plan.operands).filter(|(_, operand)| operand.is_dir) {
             let target = file::stat_at(plan.target_dir(operand), &operand.target_name);
             if let Ok(target) = target {
-                lock.built_dirs.add(target.identity(), None, false);
+                lock.built_dirs.add(target.identity(), Some(number), false);
             }
         }
         lock
@@ -111,6 +111,11 @@ impl TargetLock {
         } else {
             file::open_dir_at(parent, &name)
         };
+        let opened = match opened {
+            // The directory cannot be locked, but the run must recognise it.
+            Err(Errno::EACCES) => plan.reach_target_child(parent, &name),
+            result => result,
+        };
         let dir = match opened {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) if plan.policy.locks_target => {
@@ -122,7 +127,7 @@ impl TargetLock {
         // Two operands may become one directory, as 'a/.' and 'b/.' do.
         let created = fresh || name != operand.target_name;
         if self.built_dirs.add(stat.identity(), Some(number), created) && plan.policy.locks_target {
-            if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+            if !lock_against_runs(dir.as_fd(), Lock::Exclusive, &stat) {
                 return Err(busy(operand));
             }
             self.create_lock_file(plan, number, &dir)?;
@@ -167,13 +172,7 @@ impl TargetLock {
                 // The directory is opened again, because all operands share the plan's descriptor, which
                 // stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
-                    let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    // A script may hold `flock /backup` while it runs pcopy. That is no conflict, so only the
-                    // locks of other pcopy processes count.
-                    let is_busy = refused
-                        && process::holds_flock(stat.identity().1, &process::own_name())
-                        && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    if is_busy {
+                    if !lock_against_runs(own.as_fd(), Lock::Shared, &stat) {
                         return Err(busy(operand));
                     }
                     self.locks.push(own);
@@ -263,12 +262,32 @@ fn find_or_create(
 /// requires no lock.
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let bits = source.map_or(0o700, |source| source.permissions());
-    let bits = plan.options.preserve.initial_mode(bits, plan.umask);
-    match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
-        Ok(()) => Ok(Some(TargetDir::found(&operand.target_name, true))),
+    let source = source.map_or(0o700, |source| source.permissions());
+    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
+    let keep = &plan.options.preserve;
+    // If the run is killed, the next run takes the directory for one whose mode it must keep. So the directory
+    // gets its mode now, unless a group could get permissions that the owner or the ACL will take away.
+    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    let lasts = keep.keeps_dir_modes && !may_limit;
+    let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
+    match file::make_dir(parent, name, bits) {
+        Ok(()) => {
+            if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
+                settle_mode(parent, name, bits);
+            }
+            Ok(Some(TargetDir::found(name, true)))
+        }
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
         Err(_) => Ok(None),
+    }
+}
+
+/// Gives a new directory the mode `bits`, which differs from the mode that it was created with because of a
+/// default ACL or the set-group-ID bit.
+fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
+    let is_private = xattr::remove(Node::Named(parent, name), xattr::ACCESS_ACL).is_ok();
+    if is_private && file::set_permissions_at(parent, name, bits).is_err() {
+        // A later step sets the mode in any case, and reports it if that fails.
     }
 }
 

@@ -17,9 +17,11 @@ mod copy;
 mod data;
 mod deep;
 mod descriptors;
+mod drop_boxes;
 mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
+mod existing_dirs;
 mod exits;
 mod filesystems;
 mod fsync;

@@ -229,12 +229,14 @@ mod tests {
         let (tried, required) = (Preservation::IfPossible, Preservation::Required);
         let named = Preserve {
             permissions_required: true,
+            keeps_dir_modes: false,
             ownership: required,
             access_lists: required,
             ..Preserve::DEFAULT
         };
         let usual = Preserve { timestamps: required, ..named };
         let all = Preserve {
+            keeps_dir_modes: false,
             ownership: tried,
             access_lists: tried,
             attributes: tried,
