@@ -189,8 +189,7 @@ impl EntryCopier<'_> {
             TargetFile::Old(to, old, ..) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
             TargetFile::Stream(..) => AttributeErrors::default(),
         };
-        let (device, sets_times) = (target.device(entry.dirs), cx.attrs.times_are_reliable());
-        let was_set = sets_times && !target.is_stream() && !lost.has(Op::SetTimes);
+        let device = target.device(entry.dirs);
         if lost.has(Op::SetTimes) {
             cx.note_refused_times(device, Kind::File);
         }
@@ -201,36 +200,44 @@ impl EntryCopier<'_> {
         }
         let name = target.names().map(|(_, target_name)| target_name);
         target.close()?;
-        // Closing changes the time only of a file that was written to.
-        if let Some(name) = name.filter(|_| was_set && read.size() > 0) {
+        if self.keeps_times_on != Some(device)
+            && let Some(name) = name
+        {
             self.keep_time(entry, (name, device), read, &mut lost);
         }
-        self.sets_times |= was_set && !cx.refuses_times(device, Kind::File);
         Ok(lost)
     }
 
     /// Sets the times of a closed file once more, if the target changes them when a file is closed. Finds out
     /// with the first file on each device whether it does so.
     fn keep_time(
-        &self,
+        &mut self,
         entry: &Entry<'_>,
         (name, device): (&CStr, u64),
         read: &Stat,
         lost: &mut AttributeErrors,
     ) {
-        let (cx, dirs) = (&self.cx, entry.dirs);
-        let is_known = cx.lacks(device, Capability::UntriedClose);
-        if !is_known && cx.look_at_time((dirs, name), read, false) {
+        let (cx, dirs) = (self.cx, entry.dirs);
+        // Closing changes the time only of a file that was written to.
+        if !cx.attrs.times_are_reliable() || lost.has(Op::SetTimes) || read.size() == 0 {
             return;
         }
-        if !is_known || cx.lacks(device, Capability::TimesBeforeClose) {
+        let is_known = cx.lacks(device, Capability::UntriedClose);
+        let is_kept = if is_known {
+            !cx.lacks(device, Capability::TimesBeforeClose)
+        } else {
+            cx.look_at_time((dirs, name), read, false)
+        };
+        if !is_kept {
             cx.attrs.set_times_of((dirs.target.as_fd(), name), read, lost);
-        }
-        if !is_known {
-            cx.look_at_time((dirs, name), read, true);
+            if !is_known {
+                cx.look_at_time((dirs, name), read, true);
+            }
         }
         if cx.refuses_times(device, Kind::File) {
             cx.attrs.note_ignored_times(lost);
+        } else if is_kept {
+            self.keeps_times_on = Some(device);
         }
     }
 }

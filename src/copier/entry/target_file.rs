@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// reached through a symlink.
 type NamePair<'a> = Option<(&'a CStr, &'a CStr)>;
 
-/// The target file of one entry, open for writing.
+/// The target file of one entry, open for writing. The status of an existing file is boxed, because pcopy moves
+/// one of these for each file, and most are new.
 pub(super) enum TargetFile<'a> {
     /// A file that the copier has created for this entry.
     New(OwnedFd, NamePair<'a>),
@@ -18,9 +19,9 @@ pub(super) enum TargetFile<'a> {
     Begun(OwnedFd, NamePair<'a>),
     /// An existing file, and its status before the copier writes into it. The last field says whether it still
     /// has its data; otherwise it is empty.
-    Old(OwnedFd, Stat, NamePair<'a>, bool),
+    Old(OwnedFd, Box<Stat>, NamePair<'a>, bool),
     /// A target that only receives bytes, and its status (see `StreamTarget`).
-    Stream(OwnedFd, Stat),
+    Stream(OwnedFd, Box<Stat>),
 }
 
 impl<'a> TargetFile<'a> {

@@ -155,8 +155,10 @@ impl EntryCopier<'_> {
             file_data::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
         }
         let known = (!through).then_some((entry.name, target_name));
-        let target = TargetFile::Old(readable.unwrap_or(to), old, known, has_data);
-        let anew = || reopen_empty(entry, through).map(|to| TargetFile::Old(to, old, known, false));
+        let target = TargetFile::Old(readable.unwrap_or(to), Box::new(old), known, has_data);
+        let anew = || {
+            reopen_empty(entry, through).map(|to| TargetFile::Old(to, Box::new(old), known, false))
+        };
         let filled = self.fill(entry, &opened, target, anew);
         drop(turn);
         filled
