@@ -9,20 +9,24 @@ use super::reports;
 use super::round::{Part, Round, Stop};
 use super::run::Run;
 use super::run_event::{RunEvent, Sink};
-use super::run_state::Deaths;
+use super::run_state::{Deaths, RunState};
+use super::shared::Shared;
 use super::status;
+use super::target_lock::TargetLock;
 use crate::copier::{self, History, Job};
 use crate::error::Unavailable;
+use crate::plan::Plan;
 use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death, Pid};
 use pcopy_sys::signals::{self, Request};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Runs a round until all copiers have exited and the parent has read all their reports.
+/// Runs a round until all copiers have exited and the parent has read all their reports. If no copier can be forked,
+/// returns at once, and `round.in_parent` says so.
 pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     loop {
-        start_copier(run, round)?;
+        start_copier(run, round);
         if round.pool.is_done() || round.is_given_up() {
             return Ok(());
         }
@@ -42,20 +46,43 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
 }
 
 /// Starts one more copier if there is work for it.
-fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+fn start_copier(run: &Run<'_>, round: &mut Round) {
     if !round.decide_start() {
-        return Ok(());
+        return;
     }
     let first = round.pool.len() == 0;
-    let (state, shared) = (&run.state, &round.shared);
-    let job = shared.job(run.plan, run.lock, state);
-    let fresh = if round.is_first { &run.lock.fresh[..] } else { &[] };
-    let history = History { is_first: round.is_first, fresh, ..job.history };
-    let job = Job { prompts_answered: round.part != Part::Copies, history, ..job };
+    let job = job(round, &round.shared, (run.plan, run.lock), &run.state);
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
         Ok(()) => round.note_started(),
-        Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
+        Err(_) if first => round.in_parent = true,
         Err(_) => round.note_denied(), // the copiers that run do the work
+    }
+}
+
+/// Returns what the copiers of a round share.
+pub(super) fn job<'a>(
+    round: &Round,
+    shared: &'a Shared,
+    (plan, lock): (&'a Plan, &'a TargetLock),
+    state: &'a RunState,
+) -> Job<'a> {
+    let job = shared.job(plan, lock, state);
+    let fresh = if round.is_first { &lock.fresh[..] } else { &[] };
+    let history = History { is_first: round.is_first, fresh, ..job.history };
+    Job { prompts_answered: round.part != Part::Copies, history, ..job }
+}
+
+/// Does the parent's other work while the parent copies: handles signals, writes output, shows the progress. If
+/// the reader of the output is slow, waits for it.
+pub(super) fn attend(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    handle_signals(run, round)?;
+    round.escalate();
+    status::draw(run, round);
+    run.reporter.sink.flush();
+    while run.reporter.sink.is_full() {
+        wait(run, round)?;
+        handle_signals(run, round)?;
+        run.reporter.sink.flush();
     }
     Ok(())
 }

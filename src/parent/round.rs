@@ -12,6 +12,7 @@ use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use pcopy_sys::Errno;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The maximum time between two wake-ups of the poll loop, which draw the progress line and check deadlines.
@@ -65,12 +66,14 @@ pub(super) enum Part {
 
 /// One ring and its copiers.
 pub(super) struct Round {
-    pub(super) shared: Shared,
+    pub(super) shared: Rc<Shared>,
     pub(super) part: Part,
     /// Whether this is the first round of its phase. In a later round, staged directories may contain
     /// incomplete entries, which copiers left when they died.
     pub(super) is_first: bool,
     pub(super) pool: Pool,
+    /// Whether the parent is the only copier, because no process could be forked.
+    pub(super) in_parent: bool,
     pace: Pace,
     /// The buffer through which the parent reads from pipes.
     pub(super) buffer: Vec<u8>,
@@ -124,10 +127,11 @@ impl Round {
         frame_check::push_task(&shared.ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
-            shared,
+            shared: Rc::new(shared),
             part,
             is_first: true,
             pool: Pool::default(),
+            in_parent: false,
             pace,
             buffer: vec![0; READ_BYTES],
             stop: None,
@@ -235,6 +239,18 @@ impl Round {
         // The request is also written to each copier's status slot, so that copiers see it even if the ring's
         // memory is damaged.
         self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.shared.counters));
+        if self.in_parent {
+            self.shared.counters.status(0).ask_to_stop();
+        }
+    }
+
+    /// Returns the numbers of the copiers that work, also that of the parent if it is the only copier.
+    pub(super) fn at_work(&self) -> Vec<u16> {
+        if self.in_parent {
+            return vec![0];
+        }
+        let alive = self.pool.copiers().iter().filter(|copier| copier.is_alive());
+        alive.map(Copier::number).collect()
     }
 
     /// After a signal: first makes copiers abort the files in progress, later kills the copiers.

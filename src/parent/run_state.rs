@@ -211,6 +211,27 @@ impl RunState {
         Self { made, ..Self::default() }
     }
 
+    /// Returns a copy of what copiers need, for a copier that works while this state changes.
+    pub(super) fn for_copier(&self) -> Self {
+        let Deaths { passed_over, begun, begun_new, begun_in_place, .. } = &self.deaths;
+        Self {
+            links: LinkNames { groups: self.links.groups.clone(), ..LinkNames::default() },
+            prompts: Prompts { agreed: self.prompts.agreed.clone(), ..Prompts::default() },
+            deaths: Deaths {
+                passed_over: passed_over.clone(),
+                begun: begun.clone(),
+                begun_new: begun_new.clone(),
+                begun_in_place: begun_in_place.clone(),
+                ..Deaths::default()
+            },
+            digests: self.digests.clone(),
+            made: self.made.clone(),
+            failed: self.failed.clone(),
+            done: self.done.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Notes a failure. Returns whether it was not noted before; later rounds find the failures of earlier
     /// rounds again.
     pub(super) fn note_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {

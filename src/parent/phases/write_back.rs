@@ -78,7 +78,7 @@ pub(in crate::parent) fn flush(run: &mut Run<'_>) -> Result<(), Stopped> {
 /// signals meanwhile.
 fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
     let child = process::fork_child(|| volume.flush().map_or_else(|errno| errno as i32, |()| 0));
-    let child = child.map_err(NotFlushed::Failed)?;
+    let Ok(child) = child else { return flush_here(run, volume) };
     loop {
         if let Some(number) = ending_signal(run) {
             if process::kill(child).is_err() {
@@ -99,6 +99,18 @@ fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> 
             run.reporter.unavailable(&Unavailable::because("wait for events")(errno));
             return Err(NotFlushed::Ended(End::Unavailable));
         }
+    }
+}
+
+/// Flushes a file system in this process, because no child could be forked. A signal ends the run without waiting
+/// for the flush.
+fn flush_here(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
+    let handled = run.signals.handle_directly().map_err(NotFlushed::Failed)?;
+    let flushed = volume.flush();
+    drop(handled);
+    match ending_signal(run) {
+        Some(number) => Err(NotFlushed::Ended(End::Signal(number))),
+        None => flushed.map_err(NotFlushed::Failed),
     }
 }
 
