@@ -166,7 +166,7 @@ fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
             Ok(true) | Err(_) => lost.push(copier.number()),
         }
     }
-    if lost.is_empty() || matches!(round.stop, Some(Stop::Signal { .. } | Stop::TargetLost)) {
+    if lost.is_empty() || !matches!(round.stop, None | Some(Stop::CopierLost)) {
         return;
     }
     for number in lost {

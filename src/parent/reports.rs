@@ -97,7 +97,9 @@ impl Intake<'_, '_> {
             }
             Event::Failed(error) => {
                 self.apply_failed(place, error);
-                return self.plan.ends_with(error).then_some(Stop::TargetLost);
+                let stop =
+                    if error.op == Op::SourceLost { Stop::SourceLost } else { Stop::TargetLost };
+                return self.plan.ends_with(error).then_some(stop);
             }
             Event::AttributeFailed(lost) => {
                 // Each required attribute is a failure, and is remembered as such. The others may be as many
@@ -173,7 +175,8 @@ impl Intake<'_, '_> {
 
     fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         self.note_failed(place);
-        if !self.state.note_failure(error, place) {
+        let is_loss = matches!(error.op, Op::SourceLost | Op::TargetLost);
+        if is_loss && !self.state.note_loss() || !self.state.note_failure(error, place) {
             return;
         }
         if fails_after_announcement(error) {

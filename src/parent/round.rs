@@ -48,6 +48,7 @@ const STALL_CHECK: Duration = Duration::from_millis(500);
 pub(super) enum Stop {
     CopierLost,
     TargetLost,
+    SourceLost,
     Signal { number: i32, since: Instant },
 }
 

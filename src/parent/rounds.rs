@@ -47,6 +47,7 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
             None => return Ok(()),
             Some(Stop::Signal { number, .. }) => return Err(Stopped::Early(End::Signal(number))),
             Some(Stop::TargetLost) => return Err(Stopped::Early(End::TargetLost)),
+            Some(Stop::SourceLost) => return Err(Stopped::Early(End::SourceLost)),
             Some(Stop::CopierLost) => {}
         }
         let made = match round.part {

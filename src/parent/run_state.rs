@@ -167,6 +167,8 @@ struct Reported {
     early: HashSet<u64>,
     /// Whether the user already knows that the target does not support hard links.
     no_links: bool,
+    /// Whether the user already knows that the source or the target is lost.
+    loss: bool,
 }
 
 /// The counts of a run over its rounds and phases.
@@ -236,6 +238,12 @@ impl RunState {
     /// rounds again.
     pub(super) fn note_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
         self.reported.failures.insert(fingerprint((error, place.operand, place.source)))
+    }
+
+    /// Notes that the source or the target is lost. Returns whether that was not noted before: each copier finds it
+    /// at another entry.
+    pub(super) fn note_loss(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported.loss, true)
     }
 
     /// Notes a name that could not become a link. Returns `None` if it must not be reported, otherwise whether

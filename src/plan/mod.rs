@@ -8,6 +8,7 @@ pub(crate) mod backup_name;
 mod comparisons;
 mod directories;
 mod draft;
+mod lost;
 mod manifest_line;
 mod manifest_place;
 mod notes;
@@ -88,7 +89,10 @@ pub struct Plan {
 impl Plan {
     /// Whether the run must end after this error, because no other entry can be written either.
     pub fn ends_with(&self, error: EntryError) -> bool {
-        self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
+        let is_lost = matches!(error.op, Op::SourceLost | Op::TargetLost);
+        self.policy.stops_when_target_is_lost
+            && (self.check.is_none() || is_lost)
+            && ends_the_run(error)
     }
 
     /// Returns the operand before `operand` that is the directory `dir`. Copiers must not copy that directory

@@ -147,7 +147,9 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished => screen.plain(&summary(outcome)),
         End::Signal(_) => screen.notice(&summary(outcome)),
-        End::TargetLost | End::CopiersDied | End::Unavailable => screen.error(&summary(outcome)),
+        End::TargetLost | End::SourceLost | End::CopiersDied | End::Unavailable => {
+            screen.error(&summary(outcome));
+        }
     }
 }
 
