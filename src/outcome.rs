@@ -40,6 +40,8 @@ pub enum End {
     TargetLost,
     /// The file system of the source does not answer any more.
     SourceLost,
+    /// The disk has not answered for the time that `--timeout` gives.
+    TimedOut,
     /// Copiers died in round after round, and the rounds made no progress.
     CopiersDied,
     /// The kernel denied a resource that the run needs.
@@ -116,7 +118,7 @@ impl Outcome {
         let fails = |test: fn(EntryError) -> bool| self.kinds.iter().any(|(error, _)| test(*error));
         Exit::Code(match self.end {
             End::Signal(number) => return Exit::Signal(number),
-            End::TargetLost | End::SourceLost => code::DISK_LOST,
+            End::TargetLost | End::SourceLost | End::TimedOut => code::DISK_LOST,
             End::CopiersDied | End::Unavailable => code::COPIERS_DIED,
             End::Finished if !self.is_balanced() => code::UNBALANCED,
             End::Finished if fails(lacks_capability) => code::INCAPABLE,
@@ -174,6 +176,7 @@ mod tests {
             ),
             (End::Finished, vec![(Found, 2), (Failed, 1)], Exit::Code(code::UNBALANCED)),
             (End::TargetLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::DISK_LOST)),
+            (End::TimedOut, vec![(Found, 9)], Exit::Code(code::DISK_LOST)),
             (End::SourceLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::DISK_LOST)),
             (End::CopiersDied, vec![], Exit::Code(code::COPIERS_DIED)),
             (End::Signal(2), vec![(Found, 9)], Exit::Signal(2)),

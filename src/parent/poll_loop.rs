@@ -38,6 +38,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
             true => round.excuse_stall(),
             false => round.end_if_stalled(),
         }
+        end_if_unanswered(run, round);
         round.escalate();
         round.autoscale();
         status::draw(run, round);
@@ -117,7 +118,10 @@ fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailabl
             Request::End(number) => interrupt(run.reporter.sink, round, number),
             Request::Suspend => suspend(run.reporter.sink, round),
             Request::Status => status::report(run, round),
-            Request::Resume | Request::Resize => run.reporter.sink.redraw_progress(),
+            Request::Resume | Request::Resize => {
+                round.excuse_silence();
+                run.reporter.sink.redraw_progress();
+            }
             Request::Child => round.child_exited = true,
         }
     }
@@ -134,6 +138,16 @@ fn interrupt(sink: &mut dyn Sink, round: &mut Round, number: i32) {
     }
     sink.stop_waiting_for_reader();
     round.stop(Stop::Signal { number, since: Instant::now() });
+}
+
+/// Ends the run if `--timeout` limits how long copiers may wait for the disk, and they have. Does not wait for them: the
+/// kernel may never wake them.
+fn end_if_unanswered(run: &mut Run<'_>, round: &mut Round) {
+    let Some(limit) = run.plan.timeout else { return };
+    let Some(place) = round.unanswered(limit) else { return };
+    run.reporter.timed_out(limit, Some(&status::shown(run.plan, place)));
+    round.stop(Stop::TimedOut { since: Instant::now() });
+    round.kill_all();
 }
 
 /// Suspends all processes of the run, as a shell expects when it suspends a job, and later resumes them.

@@ -48,6 +48,7 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
             Some(Stop::Signal { number, .. }) => return Err(Stopped::Early(End::Signal(number))),
             Some(Stop::TargetLost) => return Err(Stopped::Early(End::TargetLost)),
             Some(Stop::SourceLost) => return Err(Stopped::Early(End::SourceLost)),
+            Some(Stop::TimedOut { .. }) => return Err(Stopped::Early(End::TimedOut)),
             Some(Stop::CopierLost) => {}
         }
         let made = match round.part {

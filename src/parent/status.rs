@@ -5,7 +5,7 @@ use super::position::Position;
 use super::round::Round;
 use super::run::Run;
 use super::run_event::{At, RunEvent, Sink};
-use crate::ipc::memory::counters::Totals;
+use crate::ipc::memory::counters::{CurrentEntry, Totals};
 use crate::plan::{Check, Plan};
 use std::time::Duration;
 
@@ -25,7 +25,9 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
         begun.elapsed() * busy / u32::try_from(settled).unwrap_or(u32::MAX).max(1)
     });
     let position = position(run, run.state.so_far(&round.shared.counters.totals()));
-    if position.work.complete && !std::mem::replace(&mut run.space_checked, true) {
+    // A statfs(2) of a disk that does not answer would block the parent.
+    let may_ask = plan.timeout.is_none();
+    if position.work.complete && may_ask && !std::mem::replace(&mut run.space_checked, true) {
         free_space::warn_if_short(plan, &position, run.reporter.sink);
     }
     let at = At::Entry { name: &current_name(plan, round), copiers: round.at_work().len() };
@@ -74,7 +76,11 @@ fn position(run: &Run<'_>, totals: Totals) -> Position {
 fn current_name(plan: &Plan, round: &Round) -> Vec<u8> {
     let (numbers, counters) = (round.at_work(), &round.shared.counters);
     let place = numbers.into_iter().find_map(|number| counters.status(number).current_entry());
-    let Some(place) = place else { return Vec::new() };
+    place.map(|place| shown(plan, place)).unwrap_or_default()
+}
+
+/// Returns the name of an entry as the user would write it.
+pub(super) fn shown(plan: &Plan, place: CurrentEntry) -> Vec<u8> {
     let mut path = place.dir;
     if !path.is_empty() && !place.name.is_empty() {
         path.push(b'/');

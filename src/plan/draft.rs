@@ -13,6 +13,7 @@ use crate::sanitize::quote;
 use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
 pub struct Draft {
@@ -21,6 +22,7 @@ pub struct Draft {
     check: Option<Check>,
     jobs: Option<u16>,
     retries: Option<u16>,
+    timeout: Option<Duration>,
 }
 
 impl Draft {
@@ -48,7 +50,8 @@ impl Draft {
             ManifestPlace::find(path, &placement.operands, placement.dirs.parents())
         };
         let manifest = options.manifest.as_ref().map(find).transpose()?;
-        Ok(Self { placement, manifest, check, jobs: options.jobs, retries: options.retries })
+        let Options { jobs, retries, timeout, .. } = *options;
+        Ok(Self { placement, manifest, check, jobs, retries, timeout })
     }
 
     /// Creates the directories that `--parents` needs above targets, and sets the security context for new
@@ -87,6 +90,7 @@ impl Draft {
             jobs: self.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: self.jobs.unwrap_or_else(default_jobs),
             retries: self.retries.unwrap_or_else(|| default_retries(&dirs)),
+            timeout: self.timeout,
             manifest: self.manifest,
             check: self.check,
             options,
@@ -168,6 +172,7 @@ mod tests {
             manifest: None,
             jobs: Some(1),
             retries: Some(0),
+            timeout: None,
             progress: When::Never,
         })
         .unwrap()

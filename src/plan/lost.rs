@@ -1,6 +1,6 @@
 //! Whether the file system of an operand is lost: its server, its daemon or its device is gone.
 
-use super::{Operand, Plan};
+use super::{Check, Operand, Plan};
 use crate::error::{EntryError, Op, may_mean_lost};
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::{Errno, file, statfs};
@@ -12,6 +12,9 @@ impl Plan {
     pub(crate) fn lost(&self, operand: u32, error: EntryError) -> Option<EntryError> {
         if !self.policy.stops_when_target_is_lost || !may_mean_lost(error.errno) {
             return None;
+        }
+        if let Some(Check::Manifest(listed)) = &self.check {
+            return loss_of(listed.dir.as_fd()).map(Op::TargetLost.error());
         }
         let operand = self.operands.get(operand as usize)?;
         let source = || self.source_loss(operand).map(Op::SourceLost.error());

@@ -37,6 +37,7 @@ use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use symlinked_dirs::SymlinkedDirs;
 
 /// The maximum number of copiers that the user may ask for.
@@ -79,6 +80,8 @@ pub struct Plan {
     pub jobs_at_first: u16,
     /// How often an entry is tried again after a transient failure.
     pub retries: u16,
+    /// For how long copiers may make no progress before the run ends; `None` for no limit.
+    pub timeout: Option<Duration>,
     /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
     /// it does not copy the directory a second time.
     named_dirs: HashMap<Identity, u32>,

@@ -81,7 +81,7 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
         End::Finished | End::Signal(_) => {}
-        End::TargetLost | End::SourceLost | End::CopiersDied | End::Unavailable => {
+        End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
             screen.error(&summary(outcome));
         }
     }

@@ -92,6 +92,16 @@ pub fn own_name() -> String {
     std::fs::read_to_string("/proc/self/comm").unwrap_or_default()
 }
 
+/// Returns how much data in memory the kernel has not written to disks yet, from `/proc/meminfo`; empty without `/proc`.
+pub fn unwritten_memory() -> Vec<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let is_unwritten = |line: &&str| {
+        ["Dirty:", "Writeback:", "WritebackTmp:"].iter().any(|name| line.starts_with(name))
+    };
+    let number = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
+    text.lines().filter(is_unwritten).filter_map(number).collect()
+}
+
 /// Whether a process with the name `name` holds a flock(2) lock on the inode with the number `inode`.
 ///
 /// Searches `/proc/locks` (proc(5)) for the inode number alone, because some file systems report another

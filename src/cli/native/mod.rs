@@ -15,6 +15,7 @@ use crate::options::{Command, CopyOptions, Options, When};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Parallel directory copy for Linux: fast, exact, resumable
 ///
@@ -119,8 +120,13 @@ impl Flags {
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,
             retries: self.data.retries,
+            timeout: self.data.timeout.filter(|&limit| limit > 0).map(seconds),
         })
     }
+}
+
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
 }
 
 fn usage(message: &str) -> clap::Error {
@@ -355,7 +361,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 20] = [
+        const WITH_CHECK: [&str; 21] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -371,6 +377,7 @@ mod tests {
             "no_preserve",
             "omit_dir_times",
             "jobs",
+            "timeout",
             "check",
             "quiet",
             "progress",
@@ -390,6 +397,7 @@ mod tests {
                     format!("={}", value.get_name())
                 }
                 None if argument.get_id() == "retries" => "=1".to_owned(),
+                None if argument.get_id() == "timeout" => "=1".to_owned(),
                 None if argument.get_action().takes_values() => "=none".to_owned(),
                 _ => String::new(),
             };
