@@ -244,7 +244,7 @@ impl Round {
 
     /// Returns the place of an entry that a copier is at, if no copier has made progress for `limit`.
     ///
-    /// A copier that compares or hashes counts no bytes, but takes CPU time. One that waits for the disk takes none.
+    /// A copier that compares or hashes counts no bytes, but uses CPU time. One that waits for the disk uses none.
     pub(super) fn unanswered(&mut self, limit: Duration) -> Option<CurrentEntry> {
         if self.stop.is_some() {
             return None;

@@ -21,6 +21,8 @@ mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
 mod exits;
+#[path = "../common/failing.rs"]
+mod failing;
 mod filesystems;
 mod fsync;
 mod help;
@@ -30,13 +32,17 @@ mod keep_directory_symlink;
 mod language;
 mod large;
 mod layers;
+#[path = "../common/limited.rs"]
+mod limited;
 mod link_mode;
 mod links;
 mod lost_attributes;
+mod lost_disks;
 mod manifest;
 mod manifest_file;
 mod manifest_lines;
 mod merge;
+mod no_processes;
 mod output;
 mod placement;
 mod preserve;

@@ -73,7 +73,7 @@ Exit codes:
    3  refused, nothing was changed
    4  cannot clone (--reflink=always)
    6  different (--check, --check-manifest, --verify)
-  11  the target file system is full, read-only or failing
+  11  a file system is full, read-only, failing or lost
   14  internal error
   16  copiers kept dying
   24  some source entries vanished or changed while they were copied
