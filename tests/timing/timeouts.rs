@@ -20,9 +20,8 @@ fn a_disk_that_does_not_answer_ends_the_run_and_a_rerun_resumes(
 ) {
     let env = Sandbox::new();
     let Some(mut disk) = Failing::mount(test_name!(), &env) else { return };
-    for root in ["tree", "under/tree"] {
-        env.tree(root, ["file a/1 20K", "file a/2 20K", "file b/3 20K", "file c/4 20K"]);
-    }
+    env.tree("tree", ["file a/1 20K", "file a/2 20K", "file b/3 20K", "file c/4 20K"]);
+    env.pcopy(["-q", "tree", "under/tree"]).exits(0);
     let line = [options, &["--timeout=1"], &operands].concat();
     disk.order(order);
     let begun = Instant::now();
@@ -43,7 +42,7 @@ fn work_that_lasts_longer_than_the_limit_is_no_silence() {
     }
     let env = Sandbox::new();
     env.tree("src", ["file a 10", "file b 10", "file c 10", "file d 10", "file e 10"]);
-    let delay = ["-e", "trace=none", "-e", "inject=copy_file_range,write:delay_exit=500000"];
+    let delay = ["-e", "trace=utimensat", "-e", "inject=utimensat:delay_exit=500000"];
     let begun = Instant::now();
 
     env.run(env.traced(&delay, ["-j1", "--timeout=1", "src", "dst"])).exits(0);
