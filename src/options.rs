@@ -24,6 +24,8 @@ pub struct Options {
     /// `--retries`: how often an entry is tried again after a transient failure, 0 to 100; with `None` the
     /// plan chooses.
     pub retries: Option<u16>,
+    /// `--timeout`: for how long copiers may make no progress before the run ends; `None` for no limit.
+    pub timeout: Option<Duration>,
     /// `--progress`: when to draw the progress line.
     pub progress: When,
 }

@@ -8,6 +8,7 @@ pub(crate) mod backup_name;
 mod comparisons;
 mod directories;
 mod draft;
+mod lost;
 mod manifest_line;
 mod manifest_place;
 mod notes;
@@ -40,6 +41,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use symlinked_dirs::SymlinkedDirs;
 
 /// The maximum number of copiers that the user may ask for.
@@ -95,6 +97,8 @@ pub struct Plan {
     pub jobs_at_first: u16,
     /// How often an entry is tried again after a transient failure.
     pub retries: u16,
+    /// For how long copiers may make no progress before the run ends; `None` for no limit.
+    pub timeout: Option<Duration>,
     /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
     /// it does not copy the directory a second time.
     named_dirs: HashMap<Identity, u32>,
@@ -105,7 +109,10 @@ pub struct Plan {
 impl Plan {
     /// Whether the run must end after this error, because no other entry can be written either.
     pub fn ends_with(&self, error: EntryError) -> bool {
-        self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
+        let is_lost = matches!(error.op, Op::SourceLost | Op::TargetLost);
+        self.policy.stops_when_target_is_lost
+            && (self.check.is_none() || is_lost)
+            && ends_the_run(error)
     }
 
     /// Whether this error ends the run by SIGPIPE.

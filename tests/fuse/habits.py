@@ -25,8 +25,6 @@ Mounts at AT what is in the directory UNDER, and goes into the background. Each 
     no-symlinks=ERRNO symbolic links cannot be made
     no-nodes=ERRNO    FIFOs and devices cannot be made
     cache=SECONDS     the kernel remembers names and attributes (network file systems)
-    fails-after=NAME:ERRNO  from the moment at which NAME exists, every call fails
-    stops-after=NAME  from that moment, no call is answered
 
 Locks stay in the kernel of the mount, as on most FUSE file systems: another mount of UNDER does not see them.
 """
@@ -59,25 +57,12 @@ class Habits(Operations):
         self.lock = threading.Lock()
         self.ends = {}  # for in-order: where the next write of each open file must begin
         self.written = set()
-        self.broken = False
 
     def __call__(self, call, *arguments):
-        if call not in ("init", "destroy"):
-            self.break_if_due(arguments)
         try:
             return getattr(self, call)(*arguments)
         except OSError as error:
             raise FuseOSError(error.errno)
-
-    def break_if_due(self, arguments):
-        last, number = self.habits.get("fails-after", "").rpartition(":")[::2]
-        last = last or self.habits.get("stops-after", "")
-        if last and not self.broken and os.path.basename(str(arguments[0])) == last:
-            self.broken = os.path.lexists(self.under + arguments[0])
-        if self.broken and number:
-            fail(getattr(errno, number))
-        while self.broken:
-            time.sleep(1)
 
     def has(self, habit):
         return habit in self.habits
@@ -254,6 +239,6 @@ under, at, *habits = sys.argv[1:]
 mount = Habits(os.path.abspath(under), habits)
 cached = float(mount.habits.get("cache", 0))
 # With hard_remove: else what is removed while it is open stays, under another name.
-FUSE(mount, at, foreground=False, nothreads=not mount.has("stops-after"), use_ino=True, allow_other=True,
+FUSE(mount, at, foreground=False, nothreads=True, use_ino=True, allow_other=True,
      attr_timeout=cached, entry_timeout=cached, negative_timeout=cached, ac_attr_timeout=cached,
      hard_remove=True)

@@ -23,6 +23,8 @@ mod environments;
 mod every_file_system;
 mod existing_dirs;
 mod exits;
+#[path = "../common/failing.rs"]
+mod failing;
 mod filesystems;
 mod fsync;
 mod help;
@@ -32,14 +34,18 @@ mod keep_directory_symlink;
 mod language;
 mod large;
 mod layers;
+#[path = "../common/limited.rs"]
+mod limited;
 mod link_mode;
 mod links;
 mod lost_attributes;
+mod lost_disks;
 mod manifest;
 mod manifest_file;
 mod manifest_lines;
 mod merge;
 mod named_streams;
+mod no_processes;
 mod output;
 mod placement;
 mod preserve;

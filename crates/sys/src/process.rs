@@ -96,6 +96,16 @@ pub fn is_in_foreground(stream: impl AsFd) -> bool {
     group == -1 || group == unistd::getpgrp().as_raw()
 }
 
+/// Returns how much data in memory the kernel has not written to disks yet, from `/proc/meminfo`; empty without `/proc`.
+pub fn unwritten_memory() -> Vec<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let is_unwritten = |line: &&str| {
+        ["Dirty:", "Writeback:", "WritebackTmp:"].iter().any(|name| line.starts_with(name))
+    };
+    let number = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
+    text.lines().filter(is_unwritten).filter_map(number).collect()
+}
+
 /// Returns the name of this program as ps(1) shows it.
 pub fn own_name() -> String {
     std::fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end().to_owned()

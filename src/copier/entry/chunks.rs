@@ -88,6 +88,7 @@ impl<'a> Team<'a> {
         'a: 'w,
     {
         let status = self.job.counters.status(self.request.owner);
+        let status = status.of_copier_in(self.job.in_parent);
         ChunkWork { large: self.large, generation: self.request.generation, status, from, act }
     }
 

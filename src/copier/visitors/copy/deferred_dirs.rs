@@ -169,7 +169,7 @@ impl PendingDirs {
             (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
             (Err(error), Some(_)) => walk.record_failed(None, error),
-            (Err(error), None) => walk.report(None, Event::Failed(error)),
+            (Err(error), None) => walk.report_failed(None, error),
         }
     }
 }
