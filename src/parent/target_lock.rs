@@ -8,6 +8,7 @@
 use crate::error::{Refusal, may_forbid_staging};
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
+use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
 use crate::staging::leftover::{remove_leftover, try_rename};
@@ -18,6 +19,7 @@ use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
+use pcopy_sys::mounts::MountPoints;
 use pcopy_sys::statfs;
 use pcopy_sys::xattr;
 use std::cell::RefCell;
@@ -80,8 +82,7 @@ impl TargetLock {
                 self.built_dirs.add(stat.identity(), None, true);
             }
         }
-        let fresh = || plan.operands.iter().zip(&self.fresh);
-        if fresh().any(|(operand, fresh)| operand.is_dir && !fresh) {
+        if self.may_meet_itself(plan) {
             self.built_dirs.expect_nested();
         }
         if !plan.policy.locks_target || plan.stream.is_some() {
@@ -134,6 +135,24 @@ impl TargetLock {
             self.locks.push(dir);
         }
         Ok(())
+    }
+
+    /// Whether a walk of a source may come to a directory that this run creates inside an existing one, without
+    /// coming to the target of an operand first: through a symbolic link that is followed, or through a mount
+    /// below the source or the target.
+    fn may_meet_itself(&self, plan: &Plan) -> bool {
+        let operands = plan.operands.iter().zip(&self.fresh);
+        let mut merged = operands.filter(|(operand, fresh)| operand.is_dir && !**fresh).peekable();
+        if merged.peek().is_none() || plan.options.dereference == Dereference::Always {
+            return merged.peek().is_some();
+        }
+        let Some(mounts) = MountPoints::read() else { return true };
+        let has_mounts =
+            |dir: Result<OwnedFd, Errno>| dir.map_or(true, |dir| mounts.has_below(dir));
+        merged.any(|(operand, _)| {
+            has_mounts(plan.open_source(operand, operand.source_name.to_bytes()))
+                || has_mounts(plan.open_target(operand, operand.target_name.to_bytes()))
+        })
     }
 
     /// Creates the lock file in the target directory of an operand, if other machines may write there.

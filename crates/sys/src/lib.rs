@@ -16,6 +16,7 @@ pub mod futex;
 pub mod getopt;
 pub mod host;
 pub mod lock_holders;
+pub mod mounts;
 pub mod pattern;
 pub mod poll;
 pub mod process;

@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 21] = [
+        const WITH_CHECK: [&str; 22] = [
             "paths",
             "target_directory",
             "no_target_directory",

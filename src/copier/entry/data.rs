@@ -46,8 +46,8 @@ pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
     pub(super) fs_caps: &'a FsCaps,
     pub(super) pair: Pair,
-    /// The device of the target, as a pair with itself.
-    pub(super) target: Pair,
+    /// The device of the target.
+    pub(super) target: u64,
 }
 
 impl Ways<'_> {
@@ -113,7 +113,7 @@ impl Ways<'_> {
 
     /// Whether the target takes the bytes of a file in order only, as an earlier file has shown.
     fn must_be_in_order(self) -> bool {
-        self.fs_caps.lacks(self.target, Capability::AnyOrder)
+        self.fs_caps.lacks(Pair::alone(self.target), Capability::AnyOrder)
     }
 
     /// Notes for all copiers that the pair of devices lacks a capability, if `errno` means that.
@@ -250,7 +250,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
     pub(super) fn is_refused_order(&self, error: EntryError) -> bool {
         let refused = self.left_order && may_mean_order(error);
         if refused {
-            self.ways.fs_caps.note_lack(self.ways.target, Capability::AnyOrder);
+            self.ways.fs_caps.note_lack(Pair::alone(self.ways.target), Capability::AnyOrder);
         }
         refused
     }

@@ -102,17 +102,19 @@ impl EntryCopier<'_> {
             return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
         let mut meter = Meter::new(cx.status);
-        let mut transferred = self.transfer(entry, source, &target, &mut meter);
-        for _ in 1..ATTEMPTS_IN_ORDER {
-            if !matches!(transferred.result, Err(Unfinished::OutOfOrder(_))) {
-                break;
+        let mut attempts = 0;
+        let transferred = loop {
+            let transferred = self.transfer(entry, source, &target, &mut meter);
+            attempts += 1;
+            let is_refused = matches!(transferred.result, Err(Unfinished::OutOfOrder(_)));
+            if !is_refused || attempts == ATTEMPTS_IN_ORDER {
+                break transferred;
             }
             drop(target);
             target = anew()?;
             file_data::seek_to(source.file.as_fd(), 0).map_err(Op::Read.error())?;
             meter.start_over();
-            transferred = self.transfer(entry, source, &target, &mut meter);
-        }
+        };
         meter.end(source.stat.size());
         let Transferred { result, method, digest } = transferred;
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
@@ -137,7 +139,8 @@ impl EntryCopier<'_> {
         Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
     }
 
-    /// Copies the data of `source` to `target`, which is empty.
+    /// Copies the data of `source` to `target`.
+    #[inline] // called once for each file
     fn transfer(
         &mut self,
         entry: &Entry<'_>,
@@ -148,8 +151,7 @@ impl EntryCopier<'_> {
         let cx = self.cx;
         let device = target.device(entry.dirs);
         let pair = Pair::of(source.stat.identity().0, device);
-        let target_pair = Pair::alone(device);
-        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: target_pair };
+        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: device };
         let ends = (source.file.as_fd(), target.file());
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
         let result = if target.is_stream() || source.stat.kind() != Kind::File {

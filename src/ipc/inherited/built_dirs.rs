@@ -56,6 +56,11 @@ impl BuiltDirs {
         self.nested = InodeSet::create().ok();
     }
 
+    /// Whether copiers must add the new directories that they create inside existing ones.
+    pub(crate) fn expects_nested(&self) -> bool {
+        self.nested.is_some()
+    }
+
     /// Adds a new directory that a copier has created inside an existing one.
     pub(crate) fn add_nested(&self, dir: Identity) {
         if let Some(nested) = &self.nested {
