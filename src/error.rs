@@ -111,6 +111,8 @@ ops! {
     SetPermissions,
     /// Setting the owner and group to those of the source.
     SetOwner,
+    /// Reading the source's ACL.
+    ReadAccessList,
     /// Setting an ACL.
     SetAccessList,
     /// Listing the source's extended attributes.
@@ -218,8 +220,8 @@ impl Op {
     /// Whether the operation concerns the source, so that the message names the source and not the target.
     pub fn concerns_source(self) -> bool {
         use Op::{
-            Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAttributes,
-            ReadDirectory, ReadSymlink, SourceLost, Stat,
+            Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAccessList,
+            ReadAttributes, ReadDirectory, ReadSymlink, SourceLost, Stat,
         };
         matches!(
             self,
@@ -227,6 +229,7 @@ impl Op {
                 | ReadDirectory
                 | Stat
                 | Read
+                | ReadAccessList
                 | ReadAttributes
                 | ReadSymlink
                 | Follow
@@ -374,8 +377,19 @@ pub fn ends_the_run(error: EntryError) -> bool {
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // ENOSPC for an extended attribute can mean that only the space for extended attributes is full. EIO for
     // a clone can come from reading the source. A file that cannot be read back says nothing about other
-    // files.
+    // files. Some FUSE file systems (rclone, exfat-fuse) answer with EIO if they do not have symlinks, hard links,
+    // FIFOs or devices.
+    let may_not_exist_there = matches!(
+        error.op,
+        Op::Clone
+            | Op::CreateSymlink
+            | Op::CreateFifo
+            | Op::CreateNode
+            | Op::Link
+            | Op::SymlinkTo
+            | Op::HardLinkTo
+    );
     let concerns_one_entry = matches!(error.op, Op::SetAttributes | Op::ReadBack)
-        || error.op == Op::Clone && error.errno == Errno::EIO;
+        || may_not_exist_there && error.errno == Errno::EIO;
     lost && !error.op.concerns_source() && !concerns_one_entry
 }

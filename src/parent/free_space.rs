@@ -32,10 +32,10 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
 }
 
 /// Returns the free space of the target and what is left to copy into it. Returns `None` if that cannot be
-/// known, for example because the target is a stream, because the targets are on several file systems or because
+/// known, for example because the run only compares, because the target is a stream, because the targets are on several file systems or because
 /// copies may share data with their sources.
 pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(FreeSpace, Left)> {
-    if plan.stream.is_some() {
+    if plan.stream.is_some() || plan.check.is_some() {
         return None;
     }
     let mut dirs = plan.operands.iter().map(|operand| plan.target_dir(operand));

@@ -26,8 +26,10 @@ const WRITTEN_SOON: Duration = Duration::from_secs(1);
 pub(crate) struct RunLock {
     dir: OwnedFd,
     name: CString,
-    /// Holds the lock. The copiers inherit it, so the lock lasts as long as any process of the run.
-    _file: OwnedFd,
+    /// Holds the lock, where other machines see it. The copiers inherit it, so the lock lasts as long as any
+    /// process of the run. Elsewhere the file is closed at once: many FUSE file systems rename an open file that
+    /// is removed, and remove it later, which would change the time of the directory.
+    file: Option<OwnedFd>,
     /// The process that has created the file: its children must not remove it.
     creator: u32,
 }
@@ -94,7 +96,10 @@ impl RunLock {
         let written = file::write_all(made.as_fd(), Creator::this().to_text().as_bytes());
         let own = dir.try_clone_to_owned();
         match (written, own) {
-            (Ok(()), Ok(dir)) => Ok(Self { dir, name, _file: made, creator: std::process::id() }),
+            (Ok(()), Ok(dir)) => {
+                let file = statfs::carries_locks(&made).then_some(made);
+                Ok(Self { dir, name, file, creator: std::process::id() })
+            }
             _ => {
                 if file::unlink(dir, &name).is_err() {
                     // The next run finds a lock file without a text, and names it.
@@ -105,7 +110,7 @@ impl RunLock {
     }
 
     /// Removes the file, and gives the directory the times and permission bits that it had.
-    fn remove(&self) -> Result<(), Errno> {
+    fn remove(&mut self) -> Result<(), Errno> {
         let before = file::stat_fd(&self.dir)?;
         match file::unlink(&self.dir, &self.name) {
             Err(Errno::EACCES) => {
@@ -117,6 +122,7 @@ impl RunLock {
             }
             removed => removed?,
         }
+        drop(self.file.take()); // NFS, too, removes an open file when it is closed
         file::set_times(&self.dir, before.accessed(), before.modified())
     }
 }

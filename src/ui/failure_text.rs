@@ -132,6 +132,7 @@ fn act(op: Op) -> &'static str {
         Op::SetTimes => "set times of",
         Op::SetPermissions => "set permissions of",
         Op::SetOwner => "set owner of",
+        Op::ReadAccessList => "read ACL of",
         Op::SetAccessList => "set ACL of",
         Op::ReadAttributes => "read extended attributes of",
         Op::SetAttributes => "set extended attributes of",

@@ -125,6 +125,8 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::SetTimes => format!("preserving times for {target}: {cause}"),
         Op::SetPermissions => format!("setting permissions for {target}: {cause}"),
         Op::SetOwner => format!("failed to preserve ownership for {target}: {cause}"),
+        // cp names the source alone
+        Op::ReadAccessList => format!("{source}: {cause}"),
         Op::SetAccessList => format!("preserving permissions for {target}: {cause}"),
         Op::ReadAttributes => format!("listing attributes of {source}: {cause}"),
         Op::SetAttributes => format!("setting attributes for {target}: {cause}"),

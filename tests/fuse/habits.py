@@ -16,14 +16,19 @@ Mounts at AT what is in the directory UNDER, and goes into the background. Each 
     types=KIND        listings give every entry the type KIND: file, directory, unknown
     times=NS          times are cut to multiples of NS nanoseconds (FAT: 2000000000, SMB: 100)
     times-up=NS       times are rounded to the next multiple
+    latest=SECONDS    later times become this one (ext4 with 128-byte inodes: 2147483647)
     stamps-at-close   closing a file that was written sets its time to now
     no-times=ERRNO    times cannot be set; with the ERRNO OK the call succeeds and does nothing
     no-mode=ERRNO     permission bits cannot be set, in the same way
+    follows-links     setting the times or the owner of a symlink sets those of the file that it leads to (sshfs)
     no-owner=ERRNO    owners cannot be set, in the same way
     no-xattr=ERRNO    there are no extended attributes
     no-links=ERRNO    hard links cannot be made
     no-symlinks=ERRNO symbolic links cannot be made
     no-nodes=ERRNO    FIFOs and devices cannot be made
+    own-inodes        each name of a file has another inode number (mergerfs, sshfs)
+    odd-sizes         symlinks, FIFOs and devices have a size of 24 bytes (ntfs-3g)
+    late-remove       an open file that is removed gets another name until it is closed (most FUSE file systems)
     cache=SECONDS     the kernel remembers names and attributes (network file systems)
 
 Locks stay in the kernel of the mount, as on most FUSE file systems: another mount of UNDER does not see them.
@@ -105,6 +110,8 @@ class Habits(Operations):
         shown = {key: getattr(found, key) for key in keys}
         for kind in "amc":
             shown[f"st_{kind}time"] = getattr(found, f"st_{kind}time_ns")
+        if self.has("odd-sizes") and not (modes.S_ISREG(found.st_mode) or modes.S_ISDIR(found.st_mode)):
+            shown["st_size"] = 24
         return shown
 
     def readdir(self, path, handle):
@@ -201,7 +208,7 @@ class Habits(Operations):
 
     def chown(self, path, user, group):
         if not self.refuse("no-owner"):
-            os.lchown(self.real(path), user, group)
+            os.chown(self.real(path), user, group, follow_symlinks=self.has("follows-links"))
 
     def utimens(self, path, times=None):
         if self.refuse("no-times"):
@@ -209,7 +216,9 @@ class Habits(Operations):
         times = times or (time.time_ns(),) * 2
         down, up = int(self.habits.get("times", 1)), int(self.habits.get("times-up", 1))
         times = tuple(-(-(int(at) // down * down) // up) * up for at in times)
-        os.utime(self.real(path), ns=times, follow_symlinks=False)
+        if self.has("latest"):
+            times = tuple(min(at, int(self.habits["latest"]) * 10**9) for at in times)
+        os.utime(self.real(path), ns=times, follow_symlinks=self.has("follows-links"))
 
     def statfs(self, path):
         found = os.statvfs(self.under)
@@ -238,7 +247,6 @@ class Habits(Operations):
 under, at, *habits = sys.argv[1:]
 mount = Habits(os.path.abspath(under), habits)
 cached = float(mount.habits.get("cache", 0))
-# With hard_remove: else what is removed while it is open stays, under another name.
-FUSE(mount, at, foreground=False, nothreads=True, use_ino=True, allow_other=True,
+FUSE(mount, at, foreground=False, nothreads=True, allow_other=True, use_ino=not mount.has("own-inodes"),
      attr_timeout=cached, entry_timeout=cached, negative_timeout=cached, ac_attr_timeout=cached,
-     hard_remove=True)
+     hard_remove=not mount.has("late-remove"))

@@ -186,7 +186,7 @@ fn no_other_attribute_costs_a_file_either() {
         ("flistxattr", "EPERM", "read extended attributes"),
         ("flistxattr", "EACCES", "read extended attributes"),
         ("flistxattr", "EIO", "read extended attributes"),
-        ("fgetxattr", "EIO", "set extended attributes"),
+        ("fgetxattr", "EIO", "read extended attributes"),
         ("fsetxattr", "ENOSPC", "set extended attributes"),
         ("fsetxattr", "E2BIG", "set extended attributes"),
         ("fsetxattr", "ERANGE", "set extended attributes"),

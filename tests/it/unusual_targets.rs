@@ -268,3 +268,157 @@ fn times_that_are_silently_ignored_are_reported_and_contents_decide(jobs: &str) 
     fs::write(env.path("src/d/e/small"), [b'x'; 3072]).unwrap();
     env.pcopy(line).exits(0).stderr_has("copied 1 entry");
 }
+
+#[test]
+fn what_is_removed_while_it_is_open_changes_no_directory() {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["late-remove"]) else { return };
+    plant_with_times(&env);
+    set_times(&env.path("src"), (1000, 0), (1_600_000_000, 123_456_789));
+    let line = ["-T", "src", "at/dst"];
+
+    env.pcopy(line).exits(0);
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0);
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries");
+
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0).stderr_has("identical");
+    let lines: Vec<_> = fs::read_dir(env.path("under/dst")).unwrap().collect();
+    assert_eq!(lines.len(), fs::read_dir(env.path("src")).unwrap().count(), "{lines:?}");
+}
+
+each_jobs!(hard_links_are_made_once_where_each_name_has_an_inode_number_of_its_own, 1, 4);
+fn hard_links_are_made_once_where_each_name_has_an_inode_number_of_its_own(jobs: &str) {
+    use std::os::unix::fs::MetadataExt;
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["own-inodes"]) else { return };
+    plant(&env);
+    fs::hard_link(env.path("src/a"), env.path("src/third")).unwrap();
+    let line = ["-j", jobs, "-T", "src", "at/dst"];
+
+    env.pcopy(line).exits(0).stderr_has("; 2 linked");
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries").stderr_lacks("linked");
+
+    env.assert_nothing_staged();
+    let links = |name: &str| fs::metadata(env.path("under/dst").join(name)).unwrap().nlink();
+    assert_eq!(["a", "third", "d/hard"].map(links), [3; 3]);
+
+    // A name that is a file of its own becomes a link again.
+    fs::copy(env.path("src/a"), env.path("copy")).unwrap();
+    fs::rename(env.path("copy"), env.path("under/dst/third")).unwrap();
+    env.pcopy(line).exits(0);
+    env.assert_nothing_staged();
+    assert_eq!(links("a"), 3);
+}
+
+cells! {
+    entries_of_types_that_the_target_lacks_fail_alone,
+    rclone_1 => ("no-symlinks=EIO", "link", "1"),
+    rclone_8 => ("no-symlinks=EIO", "link", "8"),
+    exfat => ("no-nodes=EIO", "fifo", "4"),
+    ntfs => ("no-nodes=EOPNOTSUPP", "fifo", "4"),
+    symlinks => ("no-symlinks=ENOSYS", "link", "4"),
+}
+fn entries_of_types_that_the_target_lacks_fail_alone(habit: &str, kind: &str, jobs: &str) {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &[habit]) else { return };
+    env.tree("src", ["file a 10", "file d/b 3K", "file z 3K"]);
+    env.tree("src", [&*format!("{kind} d/0 a"), &format!("{kind} 0 a")]);
+    let line = ["-j", jobs, "--retries=0", "-T", "src", "at/dst"];
+
+    let run = env.pcopy(line);
+
+    run.exits(1).stderr_has("cannot create 'at/dst/0': ").stderr_has("; 2 failed");
+    env.pcopy(line).exits(1).stderr_has("copied 0 entries");
+    fs::remove_file(env.path("src/0")).unwrap();
+    fs::remove_file(env.path("src/d/0")).unwrap();
+    env.pcopy(line).exits(0);
+    env.assert_same("src", "at/dst");
+}
+
+#[test]
+fn the_size_of_what_has_no_contents_is_not_compared() {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["odd-sizes"]) else { return };
+    env.tree("src", ["file a 10", "link d/link a", "fifo d/fifo", "fifo fifo"]);
+
+    env.pcopy(["-T", "src", "at/dst"]).exits(0);
+
+    env.pcopy(["-T", "src", "at/dst"]).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0);
+    env.pcopy(["-T", "at/dst", "back"]).exits(0);
+    env.pcopy(["-T", "at/dst", "back"]).exits(0).stderr_has("copied 0 entries");
+}
+
+cells! {
+    a_time_that_the_target_cannot_store_becomes_its_latest_one,
+    ext4 => ("latest=2147483647"),
+    nfs => ("latest=4294967295"),
+}
+fn a_time_that_the_target_cannot_store_becomes_its_latest_one(habit: &str) {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &[habit]) else { return };
+    plant_with_times(&env);
+    for name in ["a", "link", "d/e", "d/e/small"] {
+        set_times(&env.path("src").join(name), (1000, 0), (5_000_000_000, 5));
+    }
+    let line = ["-T", "src", "at/dst"];
+
+    env.pcopy(line).exits(0).stderr_lacks("warning");
+
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--check", "-T", "src", "at/dst"]).exits(0).stderr_has("identical");
+    set_times(&env.path("src/a"), (1000, 0), (1_500_000_000, 5));
+    env.pcopy(line).exits(0).stderr_has("copied 1 entry");
+}
+
+#[test]
+fn attributes_that_cannot_be_read_keep_nothing_from_being_compared() {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["no-xattr=EIO"]) else { return };
+    plant(&env);
+    env.pcopy(["-T", "src", "under/src"]).exits(0);
+    env.pcopy(["-a", "--retries=0", "-T", "at/src", "dst"]).exits(0);
+    let check =
+        |options: &[&str]| env.pcopy([options, &["--check", "-T", "at/src", "dst"]].concat());
+
+    // Where an ACL could not be read, the copy has no permissions for the group.
+    let run = check(&["-a", "--no-preserve=mode"]);
+    run.exits(0).stderr_has("warning: cannot read extended attributes of 'at/src");
+    assert_eq!(run.stderr.matches("extended attributes").count(), 1, "{}", run.story());
+    check(&["--preserve=xattr", "--no-preserve=mode"]).exits(1);
+
+    fs::write(env.path("dst/d/e/small"), [b'x'; 3072]).unwrap();
+    let run = check(&["-a", "--no-preserve=mode,timestamps"]);
+    run.exits(6).stdout_is("different: 'dst/d/e/small': contents\n");
+}
+
+each_jobs!(where_setting_a_symlink_means_its_file_no_symlink_is_set, 1, 4);
+fn where_setting_a_symlink_means_its_file_no_symlink_is_set(jobs: &str) {
+    use std::os::unix::fs::{MetadataExt, lchown, symlink};
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["follows-links"]) else { return };
+    plant_with_times(&env);
+    env.tree("", ["text outside x"]);
+    set_times(&env.path("outside"), (1000, 0), (1000, 0));
+    symlink(env.path("outside"), env.path("src/out")).unwrap();
+    symlink("nowhere", env.path("src/d/dangling")).unwrap();
+    lchown(env.path("src/out"), Some(1000), Some(1001)).unwrap();
+    let line = ["-j", jobs, "-a", "-T", "src", "at/dst"];
+
+    let run = env.pcopy(line);
+
+    run.exits(0).stderr_has("warning: cannot set times of ");
+    env.pcopy(line).exits(0).stderr_has("copied 0 entries");
+    env.pcopy(["--inplace", "-T", "src", "at/dst"]).exits(0);
+    env.cp(["-a", "src/out", "at/out"]);
+    let outside = fs::metadata(env.path("outside")).unwrap();
+    assert_eq!((outside.mtime(), outside.uid()), (1000, 0), "what a symlink leads to was changed");
+    let (a, copy) = (fs::metadata(env.path("src/a")), fs::metadata(env.path("under/dst/a")));
+    assert_eq!(copy.unwrap().modified().unwrap(), a.unwrap().modified().unwrap());
+    assert_eq!(fs::read_link(env.path("under/dst/out")).unwrap(), env.path("outside"));
+    env.assert_nothing_staged();
+    assert!(
+        fs::read_dir(env.path("under/dst")).unwrap().count()
+            == fs::read_dir(env.path("src")).unwrap().count()
+    );
+}

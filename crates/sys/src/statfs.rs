@@ -156,7 +156,9 @@ pub fn free_space_at(dir: impl AsFd) -> Result<FreeSpace> {
 
 fn free_space_of(found: &Statvfs) -> FreeSpace {
     let bytes = found.blocks_available().saturating_mul(found.fragment_size());
-    let entries = (found.files() > 0).then(|| found.files_available());
+    // Some FUSE file systems (rclone) report no free inodes at all.
+    let entries =
+        (found.files() > 0 && found.files_available() > 0).then(|| found.files_available());
     FreeSpace { bytes, entries }
 }
 

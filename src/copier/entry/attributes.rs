@@ -11,10 +11,11 @@
 //! it, and the loss is reported ([`AttributeErrors`]). If the permissions of the copy cannot be those of the
 //! source, it gets fewer permissions, never more.
 
+use super::data_bytes;
 use super::result::AttributeErrors;
 use super::timestamps::{Agreement, agreement};
 use crate::copier::retry::retry;
-use crate::error::{AttributeError, EntryError, Op};
+use crate::error::{AttributeError, Op};
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
 use crate::plan::{DirOrigin, Plan, XattrRules};
@@ -116,6 +117,9 @@ impl<'a> Attrs<'a> {
         if let Err(errno) = self.retry(|| xattr::list(source, &mut names.names)) {
             names = XattrNames { names: Vec::new(), unlisted: Some(errno) };
             let mut value = Vec::new();
+            if answers_always(source, errno) {
+                return names;
+            }
             for name in [xattr::ACCESS_ACL, xattr::DEFAULT_ACL] {
                 let got = xattr::get(source, name, &mut value);
                 if !matches!(got, Err(Errno::ENODATA | Errno::EOPNOTSUPP)) {
@@ -124,12 +128,6 @@ impl<'a> Attrs<'a> {
             }
         }
         names
-    }
-
-    /// Like [`list_names`](Self::list_names), but fails if the names cannot be listed.
-    fn list_all_names(&self, node: Node<'_>) -> Result<XattrNames, EntryError> {
-        let names = self.list_names(node);
-        names.unlisted.map_or(Ok(names), |errno| Err(Op::ReadAttributes.error()(errno)))
     }
 
     /// Returns the permission bits with which a file is created.
@@ -504,7 +502,7 @@ impl<'a> Attrs<'a> {
         let mut opened = false;
         if self.keep.looks_at_attributes() {
             let closed = source.kind() == Kind::File && target.permissions() & OWNER_WRITE == 0;
-            if closed && !self.root && self.attributes_differ(nodes).unwrap_or(true) {
+            if closed && !self.root && self.attributes_differ(nodes) {
                 let bits = target.permissions() | OWNER_WRITE;
                 opened = file::set_permissions_at(to, target_name, bits).is_ok();
             }
@@ -579,6 +577,22 @@ impl<'a> Attrs<'a> {
     /// Notes that the target accepts times and ignores them.
     pub(in crate::copier) fn note_ignored_times(&self, errors: &mut AttributeErrors) {
         self.note(Op::SetTimes, self.keep.timestamps, Err(Errno::EOPNOTSUPP), errors);
+    }
+
+    /// Notes the attributes of the symlink `made` that differ from those of its source and cannot be set.
+    pub(super) fn note_lost_of_symlink(
+        &self,
+        source: &Stat,
+        made: &Stat,
+        errors: &mut AttributeErrors,
+    ) {
+        if !self.has_time_of(source, made) {
+            self.note_ignored_times(errors);
+        }
+        let is_other = (source.owner(), source.group()) != (made.owner(), made.group());
+        if self.root && is_other && self.keep.ownership.is_wanted() {
+            self.note(Op::SetOwner, self.keep.ownership, Err(Errno::EOPNOTSUPP), errors);
+        }
     }
 
     fn retry<T>(&self, call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -740,61 +754,91 @@ impl<'a> Attrs<'a> {
         }
         let mut value = Vec::new();
         for name in names.iter() {
-            let Some((op, demand)) = self.demand(name) else { continue };
-            let given = self.retry(|| match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
-                Err(errno) => Err(errno),
-                Ok(()) => xattr::set(to, name, &value),
-            });
-            self.note(op, demand, given, errors);
+            self.give_attribute((from, to), name, &mut value, |_| false, errors);
         }
     }
 
     /// Notes that the source's extended attributes could not be listed, if that is so. The ACLs count as
     /// listed.
     fn note_unlisted(&self, names: &XattrNames, errors: &mut AttributeErrors) {
-        let keep = &self.keep;
-        let demand = if keep.attributes.is_wanted() { keep.attributes } else { keep.context };
-        if let Some(errno) = names.unlisted.filter(|_| demand.is_wanted()) {
+        if let Some((demand, errno)) = self.unlisted(names) {
             self.note(Op::ReadAttributes, demand, Err(errno), errors);
         }
     }
 
-    /// Whether an extended attribute to be preserved would have to be set or removed.
-    fn attributes_differ(&self, (from, to): (Node<'_>, Node<'_>)) -> Result<bool, EntryError> {
-        let mut differ = false;
-        self.each_that_differs(from, to, |_| differ = true)?;
-        Ok(differ)
+    /// Returns why extended attributes other than ACLs could not be listed, and how strictly they are to be
+    /// preserved; `None` if they were listed or are not to be preserved.
+    fn unlisted(&self, names: &XattrNames) -> Option<(Preservation, Errno)> {
+        let keep = &self.keep;
+        let demand = if keep.attributes.is_wanted() { keep.attributes } else { keep.context };
+        names.unlisted.filter(|_| demand.is_wanted()).map(|errno| (demand, errno))
+    }
+
+    /// Sets the attribute `name` of the source on `to`, unless it `has` the `value` that was read already.
+    fn give_attribute(
+        &self,
+        (from, to): (Node<'_>, Node<'_>),
+        name: &CStr,
+        value: &mut Vec<u8>,
+        mut has: impl FnMut(&[u8]) -> bool,
+        errors: &mut AttributeErrors,
+    ) {
+        let Some((op, demand)) = self.demand(name) else { return };
+        match self.retry(|| xattr::get(from, name, value)) {
+            Ok(()) if has(value) => {}
+            Ok(()) => self.note(op, demand, self.retry(|| xattr::set(to, name, value)), errors),
+            Err(Errno::ENODATA) => {} // another program removed it after it was listed
+            Err(errno) => self.note(op_to_read(op), demand, Err(errno), errors),
+        }
+    }
+
+    /// Whether an extended attribute to be preserved would have to be set or removed. True if that is unknown.
+    fn attributes_differ(&self, nodes: (Node<'_>, Node<'_>)) -> bool {
+        let (mut differ, mut unread) = (false, false);
+        self.each_that_differs(nodes, |_| differ = true, |_, _, _| unread = true);
+        differ || unread
     }
 
     /// Calls `found` for each extended attribute to be preserved that differs, with the operation that would
-    /// set or remove it.
+    /// set or remove it. Calls `unread` with an error if those of the source cannot be listed or read.
+    ///
+    /// If those of the target cannot be listed, it may have more than the source without being reported.
     fn each_that_differs(
         &self,
-        from: Node<'_>,
-        to: Node<'_>,
+        (from, to): (Node<'_>, Node<'_>),
         mut found: impl FnMut(Op),
-    ) -> Result<(), EntryError> {
-        let (theirs, ours) = (self.list_all_names(from)?, self.list_all_names(to)?);
+        mut unread: impl FnMut(Op, Preservation, Errno),
+    ) {
+        let (theirs, ours) = (self.list_names(from), self.list_names(to));
+        if let Some((demand, errno)) = self.unlisted(&theirs) {
+            unread(Op::ReadAttributes, demand, errno);
+        }
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter().chain(ours.iter()) {
-            let Some((op, _)) = self.demand(name) else { continue };
+            let Some((op, demand)) = self.demand(name) else { continue };
             let got = (xattr::get(from, name, &mut value), xattr::get(to, name, &mut old));
-            if !matches!(got, (Ok(()), Ok(()))) || value != old {
-                found(op);
+            match got {
+                (Ok(()), Ok(())) if value == old => {}
+                (Err(errno), _) if is_unknown(&theirs, errno) => {
+                    if theirs.has(name) {
+                        unread(op_to_read(op), demand, errno);
+                    }
+                }
+                (Err(_), Err(errno)) if is_unknown(&ours, errno) => {}
+                _ => found(op),
             }
         }
-        Ok(())
     }
 
     /// Returns the properties, besides contents, that are to be preserved and differ between two entries of
-    /// one type.
+    /// one type, and the attributes of the source that could not be read.
     pub(in crate::copier) fn differing(
         &self,
         (from, to): (Node<'_>, Node<'_>),
         (source, target): (&Stat, &Stat),
         origin: DirOrigin,
-    ) -> Result<Properties, EntryError> {
+    ) -> (Properties, AttributeErrors) {
+        let mut errors = AttributeErrors::default();
         let mut properties = Properties::default();
         let has_bits =
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
@@ -811,13 +855,15 @@ impl<'a> Attrs<'a> {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
         let is_owned = self.keep.ownership.is_wanted();
         properties.add_if(is_owned && owners(source) != owners(target), Property::Owner);
-        self.each_that_differs(from, to, |op| {
+        let found = |op| {
             properties.add(match op {
                 Op::SetAccessList => Property::Acls,
                 _ => Property::Xattrs,
             });
-        })?;
-        Ok(properties)
+        };
+        let unread = |op, demand, errno| self.note(op, demand, Err(errno), &mut errors);
+        self.each_that_differs((from, to), found, unread);
+        (properties, errors)
     }
 
     /// Gives an existing entry the extended attributes of its source, as far as they are to be preserved.
@@ -827,20 +873,17 @@ impl<'a> Attrs<'a> {
         self.note_unlisted(&theirs, errors);
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter() {
-            let Some((op, demand)) = self.demand(name) else { continue };
-            let given = self.retry(|| match xattr::get(from, name, &mut value) {
-                Err(Errno::ENODATA) => Ok(()), // another program removed it after it was listed
-                Err(errno) => Err(errno),
-                Ok(()) if xattr::get(to, name, &mut old).is_ok() && value == old => Ok(()),
-                Ok(()) => xattr::set(to, name, &value),
-            });
-            self.note(op, demand, given, errors);
+            let mut has = |value: &[u8]| xattr::get(to, name, &mut old).is_ok() && value == old;
+            self.give_attribute((from, to), name, &mut value, &mut has, errors);
         }
         if theirs.unlisted.is_some() {
             return; // it is unknown which of the target's attributes the source lacks
         }
         for name in ours.iter().filter(|name| !theirs.has(name)) {
             let Some((op, demand)) = self.demand(name) else { continue };
+            if ours.unlisted.is_some() && xattr::get(to, name, &mut old).is_err() {
+                continue; // it is unknown whether the target has it
+            }
             let removed = self.retry(|| xattr::remove(to, name));
             self.note(op, demand, removed, errors);
         }
@@ -884,17 +927,40 @@ impl XattrNames {
     }
 }
 
-/// Returns the permission bits, without those of the group if the ACL could not be set. If an entry has an
+/// Returns the permission bits, without those of the group if the ACL could not be read or set. If an entry has an
 /// ACL, its group bits are the mask of the ACL, which may permit more than the group had.
 fn without_list(bits: u32, errors: &AttributeErrors) -> u32 {
-    if errors.has(Op::SetAccessList) { bits & !GROUP_BITS } else { bits }
+    let is_lost = errors.has(Op::SetAccessList) || errors.has(Op::ReadAccessList);
+    if is_lost { bits & !GROUP_BITS } else { bits }
 }
 
-/// Whether a target looks complete: it has its source's type and size, and stands for the same device if it is
-/// a device file.
+/// Whether the file system of an entry answers with `errno` to every question about attributes, even about one that
+/// does not exist, as some FUSE file systems do (rclone: `EIO`). Then it has no ACLs, either.
+fn answers_always(node: Node<'_>, errno: Errno) -> bool {
+    let (Node::Open(fd) | Node::Named(fd, _)) = node;
+    let mut value = Vec::new();
+    statfs::may_be_shared(fd) && xattr::get(node, c"user.pcopy.none", &mut value) == Err(errno)
+}
+
+/// Returns the operation that reads what `op` sets.
+fn op_to_read(op: Op) -> Op {
+    if op == Op::SetAccessList { Op::ReadAccessList } else { Op::ReadAttributes }
+}
+
+/// Whether it is unknown if an entry has an attribute: its attributes could not be listed, and reading this one
+/// has failed with `errno`.
+fn is_unknown(names: &XattrNames, errno: Errno) -> bool {
+    names.unlisted.is_some() && !matches!(errno, Errno::ENODATA | Errno::EOPNOTSUPP)
+}
+
+/// Whether a target looks complete: it has its source's type, the size of a regular file, and stands for the same
+/// device if it is a device file.
+///
+/// The size of other entries says nothing: ntfs-3g shows a size of 24 for devices, and encrypting file systems
+/// may show that of an encrypted symlink.
 pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat) -> bool {
     source.type_bits() == target.type_bits()
-        && source.size() == target.size()
+        && data_bytes(source) == data_bytes(target)
         && source.device() == target.device()
 }
 

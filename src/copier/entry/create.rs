@@ -89,7 +89,16 @@ pub(super) fn make_other(
         return file::make_symlink(text, &dirs.target, name);
     }
     let mode = cx.attrs.node_permissions(source, dirs.traits.defaults);
-    file::make_node(&dirs.target, name, source, mode)
+    let made = file::make_node(&dirs.target, name, source, mode);
+    if made == Err(Errno::EIO) {
+        // Some FUSE file systems (exfat-fuse, rclone) create a file, and the kernel notices that it has not got
+        // what it asked for.
+        let is_wrong = |made: &Stat| made.kind() == Kind::File && made.size() == 0;
+        if file::stat_at(&dirs.target, name).is_ok_and(|made| is_wrong(&made)) {
+            discard(dirs, name);
+        }
+    }
+    made
 }
 
 /// Sets the source's attributes on the entry that [`make_other`] has created, whose current name is `made`.
@@ -101,6 +110,9 @@ pub(super) fn finish_other(
 ) -> Applied {
     let dirs = entry.dirs;
     cx.outbox.begin();
+    if cx.follows_symlinks(dirs, source.kind()) {
+        return Applied::plain(Done::Copied).lacking(cx.lost_of_symlink(dirs, made, source));
+    }
     let from = Node::Named(dirs.source.as_fd(), entry.name);
     let to = (dirs.target.as_fd(), made);
     let lost = cx.attrs.finish_other(from, to, source, dirs.traits.defaults);

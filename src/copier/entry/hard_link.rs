@@ -5,7 +5,9 @@ use super::decide::{
     was_published,
 };
 use super::result::{Applied, Done, Unfinished};
-use super::{Entry, EntryCopier, data_bytes, points_to, remove_leftover_of, staged_name_for};
+use super::{
+    Entry, EntryCopier, data_bytes, discard, points_to, remove_leftover_of, staged_name_for,
+};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op, may_forbid_staging};
 use crate::hash::Digest;
@@ -17,6 +19,7 @@ use crate::staging::leftover::remove_leftover;
 use crate::staging::removal::remove;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Lock, Stat};
+use pcopy_sys::statfs;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -28,6 +31,14 @@ pub(in crate::copier) struct Leader {
     pub(in crate::copier) stat: Stat,
     /// The digest of its data, if it is known and the options require one.
     pub(in crate::copier) digest: Option<Digest>,
+}
+
+/// A link that was made.
+struct Link {
+    /// The kind of the backup of the existing entry.
+    backup: BackupKind,
+    /// Whether the entry was a link to the leader already.
+    existed: bool,
 }
 
 /// Why an entry did not become a link to a leader.
@@ -88,9 +99,10 @@ impl EntryCopier<'_> {
             cx.outbox.begin();
             let publish = |staged: &CStr| self.publish_over(entry, source, replaced, staged);
             match make_link(&cx, leader, entry, old.as_ref(), publish) {
-                Ok(backup) => {
+                Ok(Link { backup, existed }) => {
                     cx.status.add(Count::BytesSkipped, data_bytes(source));
-                    let mut applied = Applied::linked(Done::Linked, leader.digest);
+                    let done = if existed { Done::Skipped } else { Done::Linked };
+                    let mut applied = Applied::linked(done, leader.digest);
                     applied.details.backup = backup;
                     return Ok(applied);
                 }
@@ -201,14 +213,14 @@ fn check_old(entry: &Entry<'_>, source: &Stat, old: &Stat) -> Result<(), EntryEr
 
 /// Makes the link. If its final name does not exist and no later run could take the link for the user's file,
 /// the link gets that name at once. Otherwise the link gets a staged name, and `publish` renames it over the
-/// existing entry. Returns the kind of backup that was made.
+/// existing entry.
 fn make_link(
     cx: &Context<'_>,
     leader: &Leader,
     entry: &Entry<'_>,
     old: Option<&Stat>,
     publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
-) -> Result<BackupKind, NoLink> {
+) -> Result<Link, NoLink> {
     let (dirs, target_name) = (entry.dirs, entry.target_name);
     let is_free = match old.map(Stat::kind) {
         None => {
@@ -233,18 +245,22 @@ fn make_link(
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
-    Ok(BackupKind::None)
+    Ok(Link { backup: BackupKind::None, existed: false })
 }
 
 /// Makes the link under a staged name, and calls `publish` with that name.
 ///
 /// `publish` makes a backup of the existing entry, if the options require one, and renames the link over that
 /// entry.
+///
+/// Some FUSE file systems (mergerfs, sshfs) show the names of one file as files with different inode numbers. There
+/// a link looks like its leader in all but the inode number. That an existing entry was a link to the leader
+/// already is only found out when the new link is renamed over it: rename(2) then does nothing.
 fn link_over(
     leader: &Leader,
     entry: &Entry<'_>,
     publish: impl FnOnce(&CStr) -> Result<BackupKind, EntryError>,
-) -> Result<BackupKind, NoLink> {
+) -> Result<Link, NoLink> {
     let (dirs, target_name) = (entry.dirs, entry.target_name);
     let staged = staged_name_for(dirs, target_name);
     let target = dirs.target.as_fd();
@@ -258,9 +274,10 @@ fn link_over(
         None
     };
     let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
-    let is_leader = || {
-        file::stat_at(target, &staged).is_ok_and(|stat| stat.identity() == leader.stat.identity())
+    let is_named = |is_it: &dyn Fn(&Stat) -> bool| {
+        file::stat_at(target, &staged).is_ok_and(|stat| is_it(&stat))
     };
+    let is_leader = || is_named(&|stat| stat.identity() == leader.stat.identity());
     match link() {
         Err(Errno::EEXIST) if is_leader() => {} // a copier died right after it had made this link
         Err(Errno::EEXIST) => {
@@ -270,12 +287,27 @@ fn link_over(
         }
         result => result.map_err(no_link)?,
     }
-    if !is_leader() {
+    let is_hidden = !is_leader();
+    if is_hidden
+        && !(statfs::may_be_shared(target) && is_named(&|stat| is_twin(stat, &leader.stat)))
+    {
         return Err(Op::Publish.error()(Errno::EBUSY).into());
     }
-    let kept = publish(&staged)?;
+    let backup = publish(&staged)?;
+    let existed = is_hidden && is_named(&|stat| is_twin(stat, &leader.stat));
+    if existed {
+        discard(dirs, &staged);
+    }
     drop(guard);
-    Ok(kept)
+    Ok(Link { backup, existed })
+}
+
+/// Whether two names show the same file, apart from the inode number and the number of names.
+fn is_twin(one: &Stat, other: &Stat) -> bool {
+    let facts = |stat: &Stat| {
+        (stat.mode(), stat.size(), stat.owner(), stat.group(), stat.device(), stat.modified())
+    };
+    facts(one) == facts(other)
 }
 
 /// Locks a leader and returns its descriptor, which holds the lock. Returns `None` if it cannot be locked: it
@@ -295,11 +327,14 @@ fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
 fn no_link(errno: Errno) -> NoLink {
     match errno {
         Errno::ENOENT => NoLink::Gone,
-        // FAT and some FUSE and network file systems have no hard links. The kernel may forbid links to files
+        // FAT and some FUSE and network file systems have no hard links; rclone answers with EIO. The kernel may forbid links to files
         // of other users.
-        Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-            NoLink::Refused(errno)
-        }
+        Errno::EMLINK
+        | Errno::EXDEV
+        | Errno::EPERM
+        | Errno::EOPNOTSUPP
+        | Errno::ENOSYS
+        | Errno::EIO => NoLink::Refused(errno),
         _ => Op::Link.error()(errno).into(),
     }
 }

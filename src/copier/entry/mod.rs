@@ -19,6 +19,7 @@ mod create;
 pub(super) mod data;
 pub(super) mod decide;
 mod fill;
+mod followed_links;
 pub(super) mod hard_link;
 mod hash_file;
 mod large_copy;
@@ -172,6 +173,9 @@ impl<'a> EntryCopier<'a> {
         if cx.has_time_of(place, source, old) || !attributes::looks_complete(source, old) {
             return false;
         }
+        if cx.follows_symlinks(dirs, old.kind()) {
+            return true;
+        }
         let times = (old.accessed(), old.modified());
         match file::set_times_at(&dirs.target, entry.target_name, times.0, times.1) {
             Ok(()) if !in_place && cx.ignores_times(place, old) => {
@@ -258,7 +262,9 @@ impl<'a> EntryCopier<'a> {
             Reason::AttributesOnly => {
                 let mut lost = repair(&self.cx, entry, source, old)?;
                 let to = (entry.dirs.target.as_fd(), entry.target_name);
-                self.cx.attrs.set_times_of(to, source, &mut lost);
+                if !self.cx.follows_symlinks(entry.dirs, source.kind()) {
+                    self.cx.attrs.set_times_of(to, source, &mut lost);
+                }
                 lost
             }
             Reason::SameFile | Reason::NotOlder | Reason::NoClobber => AttributeErrors::default(),
@@ -330,6 +336,9 @@ fn repair(
 ) -> Result<AttributeErrors, EntryError> {
     let dirs = entry.dirs;
     let to = (dirs.target.as_fd(), entry.target_name);
+    if cx.follows_symlinks(dirs, source.kind()) {
+        return Ok(cx.lost_of_symlink(dirs, entry.target_name, source));
+    }
     let mut lost = AttributeErrors::default();
     if !cx.has_time_of((dirs, entry.target_name), source, old) {
         cx.attrs.set_times_of(to, source, &mut lost);

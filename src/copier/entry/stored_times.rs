@@ -5,7 +5,7 @@
 //! first file that is copied to a device shows it, too.
 
 use super::timestamps::{
-    Agreement, SECONDS, STEPS, Steps, agreement, nanoseconds, stamp, steps_between,
+    Agreement, SECONDS, STEPS, Steps, agreement, is_limit, nanoseconds, stamp, steps_between,
 };
 use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
@@ -54,7 +54,9 @@ impl Context<'_> {
         if STEPS[steps..].iter().any(|(_, known)| self.lacks(device, *known)) {
             return true;
         }
-        if self.lacks(device, Capability::UntriedTimes) {
+        if self.lacks(device, Capability::UntriedTimes)
+            || self.follows_symlinks(dirs, source.kind())
+        {
             return false;
         }
         if statfs::stores_nanoseconds(&dirs.target) {
@@ -93,6 +95,9 @@ impl Context<'_> {
     ) -> bool {
         let device = dirs.traits.device;
         let Ok(copy) = file::stat_at(&dirs.target, name) else { return true };
+        if is_limit(source.modified(), copy.modified()) {
+            return true; // another file shows more
+        }
         let (wanted, got) = (nanoseconds(source.modified()), nanoseconds(copy.modified()));
         match steps_between(wanted, got) {
             _ if wanted == got => {}

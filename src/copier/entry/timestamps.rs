@@ -6,6 +6,8 @@
 //! file system, a rounded time is another time, and may be that of an older version.
 //!
 //! `stored_times` finds out which it is.
+//!
+//! A file system also has an earliest and a latest time, and the kernel stores these in place of times beyond them.
 
 use crate::ipc::memory::fs_caps::Capability;
 use pcopy_sys::file::{Stamp, Stat};
@@ -20,6 +22,20 @@ pub(super) const STEPS: [(i128, Capability); 7] = [
     (1_000_000_000, Capability::StepsSecond),
     (2_000_000_000, Capability::Steps2Seconds),
     (60_000_000_000, Capability::StepsMinute),
+];
+
+/// The earliest times of file systems, in seconds: ext4 and xfs (1901), FAT and exFAT (1980), others (1970).
+const EARLIEST: [i64; 3] = [-(1 << 31), 315_532_800, 0];
+
+/// The latest times of file systems, in seconds: ext4 with 128-byte inodes and older xfs (2038), NFSv3 (2106), FAT
+/// and exFAT (2107), ext4 (2446), xfs (2486).
+const LATEST: [i64; 6] = [
+    (1 << 31) - 1,
+    (1 << 32) - 1,
+    4_354_819_198,
+    4_354_819_199,
+    (1 << 34) - (1 << 31) - 1,
+    16_299_260_424,
 ];
 
 /// What two times say about an entry and its copy.
@@ -47,6 +63,9 @@ pub(super) fn agreement(source: &Stat, copy: &Stat, window: Duration) -> Agreeme
     if (wanted - got).unsigned_abs() <= window.as_nanos() {
         return Agreement::Same;
     }
+    if is_limit(source.modified(), copy.modified()) {
+        return Agreement::Same;
+    }
     // The kernel rounds the time of the last status change, too, which no program can set. On a file system
     // that stores fractions of a second, that time hardly ever has none.
     let changed = nanoseconds(copy.changed());
@@ -65,6 +84,14 @@ pub(super) fn steps_between(wanted: i128, got: i128) -> Option<Steps> {
 /// Whether `got` may be `wanted`, rounded down or up to a multiple of `step`.
 fn is_rounded(wanted: i128, got: i128, step: i128) -> bool {
     got % step == 0 && (wanted - got).abs() < step
+}
+
+/// Whether `got` is the earliest or latest time of a file system, and `wanted` lies beyond it.
+pub(super) fn is_limit(wanted: Stamp, got: Stamp) -> bool {
+    let (at, limit) = (nanoseconds(wanted), nanoseconds(got));
+    got.nanoseconds == 0
+        && (at < limit && EARLIEST.contains(&got.seconds)
+            || at > limit && LATEST.contains(&got.seconds))
 }
 
 pub(super) fn nanoseconds(stamp: Stamp) -> i128 {
@@ -97,6 +124,17 @@ mod tests {
         ] {
             assert_eq!(steps_between(wanted, got), steps, "{got}");
         }
+    }
+
+    #[test]
+    fn a_time_beyond_those_of_the_file_system_becomes_its_earliest_or_latest_one() {
+        let at = |seconds| Stamp { seconds, nanoseconds: 0 };
+        let last = (1 << 31) - 1;
+        assert!(is_limit(at(last + 1), at(last)) && is_limit(at(-1), at(0)));
+        assert!(is_limit(Stamp { seconds: last, nanoseconds: 5 }, at(last)));
+        assert!(!is_limit(at(last - 1), at(last)) && !is_limit(at(1), at(0)));
+        assert!(!is_limit(at(last + 2), at(last + 1)));
+        assert!(!is_limit(at(last + 1), Stamp { seconds: last, nanoseconds: 1 }));
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub(crate) enum Capability {
     UntriedTimes = 1 << 15,
     /// Nothing: a copier has looked at the time of a file that it has closed (noted as for `Times`).
     UntriedClose = 1 << 16,
+    /// Setting owner and times of a symlink and not of the file that it leads to (noted as for `Times`).
+    SymlinkAttributes = 1 << 17,
+    /// Nothing: symlinks have attributes of their own there (noted as for `Times`).
+    UntriedSymlinks = 1 << 18,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.

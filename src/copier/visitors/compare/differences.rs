@@ -3,8 +3,8 @@
 use super::Comparer;
 use crate::copier::entry::ReadMeter;
 use crate::copier::entry::data;
-use crate::copier::entry::result::Unfinished;
-use crate::error::{EntryError, Op};
+use crate::copier::entry::result::{AttributeErrors, Unfinished};
+use crate::error::Op;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::ipc::wire::task::EntryPath;
@@ -18,16 +18,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 type Name<'a> = (BorrowedFd<'a>, &'a CStr);
 
 impl Comparer<'_> {
-    /// Returns the properties in which two entries of the same type differ. The entries are not directories.
+    /// Returns the properties in which two entries of the same type differ, and the attributes that could not be
+    /// read. The entries are not directories.
     pub(super) fn differing(
         &mut self,
         at: EntryPath<'_>,
         (from, to): (Name<'_>, Name<'_>),
         (source, target): (&Stat, &Stat),
-    ) -> Result<Properties, Unfinished> {
+    ) -> Result<(Properties, AttributeErrors), Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
-        let mut properties =
-            self.cx.attrs.differing(nodes, (source, target), DirOrigin::Existing)?;
+        let (mut properties, unread) =
+            self.cx.attrs.differing(nodes, (source, target), DirOrigin::Existing);
         let mut tally = ReadMeter::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // Both names belong to the same inode, so there is nothing to compare.
@@ -42,16 +43,17 @@ impl Comparer<'_> {
         };
         properties.add_if(differs, Property::Contents);
         tally.up_to(if source.kind() == Kind::File { source.size() } else { 0 });
-        Ok(properties)
+        Ok((properties, unread))
     }
 
-    /// Returns the properties in which two directories differ, apart from their entries.
+    /// Returns the properties in which two directories differ, apart from their entries, and the attributes that
+    /// could not be read.
     pub(super) fn differing_dirs(
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),
         origin: DirOrigin,
-    ) -> Result<Properties, EntryError> {
+    ) -> (Properties, AttributeErrors) {
         self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats, origin)
     }
 

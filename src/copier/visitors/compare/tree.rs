@@ -2,7 +2,7 @@
 
 use super::{Comparer, HasComparer, fail_uncounted, record, record_missing};
 use crate::copier::context::Context;
-use crate::copier::entry::result::Unfinished;
+use crate::copier::entry::result::{AttributeErrors, Unfinished};
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{DirProgress, Visitor, Walk};
@@ -61,7 +61,10 @@ impl<'a> TreeVisitor<'a> {
                 walk.cx.status.subtract(Count::Found, 1);
                 return Ok(());
             }
-            Err(Errno::ENOENT) => return record_missing(walk, name, source.mode()),
+            // The others mean that the target cannot have such a name.
+            Err(Errno::ENOENT | Errno::EILSEQ | Errno::EINVAL | Errno::ENAMETOOLONG) => {
+                return record_missing(walk, name, source.mode());
+            }
             Err(errno) => return walk.record_failed(shown, Op::StatTarget.error()(errno)),
         };
         let modes = (source.mode(), target.mode());
@@ -77,7 +80,10 @@ impl<'a> TreeVisitor<'a> {
         report_links(walk, name, &source, &target)?;
         let names = ((from, name), (to, target_name));
         match self.0.differing(walk.at.as_path(), names, (&source, &target)) {
-            Ok(properties) => record(walk, shown, properties, modes),
+            Ok((properties, unread)) => {
+                report_unread(walk, shown, &unread)?;
+                record(walk, shown, properties, modes)
+            }
             Err(Unfinished::Failed(error)) => walk.record_failed(shown, error),
             Err(_) => Ok(()), // the file was dropped, because the run ends
         }
@@ -155,10 +161,9 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         }
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
         let origin = walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, false);
-        match self.0.differing_dirs(ends, (&source, &target), origin) {
-            Ok(properties) => record(walk, None, properties, (source.mode(), target.mode()))?,
-            Err(error) => return walk.record_failed(None, error).map(|()| None),
-        }
+        let (properties, unread) = self.0.differing_dirs(ends, (&source, &target), origin);
+        report_unread(walk, None, &unread)?;
+        record(walk, None, properties, (source.mode(), target.mode()))?;
         let is_left_out = walk.is_left_out(&source);
         Ok(Some((dirs, IsLeftOut(is_left_out))))
     }
@@ -190,6 +195,15 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
 /// Whether a directory of the source is the one with which the operand is compared.
 fn is_target(walk: &TreeWalk<'_>, source: &Stat) -> bool {
     walk.cx.job.built_dirs.overlap(source.identity(), walk.at.operand).is_some()
+}
+
+/// Reports the attributes of the source that could not be read, and so are not compared.
+fn report_unread(
+    walk: &mut TreeWalk<'_>,
+    name: Option<&CStr>,
+    unread: &AttributeErrors,
+) -> Result<(), ParentGone> {
+    unread.iter().try_for_each(|error| walk.report(name, Event::AttributeFailed(error)))
 }
 
 /// Reports an entry that has several names on either side. The parent finds out at the end whether the same
