@@ -2,7 +2,7 @@
 //! deadlines.
 //!
 //! The parent copies nothing and waits only in poll(2). So it still reacts if a reader of its output is slow,
-//! if a copier hangs, or if the user presses ^C.
+//! if a copier hangs, or if the user presses ^C. (If it cannot fork a copier, it copies itself: `own_copier`.)
 
 use super::pool::Copier;
 use super::reports;
