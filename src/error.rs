@@ -189,6 +189,10 @@ ops! {
     /// Building the entry under a staged name, or renaming it into place. Instead it was built under its final
     /// name.
     Stage,
+    /// The file system of the source does not answer any more.
+    SourceLost,
+    /// The file system of the target does not answer any more.
+    TargetLost,
 }
 
 impl Op {
@@ -217,7 +221,7 @@ impl Op {
     pub fn concerns_source(self) -> bool {
         use Op::{
             Changed, Cycle, Follow, IntoItself, KillsCopiers, OpenSource, Read, ReadAccessList,
-            ReadAttributes, ReadDirectory, ReadSymlink, Stat,
+            ReadAttributes, ReadDirectory, ReadSymlink, SourceLost, Stat,
         };
         matches!(
             self,
@@ -233,6 +237,7 @@ impl Op {
                 | Changed
                 | IntoItself
                 | KillsCopiers
+                | SourceLost
         )
     }
 }
@@ -289,7 +294,7 @@ pub fn is_transient(error: EntryError) -> bool {
 
 /// Whether a system call that fails with this error may succeed if it is repeated a moment later.
 pub fn is_transient_errno(errno: Errno) -> bool {
-    matches!(errno, Errno::EIO | Errno::ESTALE | Errno::ETIMEDOUT)
+    matches!(errno, Errno::EIO | Errno::ESTALE) || is_of_network(errno)
 }
 
 /// Whether the error of creating a staged name, or of renaming it, may mean that the file system does not permit
@@ -329,8 +334,46 @@ pub fn is_full(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSPC | Errno::EDQUOT)
 }
 
-/// Whether pcopy can write no other entry either: the target is full, over quota, read-only or failing.
+/// Whether the error may mean that a whole file system is lost: its server, its daemon or its device is gone. It
+/// may also concern one entry only.
+pub fn may_mean_lost(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EIO
+            | Errno::ESTALE
+            | Errno::ENODEV
+            | Errno::ENXIO
+            | Errno::ENOMEDIUM
+            | Errno::EREMOTEIO
+            | Errno::ENOTCONN
+            | Errno::ESHUTDOWN
+    ) || is_of_network(errno)
+}
+
+/// Whether the error means that a network or a server does not answer.
+fn is_of_network(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ETIMEDOUT
+            | Errno::ECONNABORTED
+            | Errno::ECONNREFUSED
+            | Errno::ECONNRESET
+            | Errno::EHOSTDOWN
+            | Errno::EHOSTUNREACH
+            | Errno::ENETDOWN
+            | Errno::ENETRESET
+            | Errno::ENETUNREACH
+            | Errno::ENOLINK
+            | Errno::EPROTO
+    )
+}
+
+/// Whether pcopy can copy no other entry either: the target is full, over quota, read-only or failing, or the source
+/// or the target is lost.
 pub fn ends_the_run(error: EntryError) -> bool {
+    if matches!(error.op, Op::SourceLost | Op::TargetLost) {
+        return true;
+    }
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // ENOSPC for an extended attribute can mean that only the space for extended attributes is full. EIO for
     // a clone can come from reading the source. A file that cannot be read back says nothing about other

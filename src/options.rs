@@ -24,6 +24,8 @@ pub struct Options {
     /// `--retries`: how often an entry is tried again after a transient failure, 0 to 100; with `None` the
     /// plan chooses.
     pub retries: Option<u16>,
+    /// `--timeout`: for how long copiers may make no progress before the run ends; `None` for no limit.
+    pub timeout: Option<Duration>,
     /// `--progress`: when to draw the progress line.
     pub progress: When,
 }
@@ -212,6 +214,9 @@ pub struct Preserve {
     pub permissions: Permissions,
     /// Whether a copy must get the permission bits, if they are preserved exactly.
     pub permissions_required: bool,
+    /// Whether an existing directory keeps its set-group-ID bit with the group write permission, and DST its
+    /// whole mode, although permission bits are preserved: the user has not asked for them.
+    pub keeps_dir_modes: bool,
     /// User and group, as far as the kernel lets the process set them.
     pub ownership: Preservation,
     /// The times of last access and last modification.
@@ -233,6 +238,7 @@ impl Preserve {
     pub const NOTHING: Self = Self {
         permissions: Permissions::Masked,
         permissions_required: false,
+        keeps_dir_modes: false,
         ownership: Preservation::No,
         timestamps: Preservation::No,
         omits_dir_times: false,
@@ -245,6 +251,7 @@ impl Preserve {
     /// What `pcopy` preserves by default: permission bits, times and hard links.
     pub const DEFAULT: Self = Self {
         permissions: Permissions::Exact,
+        keeps_dir_modes: true,
         timestamps: Preservation::IfPossible,
         links: Links::HardLinks,
         ..Self::NOTHING

@@ -18,8 +18,9 @@ pub mod code {
     pub const INCAPABLE: u8 = 4;
     /// A comparison or `--verify` found a difference.
     pub const DIFFERENT: u8 = 6;
-    /// The target is full, over quota, read-only or failing, so the run ended early.
-    pub const TARGET_LOST: u8 = 11;
+    /// The run ended early: the target is full, over quota, read-only or failing, or the source or the target does
+    /// not answer any more.
+    pub const DISK_LOST: u8 = 11;
     /// The number of entries found differs from the number of entries copied, skipped or failed.
     pub const UNBALANCED: u8 = 14;
     /// Copiers kept dying, or the kernel denied a resource that the run needs.
@@ -35,8 +36,12 @@ pub enum End {
     Finished,
     /// A signal ended the run.
     Signal(i32),
-    /// The target cannot be written any more: it is full, over quota, read-only or failing.
+    /// The target cannot be written any more: it is full, over quota, read-only or failing, or does not answer.
     TargetLost,
+    /// The file system of the source does not answer any more.
+    SourceLost,
+    /// The disk has not answered for the time that `--timeout` gives.
+    TimedOut,
     /// Copiers died in round after round, and the rounds made no progress.
     CopiersDied,
     /// The kernel denied a resource that the run needs.
@@ -113,7 +118,7 @@ impl Outcome {
         let fails = |test: fn(EntryError) -> bool| self.kinds.iter().any(|(error, _)| test(*error));
         Exit::Code(match self.end {
             End::Signal(number) => return Exit::Signal(number),
-            End::TargetLost => code::TARGET_LOST,
+            End::TargetLost | End::SourceLost | End::TimedOut => code::DISK_LOST,
             End::CopiersDied | End::Unavailable => code::COPIERS_DIED,
             End::Finished if !self.is_balanced() => code::UNBALANCED,
             End::Finished if fails(lacks_capability) => code::INCAPABLE,
@@ -170,7 +175,9 @@ mod tests {
                 Exit::Code(code::SOME_FAILED),
             ),
             (End::Finished, vec![(Found, 2), (Failed, 1)], Exit::Code(code::UNBALANCED)),
-            (End::TargetLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::TARGET_LOST)),
+            (End::TargetLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::DISK_LOST)),
+            (End::TimedOut, vec![(Found, 9)], Exit::Code(code::DISK_LOST)),
+            (End::SourceLost, vec![(Found, 9), (Failed, 1)], Exit::Code(code::DISK_LOST)),
             (End::CopiersDied, vec![], Exit::Code(code::COPIERS_DIED)),
             (End::Signal(2), vec![(Found, 9)], Exit::Signal(2)),
         ];

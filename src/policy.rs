@@ -25,7 +25,7 @@ pub struct Policy {
     /// Whether a file that changed while it was read is read once more. cp does not do so: scripts copy
     /// growing log files with cp as they are.
     pub rereads_changed: bool,
-    /// Whether the run ends when the target file system is full, read-only or failing. cp still tries every
+    /// Whether the run ends when a file system is full, read-only, failing or lost. cp still tries every
     /// other file.
     pub stops_when_target_is_lost: bool,
     /// Whether a write to a pipe without readers ends the run by SIGPIPE, as it ends cp. Otherwise it is a failure

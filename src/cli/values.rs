@@ -70,6 +70,7 @@ impl Attribute {
             Self::Mode => {
                 preserve.permissions = Permissions::Exact;
                 preserve.permissions_required = true;
+                preserve.keeps_dir_modes = false;
                 preserve.access_lists = Preservation::Required;
             }
             Self::Ownership => preserve.ownership = Preservation::Required,
@@ -85,6 +86,7 @@ impl Attribute {
                 *preserve = Preserve {
                     permissions: Permissions::Exact,
                     permissions_required: preserve.permissions_required,
+                    keeps_dir_modes: false,
                     ownership: at_least(preserve.ownership),
                     timestamps: at_least(preserve.timestamps),
                     omits_dir_times: preserve.omits_dir_times,
@@ -104,6 +106,7 @@ impl Attribute {
             Self::Mode => {
                 preserve.permissions = Permissions::Fresh;
                 preserve.permissions_required = false;
+                preserve.keeps_dir_modes = false;
                 preserve.access_lists = Preservation::No;
             }
             Self::Ownership => preserve.ownership = Preservation::No,

@@ -32,7 +32,7 @@ impl<'a> Context<'a> {
         Self {
             job,
             number,
-            status: job.counters.status(number),
+            status: job.counters.status(number).of_copier_in(job.in_parent),
             outbox: job.outboxes.get(number),
             attrs: Attrs::new(job.plan),
         }

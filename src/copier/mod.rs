@@ -15,6 +15,7 @@ mod retry;
 mod traverse;
 pub(crate) mod visitors;
 
+use crate::ipc::in_parent::InParent;
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
@@ -31,7 +32,7 @@ use crate::plan::Plan;
 use context::Context;
 use pcopy_ring::{SharedRing, TakeError};
 use pcopy_sys::record_lock::RecordLocks;
-use report_writer::{ParentGone, ReportWriter};
+use report_writer::{Outlet, ParentGone, ReportWriter};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use visitors::compare;
@@ -73,6 +74,8 @@ pub(crate) struct Job<'a> {
     pub inode_locks: Option<&'a RecordLocks>,
     /// The directories that this run builds, which must not become sources.
     pub built_dirs: &'a BuiltDirs,
+    /// The parent process, if the copier works inside it and not in a process of its own.
+    pub in_parent: Option<&'a dyn InParent>,
     /// What earlier rounds have done.
     pub history: History<'a>,
     /// Whether the user is root, for whom permission bits are no restriction.
@@ -138,16 +141,27 @@ trait Worker {
 
 /// Works as copier `number` until the ring is closed or stopped. Returns the exit status.
 pub(crate) fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
-    let cx = Context::new(&job, number);
-    let reports = ReportWriter::new(pipe, cx.outbox);
-    let done = if job.plan.check.is_some() {
+    match work_through(&job, number, Outlet::Pipe(pipe)) {
+        Ok(()) => 0,
+        Err(ParentGone) => 1, // the parent is gone, so no process could receive a report
+    }
+}
+
+/// Works as the only copier, inside the parent process, until the ring is closed or stopped.
+pub(crate) fn run_in_parent(job: Job<'_>, parent: &dyn InParent) {
+    let job = Job { in_parent: Some(parent), ..job };
+    match work_through(&job, 0, Outlet::Parent(parent)) {
+        Ok(()) | Err(ParentGone) => {} // the parent is this process
+    }
+}
+
+fn work_through(job: &Job<'_>, number: u16, outlet: Outlet<'_>) -> Result<(), ParentGone> {
+    let cx = Context::new(job, number);
+    let reports = ReportWriter::new(outlet, cx.outbox);
+    if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
     } else {
         work(cx, &mut CopyWorker::new(cx, reports))
-    };
-    match done {
-        Ok(()) => 0,
-        Err(ParentGone) => 1, // the parent is gone, so no process could receive a report
     }
 }
 
@@ -158,7 +172,8 @@ pub(crate) fn run(job: Job<'_>, number: u16, pipe: OwnedFd) -> i32 {
 /// hungry and hands nothing over. It makes no reports, so nothing is sent through `pipe`.
 pub(crate) fn count(job: Job<'_>, pipe: OwnedFd, forecast: &Forecast) -> i32 {
     let cx = Context::new(&job, 0);
-    match visitors::count::count(cx, ReportWriter::new(pipe, cx.outbox), forecast) {
+    let reports = ReportWriter::new(Outlet::Pipe(pipe), cx.outbox);
+    match visitors::count::count(cx, reports, forecast) {
         Ok(()) => 0,
         Err(ParentGone) => 1,
     }
@@ -192,7 +207,8 @@ fn take(job: &Job<'_>, worker: &mut dyn Worker, message: &mut Vec<u8>) -> Result
         Ok(()) => Ok(true),
         Err(TakeError::Empty) => {
             worker.flush_reports()?;
-            Ok(job.ring.take(message).is_ok())
+            // Inside the parent process, no other copier is left that could push a task.
+            Ok(job.in_parent.is_none() && job.ring.take(message).is_ok())
         }
         Err(_) => Ok(false),
     }

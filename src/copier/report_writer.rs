@@ -1,5 +1,6 @@
-//! The copier's end of the pipe through which it sends reports to the parent.
+//! The copier's end of the way to the parent for its reports: a pipe, or a call if both are one process.
 
+use crate::ipc::in_parent::InParent;
 use crate::ipc::memory::outbox::{OUTBOX_BYTES, Outbox};
 use crate::ipc::wire::event::Report;
 use pcopy_sys::file;
@@ -21,10 +22,18 @@ const OLD: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParentGone;
 
+/// Where reports go.
+pub(super) enum Outlet<'a> {
+    /// Through a pipe, to the parent process.
+    Pipe(OwnedFd),
+    /// To the parent, inside the same process.
+    Parent(&'a dyn InParent),
+}
+
 /// Buffers reports and sends them in batches. The outbox holds a second copy of the reports that are not sent
 /// yet, so they are not lost if the copier dies.
 pub(super) struct ReportWriter<'a> {
-    pipe: OwnedFd,
+    outlet: Outlet<'a>,
     pub(super) outbox: Outbox<'a>,
     gathered: Vec<u8>,
     frame: Vec<u8>,
@@ -32,8 +41,8 @@ pub(super) struct ReportWriter<'a> {
 }
 
 impl<'a> ReportWriter<'a> {
-    pub(super) fn new(pipe: OwnedFd, outbox: Outbox<'a>) -> Self {
-        Self { pipe, outbox, gathered: Vec::new(), frame: Vec::new(), since: Instant::now() }
+    pub(super) fn new(outlet: Outlet<'a>, outbox: Outbox<'a>) -> Self {
+        Self { outlet, outbox, gathered: Vec::new(), frame: Vec::new(), since: Instant::now() }
     }
 
     /// Adds a report, and sends all reports if a batch is due. Calls `settled` as soon as the report is in
@@ -70,7 +79,13 @@ impl<'a> ReportWriter<'a> {
 
     /// Sends all reports.
     pub(super) fn flush(&mut self) -> Result<(), ParentGone> {
-        let sent = file::write_all(&self.pipe, &self.gathered);
+        let sent = match &self.outlet {
+            Outlet::Pipe(pipe) => file::write_all(pipe, &self.gathered),
+            Outlet::Parent(parent) => {
+                parent.receive(&self.gathered);
+                Ok(())
+            }
+        };
         self.gathered.clear();
         sent.map_err(|_| ParentGone)
     }

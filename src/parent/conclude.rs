@@ -28,6 +28,10 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
             run.precount.abandon();
             TICK
         }
+        End::TimedOut => {
+            run.precount.abandon();
+            Duration::MAX
+        }
         _ => {
             run.precount.end();
             Duration::MAX

@@ -5,7 +5,7 @@
 //! pool, autoscale, precount, target_lock, shared, round   processes, locks, one round
 //! run_state, reporter, volumes, answers, run              what the phases share
 //! free_space, status, idle                                progress line; signals while no copier runs
-//! reports, poll_loop, rounds                              rounds until nothing is left to do
+//! reports, poll_loop, own_copier, rounds                  rounds until nothing is left to do
 //! phases, conclude                                        what the rounds are for; the end
 //! ```
 //!
@@ -17,6 +17,7 @@ mod autoscale;
 mod conclude;
 mod free_space;
 mod idle;
+mod own_copier;
 mod phases;
 mod poll_loop;
 mod pool;

@@ -2,27 +2,31 @@
 //! deadlines.
 //!
 //! The parent copies nothing and waits only in poll(2). So it still reacts if a reader of its output is slow,
-//! if a copier hangs, or if the user presses ^C.
+//! if a copier hangs, or if the user presses ^C. (If it cannot fork a copier, it copies itself: `own_copier`.)
 
 use super::pool::Copier;
 use super::reports;
 use super::round::{Part, Round, Stop};
 use super::run::Run;
 use super::run_event::{RunEvent, Sink};
-use super::run_state::Deaths;
+use super::run_state::{Deaths, RunState};
+use super::shared::Shared;
 use super::status;
+use super::target_lock::TargetLock;
 use crate::copier::{self, History, Job};
 use crate::error::Unavailable;
+use crate::plan::Plan;
 use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death, Pid};
 use pcopy_sys::signals::{self, Request};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Runs a round until all copiers have exited and the parent has read all their reports.
+/// Runs a round until all copiers have exited and the parent has read all their reports. If no copier can be forked,
+/// returns at once, and `round.in_parent` says so.
 pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     loop {
-        start_copier(run, round)?;
+        start_copier(run, round);
         if round.pool.is_done() || round.is_given_up() {
             return Ok(());
         }
@@ -34,6 +38,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
             true => round.excuse_stall(),
             false => round.end_if_stalled(),
         }
+        end_if_unanswered(run, round);
         round.escalate();
         round.autoscale();
         status::draw(run, round);
@@ -42,20 +47,43 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
 }
 
 /// Starts one more copier if there is work for it.
-fn start_copier(run: &Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+fn start_copier(run: &Run<'_>, round: &mut Round) {
     if !round.decide_start() {
-        return Ok(());
+        return;
     }
     let first = round.pool.len() == 0;
-    let (state, shared) = (&run.state, &round.shared);
-    let job = shared.job(run.plan, run.lock, state);
-    let fresh = if round.is_first { &run.lock.fresh[..] } else { &[] };
-    let history = History { is_first: round.is_first, fresh, ..job.history };
-    let job = Job { prompts_answered: round.part != Part::Copies, history, ..job };
+    let job = job(round, &round.shared, (run.plan, run.lock), &run.state);
     match round.pool.start(|number, pipe| copier::run(job, number, pipe)) {
         Ok(()) => round.note_started(),
-        Err(errno) if first => return Err(Unavailable::because("start a copier")(errno)),
+        Err(_) if first => round.in_parent = true,
         Err(_) => round.note_denied(), // the copiers that run do the work
+    }
+}
+
+/// Returns what the copiers of a round share.
+pub(super) fn job<'a>(
+    round: &Round,
+    shared: &'a Shared,
+    (plan, lock): (&'a Plan, &'a TargetLock),
+    state: &'a RunState,
+) -> Job<'a> {
+    let job = shared.job(plan, lock, state);
+    let fresh = if round.is_first { &lock.fresh[..] } else { &[] };
+    let history = History { is_first: round.is_first, fresh, ..job.history };
+    Job { prompts_answered: round.part != Part::Copies, history, ..job }
+}
+
+/// Does the parent's other work while the parent copies: handles signals, writes output, shows the progress. If
+/// the reader of the output is slow, waits for it.
+pub(super) fn attend(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
+    handle_signals(run, round)?;
+    round.escalate();
+    status::draw(run, round);
+    run.reporter.sink.flush();
+    while run.reporter.sink.is_full() {
+        wait(run, round)?;
+        handle_signals(run, round)?;
+        run.reporter.sink.flush();
     }
     Ok(())
 }
@@ -90,7 +118,10 @@ fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailabl
             Request::End(number) => interrupt(run.reporter.sink, round, number),
             Request::Suspend => suspend(run.reporter.sink, round),
             Request::Status => status::report(run, round),
-            Request::Resume | Request::Resize => run.reporter.sink.redraw_progress(),
+            Request::Resume | Request::Resize => {
+                round.excuse_silence();
+                run.reporter.sink.redraw_progress();
+            }
             Request::Child => round.child_exited = true,
         }
     }
@@ -107,6 +138,16 @@ fn interrupt(sink: &mut dyn Sink, round: &mut Round, number: i32) {
     }
     sink.stop_waiting_for_reader();
     round.stop(Stop::Signal { number, since: Instant::now() });
+}
+
+/// Ends the run if `--timeout` limits how long copiers may wait for the disk, and they have. Does not wait for them: the
+/// kernel may never wake them.
+fn end_if_unanswered(run: &mut Run<'_>, round: &mut Round) {
+    let Some(limit) = run.plan.timeout else { return };
+    let Some(place) = round.unanswered(limit) else { return };
+    run.reporter.timed_out(limit, Some(&status::shown(run.plan, place)));
+    round.stop(Stop::TimedOut { since: Instant::now() });
+    round.kill_all();
 }
 
 /// Suspends all processes of the run, as a shell expects when it suspends a job, and later resumes them.
@@ -139,7 +180,7 @@ fn reap_copiers(deaths: &mut Deaths, round: &mut Round) {
             Ok(true) | Err(_) => lost.push(copier.number()),
         }
     }
-    if lost.is_empty() || matches!(round.stop, Some(Stop::Signal { .. } | Stop::TargetLost)) {
+    if lost.is_empty() || !matches!(round.stop, None | Some(Stop::CopierLost)) {
         return;
     }
     for number in lost {

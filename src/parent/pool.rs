@@ -81,6 +81,12 @@ impl Pool {
         alive.filter_map(|copier| process::cpu_time(copier.pid).ok()).sum()
     }
 
+    /// Returns the CPU time that a copier has used.
+    pub(super) fn cpu_time_of(&self, number: u16) -> Duration {
+        let copier = self.copiers.get(usize::from(number));
+        copier.and_then(|copier| process::cpu_time(copier.pid).ok()).unwrap_or_default()
+    }
+
     /// Returns all copiers, dead or alive.
     pub(super) fn copiers(&self) -> &[Copier] {
         &self.copiers

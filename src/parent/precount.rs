@@ -57,8 +57,9 @@ impl Precount {
         self.forecast = Some(forecast);
     }
 
-    /// Returns what was counted so far; `None` if counting has not begun.
+    /// Returns what was counted so far; `None` if counting has not begun, or no process could be forked for it.
     pub(super) fn work(&self) -> Option<Work> {
+        self.process?;
         self.forecast.as_ref().map(Forecast::get)
     }
 

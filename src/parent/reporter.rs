@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// The reporter, through which the phases of a run reach the sink of its events.
 pub(super) struct Reporter<'a> {
@@ -48,6 +49,11 @@ impl<'a> Reporter<'a> {
     /// Reports that the kernel denied a resource.
     pub(super) fn unavailable(&mut self, unavailable: &Unavailable) {
         self.sink.emit(&RunEvent::Unavailable(unavailable));
+    }
+
+    /// Reports that the disk has not answered for `limit`, and at which entry.
+    pub(super) fn timed_out(&mut self, limit: Duration, at: Option<&[u8]>) {
+        self.sink.emit(&RunEvent::TimedOut { limit, at });
     }
 
     /// Reports that an entry is about to be copied.

@@ -29,23 +29,26 @@ pub(super) fn read(run: &mut Run<'_>, round: &mut Round) {
         copier.receive(shared.outboxes.get(copier.number()), buffer);
         let mut malformed = false;
         copier.with_inbox(|inbox| {
-            let mut rest = inbox;
-            loop {
-                match Report::decode(&mut rest) {
-                    Ok(Some(report)) => stop = stop.or(intake.apply(&report)),
-                    Ok(None) => break inbox.len() - rest.len(),
-                    Err(_) => {
-                        malformed = true;
-                        break inbox.len();
-                    }
-                }
-            }
+            let (used, ended) = intake.apply_all(inbox);
+            malformed = used.is_none();
+            stop = stop.or(ended);
+            used.unwrap_or(inbox.len())
         });
         if malformed && copier.kill().is_err() {
             // The copier has already exited, so there is nothing to kill.
         }
     }
     if let Some(why) = stop {
+        round.stop(why);
+    }
+}
+
+/// Applies the reports of a copier that works inside this process, and removes them from `inbox`.
+pub(super) fn apply(run: &mut Run<'_>, round: &mut Round, inbox: &mut Vec<u8>) {
+    let Run { plan, state, reporter, volumes, .. } = run;
+    let (used, stop) = Intake { plan, state, reporter, volumes }.apply_all(inbox);
+    inbox.drain(..used.unwrap_or(inbox.len()));
+    if let Some(why) = stop.or(used.is_none().then_some(Stop::CopierLost)) {
         round.stop(why);
     }
 }
@@ -59,6 +62,19 @@ struct Intake<'r, 'a> {
 }
 
 impl Intake<'_, '_> {
+    /// Applies all complete reports in `inbox`. Returns how many bytes they have, or `None` if the bytes are
+    /// malformed; and why the round must end, if it must.
+    fn apply_all(&mut self, inbox: &[u8]) -> (Option<usize>, Option<Stop>) {
+        let (mut rest, mut stop) = (inbox, None);
+        loop {
+            match Report::decode(&mut rest) {
+                Ok(Some(report)) => stop = stop.or(self.apply(&report)),
+                Ok(None) => return (Some(inbox.len() - rest.len()), stop),
+                Err(_) => return (None, stop),
+            }
+        }
+    }
+
     /// Applies one report. Returns why the round must end, if it must. The function is long, because each event
     /// has its arm.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
@@ -86,7 +102,9 @@ impl Intake<'_, '_> {
             }
             Event::Failed(error) => {
                 self.apply_failed(place, error);
-                return self.plan.ends_with(error).then_some(Stop::TargetLost);
+                let stop =
+                    if error.op == Op::SourceLost { Stop::SourceLost } else { Stop::TargetLost };
+                return self.plan.ends_with(error).then_some(stop);
             }
             Event::AttributeFailed(lost) => {
                 // Each required attribute is a failure, and is remembered as such. The others may be as many
@@ -162,7 +180,8 @@ impl Intake<'_, '_> {
 
     fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         self.note_failed(place);
-        if !self.state.note_failure(error, place) {
+        let is_loss = matches!(error.op, Op::SourceLost | Op::TargetLost);
+        if is_loss && !self.state.note_loss() || !self.state.note_failure(error, place) {
             return;
         }
         if fails_after_announcement(error) {

@@ -6,12 +6,13 @@ use super::position::weight;
 use super::shared::Shared;
 use crate::error::Unavailable;
 use crate::ipc::inherited::link_groups::Groups;
-use crate::ipc::memory::counters::{Count, Totals};
+use crate::ipc::memory::counters::{Count, CurrentEntry, Totals};
 use crate::ipc::wire::frame_check;
 use crate::ipc::wire::task::Task;
 use crate::plan::Plan;
 use pcopy_sys::Errno;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The maximum time between two wake-ups of the poll loop, which draw the progress line and check deadlines.
@@ -34,6 +35,9 @@ const KILL_AFTER: Duration = Duration::from_millis(1800);
 /// network file system does not answer. It dies as soon as it wakes, so it can do no harm later.
 const LEAVE_AFTER: Duration = Duration::from_millis(1900);
 
+/// The CPU time that copiers take if they work. A copier that wakes now and then takes less.
+const PROGRESS_COST: Duration = Duration::from_millis(1);
+
 /// If all copiers have waited for work for this time, the round ends. All of them can wait only if the ring's
 /// memory was damaged. If the machine was suspended instead, the false alarm costs one round.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -47,7 +51,9 @@ const STALL_CHECK: Duration = Duration::from_millis(500);
 pub(super) enum Stop {
     CopierLost,
     TargetLost,
+    SourceLost,
     Signal { number: i32, since: Instant },
+    TimedOut { since: Instant },
 }
 
 /// The phase of the run that a round belongs to.
@@ -65,12 +71,14 @@ pub(super) enum Part {
 
 /// One ring and its copiers.
 pub(super) struct Round {
-    pub(super) shared: Shared,
+    pub(super) shared: Rc<Shared>,
     pub(super) part: Part,
     /// Whether this is the first round of its phase. In a later round, staged directories may contain
     /// incomplete entries, which copiers left when they died.
     pub(super) is_first: bool,
     pub(super) pool: Pool,
+    /// Whether the parent is the only copier, because no process could be forked.
+    pub(super) in_parent: bool,
     pace: Pace,
     /// The buffer through which the parent reads from pipes.
     pub(super) buffer: Vec<u8>,
@@ -82,6 +90,21 @@ pub(super) struct Round {
     pub(super) casualties: Casualties,
     /// The counts at the last time that a copier was seen at work, and that time.
     moved: (Totals, Instant),
+    progress: Progress,
+}
+
+/// What the copiers had done when they were last seen to make progress, for `--timeout`.
+struct Progress {
+    totals: Totals,
+    /// The CPU time of each copier that was at an entry ever since.
+    used: HashMap<u16, Duration>,
+    seen: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { totals: Totals::default(), used: HashMap::new(), seen: Instant::now() }
+    }
 }
 
 /// How many copiers the round should have, and when the next copier starts.
@@ -124,10 +147,11 @@ impl Round {
         frame_check::push_task(&shared.ring, status, &mut root)
             .map_err(|_| Unavailable::because("fill the ring")(Errno::ENOBUFS))?;
         Ok(Self {
-            shared,
+            shared: Rc::new(shared),
             part,
             is_first: true,
             pool: Pool::default(),
+            in_parent: false,
             pace,
             buffer: vec![0; READ_BYTES],
             stop: None,
@@ -135,6 +159,7 @@ impl Round {
             child_exited: false,
             casualties: Casualties::default(),
             moved: (Totals::default(), Instant::now()),
+            progress: Progress::default(),
         })
     }
 
@@ -197,6 +222,7 @@ impl Round {
     /// stalled.
     pub(super) fn excuse_stall(&mut self) {
         self.moved.1 = Instant::now();
+        self.excuse_silence();
     }
 
     /// Ends the round if all copiers wait for work that will never arrive.
@@ -214,6 +240,39 @@ impl Round {
         } else if self.moved.1.elapsed() >= STALLED_AFTER {
             self.stop(Stop::CopierLost);
         }
+    }
+
+    /// Returns the place of an entry that a copier is at, if no copier has made progress for `limit`.
+    ///
+    /// A copier that compares or hashes counts no bytes, but uses CPU time. One that waits for the disk uses none.
+    pub(super) fn unanswered(&mut self, limit: Duration) -> Option<CurrentEntry> {
+        if self.stop.is_some() {
+            return None;
+        }
+        let active = self.shared.counters.active();
+        let place = |number: u16| self.shared.counters.status(number).current_entry();
+        let mut busy = self.at_work();
+        busy.retain(|&number| number < active && place(number).is_some());
+        let progress = &mut self.progress;
+        progress.used.retain(|number, _| busy.contains(number));
+        let mut worked = busy.is_empty();
+        for &number in &busy {
+            let used = self.pool.cpu_time_of(number);
+            worked |= used >= *progress.used.entry(number).or_insert(used) + PROGRESS_COST;
+        }
+        let totals = self.shared.counters.totals();
+        if worked || totals != progress.totals {
+            *progress = Progress { totals, ..Progress::default() };
+        }
+        if progress.seen.elapsed() < limit {
+            return None;
+        }
+        busy.into_iter().find_map(place)
+    }
+
+    /// Notes that copiers could not make progress, because the run was suspended or the reader of its output is slow.
+    pub(super) fn excuse_silence(&mut self) {
+        self.progress.seen = Instant::now();
     }
 
     /// Returns how long the poll loop may sleep.
@@ -235,6 +294,18 @@ impl Round {
         // The request is also written to each copier's status slot, so that copiers see it even if the ring's
         // memory is damaged.
         self.pool.copiers().iter().for_each(|copier| copier.ask_to_stop(&self.shared.counters));
+        if self.in_parent {
+            self.shared.counters.status(0).ask_to_stop();
+        }
+    }
+
+    /// Returns the numbers of the copiers that work, also that of the parent if it is the only copier.
+    pub(super) fn at_work(&self) -> Vec<u16> {
+        if self.in_parent {
+            return vec![0];
+        }
+        let alive = self.pool.copiers().iter().filter(|copier| copier.is_alive());
+        alive.map(Copier::number).collect()
     }
 
     /// After a signal: first makes copiers abort the files in progress, later kills the copiers.
@@ -251,7 +322,11 @@ impl Round {
 
     /// Whether the run must end although some killed copiers still exist.
     pub(super) fn is_given_up(&self) -> bool {
-        matches!(self.stop, Some(Stop::Signal { since, .. }) if since.elapsed() >= LEAVE_AFTER)
+        match self.stop {
+            Some(Stop::Signal { since, .. }) => since.elapsed() >= LEAVE_AFTER,
+            Some(Stop::TimedOut { since }) => since.elapsed() >= LEAVE_AFTER - KILL_AFTER,
+            _ => false,
+        }
     }
 
     /// Kills all copiers and does not wait for them: a copier that sleeps in the kernel may never die.

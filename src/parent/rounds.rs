@@ -1,6 +1,7 @@
 //! Runs rounds until one of them does all the work. A round is one attempt of the copiers at the work: if a
 //! copier dies, only the round ends, and not the run.
 
+use super::own_copier;
 use super::poll_loop::run_round;
 use super::round::{Casualties, Part, Round, Stop};
 use super::run::{Run, Stopped};
@@ -27,7 +28,10 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
     loop {
         let mut round = Round::begin(run.plan, whole, &run.state.links.earlier)?;
         round.is_first = std::mem::take(&mut is_first);
-        let ran = run_round(run, &mut round);
+        let mut ran = run_round(run, &mut round);
+        if ran.is_ok() && round.in_parent {
+            ran = own_copier::work(run, &mut round);
+        }
         if ran.is_err() {
             round.kill_all();
             round.pool.join_all();
@@ -43,6 +47,8 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
             None => return Ok(()),
             Some(Stop::Signal { number, .. }) => return Err(Stopped::Early(End::Signal(number))),
             Some(Stop::TargetLost) => return Err(Stopped::Early(End::TargetLost)),
+            Some(Stop::SourceLost) => return Err(Stopped::Early(End::SourceLost)),
+            Some(Stop::TimedOut { .. }) => return Err(Stopped::Early(End::TimedOut)),
             Some(Stop::CopierLost) => {}
         }
         let made = match round.part {

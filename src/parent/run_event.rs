@@ -105,6 +105,13 @@ pub enum RunEvent<'a> {
         /// A path on the file system that lacks space.
         target: &'a [u8],
     },
+    /// The disk has not answered for a time (`--timeout`), so the run ends.
+    TimedOut {
+        /// That time.
+        limit: Duration,
+        /// The path of the entry that a copier waits at; `None` while data is flushed.
+        at: Option<&'a [u8]>,
+    },
     /// The progress line needs an update.
     Progress {
         /// The progress of the run.

@@ -167,6 +167,8 @@ struct Reported {
     early: HashSet<u64>,
     /// Whether the user already knows that the target does not support hard links.
     no_links: bool,
+    /// Whether the user already knows that the source or the target is lost.
+    loss: bool,
 }
 
 /// The counts of a run over its rounds and phases.
@@ -211,10 +213,37 @@ impl RunState {
         Self { made, ..Self::default() }
     }
 
+    /// Returns a copy of what copiers need, for a copier that works while this state changes.
+    pub(super) fn for_copier(&self) -> Self {
+        let Deaths { passed_over, begun, begun_new, begun_in_place, .. } = &self.deaths;
+        Self {
+            links: LinkNames { groups: self.links.groups.clone(), ..LinkNames::default() },
+            prompts: Prompts { agreed: self.prompts.agreed.clone(), ..Prompts::default() },
+            deaths: Deaths {
+                passed_over: passed_over.clone(),
+                begun: begun.clone(),
+                begun_new: begun_new.clone(),
+                begun_in_place: begun_in_place.clone(),
+                ..Deaths::default()
+            },
+            digests: self.digests.clone(),
+            made: self.made.clone(),
+            failed: self.failed.clone(),
+            done: self.done.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Notes a failure. Returns whether it was not noted before; later rounds find the failures of earlier
     /// rounds again.
     pub(super) fn note_failure(&mut self, error: EntryError, place: EntryPath<'_>) -> bool {
         self.reported.failures.insert(fingerprint((error, place.operand, place.source)))
+    }
+
+    /// Notes that the source or the target is lost. Returns whether that was not noted before: each copier finds it
+    /// at another entry.
+    pub(super) fn note_loss(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported.loss, true)
     }
 
     /// Notes a name that could not become a link. Returns `None` if it must not be reported, otherwise whether

@@ -92,6 +92,7 @@ impl Shared {
             prompts_answered: false,
             inode_locks: self.inode_locks.as_ref(),
             built_dirs: &lock.built_dirs,
+            in_parent: None,
             history: History {
                 is_first: true,
                 failed: &state.failed,

@@ -5,7 +5,7 @@ use super::position::Position;
 use super::round::Round;
 use super::run::Run;
 use super::run_event::{At, RunEvent, Sink};
-use crate::ipc::memory::counters::Totals;
+use crate::ipc::memory::counters::{CurrentEntry, Totals};
 use crate::plan::{Check, Plan};
 use std::time::Duration;
 
@@ -20,15 +20,17 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     let (plan, begun) = (run.plan, run.begun);
     run.precount.begin(plan, run.lock, || {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let busy = u32::try_from(round.pool.len().min(cpus)).unwrap_or(1);
+        let busy = u32::try_from(round.pool.len().clamp(1, cpus)).unwrap_or(1);
         let settled = round.shared.counters.totals().settled();
         begun.elapsed() * busy / u32::try_from(settled).unwrap_or(u32::MAX).max(1)
     });
     let position = position(run, run.state.so_far(&round.shared.counters.totals()));
-    if position.work.complete && !std::mem::replace(&mut run.space_checked, true) {
+    // A statfs(2) of a disk that does not answer would block the parent.
+    let may_ask = plan.timeout.is_none();
+    if position.work.complete && may_ask && !std::mem::replace(&mut run.space_checked, true) {
         free_space::warn_if_short(plan, &position, run.reporter.sink);
     }
-    let at = At::Entry { name: &current_name(plan, round), copiers: copiers_alive(round) };
+    let at = At::Entry { name: &current_name(plan, round), copiers: round.at_work().len() };
     run.reporter.sink.emit(&RunEvent::Progress { position, at });
 }
 
@@ -47,7 +49,7 @@ pub(super) fn report(run: &mut Run<'_>, round: &Round) {
         totals: run.state.sum_up(round.shared.counters.totals()),
         entries: work.complete.then_some(work.entries),
         elapsed: run.begun.elapsed(),
-        at: At::Entry { name: &current_name(run.plan, round), copiers: copiers_alive(round) },
+        at: At::Entry { name: &current_name(run.plan, round), copiers: round.at_work().len() },
     });
 }
 
@@ -74,16 +76,15 @@ fn position(run: &Run<'_>, totals: Totals) -> Position {
     }
 }
 
-fn copiers_alive(round: &Round) -> usize {
-    round.pool.copiers().iter().filter(|copier| copier.is_alive()).count()
-}
-
 /// Returns the name of an entry that one of the copiers is working on, as the user would write it.
 fn current_name(plan: &Plan, round: &Round) -> Vec<u8> {
-    let alive = round.pool.copiers().iter().filter(|copier| copier.is_alive());
-    let counters = &round.shared.counters;
-    let place = alive.filter_map(|copier| counters.status(copier.number()).current_entry()).next();
-    let Some(place) = place else { return Vec::new() };
+    let (numbers, counters) = (round.at_work(), &round.shared.counters);
+    let place = numbers.into_iter().find_map(|number| counters.status(number).current_entry());
+    place.map(|place| shown(plan, place)).unwrap_or_default()
+}
+
+/// Returns the name of an entry as the user would write it.
+pub(super) fn shown(plan: &Plan, place: CurrentEntry) -> Vec<u8> {
     let mut path = place.dir;
     if !path.is_empty() && !place.name.is_empty() {
         path.push(b'/');

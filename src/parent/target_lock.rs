@@ -8,22 +8,24 @@
 use crate::error::{Refusal, may_forbid_staging};
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
+use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
 use crate::staging::leftover::{remove_leftover, try_rename};
-use crate::staging::lock::lock_soon;
+use crate::staging::lock::lock_against_runs;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
 use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind, Lock, Stat};
-use pcopy_sys::process;
+use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
+use pcopy_sys::mounts::MountPoints;
 use pcopy_sys::statfs;
+use pcopy_sys::xattr;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
@@ -59,10 +61,10 @@ impl TargetLock {
     /// Returns no locks, for a run that writes nothing.
     pub(super) fn none(plan: &Plan) -> Self {
         let mut lock = Self::default();
-        for operand in plan.operands.iter().filter(|operand| operand.is_dir) {
+        for (number, operand) in (0..).zip(&plan.operands).filter(|(_, operand)| operand.is_dir) {
             let target = file::stat_at(plan.target_dir(operand), &operand.target_name);
             if let Ok(target) = target {
-                lock.built_dirs.add(target.identity(), None, false);
+                lock.built_dirs.add(target.identity(), Some(number), false);
             }
         }
         lock
@@ -80,8 +82,7 @@ impl TargetLock {
                 self.built_dirs.add(stat.identity(), None, true);
             }
         }
-        let fresh = || plan.operands.iter().zip(&self.fresh);
-        if fresh().any(|(operand, fresh)| operand.is_dir && !fresh) {
+        if self.may_meet_itself(plan) {
             self.built_dirs.expect_nested();
         }
         if !plan.policy.locks_target || plan.stream.is_some() {
@@ -111,6 +112,11 @@ impl TargetLock {
         } else {
             file::open_dir_at(parent, &name)
         };
+        let opened = match opened {
+            // The directory cannot be locked, but the run must recognise it.
+            Err(Errno::EACCES) => plan.reach_target_child(parent, &name),
+            result => result,
+        };
         let dir = match opened {
             Ok(dir) => dir,
             Err(errno @ (Errno::EMFILE | Errno::ENFILE)) if plan.policy.locks_target => {
@@ -122,13 +128,31 @@ impl TargetLock {
         // Two operands may become one directory, as 'a/.' and 'b/.' do.
         let created = fresh || name != operand.target_name;
         if self.built_dirs.add(stat.identity(), Some(number), created) && plan.policy.locks_target {
-            if lock_soon(dir.as_fd(), Lock::Exclusive) == Err(Errno::EAGAIN) {
+            if !lock_against_runs(dir.as_fd(), Lock::Exclusive, &stat) {
                 return Err(busy(operand));
             }
             self.create_lock_file(plan, number, &dir)?;
             self.locks.push(dir);
         }
         Ok(())
+    }
+
+    /// Whether a walk of a source may come to a directory that this run creates inside an existing one, without
+    /// coming to the target of an operand first: through a symbolic link that is followed, or through a mount
+    /// below the source or the target.
+    fn may_meet_itself(&self, plan: &Plan) -> bool {
+        let operands = plan.operands.iter().zip(&self.fresh);
+        let mut merged = operands.filter(|(operand, fresh)| operand.is_dir && !**fresh).peekable();
+        if merged.peek().is_none() || plan.options.dereference == Dereference::Always {
+            return merged.peek().is_some();
+        }
+        let Some(mounts) = MountPoints::read() else { return true };
+        let has_mounts =
+            |dir: Result<OwnedFd, Errno>| dir.map_or(true, |dir| mounts.has_below(dir));
+        merged.any(|(operand, _)| {
+            has_mounts(plan.open_source(operand, operand.source_name.to_bytes()))
+                || has_mounts(plan.open_target(operand, operand.target_name.to_bytes()))
+        })
     }
 
     /// Creates the lock file in the target directory of an operand, if other machines may write there.
@@ -167,13 +191,7 @@ impl TargetLock {
                 // The directory is opened again, because all operands share the plan's descriptor, which
                 // stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
-                    let refused = file::lock(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    // A script may hold `flock /backup` while it runs pcopy. That is no conflict, so only the
-                    // locks of other pcopy processes count.
-                    let is_busy = refused
-                        && process::holds_flock(stat.identity().1, &process::own_name())
-                        && lock_soon(own.as_fd(), Lock::Shared) == Err(Errno::EAGAIN);
-                    if is_busy {
+                    if !lock_against_runs(own.as_fd(), Lock::Shared, &stat) {
                         return Err(busy(operand));
                     }
                     self.locks.push(own);
@@ -263,12 +281,32 @@ fn find_or_create(
 /// requires no lock.
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let bits = source.map_or(0o700, |source| source.permissions());
-    let bits = plan.options.preserve.initial_mode(bits, plan.umask);
-    match file::make_dir(plan.target_dir(operand), &operand.target_name, bits) {
-        Ok(()) => Ok(Some(TargetDir::found(&operand.target_name, true))),
+    let source = source.map_or(0o700, |source| source.permissions());
+    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
+    let keep = &plan.options.preserve;
+    // If the run is killed, the next run takes the directory for one whose mode it must keep. So the directory
+    // gets its mode now, unless a group could get permissions that the owner or the ACL will take away.
+    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    let lasts = keep.keeps_dir_modes && !may_limit;
+    let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
+    match file::make_dir(parent, name, bits) {
+        Ok(()) => {
+            if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
+                settle_mode(parent, name, bits);
+            }
+            Ok(Some(TargetDir::found(name, true)))
+        }
         Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
         Err(_) => Ok(None),
+    }
+}
+
+/// Gives a new directory the mode `bits`, which differs from the mode that it was created with because of a
+/// default ACL or the set-group-ID bit.
+fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
+    let is_private = xattr::remove(Node::Named(parent, name), xattr::ACCESS_ACL).is_ok();
+    if is_private && file::set_permissions_at(parent, name, bits).is_err() {
+        // A later step sets the mode in any case, and reports it if that fails.
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ipc::wire::task::EntryPath;
 use crate::plan::Plan;
 use pcopy_sys::file;
 use pcopy_sys::{Errno, Result, statfs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The file systems that a run writes to.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Volumes {
                 continue;
             }
             known.push(identity);
-            if let Ok(dir) = dir.try_clone_to_owned() {
+            if let Some(dir) = readable(dir, identity.0) {
                 volumes.add(identity.0, number, b"", dir);
             }
         }
@@ -51,7 +51,9 @@ impl Volumes {
         let Some(operand) = plan.operands.get(place.operand as usize) else { return };
         let Ok(dir) = plan.open_target(operand, place.target) else { return };
         let Ok(device) = file::stat_fd(&dir).map(|stat| stat.identity().0) else { return };
-        if !self.0.iter().any(|volume| volume.device == device) {
+        if !self.0.iter().any(|volume| volume.device == device)
+            && let Some(dir) = readable(dir.as_fd(), device)
+        {
             self.add(device, place.operand, place.source, dir);
         }
     }
@@ -68,6 +70,24 @@ impl Volumes {
                 self.0.push(Volume { device, operand, source: source.to_vec(), dirs: vec![dir] });
             }
         }
+    }
+}
+
+/// Opens a directory, or one above it on the same file system `device` if the user may not read it: syncfs(2)
+/// needs a descriptor that was not opened with `O_PATH`. If there is none, returns one with `O_PATH`, so that
+/// the flush fails.
+fn readable(dir: BorrowedFd<'_>, device: u64) -> Option<OwnedFd> {
+    let mut at = dir.try_clone_to_owned().ok()?;
+    loop {
+        if let Ok(opened) = file::open_dir_at(&at, c".") {
+            return Some(opened);
+        }
+        let (here, above) = (file::stat_fd(&at).ok()?, file::open_parent(&at).ok()?);
+        let place = file::stat_fd(&above).ok()?.identity();
+        if place.0 != device || place == here.identity() {
+            return Some(at); // the root of the file system
+        }
+        at = above;
     }
 }
 

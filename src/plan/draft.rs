@@ -14,6 +14,7 @@ use pcopy_sys::file::Identity;
 use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
 pub struct Draft {
@@ -22,6 +23,7 @@ pub struct Draft {
     check: Option<Check>,
     jobs: Option<u16>,
     retries: Option<u16>,
+    timeout: Option<Duration>,
 }
 
 impl Draft {
@@ -49,7 +51,8 @@ impl Draft {
             ManifestPlace::find(path, &placement.operands, placement.dirs.parents())
         };
         let manifest = options.manifest.as_ref().map(find).transpose()?;
-        Ok(Self { placement, manifest, check, jobs: options.jobs, retries: options.retries })
+        let Options { jobs, retries, timeout, .. } = *options;
+        Ok(Self { placement, manifest, check, jobs, retries, timeout })
     }
 
     /// Returns the identity of the open file that the run writes to, if it is an inherited descriptor, and not
@@ -100,6 +103,7 @@ impl Draft {
                 None => self.retries.unwrap_or_else(|| default_retries(&dirs)),
             },
             stream,
+            timeout: self.timeout,
             manifest: self.manifest,
             check: self.check,
             options,
@@ -181,6 +185,7 @@ mod tests {
             manifest: None,
             jobs: Some(1),
             retries: Some(0),
+            timeout: None,
             progress: When::Never,
         })
         .unwrap()

@@ -8,6 +8,7 @@ pub(crate) mod backup_name;
 mod comparisons;
 mod directories;
 mod draft;
+mod lost;
 mod manifest_line;
 mod manifest_place;
 mod notes;
@@ -37,12 +38,25 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::stdio;
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use symlinked_dirs::SymlinkedDirs;
 
 /// The maximum number of copiers that the user may ask for.
 pub const JOBS_MAX: u16 = 512;
+
+/// Where a directory in the target comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DirOrigin {
+    /// This run creates the directory, or an interrupted run has begun it.
+    New,
+    /// The directory existed before the run.
+    Existing,
+    /// The directory existed before the run with this mode, which it keeps, because it is DST itself.
+    Destination(u32),
+}
 
 /// Everything that the run will do.
 ///
@@ -83,6 +97,8 @@ pub struct Plan {
     pub jobs_at_first: u16,
     /// How often an entry is tried again after a transient failure.
     pub retries: u16,
+    /// For how long copiers may make no progress before the run ends; `None` for no limit.
+    pub timeout: Option<Duration>,
     /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
     /// it does not copy the directory a second time.
     named_dirs: HashMap<Identity, u32>,
@@ -93,7 +109,10 @@ pub struct Plan {
 impl Plan {
     /// Whether the run must end after this error, because no other entry can be written either.
     pub fn ends_with(&self, error: EntryError) -> bool {
-        self.policy.stops_when_target_is_lost && self.check.is_none() && ends_the_run(error)
+        let is_lost = matches!(error.op, Op::SourceLost | Op::TargetLost);
+        self.policy.stops_when_target_is_lost
+            && (self.check.is_none() || is_lost)
+            && ends_the_run(error)
     }
 
     /// Whether this error ends the run by SIGPIPE.
@@ -114,6 +133,20 @@ impl Plan {
     pub fn is_inside_target(&self, operand: u32) -> bool {
         let operand = self.operands.get(operand as usize);
         operand.is_some_and(|operand| operand.is_dir && !operand.manifest_prefix.is_empty())
+    }
+
+    /// Returns where the target of the directory at `source` comes from; `source` begins with the source name
+    /// of the operand. `new` says that this run has created the target.
+    pub fn dir_origin(&self, operand: u32, source: &[u8], new: bool) -> DirOrigin {
+        let kept = || {
+            let is_top = !source.contains(&b'/');
+            self.operands.get(operand as usize).filter(|_| is_top)?.kept_mode
+        };
+        if new {
+            DirOrigin::New
+        } else {
+            kept().map_or(DirOrigin::Existing, DirOrigin::Destination)
+        }
     }
 
     /// Whether [`earlier_dir`](Self::earlier_dir) can return an operand at all.
@@ -149,7 +182,18 @@ impl Plan {
 
     /// Opens the directory at `path`, relative to the directory that contains the target. Follows symbolic
     /// links in `path` only with `--keep-directory-symlink`.
+    ///
+    /// If the user may search but not read the directory, opens it with `O_PATH`, which suffices for everything
+    /// but listing and locking it.
     pub fn open_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.open_readable_target(operand, path) {
+            Err(Errno::EACCES) => searchable(self.reach_target(operand, path)?),
+            result => result,
+        }
+    }
+
+    /// Like [`open_target`](Self::open_target), but fails with `EACCES` if the user may not read the directory.
+    pub fn open_readable_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
         if self.options.keep_directory_symlink {
             file::open_dir_following(self.target_dir(operand), path)
         } else {
@@ -157,19 +201,33 @@ impl Plan {
         }
     }
 
-    /// Opens the directory like [`open_target`](Self::open_target), but only to access entries in it by name;
-    /// the directory need not be readable.
+    /// Opens the directory like [`open_target`](Self::open_target), but always with `O_PATH`.
     pub fn reach_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
         if self.options.keep_directory_symlink {
-            return self.open_target(operand, path);
+            return file::open_dir_path_following(self.target_dir(operand), path);
         }
         file::open_dir_path_beneath(self.target_dir(operand), path)
+    }
+
+    /// Opens the child `name` of a directory in the target with `O_PATH`. Fails with `EACCES` if the user may not
+    /// access entries in the child.
+    pub fn reach_target_child(&self, dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+        searchable(if self.options.keep_directory_symlink {
+            file::open_dir_path_following(dir, name.to_bytes())?
+        } else {
+            file::open_dir_path_at(dir, name)?
+        })
     }
 
     /// Returns the directory that contains the target of an operand. This directory exists.
     pub fn target_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
         self.dirs[operand.target_dir].as_fd()
     }
+}
+
+/// Fails with `EACCES` if the user may not access entries in the directory.
+fn searchable(dir: OwnedFd) -> Result<OwnedFd, Errno> {
+    file::stat_at(&dir, c".").map(|_| dir)
 }
 
 /// Returns the operation that creates the copy of `source`, for the message if it fails.

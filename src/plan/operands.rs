@@ -23,6 +23,8 @@ pub struct Operand {
     pub(super) manifest_prefix: Vec<u8>,
     /// Whether the source is a directory.
     pub is_dir: bool,
+    /// The mode of the existing directory that is the target, if that is DST itself and keeps its mode.
+    pub(super) kept_mode: Option<u32>,
     /// The earlier operands that become the same file. If one of them was copied, this operand is not copied.
     pub same_target: Vec<u32>,
     /// Whether the source is a symbolic link that is followed and leads to something else than a directory.
@@ -69,6 +71,7 @@ impl Operand {
             target_path: target.path,
             manifest_prefix: target.manifest_prefix,
             is_dir,
+            kept_mode: None,
             same_target: Vec::new(),
             follow: source.follow && !is_dir,
             into_itself: None,

@@ -36,6 +36,8 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             format!("{target} differed twice from what was read from {source}; removed")
         }
         Op::Sync => format!("cannot flush {thing} to stable storage: {cause}"),
+        Op::SourceLost => format!("lost the file system of the source at {thing}: {cause}"),
+        Op::TargetLost => format!("lost the file system of the target at {thing}: {cause}"),
         Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
         Op::Publish if error.errno == Errno::EBUSY => {
             format!(
@@ -80,6 +82,8 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::Dangling => "not written through a dangling symlink".to_owned(),
         Op::RelativeSymlink => "a relative symbolic link would be dangling".to_owned(),
         Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
+        Op::SourceLost => format!("lost the source: {cause}"),
+        Op::TargetLost => format!("lost the target: {cause}"),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
         Op::DirectoryOverSymlink => {
@@ -153,6 +157,8 @@ fn act(op: Op) -> &'static str {
         | Op::ThroughSymlink
         | Op::Verify
         | Op::Publish
+        | Op::SourceLost
+        | Op::TargetLost
         | Op::KillsCopiers => "copy",
     }
 }

@@ -81,7 +81,7 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished if !outcome.is_balanced() => screen.error(human::UNBALANCED),
         End::Finished | End::Signal(_) => {}
-        End::TargetLost | End::CopiersDied | End::Unavailable => {
+        End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
             screen.error(&summary(outcome));
         }
     }
@@ -158,6 +158,8 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Sync => format!("error writing {target} to the disk: {cause}"),
         Op::ThroughSymlink => format!("not reading {target} through a symlink"),
         Op::ReadBack => format!("error reading {target}: {cause}"),
+        Op::SourceLost => format!("error reading {source}: {cause}"),
+        Op::TargetLost => format!("error writing {target}: {cause}"),
         Op::KillsCopiers => format!("passed over {source}: copiers died on it again and again"),
     }
 }

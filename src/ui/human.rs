@@ -35,6 +35,10 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
             let act = if compared { "compared" } else { "copied" };
             screen.error(&format!("{} vanished before it was {act}", quote(names.source)));
         }
+        RunEvent::TimedOut { limit, at } => {
+            let at = at.map(|at| format!(" at {}", quote(at))).unwrap_or_default();
+            screen.error(&format!("no answer from the disk for {} s{at}", limit.as_secs()));
+        }
         RunEvent::LinkFailed { errno, target, and_others } => {
             screen.notice(&describe_link_failure(errno, target, and_others));
         }
@@ -147,7 +151,9 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     match outcome.end {
         End::Finished => screen.summary(&summary(outcome)),
         End::Signal(_) => screen.notice(&summary(outcome)),
-        End::TargetLost | End::CopiersDied | End::Unavailable => screen.error(&summary(outcome)),
+        End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
+            screen.error(&summary(outcome))
+        }
     }
 }
 

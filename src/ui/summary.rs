@@ -31,6 +31,12 @@ pub(super) fn summary(outcome: &Outcome) -> String {
             "stopped after {done} in {time}{others}{}\nhint: when the target can be written again, rerun the command to resume",
             outcome.left.map(left_to_copy).unwrap_or_default()
         ),
+        End::SourceLost => format!(
+            "stopped after {done} in {time}{others}\nhint: when the source can be read again, rerun the command to resume"
+        ),
+        End::TimedOut => format!(
+            "stopped after {done} in {time}{others}\nhint: when the disk answers again, rerun the command to resume"
+        ),
         End::CopiersDied => format!(
             "stopped after {done} in {time}: copiers kept dying{others}\nhint: find out what kills them (memory limits?), then rerun the command to resume",
         ),
@@ -62,7 +68,9 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
         End::Finished if found.is_empty() => format!("{done}: identical"),
         End::Finished => format!("{done}: {}", found.join(", ")),
         End::Signal(_) => format!("interrupted: {done}"),
-        End::TargetLost | End::CopiersDied | End::Unavailable => format!("stopped: {done}"),
+        End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
+            format!("stopped: {done}")
+        }
     }
 }
 

@@ -30,8 +30,6 @@ Mounts at AT what is in the directory UNDER, and goes into the background. Each 
     odd-sizes         symlinks, FIFOs and devices have a size of 24 bytes (ntfs-3g)
     late-remove       an open file that is removed gets another name until it is closed (most FUSE file systems)
     cache=SECONDS     the kernel remembers names and attributes (network file systems)
-    fails-after=NAME:ERRNO  from the moment at which NAME exists, every call fails
-    stops-after=NAME  from that moment, no call is answered
 
 Locks stay in the kernel of the mount, as on most FUSE file systems: another mount of UNDER does not see them.
 """
@@ -64,25 +62,12 @@ class Habits(Operations):
         self.lock = threading.Lock()
         self.ends = {}  # for in-order: where the next write of each open file must begin
         self.written = set()
-        self.broken = False
 
     def __call__(self, call, *arguments):
-        if call not in ("init", "destroy"):
-            self.break_if_due(arguments)
         try:
             return getattr(self, call)(*arguments)
         except OSError as error:
             raise FuseOSError(error.errno)
-
-    def break_if_due(self, arguments):
-        last, number = self.habits.get("fails-after", "").rpartition(":")[::2]
-        last = last or self.habits.get("stops-after", "")
-        if last and not self.broken and os.path.basename(str(arguments[0])) == last:
-            self.broken = os.path.lexists(self.under + arguments[0])
-        if self.broken and number:
-            fail(getattr(errno, number))
-        while self.broken:
-            time.sleep(1)
 
     def has(self, habit):
         return habit in self.habits
@@ -262,7 +247,6 @@ class Habits(Operations):
 under, at, *habits = sys.argv[1:]
 mount = Habits(os.path.abspath(under), habits)
 cached = float(mount.habits.get("cache", 0))
-FUSE(mount, at, foreground=False, nothreads=not mount.has("stops-after"), allow_other=True,
-     use_ino=not mount.has("own-inodes"),
+FUSE(mount, at, foreground=False, nothreads=True, allow_other=True, use_ino=not mount.has("own-inodes"),
      attr_timeout=cached, entry_timeout=cached, negative_timeout=cached, ac_attr_timeout=cached,
      hard_remove=not mount.has("late-remove"))

@@ -54,6 +54,46 @@ fn a_complete_target_that_is_read_only_is_up_to_date() {
     absent.exits(3).stderr_has("cannot write to 'disk': Read-only file system");
 }
 
+/// Each combination of closed standard descriptors.
+const CLOSED: [&str; 8] =
+    ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
+
+#[test]
+fn without_dev_and_with_closed_descriptors_a_run_works() {
+    if !is_root() || !tool("unshare") {
+        return skip!("needs root and unshare, to hide /dev");
+    }
+    for dev in ["", "echo text > /dev/null;"] {
+        for closed in CLOSED {
+            let env = Sandbox::within(&std::env::temp_dir()); // elsewhere than below /dev
+            env.tree("src", ["file a 10", "file d/b 3K", "link link a"]);
+            let script = format!("mount -t tmpfs none /dev && {dev} \"$@\" {closed}");
+            let program = ["unshare", "-m", "sh", "-c", &script, "sh"];
+
+            env.run(env.before(&program, ["src", "dst"])).exits(0);
+
+            env.assert_same("src", "dst");
+        }
+    }
+}
+
+#[test]
+fn no_file_gets_what_was_meant_for_a_closed_descriptor() {
+    for closed in CLOSED {
+        let env = Sandbox::new();
+        env.tree("src", ["text a words", "text b words"]).tree("dst", ["dir b"]);
+        let script = format!("\"$@\" {closed}");
+        let run = env.run(env.before(&["sh", "-c", &script, "sh"], ["-v", "-T", "src", "dst"]));
+
+        run.exits(1);
+
+        let copied = fs::read_to_string(env.path("dst/a")).unwrap();
+        assert_eq!(copied, "words", "{closed}");
+        assert_eq!(run.stderr.is_empty(), closed.contains("2>&-"), "{}", run.story());
+        assert_eq!(run.stdout.is_empty(), closed.split(' ').any(|word| word == ">&-"));
+    }
+}
+
 #[test]
 fn an_empty_path_is_called_empty() {
     let env = Sandbox::new();

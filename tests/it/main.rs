@@ -17,10 +17,14 @@ mod copy;
 mod data;
 mod deep;
 mod descriptors;
+mod drop_boxes;
 mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
+mod existing_dirs;
 mod exits;
+#[path = "../common/failing.rs"]
+mod failing;
 mod filesystems;
 mod fsync;
 mod help;
@@ -30,14 +34,18 @@ mod keep_directory_symlink;
 mod language;
 mod large;
 mod layers;
+#[path = "../common/limited.rs"]
+mod limited;
 mod link_mode;
 mod links;
 mod lost_attributes;
+mod lost_disks;
 mod manifest;
 mod manifest_file;
 mod manifest_lines;
 mod merge;
 mod named_streams;
+mod no_processes;
 mod output;
 mod placement;
 mod preserve;
@@ -50,6 +58,7 @@ mod random_options;
 mod refusals;
 mod replace;
 mod resume;
+mod resume_large;
 mod symlinks;
 #[allow(dead_code)] // only `timing` reads the screen
 #[path = "../common/terminal.rs"]

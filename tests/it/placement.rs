@@ -5,6 +5,7 @@ use crate::common::*;
 use crate::every_file_system::holds_on_every_file_system;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -548,7 +549,14 @@ fn with_parents_what_is_impossible_is_refused_and_leaves_no_directories() {
     env.tree("a/b", ["file c 10"]).tree("dst", []).tree("", ["file file 5"]);
     for (arguments, words) in [
         (&["--parents", "a/b/c", "a/missing/x", "dst"][..], "cannot stat 'a/missing/x'"),
-        (&["--parents", "a/b/../b/c", "dst"], "leads out of the target with --parents"),
+        (&["--parents", "../x", "dst"], "'../x' leads out of the target with --parents"),
+        (&["--parents", "a/../../x", "dst"], "leads out of the target with --parents"),
+        (
+            &["--parents", "a/b/c", "a/../b/../../x", "dst"],
+            "leads out of the target with --parents",
+        ),
+        (&["--parents", "a/nowhere/../b/c", "dst"], "cannot stat 'a/nowhere/../b/c'"),
+        (&["--parents", "a/b/c/../c", "dst"], "cannot stat 'a/b/c/../c': Not a directory"),
         (&["--parents", "a/b/c", "nowhere"], "'nowhere' is not a directory"),
         (&["--parents", "a/b/c", "file"], "'file' is not a directory"),
         (&["--parents", "a/b/c", "dst/a"], "'dst/a' is not a directory"),
@@ -558,6 +566,74 @@ fn with_parents_what_is_impossible_is_refused_and_leaves_no_directories() {
     }
     env.pcopy(["--parents", "-T", "a/b/c", "dst"]).exits(2);
     env.pcopy(["--parents", "a/b/c"]).exits(2).stderr_has("needs a directory to copy into");
+}
+
+#[test]
+fn with_parents_a_source_whose_dots_stay_inside_is_copied_to_where_cp_copies_it() {
+    for options in [&["-j1"][..], &["-j8"], &["--inplace"], &["-a"]] {
+        for source in [
+            "s/a/../a/f",
+            "s/../s/a",
+            "s/a/../../s/a/f",
+            "s/b/../a/f",
+            "s/a/./../b",
+            "s/l/../f",
+            "s/b/../l/g",
+            "s/a/../b/../a",
+            "./s/../s",
+            "s/a/../a/../a/",
+        ] {
+            let env = Sandbox::new();
+            env.tree("s", ["file a/f 10", "file b/x 20", "link l ../o/q"]);
+            env.tree("o", ["file f 30", "file q/g 40"]).tree("", ["dir dst", "dir other"]);
+            let mut cp = Command::new("/bin/cp");
+            cp.args(["-r", "--parents", source, "other"]).current_dir(env.path(""));
+            assert!(cp.status().unwrap().success(), "{source}");
+
+            for _ in ["first", "again"] {
+                let run = env.pcopy([options, &["--parents", source, "dst"]].concat());
+
+                run.exits(0);
+                let names =
+                    |dir| env.listing(dir).into_iter().map(|(path, entry)| (path, entry.what));
+                assert!(names("dst").eq(names("other")), "{options:?} {source}\n{}", run.story());
+            }
+        }
+    }
+}
+
+#[test]
+fn with_parents_a_source_that_ends_with_dots_is_merged_into_its_directory() {
+    for (source, copy) in
+        [("s/a/..", "dst/s"), ("s/a/../", "dst/s"), ("s/..", "dst"), ("s/l/..", "dst/s")]
+    {
+        let env = Sandbox::new();
+        env.tree("top/s", ["file a/f 10", "file b/x 20", "link l ../o/q"]);
+        env.tree("top/o", ["file f 30", "file q/g 40"]).tree("", ["dir dst"]);
+        let mut command = env.command(["--parents", source, "../dst"]);
+        command.current_dir(env.path("top"));
+
+        env.run(command).exits(0);
+
+        let from = env.path("top").join(source);
+        for name in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().file_name()) {
+            assert!(exists(env.path(copy).join(&name)), "{source}: {name:?}");
+        }
+        env.assert_nothing_staged();
+    }
+}
+
+#[test]
+fn with_parents_dots_never_lead_through_a_symlink_of_the_target() {
+    let env = Sandbox::new();
+    env.tree("s", ["file d/x 10", "file f 20"]).tree("away", ["dir inner"]);
+    env.tree("dst", ["dir s"]);
+    symlink("../../away/inner", env.path("dst/s/d")).unwrap();
+
+    env.pcopy(["--parents", "s/d/../f", "dst"]).exits(0);
+
+    env.assert_same("s/f", "dst/s/f");
+    assert!(!exists(env.path("away/f")));
 }
 
 #[test]

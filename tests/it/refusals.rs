@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// Returns all visible attributes of each entry, including inode numbers and ctimes.
 fn snapshot(path: &Path) -> BTreeMap<PathBuf, (Entry, u64, i64, i64)> {
@@ -341,15 +342,51 @@ fn a_target_on_a_read_only_file_system_is_refused() {
 
 // ---- another run -------------------------------------------------------------------------------
 
+/// A lock that a script holds while it runs pcopy.
 fn locked(path: &Path, how: FlockArg) -> Flock<fs::File> {
     Flock::lock(fs::File::open(path).unwrap(), how).map_err(|(_, errno)| errno).unwrap()
+}
+
+/// A lock that another process with the name of pcopy holds.
+struct OtherRun {
+    child: Child,
+    /// The directory of the program.
+    _dir: tempfile::TempDir,
+}
+
+impl OtherRun {
+    /// Locks `path` with flock(1) under another name. `how` is an option of flock(1).
+    fn locks(env: &Sandbox, path: &str, how: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("pcopy-other");
+        let flock = Command::new("sh").args(["-c", "command -v flock"]).output().unwrap().stdout;
+        fs::copy(String::from_utf8(flock).unwrap().trim_end(), &program).unwrap();
+        let mut command = Command::new(&program);
+        command.args([how, "--close", path, "cat"]).current_dir(env.path(""));
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        wait_until("the lock is held", || {
+            let lock = fs::File::open(env.path(path)).unwrap();
+            Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err()
+        });
+        Self { child, _dir: dir }
+    }
+}
+
+impl Drop for OtherRun {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take()); // cat ends, and then flock does
+        self.child.wait().unwrap();
+    }
 }
 
 #[test]
 fn a_target_that_another_run_stages_is_refused() {
     let env = small();
     fs::create_dir(env.path(".new.pcopy-partial")).unwrap();
-    let lock = locked(&env.path(".new.pcopy-partial"), FlockArg::LockExclusiveNonblock);
+    if !tool("flock") {
+        return skip!("flock is not installed");
+    }
+    let lock = OtherRun::locks(&env, ".new.pcopy-partial", "-x");
 
     refused(&env, &["src", "new"], "another pcopy is writing to 'new'\nhint: ");
 
@@ -362,7 +399,10 @@ fn a_target_that_another_run_stages_is_refused() {
 #[test]
 fn a_target_that_another_run_merges_into_is_refused() {
     let env = small();
-    let lock = locked(&env.path("dst"), FlockArg::LockExclusiveNonblock);
+    if !tool("flock") {
+        return skip!("flock is not installed");
+    }
+    let lock = OtherRun::locks(&env, "dst", "-x");
 
     refused(&env, &["-T", "src", "dst"], "another pcopy is writing to 'dst'\nhint: ");
     refused(&env, &["src/.", "dst"], "another pcopy is writing to 'dst'");
@@ -404,9 +444,89 @@ fn a_lock_that_a_script_holds_above_the_target_is_no_other_run() {
 }
 
 #[test]
+fn a_lock_that_the_caller_holds_on_the_target_is_no_other_run() {
+    let locks = [FlockArg::LockExclusiveNonblock, FlockArg::LockSharedNonblock];
+    for how in locks {
+        for options in [&["-j1"][..], &["-j8"], &["--inplace"], &["-a"]] {
+            let env = small();
+            fs::create_dir(env.path(".new.pcopy-partial")).unwrap();
+            let _locks = ["dst", ".new.pcopy-partial"].map(|dir| locked(&env.path(dir), how));
+
+            env.pcopy([options, &["-T", "src", "dst"]].concat()).exits(0);
+            env.pcopy([options, &["src", "new"]].concat()).exits(0);
+
+            env.assert_same("src/a", "dst/a");
+            env.assert_same("src", "new");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_pcopy_has_inherited_is_no_other_run() {
+    if !tool("flock") {
+        return skip!("flock is not installed");
+    }
+    for script in [
+        "flock dst \"$0\" -T src dst",
+        "flock --shared dst \"$0\" -T src dst",
+        "flock --no-fork dst \"$0\" -T src dst",
+        "flock --close dst \"$0\" -T src dst",
+        "flock dst sh -c '\"$0\" -T src dst' \"$0\"",
+        "exec 9<dst; flock 9; \"$0\" -T src dst",
+        "exec 9<dst; flock 9; \"$0\" -T src dst 9<&-",
+        "exec 9<.; flock 9; \"$0\" -T src dst",
+    ] {
+        let env = small();
+        let mut command = Command::new("bash");
+        command.args(["-c", script, PCOPY]).current_dir(env.path(""));
+
+        let run = env.run(command);
+
+        run.exits(0).stderr_lacks("another");
+        env.assert_same("src/a", "dst/a");
+    }
+}
+
+#[test]
+fn two_runs_under_one_lock_of_the_caller_never_work_in_one_directory() {
+    let env = Sandbox::new();
+    env.many("src", 3000, 100_000).tree("small", ["file a 10"]).tree("dst", ["dir in"]);
+    let _lock = locked(&env.path("dst"), FlockArg::LockExclusiveNonblock);
+    let mut first = env.start(["-j", "2", "-T", "src", "dst"]);
+    first.wait_for_children(1);
+    first.freeze();
+
+    for arguments in [["-T", "small", "dst"], ["-q", "small", "dst/in"]] {
+        let second = env.pcopy(arguments);
+        second.exits(3).stderr_has("pcopy: another pcopy is writing to 'dst");
+    }
+
+    first.thaw();
+    first.end().exits(0);
+}
+
+#[test]
+fn runs_under_one_lock_of_the_caller_make_different_copies_at_the_same_time() {
+    let env = Sandbox::new();
+    env.many("src", 1000, 10_000).tree("dst", []);
+    let _lock = locked(&env.path("dst"), FlockArg::LockExclusiveNonblock);
+
+    let runs = ["dst/one", "dst/two"].map(|target| env.start(["-j", "2", "src", target]));
+
+    for run in runs {
+        run.end().exits(0);
+    }
+    env.assert_same("src", "dst/one");
+    env.assert_same("src", "dst/two");
+}
+
+#[test]
 fn a_target_that_another_run_works_inside_of_is_refused() {
     let env = small();
-    let _lock = locked(&env.path("dst"), FlockArg::LockSharedNonblock);
+    if !tool("flock") {
+        return skip!("flock is not installed");
+    }
+    let _lock = OtherRun::locks(&env, "dst", "-s");
 
     refused(&env, &["-T", "src", "dst"], "another pcopy is writing to 'dst'\nhint: ");
 }

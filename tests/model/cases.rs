@@ -39,6 +39,8 @@ pub(crate) struct Case {
     target: Things,
     words: Vec<Word>,
     form: usize,
+    /// The modes of DST and of the directory into which `src` is copied.
+    target_modes: (u32, u32),
     /// Whether the target does not exist yet. Ignored for forms that need an existing target.
     is_new: bool,
     no_matter: Vec<&'static str>,
@@ -48,13 +50,16 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let trees = (trees::source(), trees::source(), trees::target());
     let words = vec(select(WORDS.to_vec()), 0..6);
     let no_matter = vec(select(NO_MATTER.to_vec()), 0..3);
-    (trees, words, 0..FORMS.len(), weighted(0.2, Just(())), no_matter)
-        .prop_map(|((source, two, target), words, form, is_new, no_matter)| Case {
+    let mode = || select(vec![0o750, 0o755, 0o700, 0o1777, 0o2775, 0o2755]);
+    let target = ((mode(), mode()), weighted(0.2, Just(())));
+    (trees, words, 0..FORMS.len(), target, no_matter)
+        .prop_map(|((source, two, target), words, form, (modes, is_new), no_matter)| Case {
             source,
             two,
             target,
             words,
             form,
+            target_modes: modes,
             is_new: is_new.is_some(),
             no_matter,
         })
@@ -83,7 +88,7 @@ impl Case {
         let (rules, (sources, _)) = (self.rules(), self.operands());
         let dir = Node { owner: me, ..Node::new(What::Dir, 0o750, (50, 7)) };
         let mut tree = Tree::new();
-        let is_certain = rules.mode == Mode::Preserved && rules.times && !rules.backups;
+        let is_certain = rules.preserves_mode() && rules.times && !rules.backups;
         let may_link = is_certain || rules.update != Update::Differing || !rules.links;
         for (root, things) in [("src", &self.source), ("two", &self.two)] {
             tree.insert(root.into(), dir.clone());
@@ -98,9 +103,10 @@ impl Case {
         if self.is_new && sources.len() == 1 && !rules.parents {
             return tree;
         }
-        tree.insert("dst".into(), dir.clone());
+        let (dst, inner) = self.target_modes;
+        tree.insert("dst".into(), Node { mode: dst, ..dir.clone() });
         let meets = Path::new(FORMS[self.form].2);
-        tree.entry(meets.into()).or_insert(dir);
+        tree.entry(meets.into()).or_insert(Node { mode: inner, ..dir });
         let mut things = self.target.clone();
         if has_links {
             // Which hard link of those that look up to date remains is chance; so no entry looks so but one

@@ -26,12 +26,20 @@ pub(crate) fn copy(
     sources: &[&str],
     target: &str,
 ) -> (Tree, bool) {
-    let linked = BTreeMap::new();
+    let (linked, dst) = (BTreeMap::new(), Path::new(target));
     let next = before.values().map(|node| node.file).max().unwrap_or(0) + 1;
-    let mut copy =
-        Copy { before, caller, rules, after: before.clone(), failed: false, linked, next };
+    let mut copy = Copy {
+        before,
+        caller,
+        rules,
+        target: dst,
+        after: before.clone(),
+        failed: false,
+        linked,
+        next,
+    };
     let several = sources.len() > 1;
-    let is_done = sources.iter().all(|source| copy.operand(source, Path::new(target), several));
+    let is_done = sources.iter().all(|source| copy.operand(source, dst, several));
     (copy.after, copy.failed || !is_done)
 }
 
@@ -49,6 +57,8 @@ struct Copy<'a> {
     before: &'a Tree,
     caller: &'a Caller,
     rules: &'a Rules,
+    /// DST.
+    target: &'a Path,
     after: Tree,
     failed: bool,
     /// For each file of the source that has hard links: the number of its copy.
@@ -95,7 +105,7 @@ impl Copy<'_> {
     }
 
     /// Creates the directories of `--parents` in the target. Returns `None` if another entry is in the way.
-    /// Existing directories do not change.
+    /// Existing directories get the attributes of their sources if permission bits are preserved.
     fn dirs_above(&mut self, source: &Path, target: &Path) -> Option<()> {
         let mut above: Vec<_> = source.ancestors().skip(1).collect();
         above.pop(); // the working directory
@@ -103,6 +113,9 @@ impl Copy<'_> {
             let (dir, to) = (self.before[dir].clone(), target.join(dir));
             self.dir(&dir, &to)?;
             if self.before.contains_key(&to) {
+                if self.rules.preserves_mode() {
+                    self.set_attributes(&dir, &to);
+                }
                 self.after.get_mut(&to).unwrap().time = None;
             }
         }
@@ -141,7 +154,11 @@ impl Copy<'_> {
     fn dir(&mut self, source: &Node, to: &Path) -> Option<()> {
         match self.after.get(to) {
             None => {
-                let dir = self.new_node(source, What::Dir, 0);
+                let mut dir = self.new_node(source, What::Dir, 0);
+                if !self.rules.preserves_mode() {
+                    let above = to.parent().and_then(|above| self.after.get(above));
+                    dir.mode |= above.map_or(0, |above| above.mode & 0o2000);
+                }
                 self.after.insert(to.to_owned(), dir);
             }
             Some(old) if old.is_dir() => {}
@@ -262,7 +279,7 @@ impl Copy<'_> {
         let owner = if rules.owner { source.owner } else { self.caller.owner };
         let usual = if source.is_dir() { 0o777 } else { 0o666 };
         let mode = match rules.mode {
-            Mode::Preserved => mode_for(source, owner),
+            Mode::Preserved | Mode::ByDefault => mode_for(source, owner),
             Mode::Masked => source.mode & 0o1777 & !self.caller.umask,
             // The sticky bit of a directory is copied all the same, for cp, too.
             Mode::Default => (usual | source.mode & 0o1000) & !self.caller.umask,
@@ -277,8 +294,14 @@ impl Copy<'_> {
         if self.rules.owner {
             node.owner = source.owner;
         }
-        if self.rules.mode == Mode::Preserved {
-            node.mode = mode_for(source, node.owner);
+        if self.rules.preserves_mode() {
+            node.mode = match self.before.get(to).filter(|old| old.is_dir()) {
+                Some(old) if self.rules.mode == Mode::ByDefault && to == self.target => old.mode,
+                Some(old) if self.rules.mode == Mode::ByDefault && old.mode & 0o2000 != 0 => {
+                    mode_for(source, node.owner) | old.mode & 0o2020
+                }
+                _ => mode_for(source, node.owner),
+            };
         }
         if self.rules.times {
             node.time = source.time;

@@ -52,6 +52,14 @@ pub(crate) fn backup_of(tree: &Tree, rules: &Rules, path: &Path) -> Option<PathB
         Control::Existing => last.is_some(),
         Control::Simple | Control::Off => false,
     };
+    let of_number = |number| OsString::from_vec([name, format!(".~{number}~").as_bytes()].concat());
+    if let Some(latest) =
+        last.filter(|_| is_numbered).map(|last| path.with_file_name(of_number(last)))
+        && tree[&latest].file == tree[path].file
+        && !tree[path].is_dir()
+    {
+        return Some(latest); // it is a backup of this file already
+    }
     let numbered = format!(".~{}~", last.unwrap_or(0) + 1);
     let ending = if is_numbered { &numbered } else { rules.suffix };
     let name = OsString::from_vec([name, ending.as_bytes()].concat());

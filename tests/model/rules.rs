@@ -38,7 +38,10 @@ pub(crate) struct Rules {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
+    /// The source's mode, because an option says so.
     Preserved,
+    /// The source's mode by default. Existing directories keep a part of theirs.
+    ByDefault,
     /// The source's mode without the bits of the umask.
     Masked,
     /// The mode of any new file.
@@ -80,7 +83,7 @@ pub(crate) enum Way {
 impl Rules {
     pub(crate) fn of(words: &[Word]) -> Self {
         let mut rules = Self {
-            mode: Mode::Preserved,
+            mode: Mode::ByDefault,
             owner: false,
             times: true,
             links: true,
@@ -100,6 +103,10 @@ impl Rules {
         };
         words.iter().for_each(|word| word.1(&mut rules));
         rules
+    }
+
+    pub(crate) fn preserves_mode(&self) -> bool {
+        matches!(self.mode, Mode::Preserved | Mode::ByDefault)
     }
 
     /// Whether symlinks are followed: those that are operands if `named` is set, else those below an operand.

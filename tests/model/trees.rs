@@ -115,7 +115,7 @@ fn node(owners: Vec<(u32, u32)>, set_ids: u32) -> impl Strategy<Value = Node> {
         select(modes).prop_map(move |mode| mode | needed)
     };
     let file = mode(vec![0o644, 0o600, 0o755, 0o440, 0o666, set_ids], 0o400);
-    let dir = mode(vec![0o755, 0o700, 0o711, 0o777, 0o1777, 0o550], 0o700);
+    let dir = mode(vec![0o755, 0o700, 0o711, 0o777, 0o1777, 0o550, 0o2775, 0o2755], 0o700);
     let what = prop_oneof![
         5 => (bytes().prop_map(What::File), file),
         4 => (Just(What::Dir), dir),
@@ -176,6 +176,8 @@ pub(crate) fn add(
                         let mode = mode.unwrap_or(theirs.mode & 0o1777);
                         Node { time, mode, owner: me, file, ..theirs.clone() }
                     }
+                    // Entries may inherit the group of a directory. The model knows one group for new ones.
+                    _ if theirs.is_dir() => Node { owner: me, ..theirs.clone() },
                     _ => theirs.clone(),
                 }
             }

@@ -11,11 +11,18 @@ mod common;
 mod compat_kills;
 mod dead_disk;
 mod deaths;
+#[allow(dead_code)] // `it` uses all of it
+#[path = "../common/failing.rs"]
+mod failing;
 mod kills;
 mod large_shared;
+#[path = "../common/limited.rs"]
+mod limited;
 mod processes;
 mod progress;
 mod retries;
 mod signals;
+mod single_process;
 #[path = "../common/terminal.rs"]
 mod terminal;
+mod timeouts;

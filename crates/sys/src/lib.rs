@@ -15,6 +15,8 @@ pub mod file_data;
 pub mod futex;
 pub mod getopt;
 pub mod host;
+pub mod lock_holders;
+pub mod mounts;
 pub mod pattern;
 pub mod poll;
 pub mod process;

@@ -96,24 +96,19 @@ pub fn is_in_foreground(stream: impl AsFd) -> bool {
     group == -1 || group == unistd::getpgrp().as_raw()
 }
 
-/// Returns the name of this program as ps(1) shows it.
-pub fn own_name() -> String {
-    std::fs::read_to_string("/proc/self/comm").unwrap_or_default()
+/// Returns how much data in memory the kernel has not written to disks yet, from `/proc/meminfo`; empty without `/proc`.
+pub fn unwritten_memory() -> Vec<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let is_unwritten = |line: &&str| {
+        ["Dirty:", "Writeback:", "WritebackTmp:"].iter().any(|name| line.starts_with(name))
+    };
+    let number = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
+    text.lines().filter(is_unwritten).filter_map(number).collect()
 }
 
-/// Whether a process with the name `name` holds a flock(2) lock on the inode with the number `inode`.
-///
-/// Searches `/proc/locks` (proc(5)) for the inode number alone, because some file systems report another
-/// device there than in stat(2). Returns true if `/proc` is not available.
-pub fn holds_flock(inode: u64, name: &str) -> bool {
-    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return true };
-    locks.lines().any(|line| {
-        // A line is "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF".
-        let mut words = line.split_whitespace().skip_while(|&word| word != "FLOCK").skip(3);
-        let (pid, place) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-        place.rsplit(':').next().and_then(|number| number.parse().ok()) == Some(inode)
-            && std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == name)
-    })
+/// Returns the name of this program as ps(1) shows it.
+pub fn own_name() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end().to_owned()
 }
 
 /// Returns when a process was started, in clock ticks since the boot; `None` if it does not exist or is a

@@ -5,7 +5,10 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask,
 };
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::alarm;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// What the user or the kernel asks of the program with a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +69,10 @@ impl Signals {
 
     /// Returns the next request, if one has arrived. Never waits.
     pub fn next_request(&self) -> Result<Option<Request>> {
+        let handled = HANDLED.swap(0, SeqCst);
+        if handled != 0 {
+            return Ok(Some(Request::End(handled)));
+        }
         let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
         Ok(match Signal::try_from(number)? {
@@ -76,6 +83,80 @@ impl Signals {
             Signal::SIGWINCH => Some(Request::Resize),
             _ => Some(Request::End(number)),
         })
+    }
+}
+
+/// The number of a signal that a handler has received and [`Signals::next_request`] has not returned yet.
+static HANDLED: AtomicI32 = AtomicI32::new(0);
+
+/// The number of the first signal that a handler has received.
+static FIRST: AtomicI32 = AtomicI32::new(0);
+
+/// The signals that end the program.
+const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// The time in seconds after which a handled signal kills the process, if the process has not ended by then.
+const GRACE: u32 = 2;
+
+impl Signals {
+    /// Makes SIGINT, SIGTERM and SIGHUP call a handler, as long as the returned value exists. For a process that
+    /// reads its signals only now and then, because it works between two looks, and the work may block.
+    ///
+    /// [`next_request`](Self::next_request) returns the first of these signals as before. A second one kills
+    /// the process at once. The first one kills it after two seconds, even if the process is blocked in a system
+    /// call.
+    pub fn handle_directly(&self) -> Result<HandledDirectly> {
+        FIRST.store(0, SeqCst);
+        let handler = |handler| SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+        let mut set = SigSet::empty();
+        // SAFETY: both handlers use only atomic numbers and functions that signal-safety(7) permits.
+        unsafe { sigaction(Signal::SIGALRM, &handler(SigHandler::Handler(die_by_first))) }?;
+        for signal in ENDING {
+            if !is_ignored(signal) {
+                // SAFETY: as above.
+                unsafe { sigaction(signal, &handler(SigHandler::Handler(note_ending))) }?;
+                set.add(signal);
+            }
+        }
+        set.add(Signal::SIGALRM);
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), Some(&mut before))?;
+        Ok(HandledDirectly { before })
+    }
+}
+
+/// See [`Signals::handle_directly`].
+pub struct HandledDirectly {
+    before: SigSet,
+}
+
+impl Drop for HandledDirectly {
+    fn drop(&mut self) {
+        alarm::cancel();
+        if sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None).is_err() {
+            // The mask stays as it is, and the handlers continue to receive the signals.
+        }
+    }
+}
+
+extern "C" fn note_ending(number: i32) {
+    if FIRST.compare_exchange(0, number, SeqCst, SeqCst).is_err() {
+        die_in_handler(number);
+    }
+    HANDLED.store(number, SeqCst);
+    alarm::set(GRACE);
+}
+
+extern "C" fn die_by_first(_alarm: i32) {
+    die_in_handler(FIRST.load(SeqCst));
+}
+
+/// Ends the process by this signal, as soon as the handler returns.
+fn die_in_handler(number: i32) {
+    // SAFETY: both calls take numbers, and signal-safety(7) permits both in a handler.
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+        libc::raise(number);
     }
 }
 

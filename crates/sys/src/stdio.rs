@@ -1,4 +1,5 @@
-//! Standard streams and other descriptors that this process has inherited.
+//! Standard streams and other descriptors that this process has inherited. None of the standard descriptors stays
+//! closed.
 
 use crate::{Errno, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -10,16 +11,23 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Checks the standard streams and SIGPIPE before `main` runs. The standard library opens `/dev/null` in place
-/// of a closed stream. Afterwards pcopy could not distinguish this from a `/dev/null` that the user wanted. The
-/// standard library also ignores SIGPIPE.
+/// Checks the standard streams and SIGPIPE before `main` runs, because the standard library changes both: it opens
+/// `/dev/null` in place of a closed stream, and ignores SIGPIPE.
+///
+/// Opens something else in place of each closed stream. Otherwise a file of the copy could get the number of
+/// standard output, and messages would be written into it. And if the standard library cannot open `/dev/null`, as
+/// in a container without `/dev`, it aborts the program; so it must find all three open.
 extern "C" fn check_streams() {
-    let is_closed = |&number: &u8| {
+    for number in 0..3_u8 {
         // SAFETY: F_GETFD takes no further argument and changes nothing.
-        unsafe { libc::fcntl(i32::from(number), libc::F_GETFD) == -1 }
-    };
-    let closed = (0..3).filter(is_closed).fold(0, |bits, number| bits | 1 << number);
-    CLOSED.store(closed, Ordering::Relaxed);
+        let closed = unsafe { libc::fcntl(i32::from(number), libc::F_GETFD) } == -1;
+        if closed {
+            CLOSED.fetch_or(1 << number, Ordering::Relaxed);
+            // The kernel chooses the lowest number that is free. All lower numbers are in use by now.
+            let opened = unwritable_memory().or_else(root);
+            debug_assert!(opened.is_none_or(|opened| opened == i32::from(number)));
+        }
+    }
     // SAFETY: with a null action, sigaction only writes the old action, for which there is room.
     let ignored = unsafe {
         let mut old = std::mem::zeroed::<libc::sigaction>();
@@ -27,6 +35,26 @@ extern "C" fn check_streams() {
             && old.sa_sigaction == libc::SIG_IGN
     };
     SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
+}
+
+/// Creates an empty file without a name that refuses to be written. Needs neither `/dev` nor `/proc`.
+fn unwritable_memory() -> Option<i32> {
+    // SAFETY: the name is a C string, which the call only reads.
+    let file = unsafe { libc::memfd_create(c"closed".as_ptr(), libc::MFD_ALLOW_SEALING) };
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: both calls take numbers. If they fail, what is written into the file is lost.
+    unsafe {
+        libc::fchmod(file, 0); // so `/dev/stdin` cannot be opened, except by root
+        libc::fcntl(file, libc::F_ADD_SEALS, seals);
+    }
+    (file >= 0).then_some(file)
+}
+
+/// Opens the root directory, which can neither be read nor written.
+fn root() -> Option<i32> {
+    // SAFETY: the path is a C string, which the call only reads. Without O_CREAT, no mode is needed.
+    let dir = unsafe { libc::open(c"/".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) };
+    (dir >= 0).then_some(dir)
 }
 
 // SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function. The loader

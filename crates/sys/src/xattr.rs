@@ -118,11 +118,20 @@ pub fn remove(node: Node<'_>, name: &CStr) -> Result<()> {
 
 /// Whether the directory has a default ACL.
 pub fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
-    // SAFETY: for a buffer of size 0 the kernel writes nothing and only returns the size of the value.
-    let size = || unsafe {
-        libc::fgetxattr(dir.as_raw_fd(), DEFAULT_ACL.as_ptr(), std::ptr::null_mut(), 0)
-    };
-    retry(|| Errno::result(size())).is_ok_and(|size| size > 0)
+    // SAFETY: for a buffer of size 0 the kernel writes nothing and only returns the size of the value. The name
+    // is NUL-terminated.
+    let size = Node::Open(dir).call(|target| unsafe {
+        let (name, nothing) = (DEFAULT_ACL.as_ptr(), std::ptr::null_mut());
+        match target {
+            XattrTarget::Fd(fd) => libc::fgetxattr(fd, name, nothing, 0),
+            XattrTarget::At(dir, entry) => {
+                let args = XattrArgs { value: 0, size: 0, flags: 0 };
+                at_with_value(GETXATTRAT, (dir, entry), DEFAULT_ACL, &args)
+            }
+            XattrTarget::Path(path) => libc::lgetxattr(path.as_ptr(), name, nothing, 0),
+        }
+    });
+    size.is_ok_and(|size| size > 0)
 }
 
 /// Returns the permission bits that the directory's default ACL permits for new files in the directory.
@@ -181,7 +190,10 @@ impl Node<'_> {
     fn call(self, call: impl Fn(XattrTarget<'_>) -> isize) -> Result<usize> {
         let call = |target: XattrTarget<'_>| retry(|| Errno::result(call(target)));
         let returned = match self {
-            Node::Open(file) => call(XattrTarget::Fd(file.as_raw_fd())),
+            Node::Open(file) => match call(XattrTarget::Fd(file.as_raw_fd())) {
+                Err(Errno::EBADF) => call_named(file, c".", call), // a directory, opened with O_PATH
+                result => result,
+            },
             Node::Named(dir, name) => call_named(dir, name, call),
         };
         returned.and_then(|size| usize::try_from(size).map_err(|_| Errno::EINVAL))

@@ -192,6 +192,7 @@ impl GnuArgs {
             manifest: None,
             jobs,
             retries: Some(0),
+            timeout: None,
             progress: When::Never,
         })
     }

@@ -91,6 +91,13 @@ pub(super) struct DataFlags {
         conflicts_with = super::COMPARING
     )]
     pub(super) retries: Option<u16>,
+
+    /// End the run if the disk does not answer for SECONDS
+    ///
+    /// The run ends with status 11 and reports the entry if for SECONDS no copier makes progress: no byte is read or
+    /// written, and no entry is completed [default: 0, no limit].
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u32>,
 }
 
 impl DataFlags {

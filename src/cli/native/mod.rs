@@ -15,6 +15,7 @@ use crate::options::{CopyOptions, Options};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Parallel directory copy for Linux: fast, exact, resumable
 ///
@@ -72,7 +73,7 @@ Exit codes:
    3  refused, nothing was changed
    4  cannot clone (--reflink=always)
    6  different (--check, --check-manifest, --verify)
-  11  the target file system is full, read-only or failing
+  11  a file system is full, read-only, failing or lost
   14  internal error
   16  copiers kept dying
   24  some source entries vanished or changed while they were copied
@@ -114,8 +115,13 @@ impl Flags {
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,
             retries: self.data.retries,
+            timeout: self.data.timeout.filter(|&limit| limit > 0).map(seconds),
         })
     }
+}
+
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
 }
 
 fn usage(message: &str) -> clap::Error {
@@ -229,12 +235,14 @@ mod tests {
         let (tried, required) = (Preservation::IfPossible, Preservation::Required);
         let named = Preserve {
             permissions_required: true,
+            keeps_dir_modes: false,
             ownership: required,
             access_lists: required,
             ..Preserve::DEFAULT
         };
         let usual = Preserve { timestamps: required, ..named };
         let all = Preserve {
+            keeps_dir_modes: false,
             ownership: tried,
             access_lists: tried,
             attributes: tried,
@@ -350,7 +358,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 21] = [
+        const WITH_CHECK: [&str; 22] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -367,6 +375,7 @@ mod tests {
             "omit_dir_times",
             "modify_window",
             "jobs",
+            "timeout",
             "check",
             "quiet",
             "progress",
@@ -386,6 +395,7 @@ mod tests {
                     format!("={}", value.get_name())
                 }
                 None if argument.get_id() == "retries" => "=1".to_owned(),
+                None if argument.get_id() == "timeout" => "=1".to_owned(),
                 None if argument.get_action().takes_values() => "=none".to_owned(),
                 _ => String::new(),
             };

@@ -163,6 +163,13 @@ pub(in crate::copier) fn make_child_in_place(
             let bits = plan.options.preserve.initial_mode(source.permissions(), plan.umask);
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
+            if plan.options.preserve.keeps_dir_modes && dirs.traits.defaults.in_group {
+                // If the run is killed, the next run must not take the inherited set-group-ID bit for one that
+                // the directory has to keep.
+                if file::set_permissions_at(&dirs.target, name, bits).is_err() {
+                    // The next run then keeps the bit. That does no harm.
+                }
+            }
             return Ok(ChildMark::CREATED_IN_PLACE);
         }
         Err(errno) => return Err(Op::StatTarget.error()(errno)),

@@ -12,7 +12,7 @@ use pcopy_sys::process;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Opens a child directory in the source and in the target.
 pub(in crate::copier) fn open_child(
@@ -37,7 +37,7 @@ pub(in crate::copier) fn open_child(
         file::open_dir_at(&dirs.target, target_name)
     };
     let target = match opened {
-        Err(Errno::EACCES) if ours => open_denied(&dirs.target, target_name),
+        Err(Errno::EACCES) => open_denied(plan, (dirs.target.as_fd(), target_name), ours),
         result => result,
     }
     .map_err(Op::OpenTarget.error())?;
@@ -54,11 +54,21 @@ fn is_ours(plan: &Plan, staged: bool) -> bool {
     staged || exact && plan.policy.resumes_leftovers
 }
 
-/// Changes the permission bits of a directory, which deny access, and opens the directory. The final bits are
-/// set when the directory is complete.
-fn open_denied(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    file::set_permissions_at(&parent, name, 0o700)?;
-    file::open_dir_at(&parent, name)
+/// Opens a directory that cannot be read. If it is `ours`, changes its permission bits first; the final bits are
+/// set when the directory is complete. Otherwise opens it only to access entries in it by name.
+fn open_denied(
+    plan: &Plan,
+    (parent, name): (BorrowedFd<'_>, &CStr),
+    ours: bool,
+) -> Result<OwnedFd, Errno> {
+    if ours {
+        // A run that is killed meanwhile must not have taken permissions away.
+        let bits = file::stat_at(parent, name)?.permissions();
+        if file::set_permissions_at(parent, name, bits | 0o700).is_ok() {
+            return file::open_dir_at(parent, name);
+        }
+    }
+    plan.reach_target_child(parent, name)
 }
 
 /// Adds the owner's permissions to an existing directory that lacks them.
@@ -111,10 +121,11 @@ pub(in crate::copier) fn open_by_path(
     let operand = operand.ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
     let source = plan.open_source(operand, place.source).map_err(Op::ReadDirectory.error())?;
     let ours = existed && is_ours(plan, place.staged);
-    let target = match plan.open_target(operand, place.target) {
-        Err(Errno::EACCES) if ours => {
+    let target = match plan.open_readable_target(operand, place.target) {
+        Err(Errno::EACCES) => {
             let (parent, name) = split_last(place.target);
-            plan.open_target(operand, parent).and_then(|parent| open_denied(&parent, &c_name(name)))
+            plan.reach_target(operand, parent)
+                .and_then(|parent| open_denied(plan, (parent.as_fd(), &c_name(name)), ours))
         }
         result => result,
     }

@@ -18,7 +18,7 @@ use crate::copier::retry::retry;
 use crate::error::{AttributeError, Op};
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
-use crate::plan::{Plan, XattrRules};
+use crate::plan::{DirOrigin, Plan, XattrRules};
 use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
@@ -37,6 +37,7 @@ const ALL_SPECIAL: u32 = 0o7000;
 const OWNER_BITS: u32 = 0o700;
 pub(in crate::copier) const OWNER_WRITE: u32 = 0o200;
 const GROUP_BITS: u32 = 0o070;
+const GROUP_WRITE: u32 = 0o020;
 const OTHERS_BITS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -338,22 +339,22 @@ impl<'a> Attrs<'a> {
     }
 
     /// Sets the attributes of a directory in which nothing will change any more, as far as the options
-    /// preserve them. Returns the attributes that could not be set. `new` says that this run created the
-    /// directory.
+    /// preserve them. Returns the attributes that could not be set.
     pub(in crate::copier) fn finish_dir(
         &self,
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
         source: &Stat,
-        new: bool,
+        origin: DirOrigin,
     ) -> AttributeErrors {
+        let new = origin == DirOrigin::New;
         let (nodes, mut errors) = ((Node::Open(from), Node::Open(to)), AttributeErrors::default());
         let names = self.list_names(nodes.0);
         let owners = self.set_owner(nodes.1, source, &mut errors);
         let masked = new && xattr::has_default_acl(to);
         // The permission bits depend on the inherited default ACL, so they are computed before that ACL is
         // replaced.
-        let bits = self.dir_bits(source, to, owners, new, masked);
+        let bits = self.dir_bits(source, to, owners, origin, masked);
         // An existing directory may have ACLs that the source does not have; these are removed.
         let demand = self.keep.access_lists;
         let listed = masked || !new && demand.is_wanted();
@@ -385,7 +386,7 @@ impl<'a> Attrs<'a> {
         source: &Stat,
         to: BorrowedFd<'_>,
         owners: OwnerResult,
-        new: bool,
+        origin: DirOrigin,
         masked: bool,
     ) -> Result<Option<u32>, Errno> {
         let wanted = match self.keep.permissions {
@@ -399,9 +400,15 @@ impl<'a> Attrs<'a> {
             Permissions::Fresh => 0o777 | source.permissions() & STICKY, // as cp does
         };
         if self.keep.permissions == Permissions::Exact {
-            return Ok(Some(wanted));
+            if !self.keep.keeps_dir_modes || origin == DirOrigin::New {
+                return Ok(Some(wanted));
+            }
+            let now = file::stat_fd(to)?.permissions();
+            // A change of the mode that is not needed could clear the set-group-ID bit: the kernel clears it
+            // if the user does not belong to the group.
+            return Ok(Some(self.merged_dir_bits(wanted, now, origin)).filter(|&bits| bits != now));
         }
-        if !new {
+        if origin != DirOrigin::New {
             return Ok(None);
         }
         let left = if masked && self.keep.permissions == Permissions::Masked {
@@ -419,6 +426,21 @@ impl<'a> Attrs<'a> {
         Ok(Some(self.limited(wanted & left, owners) | made.permissions() & SET_GROUP_ID))
     }
 
+    /// Returns the permission bits of a directory whose source has the permission bits `source`, and which has
+    /// `target` itself.
+    ///
+    /// If the user has not asked for permission bits, a directory that several users share stays shared: it
+    /// keeps its set-group-ID bit and the group write permission that goes with that. DST keeps its mode.
+    fn merged_dir_bits(&self, source: u32, target: u32, origin: DirOrigin) -> u32 {
+        match origin {
+            _ if !self.keep.keeps_dir_modes => source,
+            DirOrigin::New => source,
+            DirOrigin::Existing if target & SET_GROUP_ID == 0 => source,
+            DirOrigin::Existing => source | target & (SET_GROUP_ID | GROUP_WRITE),
+            DirOrigin::Destination(mode) => mode,
+        }
+    }
+
     /// Whether an existing directory had the times, permission bits and owner of its source before this run,
     /// as far as these are to be preserved. A copier without root's rights may have had to add permissions
     /// for the owner in order to open the directory; these permissions are ignored.
@@ -433,10 +455,17 @@ impl<'a> Attrs<'a> {
 
     /// Whether no attribute of an existing directory needs a change. Returns false if extended attributes are
     /// to be preserved: these are not compared, but set again.
-    pub(in crate::copier) fn needs_nothing(&self, source: &Stat, target: impl AsFd) -> bool {
+    pub(in crate::copier) fn needs_nothing(
+        &self,
+        source: &Stat,
+        target: impl AsFd,
+        origin: DirOrigin,
+    ) -> bool {
         !self.keep.looks_at_attributes()
             && file::stat_fd(target).is_ok_and(|target| {
-                self.is_like(source, &target, source.permissions() == target.permissions())
+                let bits = target.permissions();
+                let wanted = self.merged_dir_bits(source.permissions(), bits, origin);
+                self.is_like(source, &target, wanted == bits)
             })
     }
 
@@ -495,8 +524,9 @@ impl<'a> Attrs<'a> {
     }
 
     /// Whether the mode that a new copy of the directory gets lets its owner reach the entries in it.
-    pub(in crate::copier) fn lets_owner_in(&self, source: &Stat) -> bool {
+    pub(in crate::copier) fn lets_owner_in(&self, source: &Stat, origin: DirOrigin) -> bool {
         let bits = match self.keep.permissions {
+            Permissions::Exact if let DirOrigin::Destination(mode) = origin => mode,
             Permissions::Exact => source.permissions(),
             Permissions::Masked => source.permissions() & !self.umask,
             Permissions::Fresh => 0o777 & !self.umask,
@@ -806,12 +836,20 @@ impl<'a> Attrs<'a> {
         &self,
         (from, to): (Node<'_>, Node<'_>),
         (source, target): (&Stat, &Stat),
+        origin: DirOrigin,
     ) -> (Properties, AttributeErrors) {
         let mut errors = AttributeErrors::default();
         let mut properties = Properties::default();
         let has_bits =
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
-        properties.add_if(has_bits && !has_bits_of(source, target), Property::Permissions);
+        let same_bits = match source.kind() {
+            Kind::Directory => {
+                let (from, to) = (source.permissions(), target.permissions());
+                self.merged_dir_bits(from, to, origin) == to
+            }
+            _ => has_bits_of(source, target),
+        };
+        properties.add_if(has_bits && !same_bits, Property::Permissions);
         let has_time = self.has_comparable_time(source, (to, target));
         properties.add_if(!has_time, Property::Time);
         let owners = |stat: &Stat| (stat.owner(), stat.group());

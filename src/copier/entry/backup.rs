@@ -17,7 +17,7 @@ use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The highest backup number of each name in one directory.
@@ -84,19 +84,30 @@ impl BackupNumbers {
         let identity = file::stat_fd(&dirs.target)?.identity();
         if self.of != Some(identity) {
             self.highest.clear();
-            let opened = file::open_dir_at(&dirs.target, c".")?; // a descriptor with its own file offset
-            let mut listing = DirReader::new();
-            while listing.fill(opened.as_fd())? {
-                while let Some((_, name)) = listing.next_entry() {
-                    if let Some((name, number)) = split_number(name.to_bytes()) {
-                        let highest = self.highest.entry(name.to_vec()).or_default();
-                        *highest = number.max(*highest);
-                    }
-                }
+            // a descriptor with its own file offset
+            match file::open_dir_at(&dirs.target, c".") {
+                Ok(opened) => self.list_numbers(&opened)?,
+                // As for cp, a directory that cannot be listed has no numbered backups. A number that is taken
+                // all the same is not used again.
+                Err(Errno::EACCES) => {}
+                Err(errno) => return Err(errno),
             }
             self.of = Some(identity);
         }
         Ok(self.highest.get(name.to_bytes()).copied().unwrap_or(0))
+    }
+
+    fn list_numbers(&mut self, dir: &OwnedFd) -> Result<(), Errno> {
+        let mut listing = DirReader::new();
+        while listing.fill(dir.as_fd())? {
+            while let Some((_, name)) = listing.next_entry() {
+                if let Some((name, number)) = split_number(name.to_bytes()) {
+                    let highest = self.highest.entry(name.to_vec()).or_default();
+                    *highest = number.max(*highest);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

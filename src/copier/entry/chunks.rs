@@ -88,7 +88,16 @@ impl<'a> Team<'a> {
         'a: 'w,
     {
         let status = self.job.counters.status(self.request.owner);
+        let status = status.of_copier_in(self.job.in_parent);
         ChunkWork { large: self.large, generation: self.request.generation, status, from, act }
+    }
+
+    /// Returns what the owning copier does with each chunk of `to`, the target.
+    pub(in crate::copier) fn action<'t>(&self, to: BorrowedFd<'t>) -> ChunkAction<'t> {
+        match self.request.chunk_job {
+            ChunkJob::Update(..) => ChunkAction::Update(to),
+            _ => ChunkAction::Copy(to),
+        }
     }
 
     /// Like [`hash`](Self::hash), for the source of a clone. A clone leaves no data to copy, so helpers only
@@ -100,7 +109,7 @@ impl<'a> Team<'a> {
         buffer: &mut [u8],
         seen: impl FnMut(u64),
     ) -> Option<Digest> {
-        if let ChunkJob::Copy(source, _) = self.request.chunk_job {
+        if let ChunkJob::Copy(source, _) | ChunkJob::Update(source, _) = self.request.chunk_job {
             self.request.chunk_job = ChunkJob::HashSource(source);
         }
         self.hash(source, size, buffer, seen)
@@ -197,6 +206,8 @@ pub(in crate::copier) type BufferPair<'b> = (&'b mut [u8], &'b mut [u8]);
 #[derive(Clone, Copy)]
 pub(in crate::copier) enum ChunkAction<'a> {
     Copy(BorrowedFd<'a>),
+    /// Write the data where the file has other data.
+    Update(BorrowedFd<'a>),
     Compare(BorrowedFd<'a>),
     Hash,
 }
@@ -256,6 +267,13 @@ impl ChunkWork<'_> {
                 ChunkAction::Copy(to) => {
                     file_data::write_all_at(to, bytes, at).map_err(Op::Write.error())?;
                 }
+                ChunkAction::Update(to) => {
+                    if has_at(to, bytes, at, other) == Ok(true) {
+                        self.large.add_unchanged(read as u64);
+                    } else {
+                        file_data::write_all_at(to, bytes, at).map_err(Op::Write.error())?;
+                    }
+                }
                 ChunkAction::Compare(with) => {
                     if !has_at(with, bytes, at, other).map_err(Op::ReadBack.error())? {
                         self.large.note_difference(&chunk);
@@ -275,7 +293,7 @@ impl ChunkWork<'_> {
 }
 
 /// Whether the file contains `bytes` at offset `at`. `buffer` must be at least as long as `bytes`.
-fn has_at(
+pub(super) fn has_at(
     file: BorrowedFd<'_>,
     mut bytes: &[u8],
     mut at: u64,
@@ -320,6 +338,7 @@ impl<'a> Helper<'a> {
     ) {
         let act = match (self.request.chunk_job, &other) {
             (ChunkJob::Copy(..), Some(to)) => ChunkAction::Copy(to.as_fd()),
+            (ChunkJob::Update(..), Some(to)) => ChunkAction::Update(to.as_fd()),
             (ChunkJob::Compare(..), Some(with)) => ChunkAction::Compare(with.as_fd()),
             (ChunkJob::HashSource(_) | ChunkJob::HashTarget(_), None) => ChunkAction::Hash,
             _ => return self.large.close(), // cannot happen; the owning copier would process the file alone
@@ -332,7 +351,8 @@ impl<'a> Helper<'a> {
             let Some(chunk) = large.next_chunk() else { break };
             let bytes = chunk.end - chunk.start;
             let became = work.chunk(chunk, (ours, theirs), &mut |_| ());
-            if let (Err(error), ChunkJob::Copy(_, to)) = (&became, self.request.chunk_job)
+            let job = self.request.chunk_job;
+            if let (Err(error), ChunkJob::Copy(_, to) | ChunkJob::Update(_, to)) = (&became, job)
                 && may_mean_order(*error)
             {
                 self.job.fs_caps.note_lack(Pair::alone(to.0), Capability::AnyOrder);

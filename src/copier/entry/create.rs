@@ -5,6 +5,7 @@
 
 use super::fill::Source;
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
+use super::resume::open_begun;
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
 use crate::copier::context::Context;
@@ -25,20 +26,23 @@ impl EntryCopier<'_> {
         let leads = self.lead_or_defer(dirs, &source.stat)?;
         let mode = source.creation_mode(&self.cx, dirs);
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
-        let to = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create)? {
-            Created::New(to) => to,
+        let names = Some((entry.name, entry.target_name));
+        let begun = || open_begun(&self.cx, entry, (&source.stat, entry.target_name), mode);
+        let target = match create_or_keep(&self.cx, entry, &source.stat, Op::Create, create, begun)?
+        {
+            Created::New(to) => TargetFile::New(to, names),
+            Created::Begun(to) => TargetFile::Begun(to, names),
             Created::Kept(lost) => {
                 self.cx.status.add(Count::BytesSkipped, source.stat.size());
                 return Ok(Applied::plain(Done::Skipped).lacking(lost).leading(leads));
             }
         };
-        let names = Some((entry.name, entry.target_name));
         let anew = || {
             discard(dirs, entry.target_name);
             let to = create(entry.target_name).map_err(Op::Create.error())?;
             Ok(TargetFile::New(to, names))
         };
-        let mut filled = self.fill(entry, &source, TargetFile::New(to, names), anew);
+        let mut filled = self.fill(entry, &source, target, anew);
         match &mut filled {
             Ok(applied) => applied.leads = leads,
             Err(unfinished) => discard_half(dirs, entry.target_name, unfinished),
@@ -59,8 +63,10 @@ impl EntryCopier<'_> {
             make_other(&self.cx, entry, source, &text, name)
         };
         let op = op_of(&self.cx, source);
-        let applied = match create_or_keep(&self.cx, entry, source, op, create)? {
-            Created::New(()) => finish_other(&self.cx, entry, source, entry.target_name),
+        let applied = match create_or_keep(&self.cx, entry, source, op, create, || None)? {
+            Created::New(()) | Created::Begun(()) => {
+                finish_other(&self.cx, entry, source, entry.target_name)
+            }
             Created::Kept(lost) => {
                 self.cx.outbox.settle();
                 Applied::plain(Done::Skipped).lacking(lost)
@@ -120,18 +126,22 @@ pub(super) fn finish_other(
 enum Created<T> {
     /// The entry is new and must be filled and finished.
     New(T),
+    /// An interrupted run has begun the entry, and the copier resumes it.
+    Begun(T),
     /// An earlier round or run has completed the entry; it lacks these attributes.
     Kept(AttributeErrors),
 }
 
 /// Creates an entry, by calling `create`, in a directory that this run builds. If an earlier round or run has
-/// already created the entry, keeps a complete one, and replaces an incomplete one.
+/// already created the entry, keeps a complete one, resumes an incomplete one that `begun` returns, and replaces
+/// any other.
 fn create_or_keep<T>(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     op: Op,
     mut create: impl FnMut(&CStr) -> Result<T, Errno>,
+    begun: impl FnOnce() -> Option<T>,
 ) -> Result<Created<T>, Unfinished> {
     let (dirs, name) = (entry.dirs, entry.target_name);
     match create(name) {
@@ -153,6 +163,9 @@ fn create_or_keep<T>(
     }
     if old.kind() == Kind::Directory && dirs.is_visible(cx.plan()) {
         return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()); // the directory is another program's
+    }
+    if let Some(begun) = begun() {
+        return Ok(Created::Begun(begun));
     }
     removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
     Ok(Created::New(create(name).map_err(op.error())?))

@@ -10,7 +10,7 @@
 //! with various errors. So if a write fails after the copier has left the order, the file is created and
 //! written once more, in order, and so are all later files on that device.
 
-use super::chunks::Team;
+use super::chunks::{Team, has_at};
 use super::meter::Meter;
 use super::result::Unfinished;
 use crate::error::{EntryError, Op, may_mean_order, means_unsupported};
@@ -46,8 +46,8 @@ pub(super) struct Ways<'a> {
     pub(super) plan: &'a Plan,
     pub(super) fs_caps: &'a FsCaps,
     pub(super) pair: Pair,
-    /// The device of the target, as a pair with itself.
-    pub(super) target: Pair,
+    /// The device of the target.
+    pub(super) target: u64,
 }
 
 impl Ways<'_> {
@@ -113,7 +113,7 @@ impl Ways<'_> {
 
     /// Whether the target takes the bytes of a file in order only, as an earlier file has shown.
     fn must_be_in_order(self) -> bool {
-        self.fs_caps.lacks(self.target, Capability::AnyOrder)
+        self.fs_caps.lacks(Pair::alone(self.target), Capability::AnyOrder)
     }
 
     /// Notes for all copiers that the pair of devices lacks a capability, if `errno` means that.
@@ -149,6 +149,8 @@ pub(super) struct Transfer<'a, 'm> {
     pub(super) meter: &'a mut Meter<'m>,
     /// The team of copiers, if the file is large and other copiers may help.
     pub(super) team: Option<Team<'a>>,
+    /// Whether the target has data already, of which only what differs from the source is written.
+    pub(super) updates: bool,
     /// Whether blocks of zeros become holes.
     pub(super) makes_holes: bool,
     /// The hash of the bytes read so far, if the options require one.
@@ -189,6 +191,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
             buffer,
             meter,
             team: None,
+            updates: false,
             makes_holes,
             hash,
             team_digest: None,
@@ -247,7 +250,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
     pub(super) fn is_refused_order(&self, error: EntryError) -> bool {
         let refused = self.left_order && may_mean_order(error);
         if refused {
-            self.ways.fs_caps.note_lack(self.ways.target, Capability::AnyOrder);
+            self.ways.fs_caps.note_lack(Pair::alone(self.ways.target), Capability::AnyOrder);
         }
         refused
     }
@@ -280,6 +283,9 @@ impl<'a, 'm> Transfer<'a, 'm> {
         } else if self.method.reflink == Attempt::Unknown {
             self.method.reflink = Attempt::Unsupported; // an earlier file has shown that
         }
+        if std::mem::take(&mut self.updates) {
+            return self.update(stat.size());
+        }
         match stat.size() {
             // Files in /proc report size 0 although they have contents.
             0 => {
@@ -300,6 +306,44 @@ impl<'a, 'm> Transfer<'a, 'm> {
         if self.written < self.position {
             self.left_order = true;
             file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
+        }
+        Ok(())
+    }
+
+    /// Copies the parts of the source that differ from what the target has already.
+    fn update(&mut self, size: u64) -> Result<(), Unfinished> {
+        self.left_order = true;
+        if !self.copy_with_helpers(size)? {
+            self.update_alone(size)?;
+        }
+        file_data::set_size(self.target, self.position).map_err(Op::Write.error())?;
+        Ok(())
+    }
+
+    fn update_alone(&mut self, size: u64) -> Result<(), Unfinished> {
+        let mut there = vec![0; self.buffer.len()];
+        while self.position < size {
+            let left = usize::try_from(size - self.position).unwrap_or(usize::MAX);
+            let length = left.min(self.buffer.len());
+            let part = &mut self.buffer[..length];
+            let read = file_data::read_at(self.source, part, self.position);
+            let read = read.map_err(Op::Read.error())?;
+            if read == 0 {
+                break;
+            }
+            let bytes = &self.buffer[..read];
+            if let Some(hash) = &mut self.hash {
+                hash.update(bytes);
+            }
+            if has_at(self.target, bytes, self.position, &mut there) == Ok(true) {
+                self.position += read as u64;
+                self.written = self.position;
+                self.meter.skip(read as u64)?;
+            } else {
+                file_data::write_all_at(self.target, bytes, self.position)
+                    .map_err(Op::Write.error())?;
+                self.moved(read as u64)?;
+            }
         }
         Ok(())
     }

@@ -102,17 +102,19 @@ impl EntryCopier<'_> {
             return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
         let mut meter = Meter::new(cx.status);
-        let mut transferred = self.transfer(entry, source, &target, &mut meter);
-        for _ in 1..ATTEMPTS_IN_ORDER {
-            if !matches!(transferred.result, Err(Unfinished::OutOfOrder(_))) {
-                break;
+        let mut attempts = 0;
+        let transferred = loop {
+            let transferred = self.transfer(entry, source, &target, &mut meter);
+            attempts += 1;
+            let is_refused = matches!(transferred.result, Err(Unfinished::OutOfOrder(_)));
+            if !is_refused || attempts == ATTEMPTS_IN_ORDER {
+                break transferred;
             }
             drop(target);
             target = anew()?;
             file_data::seek_to(source.file.as_fd(), 0).map_err(Op::Read.error())?;
             meter.start_over();
-            transferred = self.transfer(entry, source, &target, &mut meter);
-        }
+        };
         meter.end(source.stat.size());
         let Transferred { result, method, digest } = transferred;
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
@@ -137,7 +139,8 @@ impl EntryCopier<'_> {
         Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
     }
 
-    /// Copies the data of `source` to `target`, which is empty.
+    /// Copies the data of `source` to `target`.
+    #[inline] // called once for each file
     fn transfer(
         &mut self,
         entry: &Entry<'_>,
@@ -148,14 +151,14 @@ impl EntryCopier<'_> {
         let cx = self.cx;
         let device = target.device(entry.dirs);
         let pair = Pair::of(source.stat.identity().0, device);
-        let target_pair = Pair::alone(device);
-        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: target_pair };
+        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: device };
         let ends = (source.file.as_fd(), target.file());
         let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
         let result = if target.is_stream() || source.stat.kind() != Kind::File {
             transfer.makes_holes &= !target.is_stream();
             transfer.copy_stream(&source.stat)
         } else {
+            transfer.updates = target.has_data();
             transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, target);
             transfer.copy_steady(&source.stat)
         };
@@ -181,15 +184,14 @@ impl EntryCopier<'_> {
     ) -> Result<AttributeErrors, EntryError> {
         let (cx, from, names) = (self.cx, source.file.as_fd(), &source.names);
         let mut lost = match &target {
-            TargetFile::New(to, _) => {
+            TargetFile::New(to, _) | TargetFile::Begun(to, _) => {
                 let created = (to.as_fd(), entry.dirs.known_new_owners(cx.plan()));
                 cx.attrs.finish_file(from, created, read, names, defaults)
             }
-            TargetFile::Old(to, old, _) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
+            TargetFile::Old(to, old, ..) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
             TargetFile::Stream(..) => AttributeErrors::default(),
         };
-        let (device, sets_times) = (target.device(entry.dirs), cx.attrs.times_are_reliable());
-        let was_set = sets_times && !target.is_stream() && !lost.has(Op::SetTimes);
+        let device = target.device(entry.dirs);
         if lost.has(Op::SetTimes) {
             cx.note_refused_times(device, Kind::File);
         }
@@ -200,36 +202,44 @@ impl EntryCopier<'_> {
         }
         let name = target.names().map(|(_, target_name)| target_name);
         target.close()?;
-        // Closing changes the time only of a file that was written to.
-        if let Some(name) = name.filter(|_| was_set && read.size() > 0) {
+        if self.keeps_times_on != Some(device)
+            && let Some(name) = name
+        {
             self.keep_time(entry, (name, device), read, &mut lost);
         }
-        self.sets_times |= was_set && !cx.refuses_times(device, Kind::File);
         Ok(lost)
     }
 
     /// Sets the times of a closed file once more, if the target changes them when a file is closed. Finds out
     /// with the first file on each device whether it does so.
     fn keep_time(
-        &self,
+        &mut self,
         entry: &Entry<'_>,
         (name, device): (&CStr, u64),
         read: &Stat,
         lost: &mut AttributeErrors,
     ) {
-        let (cx, dirs) = (&self.cx, entry.dirs);
-        let is_known = cx.lacks(device, Capability::UntriedClose);
-        if !is_known && cx.look_at_time((dirs, name), read, false) {
+        let (cx, dirs) = (self.cx, entry.dirs);
+        // Closing changes the time only of a file that was written to.
+        if !cx.attrs.times_are_reliable() || lost.has(Op::SetTimes) || read.size() == 0 {
             return;
         }
-        if !is_known || cx.lacks(device, Capability::TimesBeforeClose) {
+        let is_known = cx.lacks(device, Capability::UntriedClose);
+        let is_kept = if is_known {
+            !cx.lacks(device, Capability::TimesBeforeClose)
+        } else {
+            cx.look_at_time((dirs, name), read, false)
+        };
+        if !is_kept {
             cx.attrs.set_times_of((dirs.target.as_fd(), name), read, lost);
-        }
-        if !is_known {
-            cx.look_at_time((dirs, name), read, true);
+            if !is_known {
+                cx.look_at_time((dirs, name), read, true);
+            }
         }
         if cx.refuses_times(device, Kind::File) {
             cx.attrs.note_ignored_times(lost);
+        } else if is_kept {
+            self.keeps_times_on = Some(device);
         }
     }
 }

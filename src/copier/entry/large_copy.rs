@@ -47,7 +47,11 @@ impl<'a> Team<'a> {
         if job.fs_caps.lacks(Pair::alone(target.identity().0), Capability::AnyOrder) {
             return None;
         }
-        let chunk_job = ChunkJob::Copy(source.identity(), target.identity());
+        let ends = (source.identity(), target.identity());
+        let chunk_job = match sink.has_data() {
+            true => ChunkJob::Update(ends.0, ends.1),
+            false => ChunkJob::Copy(ends.0, ends.1),
+        };
         Self::new(cx, place, names, chunk_job)
     }
 
@@ -87,6 +91,7 @@ impl Transfer<'_, '_> {
         self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
         self.team_digest = digest;
         if sure == size && (digest.is_some() || self.hash.is_none()) {
+            self.meter.unchanged(team.large.unchanged());
             self.moved(size)?;
             return Ok(true);
         }
@@ -97,13 +102,16 @@ impl Transfer<'_, '_> {
     }
 
     fn chunks(&mut self, team: &mut Team<'_>) -> Result<(), Unfinished> {
-        let work = team.work(self.source, ChunkAction::Copy(self.target));
+        let act = team.action(self.target);
+        let is_update = matches!(act, ChunkAction::Update(_));
+        let mut there = if is_update { vec![0; self.buffer.len()] } else { Vec::new() };
+        let work = team.work(self.source, act);
         while let Some(chunk) = team.next_chunk() {
             let bytes = chunk.end - chunk.start;
-            let offloads = !team.large.is_helped() && self.ways.may_offload(bytes);
+            let offloads = !is_update && !team.large.is_helped() && self.ways.may_offload(bytes);
             let meter = &mut self.meter;
             let whole = offloads && work.offload(chunk.clone())
-                || work.chunk(chunk, (self.buffer, &mut []), &mut |far| meter.up_to(far))?
+                || work.chunk(chunk, (self.buffer, &mut there), &mut |far| meter.up_to(far))?
                     == ChunkResult::Done;
             if whole {
                 team.large.add_confirmed(bytes);
@@ -122,8 +130,10 @@ pub(in crate::copier) fn help(cx: Context<'_>, request: &HelpRequest<'_>, buffer
     let Some(helper) = Helper::join(cx.job, request) else { return };
     cx.status.enter(request.place.operand, request.place.source);
     cx.status.at(request.name);
+    let is_update = matches!(request.chunk_job, ChunkJob::Update(..));
+    let mut there = if is_update { vec![0; buffer.len()] } else { Vec::new() };
     if let Ok(ends) = open_ends(cx.plan(), request) {
-        helper.help(cx.status, ends, (buffer, &mut []));
+        helper.help(cx.status, ends, (buffer, &mut there));
     }
 }
 
@@ -140,6 +150,11 @@ fn open_ends(plan: &Plan, request: &HelpRequest<'_>) -> Result<(OwnedFd, Option<
         ChunkJob::Copy(from, to) => {
             let source = ours(source()?, from)?;
             let target = file::open_shared_target(target()?, request.target_name)?;
+            Ok((source, Some(ours(target, to)?)))
+        }
+        ChunkJob::Update(from, to) => {
+            let source = ours(source()?, from)?;
+            let target = file::open_read_write(target()?, request.target_name)?;
             Ok((source, Some(ours(target, to)?)))
         }
         ChunkJob::HashSource(from) => Ok((ours(source()?, from)?, None)),

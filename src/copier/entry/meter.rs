@@ -35,6 +35,13 @@ impl<'a> Meter<'a> {
         self.note(Count::Bytes, bytes.saturating_sub(self.done));
     }
 
+    /// Counts as skipped `bytes` bytes that were counted as written, because the target had them already.
+    pub(in crate::copier) fn unchanged(&self, bytes: u64) {
+        let bytes = bytes.min(self.counted);
+        self.status.subtract(Count::Bytes, bytes);
+        self.status.add(Count::BytesSkipped, bytes);
+    }
+
     /// Counts bytes that need not be written. Fails with [`Unfinished::Dropped`] if the run aborts the copy.
     pub(in crate::copier) fn skip(&mut self, bytes: u64) -> Result<(), Unfinished> {
         self.count(Count::BytesSkipped, bytes)

@@ -27,6 +27,7 @@ pub(super) mod link;
 mod meter;
 pub(super) mod replace;
 pub(super) mod result;
+mod resume;
 mod stored_times;
 mod target_file;
 mod timestamps;
@@ -76,14 +77,14 @@ pub(super) struct EntryCopier<'a> {
     pub(super) cx: Context<'a>,
     backups: BackupNumbers,
     pub(super) buffer: Vec<u8>,
-    /// Whether this copier has set the times of a file, so that the target does not refuse them.
-    sets_times: bool,
+    /// The device on which this copier has set the times of a file last, if the file has kept them.
+    keeps_times_on: Option<u64>,
 }
 
 impl<'a> EntryCopier<'a> {
     pub(super) fn new(cx: Context<'a>) -> Self {
         let (backups, buffer) = (BackupNumbers::default(), vec![0; BUFFER_BYTES]);
-        Self { cx, backups, buffer, sets_times: false }
+        Self { cx, backups, buffer, keeps_times_on: None }
     }
 
     /// Copies an entry of the type `kind`. If the source has another type, fails with
@@ -134,7 +135,8 @@ impl<'a> EntryCopier<'a> {
         let (options, dirs) = (self.cx.options(), entry.dirs);
         let is_replaced = matches!(action, Action::Replace { .. } | Action::WriteInto { .. });
         let backs_up = options.backup.is_some();
-        if self.sets_times && !backs_up
+        let keeps_times = self.keeps_times_on == Some(dirs.traits.device);
+        if keeps_times && !backs_up
             || !is_replaced
             || options.update != Update::Different
             || options.copy_mode != CopyMode::Copy

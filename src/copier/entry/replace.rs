@@ -6,6 +6,7 @@
 use super::create::{finish_other, make_other};
 use super::fill::Source;
 use super::result::{Applied, Unfinished};
+use super::resume::open_begun;
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, copies_contents, discard, link_text, op_of, staged_name_for};
 use crate::copier::dir_pair::DirPair;
@@ -17,8 +18,9 @@ use crate::staging::leftover::{create_fresh, still_named};
 use crate::staging::lock::lock_new;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
+use std::cell::Cell;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl EntryCopier<'_> {
     /// Builds the entry and renames it into place. `old` is the status of the existing entry, if there is
@@ -161,17 +163,30 @@ impl EntryCopier<'_> {
         }
         let mut opened = Source::open(&cx, entry)?;
         let mode = opened.creation_mode(&cx, dirs);
-        let mut guard = None;
-        let mut create = || {
+        let guard = Cell::new(None);
+        let hold = |file: BorrowedFd<'_>| {
+            guard.set(if shared { file.try_clone_to_owned().ok() } else { None });
+        };
+        let create = || {
             let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
             let to = create_fresh(target, staged, shared, create).map_err(Op::Create.error())?;
             if shared && !lock_new(&to) {
                 return Err(Op::Create.error()(Errno::EBUSY).into());
             }
-            guard = if shared { to.try_clone().ok() } else { None };
+            hold(to.as_fd());
             Ok(TargetFile::New(to, Some((entry.name, staged))))
         };
-        let file = create()?;
+        let begun = open_begun(&cx, entry, (&opened.stat, staged), mode);
+        let begun = begun.filter(|begun| {
+            !shared || lock_new(begun) && still_named(target, staged, begun.as_fd()) == Ok(true)
+        });
+        let file = match begun {
+            Some(begun) => {
+                hold(begun.as_fd());
+                TargetFile::Begun(begun, Some((entry.name, staged)))
+            }
+            None => create()?,
+        };
         let anew = || {
             discard(dirs, staged); // this run holds its lock, so the name is not another run's
             create()
@@ -181,7 +196,7 @@ impl EntryCopier<'_> {
                 discard(dirs, staged);
                 Err(unfinished)
             }
-            filled => Ok((filled, guard)),
+            filled => Ok((filled, guard.take())),
         }
     }
 }

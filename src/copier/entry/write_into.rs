@@ -9,6 +9,7 @@
 use super::create::{finish_other, make_other};
 use super::fill::Source;
 use super::result::{Applied, Unfinished};
+use super::resume::may_be_resumed;
 use super::target_file::TargetFile;
 use super::{
     Entry, EntryCopier, copies_contents, discard, discard_half, link_text, op_of,
@@ -139,12 +140,25 @@ impl EntryCopier<'_> {
         opened.list_attributes(&cx);
         cx.outbox.begin_in_place();
         cx.attrs.restrict_before_writing(to.as_fd(), &opened.stat, &old);
-        if options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File {
+        let has_data = old.size() > 0
+            && old.kind() == Kind::File
+            && may_be_resumed(&cx, entry, &opened.stat)
+            && !through;
+        // An interrupted run may have written a part of a large file. To find that out, the file must be read.
+        let readable = has_data.then(|| file::open_read_write(&dirs.target, target_name).ok());
+        let readable = readable
+            .flatten()
+            .filter(|same| file::stat_fd(same).is_ok_and(|stat| stat.identity() == old.identity()));
+        let has_data = readable.is_some();
+        let empties = options.copy_mode != CopyMode::AttributesOnly && old.kind() == Kind::File;
+        if empties && !has_data {
             file_data::set_size(to.as_fd(), 0).map_err(Op::Create.error())?;
         }
         let known = (!through).then_some((entry.name, target_name));
-        let target = TargetFile::Old(to, old, known);
-        let anew = || reopen_empty(entry, through).map(|to| TargetFile::Old(to, old, known));
+        let target = TargetFile::Old(readable.unwrap_or(to), Box::new(old), known, has_data);
+        let anew = || {
+            reopen_empty(entry, through).map(|to| TargetFile::Old(to, Box::new(old), known, false))
+        };
         let filled = self.fill(entry, &opened, target, anew);
         drop(turn);
         filled

@@ -39,7 +39,7 @@ impl EntryCopier<'_> {
             file_data::set_size(&to, 0).map_err(Op::Create.error())?;
         }
         let anew = || Err(Op::Write.error()(Errno::ESPIPE).into()); // what is written cannot be taken back
-        self.fill(entry, &opened, TargetFile::Stream(to, stream.stat), anew)
+        self.fill(entry, &opened, TargetFile::Stream(to, Box::new(stream.stat)), anew)
     }
 }
 

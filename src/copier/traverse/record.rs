@@ -21,6 +21,16 @@ impl<D> Walk<'_, D> {
             return self.report(name, Event::Vanished(error));
         }
         self.cx.status.add(Count::Failed, 1);
+        self.report_failed(name, error)
+    }
+
+    /// Reports an entry that failed and is counted already. If the source or the target is lost, reports that instead.
+    pub(in crate::copier) fn report_failed(
+        &mut self,
+        name: Option<&CStr>,
+        error: EntryError,
+    ) -> Result<(), ParentGone> {
+        let error = self.cx.plan().lost(self.at.operand, error).unwrap_or(error);
         self.report(name, Event::Failed(error))?;
         if self.cx.plan().ends_with(error) {
             // The parent would stop the ring only after it has read the report. Until then, copiers would
@@ -28,6 +38,11 @@ impl<D> Walk<'_, D> {
             self.cx.job.ring.stop();
         }
         Ok(())
+    }
+
+    /// Whether the error means that the source or the target is lost.
+    pub(in crate::copier) fn is_lost(&self, error: EntryError) -> bool {
+        self.cx.plan().lost(self.at.operand, error).is_some()
     }
 
     /// Reports an event of the entry `name` in the directory that the walk is in; without a name, an event of

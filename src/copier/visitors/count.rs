@@ -134,7 +134,9 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
     ) -> Result<Option<(OwnedFd, ())>, ParentGone> {
         let Ok(dir) = opened.unwrap_or_else(|| self.open(walk, existed)) else { return Ok(None) };
         let is_left_out = |stat: Stat| {
-            walk.is_left_out(&stat) || walk.cx.job.built_dirs.contains(stat.identity())
+            let built_dirs = walk.cx.job.built_dirs;
+            walk.is_left_out(&stat)
+                || built_dirs.overlap(stat.identity(), walk.at.operand).is_some()
         };
         Ok(file::stat_fd(&dir).is_ok_and(|stat| !is_left_out(stat)).then_some((dir, ())))
     }

@@ -23,8 +23,8 @@ pub(crate) struct BuiltDirs {
 }
 
 struct OperandDir {
-    /// The operand whose target this is; `None` for a directory above it.
-    operand: Option<u32>,
+    /// The operands whose target this is; none for a directory above a target.
+    operands: Vec<u32>,
     /// Whether this run or an interrupted one has created the directory.
     created: bool,
 }
@@ -42,8 +42,10 @@ impl BuiltDirs {
     /// Adds the target directory of an operand, or with `None` a directory above it. Returns false if the
     /// directory was added before.
     pub(crate) fn add(&mut self, dir: Identity, operand: Option<u32>, created: bool) -> bool {
-        let is_new = !self.contains(dir);
-        self.operands.entry(dir).or_insert(OperandDir { operand, created });
+        let is_new = !self.operands.contains_key(&dir);
+        let built =
+            self.operands.entry(dir).or_insert(OperandDir { operands: Vec::new(), created });
+        built.operands.extend(operand);
         is_new
     }
 
@@ -52,6 +54,11 @@ impl BuiltDirs {
     /// If the kernel has no memory for them, the run goes without: it then also fails to create its ring.
     pub(crate) fn expect_nested(&mut self) {
         self.nested = InodeSet::create().ok();
+    }
+
+    /// Whether copiers must add the new directories that they create inside existing ones.
+    pub(crate) fn expects_nested(&self) -> bool {
+        self.nested.is_some()
     }
 
     /// Adds a new directory that a copier has created inside an existing one.
@@ -73,14 +80,17 @@ impl BuiltDirs {
         self.operands.get(&dir).map_or_else(|| self.contains(dir), |built| built.created)
     }
 
-    /// Returns whether and how a directory that was found below `operand` is one of the directories.
+    /// Returns whether and how a directory that was found below `operand` is one of the directories. An existing
+    /// target of another operand is a directory like any other: only what is created in it is not copied.
     pub(crate) fn overlap(&self, dir: Identity, operand: u32) -> Option<Overlap> {
-        match self.operands.get(&dir) {
-            Some(built) if built.created && built.operand.is_some_and(|other| other != operand) => {
-                Some(Overlap::CreatedForOther)
-            }
-            _ => self.contains(dir).then_some(Overlap::Target),
+        let Some(built) = self.operands.get(&dir) else {
+            let is_nested = self.nested.as_ref().is_some_and(|nested| nested.contains(dir));
+            return is_nested.then_some(Overlap::Target);
+        };
+        if built.operands.is_empty() || built.operands.contains(&operand) {
+            return Some(Overlap::Target);
         }
+        built.created.then_some(Overlap::CreatedForOther)
     }
 
     /// Returns the directories that were added before the first fork.

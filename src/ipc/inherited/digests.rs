@@ -29,7 +29,7 @@ pub(crate) struct WrittenFile<'a> {
 }
 
 /// Files and their digests.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Digests {
     /// For each file `operand length path digest length target`, in the order of the reports.
     packed: Vec<u8>,

@@ -6,6 +6,7 @@
 //! while they change.
 
 use crate::ipc::fingerprint::fingerprint;
+use crate::ipc::in_parent::InParent;
 use pcopy_sys::file::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 use pcopy_sys::shared_words::SharedWords;
 use std::ffi::CStr;
@@ -147,6 +148,7 @@ impl Counters {
         StatusSlot {
             words: &self.words[start..start + COPIER_WORDS],
             common: &self.words[..COMMON_WORDS],
+            in_parent: None,
         }
     }
 
@@ -198,6 +200,21 @@ pub(crate) struct CurrentEntry {
 pub(crate) struct StatusSlot<'a> {
     words: &'a [AtomicU64],
     common: &'a [AtomicU64],
+    in_parent: Option<&'a dyn InParent>,
+}
+
+impl<'a> StatusSlot<'a> {
+    /// Returns the same slot for a copier inside the parent process, which then attends to its other work
+    /// whenever the copier checks whether it must stop.
+    pub(crate) fn of_copier_in(self, in_parent: Option<&'a dyn InParent>) -> Self {
+        Self { in_parent, ..self }
+    }
+
+    fn attend(&self) {
+        if let Some(parent) = self.in_parent {
+            parent.attend();
+        }
+    }
 }
 
 impl StatusSlot<'_> {
@@ -225,6 +242,7 @@ impl StatusSlot<'_> {
 
     /// Whether this copier must abort the file in progress.
     pub(crate) fn is_abandoned(&self) -> bool {
+        self.attend();
         self.common[ABANDON].load(Relaxed) != 0
     }
 
@@ -235,6 +253,7 @@ impl StatusSlot<'_> {
 
     /// Whether this copier was asked to stop after the file in progress.
     pub(crate) fn is_asked_to_stop(&self) -> bool {
+        self.attend();
         self.words[ASKED].load(Relaxed) != 0
     }
 

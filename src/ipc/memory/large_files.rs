@@ -49,6 +49,8 @@ const JOB_FINGERPRINT: usize = 4;
 const DIFFERENT_CHUNK: usize = 5;
 const PROCESSED: usize = 16;
 const CONFIRMED: usize = 17;
+/// How many of the processed bytes the target had already.
+const UNCHANGED: usize = 18;
 const WORDS: usize = 32;
 
 /// The maximum number of chunks of a file whose chunks are hashed.
@@ -105,7 +107,7 @@ impl<'a> LargeFile<'a> {
     /// Begins a file of `bytes` bytes and returns its generation. Only the owner calls this.
     pub(crate) fn begin(&self, bytes: u64, chunk_job: ChunkJob) -> u64 {
         // No other copier uses these words now: the previous generation has ended, and its helpers have left.
-        for word in [NEXT, HELPERS, DIFFERENT_CHUNK, PROCESSED, CONFIRMED] {
+        for word in [NEXT, HELPERS, DIFFERENT_CHUNK, PROCESSED, CONFIRMED, UNCHANGED] {
             self.words[word].store(0, Relaxed);
         }
         self.words[SIZE].store(bytes, Relaxed);
@@ -233,6 +235,16 @@ impl<'a> LargeFile<'a> {
     /// Counts bytes that a copier has written, or has only read if the job writes nothing.
     pub(crate) fn add_processed(&self, bytes: u64) {
         self.words[PROCESSED].fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts processed bytes that the target had already.
+    pub(crate) fn add_unchanged(&self, bytes: u64) {
+        self.words[UNCHANGED].fetch_add(bytes, Relaxed);
+    }
+
+    /// Returns how many of the processed bytes the target had already.
+    pub(crate) fn unchanged(&self) -> u64 {
+        self.words[UNCHANGED].load(Relaxed)
     }
 
     /// Counts bytes as safely written: close(2) has succeeded, so no later call can report their loss, or the

@@ -183,6 +183,8 @@ pub(crate) struct HelpRequest<'a> {
 pub(crate) enum ChunkJob {
     /// Copy the chunk from the first file to the second, and hash it if the options require a hash.
     Copy(Identity, Identity),
+    /// Write the chunk of the first file to the second, where that has other data; hash it like `Copy`.
+    Update(Identity, Identity),
     /// Compare the chunk between the first file and the second.
     Compare(Identity, Identity),
     /// Hash the chunk in the source, of which the target is a clone.
@@ -203,6 +205,7 @@ const COPY: u8 = 1;
 const HASH_SOURCE: u8 = 2;
 const HASH_TARGET: u8 = 3;
 const COMPARE: u8 = 4;
+const UPDATE: u8 = 5;
 
 const STAGED: u8 = 1;
 const EXISTED: u8 = 2;
@@ -300,6 +303,7 @@ fn get_request<'a>(from: &mut &'a [u8]) -> Option<HelpRequest<'a>> {
 fn put_chunk_job(into: &mut Vec<u8>, chunk_job: ChunkJob) {
     let (tag, identities) = match chunk_job {
         ChunkJob::Copy(source, target) => (COPY, &[source, target][..]),
+        ChunkJob::Update(source, target) => (UPDATE, &[source, target][..]),
         ChunkJob::Compare(source, target) => (COMPARE, &[source, target][..]),
         ChunkJob::HashSource(source) => (HASH_SOURCE, &[source][..]),
         ChunkJob::HashTarget(target) => (HASH_TARGET, &[target][..]),
@@ -316,6 +320,7 @@ fn get_chunk_job(from: &mut &[u8]) -> Option<ChunkJob> {
     let mut identity = || Some((get_u64(from)?, get_u64(from)?));
     match tag {
         COPY => Some(ChunkJob::Copy(identity()?, identity()?)),
+        UPDATE => Some(ChunkJob::Update(identity()?, identity()?)),
         COMPARE => Some(ChunkJob::Compare(identity()?, identity()?)),
         HASH_SOURCE => Some(ChunkJob::HashSource(identity()?)),
         HASH_TARGET => Some(ChunkJob::HashTarget(identity()?)),
@@ -395,6 +400,7 @@ mod tests {
         let (one, two) = ((1, u64::MAX), (2, 3));
         for chunk_job in [
             ChunkJob::Copy(one, two),
+            ChunkJob::Update(one, two),
             ChunkJob::Compare(two, one),
             ChunkJob::HashSource(one),
             ChunkJob::HashTarget(two),

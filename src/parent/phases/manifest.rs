@@ -49,6 +49,10 @@ pub(in crate::parent) fn write(
         ManifestTarget::Stream => {
             open_stream(&listing.path).and_then(|file| put_to(plan, &files, &file))
         }
+        // The directory may be on the disk that does not answer.
+        ManifestTarget::File { .. } if end == End::TimedOut => {
+            Err((ManifestOp::Create, Errno::ETIMEDOUT))
+        }
         ManifestTarget::File { dir, name, inside } => replace(plan, &files, (dir, name), *inside),
     };
     if let Err((op, errno)) = written {

@@ -3,7 +3,7 @@
 
 use super::write_back;
 use crate::copier::visitors::copy;
-use crate::error::EntryError;
+use crate::error::{EntryError, Op};
 use crate::ipc::wire::task::split_last;
 use crate::outcome::End;
 use crate::parent::idle::ending_signal;
@@ -45,6 +45,9 @@ pub(in crate::parent) fn publish(run: &mut Run<'_>) -> Result<(), Stopped> {
 fn finish(run: &mut Run<'_>, dir: &DeferredDir) -> Result<(), EntryError> {
     let lost = copy::finish(run.plan, dir.path.as_path())?;
     for lost in lost.iter() {
+        if run.plan.lost(dir.path.operand, lost.error).is_some() {
+            return Err(lost.error);
+        }
         run.reporter.attribute_failed(lost, dir.path.operand, &dir.path.source);
     }
     Ok(())
@@ -80,9 +83,11 @@ fn for_each(
             return Err(Stopped::Early(End::Signal(number)));
         }
         let Err(error) = act(run, dir) else { continue };
+        let error = run.plan.lost(dir.path.operand, error).unwrap_or(error);
         run.reporter.failed_late(error, dir.path.operand, &dir.path.source);
         if run.plan.ends_with(error) {
-            return Err(Stopped::Early(End::TargetLost));
+            let is_source = error.op == Op::SourceLost;
+            return Err(Stopped::Early(if is_source { End::SourceLost } else { End::TargetLost }));
         }
     }
     Ok(())

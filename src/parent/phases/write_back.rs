@@ -22,7 +22,7 @@ use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death};
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the parent checks whether the child process that flushes has exited.
 const CHECK: Duration = Duration::from_millis(100);
@@ -78,13 +78,21 @@ pub(in crate::parent) fn flush(run: &mut Run<'_>) -> Result<(), Stopped> {
 /// signals meanwhile.
 fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
     let child = process::fork_child(|| volume.flush().map_or_else(|errno| errno as i32, |()| 0));
-    let child = child.map_err(NotFlushed::Failed)?;
+    let Ok(child) = child else { return flush_here(run, volume) };
+    let mut watch = Watch::begin();
     loop {
         if let Some(number) = ending_signal(run) {
             if process::kill(child).is_err() {
                 // The child has just exited.
             }
             return Err(NotFlushed::Ended(End::Signal(number)));
+        }
+        if run.plan.timeout.is_some_and(|limit| watch.silence() >= limit) {
+            run.reporter.timed_out(run.plan.timeout.unwrap_or_default(), None);
+            if process::kill(child).is_err() {
+                // The child has just exited.
+            }
+            return Err(NotFlushed::Ended(End::TimedOut));
         }
         match process::reap(child).map_err(NotFlushed::Failed)? {
             None => {}
@@ -99,6 +107,40 @@ fn flush_in_child(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> 
             run.reporter.unavailable(&Unavailable::because("wait for events")(errno));
             return Err(NotFlushed::Ended(End::Unavailable));
         }
+    }
+}
+
+/// Watches whether a flush makes progress, for `--timeout`.
+struct Watch {
+    unwritten: Vec<u64>,
+    seen: Instant,
+}
+
+impl Watch {
+    fn begin() -> Self {
+        Self { unwritten: process::unwritten_memory(), seen: Instant::now() }
+    }
+
+    /// Returns for how long no data was written. The kernel counts the data of all processes together, so the time is
+    /// short if any process writes.
+    fn silence(&mut self) -> Duration {
+        let unwritten = process::unwritten_memory();
+        if unwritten != self.unwritten || unwritten.is_empty() {
+            *self = Self { unwritten, seen: Instant::now() };
+        }
+        self.seen.elapsed()
+    }
+}
+
+/// Flushes a file system in this process, because no child could be forked. A signal ends the run without waiting
+/// for the flush.
+fn flush_here(run: &mut Run<'_>, volume: &Volume) -> Result<(), NotFlushed> {
+    let handled = run.signals.handle_directly().map_err(NotFlushed::Failed)?;
+    let flushed = volume.flush();
+    drop(handled);
+    match ending_signal(run) {
+        Some(number) => Err(NotFlushed::Ended(End::Signal(number))),
+        None => flushed.map_err(NotFlushed::Failed),
     }
 }
 

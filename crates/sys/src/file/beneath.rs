@@ -46,7 +46,15 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<Owned
 /// Opens the directory at `path` below `root`. The path may be longer than `PATH_MAX`. Follows symlinks, even
 /// out of `root`.
 pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open_following(root, path, DIR_FLAGS.difference(OFlag::O_NOFOLLOW))
+}
+
+/// Like [`open_dir_following`], but with `O_PATH`. The directory need not be readable.
+pub fn open_dir_path_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    open_following(root, path, DIR_FLAGS.difference(OFlag::O_NOFOLLOW).union(OFlag::O_PATH))
+}
+
+fn open_following(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd> {
     let mut rest = path;
     let mut opened: Option<OwnedFd> = None;
     while !rest.is_empty() || opened.is_none() {

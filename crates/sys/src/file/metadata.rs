@@ -23,17 +23,22 @@ pub enum Node<'a> {
 /// The kernel removes set-ID bits and capabilities from a file whose owner changes.
 pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
     let (user, group) = (user.map(Uid::from_raw), Some(Gid::from_raw(group)));
+    let at = |dir, name| unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW);
     retry(|| match node {
-        Node::Open(file) => unistd::fchown(file, user, group),
-        Node::Named(dir, name) => {
-            unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW)
-        }
+        Node::Open(file) => match unistd::fchown(file, user, group) {
+            Err(Errno::EBADF) => at(file, c"."), // a directory that was opened with O_PATH
+            result => result,
+        },
+        Node::Named(dir, name) => at(dir, name),
     })
 }
 
-/// Sets the permission bits of an open file.
+/// Sets the permission bits of an open file, or of a directory that was opened with `O_PATH`.
 pub fn set_permissions(file: impl AsFd, permissions: u32) -> Result<()> {
-    retry(|| stat::fchmod(&file, Mode::from_bits_truncate(permissions)))
+    match retry(|| stat::fchmod(&file, Mode::from_bits_truncate(permissions))) {
+        Err(Errno::EBADF) => set_permissions_at(file, c".", permissions), // opened with O_PATH
+        result => result,
+    }
 }
 
 /// Sets the permission bits of `name`, which must not be a symlink.
@@ -60,7 +65,10 @@ pub fn set_permissions_at(dir: impl AsFd, name: &CStr, permissions: u32) -> Resu
 
 /// Sets the access and modification time of an open file.
 pub fn set_times(file: impl AsFd, accessed: Stamp, modified: Stamp) -> Result<()> {
-    retry(|| stat::futimens(&file, &accessed.into(), &modified.into()))
+    match retry(|| stat::futimens(&file, &accessed.into(), &modified.into())) {
+        Err(Errno::EBADF) => set_times_at(file, c".", accessed, modified), // opened with O_PATH
+        result => result,
+    }
 }
 
 /// Sets the access and modification time of `name`. If `name` is a symlink, sets the times of the symlink

@@ -25,12 +25,18 @@ pub fn open_dir_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     retry(|| fcntl::openat(&dir, name, DIR_FLAGS, Mode::empty()))
 }
 
+/// Like [`open_dir_at`], but with `O_PATH`: the directory need not be readable. The descriptor gives access to
+/// the entries by name and to the attributes of the directory, but the directory cannot be listed or locked.
+pub fn open_dir_path_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    retry(|| fcntl::openat(&dir, name, DIR_FLAGS | OFlag::O_PATH, Mode::empty()))
+}
+
 pub(super) const DIR_FLAGS: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Opens the parent of an open directory.
+/// Opens the parent of an open directory with `O_PATH`.
 pub fn open_parent(dir: impl AsFd) -> Result<OwnedFd> {
-    retry(|| fcntl::openat(&dir, c"..", DIR_FLAGS, Mode::empty()))
+    open_dir_path_at(dir, c"..")
 }
 
 /// Opens a source file for reading.

@@ -8,6 +8,7 @@ use crate::error::Op;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::ipc::wire::task::EntryPath;
+use crate::plan::DirOrigin;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::ffi::CStr;
@@ -26,7 +27,8 @@ impl Comparer<'_> {
         (source, target): (&Stat, &Stat),
     ) -> Result<(Properties, AttributeErrors), Unfinished> {
         let nodes = (Node::Named(from.0, from.1), Node::Named(to.0, to.1));
-        let (mut properties, unread) = self.cx.attrs.differing(nodes, (source, target));
+        let (mut properties, unread) =
+            self.cx.attrs.differing(nodes, (source, target), DirOrigin::Existing);
         let mut tally = ReadMeter::new(self.cx.status, Some(Count::Bytes));
         let differs = match source.kind() {
             // Both names belong to the same inode, so there is nothing to compare.
@@ -50,8 +52,9 @@ impl Comparer<'_> {
         &self,
         (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
         stats: (&Stat, &Stat),
+        origin: DirOrigin,
     ) -> (Properties, AttributeErrors) {
-        self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats)
+        self.cx.attrs.differing((Node::Open(from), Node::Open(to)), stats, origin)
     }
 
     fn has_same_bytes(

@@ -116,5 +116,5 @@ fn record_missing<D>(walk: &mut Walk<'_, D>, name: &CStr, wanted: u32) -> Result
 fn fail_uncounted<D>(walk: &mut Walk<'_, D>, error: EntryError) -> Result<(), ParentGone> {
     walk.cx.status.add(Count::Found, 1);
     walk.cx.status.add(Count::Failed, 1);
-    walk.report(None, Event::Failed(error))
+    walk.report_failed(None, error)
 }

@@ -57,7 +57,7 @@ impl<'a> TreeVisitor<'a> {
         let target = match file::stat_at(to, target_name) {
             Ok(target) => target,
             // The copy is inside its source, and has no copy of itself.
-            Err(Errno::ENOENT) if walk.cx.job.built_dirs.contains(source.identity()) => {
+            Err(Errno::ENOENT) if is_target(walk, &source) => {
                 walk.cx.status.subtract(Count::Found, 1);
                 return Ok(());
             }
@@ -154,13 +154,14 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         let (Ok(source), Ok(target)) = (file::stat_fd(&dirs.from), file::stat_fd(&dirs.to)) else {
             return walk.record_failed(None, Op::Stat.error()(Errno::EIO)).map(|()| None);
         };
-        if walk.cx.job.built_dirs.contains(source.identity()) {
+        if is_target(walk, &source) {
             // The copy is inside its source, and copying has changed its attributes.
             let modes = (source.mode(), target.mode());
             return record(walk, None, Properties::default(), modes).map(|()| None);
         }
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
-        let (properties, unread) = self.0.differing_dirs(ends, (&source, &target));
+        let origin = walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, false);
+        let (properties, unread) = self.0.differing_dirs(ends, (&source, &target), origin);
         report_unread(walk, None, &unread)?;
         record(walk, None, properties, (source.mode(), target.mode()))?;
         let is_left_out = walk.is_left_out(&source);
@@ -189,6 +190,11 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         }
         if is_left_out { Ok(()) } else { find_extraneous(walk, dirs) }
     }
+}
+
+/// Whether a directory of the source is the one with which the operand is compared.
+fn is_target(walk: &TreeWalk<'_>, source: &Stat) -> bool {
+    walk.cx.job.built_dirs.overlap(source.identity(), walk.at.operand).is_some()
 }
 
 /// Reports the attributes of the source that could not be read, and so are not compared.

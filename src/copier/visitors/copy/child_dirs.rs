@@ -208,12 +208,14 @@ pub(super) fn overlap(walk: &CopyWalk<'_>, source: &Stat) -> Option<Overlap> {
 
 /// Adds a new directory inside an existing one to the directories that this run builds.
 fn note_built(walk: &CopyWalk<'_>, dirs: &DirPair, child: ChildMark, target_name: &CStr) {
-    if dirs.staged || dirs.contended || child.staged.is_none() {
+    let built_dirs = walk.cx.job.built_dirs;
+    let is_nested = !dirs.staged && !dirs.contended && child.staged.is_some();
+    if !is_nested || !built_dirs.expects_nested() {
         return;
     }
     let name = child.current_name(target_name);
     if let Ok(made) = file::stat_at(&dirs.target, &name) {
-        walk.cx.job.built_dirs.add_nested(made.identity());
+        built_dirs.add_nested(made.identity());
     }
 }
 

@@ -18,7 +18,7 @@ use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, split_last};
-use crate::plan::{Operand, Parent, Plan};
+use crate::plan::{DirOrigin, Operand, Parent, Plan};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
 use std::os::fd::{AsFd, OwnedFd};
@@ -169,7 +169,7 @@ impl PendingDirs {
             (Ok(()), Some(done)) => record_dir(walk, done),
             (Ok(()), None) => Ok(()),
             (Err(error), Some(_)) => walk.record_failed(None, error),
-            (Err(error), None) => walk.report(None, Event::Failed(error)),
+            (Err(error), None) => walk.report_failed(None, error),
         }
     }
 }
@@ -209,7 +209,8 @@ fn finish_as(
         None => file::stat_fd(&source).map_err(Op::Stat.error())?,
     };
     let target = plan.open_target(operand, place.target).map_err(Op::OpenTarget.error())?;
-    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, place.staged))
+    let origin = plan.dir_origin(place.operand, place.source, place.staged);
+    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, origin))
 }
 
 /// Sets the attributes of a directory above a target, for `--parents`. Returns the attributes that it lacks.
@@ -217,7 +218,8 @@ pub(crate) fn finish_parent(plan: &Plan, parent: &Parent) -> Result<AttributeErr
     let source = file::open_dir(&parent.source).map_err(Op::ReadDirectory.error())?;
     let stat = file::stat_fd(&source).map_err(Op::Stat.error())?;
     let target = file::open_dir(&parent.target).map_err(Op::OpenTarget.error())?;
-    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, parent.new))
+    let origin = if parent.new { DirOrigin::New } else { DirOrigin::Existing };
+    Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, origin))
 }
 
 /// Renames a directory from its staged name, which is in `place`, to its final name.

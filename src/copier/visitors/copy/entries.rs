@@ -47,6 +47,10 @@ impl<'a> CopyVisitor<'a> {
                 Err(errno) => return walk.record_failed(Some(name), Op::Stat.error()(errno)),
             };
             result = walk.retry(Unfinished::error, |walk| self.copy_or_link(walk, found, kind));
+            if kind == Kind::File && matches!(result, Err(Unfinished::OtherType)) {
+                // stat(2) calls it a regular file, and open(2) does not: its device is gone.
+                result = Err(Op::OpenSource.error()(Errno::ENXIO).into());
+            }
         }
         walk.last_was_heavy = matches!(&result, Ok(applied) if applied.heavy);
         if walk.cx.options().hash.is_some() {

@@ -25,6 +25,7 @@ use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
+use crate::plan::DirOrigin;
 use crate::staging::removal::{remove, remove_extraneous};
 use child_dirs::overlap;
 use deferred_dirs::{Pending, PendingDirs, Waits};
@@ -355,8 +356,9 @@ impl<'a> CopyVisitor<'a> {
         }
         let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
         let as_it_was = dirs.existed && !dirs.staged;
-        if !(as_it_was && walk.cx.attrs.needs_nothing(source, to)) {
-            let lost = walk.cx.attrs.finish_dir(from, to, source, dirs.staged);
+        let origin = origin_of(walk);
+        if !(as_it_was && walk.cx.attrs.needs_nothing(source, to, origin)) {
+            let lost = walk.cx.attrs.finish_dir(from, to, source, origin);
             report_lost(walk, None, &lost)?;
         }
         let published =
@@ -371,7 +373,8 @@ impl<'a> CopyVisitor<'a> {
     /// set now.
     fn waits(&self, walk: &CopyWalk<'a>, source: &Stat, progress: &DirProgress) -> Option<Waits> {
         let has_children = progress.below_handed_over || !progress.children.is_empty();
-        let locks_us_out = !walk.cx.job.is_root && !walk.cx.attrs.lets_owner_in(source);
+        let locks_us_out =
+            !walk.cx.job.is_root && !walk.cx.attrs.lets_owner_in(source, origin_of(walk));
         let unpublished = is_unpublished(&walk.at);
         let writes_back = unpublished && walk.cx.options().writes_back_before_publish();
         if has_children && (locks_us_out || unpublished) || writes_back {
@@ -383,6 +386,11 @@ impl<'a> CopyVisitor<'a> {
         let waits = progress.has_uncreated_children && !progress.children.is_empty();
         waits.then_some(Waits::Children)
     }
+}
+
+/// Returns where the target of the directory that the walk is in comes from.
+fn origin_of(walk: &CopyWalk<'_>) -> DirOrigin {
+    walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, walk.at.staged)
 }
 
 /// Whether a copier has created the directory under a staged name. (The parent process creates, locks and

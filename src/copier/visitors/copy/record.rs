@@ -40,7 +40,10 @@ pub(super) fn report_lost(
     name: Option<&CStr>,
     lost: &AttributeErrors,
 ) -> Result<(), ParentGone> {
-    lost.iter().try_for_each(|error| walk.report(name, Event::AttributeFailed(error)))
+    lost.iter().try_for_each(|lost| match walk.is_lost(lost.error) {
+        true => walk.report_failed(name, lost.error),
+        false => walk.report(name, Event::AttributeFailed(lost)),
+    })
 }
 
 /// Like [`record`], for the directory that the walk is in.

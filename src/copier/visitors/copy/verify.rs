@@ -81,6 +81,9 @@ impl<'a> CopyVisitor<'a> {
                 // contents.
                 walk.report_names(&name, &made, Event::Digest(digest), || ())
             }
+            Err(Unfinished::Failed(error)) if walk.is_lost(error) => {
+                walk.report_failed(Some(&name), error)
+            }
             Err(Unfinished::Failed(error)) => {
                 let dir = walk.cx.job.plan.reach_target(operand, &walk.at.target);
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {

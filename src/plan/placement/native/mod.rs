@@ -138,24 +138,22 @@ impl<'p> NativeRules<'p> {
         self.check_parents(sources, directory)?;
         for source in sources {
             let split = SplitPath::parse(trim(source));
+            let Some(SourceParents { parents, place }) = SourceParents::of(source) else {
+                continue;
+            };
             // `a/b/.` has the name `b`; `.` and `/` have no name.
-            let mut parts: Vec<Component<'_>> = source.components().collect();
-            let Some(Component::Normal(name)) = parts.pop() else {
+            let Some(name) = place.file_name() else {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
                 continue;
             };
             let before = self.placed.count();
-            let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
             let mut missing = Vec::new();
-            for part in parts {
-                from.push(part);
-                if let Component::Normal(name) = part {
-                    to.push(name);
-                    missing.extend(self.add_parent(&from, &to)?);
-                }
+            for (from, to) in parents {
+                missing.extend(self.add_parent(&from, &directory.join(to))?);
             }
             let notes = self.placed.notes.len();
-            self.add(&split, &to, name, to.join(name))?;
+            let to = directory.join(&place);
+            self.add(&split, to.parent().unwrap_or(directory), name, to.clone())?;
             self.placed.push_creation(missing, before, notes);
         }
         Ok(())
@@ -264,10 +262,30 @@ impl<'p> NativeRules<'p> {
             None => prefix_alone(stat.kind() == Kind::Directory, target_name),
         };
         let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
-        let operand = Operand::new(found, target);
+        let mut operand = Operand::new(found, target);
+        operand.kept_mode = self.kept_mode(&operand);
         self.check(&operand, &stat, target_dir)?;
         self.check_symlink(&operand)?;
         self.push_if_free(operand)
+    }
+
+    /// Returns the mode of the directory that the operand is merged into, if that directory is DST itself and
+    /// keeps its mode.
+    fn kept_mode(&self, operand: &Operand) -> Option<u32> {
+        let Placement { options, dirs, .. } = &*self.placed;
+        if !options.preserve.keeps_dir_modes
+            || !operand.is_dir
+            || !operand.manifest_prefix.is_empty()
+        {
+            return None;
+        }
+        let target = (operand.target_dir, &*operand.target_name);
+        let existing = if options.keep_directory_symlink {
+            dirs.stat_end(target.0, target.1)
+        } else {
+            dirs.stat(target.0, target.1)
+        };
+        existing.ok().filter(|dir| dir.kind() == Kind::Directory).map(|dir| dir.permissions())
     }
 
     fn find<'a>(&mut self, source: &SplitPath<'a>) -> Result<FoundSource<'a>, Refusal> {
@@ -349,6 +367,41 @@ impl Placement {
             Err(errno) => return Err(Refusal::cannot("create", &operand.target_path, errno)),
         }
         file::may_write_dir(&dir).map_err(|errno| cannot_write(&dir, errno))
+    }
+}
+
+/// The directories above a source that `--parents` creates in the target.
+pub(super) struct SourceParents {
+    /// The path of each directory in the source and in the target, relative to DST. A directory comes before
+    /// those below it.
+    pub(super) parents: Vec<(PathBuf, PathBuf)>,
+    /// The path of the copy, relative to DST; empty if the copy is DST itself.
+    pub(super) place: PathBuf,
+}
+
+impl SourceParents {
+    /// Finds the directories; returns `None` if the source leads out of the target.
+    ///
+    /// A `..` leads out of the directory before it in the target, as with cp: there, that directory is no symbolic
+    /// link. In the source it may be one, and then the kernel decides where `..` leads to.
+    pub(super) fn of(source: &Path) -> Option<Self> {
+        let (mut from, mut place) = (PathBuf::new(), PathBuf::new());
+        let mut parents: Vec<(PathBuf, PathBuf)> = Vec::new();
+        for part in source.components() {
+            from.push(part);
+            match part {
+                Component::Normal(name) => {
+                    place.push(name);
+                    parents.push((from.clone(), place.clone()));
+                }
+                Component::ParentDir if !place.pop() => return None,
+                _ => {}
+            }
+        }
+        // The copy itself is no directory above it. If the source ends with `..`, neither are those below the copy:
+        // the source contains them.
+        parents.retain(|(_, to)| !to.starts_with(&place));
+        Some(Self { parents, place })
     }
 }
 

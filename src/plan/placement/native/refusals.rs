@@ -1,6 +1,6 @@
 //! The reasons for which `pcopy` refuses a target, and the messages of these refusals.
 
-use super::NativeRules;
+use super::{NativeRules, SourceParents};
 use crate::error::Refusal;
 use crate::options::{CopyMode, Update};
 use crate::plan::operands::{Operand, SplitPath, trim};
@@ -12,11 +12,11 @@ use pcopy_sys::process;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 impl NativeRules<'_> {
     pub(super) fn check_source_with_parents(&self, source: &Path) -> Result<(), Refusal> {
-        if source.components().any(|part| part == Component::ParentDir) {
+        if SourceParents::of(source).is_none() {
             return Err(Refusal {
                 message: format!("{} leads out of the target with --parents", shown(source)),
                 hint: Some("name the source without '..'"),
@@ -42,13 +42,14 @@ impl NativeRules<'_> {
     ) -> Result<(), Refusal> {
         let mut kinds: HashMap<PathBuf, bool> = HashMap::new();
         for source in sources {
-            let names = source.components().filter(|part| matches!(part, Component::Normal(_)));
-            let path: PathBuf = names.collect();
+            let Some(SourceParents { parents, place }) = SourceParents::of(source) else {
+                continue;
+            };
             let end = file::stat_path(trim(source), self.placed.follows_operands());
             let is_dir = end.is_ok_and(|stat| stat.kind() == Kind::Directory);
-            for (below, above) in (0..).zip(path.ancestors()) {
-                let target = directory.join(above);
-                let is_parent = below > 0;
+            let parents = parents.into_iter().map(|(_, to)| (to, true));
+            for (to, is_parent) in parents.chain([(place, false)]) {
+                let target = directory.join(to);
                 let kind = is_parent || is_dir;
                 if kinds.insert(target.clone(), kind) == Some(!kind) {
                     return Err(two_sources(&target));

@@ -1,0 +1,67 @@
+//! Where file systems are mounted, from `/proc/self/mountinfo` (proc(5)).
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The places where file systems are mounted that this process can see.
+pub struct MountPoints(Vec<PathBuf>);
+
+impl MountPoints {
+    /// Reads the mount points; `None` without `/proc`.
+    pub fn read() -> Option<Self> {
+        let text = std::fs::read("/proc/self/mountinfo").ok()?;
+        let lines = text.split(|&byte| byte == b'\n');
+        let fifth = |line: &[u8]| Some(unescaped(line.split(|&byte| byte == b' ').nth(4)?));
+        Some(Self(lines.filter_map(fifth).collect()))
+    }
+
+    /// Whether anything is mounted below an open directory, which may be a mount point itself. True if its path
+    /// cannot be found out.
+    pub fn has_below(&self, dir: impl AsFd) -> bool {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()));
+        let is_below = |path: &Path| self.0.iter().any(|at| at.starts_with(path) && at != path);
+        path.map_or(true, |path| is_below(&path))
+    }
+}
+
+/// Returns a path of mountinfo, in which `\040` and the like stand for single bytes.
+fn unescaped(text: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| byte == b'\\');
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) => {
+                path.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                path.push(byte);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_path_is_read_as_it_is() {
+        assert_eq!(unescaped(br"/a\040b\134c"), Path::new(r"/a b\c"));
+        assert_eq!(unescaped(br"/a\04"), Path::new(r"/a\04"));
+    }
+
+    #[test]
+    fn the_root_has_mounts_below_and_a_directory_of_proc_has_none() {
+        let Some(points) = MountPoints::read() else { return };
+        let open = |path: &Path| std::fs::File::open(path).unwrap();
+        assert!(points.has_below(open(Path::new("/"))));
+        assert!(!points.has_below(open(Path::new("/proc/self/fd"))));
+    }
+}
