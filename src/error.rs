@@ -377,19 +377,8 @@ pub fn ends_the_run(error: EntryError) -> bool {
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // ENOSPC for an extended attribute can mean that only the space for extended attributes is full. EIO for
     // a clone can come from reading the source. A file that cannot be read back says nothing about other
-    // files. Some FUSE file systems (rclone, exfat-fuse) answer with EIO if they do not have symlinks, hard links,
-    // FIFOs or devices.
-    let may_not_exist_there = matches!(
-        error.op,
-        Op::Clone
-            | Op::CreateSymlink
-            | Op::CreateFifo
-            | Op::CreateNode
-            | Op::Link
-            | Op::SymlinkTo
-            | Op::HardLinkTo
-    );
+    // files.
     let concerns_one_entry = matches!(error.op, Op::SetAttributes | Op::ReadBack)
-        || may_not_exist_there && error.errno == Errno::EIO;
+        || error.op == Op::Clone && error.errno == Errno::EIO;
     lost && !error.op.concerns_source() && !concerns_one_entry
 }

@@ -26,7 +26,9 @@ fn traced(env: &Sandbox, test: &str, options: &[&str], arguments: &[&str]) -> Op
 }
 
 fn place(calls: &[String], what: &str) -> usize {
-    let found = calls.iter().position(|call| call.starts_with(what));
+    // At the beginning a run renames an empty directory there and back, to see whether that is possible.
+    let is_trial = |call: &String| call.contains(".pcopy-partial-1\"");
+    let found = calls.iter().position(|call| call.starts_with(what) && !is_trial(call));
     found.unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
 }
 

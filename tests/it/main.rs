@@ -85,9 +85,11 @@ fn names_in(directory: &str) -> BTreeSet<String> {
 #[test]
 fn there_are_five_test_programs() {
     let mut expected = BTreeSet::from(PROGRAMS.map(str::to_owned));
-    expected.insert("common".to_owned());
+    expected.extend(["common", "fuse"].map(str::to_owned));
+    let mut names = names_in("");
+    names.retain(|name| !name.ends_with(".sh")); // run by hand
 
-    assert_eq!(names_in(""), expected, "each test program is linked and run by itself");
+    assert_eq!(names, expected, "each test program is linked and run by itself");
 }
 
 #[test]

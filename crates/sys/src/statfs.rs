@@ -117,6 +117,11 @@ pub fn may_be_shared(dir: impl AsFd) -> bool {
     !is_one_of(dir, &LOCAL)
 }
 
+/// Whether an open directory is on a FUSE file system.
+pub fn is_fuse(dir: impl AsFd) -> bool {
+    is_one_of(dir, &["fuse"])
+}
+
 /// The types of file systems whose fcntl(2) locks exclude processes on all machines.
 const LOCKING: [&str; 6] = ["nfs", "ceph", "lustre", "gpfs", "gfs2", "ocfs2"];
 

@@ -14,6 +14,7 @@ use crate::ipc::memory::counters::Count;
 use crate::staging::removal;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Node, Stat};
+use pcopy_sys::statfs;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
@@ -86,7 +87,8 @@ pub(super) fn make_other(
 ) -> Result<(), Errno> {
     let dirs = entry.dirs;
     if source.kind() == Kind::Symlink {
-        return file::make_symlink(text, &dirs.target, name);
+        let made = file::make_symlink(text, &dirs.target, name);
+        return made.map_err(|errno| meant_by(errno, &dirs.target));
     }
     let mode = cx.attrs.node_permissions(source, dirs.traits.defaults);
     let made = file::make_node(&dirs.target, name, source, mode);
@@ -98,7 +100,13 @@ pub(super) fn make_other(
             discard(dirs, name);
         }
     }
-    made
+    made.map_err(|errno| meant_by(errno, &dirs.target))
+}
+
+/// Returns what the error of creating a symlink, hard link, FIFO, socket or device in a directory means: some FUSE
+/// file systems (exfat-fuse, rclone) answer with `EIO` if they do not have entries of that type.
+pub(super) fn meant_by(errno: Errno, dir: impl AsFd) -> Errno {
+    if errno == Errno::EIO && statfs::is_fuse(dir) { Errno::EOPNOTSUPP } else { errno }
 }
 
 /// Sets the source's attributes on the entry that [`make_other`] has created, whose current name is `made`.

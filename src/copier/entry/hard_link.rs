@@ -1,5 +1,6 @@
 //! Makes an entry a hard link to its *leader*: another name of the same inode, which has been copied already.
 
+use super::create::meant_by;
 use super::decide::{
     check_just_created, has_contents_of, is_up_to_date, keeps_contents, skipped_by_update,
     was_published,
@@ -244,7 +245,8 @@ fn make_link(
         }
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
-    file::link(from, &leader.name, to, target_name, false).map_err(no_link)?;
+    file::link(from, &leader.name, to, target_name, false)
+        .map_err(|errno| no_link(meant_by(errno, to)))?;
     Ok(Link { backup: BackupKind::None, existed: false })
 }
 
@@ -273,7 +275,10 @@ fn link_over(
     } else {
         None
     };
-    let link = || file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
+    let link = || {
+        let made = file::link(leader.dir.as_fd(), &leader.name, target, &staged, false);
+        made.map_err(|errno| meant_by(errno, target))
+    };
     let is_named = |is_it: &dyn Fn(&Stat) -> bool| {
         file::stat_at(target, &staged).is_ok_and(|stat| is_it(&stat))
     };
@@ -327,14 +332,11 @@ fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
 fn no_link(errno: Errno) -> NoLink {
     match errno {
         Errno::ENOENT => NoLink::Gone,
-        // FAT and some FUSE and network file systems have no hard links; rclone answers with EIO. The kernel may forbid links to files
+        // FAT and some FUSE and network file systems have no hard links. The kernel may forbid links to files
         // of other users.
-        Errno::EMLINK
-        | Errno::EXDEV
-        | Errno::EPERM
-        | Errno::EOPNOTSUPP
-        | Errno::ENOSYS
-        | Errno::EIO => NoLink::Refused(errno),
+        Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
+            NoLink::Refused(errno)
+        }
         _ => Op::Link.error()(errno).into(),
     }
 }
