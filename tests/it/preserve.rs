@@ -480,7 +480,7 @@ fn an_attribute_that_cannot_be_read_is_not_emptied_in_the_target() {
     let run = env.run(env.traced(&broken, ["-a", "-L", "-T", "src", "dst"]));
 
     run.exits(0).stderr_has(
-        "pcopy: warning: cannot set extended attributes of 'dst/a': Input/output error\n",
+        "pcopy: warning: cannot read extended attributes of 'src/a': Input/output error\n",
     );
 
     assert_eq!(xattr::get(env.path("dst/a"), "user.x").unwrap().unwrap(), b"value");
