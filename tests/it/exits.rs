@@ -126,9 +126,9 @@ fn eleven_also_means_an_io_error_of_the_target() {
     }
     for error in ["EIO", "EDQUOT", "EROFS"] {
         let env = Sandbox::new();
-        env.many("src", 300, 0).tree("src", ["link symlink anywhere"]);
-        let fail = format!("inject=symlinkat:error={error}");
-        let options = ["-e", "trace=symlinkat", "-e", &fail];
+        env.many("src", 600, 0);
+        let fail = format!("inject=mkdirat:error={error}:when=2+"); // each process may create one
+        let options = ["-e", "trace=mkdirat", "-e", &fail];
 
         env.run(env.traced(&options, ["-j2", "src", "dst"])).exits(11).stderr_has("hint: ");
 

@@ -60,7 +60,7 @@ fn without_a_process_failures_are_reported_and_the_rest_is_copied() {
     source(&env);
     env.tree("dst", ["dir a/not_a_file"]);
 
-    let run = env.run(alone(&env, None, &["-T", "src", "dst"]));
+    let run = env.run(alone(&env, None, &["--progress=always", "-T", "src", "dst"]));
 
     run.exits(1).stderr_has("'dst/a'").stderr_has("1 failed");
     env.assert_same("src/d", "dst/d");
@@ -90,7 +90,7 @@ fn without_a_process_prompts_are_answered() {
     source(&env);
     env.tree("dst", ["text a old", "text e/old older"]);
     fs::write(env.path("answers"), "y\nn\n").unwrap();
-    let mut command = alone(&env, None, &["-i", "-T", "src", "dst"]);
+    let mut command = alone(&env, None, &["--progress=always", "-i", "-T", "src", "dst"]);
     command.stdin(Stdio::from(fs::File::open(env.path("answers")).unwrap()));
 
     env.run(command).exits(0).stderr_has("replace 'dst/a'? ").stderr_has("1 left as they were");

@@ -66,10 +66,14 @@ impl Comparer<'_> {
         let source = file::open_noatime(from.0, from.1).map_err(Op::OpenSource.error())?;
         let target = file::open_noatime(to.0, to.1).map_err(Op::ReadBack.error())?;
         // Another program may have replaced the file since its status was read. A device must not be read.
-        let file = |file| file::stat_fd(file).ok().filter(|stat| stat.kind() == Kind::File);
-        let stale = |op: Op| op.error()(Errno::ESTALE);
-        let was = file(source.as_fd()).ok_or_else(|| stale(Op::Changed))?;
-        let is = file(target.as_fd()).ok_or_else(|| stale(Op::ReadBack))?;
+        let is_file = |stat: &Stat, op: Op| match stat.kind() {
+            Kind::File => Ok(()),
+            _ => Err(op.error()(Errno::ESTALE)),
+        };
+        let was = file::stat_fd(&source).map_err(Op::Stat.error())?;
+        is_file(&was, Op::Changed)?;
+        let is = file::stat_fd(&target).map_err(Op::ReadBack.error())?;
+        is_file(&is, Op::ReadBack)?;
         let ends = (source.as_fd(), target.as_fd());
         if let Some(same) = self.same_with_helpers((at, from.1, to.1), ends, (&was, &is), tally) {
             return Ok(same);
