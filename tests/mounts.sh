@@ -150,9 +150,9 @@ mount_overlay() { try mount -t overlay -o lowerdir="$PWD/under,upperdir=$PWD/und
 mount_bindfs() { try bindfs under at; }
 mount_sshfs() { options='' ssh_mount; }
 mount_sshfs-plain() { options=disable_hardlink,workaround=none,cache=no ssh_mount; }
-mount_rclone() { rclone_mount; }
-mount_rclone-writes() { pause=3; rclone_mount --vfs-cache-mode writes --vfs-write-back 500ms; }
-mount_rclone-full() { pause=3; rclone_mount --vfs-cache-mode full --vfs-write-back 500ms; }
+mount_rclone() { pause=1; rclone_mount; }
+mount_rclone-writes() { pause=10; rclone_mount --vfs-cache-mode writes --vfs-write-back 500ms; }
+mount_rclone-full() { pause=10; rclone_mount --vfs-cache-mode full --vfs-write-back 500ms; }
 mount_mergerfs() { try mergerfs -o allow_other under:under2 at; }
 mount_mergerfs-rand() { try mergerfs -o allow_other,use_ino,category.create=rand under:under2:under3 at; }
 mount_gocryptfs() {

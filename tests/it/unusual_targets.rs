@@ -378,6 +378,14 @@ fn attributes_that_cannot_be_read_keep_nothing_from_being_compared() {
     plant(&env);
     env.pcopy(["-T", "src", "under/src"]).exits(0);
     env.pcopy(["-a", "--retries=0", "-T", "at/src", "dst"]).exits(0);
+
+    // As a target, it lacks only what the source has.
+    for _ in 0..2 {
+        env.pcopy(["-a", "--retries=0", "-T", "src", "at/back"])
+            .exits(0)
+            .stderr_lacks("attributes");
+    }
+
     let check =
         |options: &[&str]| env.pcopy([options, &["--check", "-T", "at/src", "dst"]].concat());
 

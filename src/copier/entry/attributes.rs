@@ -887,7 +887,8 @@ impl<'a> Attrs<'a> {
             let removed = self.retry(|| xattr::remove(to, name));
             self.note(op, demand, removed, errors);
         }
-        if let Some(errno) = ours.unlisted.filter(|_| self.keep.attributes.is_wanted()) {
+        let unlisted = ours.unlisted.filter(|&errno| !answers_always(to, errno));
+        if let Some(errno) = unlisted.filter(|_| self.keep.attributes.is_wanted()) {
             // what the target has in addition to the source stays
             self.note(Op::SetAttributes, self.keep.attributes, Err(errno), errors);
         }
