@@ -84,8 +84,9 @@ impl Intake<'_, '_> {
             Event::Skipped => self.reporter.skipped(place),
             Event::DirectoryCreated => {
                 let (dir, name) = split_last(place.source);
-                self.state.made.insert(place_fingerprint(place.operand, dir, name));
-                self.announce(place);
+                if self.state.note_made(place_fingerprint(place.operand, dir, name)) {
+                    self.announce(place);
+                }
             }
             Event::OtherFileSystem => self.volumes.note(self.plan, place),
             Event::Prompt { existed, mode, writable } => {

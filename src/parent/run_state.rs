@@ -35,6 +35,8 @@ pub(super) struct RunState {
     pub(super) digests: Digests,
     /// Directories that the run has created under their final names, by `place_fingerprint`.
     pub(super) made: HashSet<u64>,
+    /// Those of `made` that the parent created before the first round, and that no copier has reported yet.
+    unreported: HashSet<u64>,
     /// Operands of which nothing was copied.
     pub(super) failed: HashSet<u32>,
     /// Entries that are done in directories that existed before the run, by `place_fingerprint`. Filled only
@@ -210,7 +212,13 @@ impl RunState {
     /// Returns the state at the beginning of a run: empty except for the directories in `made`, which were
     /// created before the first round.
     pub(super) fn begin(made: HashSet<u64>) -> Self {
-        Self { made, ..Self::default() }
+        Self { unreported: made.clone(), made, ..Self::default() }
+    }
+
+    /// Notes that a copier has reported a directory as created under its final name. Returns whether that is
+    /// the first report of the directory.
+    pub(super) fn note_made(&mut self, dir: u64) -> bool {
+        self.made.insert(dir) || self.unreported.remove(&dir)
     }
 
     /// Returns a copy of what copiers need, for a copier that works while this state changes.

@@ -24,7 +24,8 @@ fn one_large_file_is_copied_by_several_copiers() {
         env.tree("src", [LARGE]);
         let options = ["-e", "trace=pwrite64", "-e", SLOW];
 
-        env.run(env.traced(&options, ["-j4", name, "dst"])).exits(0).stderr_has("(72 MB)");
+        let line = ["--progress=always", "-j4", name, "dst"];
+        env.run(env.traced(&options, line)).exits(0).stderr_has("(72 MB)");
 
         let writers = who_called(&env, "pwrite64(");
         assert!(writers.len() >= 2, "only {writers:?} wrote {name}");

@@ -71,9 +71,7 @@ impl<'a> CopyVisitor<'a> {
                 let staged = staged_name(target_name, variant.into());
                 return walk.report_names(name, &staged, Event::PublishDeferred, || ());
             }
-        } else if walk.cx.options().in_place && (!child.existed || walk.cx.was_begun_new(name)) {
-            // If another round follows, it must distinguish this directory from those that existed before the
-            // run.
+        } else if walk.cx.options().in_place && must_report(walk, dirs, name, child) {
             return walk.report_names(name, target_name, Event::DirectoryCreated, || ());
         }
         walk.cx.outbox.settle();
@@ -146,6 +144,15 @@ fn make(
         lost.add(AttributeError { error: Op::Stage.error()(errno), required: false });
     }
     made
+}
+
+/// Whether a directory must be reported as created under its final name. If another round follows, it must
+/// distinguish this directory from those that existed before the run.
+fn must_report(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr, child: ChildMark) -> bool {
+    // The parent process has created the directory of an operand, and the copier that was to report that may
+    // have died.
+    let made_by_parent = dirs.contended && walk.cx.was_made(name);
+    !child.existed || walk.cx.was_begun_new(name) || made_by_parent
 }
 
 /// Creates a new child of an existing directory under its final name, if it cannot be created under a staged
