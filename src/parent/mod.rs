@@ -91,6 +91,9 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
             End::Unavailable
         }
     };
+    if matches!(end, End::TimedOut | End::Signal(_)) {
+        lock.leave_lock_files();
+    }
     Ok(conclude(run, end, None))
 }
 

@@ -20,6 +20,7 @@ use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
 use pcopy_sys::mounts::MountPoints;
+use pcopy_sys::process::{self, Side};
 use pcopy_sys::statfs;
 use pcopy_sys::xattr;
 use std::cell::RefCell;
@@ -170,6 +171,21 @@ impl TargetLock {
             Err(NotLocked::Busy(creator)) => return Err(busy_elsewhere(operand, creator)),
         }
         Ok(())
+    }
+
+    /// Ends a run whose disk may not answer any more: this process must not wait for it. A child removes the lock
+    /// files. If it cannot, they stay, and the next run on this machine finds that this process is dead.
+    pub(super) fn leave_lock_files(&self) {
+        let mut locks = self.lock_files.take();
+        if locks.is_empty() {
+            return;
+        }
+        if let Ok(Side::Child) = process::fork() {
+            let is_removed = |(_, lock): &mut (u32, RunLock)| lock.remove().is_ok();
+            let all = locks.iter_mut().all(is_removed);
+            pcopy_sys::exit(i32::from(!all));
+        }
+        std::mem::forget(locks); // dropping one removes its file
     }
 
     /// Removes the lock file of an operand, whose target directory is complete.

@@ -110,7 +110,7 @@ impl RunLock {
     }
 
     /// Removes the file, and gives the directory the times and permission bits that it had.
-    fn remove(&mut self) -> Result<(), Errno> {
+    pub(crate) fn remove(&mut self) -> Result<(), Errno> {
         let before = file::stat_fd(&self.dir)?;
         match file::unlink(&self.dir, &self.name) {
             Err(Errno::EACCES) => {
