@@ -19,7 +19,7 @@ fn a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes() {
     live.signal(Signal::SIGTERM);
 
     live.end().died_by(Signal::SIGTERM).stderr_has("interrupted after");
-    env.run(alone(&env, None, &["src", "dst"])).exits(0).stderr_has("skipped");
+    env.run(alone(&env, None, &["--progress=always", "src", "dst"])).exits(0).stderr_has("skipped");
     env.assert_same("src", "dst");
 }
 
