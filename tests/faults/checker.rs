@@ -121,7 +121,10 @@ fn end_of(
         }
         3 => has("pcopy: "),
         14 if excuse.numbers => has("the counts do not balance"),
-        11 => has("hint: when the target can be written again"),
+        11 => {
+            has("hint: when the target can be written again")
+                || has("hint: when the source can be read again")
+        }
         16 => has("copiers kept dying") || has("cannot "),
         24 => has("vanished") || has("changed"),
         _ => {
