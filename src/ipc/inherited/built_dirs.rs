@@ -71,21 +71,23 @@ impl BuiltDirs {
     /// Whether this is one of the directories. May be true by chance for another directory, because nested
     /// ones are kept as hashes of 64 bits: one in 2^64 for each pair of directories.
     pub(crate) fn contains(&self, dir: Identity) -> bool {
-        self.operands.contains_key(&dir)
-            || self.nested.as_ref().is_some_and(|nested| nested.contains(dir))
+        self.operands.contains_key(&dir) || self.is_nested(dir)
+    }
+
+    fn is_nested(&self, dir: Identity) -> bool {
+        self.nested.as_ref().is_some_and(|nested| nested.contains(dir))
     }
 
     /// Whether this is one of the directories that did not exist before the run.
     pub(crate) fn has_created(&self, dir: Identity) -> bool {
-        self.operands.get(&dir).map_or_else(|| self.contains(dir), |built| built.created)
+        self.operands.get(&dir).map_or_else(|| self.is_nested(dir), |built| built.created)
     }
 
     /// Returns whether and how a directory that was found below `operand` is one of the directories. An existing
     /// target of another operand is a directory like any other: only what is created in it is not copied.
     pub(crate) fn overlap(&self, dir: Identity, operand: u32) -> Option<Overlap> {
         let Some(built) = self.operands.get(&dir) else {
-            let is_nested = self.nested.as_ref().is_some_and(|nested| nested.contains(dir));
-            return is_nested.then_some(Overlap::Target);
+            return self.is_nested(dir).then_some(Overlap::Target);
         };
         if built.operands.is_empty() || built.operands.contains(&operand) {
             return Some(Overlap::Target);
