@@ -33,8 +33,8 @@ impl EntryCopier<'_> {
         removed: bool,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
-        // What a copier that died had begun is no user's file.
-        let is_free = old.is_none() || cx.was_begun(entry.name);
+        // What a copier that died was creating under its final name is no user's file.
+        let is_free = old.is_none() || cx.was_begun_new(entry.name);
         if is_free && cx.lacks(dirs.traits.device, Capability::Staging) {
             return self.build_in_place(entry, source, Errno::EOPNOTSUPP);
         }
@@ -86,7 +86,7 @@ impl EntryCopier<'_> {
         source: &Stat,
         errno: Errno,
     ) -> Result<Applied, Unfinished> {
-        if self.cx.was_begun(entry.name) {
+        if self.cx.was_begun_new(entry.name) {
             discard(entry.dirs, entry.target_name);
         }
         let mut applied = self.create_under_final_name(entry, source)?;
