@@ -1,7 +1,10 @@
 //! What a round must not repeat after a copier of the previous round died: changes to the user's old files,
 //! hard links, output. strace kills the copier at a certain system call.
 
+use crate::common::habits::mount_with_habits;
+use crate::common::live::send;
 use crate::common::*;
+use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
@@ -226,4 +229,23 @@ fn a_directory_recreated_each_time_does_not_keep_the_run_going() {
         env.pcopy(["-T", "src", "new"]).exits(0);
         env.assert_same("src", "new");
     }
+}
+
+#[test]
+fn where_nothing_can_be_renamed_a_death_costs_no_old_file() {
+    let env = Sandbox::new();
+    let Some(_mounted) = mount_with_habits(test_name!(), &env, &["no-rename=EPERM"]) else {
+        return;
+    };
+    env.tree("src", ["file big 40M"]).tree("under/dst", ["text big the old one"]);
+    let mut live = env.start(["-j1", "-T", "src", "at/dst"]);
+    let staged = env.path("under/dst/.big.pcopy-partial");
+    wait_until("it writes", || fs::metadata(&staged).is_ok_and(|staged| staged.len() > 0));
+
+    for copier in live.wait_for_children(1) {
+        send(copier, Signal::SIGKILL);
+    }
+
+    live.end().exits(1).stderr_has("(--inplace writes ");
+    assert_eq!(fs::read_to_string(env.path("under/dst/big")).unwrap(), "the old one");
 }
