@@ -1,5 +1,6 @@
-//! A file system that can be told to fail, to wait or to end: `fixtures/failing.py`.
+//! A file system that can be told to fail, to wait or to end: `tests/fuse/failing.py`.
 
+use crate::common::helpers::python;
 use crate::common::mounts::{Mounted, in_own_mounts_for};
 use crate::common::{Sandbox, skip_for};
 use std::fs;
@@ -47,7 +48,7 @@ impl<'a> Failing<'a> {
     fn start(&mut self) -> Result<(), String> {
         self.order("");
         let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuse/failing.py");
-        let mut command = Command::new("/usr/bin/python3");
+        let mut command = Command::new(python());
         command.arg(fixture).args(["under", "at", "order"]).current_dir(self.env.path(""));
         let output = command.output().map_err(|error| error.to_string())?;
         if !output.status.success() {

@@ -1,6 +1,7 @@
 //! A FUSE file system with the habits of file systems that are unlike a local Linux disk (tests/fuse).
 
 use super::Sandbox;
+use super::helpers::python;
 use super::mounts::{Mounted, in_own_mounts_for};
 use super::skip_for;
 use std::process::Command;
@@ -18,7 +19,7 @@ pub(crate) fn mount_at(test: &str, env: &Sandbox, at: &str, habits: &[&str]) -> 
     }
     env.tree("", ["dir under", &*format!("dir {at}")]);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuse/habits.py");
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python());
     command.arg(program).args(["under", at]).args(habits).current_dir(env.path(""));
     let why = match command.output() {
         Ok(output) if output.status.success() => return Some(Mounted(env.path(at))),

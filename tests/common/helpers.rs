@@ -3,7 +3,7 @@
 
 use super::print_line;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -41,6 +41,17 @@ fn works(name: &str) -> bool {
         print_line(&format!("{name} cannot be used here: {}, {why}", output.status));
     }
     output.status.success()
+}
+
+/// The first Python in PATH that has fusepy; else any. Often one without the modules of the distribution comes first.
+pub(crate) fn python() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_fusepy = |python: &PathBuf| {
+        let output = Command::new(python).args(["-c", "import fusepy"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let mut found = std::env::split_paths(&path).map(|dir| dir.join("python3"));
+    found.find(has_fusepy).unwrap_or_else(|| "python3".into())
 }
 
 /// Whether a program that is installed lists an option in its help.

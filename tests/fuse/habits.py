@@ -41,10 +41,7 @@ import sys
 import threading
 import time
 
-try:
-    from fusepy import FUSE, FuseOSError, Operations
-except ImportError:
-    from fuse import FUSE, FuseOSError, Operations
+from fusepy import FUSE, FuseOSError, Operations
 
 TYPES = {"file": modes.S_IFREG, "directory": modes.S_IFDIR, "unknown": 0}
 
