@@ -1,10 +1,10 @@
 //! Leftovers: staged files that interrupted runs left.
 
 use super::lock::try_lock;
-use super::staged_name;
 use crate::error::may_forbid_staging;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
+use pcopy_sys::statfs;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -23,18 +23,28 @@ pub(crate) fn create_fresh<T>(
     }
 }
 
-/// Renames the directory `staged`, which this run has just created, and renames it back. Fails if the file
-/// system cannot rename directories: then nothing that is built under a staged name would get its final name.
+/// Renames a directory inside the directory `staged`, which this run has just created. Fails if the file system
+/// cannot rename directories: then nothing that is built under a staged name would get its final name.
 ///
-/// A run that is killed in between leaves an empty directory, which the next run removes here.
+/// Local file systems can, so nothing is tried there. A run that is killed meanwhile leaves the trial inside the
+/// staged directory, from which the next run removes what the source does not have.
 pub(crate) fn try_rename(dir: BorrowedFd<'_>, staged: &CStr) -> Result<(), Errno> {
-    let trial = staged_name(staged, 1);
-    let there = file::rename_noreplace(dir, staged, &trial);
-    let back = there.and_then(|()| file::rename_noreplace(dir, &trial, staged));
-    if back.is_err() && file::remove_dir(dir, &trial).is_err() {
-        // Nothing has that name.
+    const TRIAL: &CStr = c".pcopy-trial";
+    const RENAMED: &CStr = c".pcopy-trial-renamed";
+    if !statfs::may_be_shared(dir) {
+        return Ok(());
     }
-    back.or_else(|errno| if may_forbid_staging(errno) { Err(errno) } else { Ok(()) })
+    // If nothing can be created there, a copier finds out why.
+    let Ok(inside) = file::open_dir_at(dir, staged) else { return Ok(()) };
+    if file::make_dir(&inside, TRIAL, 0o700).is_err() {
+        return Ok(());
+    }
+    let renamed = file::rename_noreplace(inside.as_fd(), TRIAL, RENAMED);
+    let left = if renamed.is_ok() { RENAMED } else { TRIAL };
+    if file::remove_dir(&inside, left).is_err() {
+        // It is empty, and the directory is cleaned when it is complete.
+    }
+    renamed.or_else(|errno| if may_forbid_staging(errno) { Err(errno) } else { Ok(()) })
 }
 
 /// Removes the staged file of an interrupted run. Fails with `EBUSY` if another run is building the file.
