@@ -360,7 +360,7 @@ impl<'a> Attrs<'a> {
         let listed = masked || !new && demand.is_wanted();
         self.give_attributes(nodes, &names, listed, &mut errors);
         if demand.is_wanted() && listed && !names.has(xattr::DEFAULT_ACL) {
-            let removed = xattr::remove(nodes.1, xattr::DEFAULT_ACL);
+            let removed = remove_list(nodes.1, xattr::DEFAULT_ACL);
             self.note(Op::SetAccessList, demand, removed, &mut errors);
         }
         if !self.keep.omits_dir_times {
@@ -750,7 +750,7 @@ impl<'a> Attrs<'a> {
             // The inherited ACL may grant access that the source's permission bits deny.
             let demand = self.keep.access_lists;
             let demand = if demand.is_wanted() { demand } else { Preservation::Required };
-            self.note(Op::SetAccessList, demand, xattr::remove(to, xattr::ACCESS_ACL), errors);
+            self.note(Op::SetAccessList, demand, remove_list(to, xattr::ACCESS_ACL), errors);
         }
         let mut value = Vec::new();
         for name in names.iter() {
@@ -940,7 +940,15 @@ fn without_list(bits: u32, errors: &AttributeErrors) -> u32 {
 fn answers_always(node: Node<'_>, errno: Errno) -> bool {
     let (Node::Open(fd) | Node::Named(fd, _)) = node;
     let mut value = Vec::new();
-    statfs::may_be_shared(fd) && xattr::get(node, c"user.pcopy.none", &mut value) == Err(errno)
+    // The kernel itself would answer for the `user` attributes of symlinks and FIFOs, and for `trusted` ones.
+    let none = c"security.pcopy.none";
+    statfs::may_be_shared(fd) && xattr::get(node, none, &mut value) == Err(errno)
+}
+
+/// Removes an ACL, if there is one.
+fn remove_list(node: Node<'_>, name: &CStr) -> Result<(), Errno> {
+    xattr::remove(node, name)
+        .or_else(|errno| if answers_always(node, errno) { Ok(()) } else { Err(errno) })
 }
 
 /// Returns the operation that reads what `op` sets.
