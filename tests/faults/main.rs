@@ -267,12 +267,13 @@ fn a_user_may_have_few_processes() {
         }
     }
 
-    let (done, hit) =
+    let (done, failed) =
         crowd::all("few processes", &cases, Duration::MAX, |&(line, jobs, amount)| {
             with_few_processes(line, jobs, amount)
         });
 
-    assert!(hit * 10 > done, "only {hit} of {done} runs were hit");
+    // Where no copier can be forked, the parent copies.
+    assert_eq!(failed, 0, "{failed} of {done} runs failed");
 }
 
 #[test]

@@ -37,6 +37,8 @@ struct Group {
     identity: Identity,
     /// Complete names in the target. The next name becomes a link to one of them. The newest is the last.
     leaders: Vec<Leader>,
+    /// Why a complete name could not be reached, if that was so.
+    unreached: Option<Errno>,
 }
 
 /// The directories of the last names that were processed. Most groups are in the same directories as the
@@ -49,26 +51,37 @@ struct GroupDirs {
 
 impl GroupDirs {
     /// Finds the complete name `member` in the target. Returns `None` if it does not exist any more or has
-    /// another inode; then the next name is copied.
-    fn find_leader(&mut self, walk: &CopyWalk<'_>, member: &LinkName) -> Option<Leader> {
+    /// another inode; then the next name is copied. Fails if its directory cannot be opened.
+    fn find_leader(
+        &mut self,
+        walk: &CopyWalk<'_>,
+        member: &LinkName,
+    ) -> Result<Option<Leader>, Errno> {
         let dir = match &self.leader {
             Some((number, dir)) if *number == member.dir => dir.clone(),
             _ => {
                 let (place, _) = walk.cx.job.groups.dir(member.dir);
-                let operand = walk.cx.job.plan.operands.get(place.operand as usize)?;
-                let dir = Rc::new(walk.cx.job.plan.reach_target(operand, place.target).ok()?);
+                let plan = walk.cx.plan();
+                let operand = plan.operands.get(place.operand as usize).ok_or(Errno::EINVAL)?;
+                let dir = match plan.reach_target(operand, place.target) {
+                    Ok(dir) => Rc::new(dir),
+                    Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+                    Err(errno) => return Err(errno),
+                };
                 self.leader = Some((member.dir, dir.clone()));
                 dir
             }
         };
-        let mut leader = Leader::find(dir, target_name_of(walk, member))?;
+        let Some(mut leader) = Leader::find(dir, target_name_of(walk, member)) else {
+            return Ok(None);
+        };
         if walk.cx.job.plan.options.hash.is_some() {
             let (place, _) = walk.cx.job.groups.dir(member.dir);
             let path = EntryPathBuf::from(place).source_of(member.name.to_bytes());
             leader.digest = walk.cx.job.digests.get(place.operand, &path);
         }
         let is_it = member.known.is_none_or(|known| known == leader.stat.identity());
-        is_it.then_some(leader)
+        Ok(is_it.then_some(leader))
     }
 
     /// Makes the walk go to the directory with this number, in which names become links. Returns the
@@ -163,7 +176,8 @@ impl<'a> CopyVisitor<'a> {
         dirs: &mut GroupDirs,
     ) -> Result<(), ParentGone> {
         let groups = walk.cx.job.groups;
-        let mut group = Group { identity: groups.identity(number), leaders: Vec::new() };
+        let mut group =
+            Group { identity: groups.identity(number), leaders: Vec::new(), unreached: None };
         for member in groups.members(number) {
             if walk.is_stopped() {
                 break;
@@ -172,7 +186,10 @@ impl<'a> CopyVisitor<'a> {
                 self.one_link(walk, &mut group, &member, dirs)?;
                 walk.reports.flush_if_old()?;
             } else {
-                group.leaders.extend(dirs.find_leader(walk, &member));
+                match dirs.find_leader(walk, &member) {
+                    Ok(leader) => group.leaders.extend(leader),
+                    Err(errno) => group.unreached = Some(errno),
+                }
             }
         }
         Ok(())
@@ -233,7 +250,7 @@ impl<'a> CopyVisitor<'a> {
         }
         // false if the name belongs to another file by now
         let is_of_group = source.identity() == group.identity;
-        let mut refused = None;
+        let mut refused = group.unreached.filter(|_| group.leaders.is_empty());
         if is_of_group {
             match self.entry_copier.link_to_leader(&found.at(&walk.at), &source, &group.leaders) {
                 Ok(applied) => return ended(Ok(applied)),
