@@ -296,6 +296,14 @@ fn find_or_create(
 /// Creates the directory of an operand under its final name. Returns `None` if that fails and the policy
 /// requires no lock.
 fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
+    match make_final_dir(plan, operand) {
+        Ok(()) => Ok(Some(TargetDir::found(&operand.target_name, true))),
+        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn make_final_dir(plan: &Plan, operand: &Operand) -> Result<(), Errno> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
     let source = source.map_or(0o700, |source| source.permissions());
     let (parent, name) = (plan.target_dir(operand), &operand.target_name);
@@ -305,16 +313,11 @@ fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, 
     let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
     let lasts = keep.keeps_dir_modes && !may_limit;
     let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
-    match file::make_dir(parent, name, bits) {
-        Ok(()) => {
-            if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
-                settle_mode(parent, name, bits);
-            }
-            Ok(Some(TargetDir::found(name, true)))
-        }
-        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
-        Err(_) => Ok(None),
+    file::make_dir(parent, name, bits)?;
+    if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
+        settle_mode(parent, name, bits);
     }
+    Ok(())
 }
 
 /// Gives a new directory the mode `bits`, which differs from the mode that it was created with because of a
@@ -352,7 +355,7 @@ fn create_unstaged(plan: &Plan, operand: &Operand, refused: Errno) -> Result<Tar
     if file::remove_dir(parent, &staged_name(name, 0)).is_err() {
         // Not even that name could be created.
     }
-    file::make_dir(parent, name, 0o700).map_err(|errno| cannot_create(operand, errno))?;
+    make_final_dir(plan, operand).map_err(|errno| cannot_create(operand, errno))?;
     Ok(TargetDir { unstaged: Some(refused), ..TargetDir::found(name, true) })
 }
 

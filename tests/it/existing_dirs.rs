@@ -224,6 +224,32 @@ fn a_killed_run_in_place_and_a_second_one_come_to_the_same_modes_as_one_run() {
 }
 
 #[test]
+fn a_failed_run_and_a_second_one_come_to_the_same_mode_as_one_run() {
+    if !tool("strace") {
+        return skip!("strace is not installed");
+    }
+    // The first `mkdirat` of each process: the staged directory, and one below it that is then built in place.
+    let failures = [("mkdirat:error=EIO:when=1", "dst"), ("getdents64:error=EIO:when=1", "src")];
+    for (failure, path) in failures {
+        for mode in [0o755, 0o2770, 0o750] {
+            let env = shared_target();
+            fs::remove_dir_all(env.path("dst")).unwrap();
+            chmod(&env.path("src"), mode);
+            let (call, path) = (failure.split(':').next().unwrap(), env.path(path));
+            let (trace, inject) = (format!("trace={call}"), format!("inject={failure}"));
+            let on_source = ["-P", path.to_str().unwrap(), "-e", &trace, "-e", &inject];
+            let options = if call == "mkdirat" { &on_source[2..] } else { &on_source[..] };
+
+            let failed = env.run(env.traced(options, ["--retries=0", "-j1", "-T", "src", "dst"]));
+            env.pcopy(["-T", "src", "dst"]).exits(0);
+
+            assert!(!failed.status.success(), "{failure}\n{}", failed.story());
+            assert_eq!(mode_of(env.path("dst")), mode, "{failure}\n{}", failed.story());
+        }
+    }
+}
+
+#[test]
 fn a_killed_run_leaves_no_directory_with_fewer_permissions_than_before() {
     for (mode, options) in [(0o2070, "--inplace"), (0o2575, "-q"), (0o077, "--inplace")] {
         let env = shared_target();

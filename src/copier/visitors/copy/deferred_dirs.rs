@@ -21,7 +21,8 @@ use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, split_last};
 use crate::plan::{DirOrigin, Operand, Parent, Plan};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The directories on the path of the walk that are finished on the way back up.
 #[derive(Default)]
@@ -239,7 +240,29 @@ pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryErro
     };
     let own = c_name(split_last(place.source).1);
     let name = if at_top { &operand.target_name } else { &own };
+    if at_top {
+        give_mode_for_good(plan, operand, parent, &c_name(staged));
+    }
     file::rename_noreplace(parent, &c_name(staged), name).map_err(error)
+}
+
+/// Gives the directory of an operand the mode of its source, if it has not been finished because it has failed.
+/// The next run takes it for a directory whose mode it must keep.
+fn give_mode_for_good(plan: &Plan, operand: &Operand, parent: BorrowedFd<'_>, staged: &CStr) {
+    let keep = &plan.options.preserve;
+    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    if !keep.keeps_dir_modes || may_limit {
+        return;
+    }
+    let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
+    let unfinished = file::stat_at(parent, staged).is_ok_and(|dir| dir.permissions() == 0o700);
+    if let Ok(source) = source
+        && unfinished
+        && source.permissions() != 0o700
+        && file::set_permissions_at(parent, staged, source.permissions()).is_err()
+    {
+        // The directory stays accessible to its owner alone. Its failure is already reported.
+    }
 }
 
 fn operand_of<'a>(plan: &'a Plan, place: EntryPath<'_>) -> Result<&'a Operand, EntryError> {

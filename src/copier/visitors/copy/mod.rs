@@ -216,7 +216,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let (dirs, source) = match looked {
             Ok(both) => both,
             Err(error) if is_no_directory(walk, error) => {
-                self.copy_after_all(walk, existed)?;
+                self.copy_after_all(walk, error, existed)?;
                 return Ok(None);
             }
             Err(error) => {
@@ -294,8 +294,13 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
 
 impl<'a> CopyVisitor<'a> {
     /// Copies the entry that the walk is at, which was listed as a directory but is none. Some FUSE file systems
-    /// list wrong types.
-    fn copy_after_all(&mut self, walk: &mut CopyWalk<'a>, existed: bool) -> Result<(), ParentGone> {
+    /// list wrong types. `error` says why it could not be entered.
+    fn copy_after_all(
+        &mut self,
+        walk: &mut CopyWalk<'a>,
+        error: EntryError,
+        existed: bool,
+    ) -> Result<(), ParentGone> {
         if !existed {
             remove_empty_copy(walk);
         }
@@ -310,6 +315,10 @@ impl<'a> CopyVisitor<'a> {
             Ok(dirs) => {
                 let found = Found { dirs: &dirs, name: &name, target_name: &name };
                 self.copy_entry(walk, found, Kind::Unknown, &mut progress)?;
+                if !progress.children.is_empty() {
+                    // It has become a directory again, which nothing will enter.
+                    return walk.record_failed(Some(&name), error);
+                }
             }
             Err(error) => return walk.record_failed(Some(&name), error),
         }
@@ -415,8 +424,14 @@ fn stat_unless_refused(walk: &CopyWalk<'_>, dirs: DirPair) -> Result<(DirPair, S
 
 /// Whether opening the source directory that the walk is in has failed because it is no directory.
 fn is_no_directory(walk: &CopyWalk<'_>, error: EntryError) -> bool {
-    let is_top = split_last(&walk.at.source).0.is_empty();
-    !is_top && matches!(error.op, Op::ReadDirectory) && error.errno == Errno::ENOTDIR
+    let (above, name) = split_last(&walk.at.source);
+    let is_refused = error.op == Op::ReadDirectory && error.errno == Errno::ENOTDIR;
+    let Some(operand) = walk.operand().filter(|_| is_refused && !above.is_empty()) else {
+        return false;
+    };
+    let above = walk.cx.plan().open_source(operand, above);
+    let stat = above.and_then(|above| file::stat_at(&above, &c_name(name)));
+    stat.is_ok_and(|stat| stat.kind() != Kind::Directory)
 }
 
 /// Removes the copy of the directory that the walk is in, which was just created.
