@@ -199,5 +199,5 @@ impl Fault {
 /// that are preserved only if possible, and two errors mean that there are none.
 fn is_silent(as_cp: bool, call: &str, errno: &str) -> bool {
     call.contains("xattr") && (as_cp || matches!(errno, "EOPNOTSUPP" | "ENODATA"))
-        || call == "linkat" // a copy replaces the link, with a message
+        || call == "linkat" && errno == "ENOENT" // the name to link to is gone, so the next one is copied
 }

@@ -34,7 +34,7 @@ pub(crate) fn wrongs(world: &World, ending: &Ending, excuse: Excuse) -> String {
     let mut wrongs = after_the_first(world, ending, excuse);
     if ending.status.is_some() {
         let again = run(world.command(&[], 2));
-        let others = after_the_second(world, &again, excuse);
+        let others = after_the_second(world, ending, &again, excuse);
         if !others.is_empty() {
             wrongs.extend(others);
             wrongs.push(format!("the second run printed:\n{}", again.stderr));
@@ -106,10 +106,7 @@ fn end_of(
         0 => {
             let is_failure =
                 |line: &str| line.contains("cannot ") && !line.contains("pcopy: warning: cannot ");
-            excuse.again
-                || !ending.stderr.lines().any(is_failure)
-                || ending.stderr.contains(" as separate files")
-                || ending.stderr.contains(" as a separate file")
+            excuse.again || !ending.stderr.lines().any(is_failure) || has_separate_files(ending)
         }
         1 => {
             has("cannot ")
@@ -226,13 +223,22 @@ fn is_backup(world: &World, path: &Path, node: &Node) -> bool {
     })
 }
 
-/// The attributes that a run has reported as lost with a warning, and that the copy may therefore lack.
+/// Whether a run has reported names that could not become hard links and were copied.
+fn has_separate_files(ending: &Ending) -> bool {
+    ending.stderr.contains(" as separate files") || ending.stderr.contains(" as a separate file")
+}
+
+/// What a run has reported as lost, and what the copy may therefore lack.
 #[derive(Clone, Copy, Default)]
 struct Lacks {
     time: bool,
     mode: bool,
     /// The owner, ACLs or extended attributes. The mode may then have fewer permissions, too.
     others: bool,
+    /// The mode of the directory of the operand.
+    top_mode: bool,
+    /// A name is a separate file instead of a hard link.
+    links: bool,
 }
 
 impl Lacks {
@@ -242,20 +248,28 @@ impl Lacks {
             excuse.bare || excuse.mute || warnings.into_iter().any(|line| line.contains(of))
         };
         let others = warns(" owner of ") || warns(" ACL of ") || warns(" extended attributes of ");
-        Self { time: warns(" times of "), mode: others || warns(" permissions of "), others }
+        Self {
+            time: warns(" times of "),
+            mode: others || warns(" permissions of "),
+            others,
+            top_mode: false,
+            links: excuse.bare || excuse.mute || has_separate_files(ending),
+        }
     }
 }
 
 fn is_complete(world: &World, target: &Tree, lacks: Lacks, excuse: Excuse) -> Vec<String> {
     let mut wrongs = Vec::new();
     for (path, node) in &world.source {
+        let is_top = path.as_os_str().is_empty();
+        let lacks = Lacks { mode: lacks.mode || is_top && lacks.top_mode, ..lacks };
         match target.get(path) {
             None => wrongs.push(format!("{path:?} is missing")),
             Some(copy) => wrongs
                 .extend(differs(world, node, copy, lacks).map(|what| format!("{path:?}: {what}"))),
         }
     }
-    if world.line.preserves >= Preserves::Default && !excuse.bare {
+    if world.line.preserves >= Preserves::Default && !lacks.links {
         for (one, other) in [("small", "d/e/small-too"), ("d/mid", "n/m/mid-too")] {
             let inode = |path| target.get(Path::new(path)).map(|node: &Node| node.file);
             if inode(one) != inode(other) {
@@ -376,7 +390,7 @@ fn is_named(stderr: &str, path: &Path) -> bool {
     })
 }
 
-fn after_the_second(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String> {
+fn after_the_second(world: &World, first: &Ending, ending: &Ending, excuse: Excuse) -> Vec<String> {
     let mut wrongs = Vec::new();
     if ending.code() != Some(0) {
         wrongs.push(format!("the second run ended with {:?}", ending.status));
@@ -384,7 +398,9 @@ fn after_the_second(world: &World, ending: &Ending, excuse: Excuse) -> Vec<Strin
     }
     let target = world.target();
     let excuse = Excuse { bare: false, ..excuse };
-    wrongs.extend(is_complete(world, &target, Lacks::default(), excuse));
+    // The mode of a source that had vanished is unknown, and a later run keeps the mode of its target.
+    let top_mode = first.stderr.contains("'src' vanished");
+    wrongs.extend(is_complete(world, &target, Lacks { top_mode, ..Lacks::default() }, excuse));
     let top = fs::read_dir(world.env.path("")).unwrap().map(|entry| entry.unwrap().path());
     let staged: Vec<_> = top.chain(target.keys().cloned()).filter(|path| is_staged(path)).collect();
     if !staged.is_empty() {
