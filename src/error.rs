@@ -323,6 +323,13 @@ pub fn may_forbid_staging(errno: Errno) -> bool {
     )
 }
 
+/// Whether the error of link(2) may mean that the file cannot get another link: the file system has no hard links
+/// (FAT, some FUSE and network file systems), the file has too many, or the kernel forbids links to files of other
+/// users. Then the next name is copied as a separate file.
+pub fn may_forbid_link(errno: Errno) -> bool {
+    errno == Errno::EMLINK || may_forbid_staging(errno) && !may_mean_lost(errno)
+}
+
 /// Whether the error of a write that was not in order may mean that the target takes bytes in order only. A
 /// full target would refuse the bytes in order, too.
 pub fn may_mean_order(error: EntryError) -> bool {

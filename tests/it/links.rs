@@ -540,6 +540,26 @@ fn where_the_file_system_has_no_hard_links_all_names_become_files(jobs: &str) {
 }
 
 #[test]
+fn whatever_a_refused_link_is_answered_with_the_names_become_files() {
+    if !tool("strace") {
+        return skip!("strace is not installed");
+    }
+    for errno in ["EINVAL", "EACCES", "EAGAIN", "EBADF", "EOVERFLOW"] {
+        for mode in [&["-T"][..], &["--inplace", "-T"]] {
+            let env = Sandbox::new();
+            farm(&env, "src", 20);
+            let inject = format!("inject=linkat:error={errno}");
+            let options = ["-e", "trace=linkat", "-e", &inject];
+
+            let run = env.run(env.traced(&options, [mode, &["src", "dst"]].concat()));
+
+            run.exits(0).stderr_has("; they were copied as separate files");
+            env.assert_same("src", "dst");
+        }
+    }
+}
+
+#[test]
 fn a_full_target_ends_the_run_while_links_are_made() {
     if !tool("strace") {
         return skip!("strace is not installed");

@@ -7,7 +7,7 @@
 
 use super::discard;
 use crate::copier::dir_pair::DirPair;
-use crate::error::{EntryError, Op};
+use crate::error::{EntryError, Op, may_forbid_link};
 use crate::ipc::wire::event::BackupKind;
 use crate::options::{Backup, Control};
 use crate::plan::backup_name::{numbered_suffix, split_number};
@@ -160,7 +160,7 @@ fn keep_simple(
         Ok(()) => file::rename(dir, &beside, &second)
             .map(|()| None)
             .inspect_err(|_| discard(dirs, &beside)),
-        Err(errno) if is_without_links(errno) => {
+        Err(errno) if may_forbid_link(errno) => {
             file::rename(dir, name, &second).map(|()| Some(second))
         }
         Err(errno) => Err(errno),
@@ -173,17 +173,11 @@ fn keep_simple(
 fn second_name(dirs: &DirPair, name: &CStr, second: &CStr) -> Result<bool, Errno> {
     let dir = dirs.target.as_fd();
     match file::link(dir, name, dir, second, false) {
-        Err(errno) if is_without_links(errno) => {
+        Err(errno) if may_forbid_link(errno) => {
             file::rename_noreplace(dir, name, second).map(|()| true)
         }
         result => result.map(|()| false),
     }
-}
-
-/// Whether the error of link(2) means that the file cannot get another link: the file system has no hard
-/// links, the file has too many, or it belongs to another user.
-fn is_without_links(errno: Errno) -> bool {
-    matches!(errno, Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK)
 }
 
 fn with_suffix(name: &CStr, suffix: &[u8]) -> Result<CString, Errno> {

@@ -10,7 +10,7 @@ use super::{
     Entry, EntryCopier, data_bytes, discard, points_to, remove_leftover_of, staged_name_for,
 };
 use crate::copier::context::Context;
-use crate::error::{EntryError, Op, may_forbid_staging};
+use crate::error::{EntryError, Op, may_forbid_link, may_forbid_staging};
 use crate::hash::Digest;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::memory::fs_caps::Capability;
@@ -332,11 +332,7 @@ fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
 fn no_link(errno: Errno) -> NoLink {
     match errno {
         Errno::ENOENT => NoLink::Gone,
-        // FAT and some FUSE and network file systems have no hard links. The kernel may forbid links to files
-        // of other users.
-        Errno::EMLINK | Errno::EXDEV | Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-            NoLink::Refused(errno)
-        }
+        _ if may_forbid_link(errno) => NoLink::Refused(errno),
         _ => Op::Link.error()(errno).into(),
     }
 }
