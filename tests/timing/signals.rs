@@ -1,6 +1,6 @@
 //! Signals: they end a run cleanly, suspend and resume it, and make it print its progress.
 
-use crate::common::live::{Live, count_entries, is_alive, state};
+use crate::common::live::{Live, count_entries, is_alive, state, with_default_signals};
 use crate::common::mounts::in_own_mounts;
 use crate::common::{PCOPY, Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
 use crate::dead_disk::DeadDisk;
@@ -492,7 +492,7 @@ fn a_fifo_that_no_process_reads_does_not_block_a_signal(jobs: &str) {
         let mut live = if as_cp {
             let mut command = std::process::Command::new(env.path("cp"));
             command.args(["-j", jobs, "a", "p"]).current_dir(env.path(""));
-            env.launch(command)
+            env.launch(with_default_signals(command))
         } else {
             env.start(["-j", jobs, "a", "p"])
         };
