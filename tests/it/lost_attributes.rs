@@ -2,6 +2,7 @@
 //! each kind.
 
 use crate::common::entries::{chmod, inode, mode_of, modified, node, set_times};
+use crate::common::helpers::python;
 use crate::common::mounts::{in_own_mounts, mount};
 use crate::common::*;
 use std::fs;
@@ -390,13 +391,27 @@ fn no_entry_has_a_wrong_group_with_permissions_before_its_owner_is_set() {
     }
 }
 
-#[test]
-fn attributes_of_entries_that_cannot_be_opened_need_no_proc() {
+cells!(
+    attributes_of_entries_that_cannot_be_opened_need_no_proc,
+    this_kernel => false,
+    kernel_before_6_13 => true,
+);
+fn attributes_of_entries_that_cannot_be_opened_need_no_proc(is_old: bool) {
     if !is_root() || !tool("unshare") {
         return skip!("needs root and unshare, to hide /proc");
     }
-    let without_proc =
-        ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+    let (python, old_kernel) =
+        (python(), env!("CARGO_MANIFEST_DIR").to_owned() + "/tests/old_kernel.py");
+    let mut without_proc =
+        vec!["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+    if is_old {
+        without_proc.extend([python.to_str().unwrap(), &old_kernel]);
+    }
+    let mut trial = Command::new(without_proc[0]);
+    trial.args(&without_proc[1..]).arg("true");
+    if !trial.status().is_ok_and(|status| status.success()) {
+        return skip!("no Python, or seccomp is not permitted");
+    }
     let env = planted();
     node(&env.path("src/null"), "char", 1, 3);
     lchown(env.path("src/d/link"), Some(7), Some(8)).unwrap();
