@@ -23,9 +23,13 @@ struct Paced<'a> {
 
 impl<'a> Paced<'a> {
     fn start(env: &'a Sandbox, width: u16, arguments: &[&str]) -> Self {
+        Self::start_in(env, "C.UTF-8", width, arguments)
+    }
+
+    fn start_in(env: &'a Sandbox, locale: &str, width: u16, arguments: &[&str]) -> Self {
         let terminal = Terminal::new(width);
         let mut command = env.tame(arguments.iter().chain(&["-v", "src", "dst"]));
-        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        command.env("TERM", "xterm-256color").env("LC_ALL", locale).env_remove("NO_COLOR");
         let nothing = tempfile::tempfile().unwrap();
         let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
         Self { live, names, terminal }
@@ -208,6 +212,21 @@ fn a_wide_window_shows_the_end_of_the_name_in_progress() {
 
     run.exits(0);
     assert!(seen.states.iter().any(|state| state.contains("  ...0")), "{:#?}", seen.states);
+}
+
+#[test]
+fn in_the_c_locale_everything_shown_is_ascii() {
+    let env = sandbox();
+    for width in [40, 120] {
+        let mut run = Paced::start_in(&env, "C", width, &["-j", "2"]);
+        run.wait_for("%");
+
+        let (run, seen) = run.end();
+
+        run.exits(0);
+        assert!(seen.bytes.is_ascii(), "{:#?}", seen.states);
+        std::fs::remove_dir_all(env.path("dst")).unwrap();
+    }
 }
 
 #[test]
