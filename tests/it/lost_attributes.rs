@@ -401,7 +401,7 @@ fn attributes_of_entries_that_cannot_be_opened_need_no_proc(is_old: bool) {
         return skip!("needs root and unshare, to hide /proc");
     }
     let (python, old_kernel) =
-        (python(), env!("CARGO_MANIFEST_DIR").to_owned() + "/tests/old_kernel.py");
+        (python(), env!("CARGO_MANIFEST_DIR").to_owned() + "/tests/common/old_kernel.py");
     let mut without_proc =
         vec!["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
     if is_old {
