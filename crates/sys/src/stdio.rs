@@ -59,8 +59,9 @@ fn root() -> Option<i32> {
 
 // SAFETY: the loader calls each function in `.init_array` once, before `main`, as a C function. The loader
 // may pass arguments, which a C function may ignore.
+// Miri would call it, too, and has no sigaction.
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[cfg_attr(not(miri), unsafe(link_section = ".init_array"))]
 static CHECK: extern "C" fn() = check_streams;
 
 /// Whether standard output was closed when the program was started (`pcopy >&-`).
