@@ -114,20 +114,10 @@ impl<'a> Attrs<'a> {
         if !self.keep.looks_at_attributes() {
             return names;
         }
-        if let Err(errno) = self.retry(|| xattr::list(source, &mut names.names)) {
-            names = XattrNames { names: Vec::new(), unlisted: Some(errno) };
-            let mut value = Vec::new();
-            if answers_always(source, errno) {
-                return names;
-            }
-            for name in [xattr::ACCESS_ACL, xattr::DEFAULT_ACL] {
-                let got = xattr::get(source, name, &mut value);
-                if !matches!(got, Err(Errno::ENODATA | Errno::EOPNOTSUPP)) {
-                    names.names.extend_from_slice(name.to_bytes_with_nul());
-                }
-            }
+        match self.retry(|| xattr::list(source, &mut names.names)) {
+            Ok(()) => names,
+            Err(errno) => unlisted_names(source, errno),
         }
-        names
     }
 
     /// Returns the permission bits with which a file is created.
@@ -933,6 +923,23 @@ impl XattrNames {
 fn without_list(bits: u32, errors: &AttributeErrors) -> u32 {
     let is_lost = errors.has(Op::SetAccessList) || errors.has(Op::ReadAccessList);
     if is_lost { bits & !GROUP_BITS } else { bits }
+}
+
+/// Returns which ACLs an entry may have whose attributes cannot be listed because of `errno`.
+#[cold]
+fn unlisted_names(source: Node<'_>, errno: Errno) -> XattrNames {
+    let mut names = XattrNames { names: Vec::new(), unlisted: Some(errno) };
+    if answers_always(source, errno) {
+        return names;
+    }
+    let mut value = Vec::new();
+    for name in [xattr::ACCESS_ACL, xattr::DEFAULT_ACL] {
+        let got = xattr::get(source, name, &mut value);
+        if !matches!(got, Err(Errno::ENODATA | Errno::EOPNOTSUPP)) {
+            names.names.extend_from_slice(name.to_bytes_with_nul());
+        }
+    }
+    names
 }
 
 /// Whether the file system of an entry answers with `errno` to every question about attributes, even about one that

@@ -245,6 +245,17 @@ impl<'a, 'm> Transfer<'a, 'm> {
         is_all && is_unchanged(before, now)
     }
 
+    /// Returns what ended the transfer: [`Unfinished::OutOfOrder`] if the file may succeed in order.
+    #[cold]
+    pub(super) fn unless_in_order(&self, unfinished: Unfinished) -> Unfinished {
+        match unfinished {
+            Unfinished::Failed(error) if self.is_refused_order(error) => {
+                Unfinished::OutOfOrder(error)
+            }
+            other => other,
+        }
+    }
+
     /// Notes for all copiers if `error` may mean that the target takes bytes in order only. Returns whether the
     /// file may succeed in order.
     pub(super) fn is_refused_order(&self, error: EntryError) -> bool {
@@ -300,7 +311,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
                 self.method.holes = true;
                 self.around_holes(size)?;
             }
-            size if self.copy_with_helpers(size)? => {}
+            size if self.team.is_some() && self.copy_with_helpers(size)? => {}
             size => self.data(size)?,
         }
         if self.written < self.position {

@@ -11,10 +11,8 @@ use super::{Entry, EntryCopier, HEAVY_BYTES};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op};
-use crate::hash::Digest;
-use crate::ipc::memory::counters::Count;
 use crate::ipc::memory::fs_caps::{Capability, Pair};
-use crate::ipc::wire::event::{Attempt, CopyMethod, Details};
+use crate::ipc::wire::event::{Attempt, Details};
 use crate::options::CopyMode;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use pcopy_sys::{Errno, file_data};
@@ -71,13 +69,6 @@ impl Source {
 /// leave the order, and the source may change during the second.
 const ATTEMPTS_IN_ORDER: u32 = 3;
 
-/// How the transfer of a file's data ended.
-struct Transferred {
-    result: Result<Steadiness, Unfinished>,
-    method: CopyMethod,
-    digest: Option<Box<Digest>>,
-}
-
 impl EntryCopier<'_> {
     /// Copies data and attributes of `source` to `target`, and closes `target`.
     ///
@@ -90,35 +81,57 @@ impl EntryCopier<'_> {
         &mut self,
         entry: &Entry<'_>,
         source: &Source,
-        mut target: TargetFile<'t>,
+        target: TargetFile<'t>,
         mut anew: impl FnMut() -> Result<TargetFile<'t>, Unfinished>,
+    ) -> Result<Applied, Unfinished> {
+        let mut meter = Meter::new(self.cx.status);
+        let mut filled = self.fill_once(entry, source, target, &mut meter);
+        for _ in 1..ATTEMPTS_IN_ORDER {
+            if !matches!(filled, Err(Unfinished::OutOfOrder(_))) {
+                break;
+            }
+            let target = anew()?;
+            file_data::seek_to(source.file.as_fd(), 0).map_err(Op::Read.error())?;
+            meter.start_over();
+            filled = self.fill_once(entry, source, target, &mut meter);
+        }
+        meter.end(source.stat.size());
+        filled
+    }
+
+    /// Like [`fill`](Self::fill). Fails with [`Unfinished::OutOfOrder`] if the target takes the bytes of a file in
+    /// order only.
+    fn fill_once(
+        &mut self,
+        entry: &Entry<'_>,
+        source: &Source,
+        target: TargetFile<'_>,
+        meter: &mut Meter<'_>,
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         cx.outbox.begin();
         let defaults = dirs.traits.defaults;
         if cx.options().copy_mode == CopyMode::AttributesOnly {
-            cx.status.add(Count::BytesSkipped, source.stat.size());
             let lost = self.finish(entry, source, &source.stat, target, defaults)?;
             return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
-        let mut meter = Meter::new(cx.status);
-        let mut attempts = 0;
-        let transferred = loop {
-            let transferred = self.transfer(entry, source, &target, &mut meter);
-            attempts += 1;
-            let is_refused = matches!(transferred.result, Err(Unfinished::OutOfOrder(_)));
-            if !is_refused || attempts == ATTEMPTS_IN_ORDER {
-                break transferred;
-            }
-            drop(target);
-            target = anew()?;
-            file_data::seek_to(source.file.as_fd(), 0).map_err(Op::Read.error())?;
-            meter.start_over();
+        let device = target.device(dirs);
+        let pair = Pair::of(source.stat.identity().0, device);
+        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: device };
+        let ends = (source.file.as_fd(), target.file());
+        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
+        let result = if target.is_stream() || source.stat.kind() != Kind::File {
+            transfer.makes_holes &= !target.is_stream();
+            transfer.copy_stream(&source.stat)
+        } else {
+            transfer.updates = target.has_data();
+            transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, &target);
+            transfer.copy_steady(&source.stat)
         };
-        meter.end(source.stat.size());
-        let Transferred { result, method, digest } = transferred;
+        let steadiness = result.map_err(|unfinished| transfer.unless_in_order(unfinished))?;
+        let (method, digest) = (transfer.method, transfer.digest().map(Box::new));
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
-        let again = match result? {
+        let again = match steadiness {
             Steadiness::Steady => None,
             Steadiness::SteadyAgain(stat) => Some(stat),
             Steadiness::Changing => {
@@ -137,39 +150,6 @@ impl EntryCopier<'_> {
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
         Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
-    }
-
-    /// Copies the data of `source` to `target`.
-    #[inline] // called once for each file
-    fn transfer(
-        &mut self,
-        entry: &Entry<'_>,
-        source: &Source,
-        target: &TargetFile<'_>,
-        meter: &mut Meter<'_>,
-    ) -> Transferred {
-        let cx = self.cx;
-        let device = target.device(entry.dirs);
-        let pair = Pair::of(source.stat.identity().0, device);
-        let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: device };
-        let ends = (source.file.as_fd(), target.file());
-        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
-        let result = if target.is_stream() || source.stat.kind() != Kind::File {
-            transfer.makes_holes &= !target.is_stream();
-            transfer.copy_stream(&source.stat)
-        } else {
-            transfer.updates = target.has_data();
-            transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, target);
-            transfer.copy_steady(&source.stat)
-        };
-        let result = result.map_err(|unfinished| match unfinished {
-            Unfinished::Failed(error) if transfer.is_refused_order(error) => {
-                Unfinished::OutOfOrder(error)
-            }
-            other => other,
-        });
-        let digest = transfer.digest().map(Box::new);
-        Transferred { result, method: transfer.method, digest }
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source

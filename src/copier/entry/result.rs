@@ -60,7 +60,7 @@ impl AttributeErrors {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::copier) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 

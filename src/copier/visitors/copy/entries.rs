@@ -98,12 +98,11 @@ impl<'a> CopyVisitor<'a> {
         if let Some(digest) = &applied.digest {
             found.report_digest(walk, **digest)?;
         }
-        report_lost(walk, Some(found.name), &applied.attribute_errors)?;
-        if let Some(inode) = applied.leads {
-            self.report_leader(walk, found, (inode, applied), progress)?;
+        if !applied.attribute_errors.is_empty() {
+            report_lost(walk, Some(found.name), &applied.attribute_errors)?;
         }
-        if applied.leads.is_some() {
-            return Ok(()); // `report_leader` has counted the entry
+        if let Some(inode) = applied.leads {
+            return self.report_leader(walk, found, (inode, applied), progress); // counts it, too
         }
         record(walk, Some(found.name), applied.done, applied.details)
     }
