@@ -11,7 +11,7 @@ use crate::ipc::memory::counters::place_fingerprint;
 use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
-use crate::staging::leftover::{remove_leftover, try_rename};
+use crate::staging::leftover::remove_leftover;
 use crate::staging::lock::lock_against_runs;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
@@ -333,9 +333,12 @@ fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
 /// the file system cannot create or rename it, creates it under its final name.
 fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<TargetDir, Refusal> {
     let (parent, name) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
-    let made = file::make_dir(parent, &name, 0o700);
-    let tried = made.and_then(|()| if renames { Ok(()) } else { try_rename(parent, &name) });
-    let fresh = match tried {
+    let made = if renames {
+        file::make_dir(parent, &name, 0o700)
+    } else {
+        make_and_rename(parent, &operand.target_name)
+    };
+    let fresh = match made {
         Ok(()) => Ok(true),
         Err(Errno::EEXIST) => reuse_or_replace(plan, operand, &name),
         Err(errno) if may_forbid_staging(errno) => return create_unstaged(plan, operand, errno),
@@ -349,12 +352,31 @@ fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<Target
     }
 }
 
+/// Creates the staged directory of `target_name` under another staged name, and renames it. So this fails if the
+/// file system cannot rename directories: then what is built there would never get its final name.
+///
+/// If the run is killed in between, the next one removes the other name.
+fn make_and_rename(parent: BorrowedFd<'_>, target_name: &CStr) -> Result<(), Errno> {
+    let (staged, trial) = (staged_name(target_name, 0), staged_name(target_name, 1));
+    if file::stat_at(parent, &staged).is_ok() {
+        return Err(Errno::EEXIST); // an interrupted run has left it
+    }
+    let make = |name: &CStr| file::make_dir(parent, name, 0o700);
+    let made = match make(&trial) {
+        Err(Errno::EEXIST) => file::remove_dir(parent, &trial).and_then(|()| make(&trial)),
+        made => made,
+    };
+    let renamed = made.and_then(|()| file::rename_noreplace(parent, &trial, &staged));
+    let Err(errno) = renamed else { return Ok(()) };
+    if file::remove_dir(parent, &trial).is_ok() && may_forbid_staging(errno) {
+        return Err(errno);
+    }
+    make(&staged) // nothing was found out
+}
+
 /// Creates the directory of an operand under its final name, because staging it has failed with `refused`.
 fn create_unstaged(plan: &Plan, operand: &Operand, refused: Errno) -> Result<TargetDir, Refusal> {
-    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
-    if file::remove_dir(parent, &staged_name(name, 0)).is_err() {
-        // Not even that name could be created.
-    }
+    let name = &operand.target_name;
     make_final_dir(plan, operand).map_err(|errno| cannot_create(operand, errno))?;
     Ok(TargetDir { unstaged: Some(refused), ..TargetDir::found(name, true) })
 }

@@ -82,6 +82,46 @@ fn without_renames_a_new_copy_is_built_in_place(habit: &str, jobs: &str) {
     assert_eq!(run.stderr.matches("warning").count(), 1, "{}", run.story());
 }
 
+each_jobs!(where_the_kernel_refuses_renames_a_new_copy_is_built_in_place, 1, 4);
+fn where_the_kernel_refuses_renames_a_new_copy_is_built_in_place(jobs: &str) {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    plant(&env);
+    let refused =
+        ["-e", "trace=/^rename", "-e", "inject=rename,renameat,renameat2:error=EOPNOTSUPP"];
+
+    let run = env.run(env.traced(&refused, ["-j", jobs, "src", "dst"]));
+
+    run.exits(0).stderr_has("warning: built 'dst' in place, not under a temporary name: ");
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn an_empty_directory_that_a_killed_run_was_about_to_rename_is_removed() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]).tree(".dst.pcopy-partial-1", Vec::<&str>::new());
+
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    env.assert_nothing_staged();
+}
+
+#[test]
+fn a_directory_of_that_name_that_is_not_empty_stays() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 3K"]).tree(".dst.pcopy-partial-1", ["text mine of the user"]);
+
+    env.pcopy(["src", "dst"]).exits(0);
+
+    env.assert_same("src", "dst");
+    let mine = fs::read_to_string(env.path(".dst.pcopy-partial-1/mine"));
+    assert_eq!(mine.unwrap(), "of the user");
+}
+
 cells! {
     without_renames_new_entries_of_an_existing_directory_are_built_in_place,
     nothing_1 => ("no-rename=ENOSYS", "1"),
