@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! position, run_event                                     what is reported, and to which sink
-//! pool, autoscale, precount, target_lock, shared, round   processes, locks, one round
+//! target_dir, target_lock                                 target directories; locks
+//! pool, autoscale, precount, shared, round                processes, one round
 //! run_state, reporter, volumes, answers, run              what the phases share
 //! free_space, status, idle                                progress line; signals while no copier runs
 //! reports, poll_loop, own_copier, rounds                  rounds until nothing is left to do
@@ -32,6 +33,7 @@ pub mod run_event;
 mod run_state;
 mod shared;
 mod status;
+mod target_dir;
 mod target_lock;
 mod volumes;
 

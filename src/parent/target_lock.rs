@@ -5,28 +5,25 @@
 //! that the other builds. (Databases call these intention locks; here they are flock(2) locks.) However the
 //! run ends, the locks end with its last process.
 
-use crate::error::{Refusal, may_forbid_staging};
+use super::target_dir::{TargetDir, busy, cannot_create, find_or_create};
+use crate::error::Refusal;
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
-use crate::staging::leftover::remove_leftover;
 use crate::staging::lock::lock_against_runs;
-use crate::staging::owner::{has_leftover_dir, may_be_ours};
-use crate::staging::removal::remove;
 use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity, Kind, Lock, Node, Stat};
+use pcopy_sys::file::{self, Identity, Lock};
 use pcopy_sys::mounts::MountPoints;
 use pcopy_sys::process::{self, Side};
 use pcopy_sys::statfs;
-use pcopy_sys::xattr;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
@@ -247,192 +244,6 @@ impl TargetLock {
                 // next run resumes in it.
             }
         }
-    }
-}
-
-/// The directory in the target into which an operand is copied.
-struct TargetDir {
-    /// The current name of the directory, which may be a staged name.
-    name: CString,
-    /// Whether this run has created the directory.
-    fresh: bool,
-    /// Why the directory is new but not staged, although it should be.
-    unstaged: Option<Errno>,
-}
-
-impl TargetDir {
-    fn found(name: &CStr, fresh: bool) -> Self {
-        Self { name: name.to_owned(), fresh, unstaged: None }
-    }
-}
-
-/// Finds the directory in the target into which `operand` is copied, or creates it. Returns `None` if there
-/// is no directory to lock; a copier then reports why the operand cannot be copied. `renames` says that
-/// directories can be renamed there.
-fn find_or_create(
-    plan: &Plan,
-    operand: &Operand,
-    renames: bool,
-) -> Result<Option<TargetDir>, Refusal> {
-    let keeps_link =
-        |stat: &Stat| plan.options.keep_directory_symlink && stat.kind() == Kind::Symlink;
-    match file::stat_at(plan.target_dir(operand), &operand.target_name) {
-        Ok(stat) if stat.kind() == Kind::Directory || keeps_link(&stat) => {
-            if plan.policy.resumes_leftovers {
-                remove_begun(plan, operand);
-            }
-            Ok(Some(TargetDir::found(&operand.target_name, false)))
-        }
-        Ok(_) => Ok(None), // the target is not a directory
-        Err(Errno::ENOENT) if plan.options.in_place => create_in_place(plan, operand),
-        Err(Errno::ENOENT) => create_staged(plan, operand, renames).map(Some),
-        // A target whose status cannot be read may exist. If this run staged a directory for it, that
-        // directory would remain, and no run would resume in it.
-        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
-        Err(_) => Ok(None),
-    }
-}
-
-/// Creates the directory of an operand under its final name. Returns `None` if that fails and the policy
-/// requires no lock.
-fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, Refusal> {
-    match make_final_dir(plan, operand) {
-        Ok(()) => Ok(Some(TargetDir::found(&operand.target_name, true))),
-        Err(errno) if plan.policy.locks_target => Err(cannot_create(operand, errno)),
-        Err(_) => Ok(None),
-    }
-}
-
-fn make_final_dir(plan: &Plan, operand: &Operand) -> Result<(), Errno> {
-    let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let source = source.map_or(0o700, |source| source.permissions());
-    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
-    let keep = &plan.options.preserve;
-    // If the run is killed, the next run takes the directory for one whose mode it must keep. So the directory
-    // gets its mode now, unless a group could get permissions that the owner or the ACL will take away.
-    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
-    let lasts = keep.keeps_dir_modes && !may_limit;
-    let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
-    file::make_dir(parent, name, bits)?;
-    if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
-        settle_mode(parent, name, bits);
-    }
-    Ok(())
-}
-
-/// Gives a new directory the mode `bits`, which differs from the mode that it was created with because of a
-/// default ACL or the set-group-ID bit.
-fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
-    let is_private = xattr::remove(Node::Named(parent, name), xattr::ACCESS_ACL).is_ok();
-    if is_private && file::set_permissions_at(parent, name, bits).is_err() {
-        // A later step sets the mode in any case, and reports it if that fails.
-    }
-}
-
-/// Creates the directory of an operand under its staged name, or finds the one that an interrupted run left. If
-/// the file system cannot create or rename it, creates it under its final name.
-fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<TargetDir, Refusal> {
-    let (parent, name) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
-    let made = if renames {
-        file::make_dir(parent, &name, 0o700)
-    } else {
-        make_and_rename(parent, &operand.target_name)
-    };
-    let fresh = match made {
-        Ok(()) => Ok(true),
-        Err(Errno::EEXIST) => reuse_or_replace(plan, operand, &name),
-        Err(errno) if may_forbid_staging(errno) => return create_unstaged(plan, operand, errno),
-        Err(errno) => return Err(cannot_create(operand, errno)),
-    };
-    match fresh {
-        Ok(fresh) => Ok(TargetDir::found(&name, fresh)),
-        Err(Errno::EBUSY) => Err(busy(operand)),
-        Err(Errno::EEXIST) => Err(foreign(operand, &name)),
-        Err(errno) => Err(cannot_create(operand, errno)),
-    }
-}
-
-/// Creates the staged directory of `target_name` under another staged name, and renames it. So this fails if the
-/// file system cannot rename directories: then what is built there would never get its final name.
-///
-/// If the run is killed in between, the next one removes the other name.
-fn make_and_rename(parent: BorrowedFd<'_>, target_name: &CStr) -> Result<(), Errno> {
-    let (staged, trial) = (staged_name(target_name, 0), staged_name(target_name, 1));
-    if file::stat_at(parent, &staged).is_ok() {
-        return Err(Errno::EEXIST); // an interrupted run has left it
-    }
-    let make = |name: &CStr| file::make_dir(parent, name, 0o700);
-    let made = match make(&trial) {
-        Err(Errno::EEXIST) => file::remove_dir(parent, &trial).and_then(|()| make(&trial)),
-        made => made,
-    };
-    let renamed = made.and_then(|()| file::rename_noreplace(parent, &trial, &staged));
-    let Err(errno) = renamed else { return Ok(()) };
-    if file::remove_dir(parent, &trial).is_ok() && may_forbid_staging(errno) {
-        return Err(errno);
-    }
-    make(&staged) // nothing was found out
-}
-
-/// Creates the directory of an operand under its final name, because staging it has failed with `refused`.
-fn create_unstaged(plan: &Plan, operand: &Operand, refused: Errno) -> Result<TargetDir, Refusal> {
-    let name = &operand.target_name;
-    make_final_dir(plan, operand).map_err(|errno| cannot_create(operand, errno))?;
-    Ok(TargetDir { unstaged: Some(refused), ..TargetDir::found(name, true) })
-}
-
-/// Makes sure that an existing staged name is a directory in which this run can work. Returns true if it had
-/// to create the directory.
-///
-/// If a file has this name, it is the leftover of a killed run, or another run is building it. Fails with
-/// `EEXIST` if the name is a directory of another user.
-fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<bool, Errno> {
-    let parent = plan.target_dir(operand);
-    let old = file::stat_at(parent, staged)?;
-    if old.kind() == Kind::Directory {
-        let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-        let is_ours = may_be_ours(&plan.options, (parent, &old), source);
-        return if is_ours { Ok(false) } else { Err(Errno::EEXIST) };
-    }
-    remove_leftover(parent, staged, true)?;
-    file::make_dir(parent, staged, 0o700).map(|()| true)
-}
-
-/// Removes the staged directory that a killed run left for `operand`, because a directory with the final name
-/// exists by now.
-fn remove_begun(plan: &Plan, operand: &Operand) {
-    let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
-    let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-    if !has_leftover_dir(&plan.options, (parent, &staged), source) {
-        return;
-    }
-    // Another run may be working in the staged directory, so this run locks the directory first.
-    let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
-    let locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
-    if locked && remove(parent, Kind::Directory, &staged).is_err() {
-        // The staged directory remains. That does no harm.
-    }
-}
-
-fn cannot_create(operand: &Operand, errno: Errno) -> Refusal {
-    Refusal::cannot("create directory", &operand.target_path, errno)
-}
-
-fn foreign(operand: &Operand, staged: &CStr) -> Refusal {
-    let shown = operand.target_path.with_file_name(OsStr::from_bytes(staged.to_bytes()));
-    Refusal {
-        message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
-        hint: Some("the copy is staged under this name; have it removed, or choose another target"),
-    }
-}
-
-fn busy(operand: &Operand) -> Refusal {
-    Refusal {
-        message: format!(
-            "another pcopy is writing to {}",
-            quote(operand.target_path.as_os_str().as_bytes())
-        ),
-        hint: Some("wait until it has finished, then rerun the command"),
     }
 }
 
