@@ -15,7 +15,7 @@ use super::data_bytes;
 use super::result::AttributeErrors;
 use super::timestamps::{Agreement, agreement};
 use crate::copier::retry::retry;
-use crate::error::{AttributeError, Op};
+use crate::error::{AttributeError, Op, is_transient_errno};
 use crate::ipc::wire::difference::{Properties, Property};
 use crate::options::{Permissions, Preservation, Preserve};
 use crate::plan::{DirOrigin, Plan, XattrRules};
@@ -586,7 +586,7 @@ impl<'a> Attrs<'a> {
     }
 
     fn retry<T>(&self, call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-        retry(self.retries, call)
+        retry(self.retries, |errno| is_transient_errno(*errno), call)
     }
 
     /// Notes that permission bits could not be set, if `set` is an error.

@@ -22,8 +22,8 @@ use super::context::Context;
 use super::dir_pair::c_name;
 use super::name_queue::NameQueue;
 use super::report_writer::{ParentGone, ReportWriter};
-use crate::copier::retry::pause;
-use crate::error::{EntryError, Op};
+use crate::copier::retry::retry;
+use crate::error::{EntryError, Op, is_transient};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
 use crate::plan::Operand;
@@ -318,17 +318,9 @@ impl<'a, D> Walk<'a, D> {
         error: fn(&E) -> Option<EntryError>,
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut result = act(self);
-        for attempt in 1..=u32::from(self.cx.plan().retries) {
-            let passes =
-                result.as_ref().err().and_then(error).is_some_and(crate::error::is_transient);
-            if !passes || self.is_stopped() {
-                break;
-            }
-            pause(attempt);
-            result = act(self);
-        }
-        result
+        let cx = self.cx;
+        let passes = |failed: &E| error(failed).is_some_and(is_transient) && !cx.is_stopped();
+        retry(cx.plan().retries, passes, || act(self))
     }
 }
 
