@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+/// Copies a program so that it can be executed at once. If this process copied it, a child that another thread
+/// starts meanwhile could have the copy open for writing, and the kernel would not execute it (`ETXTBSY`).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    must_run("cp", &[from.to_str().unwrap()], to);
+}
+
 /// Whether a program is installed and works here.
 ///
 /// A container may forbid what strace, unshare and fakeroot need. Such a program is tried once; if it fails, what

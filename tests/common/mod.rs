@@ -307,7 +307,7 @@ macro_rules! has_strace {
     };
 }
 
-pub(crate) use helpers::{must_run, run_tool, tool};
+pub(crate) use helpers::{copy_program, must_run, run_tool, tool};
 pub(crate) use test_name::{cells, each_jobs, test_name};
 pub(crate) use testtree::{Entry, Listing, differences, listing, walk};
 pub(crate) use {has_strace, skip};

@@ -1,7 +1,9 @@
 //! Runs of pcopy as an ordinary user, without privileges.
 
 use super::entries::chmod;
-use super::{PCOPY, Run, Sandbox, hash, is_root, with_summary, without_progress_lines};
+use super::{
+    PCOPY, Run, Sandbox, copy_program, hash, is_root, with_summary, without_progress_lines,
+};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -82,7 +84,7 @@ pub(crate) fn plain_program() -> &'static Path {
         let name = format!("pcopy-for-all-{owner}-{}", hash(PCOPY.as_bytes()));
         let path = std::env::temp_dir().join(name);
         let fresh = path.with_extension(std::process::id().to_string());
-        fs::copy(PCOPY, &fresh).unwrap();
+        copy_program(Path::new(PCOPY), &fresh);
         chmod(&fresh, 0o755);
         fs::rename(&fresh, &path).unwrap(); // another test program may be running the old one
         path

@@ -180,7 +180,7 @@ fn a_file_that_cannot_be_opened_for_writing_is_replaced(jobs: &str) {
 fn a_program_that_runs_is_replaced() {
     let env = Sandbox::new();
     env.tree("src", ["text sleep new"]).tree("dst", []);
-    fs::copy("/bin/sleep", env.path("dst/sleep")).unwrap();
+    copy_program("/bin/sleep".as_ref(), &env.path("dst/sleep"));
     let mut asleep = std::process::Command::new(env.path("dst/sleep")).arg("60").spawn().unwrap();
 
     let run = env.pcopy(["--inplace", "-T", "src", "dst"]);

@@ -360,7 +360,7 @@ impl OtherRun {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("pcopy-other");
         let flock = Command::new("sh").args(["-c", "command -v flock"]).output().unwrap().stdout;
-        fs::copy(String::from_utf8(flock).unwrap().trim_end(), &program).unwrap();
+        copy_program(String::from_utf8(flock).unwrap().trim_end().as_ref(), &program);
         let mut command = Command::new(&program);
         command.args([how, "--close", path, "cat"]).current_dir(env.path(""));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
