@@ -148,15 +148,15 @@ pub(super) struct Transfer<'a, 'm> {
     pub(super) buffer: &'a mut [u8],
     pub(super) meter: &'a mut Meter<'m>,
     /// The team of copiers, if the file is large and other copiers may help.
-    pub(super) team: Option<Team<'a>>,
+    pub(super) team: Option<Box<Team<'a>>>,
     /// Whether the target has data already, of which only what differs from the source is written.
     pub(super) updates: bool,
     /// Whether blocks of zeros become holes.
     pub(super) makes_holes: bool,
     /// The hash of the bytes read so far, if the options require one.
-    pub(super) hash: Option<Hasher>,
+    pub(super) hash: Option<&'a mut Hasher>,
     /// The digest of the file, if a team has hashed it in chunks.
-    pub(super) team_digest: Option<Digest>,
+    pub(super) team_digest: Option<Box<Digest>>,
     /// How the bytes were copied, for `--debug`.
     pub(super) method: CopyMethod,
     /// The current offset of both files.
@@ -171,7 +171,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
     pub(super) fn new(
         (source, target): (BorrowedFd<'a>, BorrowedFd<'a>),
         ways: Ways<'a>,
-        buffer: &'a mut [u8],
+        (buffer, hash): (&'a mut [u8], Option<&'a mut Hasher>),
         meter: &'a mut Meter<'m>,
     ) -> Self {
         let options = &ways.plan.options;
@@ -183,7 +183,6 @@ impl<'a, 'm> Transfer<'a, 'm> {
             zeros: false,
         };
         let makes_holes = options.sparse == When::Always && !ways.must_be_in_order();
-        let hash = options.hash.map(Hasher::new);
         Self {
             source,
             target,
@@ -203,8 +202,8 @@ impl<'a, 'm> Transfer<'a, 'm> {
     }
 
     /// Returns the digest of the bytes that were read, if the options require one.
-    pub(super) fn digest(&self) -> Option<Digest> {
-        self.team_digest.or_else(|| self.hash.as_ref().map(Hasher::finalize))
+    pub(super) fn digest(self) -> Option<Box<Digest>> {
+        self.team_digest.or_else(|| self.hash.map(|hash| Box::new(hash.finalize())))
     }
 
     /// Copies all bytes of a source whose status was `stat` when it was opened. If the source changes
@@ -220,10 +219,11 @@ impl<'a, 'm> Transfer<'a, 'm> {
         if !self.ways.plan.policy.rereads_changed {
             return Ok(Steadiness::Steady);
         }
-        let now = file::stat_fd(self.source).map_err(Op::Stat.error())?;
-        if self.is_steady(stat, &now) {
+        let changed =
+            |now: &Stat| if self.is_steady(stat, now) { None } else { Some(Box::new(*now)) };
+        let Some(now) = file::with_stat(self.source, changed).map_err(Op::Stat.error())? else {
             return Ok(Steadiness::Steady); // the caller sets the access time of `stat`, from before the read
-        }
+        };
         if file_data::seek_to(self.source, 0).is_err() {
             return Ok(Steadiness::Changing); // the source cannot seek, so it can be read only once
         }
@@ -231,7 +231,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
         self.copy(&now)?;
         let again = file::stat_fd(self.source).map_err(Op::Stat.error())?;
         let is_steady = self.is_steady(&now, &again);
-        Ok(if is_steady { Steadiness::SteadyAgain(Box::new(now)) } else { Steadiness::Changing })
+        Ok(if is_steady { Steadiness::SteadyAgain(now) } else { Steadiness::Changing })
     }
 
     /// Whether the source did not change between the status `before` and the status `now`, and the copier has
@@ -404,7 +404,7 @@ impl<'a, 'm> Transfer<'a, 'm> {
         let Some(hash) = &mut self.hash else { return Ok(()) };
         if let Some(team) = self.team.take() {
             let seen = |far| self.meter.up_to(far);
-            self.team_digest = team.hash_source(self.source, size, self.buffer, seen);
+            self.team_digest = team.hash_source(self.source, size, self.buffer, seen).map(Box::new);
             self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
             if self.team_digest.is_some() {
                 return Ok(());

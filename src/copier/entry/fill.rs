@@ -110,26 +110,30 @@ impl EntryCopier<'_> {
     ) -> Result<Applied, Unfinished> {
         let (cx, dirs) = (self.cx, entry.dirs);
         cx.outbox.begin();
-        let defaults = dirs.traits.defaults;
+        let (defaults, device) = (dirs.traits.defaults, target.device(dirs));
         if cx.options().copy_mode == CopyMode::AttributesOnly {
-            let lost = self.finish(entry, source, &source.stat, target, defaults)?;
+            let lost = self.finish(entry, source, &source.stat, (target, device), defaults)?;
             return Ok(Applied::plain(Done::Copied).lacking(lost));
         }
-        let device = target.device(dirs);
         let pair = Pair::of(source.stat.identity().0, device);
         let ways = Ways { plan: cx.plan(), fs_caps: cx.job.fs_caps, pair, target: device };
         let ends = (source.file.as_fd(), target.file());
-        let mut transfer = Transfer::new(ends, ways, &mut self.buffer, meter);
+        let mut hasher = self.hasher.as_deref_mut();
+        if let Some(hasher) = &mut hasher {
+            hasher.reset();
+        }
+        let mut transfer = Transfer::new(ends, ways, (&mut self.buffer, hasher), meter);
         let result = if target.is_stream() || source.stat.kind() != Kind::File {
             transfer.makes_holes &= !target.is_stream();
             transfer.copy_stream(&source.stat)
         } else {
             transfer.updates = target.has_data();
-            transfer.team = Team::to_copy(cx, entry.at.as_path(), &source.stat, &target);
+            transfer.team =
+                Team::to_copy(cx, entry.at.as_path(), &source.stat, &target).map(Box::new);
             transfer.copy_steady(&source.stat)
         };
         let steadiness = result.map_err(|unfinished| transfer.unless_in_order(unfinished))?;
-        let (method, digest) = (transfer.method, transfer.digest().map(Box::new));
+        let (method, digest) = (transfer.method, transfer.digest());
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
         let again = match steadiness {
             Steadiness::Steady => None,
@@ -145,7 +149,7 @@ impl EntryCopier<'_> {
         // as it does after a default ACL has changed the bits.
         let masked = defaults.masked || read.permissions() != source.stat.permissions();
         let attribute_errors =
-            self.finish(entry, source, read, target, DirDefaults { masked, ..defaults })?;
+            self.finish(entry, source, read, (target, device), DirDefaults { masked, ..defaults })?;
         let method = cx.options().debug().then_some(method);
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
@@ -153,13 +157,14 @@ impl EntryCopier<'_> {
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source
-    /// when its data was read. Returns the attributes that the file lacks.
+    /// when its data was read, and `device` the device that contains `target`. Returns the attributes that the file
+    /// lacks.
     fn finish(
         &mut self,
         entry: &Entry<'_>,
         source: &Source,
         read: &Stat,
-        target: TargetFile<'_>,
+        (target, device): (TargetFile<'_>, u64),
         defaults: DirDefaults,
     ) -> Result<AttributeErrors, EntryError> {
         let (cx, from, names) = (self.cx, source.file.as_fd(), &source.names);
@@ -171,7 +176,6 @@ impl EntryCopier<'_> {
             TargetFile::Old(to, old, ..) => cx.attrs.finish_old(from, to.as_fd(), read, names, old),
             TargetFile::Stream(..) => AttributeErrors::default(),
         };
-        let device = target.device(entry.dirs);
         if lost.has(Op::SetTimes) {
             cx.note_refused_times(device, Kind::File);
         }
@@ -180,11 +184,10 @@ impl EntryCopier<'_> {
         if cx.options().fsync && !entry.dirs.staged {
             file::sync(target.file()).map_err(Op::Sync.error())?;
         }
-        let name = target.names().map(|(_, target_name)| target_name);
+        let is_asked = self.keeps_times_on != Some(device);
+        let named = if is_asked { target.names() } else { None };
         target.close()?;
-        if self.keeps_times_on != Some(device)
-            && let Some(name) = name
-        {
+        if let Some((_, name)) = named {
             self.keep_time(entry, (name, device), read, &mut lost);
         }
         Ok(lost)

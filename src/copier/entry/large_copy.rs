@@ -42,7 +42,10 @@ impl<'a> Team<'a> {
             && options.copy_mode == CopyMode::Copy
             && options.hash.is_none_or(Algorithm::is_tree)
             && !options.debug();
-        let names = sink.names().filter(|_| in_chunks)?;
+        if !in_chunks {
+            return None;
+        }
+        let names = sink.names()?;
         let target = file::stat_fd(sink.file()).ok()?;
         if job.fs_caps.lacks(Pair::alone(target.identity().0), Capability::AnyOrder) {
             return None;
@@ -89,7 +92,7 @@ impl Transfer<'_, '_> {
             other => other?,
         }
         self.meter.start_over(); // now `moved` counts only bytes that are not counted yet
-        self.team_digest = digest;
+        self.team_digest = digest.map(Box::new);
         if sure == size && (digest.is_some() || self.hash.is_none()) {
             self.meter.unchanged(team.large.unchanged());
             self.moved(size)?;

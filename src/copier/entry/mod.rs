@@ -41,6 +41,7 @@ pub(super) use meter::ReadMeter;
 use super::context::Context;
 use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
+use crate::hash::Hasher;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{CopyMode, Dereference, Links, Update};
@@ -71,12 +72,14 @@ pub(super) struct Entry<'e> {
     pub(super) target_name: &'e CStr,
 }
 
-/// Copies files, symlinks and special files. Reuses its data buffer, and the backup numbers that it has
-/// found, for the next entry.
+/// Copies files, symlinks and special files. Reuses its data buffer, its hasher, and the backup numbers that it
+/// has found, for the next entry.
 pub(super) struct EntryCopier<'a> {
     pub(super) cx: Context<'a>,
     backups: BackupNumbers,
     pub(super) buffer: Vec<u8>,
+    /// Hashes the file that is being copied, if the options require that.
+    pub(super) hasher: Option<Box<Hasher>>,
     /// The device on which this copier has set the times of a file last, if the file has kept them.
     keeps_times_on: Option<u64>,
 }
@@ -84,7 +87,8 @@ pub(super) struct EntryCopier<'a> {
 impl<'a> EntryCopier<'a> {
     pub(super) fn new(cx: Context<'a>) -> Self {
         let (backups, buffer) = (BackupNumbers::default(), vec![0; BUFFER_BYTES]);
-        Self { cx, backups, buffer, keeps_times_on: None }
+        let hasher = cx.options().hash.map(|algorithm| Box::new(Hasher::new(algorithm)));
+        Self { cx, backups, buffer, hasher, keeps_times_on: None }
     }
 
     /// Copies an entry of the type `kind`. If the source has another type, fails with

@@ -26,6 +26,7 @@ pub enum Kind {
 
 /// The result of stat(2).
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub struct Stat(libc::stat);
 
 /// A timestamp: seconds since the epoch, and nanoseconds.
@@ -175,7 +176,18 @@ impl From<Stamp> for TimeSpec {
 
 /// Returns the status of an open file.
 pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
-    retry(|| stat::fstat(&file)).map(Stat)
+    with_stat(file, |stat| *stat)
+}
+
+/// Calls `look` with the status of an open file, and returns what it returns. For a status that is not kept: it has
+/// 144 bytes, and copying them takes longer than most looks.
+pub fn with_stat<T>(file: impl AsFd, look: impl FnOnce(&Stat) -> T) -> Result<T> {
+    let (fd, mut found) = (file.as_fd().as_raw_fd(), MaybeUninit::uninit());
+    // SAFETY: there is room for the status.
+    retry(|| Errno::result(unsafe { libc::fstat(fd, found.as_mut_ptr()) }))?;
+    let found = found.as_ptr().cast::<Stat>();
+    // SAFETY: the call has succeeded, so it has written the status; and `Stat` consists of nothing else.
+    Ok(look(unsafe { &*found }))
 }
 
 /// Returns the status of `name` in `dir`. If `name` is a symlink, returns the status of the symlink itself.
