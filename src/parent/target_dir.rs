@@ -12,7 +12,7 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
 use pcopy_sys::xattr;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directory in the target into which an operand is copied.
@@ -23,11 +23,13 @@ pub(super) struct TargetDir {
     pub(super) fresh: bool,
     /// Why the directory is new but not staged, although it should be.
     pub(super) unstaged: Option<Errno>,
+    /// Whether this run has found out that directories can be renamed there.
+    pub(super) renames: bool,
 }
 
 impl TargetDir {
     fn found(name: &CStr, fresh: bool) -> Self {
-        Self { name: name.to_owned(), fresh, unstaged: None }
+        Self { name: name.to_owned(), fresh, unstaged: None, renames: false }
     }
 }
 
@@ -99,12 +101,12 @@ fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
 fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<TargetDir, Refusal> {
     let (parent, name) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
     let made = if renames {
-        file::make_dir(parent, &name, 0o700)
+        file::make_dir(parent, &name, 0o700).map(|()| true)
     } else {
-        make_and_rename(parent, &operand.target_name)
+        make_and_rename(plan, operand)
     };
     let fresh = match made {
-        Ok(()) => Ok(true),
+        Ok(renames) => return Ok(TargetDir { renames, ..TargetDir::found(&name, true) }),
         Err(Errno::EEXIST) => reuse_or_replace(plan, operand, &name),
         Err(errno) if may_forbid_staging(errno) => return create_unstaged(plan, operand, errno),
         Err(errno) => return Err(cannot_create(operand, errno)),
@@ -117,26 +119,35 @@ fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<Target
     }
 }
 
-/// Creates the staged directory of `target_name` under another staged name, and renames it. So this fails if the
-/// file system cannot rename directories: then what is built there would never get its final name.
+/// Creates the staged directory of an operand under another staged name, and renames it. So this fails if the file
+/// system cannot rename directories: then what is built there would never get its final name. Returns whether it is
+/// known now that directories can be renamed.
 ///
-/// If the run is killed in between, the next one removes the other name.
-fn make_and_rename(parent: BorrowedFd<'_>, target_name: &CStr) -> Result<(), Errno> {
-    let (staged, trial) = (staged_name(target_name, 0), staged_name(target_name, 1));
+/// If the run is killed in between, an empty directory remains, until a later run that comes here removes it.
+fn make_and_rename(plan: &Plan, operand: &Operand) -> Result<bool, Errno> {
+    let (parent, name) = (plan.target_dir(operand), &operand.target_name);
+    let (staged, trial) = (staged_name(name, 0), staged_name(name, 1));
     if file::stat_at(parent, &staged).is_ok() {
+        remove_trial(plan, operand);
         return Err(Errno::EEXIST); // an interrupted run has left it
     }
     let make = |name: &CStr| file::make_dir(parent, name, 0o700);
-    let made = match make(&trial) {
-        Err(Errno::EEXIST) => file::remove_dir(parent, &trial).and_then(|()| make(&trial)),
-        made => made,
-    };
-    let renamed = made.and_then(|()| file::rename_noreplace(parent, &trial, &staged));
-    let Err(errno) = renamed else { return Ok(()) };
-    if file::remove_dir(parent, &trial).is_ok() && may_forbid_staging(errno) {
+    let mut made = make(&trial);
+    if made == Err(Errno::EEXIST) {
+        remove_trial(plan, operand);
+        made = make(&trial);
+    }
+    if made.is_err() {
+        return make(&staged).map(|()| false);
+    }
+    let Err(errno) = file::rename_noreplace(parent, &trial, &staged) else { return Ok(true) };
+    if file::remove_dir(parent, &trial).is_err() {
+        // What refuses the rename of a directory may refuse its removal, too. It is empty.
+    }
+    if may_forbid_staging(errno) {
         return Err(errno);
     }
-    make(&staged) // nothing was found out
+    make(&staged).map(|()| false) // the error does not show whether directories can be renamed
 }
 
 /// Creates the directory of an operand under its final name, because staging it has failed with `refused`.
@@ -163,20 +174,38 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
     file::make_dir(parent, staged, 0o700).map(|()| true)
 }
 
-/// Removes the staged directory that a killed run left for `operand`, because a directory with the final name
-/// exists by now.
+/// Removes what a killed run left for `operand` under staged names, because a directory with the final name exists
+/// by now.
 fn remove_begun(plan: &Plan, operand: &Operand) {
     let (parent, staged) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
-    let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
-    if !has_leftover_dir(&plan.options, (parent, &staged), source) {
-        return;
-    }
-    // Another run may be working in the staged directory, so this run locks the directory first.
-    let Ok(dir) = file::open_dir_at(parent, &staged) else { return };
-    let locked = file::lock(dir.as_fd(), Lock::Exclusive).is_ok();
-    if locked && remove(parent, Kind::Directory, &staged).is_err() {
+    if let Some(_locked) = lock_leftover_dir(plan, operand, &staged)
+        && remove(parent, Kind::Directory, &staged).is_err()
+    {
         // The staged directory remains. That does no harm.
     }
+    remove_trial(plan, operand);
+}
+
+/// Removes the empty directory that a run left if it was killed in [`make_and_rename`].
+fn remove_trial(plan: &Plan, operand: &Operand) {
+    let (parent, trial) = (plan.target_dir(operand), staged_name(&operand.target_name, 1));
+    if let Some(_locked) = lock_leftover_dir(plan, operand, &trial)
+        && file::remove_dir(parent, &trial).is_err()
+    {
+        // It has contents, so no run has left it there.
+    }
+}
+
+/// Locks a staged directory that a killed run left for `operand`. Returns `None` if there is none, or if another
+/// run works in it.
+fn lock_leftover_dir(plan: &Plan, operand: &Operand, staged: &CStr) -> Option<OwnedFd> {
+    let parent = plan.target_dir(operand);
+    let source = || file::stat_at(plan.source_dir(operand), &operand.source_name);
+    if !has_leftover_dir(&plan.options, (parent, staged), source) {
+        return None;
+    }
+    let dir = file::open_dir_at(parent, staged).ok()?;
+    file::lock(dir.as_fd(), Lock::Exclusive).is_ok().then_some(dir)
 }
 
 pub(super) fn cannot_create(operand: &Operand, errno: Errno) -> Refusal {

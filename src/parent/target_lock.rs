@@ -12,6 +12,7 @@ use crate::ipc::memory::counters::place_fingerprint;
 use crate::options::Dereference;
 use crate::plan::{Operand, Plan};
 use crate::sanitize::{escape, quote};
+use crate::staging::leftover::still_named;
 use crate::staging::lock::lock_against_runs;
 use crate::staging::run_lock::{Creator, NotLocked, RunLock};
 use crate::staging::staged_name;
@@ -36,6 +37,8 @@ pub(super) struct TargetLock {
     /// The operands whose target directory this run created under its final name, because it could not be
     /// staged, and the error that shows that.
     pub(super) unstaged: HashMap<u32, Errno>,
+    /// Whether directories can be renamed in the target, as the first new one has shown.
+    renames: bool,
     locks: Vec<OwnedFd>,
     /// The lock files, each with the operand in whose target directory it is.
     lock_files: RefCell<Vec<(u32, RunLock)>>,
@@ -96,9 +99,9 @@ impl TargetLock {
     /// Locks the target directory of `operand`, whose entry in `fresh` is the last. Creates the directory
     /// first if it does not exist.
     fn lock_or_create(&mut self, plan: &Plan, operand: &Operand) -> Result<(), Refusal> {
-        let renames = self.fresh.contains(&true) && self.unstaged.is_empty();
-        let Some(found) = find_or_create(plan, operand, renames)? else { return Ok(()) };
-        let TargetDir { name, fresh, unstaged } = found;
+        let Some(found) = find_or_create(plan, operand, self.renames)? else { return Ok(()) };
+        let TargetDir { name, fresh, unstaged, renames } = found;
+        self.renames |= renames;
         let number = u32::try_from(self.fresh.len() - 1).unwrap_or(u32::MAX);
         self.unstaged.extend(unstaged.map(|errno| (number, errno)));
         if let Some(last) = self.fresh.last_mut() {
@@ -130,6 +133,13 @@ impl TargetLock {
                 return Err(busy(operand));
             }
             self.create_lock_file(plan, number, &dir)?;
+            // Where the kernel cannot rename without replacing, another run may have given this name to its own
+            // directory before this one was locked.
+            let is_staged = name != operand.target_name;
+            if is_staged && still_named(parent, &name, dir.as_fd()) == Ok(false) {
+                self.fresh.pop();
+                return Err(busy(operand));
+            }
             self.locks.push(dir);
         }
         Ok(())

@@ -26,8 +26,9 @@ pub(crate) fn create_fresh<T>(
 /// Renames a directory inside the directory `staged`, which this run has just created. Fails if the file system
 /// cannot rename directories: then nothing that is built under a staged name would get its final name.
 ///
-/// Local file systems can, so nothing is tried there. A run that is killed meanwhile leaves the trial inside the
-/// staged directory, from which the next run removes what the source does not have.
+/// Local file systems can, so nothing is tried there: where something else refuses a rename, the copier that
+/// publishes the directory reports that. A run that is killed meanwhile leaves the trial inside the staged
+/// directory, from which the next run removes what the source does not have.
 pub(crate) fn try_rename(dir: BorrowedFd<'_>, staged: &CStr) -> Result<(), Errno> {
     const TRIAL: &CStr = c".pcopy-trial";
     const RENAMED: &CStr = c".pcopy-trial-renamed";

@@ -199,8 +199,8 @@ fn source_is_unchanged(world: &World) -> Option<String> {
 fn nothing_else_is_there(world: &World) -> Option<String> {
     let ours = ["src", "dst", ".dst.pcopy-partial", "cp", "trace"];
     let names = fs::read_dir(world.env.path("")).unwrap().map(|entry| entry.unwrap().file_name());
-    // A killed run may leave the empty directory that it was about to rename. A later run that creates the
-    // target removes it.
+    // A killed run may leave the empty directory that it was about to rename. The next run of the same command
+    // removes it.
     let is_trial = |name: &OsString| {
         let is_empty = || fs::read_dir(world.env.path(name)).is_ok_and(|all| all.count() == 0);
         name == ".dst.pcopy-partial-1" && !world.env.path("dst").exists() && is_empty()
@@ -212,7 +212,9 @@ fn nothing_else_is_there(world: &World) -> Option<String> {
 
 /// Whether any component of a path is a staged name.
 fn is_staged(path: &Path) -> bool {
-    path.iter().any(|part| part.to_str().unwrap().ends_with(".pcopy-partial"))
+    let is_staged =
+        |name: &str| [".pcopy-partial", ".pcopy-partial-1"].iter().any(|end| name.ends_with(end));
+    path.iter().any(|part| is_staged(part.to_str().unwrap()))
 }
 
 /// Returns the file of which this path is the backup; `None` if the path is not a backup.

@@ -11,6 +11,9 @@ use std::fs;
 /// The size from which several copiers copy a file.
 const LARGE: &str = "file d/large 16M";
 
+/// The name under which a run creates the staged directory of `dst` before it renames it.
+const TRIAL: &str = ".dst.pcopy-partial-1";
+
 /// Plants a source with files of all sizes, links and directories.
 fn plant(env: &Sandbox) {
     env.tree("src", ["file a 10", "file d/e/small 3K", "link link a", "file empty 0", LARGE]);
@@ -97,28 +100,49 @@ fn where_the_kernel_refuses_renames_a_new_copy_is_built_in_place(jobs: &str) {
     run.exits(0).stderr_has("warning: built 'dst' in place, not under a temporary name: ");
     env.assert_same("src", "dst");
     env.assert_nothing_staged();
+    assert!(!env.path(TRIAL).exists());
+}
+
+/// As in a directory that only takes new entries (`chattr +a`), or in a sandbox that forbids both.
+#[test]
+fn where_renames_and_removals_are_refused_a_new_copy_is_built_in_place() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    plant(&env);
+    let calls = "rename,renameat,renameat2,unlinkat";
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:error=EACCES"));
+
+    let run = env.run(env.traced(&["-e", &trace, "-e", &inject], ["src", "dst"]));
+
+    run.exits(0).stderr_has("warning: built 'dst' in place, not under a temporary name: ");
+    env.assert_same("src", "dst");
+    assert_eq!(fs::read_dir(env.path(TRIAL)).unwrap().count(), 0);
+    env.pcopy(["-T", "src", "dst"]).exits(0).stdout_is("");
+    assert!(!env.path(TRIAL).exists());
 }
 
 #[test]
 fn an_empty_directory_that_a_killed_run_was_about_to_rename_is_removed() {
     let env = Sandbox::new();
-    env.tree("src", ["file a 3K"]).tree(".dst.pcopy-partial-1", Vec::<&str>::new());
+    env.tree("src", ["file a 3K"]).tree(TRIAL, Vec::<&str>::new());
 
     env.pcopy(["src", "dst"]).exits(0);
 
     env.assert_same("src", "dst");
-    env.assert_nothing_staged();
+    assert!(!env.path(TRIAL).exists());
 }
 
 #[test]
 fn a_directory_of_that_name_that_is_not_empty_stays() {
     let env = Sandbox::new();
-    env.tree("src", ["file a 3K"]).tree(".dst.pcopy-partial-1", ["text mine of the user"]);
+    env.tree("src", ["file a 3K"]).tree(TRIAL, ["text mine of the user"]);
 
     env.pcopy(["src", "dst"]).exits(0);
 
     env.assert_same("src", "dst");
-    let mine = fs::read_to_string(env.path(".dst.pcopy-partial-1/mine"));
+    let mine = fs::read_to_string(env.path(TRIAL).join("mine"));
     assert_eq!(mine.unwrap(), "of the user");
 }
 

@@ -14,7 +14,7 @@ fn a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes() {
     let env = Sandbox::new();
     env.many("src", 20_000, 0);
     let live = env.launch(with_default_signals(alone(&env, None, &["src", "dst"])));
-    // There are 200 directories, which are not skipped.
+    // The rerun counts files as skipped, not directories, and there are 200 directories.
     wait_until("it copies files", || count_entries(&env.path(".dst.pcopy-partial")) > 300);
 
     live.signal(Signal::SIGTERM);

@@ -245,9 +245,10 @@ impl<'a, 'm> Transfer<'a, 'm> {
         is_all && is_unchanged(before, now)
     }
 
-    /// Returns what ended the transfer: [`Unfinished::OutOfOrder`] if the file may succeed in order.
+    /// Returns [`Unfinished::OutOfOrder`] in place of a failure if the file may succeed in order. Then also notes
+    /// for all copiers that the target takes bytes in order only.
     #[cold]
-    pub(super) fn unless_in_order(&self, unfinished: Unfinished) -> Unfinished {
+    pub(super) fn or_out_of_order(&self, unfinished: Unfinished) -> Unfinished {
         match unfinished {
             Unfinished::Failed(error) if self.is_refused_order(error) => {
                 Unfinished::OutOfOrder(error)

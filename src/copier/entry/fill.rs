@@ -99,8 +99,8 @@ impl EntryCopier<'_> {
         filled
     }
 
-    /// Like [`fill`](Self::fill). Fails with [`Unfinished::OutOfOrder`] if the target takes the bytes of a file in
-    /// order only.
+    /// Makes one attempt to fill the file, and closes `target` in any case. Fails with [`Unfinished::OutOfOrder`] if
+    /// the target has refused a write that was not in order.
     fn fill_once(
         &mut self,
         entry: &Entry<'_>,
@@ -132,7 +132,7 @@ impl EntryCopier<'_> {
                 Team::to_copy(cx, entry.at.as_path(), &source.stat, &target).map(Box::new);
             transfer.copy_steady(&source.stat)
         };
-        let steadiness = result.map_err(|unfinished| transfer.unless_in_order(unfinished))?;
+        let steadiness = result.map_err(|unfinished| transfer.or_out_of_order(unfinished))?;
         let (method, digest) = (transfer.method, transfer.digest());
         let heavy = source.stat.size() >= HEAVY_BYTES && method.reflink != Attempt::Yes;
         let again = match steadiness {

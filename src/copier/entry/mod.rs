@@ -79,7 +79,7 @@ pub(super) struct EntryCopier<'a> {
     backups: BackupNumbers,
     pub(super) buffer: Vec<u8>,
     /// Hashes the file that is being copied, if the options require that.
-    pub(super) hasher: Option<Box<Hasher>>,
+    hasher: Option<Box<Hasher>>,
     /// The device on which this copier has set the times of a file last, if the file has kept them.
     keeps_times_on: Option<u64>,
 }

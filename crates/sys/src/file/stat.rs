@@ -179,14 +179,14 @@ pub fn stat_fd(file: impl AsFd) -> Result<Stat> {
     with_stat(file, |stat| *stat)
 }
 
-/// Calls `look` with the status of an open file, and returns what it returns. For a status that is not kept: it has
-/// 144 bytes, and copying them takes longer than most looks.
+/// Calls `look` with the status of an open file, and returns what `look` returns. For a status that is not kept: this
+/// saves copying it (144 bytes on x86-64).
 pub fn with_stat<T>(file: impl AsFd, look: impl FnOnce(&Stat) -> T) -> Result<T> {
     let (fd, mut found) = (file.as_fd().as_raw_fd(), MaybeUninit::uninit());
     // SAFETY: there is room for the status.
     retry(|| Errno::result(unsafe { libc::fstat(fd, found.as_mut_ptr()) }))?;
     let found = found.as_ptr().cast::<Stat>();
-    // SAFETY: the call has succeeded, so it has written the status; and `Stat` consists of nothing else.
+    // SAFETY: the call has succeeded, so it has written the status, and `Stat` is `repr(transparent)` over it.
     Ok(look(unsafe { &*found }))
 }
 
