@@ -137,7 +137,7 @@ impl TargetLock {
             // directory before this one was locked.
             let is_staged = name != operand.target_name;
             if is_staged && still_named(parent, &name, dir.as_fd()) == Ok(false) {
-                self.fresh.pop();
+                self.fresh.pop(); // the name is not this run's to remove
                 return Err(busy(operand));
             }
             self.locks.push(dir);
