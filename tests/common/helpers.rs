@@ -24,14 +24,20 @@ pub(crate) fn tool(name: &str) -> bool {
 }
 
 fn is_installed(name: &str) -> bool {
+    in_path(name).iter().any(|program| program.is_file())
+}
+
+/// Where a program may be, in the order of PATH.
+fn in_path(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).collect()
 }
 
 fn works(name: &str) -> bool {
     let trial: &[&str] = match name {
         "strace" => {
-            &["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1+", "true"]
+            let changes = "inject=fsync:poke_exit=@arg2=00:when=1+"; // from 5.11 on
+            &["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", changes, "true"]
         }
         "unshare" => &["-m", "--propagation", "private", "--", "true"],
         "fakeroot" => &["true"],
@@ -51,13 +57,11 @@ fn works(name: &str) -> bool {
 
 /// The first Python in PATH that has fusepy; else any. Often one without the modules of the distribution comes first.
 pub(crate) fn python() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
     let has_fusepy = |python: &PathBuf| {
         let output = Command::new(python).args(["-c", "import fusepy"]).output();
         output.is_ok_and(|output| output.status.success())
     };
-    let mut found = std::env::split_paths(&path).map(|dir| dir.join("python3"));
-    found.find(has_fusepy).unwrap_or_else(|| "python3".into())
+    in_path("python3").into_iter().find(has_fusepy).unwrap_or_else(|| "python3".into())
 }
 
 /// Whether a program that is installed lists an option in its help.

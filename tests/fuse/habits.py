@@ -30,19 +30,23 @@ Mounts at AT what is in the directory UNDER, and goes into the background. Each 
     odd-sizes         symlinks, FIFOs and devices have a size of 24 bytes (ntfs-3g)
     late-remove       an open file that is removed gets another name until it is closed (most FUSE file systems)
     cache=SECONDS     the kernel remembers names and attributes (network file systems)
+    locks             other mounts of UNDER see the locks of fcntl(2) (NFS, Lustre)
 
-Locks stay in the kernel of the mount, as on most FUSE file systems: another mount of UNDER does not see them.
+Without that habit locks stay in the kernel of the mount, as on most FUSE file systems.
 """
 
+import ctypes
 import errno
+import fcntl
 import os
 import stat as modes
+import struct
 import sys
-import threading
 import time
 
 from fusepy import FUSE, FuseOSError, Operations
 
+OFD_GETLK, OFD_SETLK = 36, 37  # from Python 3.9 on also in fcntl
 TYPES = {"file": modes.S_IFREG, "directory": modes.S_IFDIR, "unknown": 0}
 
 
@@ -56,9 +60,10 @@ class Habits(Operations):
     def __init__(self, under, habits):
         self.under = under
         self.habits = dict(habit.partition("=")[::2] for habit in habits)
-        self.lock = threading.Lock()
         self.ends = {}  # for in-order: where the next write of each open file must begin
         self.written = set()
+        if not self.has("locks"):
+            self.lock = None  # the kernel of each mount keeps them
 
     def __call__(self, call, *arguments):
         try:
@@ -119,8 +124,7 @@ class Habits(Operations):
         return [(name, {"st_mode": TYPES[kind], "st_ino": 0}, 0) for name in names]
 
     def opened(self, handle, is_empty):
-        with self.lock:
-            self.ends[handle] = 0 if is_empty else None
+        self.ends[handle] = 0 if is_empty else None
         return handle
 
     def create(self, path, mode, info=None):
@@ -133,11 +137,10 @@ class Habits(Operations):
         return os.pread(handle, size, offset)
 
     def write(self, path, data, offset, handle):
-        with self.lock:
-            if self.has("in-order") and self.ends.get(handle) != offset:
-                self.refuse("in-order")
-            self.ends[handle] = offset + len(data)
-            self.written.add(handle)
+        if self.has("in-order") and self.ends.get(handle) != offset:
+            self.refuse("in-order")
+        self.ends[handle] = offset + len(data)
+        self.written.add(handle)
         return os.pwrite(handle, data, offset)
 
     def truncate(self, path, length, handle=None):
@@ -151,10 +154,20 @@ class Habits(Operations):
         return 0
 
     def release(self, path, handle):
-        with self.lock:
-            self.ends.pop(handle, None)
-            self.written.discard(handle)
+        self.ends.pop(handle, None)
+        self.written.discard(handle)
         os.close(handle)
+        return 0
+
+    def lock(self, path, handle, command, record):
+        """Passes a lock of fcntl(2) on to the file below UNDER, where other mounts see it. Nobody waits here."""
+        size = struct.calcsize("hhqqi0q")  # struct flock
+        wanted = list(struct.unpack("hhqqi0q", ctypes.string_at(record, size)))
+        wanted[4] = 0  # the lock belongs to the open file
+        looks = command == fcntl.F_GETLK
+        found = fcntl.fcntl(handle, OFD_GETLK if looks else OFD_SETLK, struct.pack("hhqqi0q", *wanted))
+        if looks:
+            ctypes.memmove(record, found, size)
         return 0
 
     def fsync(self, path, datasync, handle):

@@ -396,6 +396,28 @@ fn a_target_that_another_run_stages_is_refused() {
     env.assert_nothing_staged();
 }
 
+/// Where the kernel cannot rename without replacing, two runs may give one name to their directories.
+#[test]
+fn a_run_whose_new_directory_was_replaced_before_it_was_locked_is_refused() {
+    if !has_strace!() {
+        return;
+    }
+    let env = small();
+    let staged = env.path(".new.pcopy-partial");
+    let path = ["-P", staged.to_str().unwrap()];
+    let stops = ["-e", "trace=flock", "-e", "inject=flock:signal=STOP:when=1"];
+    let run = env.launch(env.traced(&[path.as_slice(), &stops].concat(), ["src", "new"]));
+    let log = || fs::read_to_string(env.path("trace")).unwrap_or_default();
+    wait_until("it locks its directory and stops", || log().contains("stopped by SIGSTOP"));
+    env.tree("", ["dir others"]);
+    fs::rename(env.path("others"), &staged).unwrap();
+
+    run.thaw();
+
+    run.end().exits(3).stderr_has("another pcopy is writing to 'new'\n");
+    assert!(exists(&staged), "it removed the directory of the other run");
+}
+
 #[test]
 fn a_target_that_another_run_merges_into_is_refused() {
     let env = small();

@@ -8,13 +8,26 @@ use crate::common::*;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+
+/// What another machine writes into its lock file.
+const FAR_AWAY: &str = "pcopy far-away 4711 another-boot pid:[1] 5\n";
 
 /// Mounts the directory `under` at `one` and at `other`, and plants a source with a large file.
 fn planted(test: &str, env: &Sandbox) -> Option<(Mounted, Mounted)> {
-    let mounts =
-        (mount_at(test, env, "one", &["cache=1"])?, mount_at(test, env, "other", &["cache=1"])?);
+    planted_with(test, env, &["cache=1"])
+}
+
+fn planted_with(test: &str, env: &Sandbox, habits: &[&str]) -> Option<(Mounted, Mounted)> {
+    let mounts = (mount_at(test, env, "one", habits)?, mount_at(test, env, "other", habits)?);
     env.tree("src", ["file a 10", "file d/large 40M", "file d/small 3K"]);
     Some(mounts)
+}
+
+/// Returns a `pcopy` command to which fstatfs(2) says that every file system is NFS, which carries locks.
+fn on_nfs(env: &Sandbox, arguments: &[&str]) -> Command {
+    let nfs = "inject=fstatfs:poke_exit=@arg2=6969000000000000";
+    env.traced(&["-e", "trace=fstatfs", "-e", nfs], arguments)
 }
 
 /// Starts a run that stops while it copies.
@@ -68,7 +81,7 @@ fn what_a_run_of_another_machine_has_left_is_named_and_not_touched() {
     let Some(_mounts) = planted(test_name!(), &env) else { return };
     env.tree("under", ["dir .dst.pcopy-partial"]);
     let lock = env.path("under/.dst.pcopy-partial/.pcopy-lock");
-    fs::write(&lock, "pcopy far-away 4711 another-boot pid:[1] 5\n").unwrap();
+    fs::write(&lock, FAR_AWAY).unwrap();
 
     let run = env.pcopy(["-T", "src", "one/dst"]);
 
@@ -78,6 +91,30 @@ fn what_a_run_of_another_machine_has_left_is_named_and_not_touched() {
     fs::remove_file(&lock).unwrap();
     env.pcopy(["-T", "src", "one/dst"]).exits(0);
     env.assert_same("src", "under/dst");
+}
+
+#[test]
+fn where_locks_reach_other_machines_a_run_of_another_machine_is_dead_once_its_lock_is_gone() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    let habits = ["cache=1", "locks"];
+    let Some(_mounts) = planted_with(test_name!(), &env, &habits) else { return };
+    let first = env.launch(on_nfs(&env, &["-j1", "-T", "src", "one/dst"]));
+    let staged = env.path("under/.dst.pcopy-partial");
+    wait_until("it copies", || staged.join("d").exists());
+    first.freeze();
+    fs::write(staged.join(".pcopy-lock"), FAR_AWAY).unwrap();
+
+    let second = env.run(on_nfs(&env, &["-T", "src", "other/dst"]));
+    second.exits(3).stderr_has("another pcopy is writing to 'other/dst': process 4711 on far-away");
+
+    first.signal_all(Signal::SIGKILL);
+    first.end();
+    env.run(on_nfs(&env, &["-T", "src", "other/dst"])).exits(0);
+    env.assert_same("src", "under/dst");
+    env.assert_nothing_staged();
 }
 
 #[test]
