@@ -195,9 +195,10 @@ impl TargetLock {
         std::mem::forget(locks); // dropping one removes its file
     }
 
-    /// Removes the lock file of an operand, whose target directory is complete.
+    /// Removes the lock file of an operand that is copied, unless a later operand has the same target directory.
     pub(super) fn remove_lock_file(&self, operand: u32) {
-        self.lock_files.borrow_mut().retain(|(number, _)| *number != operand);
+        let is_needed = |number| number != operand || self.built_dirs.has_later(operand);
+        self.lock_files.borrow_mut().retain(|&(number, _)| is_needed(number));
     }
 
     fn share_above(

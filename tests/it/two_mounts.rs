@@ -62,6 +62,27 @@ fn a_second_run_is_refused_and_the_first_is_complete(jobs: &str) {
 }
 
 #[test]
+fn a_second_run_is_refused_while_the_first_copies_another_source_of_the_same_name() {
+    let env = Sandbox::new();
+    let Some(_mounts) = planted(test_name!(), &env) else { return };
+    env.tree("a/x", ["file small 10"]).tree("b/x", ["file large 40M"]);
+    let first = env.start(["-j1", "a/x", "b/x", "one"]);
+    wait_until("the second source is copied", || env.path("under/x").exists());
+    first.freeze();
+
+    let second = env.pcopy(["-T", "src", "other/x"]);
+
+    second.exits(3).stderr_has("another pcopy is writing to 'other/x': process ");
+    first.thaw();
+    first.end().exits(0);
+    assert_eq!(env.listing("under/x").len(), 3, "the directory and its two files");
+    assert_eq!(
+        fs::read(env.path("under/x/large")).unwrap(),
+        fs::read(env.path("b/x/large")).unwrap()
+    );
+}
+
+#[test]
 fn a_run_takes_over_what_a_killed_run_of_this_machine_has_left() {
     let env = Sandbox::new();
     let Some(_mounts) = planted(test_name!(), &env) else { return };

@@ -74,6 +74,13 @@ impl BuiltDirs {
         self.operands.contains_key(&dir) || self.is_nested(dir)
     }
 
+    /// Whether a later operand has the same target directory.
+    pub(crate) fn has_later(&self, operand: u32) -> bool {
+        self.operands.values().any(|dir| {
+            dir.operands.contains(&operand) && dir.operands.iter().any(|&other| other > operand)
+        })
+    }
+
     fn is_nested(&self, dir: Identity) -> bool {
         self.nested.as_ref().is_some_and(|nested| nested.contains(dir))
     }
