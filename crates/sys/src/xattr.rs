@@ -233,19 +233,19 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> Result<usize>) ->
     /// More than the 64 KiB that the kernel allows. The limit prevents an endless loop if a file system
     /// returns ERANGE for any size.
     const MOST_BYTES: usize = 1024 * 1024;
-    buffer.resize(buffer.capacity().max(FIRST_BYTES), 0);
+    buffer.clear();
+    buffer.reserve(FIRST_BYTES);
     loop {
-        match call(buffer.as_mut_ptr(), buffer.len()) {
+        let room = buffer.capacity();
+        match call(buffer.as_mut_ptr(), room) {
             Ok(size) => {
-                buffer.truncate(size);
+                // SAFETY: the kernel has written `size` bytes, and not more than there was room for.
+                unsafe { buffer.set_len(size.min(room)) };
                 return Ok(());
             }
             // The result is larger than the buffer, or has grown between two calls.
-            Err(Errno::ERANGE) if buffer.len() < MOST_BYTES => buffer.resize(buffer.len() * 4, 0),
-            Err(errno) => {
-                buffer.clear();
-                return Err(errno);
-            }
+            Err(Errno::ERANGE) if room < MOST_BYTES => buffer.reserve(room * 4),
+            Err(errno) => return Err(errno),
         }
     }
 }
