@@ -1,13 +1,14 @@
 //! The command line of the benchmark, `pcopy bench`.
 
 use super::Invocation;
+use super::usage_error::UsageError;
+use super::values::number;
 use crate::bench::bench_options::{BenchOptions, BenchSource, Preserved, TargetState};
 use crate::bench::chart::ImageFormat;
 use crate::bench::tools::{TOOLS, Tool};
 use crate::bench::trees::{TREES, TreeKind, TreeSpec};
 use crate::plan::JOBS_MAX;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ struct BenchFlags {
     ///
     /// A comma-separated list; each number has a row of its own. With more than one, charts also
     /// show the throughput over the number of copiers.
-    #[arg(short = 'j', long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
+    #[arg(short = 'j', long, value_name = "LIST", value_delimiter = ',', value_parser = number(1..=JOBS_MAX, ""))]
     jobs: Vec<u16>,
 
     /// What the copies preserve [default: none,all]
@@ -104,7 +105,7 @@ struct BenchFlags {
     /// Number of timed runs of each program
     ///
     /// Before these, each program is run once without being timed.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = number(1..=u16::MAX, ""))]
     runs: u16,
 
     /// Directory to work in
@@ -165,12 +166,14 @@ enum OntoValue {
 }
 
 /// Reads the program's name and the arguments after `bench`.
-pub(super) fn read(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
-    BenchFlags::try_parse_from(arguments)?.into_options().map(Invocation::Bench)
+pub(super) fn read(arguments: &[OsString]) -> Result<Invocation, UsageError> {
+    let flags = BenchFlags::try_parse_from(arguments);
+    let flags = flags.map_err(|error| UsageError::of(error, &BenchFlags::command()))?;
+    flags.into_options().map(Invocation::Bench)
 }
 
 impl BenchFlags {
-    fn into_options(self) -> Result<BenchOptions, clap::Error> {
+    fn into_options(self) -> Result<BenchOptions, UsageError> {
         let onto = match self.onto {
             OntoValue::New => TargetState::New,
             OntoValue::Same => TargetState::Same,
@@ -203,7 +206,7 @@ impl BenchFlags {
         })
     }
 
-    fn keep_levels(&self, onto: TargetState) -> Result<Vec<Preserved>, clap::Error> {
+    fn keep_levels(&self, onto: TargetState) -> Result<Vec<Preserved>, UsageError> {
         let level = |value: &KeepValue| match value {
             KeepValue::None => Preserved::None,
             KeepValue::Times => Preserved::Times,
@@ -213,7 +216,7 @@ impl BenchFlags {
         if levels.iter().any(|&level| !onto.can_be_measured_with(level)) {
             let message = "--onto=same requires --keep=times or --keep=all: without modification \
                            times, programs cannot tell that files are up to date";
-            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+            return Err(UsageError::new(message));
         }
         if levels.is_empty() {
             let none = Preserved::None;

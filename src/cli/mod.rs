@@ -5,14 +5,19 @@ mod bench;
 mod gnu;
 mod native;
 mod subcommand;
+mod usage_error;
 mod values;
 
 use crate::error::Refusal;
 use crate::options::{Compat, Options};
-use crate::sanitize::escape;
+use crate::outcome::code;
+use crate::sanitize::{escape, sanitize};
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::Path;
+use std::process::exit;
 use subcommand::SUBCOMMANDS;
+pub use usage_error::UsageError;
 
 /// How the user started the program. The name of the program file decides which command line applies.
 pub struct Program {
@@ -53,30 +58,40 @@ impl Program {
             Compat::Native => match subcommand::find(SUBCOMMANDS, arguments) {
                 Some((subcommand, arguments)) => {
                     subcommand.refuse_namesake(&arguments, Path::new("."))?;
-                    Ok(or_exit(&arguments, subcommand.read))
+                    Ok(self.or_exit(&arguments, subcommand.read))
                 }
-                None => Ok(Invocation::Copy(or_exit(arguments, read))),
+                None => Ok(Invocation::Copy(self.or_exit(arguments, read))),
             },
         }
+    }
+
+    /// Returns the result of `read`. For `--help`, `--version` and usage errors, prints the text and exits with
+    /// status 0 or 2.
+    fn or_exit<T>(
+        &self,
+        arguments: &[OsString],
+        read: impl Fn(&[OsString]) -> Result<T, UsageError>,
+    ) -> T {
+        read(arguments).unwrap_or_else(|error| {
+            // The message repeats arguments, which may contain control characters. So the arguments are escaped and
+            // parsed again, which makes a message that is safe to print.
+            let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
+            let safe: Vec<OsString> = arguments.iter().map(shown).collect();
+            let message = match read(&safe).err().unwrap_or(error) {
+                UsageError::Text(text) => text.exit(),
+                UsageError::Message(message) => sanitize(message.as_bytes()),
+            };
+            if writeln!(std::io::stderr(), "{}: {message}", self.name).is_err() {
+                // Standard error cannot be written. The exit status still reports the error.
+            }
+            exit(code::USAGE.into())
+        })
     }
 }
 
 /// Parses the arguments of the native command line without subcommands.
 ///
-/// The error is a usage error, or the text of `--help` or `--version`. A usage error repeats the given
-/// arguments without escaping them.
-pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+/// A usage error repeats the given arguments without escaping them.
+pub fn read(arguments: &[OsString]) -> Result<Options, UsageError> {
     native::read(arguments)
-}
-
-/// Returns the result of `read`. For `--help`, `--version` and usage errors, prints the text and exits with
-/// status 0 or 2.
-fn or_exit<T>(arguments: &[OsString], read: impl Fn(&[OsString]) -> Result<T, clap::Error>) -> T {
-    read(arguments).unwrap_or_else(|error| {
-        // The error message repeats the arguments. They may contain control characters, so the arguments are
-        // escaped and parsed again, which makes a message that is safe to print.
-        let shown = |argument: &OsString| OsString::from(escape(argument.as_encoded_bytes()));
-        let safe: Vec<OsString> = arguments.iter().map(shown).collect();
-        if safe == arguments { error.exit() } else { read(&safe).err().unwrap_or(error).exit() }
-    })
 }

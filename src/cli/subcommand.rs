@@ -5,6 +5,7 @@
 //! pcopy refuses to run the subcommand, unless the arguments ask for its help or its version.
 
 use super::Invocation;
+use super::usage_error::UsageError;
 use crate::error::Refusal;
 use crate::sanitize::quote;
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ pub(super) struct Subcommand {
     /// The hint that is printed if the subcommand is refused because an entry has its name.
     hint: &'static str,
     /// Parses the program's name and the arguments after the subcommand.
-    pub(super) read: fn(&[OsString]) -> Result<Invocation, clap::Error>,
+    pub(super) read: fn(&[OsString]) -> Result<Invocation, UsageError>,
 }
 
 // A macro and not a function, because `concat!` takes only literals. Without the `bench` feature only the
@@ -66,7 +67,7 @@ impl Subcommand {
         dir: &Path,
     ) -> Result<(), Refusal> {
         if dir.join(self.name).symlink_metadata().is_err()
-            || (self.read)(arguments).is_err_and(|error| !error.use_stderr())
+            || (self.read)(arguments).is_err_and(|error| matches!(error, UsageError::Text(_)))
         {
             return Ok(());
         }

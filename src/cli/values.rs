@@ -3,6 +3,8 @@
 use crate::options::{Backup, Control, Links, Permissions, Preservation, Preserve, Update, When};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -22,7 +24,23 @@ pub(super) const UPDATES: [(&str, Update); 4] = [
 /// so.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|word| {
-        if word.is_empty() { Err("a path must not be empty") } else { Ok(PathBuf::from(word)) }
+        if word.is_empty() { Err("the path is empty") } else { Ok(PathBuf::from(word)) }
+    })
+}
+
+/// Returns a parser of a number in `range`. The error says which numbers are valid, and then `besides`.
+pub(super) fn number<N>(
+    range: RangeInclusive<N>,
+    besides: &'static str,
+) -> impl TypedValueParser<Value = N>
+where
+    N: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(move |word| {
+        let number = word.to_str().and_then(|word| word.parse().ok());
+        let valid = number.filter(|number| range.contains(number));
+        let (least, most) = (range.start(), range.end());
+        valid.ok_or_else(|| format!("expected a number from {least} to {most}{besides}"))
     })
 }
 
@@ -132,7 +150,8 @@ impl FromStr for Attribute {
             [(_, attribute)] if !word.is_empty() => Ok(*attribute),
             _ => {
                 let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-                Err(format!("valid attributes are {}", words.join(", ")))
+                let (last, others) = words.split_last().unwrap_or((&"", &[]));
+                Err(format!("expected {} or {last}", others.join(", ")))
             }
         }
     }

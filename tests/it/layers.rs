@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
-const PLACES_OF_CRATES: [(&str, &[&str]); 10] = [
+const PLACES_OF_CRATES: [(&str, &[&str]); 11] = [
     ("clap", &["cli.rs", "cli/"]),
     (
         "walkdir",
@@ -41,6 +41,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 10] = [
     ("blake3", &["hash.rs"]),
     ("sha2", &["hash.rs"]),
     ("anyhow", &["main.rs"]),
+    ("strsim", &["cli/usage_error.rs"]),
 ];
 
 /// The source directories of the packages that the program uses.

@@ -65,6 +65,7 @@ mod symlinks;
 mod terminal;
 mod two_mounts;
 mod unusual_targets;
+mod usage_errors;
 mod verify;
 mod wide;
 

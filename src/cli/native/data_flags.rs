@@ -1,6 +1,7 @@
 //! Options that control how pcopy copies the data of files.
 
-use super::super::values::{WHEN, one_word_of};
+use super::super::usage_error::UsageError;
+use super::super::values::{WHEN, number, one_word_of};
 use super::usage;
 use crate::options::{CopyMode, CopyOptions, Dereference, When};
 use crate::plan::JOBS_MAX;
@@ -17,7 +18,7 @@ pub(super) struct DataFlags {
         short = 'j',
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX))
+        value_parser = number(1..=JOBS_MAX, "; without this option pcopy chooses the number")
     )]
     pub(super) jobs: Option<u16>,
 
@@ -87,7 +88,7 @@ pub(super) struct DataFlags {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u16).range(0..=100),
+        value_parser = number(0..=100, ""),
         conflicts_with = super::COMPARING
     )]
     pub(super) retries: Option<u16>,
@@ -96,7 +97,7 @@ pub(super) struct DataFlags {
     ///
     /// The run ends with status 11 and reports the entry if for SECONDS no copier makes progress: no byte is read or
     /// written, and no entry is completed [default: 0, no limit].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0..=u32::MAX, ""))]
     pub(super) timeout: Option<u32>,
 }
 
@@ -105,7 +106,7 @@ impl DataFlags {
         &self,
         matches: &ArgMatches,
         options: &mut CopyOptions,
-    ) -> Result<(), clap::Error> {
+    ) -> Result<(), UsageError> {
         options.copy_mode = match (self.link, self.symbolic_link, self.attributes_only) {
             (true, ..) => CopyMode::HardLink,
             (_, true, _) => CopyMode::Symlink,

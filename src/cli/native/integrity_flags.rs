@@ -1,6 +1,7 @@
 //! Options that hash files, and options that compare copies with their sources or a directory with a
 //! manifest.
 
+use super::super::usage_error::UsageError;
 use super::super::values::{one_word_of, path};
 use super::usage;
 use crate::hash::Algorithm;
@@ -73,7 +74,7 @@ pub(super) struct IntegrityFlags {
 }
 
 impl IntegrityFlags {
-    pub(super) fn apply(&self, options: &mut CopyOptions) -> Result<(), clap::Error> {
+    pub(super) fn apply(&self, options: &mut CopyOptions) -> Result<(), UsageError> {
         options.verify = self.verify;
         if self.manifest.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err(usage("--manifest needs the name of a file"));
@@ -97,7 +98,7 @@ impl IntegrityFlags {
 
     /// Returns whether the run copies or compares. With `--check-manifest`, `paths` must be exactly one
     /// directory.
-    pub(super) fn command(&self, paths: &[PathBuf]) -> Result<Command, clap::Error> {
+    pub(super) fn command(&self, paths: &[PathBuf]) -> Result<Command, UsageError> {
         match &self.check_manifest {
             Some(file) => {
                 let [dir] = paths else {

@@ -11,10 +11,11 @@ mod source_flags;
 mod update_flags;
 
 use super::SUBCOMMANDS;
+use super::usage_error::UsageError;
 use crate::options::{CopyOptions, Options};
-use clap::error::ErrorKind;
 use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::time::Duration;
 
 /// Parallel directory copy for Linux: fast, exact, resumable
@@ -91,13 +92,60 @@ fn after_long_help() -> String {
     text
 }
 
-pub(super) fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-    let matches = Flags::command().try_get_matches_from(arguments)?;
-    Flags::from_arg_matches(&matches)?.into_options(&matches)
+pub(super) fn read(arguments: &[OsString]) -> Result<Options, UsageError> {
+    if let Some(message) = detached_value(arguments) {
+        return Err(usage(&message));
+    }
+    parse(arguments)
 }
 
+fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
+    let mut command = Flags::command();
+    let matches = command.try_get_matches_from_mut(arguments);
+    let matches = matches.map_err(|error| UsageError::of(error, &command))?;
+    let flags = Flags::from_arg_matches(&matches);
+    flags.map_err(|error| UsageError::of(error, &command))?.into_options(&matches)
+}
+
+/// Returns the message for an option that takes its value only after `=`, if the next argument is such a value and
+/// no file of that name exists, as in `--progress always a b`: it would count as an operand.
+fn detached_value(arguments: &[OsString]) -> Option<String> {
+    let options = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    for (option, value) in options.zip(arguments.iter().skip(2)) {
+        let Some(option) = option.to_str().filter(|option| option.starts_with("--")) else {
+            continue;
+        };
+        let is_operand = !value.as_encoded_bytes().starts_with(b"-");
+        if option.contains('=') || !is_operand || Path::new(value).symlink_metadata().is_ok() {
+            continue;
+        }
+        if takes_after_equals_sign(option, value) {
+            let value = value.display();
+            return Some(format!("option '{option}' takes its value after '=': {option}={value}"));
+        }
+    }
+    None
+}
+
+/// Whether an option can be given without a value, and `value` is one of the few that it takes.
+fn takes_after_equals_sign(option: &str, value: &OsStr) -> bool {
+    let command = Flags::command();
+    let long = option.strip_prefix("--");
+    let mut optional = command.get_arguments().filter(|option| option.is_require_equals_set());
+    let takes = |value: &OsStr| {
+        let mut whole = OsString::from(option);
+        whole.push("=");
+        whole.push(value);
+        parse(&["pcopy".into(), whole, "src".into(), "dst".into()]).is_ok()
+    };
+    optional.any(|option| option.get_long() == long) && takes(value) && !takes(OsStr::new(NO_VALUE)) // any word, as for --context
+}
+
+/// A word that is no value of an option with few values.
+const NO_VALUE: &str = "\u{1}";
+
 impl Flags {
-    fn into_options(self, matches: &ArgMatches) -> Result<Options, clap::Error> {
+    fn into_options(self, matches: &ArgMatches) -> Result<Options, UsageError> {
         let mut copy = CopyOptions::native();
         self.source.apply(matches, &mut copy);
         self.preserve.apply(matches, &mut copy)?;
@@ -124,8 +172,8 @@ fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }
 
-fn usage(message: &str) -> clap::Error {
-    Flags::command().error(ErrorKind::ValueValidation, message)
+fn usage(message: &str) -> UsageError {
+    UsageError::new(message)
 }
 
 #[cfg(test)]
@@ -134,10 +182,11 @@ mod tests {
     use crate::options::{
         Control, Dereference, Links, Operands, Permissions, Preservation, Preserve, Verbosity, When,
     };
+    use clap::error::ErrorKind;
     use std::collections::BTreeSet;
     use std::path::PathBuf;
 
-    fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
+    fn options(arguments: &[&str]) -> Result<Options, UsageError> {
         let all: Vec<OsString> = ["pcopy"].iter().chain(arguments).map(OsString::from).collect();
         read(&all)
     }
@@ -421,9 +470,9 @@ mod tests {
             (&["-s", "--verify", "s", "d"], "--symbolic-link", "--verify"),
         ] {
             let message = message(arguments);
-            let named = message.split("\n\n").next().unwrap();
-            assert!(named.contains(first) && named.contains(second), "{message}");
-            assert!(named.lines().count() <= 4, "{message}");
+            assert!(message.contains(" cannot be used with "), "{message}");
+            assert!(message.contains(&format!("'{first}")), "{message}");
+            assert!(message.contains(&format!("'{second}")), "{message}");
         }
     }
 }

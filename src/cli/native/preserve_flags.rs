@@ -1,5 +1,6 @@
 //! Options that select the attributes that a copy preserves.
 
+use super::super::usage_error::UsageError;
 use super::super::values::Attribute;
 use super::usage;
 use crate::options::{CopyOptions, Preservation, Preserve};
@@ -76,7 +77,7 @@ impl PreserveFlags {
         self,
         matches: &ArgMatches,
         options: &mut CopyOptions,
-    ) -> Result<(), clap::Error> {
+    ) -> Result<(), UsageError> {
         change(matches, &mut options.preserve);
         options.preserve.omits_dir_times = self.omit_dir_times;
         options.context = self.context.or(self.default_context.then(OsString::new));

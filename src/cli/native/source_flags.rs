@@ -1,9 +1,11 @@
 //! Options that name the sources and the target, and that select which symbolic links are followed.
 
+use super::super::usage_error::UsageError;
 use super::super::values::path;
 use super::usage;
 use crate::options::{CopyOptions, Dereference, Operands};
 use crate::plan::trim;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgMatches, Args};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +14,12 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Source and target")]
 pub(super) struct SourceFlags {
     /// The sources and the target; the usage names them
-    #[arg(value_name = "PATH", required = true, hide = true, value_parser = path())]
+    #[arg(
+        value_name = "PATH",
+        required = true,
+        hide = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub(super) paths: Vec<PathBuf>,
 
     /// Copy each SRC into DIR, which must exist
@@ -90,13 +97,14 @@ impl SourceFlags {
     }
 
     /// Returns the operands: which paths are sources, and which is the target. The error is a usage error.
-    pub(super) fn into_operands(self) -> Result<Operands, clap::Error> {
+    pub(super) fn into_operands(self) -> Result<Operands, UsageError> {
         let mut sources = self.paths;
         if self.strip_trailing_slashes {
             sources.iter_mut().for_each(|source| *source = trim(source).to_owned());
         }
-        if sources.iter().chain(&self.target_directory).any(|path| path.as_os_str().is_empty()) {
-            return Err(usage("an operand is empty: ''"));
+        if let Some(empty) = sources.iter().position(|path| path.as_os_str().is_empty()) {
+            let (number, all) = (empty + 1, sources.len());
+            return Err(usage(&format!("operand {number} of {all} is empty: ''")));
         }
         if self.suffix_name.is_some() && (sources.len() > 1 || self.target_directory.is_some()) {
             return Err(usage("--suffix-name needs SRC as the only operand"));

@@ -1,9 +1,9 @@
 //! Options that control what happens to existing files in the target.
 
-use super::super::values::{UPDATES, backup, one_word_of};
+use super::super::usage_error::UsageError;
+use super::super::values::{UPDATES, backup, number, one_word_of};
 use super::usage;
 use crate::options::{CopyOptions, Update};
-use crate::sanitize::escape;
 use clap::Args;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub(super) struct UpdateFlags {
     ///
     /// Times that differ by no more than SECONDS are the same. pcopy finds out by itself if the target stores times
     /// less exactly than the source, as FAT and network file systems do.
-    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", hide_short_help = true, value_parser = number(0..=u32::MAX, ""))]
     modify_window: Option<u32>,
 
     /// Back up each existing file before replacing it
@@ -128,7 +128,7 @@ pub(super) struct UpdateFlags {
 }
 
 impl UpdateFlags {
-    pub(super) fn apply(self, options: &mut CopyOptions) -> Result<(), clap::Error> {
+    pub(super) fn apply(self, options: &mut CopyOptions) -> Result<(), UsageError> {
         options.update = match self.update {
             _ if self.no_clobber => Update::None,
             _ if self.older => Update::Older,
@@ -148,10 +148,10 @@ impl UpdateFlags {
         // A later `--backup` without an argument does not cancel the CONTROL of an earlier one.
         let given = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());
         options.backup = backup(given.cloned().or(wanted), self.suffix).map_err(|unknown| {
-            let word = escape(unknown.word.as_encoded_bytes());
+            let word = unknown.word.display();
             let option = unknown.variable.unwrap_or("--backup");
-            let valid = "valid are none, numbered, existing and simple";
-            usage(&format!("invalid argument '{word}' for {option}: {valid}"))
+            let valid = "expected none, numbered, existing or simple";
+            usage(&format!("invalid value '{word}' for '{option}': {valid}"))
         })?;
         if options.backup.is_some() && matches!(options.update, Update::None | Update::NoneFail) {
             return Err(usage("--backup and --update=none are mutually exclusive"));
