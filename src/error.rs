@@ -8,6 +8,7 @@
 
 use crate::sanitize::quote;
 use pcopy_sys::{Errno, describe};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
@@ -19,7 +20,7 @@ pub struct Refusal {
     /// The message: in lower case, with the file name in quotes and the cause at the end.
     pub message: String,
     /// What the user can do about the problem, if anything.
-    pub hint: Option<&'static str>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Refusal {
@@ -30,8 +31,8 @@ impl Refusal {
     }
 
     /// Returns the same refusal with a hint for the user.
-    pub fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }
@@ -39,7 +40,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)?;
-        if let Some(hint) = self.hint {
+        if let Some(hint) = &self.hint {
             write!(out, "\nhint: {hint}")?;
         }
         Ok(())

@@ -74,7 +74,7 @@ impl Subcommand {
         let name = quote(self.name.as_bytes());
         Err(Refusal {
             message: format!("{name} is both a subcommand and an entry in the current directory"),
-            hint: Some(self.hint),
+            hint: Some(self.hint.into()),
         })
     }
 }
@@ -133,7 +133,10 @@ mod tests {
             std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
             for arguments in [&[][..], &["a"], &["a", "b"], &["--no-such-option"]] {
                 let refusal = refusal(subcommand, arguments).unwrap();
-                assert!(refusal.hint.unwrap().contains(&format!("'./{name}'")), "{refusal}");
+                assert!(
+                    refusal.hint.as_ref().unwrap().contains(&format!("'./{name}'")),
+                    "{refusal}"
+                );
             }
             for arguments in [&["--help"][..], &["-h"], &["--version"], &["a", "--help"]] {
                 assert!(refusal(subcommand, arguments).is_none(), "{name} {arguments:?}");

@@ -216,7 +216,9 @@ fn foreign(operand: &Operand, staged: &CStr) -> Refusal {
     let shown = operand.target_path.with_file_name(OsStr::from_bytes(staged.to_bytes()));
     Refusal {
         message: format!("{} belongs to another user", quote(shown.as_os_str().as_bytes())),
-        hint: Some("the copy is staged under this name; have it removed, or choose another target"),
+        hint: Some(
+            "the copy is staged under this name; have it removed, or choose another target".into(),
+        ),
     }
 }
 
@@ -226,6 +228,6 @@ pub(super) fn busy(operand: &Operand) -> Refusal {
             "another pcopy is writing to {}",
             quote(operand.target_path.as_os_str().as_bytes())
         ),
-        hint: Some("wait until it has finished, then rerun the command"),
+        hint: Some("wait until it has finished, then rerun the command".into()),
     }
 }

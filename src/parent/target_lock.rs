@@ -265,9 +265,7 @@ fn busy_elsewhere(operand: &Operand, creator: Option<Creator>) -> Refusal {
     });
     Refusal {
         message: format!("another pcopy is writing to {target}{creator}"),
-        hint: Some(
-            "wait until it has finished, then rerun the command; if it does not run any more, remove its file \
-             .pcopy-lock",
-        ),
+        hint: Some("wait until it has finished, then rerun the command; if it does not run any more, remove its file \
+             .pcopy-lock".into()),
     }
 }

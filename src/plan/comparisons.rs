@@ -62,7 +62,7 @@ impl ListedFiles {
                     Some(line) => format!("no file is listed: {line}"),
                     None => format!("no file is listed in {}", quote(file.as_os_str().as_bytes())),
                 },
-                hint: Some("a line is a hash of 64 digits, two spaces, and a name"),
+                hint: Some("a line is a hash of 64 digits, two spaces, and a name".into()),
             });
         }
         files.sort_by(|one, other| one.name.cmp(&other.name));

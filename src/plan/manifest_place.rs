@@ -115,7 +115,7 @@ fn check_place(path: &Path, real: &Path, operands: &[Operand]) -> Result<bool, R
         if source.as_ref().is_some_and(|source| real.starts_with(source)) {
             return Err(Refusal {
                 message: format!("{} lies inside {}", shown(path), shown(&operand.source_path)),
-                hint: Some("choose a place for the manifest outside the source"),
+                hint: Some("choose a place for the manifest outside the source".into()),
             });
         }
         let Some(below) = target.as_ref().and_then(|target| real.strip_prefix(target).ok()) else {
@@ -126,7 +126,7 @@ fn check_place(path: &Path, real: &Path, operands: &[Operand]) -> Result<bool, R
         if !operand.is_dir || copied.is_some_and(|copied| file::stat_path(&copied, false).is_ok()) {
             return Err(Refusal {
                 message: format!("the manifest {} would replace a part of the copy", shown(path)),
-                hint: Some("choose a name that the source does not have"),
+                hint: Some("choose a name that the source does not have".into()),
             });
         }
     }

@@ -69,9 +69,7 @@ impl StreamTarget {
         if self.stat.is_device() && !self.stat.is_null_device() && !options.write_devices {
             return Err(Refusal {
                 message: format!("{} is a device", shown(place)),
-                hint: Some(
-                    "--write-devices writes into a device, --remove-destination replaces its device file",
-                ),
+                hint: Some("--write-devices writes into a device, --remove-destination replaces its device file".into()),
             });
         }
         Ok(())
@@ -92,7 +90,7 @@ impl StreamTarget {
         };
         Err(Refusal {
             message: format!("{option} is not possible with {}", shown(place)),
-            hint: Some("a FIFO, device or open file only receives the contents of SRC"),
+            hint: Some("a FIFO, device or open file only receives the contents of SRC".into()),
         })
     }
 
@@ -114,13 +112,13 @@ impl StreamTarget {
         let from = quote(source.path.as_os_str().as_bytes());
         if hint.is_some() {
             let message = format!("cannot write {from} into {}: not a file", shown(place));
-            return Err(Refusal { message, hint });
+            return Err(Refusal { message, hint: hint.map(Into::into) });
         }
         // Writing would never end, because each write makes the source longer. Devices do not grow.
         if stat.identity() == self.stat.identity() && !self.stat.is_device() {
             let to = shown(place);
             let message = format!("{from} and {to} are the same file");
-            return Err(Refusal { message, hint: Some("choose another target") });
+            return Err(Refusal { message, hint: Some("choose another target".into()) });
         }
         Ok(())
     }

@@ -51,6 +51,12 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Stage => format!(
             "cannot build {thing} under a temporary name: {cause} (--inplace writes into the existing file)"
         ),
+        Op::DirectoryOverFile => {
+            format!("cannot overwrite non-directory {target} with directory {source}")
+        }
+        Op::FileOverDirectory => {
+            format!("cannot overwrite directory {target} with non-directory {source}")
+        }
         Op::DirectoryOverSymlink => format!(
             "cannot create directory {thing}: a symbolic link to a directory exists (--keep-directory-symlink copies into that directory)"
         ),
@@ -86,6 +92,8 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::TargetLost => format!("lost the target: {cause}"),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
+        Op::DirectoryOverFile => "cannot overwrite a non-directory with a directory".to_owned(),
+        Op::FileOverDirectory => "cannot overwrite a directory with a non-directory".to_owned(),
         Op::DirectoryOverSymlink => {
             "cannot create directory: a symbolic link to a directory exists".to_owned()
         }
@@ -120,11 +128,8 @@ fn act(op: Op) -> &'static str {
         | Op::CreateFifo
         | Op::CreateNode
         | Op::SymlinkTo
-        | Op::HardLinkTo
-        | Op::FileOverDirectory => "create",
-        Op::CreateDirectory | Op::DirectoryOverFile | Op::DirectoryOverSymlink => {
-            "create directory"
-        }
+        | Op::HardLinkTo => "create",
+        Op::CreateDirectory | Op::DirectoryOverSymlink => "create directory",
         Op::StatTarget => "stat",
         Op::Remove => "remove",
         Op::OpenTarget => "open directory",
@@ -144,6 +149,8 @@ fn act(op: Op) -> &'static str {
         Op::Follow => "follow",
         Op::Stage => "build under a temporary name",
         Op::Changed
+        | Op::DirectoryOverFile
+        | Op::FileOverDirectory
         | Op::IntoItself
         | Op::SameFile
         | Op::BackupIsSource

@@ -81,7 +81,8 @@ fn four_means_that_the_machine_lacks_a_required_feature() {
     let run = env.run(env.traced(&options, with_summary(["--reflink", "-T", "src", "dst"])));
 
     run.exits(4).stderr_has("cannot clone 'src/a' to 'dst/a': Operation not supported");
-    run.stderr_has("cannot create 'dst/b': Is a directory").stderr_has("2 failed");
+    run.stderr_has("cannot overwrite directory 'dst/b' with non-directory 'src/b'")
+        .stderr_has("2 failed");
 }
 
 each_jobs!(eleven_means_that_the_target_is_full_and_the_command_can_be_rerun, 1, 8);

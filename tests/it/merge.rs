@@ -210,7 +210,8 @@ fn a_directory_in_the_way_of_a_file_fails_alone() {
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
-    run.exits(1).stderr_has("pcopy: cannot create 'dst/bad': Is a directory\n");
+    run.exits(1)
+        .stderr_has("pcopy: cannot overwrite directory 'dst/bad' with non-directory 'src/bad'\n");
     run.stderr_has("; 1 skipped; 1 failed");
     assert!(exists(env.path("dst/bad/kept")));
     env.assert_same("src/good", "dst/good");
@@ -226,7 +227,8 @@ fn a_file_in_the_way_of_a_directory_fails_alone() {
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
-    run.exits(1).stderr_has("pcopy: cannot create directory 'dst/bad': File exists\n");
+    run.exits(1)
+        .stderr_has("pcopy: cannot overwrite non-directory 'dst/bad' with directory 'src/bad'\n");
     assert_eq!(fs::read(env.path("dst/bad")).unwrap(), b"kept");
     env.assert_same("src/good", "dst/good");
     env.assert_nothing_staged();
@@ -260,19 +262,24 @@ fn a_directory_in_the_way_of_a_symlink_fails_alone() {
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
-    run.exits(1).stderr_has("pcopy: cannot create 'dst/bad': Is a directory\n");
-    run.stderr_has("pcopy: cannot create 'dst/bad-too': Is a directory\n").stderr_has("; 2 failed");
+    run.exits(1)
+        .stderr_has("pcopy: cannot overwrite directory 'dst/bad' with non-directory 'src/bad'\n");
+    run.stderr_has(
+        "pcopy: cannot overwrite directory 'dst/bad-too' with non-directory 'src/bad-too'\n",
+    )
+    .stderr_has("; 2 failed");
     env.assert_same("src/good", "dst/good");
 }
 
 #[test]
-fn a_file_in_the_way_of_the_whole_directory_fails() {
+fn a_file_in_the_way_of_the_whole_directory_is_refused() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]).tree("dst", ["text src kept"]);
 
     let run = env.pcopy(["src", "dst"]);
 
-    run.exits(1).stderr_has("pcopy: cannot create directory 'dst/src': File exists\n");
+    run.exits(3);
+    run.stderr_has("pcopy: cannot overwrite non-directory 'dst/src' with directory 'src'\n");
     assert_eq!(fs::read(env.path("dst/src")).unwrap(), b"kept");
     env.assert_nothing_staged();
 }

@@ -122,8 +122,9 @@ fn warnings_and_failures_are_printed_without_a_terminal() {
     let run = env.run(env.command(["-T", "src", "dst"]));
     let twice = env.run(env.command(["src/a", "src/a", "dst/a"]));
 
-    run.exits(1).stderr_has("pcopy: cannot create 'dst/a': Is a directory\n");
-    run.stderr_has("pcopy: 2 entries failed: cannot create: Is a directory\n");
+    run.exits(1)
+        .stderr_has("pcopy: cannot overwrite directory 'dst/a' with non-directory 'src/a'\n");
+    run.stderr_has("pcopy: 2 entries failed: cannot overwrite a directory with a non-directory\n");
     assert_eq!(run.stderr.lines().count(), 3, "{}", run.story());
     let warning = "pcopy: warning: source file 'src/a' specified more than once\n";
     assert_eq!(twice.exits(0).stderr, warning, "{}", twice.story());
@@ -158,8 +159,8 @@ fn quiet_still_prints_errors_and_nothing_else() {
     run.exits(1).stdout_is("");
     let lines: BTreeSet<_> = run.stderr.lines().collect();
     let expected = [
-        "pcopy: cannot create 'dst/a': Is a directory",
-        "pcopy: cannot create 'dst/b': Is a directory",
+        "pcopy: cannot overwrite directory 'dst/a' with non-directory 'src/a'",
+        "pcopy: cannot overwrite directory 'dst/b' with non-directory 'src/b'",
     ];
     assert_eq!(lines, BTreeSet::from(expected), "{}", run.story());
 }
@@ -248,9 +249,10 @@ fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line(jobs: &str) {
     let run = env.pcopy(["-j", jobs, "-T", "src", "dst"]);
 
     run.exits(1).stderr_has("10,000 failed");
-    let failures = run.stderr.lines().filter(|line| line.starts_with("pcopy: cannot create 'dst/"));
+    let failures =
+        run.stderr.lines().filter(|line| line.starts_with("pcopy: cannot overwrite directory "));
     assert_eq!(failures.collect::<BTreeSet<_>>().len(), 10_000);
-    let sum = "10,000 entries failed: cannot create: Is a directory";
+    let sum = "10,000 entries failed: cannot overwrite a directory with a non-directory";
     assert_eq!(run.stderr.matches(sum).count(), 1, "{}", run.story());
     assert_eq!(run.stderr.lines().count(), 10_002);
 }
@@ -263,8 +265,8 @@ fn failures_of_several_kinds_have_a_line_each() {
 
     let run = env.pcopy(["-T", "src", "dst"]);
 
-    run.exits(1).stderr_has("2 entries failed: cannot create: Is a directory");
-    run.stderr_has("2 entries failed: cannot create directory: ");
+    run.exits(1).stderr_has("2 entries failed: cannot overwrite a directory with a non-directory");
+    run.stderr_has("2 entries failed: cannot overwrite a non-directory with a directory");
 }
 
 #[test]
@@ -280,7 +282,9 @@ fn names_in_messages_are_escaped() {
     run.exits(1);
     assert_harmless(&run.stderr);
     for (_, shown) in WILD {
-        run.stderr_has(&format!("cannot create 'dst/{shown}': Is a directory"));
+        run.stderr_has(&format!(
+            "cannot overwrite directory 'dst/{shown}' with non-directory 'src/{shown}'"
+        ));
     }
 }
 

@@ -557,9 +557,9 @@ fn with_parents_what_is_impossible_is_refused_and_leaves_no_directories() {
         ),
         (&["--parents", "a/nowhere/../b/c", "dst"], "cannot stat 'a/nowhere/../b/c'"),
         (&["--parents", "a/b/c/../c", "dst"], "cannot stat 'a/b/c/../c': Not a directory"),
-        (&["--parents", "a/b/c", "nowhere"], "'nowhere' is not a directory"),
+        (&["--parents", "a/b/c", "nowhere"], "cannot copy into 'nowhere': No such file"),
         (&["--parents", "a/b/c", "file"], "'file' is not a directory"),
-        (&["--parents", "a/b/c", "dst/a"], "'dst/a' is not a directory"),
+        (&["--parents", "a/b/c", "dst/a"], "cannot copy into 'dst/a': No such file"),
     ] {
         env.pcopy(arguments).exits(3).stderr_has(words);
         assert!(!exists(env.path("dst/a")), "{arguments:?}");

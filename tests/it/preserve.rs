@@ -409,7 +409,7 @@ fn a_list_with_an_unknown_attribute_names_the_known_ones() {
         let run = env.pcopy([wrong, "src", "dst"]);
 
         run.exits(2)
-            .stderr_has("mode, ownership, timestamps, links, acl, xattr, context, all, none");
+            .stderr_has("mode, ownership, timestamps, links, acl, xattr, context, all or none");
         assert!(!exists(env.path("dst")));
     }
 }

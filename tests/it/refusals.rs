@@ -98,10 +98,48 @@ fn a_directory_to_copy_into_must_exist() {
 #[test]
 fn several_sources_need_a_directory() {
     let env = small();
-    refused(&env, &["src", "other", "file"], "target 'file' is not a directory\nhint: ");
-    refused(&env, &["src", "other", "new"], "target 'new' is not a directory\nhint: ");
     symlink("nowhere", env.path("dangling")).unwrap();
-    refused(&env, &["src", "other", "dangling"], "target 'dangling' is not a directory");
+    for target in ["file", "dangling"] {
+        refused(
+            &env,
+            &["src", "other", target],
+            &format!("target '{target}' is not a directory\n"),
+        );
+    }
+    for (target, in_a_shell) in [("new", "new"), ("not yet", "'not yet'"), ("-p", "./-p")] {
+        let message = format!(
+            "cannot copy into '{target}': No such file or directory\n\
+             hint: create the directory first: mkdir -p {in_a_shell}\n"
+        );
+        refused(&env, &["--", "src", "other", target], &message);
+        refused(&env, &[&format!("--target-directory={target}"), "src"], &message);
+    }
+}
+
+/// cp's words, and no run that counts.
+#[test]
+fn a_target_of_the_wrong_type_is_refused() {
+    let env = small();
+    env.tree("", ["file plain 5", "link to-dir other", "dir holds/file", "file holds/src 5"]);
+    for options in [&[][..], &["--inplace"], &["-b"], &["-n"], &["--remove-destination"]] {
+        for (source, target, message) in [
+            ("src", "plain", "cannot overwrite non-directory 'plain' with directory 'src'\n"),
+            ("src", "holds", "cannot overwrite non-directory 'holds/src' with directory 'src'\n"),
+            (
+                "file",
+                "holds",
+                "cannot overwrite directory 'holds/file' with non-directory 'file'\n",
+            ),
+        ] {
+            refused(&env, &[options, &[source, target]].concat(), message);
+        }
+    }
+    refused(
+        &env,
+        &["-T", "src", "to-dir"],
+        "cannot overwrite symbolic link 'to-dir' with directory 'src'\n\
+         hint: --keep-directory-symlink ",
+    );
 }
 
 #[test]

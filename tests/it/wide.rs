@@ -135,7 +135,9 @@ fn failures_in_a_wide_directory_are_each_reported_once() {
 
     run.exits(1).stderr_has("copied 2,970 entries").stderr_has("; 1 skipped; 30 failed");
     for number in (0..3000).step_by(100) {
-        let line = format!("pcopy: cannot create 'dst/f{number}': Is a directory\n");
+        let line = format!(
+            "pcopy: cannot overwrite directory 'dst/f{number}' with non-directory 'src/f{number}'\n"
+        );
         assert_eq!(run.stderr.matches(&line).count(), 1, "{line}{}", run.story());
     }
 }

@@ -286,7 +286,8 @@ fn a_failure_is_reported_once_however_many_rounds_meet_it() {
     let run = env.run(with_a_deadly_file(&env, &["-j2", "-T", "src", "dst"]));
 
     run.exits(1);
-    let message = "pcopy: cannot create 'dst/blocked': Is a directory";
+    let message =
+        "pcopy: cannot overwrite directory 'dst/blocked' with non-directory 'src/blocked'";
     assert_eq!(run.stderr.matches(message).count(), 1, "{}", run.story());
     run.stderr_has("2 failed");
 }

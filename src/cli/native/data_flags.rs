@@ -88,7 +88,7 @@ pub(super) struct DataFlags {
     #[arg(
         long,
         value_name = "N",
-        value_parser = number(0..=100, ""),
+        value_parser = number::<u16>(0..=100, ""),
         conflicts_with = super::COMPARING
     )]
     pub(super) retries: Option<u16>,

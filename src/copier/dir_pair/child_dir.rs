@@ -107,7 +107,7 @@ pub(in crate::copier) fn make_child(
         Ok(_) if leads_to_directory(dirs, name) => {
             Err(Op::DirectoryOverSymlink.error()(Errno::EEXIST))
         }
-        Ok(_) => Err(error(Errno::EEXIST)),
+        Ok(_) => Err(Op::DirectoryOverFile.error()(Errno::EEXIST)),
         Err(Errno::ENOENT) => {
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {

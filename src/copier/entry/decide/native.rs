@@ -57,7 +57,7 @@ fn stays(
 ) -> Result<Option<Reason>, Unfinished> {
     let (options, dirs) = (cx.options(), entry.dirs);
     if old.kind() == Kind::Directory {
-        return Err(Op::Create.error()(Errno::EISDIR).into());
+        return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into());
     }
     check_just_created(cx, dirs.just_created)?;
     let same_file = Op::SameFile.error()(Errno::EEXIST);

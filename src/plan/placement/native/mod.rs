@@ -33,7 +33,9 @@ pub(super) fn place_to_compare(placed: &mut Placement, operands: &Operands) -> R
         if !targets.insert((operand.target_dir, &operand.target_name)) {
             return Err(Refusal {
                 message: format!("several sources would become {}", shown(&operand.target_path)),
-                hint: Some("sources of one name cannot be distinguished; compare them one by one"),
+                hint: Some(
+                    "sources of one name cannot be distinguished; compare them one by one".into(),
+                ),
             });
         }
     }
@@ -90,7 +92,7 @@ impl<'p> NativeRules<'p> {
         if split.nameless {
             return Err(Refusal {
                 message: format!("{} has no place beside it", quote(b"/")),
-                hint: Some("name the target, too: pcopy SRC DST"),
+                hint: Some("name the target, too: pcopy SRC DST".into()),
             });
         }
         let mut name = split.name.to_owned();
@@ -104,13 +106,8 @@ impl<'p> NativeRules<'p> {
     }
 
     fn copy_into(&mut self, sources: &[PathBuf], directory: &Path) -> Result<(), Refusal> {
-        match file::stat_path(directory, true) {
-            Ok(stat) if stat.kind() == Kind::Directory => {}
-            Ok(_) => return Err(not_a_directory(directory)),
-            Err(errno) => {
-                return Err(Refusal::cannot("copy into", directory, errno)
-                    .hint("make the directory first: mkdir -p"));
-            }
+        if !is_directory(directory) {
+            return Err(not_a_directory(directory));
         }
         self.into = Some(directory.to_owned());
         if self.placed.with_parents {

@@ -6,6 +6,7 @@ use crate::options::{CopyMode, Update};
 use crate::plan::operands::{Operand, SplitPath, trim};
 use crate::plan::placement::identity_of;
 use crate::sanitize::quote;
+use crate::shell_quote;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use pcopy_sys::process;
@@ -19,7 +20,7 @@ impl NativeRules<'_> {
         if SourceParents::of(source).is_none() {
             return Err(Refusal {
                 message: format!("{} leads out of the target with --parents", shown(source)),
-                hint: Some("name the source without '..'"),
+                hint: Some("name the source without '..'".into()),
             });
         }
         let stat = SplitPath::parse(trim(source))
@@ -81,7 +82,7 @@ impl NativeRules<'_> {
             message: format!(
                 "{target}: can make relative symbolic links only in current directory"
             ),
-            hint: Some("name the source by its absolute path"),
+            hint: Some("name the source by its absolute path".into()),
         })
     }
 
@@ -101,12 +102,13 @@ impl NativeRules<'_> {
         };
         if let Some(target) = &target {
             self.check_same(operand, source, target, target_dir)?;
+            self.check_type(operand, target)?;
         }
         if operand.is_dir && self.placed.comes_to_target(operand) {
             let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
             return Err(Refusal {
                 message: format!("{to} lies inside {from}"),
-                hint: Some("choose a target outside the source directory"),
+                hint: Some("choose a target outside the source directory".into()),
             });
         }
         if self.compares || self.placed.dirs.is_missing(operand.target_dir) {
@@ -128,6 +130,29 @@ impl NativeRules<'_> {
         }
     }
 
+    /// Refuses a target that is a directory while the source is none, and the reverse.
+    fn check_type(&self, operand: &Operand, target: &Stat) -> Result<(), Refusal> {
+        let is_link = target.kind() == Kind::Symlink;
+        let follows = is_link && self.placed.options.keep_directory_symlink;
+        if self.compares || follows || operand.is_dir == (target.kind() == Kind::Directory) {
+            return Ok(());
+        }
+        let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
+        if !operand.is_dir {
+            let message = format!("cannot overwrite directory {to} with non-directory {from}");
+            return Err(Refusal { message, hint: None });
+        }
+        let end = self.placed.dirs.stat_end(operand.target_dir, &operand.target_name);
+        if is_link && end.is_ok_and(|end| end.kind() == Kind::Directory) {
+            return Err(Refusal {
+                message: format!("cannot overwrite symbolic link {to} with directory {from}"),
+                hint: Some("--keep-directory-symlink copies into the directory behind it".into()),
+            });
+        }
+        let message = format!("cannot overwrite non-directory {to} with directory {from}");
+        Err(Refusal { message, hint: None })
+    }
+
     /// Refuses a target that is its own source.
     fn check_same(
         &self,
@@ -146,7 +171,7 @@ impl NativeRules<'_> {
         let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
         Err(Refusal {
             message: format!("{from} and {to} are the same {kind}"),
-            hint: Some("choose another target; with SRC alone the copy is made beside it"),
+            hint: Some("choose another target; with SRC alone the copy is made beside it".into()),
         })
     }
 
@@ -179,12 +204,22 @@ impl Refusal {
 pub(super) fn cannot_open(act: &str, dir: &Path, errno: Errno) -> Refusal {
     let refusal = Refusal::cannot(act, dir, errno);
     match errno {
-        Errno::ENOENT => refusal.hint("make the directory first: mkdir -p"),
         Errno::EMFILE => {
             refusal.hint("too many places at once: raise 'ulimit -n' or copy in several runs")
         }
-        _ => refusal,
+        _ => hint_at_mkdir(refusal, dir, errno),
     }
+}
+
+/// Adds the command that creates `dir`, if that is what is missing.
+fn hint_at_mkdir(refusal: Refusal, dir: &Path, errno: Errno) -> Refusal {
+    if errno != Errno::ENOENT {
+        return refusal;
+    }
+    let is_option = dir.as_os_str().as_bytes().starts_with(b"-");
+    let dir = if is_option { Path::new(".").join(dir) } else { dir.to_owned() };
+    let dir = shell_quote::quote_if_needed(dir.as_os_str().as_bytes());
+    refusal.hint(format!("create the directory first: mkdir -p {dir}"))
 }
 
 pub(super) fn cannot_write(dir: &Path, errno: Errno) -> Refusal {
@@ -195,14 +230,17 @@ pub(super) fn cannot_write(dir: &Path, errno: Errno) -> Refusal {
 pub(super) fn two_sources(target: &Path) -> Refusal {
     Refusal {
         message: format!("two sources would become {}", shown(target)),
-        hint: Some("copy them in two runs, or into two directories"),
+        hint: Some("copy them in two runs, or into two directories".into()),
     }
 }
 
+/// Refuses a target that must be an existing directory and is none.
 pub(super) fn not_a_directory(target: &Path) -> Refusal {
-    Refusal {
-        message: format!("target {} is not a directory", shown(target)),
-        hint: Some("several sources need a directory that exists: mkdir -p"),
+    match file::stat_path(target, false) {
+        Ok(_) => {
+            Refusal { message: format!("target {} is not a directory", shown(target)), hint: None }
+        }
+        Err(errno) => hint_at_mkdir(Refusal::cannot("copy into", target, errno), target, errno),
     }
 }
 
