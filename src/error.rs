@@ -106,6 +106,8 @@ ops! {
     OpenTarget,
     /// Writing file data.
     Write,
+    /// Opening an existing file for writing that cannot be replaced, because it is a mount point.
+    WriteMountPoint,
     /// Setting times.
     SetTimes,
     /// Setting permission bits.
@@ -384,9 +386,10 @@ pub fn ends_the_run(error: EntryError) -> bool {
     }
     let lost = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EIO);
     // ENOSPC for an extended attribute can mean that only the space for extended attributes is full. EIO for
-    // a clone can come from reading the source. A file that cannot be read back says nothing about other
-    // files.
-    let concerns_one_entry = matches!(error.op, Op::SetAttributes | Op::ReadBack)
-        || error.op == Op::Clone && error.errno == Errno::EIO;
+    // a clone can come from reading the source. A file that cannot be read back, or a mount point, says nothing
+    // about other files.
+    let concerns_one_entry =
+        matches!(error.op, Op::SetAttributes | Op::ReadBack | Op::WriteMountPoint)
+            || error.op == Op::Clone && error.errno == Errno::EIO;
     lost && !error.op.concerns_source() && !concerns_one_entry
 }

@@ -43,6 +43,8 @@ pub struct Policy {
     /// Whether the run warns of attributes that were to be preserved only if possible, and that the copy lacks.
     /// cp says nothing about them.
     pub warns_of_lost_attributes: bool,
+    /// Whether an ACL counts as absent if the file system says that it has no ACLs when the ACL is read.
+    pub ignores_unsupported_acls: bool,
     /// Whether `--sparse=always` permits a clone, although a clone has only the holes of its source.
     pub clones_under_sparse_always: bool,
     /// Whether a hard link may replace an existing file that `--update` would skip as newer.
@@ -88,6 +90,7 @@ impl Policy {
         keeps_set_id: false,
         removes_extra_attributes: true,
         warns_of_lost_attributes: true,
+        ignores_unsupported_acls: false,
         clones_under_sparse_always: false,
         links_newer_names: false,
         dir_over_file_with_backup: false,
@@ -111,6 +114,7 @@ impl Policy {
         keeps_set_id: true,
         removes_extra_attributes: false,
         warns_of_lost_attributes: false,
+        ignores_unsupported_acls: true,
         clones_under_sparse_always: true,
         links_newer_names: true,
         dir_over_file_with_backup: true,

@@ -40,9 +40,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
     run.reporter.sink.clear_progress();
     manifest::write(run.plan, &run.state.digests, end, &mut run.reporter);
     flush_output(run.reporter.sink, run.signals, output_limit);
-    let needs_output =
-        run.plan.options.verbose() || manifest::goes_to_stdout(run.plan) || compared.is_some();
-    if let Some(errno) = run.reporter.sink.output_failure().filter(|_| needs_output) {
+    if let Some(errno) = run.reporter.sink.output_failure() {
         run.reporter.sink.emit(&RunEvent::OutputLost(errno));
         run.reporter.late.failed += 1;
     }

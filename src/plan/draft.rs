@@ -91,11 +91,13 @@ impl Draft {
         parents.retain(|parent| parent.new || updates_parents);
         notes.retain(|note| is_true(note, &parents));
         let copies_xattrs = options.preserve.attributes.is_wanted();
+        let sets_owners = options.preserve.ownership.is_wanted() && process::is_root();
         Plan {
             xattr_rules: if copies_xattrs { XattrRules::read() } else { XattrRules::default() },
             waves: waves(&operands, &dirs, &notes, &options),
             policy: Policy::of(options.compat),
             umask: process::umask(),
+            unknown_id: if sets_owners { process::unknown_id() } else { None },
             jobs: self.jobs.unwrap_or(JOBS_DEFAULT_MAX),
             jobs_at_first: self.jobs.unwrap_or_else(default_jobs),
             retries: match &stream {

@@ -79,6 +79,9 @@ pub struct Plan {
     pub policy: Policy,
     /// The permission bits that are cleared in the mode of a new entry.
     pub umask: u32,
+    /// The ID of all owners and groups that have none in this user namespace, if owners are to be preserved and there
+    /// may be such.
+    pub unknown_id: Option<u32>,
     /// The target, if it is a stream; the plan then has one operand.
     pub stream: Option<StreamTarget>,
     /// Directories above sources, for `--parents`; a directory comes before those below it.

@@ -39,6 +39,7 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::SourceLost => format!("lost the file system of the source at {thing}: {cause}"),
         Op::TargetLost => format!("lost the file system of the target at {thing}: {cause}"),
         Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
+        Op::WriteMountPoint => format!("cannot write {thing}, a mount point: {cause}"),
         Op::Publish if error.errno == Errno::EBUSY => {
             format!(
                 "cannot rename {thing} into place: {cause} (if it is a mount point, --inplace writes into it)"
@@ -92,6 +93,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::TargetLost => format!("lost the target: {cause}"),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
+        Op::WriteMountPoint => format!("cannot write a mount point: {cause}"),
         Op::DirectoryOverFile => "cannot overwrite a non-directory with a directory".to_owned(),
         Op::FileOverDirectory => "cannot overwrite a directory with a non-directory".to_owned(),
         Op::DirectoryOverSymlink => {
@@ -164,6 +166,7 @@ fn act(op: Op) -> &'static str {
         | Op::ThroughSymlink
         | Op::Verify
         | Op::Publish
+        | Op::WriteMountPoint
         | Op::SourceLost
         | Op::TargetLost
         | Op::KillsCopiers => "copy",

@@ -100,7 +100,9 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::ReadSymlink => format!("cannot read symbolic link {source}: {cause}"),
         Op::Stage => format!("creating {target} under a temporary name: {cause}"),
         Op::StatTarget => format!("cannot stat {target}: {cause}"),
-        Op::Create | Op::Publish => format!("cannot create regular file {target}: {cause}"),
+        Op::Create | Op::Publish | Op::WriteMountPoint => {
+            format!("cannot create regular file {target}: {cause}")
+        }
         Op::CreateSymlink => format!("cannot create symbolic link {target}: {cause}"),
         Op::CreateFifo => format!("cannot create fifo {target}: {cause}"),
         Op::CreateNode => format!("cannot create special file {target}: {cause}"),

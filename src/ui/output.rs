@@ -21,32 +21,40 @@ pub(super) struct Output<S> {
     never_blocks: bool,
     drops_overflow: bool,
     failure: Option<Errno>,
+    /// Whether something was to be written after the failure.
+    has_lost: bool,
 }
 
 impl<S: AsFd> Output<S> {
     pub(super) fn new(stream: S, failure: Option<Errno>) -> Self {
         let never_blocks = file::stat_fd(&stream).is_ok_and(|stat| stat.kind() == file::Kind::File);
-        Self { stream, waiting: Vec::new(), never_blocks, drops_overflow: false, failure }
+        Self {
+            stream,
+            waiting: Vec::new(),
+            never_blocks,
+            drops_overflow: false,
+            failure,
+            has_lost: false,
+        }
     }
 
     /// Adds a line to the buffer. [`flush`](Self::flush) writes it.
     pub(super) fn line(&mut self, text: &str) {
-        if self.accepts() {
-            self.waiting.extend_from_slice(text.as_bytes());
-            self.waiting.push(b'\n');
-        }
+        self.add(&[text.as_bytes(), b"\n"]);
     }
 
     /// Adds bytes to the buffer, unchanged and without a line feed.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        if self.accepts() {
-            self.waiting.extend_from_slice(bytes);
-        }
+        self.add(&[bytes]);
     }
 
-    fn accepts(&self) -> bool {
+    fn add(&mut self, parts: &[&[u8]]) {
         let overflows = self.drops_overflow && self.waiting.len() >= FULL_BYTES;
-        self.failure.is_none() && !overflows
+        if self.failure.is_some() {
+            self.has_lost = true;
+        } else if !overflows {
+            parts.iter().for_each(|part| self.waiting.extend_from_slice(part));
+        }
     }
 
     /// Returns the stream if the buffer is not empty.
@@ -77,15 +85,16 @@ impl<S: AsFd> Output<S> {
             }
         }
         if self.failure.is_some() {
+            self.has_lost |= !self.waiting.is_empty();
             self.waiting.clear();
         } else {
             self.waiting.drain(..written);
         }
     }
 
-    /// Returns the error that ended the writing, if there was one.
+    /// Returns the error that ended the writing, if there was one and something was not written.
     pub(super) fn failure(&self) -> Option<Errno> {
-        self.failure
+        self.failure.filter(|_| self.has_lost)
     }
 
     fn chunk(&self, from: usize) -> &[u8] {

@@ -16,6 +16,7 @@ Mounts at AT what is in the directory UNDER, and goes into the background. Each 
     types=KIND        listings give every entry the type KIND: file, directory, unknown
     times=NS          times are cut to multiples of NS nanoseconds (FAT: 2000000000, SMB: 100)
     times-up=NS       times are rounded to the next multiple
+    times-float       times are floating-point numbers of seconds
     latest=SECONDS    later times become this one (ext4 with 128-byte inodes: 2147483647)
     stamps-at-close   closing a file that was written sets its time to now
     no-times=ERRNO    times cannot be set; with the ERRNO OK the call succeeds and does nothing
@@ -226,6 +227,8 @@ class Habits(Operations):
         times = times or (time.time_ns(),) * 2
         down, up = int(self.habits.get("times", 1)), int(self.habits.get("times-up", 1))
         times = tuple(-(-(int(at) // down * down) // up) * up for at in times)
+        if self.has("times-float"):
+            times = tuple(int(float(at / 10**9) * 10**9) for at in times)
         if self.has("latest"):
             times = tuple(min(at, int(self.habits["latest"]) * 10**9) for at in times)
         os.utime(self.real(path), ns=times, follow_symlinks=self.has("follows-links"))

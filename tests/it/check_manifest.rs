@@ -186,7 +186,7 @@ fn what_cannot_be_checked_is_refused() {
         (&["--check-manifest", "dst", "dst"], 3, "cannot read 'dst': Is a directory"),
         (&["--check-manifest", "sums", "no"], 3, "cannot open directory 'no': No such file"),
         (&["--check-manifest", "sums", "sums"], 3, "cannot open directory 'sums': Not a directory"),
-        (&["--check-manifest", "sums"], 2, "PATH"),
+        (&["--check-manifest", "sums"], 2, "missing operand"),
         (&["--check-manifest", "sums", "dst", "dst"], 2, "exactly one DIR"),
         (&["--check-manifest", "sums", "dst", "--check"], 2, "cannot be used with"),
         (&["--check-manifest", "sums", "dst", "--manifest=x"], 2, "cannot be used with"),

@@ -1,5 +1,6 @@
 //! Containers, mounts and programs that stand between pcopy and the kernel.
 
+use crate::common::entries::chmod;
 use crate::common::mounts::{in_own_mounts, mount};
 use crate::common::*;
 use std::fs;
@@ -44,7 +45,10 @@ fn a_complete_target_that_is_read_only_is_up_to_date() {
     env.pcopy(["src", "disk/dst"]).exits(0);
     let _read_only = mount(&["-o", "remount,ro"], &env.path("disk")).map(std::mem::forget);
 
-    env.pcopy(["-T", "src", "disk/dst"]).exits(0).stderr_has("copied 0 entries");
+    for option in ["-j1", "-j8", "-p", "-a", "--preserve=mode", "--preserve=acl", "--checksum"] {
+        let run = env.pcopy([option, "-T", "src", "disk/dst"]);
+        run.exits(0).stderr_has("copied 0 entries").stderr_lacks("cannot");
+    }
     env.pcopy(["src/a", "disk/dst/a"]).exits(0).stderr_has("copied 0 entries");
 
     env.tree("src", ["file d/new 5"]);
@@ -52,6 +56,45 @@ fn a_complete_target_that_is_read_only_is_up_to_date() {
     run.exits(11).stderr_has("Read-only file system");
     let absent = env.pcopy(["src", "disk/absent"]);
     absent.exits(3).stderr_has("cannot write to 'disk': Read-only file system");
+}
+
+#[test]
+fn a_complete_target_of_another_user_is_up_to_date() {
+    if !is_root() {
+        return skip!("needs root, for a directory of another user");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "file d/b 3K", "link link a"]);
+    env.pcopy(["-a", "src", "dst"]).exits(0);
+    chmod(&env.path(""), 0o755);
+    for option in ["-j1", "-j8", "-n", "-u", "-p", "-a", "-O", "--checksum", "--inplace"] {
+        let run = env.plain_pcopy_as_is([option, "-T", "src", "dst"]);
+        run.exits(0).stderr_has("copied 0 entries").stderr_lacks("cannot");
+    }
+    env.plain_pcopy_as_is(["src/a", "dst/a"]).exits(0).stderr_has("copied 0 entries");
+
+    env.tree("src", ["file d/new 5"]);
+    let run = env.plain_pcopy_as_is(["-T", "src", "dst"]);
+    run.exits(1).stderr_has("cannot create 'dst/d/new': Permission denied");
+    env.plain_pcopy_as_is(["src", "dst/absent"]).exits(3).stderr_has("cannot write to 'dst'");
+}
+
+/// Sandboxes answer so to calls that they do not know.
+#[test]
+fn a_sandbox_that_does_not_know_faccessat2_is_no_obstacle() {
+    if !has_strace!() {
+        return;
+    }
+    for errno in ["EPERM", "EINVAL", "ENOSYS"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10", "dir d"]);
+        let inject = format!("inject=faccessat2:error={errno}");
+        let options = ["-e", "trace=faccessat2", "-e", &inject];
+        for line in [&["src", "dst"][..], &["-T", "src", "dst"], &["--check", "-T", "src", "dst"]] {
+            env.run(env.traced(&options, line)).exits(0);
+        }
+        env.assert_same("src", "dst");
+    }
 }
 
 /// Each combination of closed standard descriptors.
@@ -150,5 +193,11 @@ fn a_file_that_is_a_mount_point_can_be_written_in_place_and_the_message_says_so(
     assert_eq!(fs::read(env.path("dst/other")).unwrap(), b"new");
     env.pcopy(["--inplace", "-T", "src", "dst"]).exits(0);
     assert_eq!(fs::read(env.path("bound")).unwrap(), b"new");
+
+    env.tree("src", ["text hosts newer"]);
+    let _read_only =
+        mount(&["-o", "remount,ro,bind"], &env.path("dst/hosts")).map(std::mem::forget);
+    let run = env.pcopy(["--inplace", "-T", "src", "dst"]);
+    run.exits(1).stderr_has("cannot write 'dst/hosts', a mount point: Read-only file system\n");
     env.assert_nothing_staged();
 }

@@ -266,6 +266,67 @@ fn an_acl_is_preserved_even_if_attributes_cannot_be_listed() {
     assert_eq!(acl(env.path("dst/d/b")), None);
 }
 
+/// cp, too, takes these answers for "there are no ACLs here".
+#[test]
+fn as_cp_an_acl_that_the_file_system_does_not_support_is_none() {
+    if !has_strace!() {
+        return;
+    }
+    for errno in ["EOPNOTSUPP", "EINVAL", "ENOSYS"] {
+        let env = planted();
+        if !run_tool("setfacl", &["-m", "u:1:rw"], &env.path("src/a")) {
+            return skip!("no ACLs here");
+        }
+        let run = failing_cp(&env, "getxattr,fgetxattr,lgetxattr", errno, &["-rp", "src", "dst"]);
+        run.exits(0);
+        assert_eq!(run.stderr, "", "{}", run.story());
+        assert_same_data(&env, &run);
+    }
+}
+
+#[test]
+fn as_cp_permission_bits_that_are_right_need_not_be_set() {
+    if !has_strace!() {
+        return;
+    }
+    for errno in ["EPERM", "EOPNOTSUPP", "EROFS"] {
+        let env = planted();
+        let run = failing_cp(&env, "chmod,fchmod,fchmodat", errno, &["-r", "src", "dst"]);
+        run.exits(0);
+        assert_eq!(run.stderr, "", "{}", run.story());
+        assert_same_data(&env, &run);
+    }
+}
+
+/// All owners without an ID in a user namespace look the same, so nobody knows whether the copy has the right one.
+#[test]
+fn an_owner_without_an_id_in_this_user_namespace_grants_the_group_nothing() {
+    let unshared = Command::new("unshare").args(["-Ur", "true"]).output();
+    if !is_root() || !unshared.is_ok_and(|output| output.status.success()) {
+        return skip!("needs root, and unshare with user namespaces");
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["dir d", "fifo f"]).tree("", ["dir into"]);
+    chown(env.path("into"), None, Some(2000)).unwrap();
+    chmod(&env.path("into"), 0o2775);
+    for (name, bits) in [("d", 0o750), ("f", 0o660)] {
+        chown(env.path("src").join(name), None, Some(1000)).unwrap();
+        chmod(&env.path("src").join(name), bits);
+    }
+    chmod(&env.path(""), 0o755);
+    for (option, code) in [("-p", 1), ("-a", 0)] {
+        let target = format!("into/copy{option}");
+
+        let run = env.run(env.before(&["unshare", "-Ur"], [option, "src", &target]));
+
+        run.exits(code).stderr_has("cannot set owner of ").stderr_has(": Invalid argument");
+        for name in ["d", "f"] {
+            let mode = mode_of(env.path(&target).join(name));
+            assert_eq!(mode & 0o070, 0, "{option} {name} {mode:o}");
+        }
+    }
+}
+
 /// Returns a sandbox of the plain user in which `shared` belongs to another user, and is open to all.
 fn shared_dir() -> Sandbox {
     let env = planted();

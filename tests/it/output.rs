@@ -482,7 +482,8 @@ fn a_closed_standard_output_is_no_failure_when_nothing_is_printed() {
     let env = Sandbox::new();
     env.many("src", 700, 0);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" src dst >&-", PCOPY]).current_dir(env.path(""));
+    let lines = "$0 src dst >&- && $0 -v -T src dst >&- && $0 --check -T src dst >&-";
+    command.args(["-c", lines, PCOPY]).current_dir(env.path(""));
 
     env.run(command).exits(0);
 

@@ -1,7 +1,7 @@
 //! File systems that refuse what a local Linux disk permits: writes that are not in order, renames, names with a
 //! leading dot, long names. Where cp can copy, pcopy can.
 
-use crate::common::entries::set_times;
+use crate::common::entries::{inode, set_times};
 use crate::common::habits::mount_with_habits;
 use crate::common::images::mounted_or_skip;
 use crate::common::mounts::in_own_mounts;
@@ -165,6 +165,10 @@ fn without_renames_new_entries_of_an_existing_directory_are_built_in_place(
 
     run.stderr_has("in place, not under a temporary name: ");
     assert_eq!(run.stderr.matches("warning").count(), 1, "{}", run.story());
+    env.tree("linked", ["file a 10"]).tree("at/linked", []);
+    fs::hard_link(env.path("linked/a"), env.path("linked/b")).unwrap();
+    env.pcopy(["-T", "linked", "at/linked"]).exits(0);
+    assert_eq!(inode(env.path("under/linked/a")), inode(env.path("under/linked/b")));
     env.pcopy(["src/d/large", "at/one"]).exits(0).stderr_has("built 'at/one' in place");
     assert_eq!(fs::read(env.path("at/one")).unwrap(), fs::read(env.path("src/d/large")).unwrap());
 }
@@ -251,6 +255,7 @@ cells! {
     smb => ("times=100", "4"),
     exfat => ("times=10000000", "4"),
     seconds_up => ("times-up=1000000000", "4"),
+    floating => ("times-float", "4"),
     stamped => ("stamps-at-close", "4"),
 }
 fn a_copy_is_complete_where_times_are_stored_in_steps(habit: &str, jobs: &str) {

@@ -128,6 +128,19 @@ pub fn pid_namespace() -> String {
     found.map(|id| id.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Returns the ID that stands for every user and group without an ID in this user namespace; `None` if all have one,
+/// or if that cannot be found out.
+pub fn unknown_id() -> Option<u32> {
+    /// In the first user namespace each ID stands for itself.
+    const ALL: [&str; 3] = ["0", "0", "4294967295"];
+    let maps = ["/proc/self/uid_map", "/proc/self/gid_map"].map(std::fs::read_to_string);
+    let is_partial = |map: &String| map.split_whitespace().ne(ALL);
+    let are_partial = maps.iter().flatten().any(is_partial);
+    let shown =
+        || std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
+    if are_partial { shown() } else { None }
+}
+
 /// Makes the kernel kill this process when its parent dies. Exits if the parent is already dead.
 ///
 /// The check is needed because the parent may die between the fork and the prctl(2) call.

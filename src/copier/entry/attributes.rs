@@ -53,6 +53,9 @@ pub(crate) struct Attrs<'a> {
     root: bool,
     user: u32,
     group: u32,
+    /// The ID that the kernel shows for each user and group that this user namespace does not know. Two entries that
+    /// have it may have different owners.
+    unknown_id: Option<u32>,
     modify_window: Duration,
 }
 
@@ -101,6 +104,7 @@ impl<'a> Attrs<'a> {
             root: process::is_root(),
             user: process::user(),
             group: process::group(),
+            unknown_id: plan.unknown_id,
             modify_window: plan.options.modify_window,
         }
     }
@@ -213,7 +217,7 @@ impl<'a> Attrs<'a> {
             let set = self.retry(|| {
                 let made = file::stat_fd(to)?;
                 let bits = without_list(self.file_bits(source, &made, owners), errors);
-                file::set_permissions(to, bits)
+                set_open_bits(to, bits)
             });
             self.note_permissions(set, errors);
         };
@@ -357,7 +361,7 @@ impl<'a> Attrs<'a> {
             self.set_open_times(to, source, &mut errors);
         }
         let set = bits.and_then(|bits| {
-            let set = |bits| file::set_permissions(to, without_list(bits, &errors));
+            let set = |bits| set_open_bits(to, without_list(bits, &errors));
             bits.map_or(Ok(()), |bits| self.retry(|| set(bits)))
         });
         self.note_permissions(set, &mut errors);
@@ -484,7 +488,8 @@ impl<'a> Attrs<'a> {
     ) -> AttributeErrors {
         let nodes = (from, Node::Named(to, target_name));
         let mut errors = AttributeErrors::default();
-        let owners = if (source.owner(), source.group()) == (target.owner(), target.group()) {
+        let is_same = (source.owner(), source.group()) == (target.owner(), target.group());
+        let owners = if is_same && !self.is_unknown(source) {
             OwnerResult::Right { moved: false }
         } else {
             self.set_owner(nodes.1, source, &mut errors)
@@ -550,6 +555,9 @@ impl<'a> Attrs<'a> {
         if demand.is_wanted() {
             let times = (source.accessed(), source.modified());
             let set = self.retry(|| file::set_times_at(dir, name, times.0, times.1));
+            let set = unless_right(set, || {
+                file::stat_at(dir, name).is_ok_and(|now| self.has_time_of(source, &now))
+            });
             self.note(Op::SetTimes, demand, set, errors);
         }
     }
@@ -560,6 +568,9 @@ impl<'a> Attrs<'a> {
         if demand.is_wanted() {
             let times = (source.accessed(), source.modified());
             let set = self.retry(|| file::set_times(to, times.0, times.1));
+            let set = unless_right(set, || {
+                file::stat_fd(to).is_ok_and(|now| self.has_time_of(source, &now))
+            });
             self.note(Op::SetTimes, demand, set, errors);
         }
     }
@@ -668,7 +679,7 @@ impl<'a> Attrs<'a> {
             known.set(made);
         }
         let (user, group) = (source.owner(), source.group());
-        if made == Some((user, group)) {
+        if made == Some((user, group)) && !self.is_unknown(source) {
             return OwnerResult::Right { moved: false };
         }
         match self.retry(|| file::set_owner(to, Some(user), group)) {
@@ -681,9 +692,15 @@ impl<'a> Attrs<'a> {
             }
             Err(errno) => {
                 self.note(Op::SetOwner, demand, Err(errno), errors);
-                OwnerResult::Failed { same_group: made.is_some_and(|(_, made)| made == group) }
+                let is_same = |made| made == group && self.unknown_id != Some(group);
+                OwnerResult::Failed { same_group: made.is_some_and(|(_, made)| is_same(made)) }
             }
         }
+    }
+
+    /// Whether the owner or the group of an entry has no ID in this user namespace.
+    fn is_unknown(&self, source: &Stat) -> bool {
+        self.unknown_id.is_some_and(|id| id == source.owner() || id == source.group())
     }
 
     /// Returns `bits` without those that would give a wrong group more rights than others have, if setting
@@ -776,8 +793,17 @@ impl<'a> Attrs<'a> {
         let Some((op, demand)) = self.demand(name) else { return };
         match self.retry(|| xattr::get(from, name, value)) {
             Ok(()) if has(value) => {}
-            Ok(()) => self.note(op, demand, self.retry(|| xattr::set(to, name, value)), errors),
+            Ok(()) => {
+                let set = self.retry(|| xattr::set(to, name, value));
+                let set = unless_right(set, || {
+                    let mut now = Vec::new();
+                    xattr::get(to, name, &mut now).is_ok() && now == *value
+                });
+                self.note(op, demand, set, errors);
+            }
             Err(Errno::ENODATA) => {} // another program removed it after it was listed
+            Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOSYS | Errno::EBUSY)
+                if op == Op::SetAccessList && self.policy.ignores_unsupported_acls => {}
             Err(errno) => self.note(op_to_read(op), demand, Err(errno), errors),
         }
     }
@@ -918,6 +944,19 @@ impl XattrNames {
     }
 }
 
+/// Returns the result of a call that sets an attribute. It is no error if the attribute `is_right` all the same, as it
+/// may be on a read-only file system, and where the target belongs to another user.
+fn unless_right(set: Result<(), Errno>, is_right: impl FnOnce() -> bool) -> Result<(), Errno> {
+    set.or_else(|errno| if is_right() { Ok(()) } else { Err(errno) })
+}
+
+/// Sets the permission bits of an open file or directory.
+fn set_open_bits(to: BorrowedFd<'_>, bits: u32) -> Result<(), Errno> {
+    unless_right(file::set_permissions(to, bits), || {
+        file::stat_fd(to).is_ok_and(|now| now.permissions() == bits)
+    })
+}
+
 /// Returns the permission bits, without those of the group if the ACL could not be read or set. If an entry has an
 /// ACL, its group bits are the mask of the ACL, which may permit more than the group had.
 fn without_list(bits: u32, errors: &AttributeErrors) -> u32 {
@@ -954,8 +993,13 @@ fn answers_always(node: Node<'_>, errno: Errno) -> bool {
 
 /// Removes an ACL, if there is one.
 fn remove_list(node: Node<'_>, name: &CStr) -> Result<(), Errno> {
-    xattr::remove(node, name)
-        .or_else(|errno| if answers_always(node, errno) { Ok(()) } else { Err(errno) })
+    let removed = xattr::remove(node, name);
+    let cause = removed.err();
+    unless_right(removed, || {
+        let got = xattr::get(node, name, &mut Vec::new());
+        let is_absent = matches!(got, Err(Errno::ENODATA | Errno::EOPNOTSUPP));
+        is_absent || cause.is_some_and(|cause| answers_always(node, cause))
+    })
 }
 
 /// Returns the operation that reads what `op` sets.

@@ -240,7 +240,7 @@ fn make_link(
             // Where the link cannot be staged, it can still be made.
             Err(NoLink::Unfinished(Unfinished::Failed(error)))
                 if old.is_none() && may_forbid_staging(error.errno) => {}
-            Err(NoLink::Refused(Errno::EPERM)) if old.is_none() => {}
+            Err(NoLink::Refused(_)) if old.is_none() => {}
             made => return made,
         }
     }

@@ -65,7 +65,11 @@ impl Context<'_> {
         }
         let (step, capability) = STEPS[steps];
         let (wanted, got) = (nanoseconds(source.modified()), nanoseconds(copy.modified()));
-        let between = if wanted > got { got + step / 2 } else { got - step / 2 };
+        let between = match wanted > got {
+            _ if got % step != 0 => got + 1, // a floating-point number, which has no even steps
+            true => got + step / 2,
+            false => got - step / 2,
+        };
         // Never the source's time: if the copier is killed now, the copy must not look complete.
         let between = if between == wanted { between + 1 } else { between };
         match try_time((dirs, name), copy, between) {

@@ -13,10 +13,12 @@ use crate::ipc::memory::fs_caps::Capability;
 use pcopy_sys::file::{Stamp, Stat};
 use std::time::Duration;
 
+const MICROSECOND: i128 = 1_000;
+
 /// The steps of file systems, in nanoseconds, and what is noted where they are found.
 pub(super) const STEPS: [(i128, Capability); 7] = [
     (100, Capability::Steps100Nanoseconds),
-    (1_000, Capability::StepsMicrosecond),
+    (MICROSECOND, Capability::StepsMicrosecond),
     (1_000_000, Capability::StepsMillisecond),
     (10_000_000, Capability::Steps10Milliseconds),
     (1_000_000_000, Capability::StepsSecond),
@@ -82,8 +84,11 @@ pub(super) fn steps_between(wanted: i128, got: i128) -> Option<Steps> {
 }
 
 /// Whether `got` may be `wanted`, rounded down or up to a multiple of `step`.
+///
+/// A file system that keeps times as floating-point numbers of seconds has steps of 238 ns today, which are no
+/// multiples of anything in nanoseconds.
 fn is_rounded(wanted: i128, got: i128, step: i128) -> bool {
-    got % step == 0 && (wanted - got).abs() < step
+    (got % step == 0 || step == MICROSECOND) && (wanted - got).abs() < step
 }
 
 /// Whether `got` is the earliest or latest time of a file system, and `wanted` lies beyond it.
@@ -120,7 +125,8 @@ mod tests {
             (1_577_934_246_000_000_000, Some(4)),
             (1_577_934_244_000_000_000, Some(5)),
             (1_577_934_243_000_000_000, None),
-            (1_577_934_245_123_456_788, None),
+            (1_577_934_245_123_456_717, Some(1)), // a floating-point number
+            (1_577_934_245_123_455_788, None),
         ] {
             assert_eq!(steps_between(wanted, got), steps, "{got}");
         }

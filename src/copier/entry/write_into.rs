@@ -15,7 +15,7 @@ use super::{
     Entry, EntryCopier, copies_contents, discard, discard_half, link_text, op_of,
     remove_leftover_of,
 };
-use crate::error::Op;
+use crate::error::{EntryError, Op};
 use crate::options::{CopyMode, Links, Update};
 use crate::staging::lock::{lock_new, try_lock};
 use pcopy_sys::file::{self, Kind, Stat};
@@ -119,7 +119,13 @@ impl EntryCopier<'_> {
                 drop(opened);
                 let old = file::stat_at(&dirs.target, target_name)
                     .map_err(|_| Op::Create.error()(errno))?;
-                return self.replace(entry, source, Some(&old), true);
+                let replaced = self.replace(entry, source, Some(&old), true);
+                return replaced.map_err(|unfinished| match unfinished.error() {
+                    Some(EntryError { op: Op::Publish, errno: Errno::EBUSY }) => {
+                        Op::WriteMountPoint.error()(errno).into()
+                    }
+                    _ => unfinished,
+                });
             }
             Err(errno) => return Err(Op::Create.error()(errno).into()),
         };

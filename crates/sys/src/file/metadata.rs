@@ -2,6 +2,7 @@
 
 use super::stat::Stamp;
 use crate::{Errno, Result, retry};
+use nix::NixPath;
 use nix::fcntl::{self, AtFlags};
 use nix::sys::stat::{self, Mode, UtimensatFlags};
 use nix::unistd::{self, AccessFlags, Gid, Uid};
@@ -81,16 +82,32 @@ pub fn set_times_at(dir: impl AsFd, name: &CStr, accessed: Stamp, modified: Stam
 /// Checks that the effective user may list the directory at `path`. Follows symlinks.
 pub fn may_read_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::R_OK | AccessFlags::X_OK;
-    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
+    permits(fcntl::AT_FDCWD, path, access)
 }
 
 /// Checks that the effective user may create and remove entries in the directory `path`. Follows symlinks.
 pub fn may_write_dir(path: &Path) -> Result<()> {
     let access = AccessFlags::W_OK | AccessFlags::X_OK;
-    retry(|| unistd::faccessat(fcntl::AT_FDCWD, path, access, AtFlags::AT_EACCESS))
+    permits(fcntl::AT_FDCWD, path, access)
 }
 
 /// Whether the effective user may write to the file `name`. Follows symlinks.
 pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
-    retry(|| unistd::faccessat(&dir, name, AccessFlags::W_OK, AtFlags::AT_EACCESS)).is_ok()
+    permits(&dir, name, AccessFlags::W_OK).is_ok()
+}
+
+/// Checks that the effective user has this access.
+fn permits(dir: impl AsFd, path: &(impl NixPath + ?Sized), access: AccessFlags) -> Result<()> {
+    match retry(|| unistd::faccessat(&dir, path, access, AtFlags::AT_EACCESS)) {
+        // A sandbox that does not know faccessat2(2) may answer so. The older call asks for the real user.
+        Err(Errno::EPERM | Errno::EINVAL) => retry(|| {
+            let dir = dir.as_fd().as_raw_fd();
+            // SAFETY: the path is NUL-terminated.
+            let call = |path: &CStr| unsafe {
+                libc::syscall(libc::SYS_faccessat, dir, path.as_ptr(), access.bits())
+            };
+            Errno::result(path.with_nix_path(call)?).map(drop)
+        }),
+        result => result,
+    }
 }

@@ -183,7 +183,9 @@ fn unless_refused(
                 }
                 Err(errno) => {
                     cx.note_lack(device, Capability::Staging);
-                    if file::remove_dir(&dirs.target, &staged).is_err() {
+                    // Where nothing can be removed either (`chattr +a`), the empty directory stays.
+                    let removed = file::remove_dir(&dirs.target, &staged);
+                    if removed.is_err_and(|errno| !may_forbid_staging(errno)) {
                         return (made, None);
                     }
                     errno

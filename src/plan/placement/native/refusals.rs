@@ -123,8 +123,8 @@ impl NativeRules<'_> {
             Err(Errno::EACCES) if merged.is_some_and(|dir| dir.owner() == process::user()) => {
                 Ok(())
             }
-            // The copy may be complete already. If not, the first write ends the run.
-            Err(Errno::EROFS) if exists => Ok(()),
+            // The copy may be complete already. If not, the first write reports that.
+            Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) if exists => Ok(()),
             Err(errno) => Err(cannot_write(written, errno)),
             Ok(()) => Ok(()),
         }
