@@ -7,8 +7,11 @@ use super::phases::manifest;
 use super::round::TICK;
 use super::run::Run;
 use super::run_event::RunEvent;
+use crate::error::Op;
 use crate::outcome::{Compared, End, Left, Outcome};
+use pcopy_sys::Errno;
 use pcopy_sys::poll::{self, Readiness};
+use pcopy_sys::signals::SIGPIPE;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -40,10 +43,17 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
     run.reporter.sink.clear_progress();
     manifest::write(run.plan, &run.state.digests, end, &mut run.reporter);
     flush_output(run.reporter.sink, run.signals, output_limit);
-    if let Some(errno) = run.reporter.sink.output_failure() {
-        run.reporter.sink.emit(&RunEvent::OutputLost(errno));
-        run.reporter.late.failed += 1;
-    }
+    let end = match run.reporter.sink.output_failure() {
+        Some(errno) if run.plan.dies_with(Op::Write.error()(errno)) => End::Signal(SIGPIPE),
+        // The reader of the names has seen enough (`| head -1`).
+        Some(Errno::EPIPE) if !manifest::goes_to_stdout(run.plan) => end,
+        Some(errno) => {
+            run.reporter.sink.emit(&RunEvent::OutputLost(errno));
+            run.reporter.late.failed += 1;
+            end
+        }
+        None => end,
+    };
     let outcome = Outcome {
         end,
         totals: run.totals,

@@ -14,11 +14,11 @@ use super::shared::Shared;
 use super::status;
 use super::target_lock::TargetLock;
 use crate::copier::{self, History, Job};
-use crate::error::Unavailable;
+use crate::error::{Op, Unavailable};
 use crate::plan::Plan;
 use pcopy_sys::poll::{self, Readiness};
 use pcopy_sys::process::{self, Death, Pid};
-use pcopy_sys::signals::{self, Request};
+use pcopy_sys::signals::{self, Request, SIGPIPE};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
         round.escalate();
         round.autoscale();
         status::draw(run, round);
-        run.reporter.sink.flush();
+        flush(run, round);
     }
 }
 
@@ -79,13 +79,25 @@ pub(super) fn attend(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavail
     handle_signals(run, round)?;
     round.escalate();
     status::draw(run, round);
-    run.reporter.sink.flush();
+    flush(run, round);
     while run.reporter.sink.is_full() {
         wait(run, round)?;
         handle_signals(run, round)?;
-        run.reporter.sink.flush();
+        flush(run, round);
     }
     Ok(())
+}
+
+/// Writes output. As cp, dies by SIGPIPE if the reader of standard output has closed it.
+fn flush(run: &mut Run<'_>, round: &mut Round) {
+    run.reporter.sink.flush();
+    if matches!(round.stop, Some(Stop::Signal { .. })) {
+        return;
+    }
+    let failure = run.reporter.sink.output_failure();
+    if failure.is_some_and(|errno| run.plan.dies_with(Op::Write.error()(errno))) {
+        round.stop(Stop::Signal { number: SIGPIPE, since: Instant::now() });
+    }
 }
 
 /// Sleeps until an event arrives or the next deadline is due.

@@ -63,7 +63,7 @@ pub(crate) fn names_in(path: impl AsRef<Path>) -> Vec<OsString> {
     lines.map(|line| OsString::from_vec(line[66..].to_vec())).collect()
 }
 
-/// Whether this program is installed. If not, reports the test as skipped; a missing `b3sum` is not reported.
+/// Whether this program is installed. If not, reports the test as skipped.
 macro_rules! has_checker {
     ($program:expr) => {
         $crate::common::checksum_programs::has_checker_for(
@@ -76,7 +76,7 @@ pub(crate) use has_checker;
 
 pub(crate) fn has_checker_for(test: &str, program: &str) -> bool {
     let has = tool(program);
-    if !has && program != "b3sum" {
+    if !has {
         skip_for(test, &format!("{program} is not installed"));
     }
     has

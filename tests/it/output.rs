@@ -4,11 +4,13 @@ use crate::common::entries::chmod;
 use crate::common::{HANG, PCOPY, Sandbox, each_jobs, wait};
 use crate::terminal::Terminal;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 /// Names that must not be printed unchanged on a terminal, and how they are shown.
@@ -442,9 +444,38 @@ fn a_reader_that_leaves_does_not_harm_the_copy(jobs: &str) {
 
     let run = live.end();
 
-    run.exits(1).stderr_has("pcopy: cannot write to standard output: Broken pipe");
+    run.exits(0).stderr_lacks("standard output");
     env.assert_same("src", &target);
     env.assert_nothing_staged();
+}
+
+#[test]
+fn as_cp_a_reader_that_leaves_ends_the_run() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    let mut command = Command::new(PCOPY);
+    command.arg0("cp").args(["-rv", "src", "dst"]).current_dir(env.path(""));
+    let (live, names) = env.launch_stuck(command);
+    let mut first = String::new();
+    BufReader::new(names).read_line(&mut first).unwrap();
+
+    let run = live.end();
+
+    run.died_by(Signal::SIGPIPE);
+    assert_eq!(run.stderr, "", "{}", run.story());
+}
+
+#[test]
+fn a_reader_that_leaves_a_manifest_is_a_failure() {
+    let env = Sandbox::new();
+    env.long_names("src", 15_000);
+    let (live, names) = env.launch_stuck(env.tame(["--manifest=-", "src", "dst"]));
+    let mut first = String::new();
+    BufReader::new(names).read_line(&mut first).unwrap();
+
+    live.end().exits(1).stderr_has("pcopy: cannot write to standard output: Broken pipe");
+
+    env.assert_same("src", "dst");
 }
 
 #[test]

@@ -419,26 +419,17 @@ fn the_root_has_no_place_beside_it() {
     env.pcopy(["/"]).exits(3).stderr_has("pcopy: '/' has no place beside it\nhint: ");
 }
 
+/// A script must find the copy wherever it runs.
 #[test]
-fn the_suffix_follows_the_language_of_messages() {
-    let cases: [(&[(&str, &str)], &str); 8] = [
-        (&[("LANG", "zh_CN.UTF-8")], "src复制"),
-        (&[("LANG", "zh_TW")], "src复制"),
-        (&[("LANG", "de_DE.UTF-8")], "src-copy"),
-        (&[("LANG", "C")], "src-copy"),
-        (&[("LANG", "C"), ("LC_ALL", "zh_CN.UTF-8")], "src复制"),
-        (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")], "src-copy"),
-        (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], "src复制"),
-        (&[("LANG", "C"), ("LC_MESSAGES", "zh_CN.UTF-8")], "src复制"),
-    ];
-    for (variables, wanted) in cases {
+fn the_suffix_does_not_depend_on_the_locale() {
+    for variables in [[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], [("LANG", "C"), ("LC_ALL", "C")]] {
         let env = alone();
         let mut command = env.command(["at/src"]);
-        command.envs(variables.iter().copied());
+        command.envs(variables);
 
         env.run(command).exits(0);
 
-        assert_eq!(names(&env.path("at")), ["file", "src", wanted], "{variables:?}");
+        assert_eq!(names(&env.path("at")), ["file", "src", "src-copy"], "{variables:?}");
     }
 }
 

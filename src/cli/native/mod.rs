@@ -78,7 +78,9 @@ Exit codes:
   14  internal error
   16  copiers kept dying
   24  some source entries vanished or changed while they were copied
-After a signal pcopy cleans up and dies by the same signal.";
+After a signal pcopy cleans up and dies by the same signal.
+
+Sizes and rates are decimal: 1 kB is 1000 bytes, 1 MB is 1000 kB.";
 
 /// Returns the text that follows the options in `--help`.
 fn after_long_help() -> String {

@@ -40,7 +40,7 @@ pub(super) struct SourceFlags {
 
     /// Append SUFFIX to the name of a copy next to SRC
     ///
-    /// For the form with SRC alone [default: -copy, or 复制 in a Chinese locale].
+    /// For the form with SRC alone [default: -copy].
     #[arg(long, value_name = "SUFFIX", hide_short_help = true)]
     suffix_name: Option<OsString>,
 
@@ -124,7 +124,7 @@ impl SourceFlags {
         if self.parents {
             return Err(usage("--parents needs a directory to copy into"));
         }
-        let suffix = self.suffix_name.unwrap_or_else(|| default_suffix().into());
+        let suffix = self.suffix_name.unwrap_or_else(|| "-copy".into());
         if suffix.is_empty() || suffix.as_encoded_bytes().contains(&b'/') {
             return Err(usage("--suffix-name must not be empty or contain a slash"));
         }
@@ -147,15 +147,4 @@ pub(super) fn dereference(matches: &ArgMatches) -> Option<Dereference> {
         (last, dereference)
     });
     given.max_by_key(|&(place, _)| place).map(|(_, dereference)| dereference)
-}
-
-/// Returns the default suffix for a copy next to its source, in the language of the user's locale.
-fn default_suffix() -> &'static str {
-    // POSIX takes the locale from the first of these variables that is set and not empty.
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .iter()
-        .filter_map(std::env::var_os)
-        .find(|value| !value.is_empty())
-        .unwrap_or_default();
-    if locale.as_encoded_bytes().starts_with(b"zh") { "复制" } else { "-copy" }
 }

@@ -34,6 +34,8 @@ pub(super) struct UpdateFlags {
     older: bool,
 
     /// Same as --update=none: skip existing files
+    ///
+    /// As with cp (no-clobber); this is no dry run.
     #[arg(
         short = 'n',
         long,

@@ -61,6 +61,11 @@ pub(in crate::parent) fn write(
     }
 }
 
+/// Whether the manifest goes to standard output.
+pub(in crate::parent) fn goes_to_stdout(plan: &Plan) -> bool {
+    matches!(&plan.manifest, Some(listing) if matches!(listing.to, ManifestTarget::Stdout))
+}
+
 /// A file of the copy: the operand, the path from the operand's source name on, and the digest.
 type ManifestEntry<'a> = (u32, &'a [u8], Digest);
 
