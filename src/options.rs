@@ -28,6 +28,9 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// `--progress`: when to draw the progress line.
     pub progress: When,
+    /// The same command line with `-T`, for a shell, if it names one source and a target. It resumes the copy once the
+    /// target exists: without `-T` the source would then be copied into it.
+    pub with_no_target_directory: Option<String>,
 }
 
 /// What the run does.

@@ -2,6 +2,7 @@
 
 use crate::error::{EntryError, Op, lacks_capability};
 use crate::ipc::memory::counters::{Count, Totals};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Exit codes; see the table in the README.
@@ -87,6 +88,10 @@ pub struct Outcome {
     pub left: Option<Left>,
     /// How long the run took.
     pub elapsed: Duration,
+    /// The path of the copy, or of the directory that the copies are in.
+    pub destination: PathBuf,
+    /// The command that resumes the run, if it is not the same command.
+    pub other_command_to_resume: Option<String>,
 }
 
 /// How many entries of a copy differ from their sources.
@@ -150,6 +155,8 @@ impl Outcome {
             compared: None,
             left: None,
             elapsed: Duration::from_millis(1800),
+            destination: "backup/src".into(),
+            other_command_to_resume: None,
         }
     }
 }

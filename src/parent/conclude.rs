@@ -63,6 +63,8 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         late_vanished: run.reporter.late.vanished,
         compared,
         elapsed: run.begun.elapsed(),
+        destination: run.plan.destination.clone(),
+        other_command_to_resume: run.plan.other_command_to_resume().map(str::to_owned),
     };
     run.reporter.sink.emit(&RunEvent::Ended(&outcome));
     flush_output(run.reporter.sink, run.signals, output_limit);

@@ -113,7 +113,7 @@ fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<Target
     };
     match fresh {
         Ok(fresh) => Ok(TargetDir::found(&name, fresh)),
-        Err(Errno::EBUSY) => Err(busy(operand)),
+        Err(Errno::EBUSY) => Err(busy(plan, operand)),
         Err(Errno::EEXIST) => Err(foreign(operand, &name)),
         Err(errno) => Err(cannot_create(operand, errno)),
     }
@@ -222,12 +222,17 @@ fn foreign(operand: &Operand, staged: &CStr) -> Refusal {
     }
 }
 
-pub(super) fn busy(operand: &Operand) -> Refusal {
+pub(super) fn busy(plan: &Plan, operand: &Operand) -> Refusal {
+    let target = quote(operand.target_path.as_os_str().as_bytes());
     Refusal {
-        message: format!(
-            "another pcopy is writing to {}",
-            quote(operand.target_path.as_os_str().as_bytes())
-        ),
-        hint: Some("wait until it has finished, then rerun the command".into()),
+        message: format!("another pcopy is writing to {target}"),
+        hint: Some(wait_for_other_run(plan).into()),
     }
+}
+
+pub(super) fn wait_for_other_run(plan: &Plan) -> String {
+    // When the other run has finished, the target exists.
+    let command = plan.with_no_target_directory.as_deref();
+    let then = command.map_or("rerun the command".to_owned(), |command| format!("run: {command}"));
+    format!("wait until it has finished, then {then}")
 }

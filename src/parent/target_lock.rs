@@ -5,7 +5,7 @@
 //! that the other builds. (Databases call these intention locks; here they are flock(2) locks.) However the
 //! run ends, the locks end with its last process.
 
-use super::target_dir::{TargetDir, busy, cannot_create, find_or_create};
+use super::target_dir::{TargetDir, busy, cannot_create, find_or_create, wait_for_other_run};
 use crate::error::Refusal;
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
@@ -130,7 +130,7 @@ impl TargetLock {
         let created = fresh || name != operand.target_name;
         if self.built_dirs.add(stat.identity(), Some(number), created) && plan.policy.locks_target {
             if !lock_against_runs(dir.as_fd(), Lock::Exclusive, &stat) {
-                return Err(busy(operand));
+                return Err(busy(plan, operand));
             }
             self.create_lock_file(plan, number, &dir)?;
             // Where the kernel cannot rename without replacing, another run may have given this name to its own
@@ -138,7 +138,7 @@ impl TargetLock {
             let is_staged = name != operand.target_name;
             if is_staged && still_named(parent, &name, dir.as_fd()) == Ok(false) {
                 self.fresh.pop(); // the name is not this run's to remove
-                return Err(busy(operand));
+                return Err(busy(plan, operand));
             }
             self.locks.push(dir);
         }
@@ -175,7 +175,7 @@ impl TargetLock {
         match RunLock::take(dir.as_fd(), is_taken) {
             Ok(lock) => self.lock_files.borrow_mut().push((number, lock)),
             Err(NotLocked::Impossible) => {}
-            Err(NotLocked::Busy(creator)) => return Err(busy_elsewhere(operand, creator)),
+            Err(NotLocked::Busy(creator)) => return Err(busy_elsewhere(plan, operand, creator)),
         }
         Ok(())
     }
@@ -216,7 +216,7 @@ impl TargetLock {
                 // stays unlocked.
                 if let Ok(own) = file::open_dir_at(&dir, c".") {
                     if !lock_against_runs(own.as_fd(), Lock::Shared, &stat) {
-                        return Err(busy(operand));
+                        return Err(busy(plan, operand));
                     }
                     self.locks.push(own);
                 }
@@ -258,14 +258,19 @@ impl TargetLock {
     }
 }
 
-fn busy_elsewhere(operand: &Operand, creator: Option<Creator>) -> Refusal {
+fn busy_elsewhere(plan: &Plan, operand: &Operand, creator: Option<Creator>) -> Refusal {
     let target = quote(operand.target_path.as_os_str().as_bytes());
     let creator = creator.map_or_else(String::new, |Creator { host, pid, .. }| {
         format!(": process {pid} on {}", escape(host.as_bytes()))
     });
     Refusal {
         message: format!("another pcopy is writing to {target}{creator}"),
-        hint: Some("wait until it has finished, then rerun the command; if it does not run any more, remove its file \
-             .pcopy-lock".into()),
+        hint: Some(
+            format!(
+                "{}; if it does not run any more, remove its file .pcopy-lock",
+                wait_for_other_run(plan)
+            )
+            .into(),
+        ),
     }
 }

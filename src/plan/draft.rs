@@ -5,15 +5,16 @@ use super::manifest_place::ManifestPlace;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
 use super::waves::waves;
-use super::{JOBS_MAX, Parent, Plan, XattrRules};
+use super::{JOBS_MAX, Operand, Parent, Plan, XattrRules};
 use crate::error::Refusal;
-use crate::options::{Command, CopyOptions, Options, Permissions};
+use crate::options::{Command, CopyOptions, Operands, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
 use pcopy_sys::file::Identity;
 use pcopy_sys::{process, selinux, statfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
@@ -24,6 +25,8 @@ pub struct Draft {
     jobs: Option<u16>,
     retries: Option<u16>,
     timeout: Option<Duration>,
+    destination: PathBuf,
+    with_no_target_directory: Option<String>,
 }
 
 impl Draft {
@@ -52,7 +55,20 @@ impl Draft {
         };
         let manifest = options.manifest.as_ref().map(find).transpose()?;
         let Options { jobs, retries, timeout, .. } = *options;
-        Ok(Self { placement, manifest, check, jobs, retries, timeout })
+        let destination = destination(&options.operands, &placement.operands);
+        let is_found = || destination.is_dir(); // then the command copies into it in any case
+        let with_no_target_directory = options.with_no_target_directory.clone();
+        let with_no_target_directory = with_no_target_directory.filter(|_| !is_found());
+        Ok(Self {
+            placement,
+            manifest,
+            check,
+            jobs,
+            retries,
+            timeout,
+            destination,
+            with_no_target_directory,
+        })
     }
 
     /// Returns the identity of the open file that the run writes to, if it is an inherited descriptor, and not
@@ -106,6 +122,8 @@ impl Draft {
             },
             stream,
             timeout: self.timeout,
+            destination: self.destination,
+            with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
             check: self.check,
             options,
@@ -116,6 +134,17 @@ impl Draft {
             dirs,
             symlinked_dirs,
         }
+    }
+}
+
+/// Returns the path of the copy, if there is one operand, or of the directory that the copies are in.
+fn destination(given: &Operands, operands: &[Operand]) -> PathBuf {
+    match (given, operands) {
+        (_, [operand]) => operand.target_path.clone(),
+        (Operands::Into { directory: target, .. } | Operands::Onto { target, .. }, _) => {
+            target.clone()
+        }
+        _ => PathBuf::new(),
     }
 }
 
@@ -189,6 +218,7 @@ mod tests {
             retries: Some(0),
             timeout: None,
             progress: When::Never,
+            with_no_target_directory: None,
         })
         .unwrap()
     }

@@ -41,6 +41,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 use symlinked_dirs::SymlinkedDirs;
 
@@ -102,6 +103,10 @@ pub struct Plan {
     pub retries: u16,
     /// For how long copiers may make no progress before the run ends; `None` for no limit.
     pub timeout: Option<Duration>,
+    /// The path of the copy, or of the directory that the copies are in.
+    pub destination: PathBuf,
+    /// The command that resumes the run once the target exists, if it is another one than that of this run.
+    pub with_no_target_directory: Option<String>,
     /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
     /// it does not copy the directory a second time.
     named_dirs: HashMap<Identity, u32>,
@@ -116,6 +121,12 @@ impl Plan {
         self.policy.stops_when_target_is_lost
             && (self.check.is_none() || is_lost)
             && ends_the_run(error)
+    }
+
+    /// Returns the command that resumes this run, if it is not the same command: the target is a directory now, so the
+    /// same command would copy the source into it.
+    pub fn other_command_to_resume(&self) -> Option<&str> {
+        self.with_no_target_directory.as_deref().filter(|_| self.destination.is_dir())
     }
 
     /// Whether this error ends the run by SIGPIPE.

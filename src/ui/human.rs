@@ -4,7 +4,7 @@
 use super::failure_text::describe_failure;
 use super::numbers;
 use super::screen::Screen;
-use super::summary::{entries, failures_by_kind, summary};
+use super::summary::{entries, failures_by_kind, hint_to_try_again, summary};
 use crate::error::Op;
 use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::wire::difference::{Difference, Property};
@@ -154,6 +154,9 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
         End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
             screen.error(&summary(outcome))
         }
+    }
+    if let Some(hint) = hint_to_try_again(outcome) {
+        screen.plain(&hint);
     }
 }
 

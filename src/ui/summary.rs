@@ -3,8 +3,10 @@
 use super::failure_text::describe_kind;
 use super::numbers;
 use crate::ipc::memory::counters::Count;
-use crate::outcome::{Compared, End, Left, Outcome};
+use crate::outcome::{Compared, End, Exit, Left, Outcome, code};
+use crate::sanitize::quote;
 use std::cmp::Reverse;
+use std::os::unix::ffi::OsStrExt;
 
 /// Returns the last line of a run, and for some ends a line with a hint.
 pub(super) fn summary(outcome: &Outcome) -> String {
@@ -18,30 +20,35 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     );
     let time = numbers::duration(outcome.elapsed);
     let others = other_counts(outcome);
+    let resume = match &outcome.other_command_to_resume {
+        None => "rerun the command to resume".to_owned(),
+        Some(command) => format!("resume it with: {command}"),
+    };
     match outcome.end {
         End::Finished => {
             let bytes = outcome.totals.get(Count::Bytes);
             let rate = numbers::rate(outcome.totals.settled(), bytes, outcome.elapsed);
-            format!("copied {done} in {time}, {rate}{others}")
+            let to = quote(outcome.destination.as_os_str().as_bytes());
+            format!("copied {done} to {to} in {time}, {rate}{others}")
         }
         End::Signal(_) => {
-            format!("interrupted after {done} in {time}; rerun the command to resume")
+            format!("interrupted after {done} in {time}; {resume}")
         }
         End::TargetLost => format!(
-            "stopped after {done} in {time}{others}{}\nhint: when the target can be written again, rerun the command to resume",
+            "stopped after {done} in {time}{others}{}\nhint: when the target can be written again, {resume}",
             outcome.left.map(left_to_copy).unwrap_or_default()
         ),
         End::SourceLost => format!(
-            "stopped after {done} in {time}{others}\nhint: when the source can be read again, rerun the command to resume"
+            "stopped after {done} in {time}{others}\nhint: when the source can be read again, {resume}"
         ),
         End::TimedOut => format!(
-            "stopped after {done} in {time}{others}\nhint: when the disk answers again, rerun the command to resume"
+            "stopped after {done} in {time}{others}\nhint: when the disk answers again, {resume}"
         ),
         End::CopiersDied => format!(
-            "stopped after {done} in {time}: copiers kept dying{others}\nhint: find out what kills them (memory limits?), then rerun the command to resume",
+            "stopped after {done} in {time}: copiers kept dying{others}\nhint: find out what kills them (memory limits?), then {resume}",
         ),
         End::Unavailable => {
-            format!("stopped after {done} in {time}{others}\nhint: rerun the command to resume",)
+            format!("stopped after {done} in {time}{others}\nhint: {resume}",)
         }
     }
 }
@@ -72,6 +79,14 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
             format!("stopped: {done}")
         }
     }
+}
+
+/// Returns the hint at the command that tries again what has failed, if it is not the same command.
+pub(super) fn hint_to_try_again(outcome: &Outcome) -> Option<String> {
+    let command = outcome.other_command_to_resume.as_ref()?;
+    let is_complete = matches!(outcome.exit(), Exit::Code(code::COMPLETE));
+    let is_said = is_complete || outcome.end != End::Finished || outcome.compared.is_some();
+    (!is_said).then(|| format!("hint: to try again, run: {command}"))
 }
 
 /// Returns one line for each kind of failure with which more than one entry failed.
@@ -120,7 +135,10 @@ mod tests {
     fn the_last_line_counts_what_was_copied() {
         let counts = [(Count::Found, 50_806), (Count::Copied, 50_806), (Count::Bytes, 572_000_000)];
         let outcome = Outcome::sample(End::Finished, &counts);
-        assert_eq!(summary(&outcome), "copied 50,806 entries (572 MB) in 1.8 s, 28,225/s");
+        assert_eq!(
+            summary(&outcome),
+            "copied 50,806 entries (572 MB) to 'backup/src' in 1.8 s, 28,225/s"
+        );
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod random_compat;
 mod random_options;
 mod refusals;
 mod replace;
+mod rerun;
 mod resume;
 mod resume_large;
 mod symlinks;

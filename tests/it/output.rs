@@ -68,8 +68,8 @@ fn the_summary_is_one_line(jobs: &str) {
 
     run.exits(0).stdout_is("");
     let line = run.stderr.strip_suffix('\n').unwrap();
-    let rest =
-        line.strip_prefix("copied 4 entries (4.1 kB) in ").unwrap_or_else(|| panic!("{line}"));
+    let begin = format!("copied 4 entries (4.1 kB) to 'dst-{jobs}' in ");
+    let rest = line.strip_prefix(&begin).unwrap_or_else(|| panic!("{line}"));
     let (time, rate) = rest.split_once(" s, ").unwrap();
     assert!(time.parse::<f64>().is_ok(), "{line}");
     let rate = rate.strip_suffix("/s").unwrap();
@@ -137,7 +137,7 @@ fn one_entry_is_not_called_entries() {
     let env = Sandbox::new();
     env.tree("", ["file a 1"]);
 
-    env.pcopy(["a", "b"]).exits(0).stderr_has("copied 1 entry (1 byte) in ");
+    env.pcopy(["a", "b"]).exits(0).stderr_has("copied 1 entry (1 byte) to 'b' in ");
 }
 
 #[test]

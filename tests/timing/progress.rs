@@ -168,7 +168,11 @@ fn in_the_end_only_the_summary_is_on_the_screen() {
 
     run.exits(0);
     assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
-    assert!(seen.screen[0].starts_with("copied 15,151 entries (0 bytes) in "), "{:?}", seen.screen);
+    assert!(
+        seen.screen[0].starts_with("copied 15,151 entries (0 bytes) to 'dst' in "),
+        "{:?}",
+        seen.screen
+    );
 }
 
 #[test]

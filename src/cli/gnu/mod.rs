@@ -193,6 +193,7 @@ impl GnuArgs {
             jobs,
             retries: Some(0),
             timeout: None,
+            with_no_target_directory: None,
             progress: When::Never,
         })
     }

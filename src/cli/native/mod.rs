@@ -12,7 +12,8 @@ mod update_flags;
 
 use super::SUBCOMMANDS;
 use super::usage_error::UsageError;
-use crate::options::{CopyOptions, Options};
+use crate::options::{CopyOptions, Operands, Options};
+use crate::shell_quote::quote_if_needed;
 use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -106,7 +107,23 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let matches = command.try_get_matches_from_mut(arguments);
     let matches = matches.map_err(|error| UsageError::of(error, &command))?;
     let flags = Flags::from_arg_matches(&matches);
-    flags.map_err(|error| UsageError::of(error, &command))?.into_options(&matches)
+    let flags = flags.map_err(|error| UsageError::of(error, &command))?;
+    let mut options = flags.into_options(&matches)?;
+    if matches!(&options.operands, Operands::Onto { sources, .. } if sources.len() == 1) {
+        options.with_no_target_directory = Some(with_no_target_directory(arguments));
+    }
+    Ok(options)
+}
+
+/// Returns the command line with `-T`, for a shell.
+fn with_no_target_directory(arguments: &[OsString]) -> String {
+    /// A longer command is not copied from a terminal.
+    const LONGEST: usize = 1024;
+    let mut words: Vec<_> =
+        arguments.iter().map(|word| quote_if_needed(word.as_encoded_bytes())).collect();
+    words.insert(1.min(words.len()), "-T".to_owned());
+    let command = words.join(" ");
+    if command.len() <= LONGEST { command } else { "the same command with -T".to_owned() }
 }
 
 /// Returns the message for an option that takes its value only after `=`, if the next argument is such a value and
@@ -166,6 +183,7 @@ impl Flags {
             jobs: self.data.jobs,
             retries: self.data.retries,
             timeout: self.data.timeout.filter(|&limit| limit > 0).map(seconds),
+            with_no_target_directory: None,
         })
     }
 }

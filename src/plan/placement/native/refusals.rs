@@ -123,8 +123,13 @@ impl NativeRules<'_> {
             Err(Errno::EACCES) if merged.is_some_and(|dir| dir.owner() == process::user()) => {
                 Ok(())
             }
-            // The copy may be complete already. If not, the first write reports that.
-            Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) if exists => Ok(()),
+            // The copy may be complete already. If not, the first write ends the run.
+            Err(Errno::EROFS) if exists => Ok(()),
+            Err(Errno::EACCES | Errno::EPERM)
+                if target.is_some_and(|target| may_be_complete(operand, source, &target)) =>
+            {
+                Ok(())
+            }
             Err(errno) => Err(cannot_write(written, errno)),
             Ok(()) => Ok(()),
         }
@@ -246,6 +251,17 @@ pub(super) fn not_a_directory(target: &Path) -> Refusal {
 
 pub(super) fn shown(path: &Path) -> String {
     quote(path.as_os_str().as_bytes())
+}
+
+/// Whether an existing target, which this user may not write to, looks complete at first sight: a directory that has
+/// all names of the source, or a file of the same size.
+fn may_be_complete(operand: &Operand, source: &Stat, target: &Stat) -> bool {
+    if !operand.is_dir {
+        return source.size() == target.size();
+    }
+    let has = |name: &OsStr| operand.target_path.join(name).symlink_metadata().is_ok();
+    let names = std::fs::read_dir(&operand.source_path);
+    names.is_ok_and(|mut names| names.all(|entry| entry.is_ok_and(|entry| has(&entry.file_name()))))
 }
 
 /// Whether one of the two is a symbolic link that leads to the other.
