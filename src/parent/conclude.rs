@@ -64,11 +64,21 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         compared,
         elapsed: run.begun.elapsed(),
         destination: run.plan.destination.clone(),
-        other_command_to_resume: run.plan.other_command_to_resume().map(str::to_owned),
+        other_command_to_resume: other_command_to_resume(&run, end),
     };
     run.reporter.sink.emit(&RunEvent::Ended(&outcome));
     flush_output(run.reporter.sink, run.signals, output_limit);
     outcome
+}
+
+/// Returns the command that resumes the run, if it is not the same command.
+fn other_command_to_resume(run: &Run<'_>, end: End) -> Option<String> {
+    let has_target = match end {
+        End::Finished => run.plan.destination.is_dir(),
+        // The disk may not answer any more.
+        _ => run.plan.options.in_place || !run.lock.unstaged.is_empty(),
+    };
+    run.plan.with_no_target_directory.clone().filter(|_| has_target)
 }
 
 /// Returns what is left to copy into a full target; `None` if it cannot be counted within [`COUNT_WITHIN`].

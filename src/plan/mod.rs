@@ -105,7 +105,8 @@ pub struct Plan {
     pub timeout: Option<Duration>,
     /// The path of the copy, or of the directory that the copies are in.
     pub destination: PathBuf,
-    /// The command that resumes the run once the target exists, if it is another one than that of this run.
+    /// The command that resumes the run once the target exists, if it is another one than that of this run: that one
+    /// would then copy the source into the target.
     pub with_no_target_directory: Option<String>,
     /// The directories among the operands, only for cp. If cp finds one of them again below a later operand,
     /// it does not copy the directory a second time.
@@ -121,12 +122,6 @@ impl Plan {
         self.policy.stops_when_target_is_lost
             && (self.check.is_none() || is_lost)
             && ends_the_run(error)
-    }
-
-    /// Returns the command that resumes this run, if it is not the same command: the target is a directory now, so the
-    /// same command would copy the source into it.
-    pub fn other_command_to_resume(&self) -> Option<&str> {
-        self.with_no_target_directory.as_deref().filter(|_| self.destination.is_dir())
     }
 
     /// Whether this error ends the run by SIGPIPE.

@@ -157,7 +157,8 @@ fn takes_after_equals_sign(option: &str, value: &OsStr) -> bool {
         whole.push(value);
         parse(&["pcopy".into(), whole, "src".into(), "dst".into()]).is_ok()
     };
-    optional.any(|option| option.get_long() == long) && takes(value) && !takes(OsStr::new(NO_VALUE)) // any word, as for --context
+    // An option that takes any word, as --context does, is not among them.
+    optional.any(|option| option.get_long() == long) && takes(value) && !takes(OsStr::new(NO_VALUE))
 }
 
 /// A word that is no value of an option with few values.
