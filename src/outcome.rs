@@ -134,11 +134,15 @@ impl Outcome {
             End::Finished if self.compared.is_some_and(|compared| !compared.is_identical()) => {
                 code::DIFFERENT
             }
-            End::Finished if self.totals.get(Count::Vanished) + self.late_vanished > 0 => {
-                code::VANISHED
-            }
+            End::Finished if self.has_vanished() => code::VANISHED,
             End::Finished => code::COMPLETE,
         })
+    }
+
+    /// Whether source entries vanished or changed during the run.
+    fn has_vanished(&self) -> bool {
+        let counts = [Count::Changed, Count::Vanished].map(|count| self.totals.get(count));
+        counts.iter().any(|&number| number > 0) || self.late_vanished > 0
     }
 
     /// Returns an outcome with these counts and nothing else, for tests.
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_most_serious_result_decides_the_exit_code() {
-        use Count::{Copied, Failed, Found, Vanished};
+        use Count::{Changed, Copied, Failed, Found, Vanished};
         let cases = [
             (End::Finished, vec![(Found, 1), (Copied, 1)], Exit::Code(code::COMPLETE)),
             (
@@ -176,6 +180,7 @@ mod tests {
                 vec![(Found, 2), (Copied, 1), (Vanished, 1)],
                 Exit::Code(code::VANISHED),
             ),
+            (End::Finished, vec![(Found, 1), (Changed, 1)], Exit::Code(code::VANISHED)),
             (
                 End::Finished,
                 vec![(Found, 2), (Failed, 1), (Vanished, 1)],

@@ -65,6 +65,7 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
         (compared.missing, "missing"),
         (compared.extra, "extraneous"),
         (compared.different, "different"),
+        (totals.get(Count::Changed), "changed"),
         (totals.get(Count::Vanished), "vanished"),
         (totals.get(Count::Failed) + outcome.late_failures, "failed"),
     ];
@@ -105,6 +106,7 @@ fn other_counts(outcome: &Outcome) -> String {
         (Count::Linked, "linked"),
         (Count::Skipped, "skipped"),
         (Count::Declined, "left as they were"),
+        (Count::Changed, "changed"),
         (Count::Vanished, "vanished"),
         (Count::Failed, "failed"),
     ];

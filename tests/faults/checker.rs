@@ -170,9 +170,10 @@ fn counts_agree(code: i32, world: &World, stderr: &str) -> Option<String> {
         last.map_or(0, |digits| digits.replace(',', "").parse().unwrap_or(0))
     };
     let copied = line.split(' ').nth(1).unwrap().replace(',', "").parse().unwrap_or(0);
-    let [linked, skipped, excluded, vanished, failed] =
-        ["linked", "skipped", "left as they were", "vanished", "failed"].map(number);
-    let sum = copied + linked + skipped + excluded + vanished + failed;
+    let [linked, skipped, declined, changed, vanished, failed] =
+        ["linked", "skipped", "left as they were", "changed", "vanished", "failed"].map(number);
+    let vanished = vanished + changed;
+    let sum = copied + linked + skipped + declined + vanished + failed;
     let all = world.source.len();
     let wrong = match code {
         0 => sum != all || failed + vanished > 0,

@@ -2,7 +2,7 @@
 
 use super::Walk;
 use crate::copier::report_writer::ParentGone;
-use crate::error::EntryError;
+use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Event, Report};
 use std::ffi::CStr;
@@ -17,7 +17,9 @@ impl<D> Walk<'_, D> {
     ) -> Result<(), ParentGone> {
         self.cx.outbox.settle();
         if error.op.means_vanished(error.errno) {
-            self.cx.status.add(Count::Vanished, 1);
+            let has_changed = error.op == Op::Changed;
+            let count = if has_changed { Count::Changed } else { Count::Vanished };
+            self.cx.status.add(count, 1);
             return self.report(name, Event::Vanished(error));
         }
         self.cx.status.add(Count::Failed, 1);

@@ -28,8 +28,9 @@ pub enum Count {
     Skipped,
     /// Entries whose replacement the user declined in a prompt.
     Declined,
-    /// Source entries that no longer existed when they were to be copied, or that changed while they were
-    /// read.
+    /// Source files that changed while they were read.
+    Changed,
+    /// Source entries that no longer existed when they were to be copied.
     Vanished,
     /// Entries that could not be copied.
     Failed,
@@ -49,7 +50,7 @@ pub enum Count {
     TasksDone,
 }
 
-const COUNTS: usize = 14;
+const COUNTS: usize = 15;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -77,11 +78,11 @@ impl Totals {
         sum
     }
 
-    /// Returns how many entries are settled: copied, linked, skipped, declined, vanished, failed or
+    /// Returns how many entries are settled: copied, linked, skipped, declined, changed, vanished, failed or
     /// different.
     pub fn settled(&self) -> u64 {
-        use Count::{Copied, Declined, Different, Failed, Linked, Skipped, Vanished};
-        [Copied, Linked, Skipped, Declined, Vanished, Failed, Different]
+        use Count::{Changed, Copied, Declined, Different, Failed, Linked, Skipped, Vanished};
+        [Copied, Linked, Skipped, Declined, Changed, Vanished, Failed, Different]
             .iter()
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }
