@@ -1,15 +1,11 @@
 //! Runs of pcopy as an ordinary user, without privileges.
 
 use super::entries::chmod;
-use super::{
-    PCOPY, Run, Sandbox, copy_program, hash, is_root, with_summary, without_progress_lines,
-};
+use super::{PCOPY, Run, Sandbox, copy_program, is_root, with_summary, without_progress_lines};
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 impl Sandbox {
@@ -74,19 +70,19 @@ pub(crate) fn copy_settings(from: &Command, to: &mut Command) {
     }
 }
 
-/// Returns the path of a copy of the program that every user may execute. Each test program makes this copy
-/// once.
+/// Returns the path of a copy of the program that every user may execute. Each test process makes its own copy, which
+/// is removed when the process has ended, however it ends.
 pub(crate) fn plain_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // Only its owner can replace a file in /tmp.
-        let owner = fs::metadata("/proc/self").unwrap().uid();
-        let name = format!("pcopy-for-all-{owner}-{}", hash(PCOPY.as_bytes()));
-        let path = std::env::temp_dir().join(name);
-        let fresh = path.with_extension(std::process::id().to_string());
-        copy_program(Path::new(PCOPY), &fresh);
-        chmod(&fresh, 0o755);
-        fs::rename(&fresh, &path).unwrap(); // another test program may be running the old one
-        path
-    })
+    static PROGRAM: OnceLock<(PathBuf, Child)> = OnceLock::new();
+    let (path, _) = PROGRAM.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("pcopy-for-all-{}", std::process::id()));
+        copy_program(Path::new(PCOPY), &path);
+        chmod(&path, 0o755);
+        // Its input ends with this process.
+        let mut remover = Command::new("sh");
+        remover.args(["-c", "cat; rm -f \"$0\""]).arg(&path).stdin(Stdio::piped());
+        let remover = remover.stdout(Stdio::null()).process_group(0).spawn().unwrap();
+        (path, remover)
+    });
+    path
 }
