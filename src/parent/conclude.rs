@@ -24,6 +24,10 @@ const CHECK: Duration = Duration::from_millis(20);
 /// Reports the result of the run, waits until all output is written, and returns the result.
 pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -> Outcome {
     let left = if end == End::TargetLost { left_to_copy(&mut run) } else { None };
+    if end == End::TargetLost && run.reporter.kinds.keys().any(|error| error.errno == Errno::ENOSPC)
+    {
+        free_space::report_lack_of_inodes(run.plan, run.reporter.sink);
+    }
     // If a signal ends the run, the parent does not wait for a reader of its output, which may never read.
     // Nor does it wait for the counting process, which a failing disk may keep from exiting.
     let output_limit = match end {

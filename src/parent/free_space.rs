@@ -31,9 +31,22 @@ pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sin
     sink.emit(&RunEvent::SpaceShort { left, free, target });
 }
 
+/// Reports that the target's file system lacks free inodes, if it does: the kernel then says that there is no space,
+/// although there is room for data. Each copier may have removed a file that it could not complete.
+pub(super) fn report_lack_of_inodes(plan: &Plan, sink: &mut dyn Sink) {
+    let Some(operand) = plan.operands.first() else { return };
+    let dir = plan.target_dir(operand);
+    let (inodes, space) = (statfs::free_inodes(dir), statfs::free_space_at(dir));
+    let (Ok(Some(inodes)), Ok(FreeSpace { bytes, .. })) = (inodes, space) else { return };
+    if inodes <= plan.jobs.into() {
+        let target = operand.target_path.as_os_str().as_bytes();
+        sink.emit(&RunEvent::FewInodes { inodes, bytes, target });
+    }
+}
+
 /// Returns the free space of the target and what is left to copy into it. Returns `None` if that cannot be
-/// known, for example because the run only compares, because the target is a stream, because the targets are on several file systems or because
-/// copies may share data with their sources.
+/// known, for example because the run only compares, because the target is a stream, because the targets are on several
+/// file systems or because copies may share data with their sources.
 pub(super) fn measure(plan: &Plan, work: &Work, totals: &Totals) -> Option<(FreeSpace, Left)> {
     if plan.stream.is_some() || plan.check.is_some() {
         return None;

@@ -119,6 +119,15 @@ pub enum RunEvent<'a> {
         /// The current activity of the run.
         at: At<'a>,
     },
+    /// The target is full, because its file system lacks free inodes.
+    FewInodes {
+        /// The number of inodes that are free.
+        inodes: u64,
+        /// The number of bytes that are free.
+        bytes: u64,
+        /// The path of the first target.
+        target: &'a [u8],
+    },
     /// The user asks for the state of the run (`SIGUSR1`).
     Status {
         /// The counts of the run.

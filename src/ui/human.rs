@@ -58,6 +58,12 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::SpaceShort { left, free, target } => {
             screen.notice(&describe_shortage(left, free, target));
         }
+        RunEvent::FewInodes { inodes, bytes, target } => screen.notice(&format!(
+            "the file system of {} has {} free inodes left, and {} of space",
+            quote(target),
+            numbers::count(inodes),
+            numbers::bytes(bytes)
+        )),
         RunEvent::Status { ref totals, entries, elapsed, at } => {
             screen.error(&describe_status(totals, entries, elapsed, at));
         }

@@ -123,6 +123,29 @@ fn eleven_means_that_the_target_is_full_and_the_command_can_be_rerun(jobs: &str)
     assert!(Command::new("umount").arg(&small).status().unwrap().success());
 }
 
+/// The kernel says that there is no space.
+#[test]
+fn a_target_without_free_inodes_is_called_so() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.many("src", 300, 0);
+    let small = env.path("small");
+    fs::create_dir(&small).unwrap();
+    mount(&["-t", "tmpfs", "-o", "nr_inodes=100", "none"], &small);
+
+    let run = env.pcopy(["src", "small/dst"]);
+
+    run.exits(11).stderr_has("No space left on device");
+    run.stderr_has("pcopy: the file system of 'small/dst' has ")
+        .stderr_has(" free inodes left, and ");
+    mount(&["-o", "remount,nr_inodes=10000"], &small);
+    env.pcopy(["src", "small/dst"]).exits(0);
+    env.assert_same("src", "small/dst");
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+}
+
 fn mount(arguments: &[&str], on: &std::path::Path) {
     assert!(Command::new("mount").args(arguments).arg(on).status().unwrap().success());
 }

@@ -167,6 +167,14 @@ fn free_space_of(found: &Statvfs) -> FreeSpace {
     FreeSpace { bytes, entries }
 }
 
+/// Returns the number of free inodes of the file system of an open directory; `None` if it has no fixed number of inodes.
+///
+/// Unlike [`FreeSpace::entries`], that may be 0: the caller knows that the file system is full.
+pub fn free_inodes(dir: impl AsFd) -> Result<Option<u64>> {
+    let found = fstatvfs(dir)?;
+    Ok((found.files() > 0).then(|| found.files_available()))
+}
+
 /// Flushes the file system that `file` is on to stable storage.
 pub fn sync(file: impl AsFd) -> Result<()> {
     retry(|| nix::unistd::syncfs(&file))
