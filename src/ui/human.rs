@@ -26,14 +26,15 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::Announced(_) | RunEvent::Progress { .. } => {}
         RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
         RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
-        RunEvent::Failed { error, names } => screen.error(&describe_failure(error, names)),
+        RunEvent::Failed { error, names } => screen.failure(error, &describe_failure(error, names)),
         RunEvent::AttributeFailed { lost, names } => screen.lost_attributes.add(lost, names),
         RunEvent::Vanished { error, names, .. } if error.op == Op::Changed => {
-            screen.error(&describe_failure(error, names));
+            screen.failure(error, &describe_failure(error, names));
         }
-        RunEvent::Vanished { names, compared, .. } => {
+        RunEvent::Vanished { error, names, compared } => {
             let act = if compared { "compared" } else { "copied" };
-            screen.error(&format!("{} vanished before it was {act}", quote(names.source)));
+            let message = format!("{} vanished before it was {act}", quote(names.source));
+            screen.failure(error, &message);
         }
         RunEvent::TimedOut { limit, at } => {
             let at = at.map(|at| format!(" at {}", quote(at))).unwrap_or_default();
@@ -160,6 +161,13 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
         End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
             screen.error(&summary(outcome))
         }
+    }
+    let unnamed = screen.unnamed_failures();
+    if unnamed > 0 {
+        let unnamed = numbers::count(unnamed);
+        screen.plain(&format!(
+            "hint: {unnamed} failures are not named above; 2>FILE names all in FILE"
+        ));
     }
     if let Some(hint) = hint_to_try_again(outcome) {
         screen.plain(&hint);

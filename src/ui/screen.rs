@@ -3,11 +3,13 @@
 use super::lost_attributes::LostAttributes;
 use super::output::Output;
 use super::progress::ProgressLine;
+use crate::error::EntryError;
 use crate::options::{Compat, Verbosity, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
 use crate::sanitize::{escape, sanitize};
 use pcopy_sys::file::{self, Identity};
 use pcopy_sys::{Errno, process, stdio};
+use std::collections::HashMap;
 use std::io::{IsTerminal, Stderr, Stdout, stderr, stdout};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -27,6 +29,9 @@ pub struct Settings {
     pub data: Option<Identity>,
 }
 
+/// How many failures of one kind are named on a terminal. More would push what the user has to see out of sight.
+const NAMED_MAX: u64 = 20;
+
 /// Prints one event on the screen.
 pub(super) type Render = fn(&RunEvent<'_>, &mut Screen);
 
@@ -43,6 +48,8 @@ pub struct Screen {
     /// Whether standard output has the data of the source, so that names are printed on standard error.
     has_data_on_stdout: bool,
     render: Render,
+    /// The number of failures of each kind so far; `None` if standard error is no terminal, where all are named.
+    failures: Option<HashMap<EntryError, u64>>,
     /// What entries lack; printed at the end.
     pub(super) lost_attributes: LostAttributes,
 }
@@ -76,6 +83,7 @@ impl Screen {
             summarizes: !quiet && !has_data_on_stderr && (is_terminal || is_wanted),
             has_data_on_stdout: is_data(stdout().as_fd()),
             render,
+            failures: is_terminal.then(HashMap::new),
             lost_attributes: LostAttributes::default(),
         }
     }
@@ -102,6 +110,24 @@ impl Screen {
     /// Prints an error message.
     pub(super) fn error(&mut self, message: &str) {
         self.messages.line(&format!("{}: {message}", self.program));
+    }
+
+    /// Prints the failure of an entry. On a terminal, only the first ones of each kind are printed.
+    pub(super) fn failure(&mut self, error: EntryError, message: &str) {
+        if let Some(failures) = &mut self.failures {
+            let number = failures.entry(error).or_default();
+            *number += 1;
+            if *number > NAMED_MAX {
+                return;
+            }
+        }
+        self.error(message);
+    }
+
+    /// Returns the number of failures that [`failure`](Self::failure) has not printed.
+    pub(super) fn unnamed_failures(&self) -> u64 {
+        let numbers = self.failures.iter().flat_map(HashMap::values);
+        numbers.map(|number| number.saturating_sub(NAMED_MAX)).sum()
     }
 
     /// Prints a question. The user types the answer on the same line.

@@ -260,6 +260,26 @@ fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line(jobs: &str) {
 }
 
 #[test]
+fn on_a_terminal_twenty_failures_of_a_kind_are_named() {
+    let env = Sandbox::new();
+    for number in 0..50 {
+        env.tree("src", [&*format!("file {number} 1")]).tree("dst", [&*format!("dir {number}")]);
+    }
+    for number in 50..60 {
+        env.tree("src", [&*format!("dir {number}")]).tree("dst", [&*format!("file {number} 1")]);
+    }
+
+    let screen = on_terminal(env.command(["-T", "src", "dst"]));
+
+    let begin = "pcopy: cannot overwrite ";
+    let named = |what: &str| screen.matches(&format!("{begin}{what} 'dst/")).count();
+    assert_eq!((named("directory"), named("non-directory")), (20, 10), "{screen}");
+    assert!(screen.contains("50 entries failed: cannot overwrite a directory "), "{screen}");
+    let hint = "hint: 30 failures are not named above; 2>FILE names all in FILE";
+    assert!(screen.contains(hint), "{screen}");
+}
+
+#[test]
 fn failures_of_several_kinds_have_a_line_each() {
     let env = Sandbox::new();
     env.tree("src", ["file a 1", "file b 1", "file c/x 1", "file d/x 1"]);
