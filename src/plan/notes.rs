@@ -24,6 +24,13 @@ pub enum NoteKind {
         /// The path of the operand.
         source: PathBuf,
     },
+    /// The source is copied into an existing directory that looks like an earlier copy of it.
+    IntoCopy {
+        /// The existing directory.
+        directory: PathBuf,
+        /// The path of the new copy.
+        target: PathBuf,
+    },
     /// A line of the manifest (a list of file hashes) cannot be used.
     BadManifestLine(BadManifestLine),
     /// The target must be a directory, and it is not one.
@@ -99,7 +106,9 @@ impl NoteKind {
     /// Returns how the note is reported.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::ContextIgnored | Self::NamedTwice { .. } => Severity::Warning,
+            Self::ContextIgnored | Self::NamedTwice { .. } | Self::IntoCopy { .. } => {
+                Severity::Warning
+            }
             Self::BadManifestLine(_)
             | Self::TargetNotDirectory { .. }
             | Self::DirectoryOmitted { .. }

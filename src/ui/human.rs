@@ -92,6 +92,13 @@ fn render_note(note: &Note, screen: &mut Screen) {
             let source = quote(source.as_os_str().as_bytes());
             screen.notice(&named_twice(*is_dir, &source));
         }
+        NoteKind::IntoCopy { directory, target } => {
+            let quote = |path: &Path| quote(path.as_os_str().as_bytes());
+            let (directory, target) = (quote(directory), quote(target));
+            screen.on_terminal(&format!(
+                "note: {directory} exists: copying into {target}; use -T to update {directory} itself"
+            ));
+        }
         NoteKind::BadManifestLine(line) => screen.error(&line.to_string()),
         NoteKind::ParentFailed(error) => {
             let quote = |path: &Path| quote(path.as_os_str().as_bytes());

@@ -149,6 +149,13 @@ impl Screen {
         }
     }
 
+    /// Prints a message for a person, who may have meant something else: only on a terminal.
+    pub(super) fn on_terminal(&mut self, message: &str) {
+        if self.failures.is_some() {
+            self.plain(message);
+        }
+    }
+
     /// Prints the last line of a complete run: on a terminal, or if the options ask for it. So a run that
     /// succeeds is silent in a script and in cron(8).
     pub(super) fn summary(&mut self, line: &str) {

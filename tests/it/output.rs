@@ -259,6 +259,25 @@ fn ten_thousand_failures_are_all_named_and_summed_up_in_one_line(jobs: &str) {
     assert_eq!(run.stderr.lines().count(), 10_002);
 }
 
+/// The second of two equal commands copies into the copy that the first has made.
+#[test]
+fn a_copy_into_an_earlier_copy_is_noted_on_a_terminal() {
+    let note = "note: 'dst' exists: copying into 'dst/src'; use -T to update 'dst' itself\n";
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10", "dir d"]);
+    let seen = || on_terminal(env.command(["src", "dst"])).contains(note);
+
+    assert!(!seen(), "the first copy");
+    assert!(seen(), "the second");
+    assert!(!seen(), "now it is there");
+    env.tree("other", ["file a 10", "dir d", "file more 5"]).tree("empty", []);
+    for line in [["other", "dst"], ["empty", "dst"]] {
+        assert!(!on_terminal(env.command(line)).contains("note: "), "{line:?}");
+    }
+    std::fs::remove_dir_all(env.path("dst/src")).unwrap();
+    env.pcopy(["src", "dst"]).exits(0).stderr_lacks("note: ");
+}
+
 #[test]
 fn on_a_terminal_twenty_failures_of_a_kind_are_named() {
     let env = Sandbox::new();

@@ -7,14 +7,14 @@ use crate::error::Refusal;
 use crate::options::Operands;
 use crate::plan::directories::Parent;
 use crate::plan::manifest_place::{prefix_alone, prefix_below};
-use crate::plan::notes::ParentError;
+use crate::plan::notes::{NoteKind, ParentError};
 use crate::plan::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
 use crate::plan::stream_target::StreamTarget;
 use crate::sanitize::quote;
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use refusals::{cannot_open, cannot_write, not_a_directory, shown, two_sources};
+use refusals::{cannot_open, cannot_write, has_names_of, not_a_directory, shown, two_sources};
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -68,13 +68,30 @@ impl<'p> NativeRules<'p> {
             Operands::Into { sources, directory } => self.copy_into(sources, directory),
             Operands::Onto { sources, target } => {
                 if is_directory(target) {
-                    self.copy_into(sources, target)
+                    self.copy_into(sources, target)?;
+                    self.note_earlier_copy(target);
+                    Ok(())
                 } else if let ([source], false) = (&sources[..], self.placed.with_parents) {
                     self.copy_onto(source, target)
                 } else {
                     Err(not_a_directory(target))
                 }
             }
+        }
+    }
+
+    /// Notes that a single source is copied into what looks like an earlier copy of it: then the user may have meant to
+    /// update that copy, for which `-T` is needed.
+    fn note_earlier_copy(&mut self, directory: &Path) {
+        let [operand] = &self.placed.operands[..] else { return };
+        let is_new = operand.target_path.symlink_metadata().is_err();
+        if !self.compares
+            && operand.is_dir
+            && is_new
+            && has_names_of(directory, &operand.source_path) == Some(true)
+        {
+            let target = operand.target_path.clone();
+            self.placed.note(NoteKind::IntoCopy { directory: directory.to_owned(), target });
         }
     }
 

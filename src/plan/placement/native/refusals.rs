@@ -259,9 +259,15 @@ fn may_be_complete(operand: &Operand, source: &Stat, target: &Stat) -> bool {
     if !operand.is_dir {
         return source.size() == target.size();
     }
-    let has = |name: &OsStr| operand.target_path.join(name).symlink_metadata().is_ok();
-    let names = std::fs::read_dir(&operand.source_path);
-    names.is_ok_and(|mut names| names.all(|entry| entry.is_ok_and(|entry| has(&entry.file_name()))))
+    has_names_of(&operand.target_path, &operand.source_path) != Some(false)
+}
+
+/// Whether a directory has all names that `source` has; `None` if that has none.
+pub(super) fn has_names_of(directory: &Path, source: &Path) -> Option<bool> {
+    let mut names = std::fs::read_dir(source).ok()?.peekable();
+    names.peek()?;
+    let has = |name: &OsStr| directory.join(name).symlink_metadata().is_ok();
+    Some(names.all(|entry| entry.is_ok_and(|entry| has(&entry.file_name()))))
 }
 
 /// Whether one of the two is a symbolic link that leads to the other.
