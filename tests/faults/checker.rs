@@ -145,7 +145,10 @@ fn end_of(
     Some(match code {
         0 => End::Complete,
         // Without a name the failure is one of the run itself.
-        1 | 24 if ending.stderr.contains('\'') && !ending.stderr.contains("stopped after") => {
+        1 | 24
+            if messages(&ending.stderr).any(|line| line.contains('\''))
+                && !ending.stderr.contains("stopped after") =>
+        {
             End::Reported
         }
         _ => End::Cut,
@@ -390,13 +393,18 @@ fn reports_wrong_counts(ending: &Ending) -> bool {
     ending.stderr.contains("the counts do not balance; some entries may be missing")
 }
 
+/// Returns the lines that report something of an entry: the summary names the whole copy.
+fn messages(stderr: &str) -> impl Iterator<Item = &str> {
+    stderr.lines().filter(|line| !line.starts_with("copied ") && !line.starts_with("hint: "))
+}
+
 /// Whether a message names the entry or a directory above it.
 fn is_named(stderr: &str, path: &Path) -> bool {
     path.ancestors().any(|path| {
         ["src", "dst"].iter().any(|root| {
             let name = Path::new(root).join(path);
             let name = name.to_str().unwrap().trim_end_matches('/').to_owned();
-            stderr.contains(&format!("'{name}'"))
+            messages(stderr).any(|line| line.contains(&format!("'{name}'")))
         })
     })
 }
