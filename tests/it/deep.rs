@@ -280,7 +280,7 @@ fn a_failure_deeper_than_a_path_may_be_is_named() {
     let (code, stderr) = pcopy(&env, &["-T", "src", "dst"]);
 
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.starts_with("pcopy: cannot create 'dst/nnnn"), "{stderr}");
+    assert!(stderr.starts_with("pcopy: cannot overwrite directory 'dst/nnnn"), "{stderr}");
 }
 
 #[test]
