@@ -116,12 +116,26 @@ fn several_sources_need_a_directory() {
     }
 }
 
+#[test]
+fn of_several_sources_those_that_can_be_copied_are_copied() {
+    let env = small();
+    env.tree("holds", ["dir file", "file src 5"]);
+
+    let run = env.pcopy(["src", "file", "other", "holds"]);
+
+    run.exits(1);
+    run.stderr_has("pcopy: cannot overwrite non-directory 'holds/src' with directory 'src'\n");
+    run.stderr_has("pcopy: cannot overwrite directory 'holds/file' with non-directory 'file'\n");
+    env.assert_same("other", "holds/other");
+}
+
 /// cp's words, and no run that counts.
 #[test]
 fn a_target_of_the_wrong_type_is_refused() {
     let env = small();
     env.tree("", ["file plain 5", "link to-dir other", "dir holds/file", "file holds/src 5"]);
-    for options in [&[][..], &["--inplace"], &["-b"], &["-n"], &["--remove-destination"]] {
+    for options in [&[][..], &["--inplace"], &["-b"], &["--update=all"], &["--remove-destination"]]
+    {
         for (source, target, message) in [
             ("src", "plain", "cannot overwrite non-directory 'plain' with directory 'src'\n"),
             ("src", "holds", "cannot overwrite non-directory 'holds/src' with directory 'src'\n"),

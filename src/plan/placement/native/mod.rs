@@ -48,6 +48,9 @@ pub(super) struct NativeRules<'p> {
     pub(super) placed: &'p mut Placement,
     /// Whether sources are only compared with their targets.
     pub(super) compares: bool,
+    /// Whether the command line names one source. If it cannot be copied at all, the run is refused; of several, the
+    /// others are copied.
+    pub(super) has_one_source: bool,
     /// The existing directory that sources are copied into; `None` if the command line names the target
     /// itself.
     into: Option<PathBuf>,
@@ -57,11 +60,15 @@ pub(super) struct NativeRules<'p> {
 
 impl<'p> NativeRules<'p> {
     fn new(placed: &'p mut Placement, compares: bool) -> Self {
-        Self { placed, compares, into: None, staged: HashSet::new() }
+        Self { placed, compares, has_one_source: false, into: None, staged: HashSet::new() }
     }
 
     /// Finds a target for each source.
     fn place(&mut self, operands: &Operands) -> Result<(), Refusal> {
+        self.has_one_source = match operands {
+            Operands::Into { sources, .. } | Operands::Onto { sources, .. } => sources.len() == 1,
+            Operands::Beside { .. } | Operands::Exactly { .. } => true,
+        };
         match operands {
             Operands::Beside { source, suffix } => self.copy_beside(source, suffix),
             Operands::Exactly { source, target } => self.copy_onto(source, target),

@@ -135,11 +135,19 @@ impl NativeRules<'_> {
         }
     }
 
-    /// Refuses a target that is a directory while the source is none, and the reverse.
+    /// Refuses a single source that is a directory while its target is none, and the reverse.
     fn check_type(&self, operand: &Operand, target: &Stat) -> Result<(), Refusal> {
         let is_link = target.kind() == Kind::Symlink;
         let follows = is_link && self.placed.options.keep_directory_symlink;
-        if self.compares || follows || operand.is_dir == (target.kind() == Kind::Directory) {
+        // With the other values of `--update` the existing directory may be skipped.
+        let update = self.placed.options.update;
+        let is_replaced = operand.is_dir || matches!(update, Update::Different | Update::All);
+        let is_refused = self.has_one_source && !self.compares && !self.placed.with_parents;
+        if !is_refused
+            || !is_replaced
+            || follows
+            || operand.is_dir == (target.kind() == Kind::Directory)
+        {
             return Ok(());
         }
         let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
