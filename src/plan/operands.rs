@@ -35,6 +35,8 @@ pub struct Operand {
     /// In GNU cp compatibility mode, the existing file that the copy may write into; `None` if there is none.
     /// Two operands may have the same one, through hard links or symbolic links (see `waves`).
     pub(super) written: Option<Identity>,
+    /// The permission bits that the source had when the run began.
+    pub permissions: u32,
     /// The identity of the source; its device is its file system.
     pub(super) identity: Identity,
     pub(super) source_dir: usize,
@@ -76,6 +78,7 @@ impl Operand {
             follow: source.follow && !is_dir,
             into_itself: None,
             written: None,
+            permissions: source.stat.permissions(),
             identity: source.stat.identity(),
             source_dir: source.dir,
             target_dir: target.dir,

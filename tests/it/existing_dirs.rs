@@ -250,6 +250,34 @@ fn a_failed_run_and_a_second_one_come_to_the_same_mode_as_one_run() {
 }
 
 #[test]
+fn a_run_that_can_stat_nothing_from_some_point_on_and_a_second_one_come_to_the_mode_of_the_source()
+{
+    if !has_strace!() {
+        return;
+    }
+    let mut left = 0;
+    for nth in 1.. {
+        let env = Sandbox::new();
+        // The parent finishes directories with hard links.
+        env.tree("src", ["file a 10", "dir d"]);
+        fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
+        chmod(&env.path("src"), 0o755);
+        let inject = format!("inject=newfstatat:error=ELOOP:when={nth}+");
+        let options = ["-e", "trace=newfstatat", "-e", &inject];
+
+        let failed = env.run(env.traced(&options, ["--retries=0", "-j1", "-T", "src", "dst"]));
+        if failed.status.success() {
+            break;
+        }
+        left += usize::from(env.path("dst").exists());
+        env.pcopy(["-T", "src", "dst"]).exits(0);
+
+        assert_eq!(mode_of(env.path("dst")), 0o755, "{nth}\n{}", failed.story());
+    }
+    assert!(left > 0, "no run left a target");
+}
+
+#[test]
 fn a_killed_run_leaves_no_directory_with_fewer_permissions_than_before() {
     for (mode, options) in [(0o2070, "--inplace"), (0o2575, "-q"), (0o077, "--inplace")] {
         let env = shared_target();

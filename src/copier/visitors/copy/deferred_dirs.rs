@@ -247,20 +247,19 @@ pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryErro
 }
 
 /// Gives the directory of an operand the mode of its source, if it has not been finished because it has failed.
-/// The next run takes it for a directory whose mode it must keep.
+/// The next run takes it for a directory whose mode it must keep. The source itself may not be readable any more.
 fn give_mode_for_good(plan: &Plan, operand: &Operand, parent: BorrowedFd<'_>, staged: &CStr) {
     let keep = &plan.options.preserve;
     let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
     if !keep.keeps_dir_modes || may_limit {
         return;
     }
-    let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let unfinished = file::stat_at(parent, staged).is_ok_and(|dir| dir.permissions() == 0o700);
-    if let Ok(source) = source
-        && unfinished
-        && source.permissions() != 0o700
-        && file::set_permissions_at(parent, staged, source.permissions()).is_err()
-    {
+    let finished = file::stat_at(parent, staged).is_ok_and(|dir| dir.permissions() != 0o700);
+    if finished || operand.permissions == 0o700 {
+        return;
+    }
+    let opened = file::open_dir_at(parent, staged); // setting the mode by name would need its status
+    if opened.and_then(|dir| file::set_permissions(&dir, operand.permissions)).is_err() {
         // The directory stays accessible to its owner alone. Its failure is already reported.
     }
 }
