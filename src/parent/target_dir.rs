@@ -100,6 +100,9 @@ fn settle_mode(parent: BorrowedFd<'_>, name: &CStr, bits: u32) {
 /// the file system cannot create or rename it, creates it under its final name.
 fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<TargetDir, Refusal> {
     let (parent, name) = (plan.target_dir(operand), staged_name(&operand.target_name, 0));
+    if file::stat_dir(parent).is_ok_and(|above| above.is_append_only) {
+        return create_unstaged(plan, operand, Errno::EPERM);
+    }
     let made = if renames {
         file::make_dir(parent, &name, 0o700).map(|()| true)
     } else {

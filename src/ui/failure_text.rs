@@ -46,7 +46,9 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             )
         }
         Op::Publish if is_no_disk_error(error.errno) => {
-            format!("cannot rename {thing} into place: {cause} (--inplace writes without renaming)")
+            format!(
+                "cannot rename {thing} into place: {cause} (--inplace writes into a file with one name)"
+            )
         }
         Op::Publish => format!("cannot rename {thing} into place: {cause}"),
         Op::Stage => format!(

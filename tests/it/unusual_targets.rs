@@ -3,10 +3,12 @@
 
 use crate::common::entries::{inode, set_times};
 use crate::common::habits::mount_with_habits;
-use crate::common::images::mounted_or_skip;
+use crate::common::images::{EXT4, mounted_or_skip};
 use crate::common::mounts::in_own_mounts;
 use crate::common::*;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 /// The size from which several copiers copy a file.
 const LARGE: &str = "file d/large 16M";
@@ -121,6 +123,38 @@ fn where_renames_and_removals_are_refused_a_new_copy_is_built_in_place() {
     assert_eq!(fs::read_dir(env.path(TRIAL)).unwrap().count(), 0);
     env.pcopy(["-T", "src", "dst"]).exits(0).stdout_is("");
     assert!(!env.path(TRIAL).exists());
+}
+
+/// Lets a directory take new entries only, or ends that.
+fn set_append_only(dir: &Path, flag: &str) {
+    assert!(Command::new("chattr").arg(flag).arg(dir).status().unwrap().success());
+}
+
+each_jobs!(an_append_only_directory_gets_complete_entries_and_keeps_nothing_staged, 1, 4);
+fn an_append_only_directory_gets_complete_entries_and_keeps_nothing_staged(jobs: &str) {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    let Some(_mounted) = mounted_or_skip!(&env, "at", EXT4) else { return };
+    plant(&env);
+    env.tree("at/dst", ["dir d"]);
+    set_append_only(&env.path("at/dst"), "+a");
+
+    let merged = env.pcopy(["-j", jobs, "-T", "src", "at/dst"]);
+    merged.exits(0).stderr_has("in place, not under a temporary name: Operation not permitted");
+    env.pcopy(["-j", jobs, "src", "at/dst/new"]).exits(0);
+    fs::write(env.path("src/a"), "changed").unwrap();
+    let refused = env.pcopy(["-j", jobs, "-T", "src", "at/dst"]);
+    refused.exits(1).stderr_has("cannot rename 'at/dst/a' into place: Operation not permitted");
+
+    set_append_only(&env.path("at/dst"), "-a");
+    env.assert_nothing_staged();
+    env.pcopy(["-T", "src", "at/dst/new"]).exits(0).stderr_has("copied 1 entry");
+    env.assert_same("src", "at/dst/new");
+    fs::remove_dir_all(env.path("at/dst/new")).unwrap();
+    env.pcopy(["-T", "src", "at/dst"]).exits(0).stderr_has("copied 1 entry");
+    env.assert_same("src", "at/dst");
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl ChildMark {
 }
 
 /// Creates the target directory of a child, or finds an existing one. A new child of an existing directory
-/// gets a staged name. `source` is the status of the source; it must be known with `--inplace` and for cp.
+/// gets a staged name; in an append-only directory, which would refuse the rename, this fails with `EPERM`. `source` is the status of the source; it must be known with `--inplace` and for cp.
 pub(in crate::copier) fn make_child(
     plan: &Plan,
     dirs: &DirPair,
@@ -108,6 +108,7 @@ pub(in crate::copier) fn make_child(
             Err(Op::DirectoryOverSymlink.error()(Errno::EEXIST))
         }
         Ok(_) => Err(Op::DirectoryOverFile.error()(Errno::EEXIST)),
+        Err(Errno::ENOENT) if dirs.traits.is_append_only => Err(error(Errno::EPERM)),
         Err(Errno::ENOENT) => {
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {

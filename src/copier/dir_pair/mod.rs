@@ -51,14 +51,18 @@ pub(super) struct Traits {
     pub(super) defaults: DirDefaults,
     /// The device of the file system that the directory is on.
     pub(super) device: u64,
+    /// Whether entries can be added, but neither renamed nor removed (`chattr +a`). Then each new entry gets its
+    /// final name at once.
+    pub(super) is_append_only: bool,
 }
 
 impl Traits {
     fn of(target: impl AsFd) -> Result<Self, EntryError> {
-        let stat = file::stat_fd(&target).map_err(Op::OpenTarget.error())?;
-        let in_group = stat.permissions() & 0o2000 != 0;
+        let stat = file::stat_dir(target.as_fd()).map_err(Op::OpenTarget.error())?;
+        let in_group = stat.permissions & 0o2000 != 0;
         let masked = xattr::has_default_acl(target.as_fd());
-        Ok(Self { defaults: DirDefaults { masked, in_group }, device: stat.identity().0 })
+        let defaults = DirDefaults { masked, in_group };
+        Ok(Self { defaults, device: stat.device, is_append_only: stat.is_append_only })
     }
 }
 

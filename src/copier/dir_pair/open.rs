@@ -42,7 +42,9 @@ pub(in crate::copier) fn open_child(
     }
     .map_err(Op::OpenTarget.error())?;
     make_usable(&target, ours)?;
-    let traits = if existed { Traits::of(&target)? } else { dirs.traits };
+    // A new directory inherits all but `chattr +a`.
+    let inherited = Traits { is_append_only: false, ..dirs.traits };
+    let traits = if existed { Traits::of(&target)? } else { inherited };
     Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
 

@@ -227,11 +227,15 @@ fn make_link(
         None => {
             dirs.staged
                 || cx.options().in_place
+                || dirs.traits.is_append_only
                 || cx.lacks(dirs.traits.device, Capability::Staging)
         }
         Some(kind @ Kind::Directory) if dirs.staged => {
             remove(dirs.target.as_fd(), kind, target_name).map_err(Op::Link.error())?;
             true
+        }
+        Some(_) if dirs.traits.is_append_only => {
+            return Err(Op::Publish.error()(Errno::EPERM).into());
         }
         Some(_) => false,
     };

@@ -38,6 +38,12 @@ impl EntryCopier<'_> {
         if is_free && cx.lacks(dirs.traits.device, Capability::Staging) {
             return self.build_in_place(entry, source, Errno::EOPNOTSUPP);
         }
+        if dirs.traits.is_append_only {
+            if is_free {
+                return self.build_in_place(entry, source, Errno::EPERM);
+            }
+            return Err(Op::Publish.error()(Errno::EPERM).into()); // nothing could remove the staged entry
+        }
         let staged = staged_name_for(dirs, entry.target_name);
         let (filled, guard) = match self.build(entry, source, &staged) {
             Err(Unfinished::Failed(error))

@@ -149,23 +149,55 @@ impl Stat {
     }
 }
 
+/// What a directory says about the entries that are created in it.
+#[derive(Clone, Copy, Debug)]
+pub struct DirStat {
+    /// The device of the file system that the directory is on.
+    pub device: u64,
+    /// The permission bits, with the set-ID and sticky bits.
+    pub permissions: u32,
+    /// Whether entries can be added, but neither renamed nor removed (`chattr +a`). False if the file system or
+    /// the kernel does not say it.
+    pub is_append_only: bool,
+}
+
+/// Returns the status of an open directory.
+pub fn stat_dir(dir: BorrowedFd<'_>) -> Result<DirStat> {
+    match statx(dir, c"", 0, libc::STATX_MODE) {
+        Ok(found) => Ok(DirStat {
+            device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
+            permissions: u32::from(found.stx_mode) & 0o7777,
+            is_append_only: found.stx_attributes & libc::STATX_ATTR_APPEND as u64 != 0,
+        }),
+        // A sandbox may not know statx(2).
+        Err(_) => stat_fd(dir).map(|stat| DirStat {
+            device: stat.identity().0,
+            permissions: stat.permissions(),
+            is_append_only: false,
+        }),
+    }
+}
+
 /// Returns the identity of the file `name` in a directory, or with an empty name that of the open file itself. A
 /// network file system or FUSE asks its server, instead of answering from its cache. Does not follow a symlink.
 pub fn fresh_identity(at: BorrowedFd<'_>, name: &CStr) -> Result<Identity> {
-    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | libc::AT_STATX_FORCE_SYNC;
+    let found = statx(at, name, libc::AT_STATX_FORCE_SYNC, libc::STATX_INO)?;
+    Ok((libc::makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino))
+}
+
+/// Calls statx(2) for `name`, or with an empty name for the open file itself. Does not follow a symlink.
+fn statx(at: BorrowedFd<'_>, name: &CStr, flags: i32, wanted: u32) -> Result<libc::statx> {
+    let flags = flags | libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     retry(|| {
         let buffer = found.as_mut_ptr();
         // SAFETY: the name is a NUL-terminated string and the buffer has the type that the call fills; both
         // outlive the call.
-        let result =
-            unsafe { libc::statx(at.as_raw_fd(), name.as_ptr(), flags, libc::STATX_INO, buffer) };
+        let result = unsafe { libc::statx(at.as_raw_fd(), name.as_ptr(), flags, wanted, buffer) };
         Errno::result(result)
     })?;
     // SAFETY: a structure of numbers may be all zeros, and the call has filled it.
-    let found = unsafe { found.assume_init() };
-    let device = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
-    Ok((device, found.stx_ino))
+    Ok(unsafe { found.assume_init() })
 }
 
 impl From<Stamp> for TimeSpec {
