@@ -5,7 +5,7 @@ use super::run_event::{Names, RunEvent, Sink};
 use crate::error::{AttributeError, EntryError, Op, Unavailable};
 use crate::ipc::wire::event::Details;
 use crate::ipc::wire::task::EntryPath;
-use crate::plan::{Check, Note, Operand, Plan, Severity};
+use crate::plan::{Check, Note, NoteKind, Operand, Plan, Severity};
 use pcopy_sys::Errno;
 use pcopy_sys::file;
 use std::collections::HashMap;
@@ -99,9 +99,16 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Reports that an entry lacks an attribute. That is a failure if the attribute was required.
+    /// Reports that an entry lacks an attribute. That is a failure if the attribute was required. Warns if the entry
+    /// is a directory that an earlier operand was, and therefore was not copied again.
     pub(super) fn attribute_failed(&mut self, lost: AttributeError, operand: u32, source: &[u8]) {
         self.late.failed += u64::from(lost.required);
+        if lost.error.op == Op::DirectoryAgain
+            && let Some(operand) = self.operand(operand)
+        {
+            let kind = NoteKind::NamedTwice { is_dir: true, source: operand.source_path.clone() };
+            return self.sink.emit(&RunEvent::Note(&Note { before: 0, kind }));
+        }
         self.with_error_names(lost.error, operand, source, |sink, names| {
             sink.emit(&RunEvent::AttributeFailed { lost, names });
         });

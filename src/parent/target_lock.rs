@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::memory::counters::place_fingerprint;
 use crate::options::Dereference;
-use crate::plan::{Operand, Plan};
+use crate::plan::{Operand, Plan, ancestors};
 use crate::sanitize::{escape, quote};
 use crate::staging::leftover::still_named;
 use crate::staging::lock::lock_against_runs;
@@ -24,7 +24,7 @@ use pcopy_sys::statfs;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The directories that this run has locked.
@@ -72,9 +72,12 @@ impl TargetLock {
     }
 
     fn take_all(&mut self, plan: &Plan) -> Result<(), Refusal> {
+        let mut above = HashMap::new();
         for operand in &plan.operands {
             self.fresh.push(false);
-            if operand.is_dir {
+            // What is inside the target of an earlier operand is locked with it. Whether the copy of that operand
+            // creates it first is not known yet.
+            if operand.is_dir && !self.is_inside_earlier(plan, operand, &mut above) {
                 self.lock_or_create(plan, operand)?;
             }
         }
@@ -94,6 +97,22 @@ impl TargetLock {
             self.share_above(plan, operand, &mut seen)?;
         }
         Ok(())
+    }
+
+    /// Whether the target of `operand` is inside that of an earlier operand: 's/d' after 't/.'. `above` has the
+    /// directories that contain targets, each with all directories above it.
+    fn is_inside_earlier(
+        &self,
+        plan: &Plan,
+        operand: &Operand,
+        above: &mut HashMap<RawFd, Vec<Identity>>,
+    ) -> bool {
+        if self.built_dirs.known().next().is_none() || operand.target_name.as_c_str() == c"." {
+            return false;
+        }
+        let dir = plan.target_dir(operand);
+        let above = above.entry(dir.as_raw_fd()).or_insert_with(|| ancestors(dir).collect());
+        above.iter().any(|&dir| self.built_dirs.contains(dir))
     }
 
     /// Locks the target directory of `operand`, whose entry in `fresh` is the last. Creates the directory

@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::sanitize::quote;
 use pcopy_sys::file::Identity;
 use pcopy_sys::{process, selinux, statfs};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -93,7 +94,11 @@ impl Draft {
 
     fn into_plan(mut self) -> Plan {
         let mut named_dirs = self.placement.named_dirs();
-        let symlinked_dirs = self.placement.add_symlinked_dirs(&mut named_dirs);
+        // A comparison needs no separate operands: it may read one directory twice at the same time.
+        let symlinked_dirs = match self.check {
+            Some(_) => HashSet::new(),
+            None => self.placement.add_symlinked_dirs(&mut named_dirs),
+        };
         let Placement { options, mut operands, dirs, mut notes, stream, .. } = self.placement;
         let (dirs, numbers, mut parents) = dirs.finish();
         for operand in &mut operands {

@@ -76,6 +76,42 @@ fn operands_are_placed_as_by_cp() {
     );
 }
 
+/// Sources whose targets lie one inside the other, and `..` behind `--parents`.
+#[test]
+fn operands_that_meet_in_the_target_are_copied_as_by_cp() {
+    let plant = |env: &Sandbox| {
+        env.tree("src", ["text u/f one", "text u/x/g two", "text v/h three", "text u/own here"]);
+        env.tree("other", ["text u/f four", "text u/x/g five", "text new/n six", "text top seven"]);
+        env.tree("dst", ["dir present"]);
+        chmod(&env.path("src/u"), 0o750);
+        chmod(&env.path("other/u"), 0o711);
+    };
+    same_as_cp(
+        plant,
+        [
+            "-r src/. other/u dst",
+            "-r src/. other/new other/u dst",
+            "-r src/. other/u other/. dst",
+            "-r other/u src/. dst",
+            "-rp src/. other/u dst",
+            "-r src/. src/u dst",
+            "-r src/u src/. dst",
+            "-r src/u src/v src/. dst",
+            "-r src/u src/../src/. dst",
+            "-r src/u/x src/u dst",
+            "-r --parents src src/u dst",
+            "-r --parents src/u/x src/u/../u dst",
+            "-r --parents src/u/.. dst",
+            "-r --parents src/u/x/.. dst",
+            "-r --parents src/u/x/../.. dst",
+            "-rp --parents src/u/x/../.. dst",
+            "-r --parents src/u/f src/u/.. dst",
+            "-r --parents src/u/../u/x/../.. dst",
+            "-r --parents src/u/x/../../u/x/.. dst",
+        ],
+    );
+}
+
 #[test]
 fn what_is_preserved_is_what_cp_preserves() {
     let options = [

@@ -155,3 +155,39 @@ fn a_new_directory_tree_is_published_behind_a_symlink_too(jobs: &str) {
     env.assert_same("src/lib/new", "dst/usr/lib/new");
     env.assert_nothing_staged();
 }
+
+#[test]
+fn check_compares_with_the_directory_behind_a_symlink() {
+    let env = Sandbox::new();
+    env.tree("src", ["text d/f one", "text d/e/g two", "link link d"]);
+    env.tree("dst", ["link d ../elsewhere"]).tree("elsewhere", ["dir e"]);
+    env.pcopy(["--keep-directory-symlink", "-T", "src", "dst"]).exits(0);
+    for jobs in ["-j1", "-j8"] {
+        let line = ["--check", "--keep-directory-symlink", jobs, "-T", "src", "dst"];
+        env.pcopy(line).exits(0).stderr_has("identical");
+        let plain = env.pcopy(["--check", jobs, "-T", "src", "dst"]);
+        plain.exits(6);
+        assert!(plain.stdout.contains("'dst/d': a symlink"), "{}", plain.story());
+
+        fs::write(env.path("elsewhere/e/g"), "owt").unwrap();
+        fs::write(env.path("elsewhere/more"), "").unwrap();
+        let run = env.pcopy(line);
+        run.exits(6);
+        for line in ["different: 'dst/d/e/g'", "extraneous: 'dst/d/more'"] {
+            assert!(run.stdout.contains(line), "{}", run.story());
+        }
+
+        fs::remove_file(env.path("elsewhere/more")).unwrap();
+        env.pcopy(["--keep-directory-symlink", "-T", "src", "dst"]).exits(0);
+    }
+}
+
+#[test]
+fn check_compares_with_the_directory_behind_a_symlink_that_is_the_target() {
+    let env = Sandbox::new();
+    env.tree("src", ["text f one"]).tree("real", ["text f one"]).tree("", ["link dst real"]);
+    env.pcopy(["--keep-directory-symlink", "-T", "src", "dst"]).exits(0);
+
+    let line = ["--check", "--keep-directory-symlink", "-T", "src", "dst"];
+    env.pcopy(line).exits(0).stderr_has("identical");
+}

@@ -47,6 +47,33 @@ fn a_directory_is_merged_into_one_of_its_name_in_the_target() {
     assert_eq!(fs::read(env.path("dst/src/extra")).unwrap(), b"kept");
 }
 
+cells! {
+    a_directory_named_after_the_one_that_contains_its_target_is_merged,
+    jobs_1 => (&["-j1"]),
+    jobs_8 => (&["-j8"]),
+    in_place => (&["--inplace"]),
+    archive => (&["-a", "-j4"]),
+    verified => (&["--fsync", "--verify"]),
+}
+fn a_directory_named_after_the_one_that_contains_its_target_is_merged(options: &[&str]) {
+    let env = Sandbox::new();
+    env.tree(
+        "base",
+        ["text etc/f base", "text etc/x/g base", "text etc/own here", "text v/h base"],
+    );
+    env.tree("over", ["text etc/f override", "text etc/x/g override", "text new/n override"]);
+    env.tree("dst", ["dir present"]);
+
+    env.pcopy([options, &["base/.", "over/etc", "over/new", "dst"]].concat()).exits(0);
+
+    let text = |path: &str| fs::read_to_string(env.path("dst").join(path)).unwrap();
+    for path in ["etc/f", "etc/x/g", "new/n"] {
+        assert_eq!(text(path), "override");
+    }
+    assert_eq!([text("etc/own"), text("v/h")], ["here", "base"]);
+    env.assert_nothing_staged();
+}
+
 #[test]
 fn a_reader_of_the_old_file_continues_to_read_it() {
     let env = Sandbox::new();

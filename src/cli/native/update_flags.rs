@@ -124,8 +124,8 @@ pub(super) struct UpdateFlags {
     /// Follow existing symbolic links to directories
     ///
     /// Where the target has a symbolic link to a directory in place of a directory of SRC, copy into the directory
-    /// that the link points to. By default such a link is an error.
-    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    /// that the link points to; --check compares with that directory. By default such a link is an error.
+    #[arg(long, hide_short_help = true, conflicts_with = "check_manifest")]
     keep_directory_symlink: bool,
 }
 

@@ -140,7 +140,7 @@ impl GnuRules<'_> {
         }
         let before = self.placed.count();
         let (mut from, mut to) = (PathBuf::new(), directory.to_owned());
-        let mut missing = Vec::new();
+        let (mut missing, mut is_last_new) = (Vec::new(), false);
         for part in Path::new(source.parent).components() {
             from.push(part);
             match part {
@@ -148,8 +148,13 @@ impl GnuRules<'_> {
                 Component::ParentDir => to.push(".."),
                 _ => continue,
             }
+            let known = self.placed.dirs.parents().len();
             match self.add_parent(&from, &to) {
-                Ok(number) => missing.extend(number),
+                Ok(number) => {
+                    missing.extend(number);
+                    let added = &self.placed.dirs.parents()[known..];
+                    is_last_new = added.iter().any(|parent| parent.new);
+                }
                 Err(error) => {
                     let notes = self.placed.notes.len();
                     self.placed.note(NoteKind::ParentFailed(error));
@@ -158,10 +163,13 @@ impl GnuRules<'_> {
             }
         }
         let notes = self.placed.notes.len();
-        if source.name == ".." && self.placed.dirs.parents().last().is_some_and(|parent| parent.new)
-        {
+        if source.name == ".." && is_last_new {
+            // cp takes what is in a directory that it has just created for new, and this is not.
             let target = to.join("..");
             self.fail(Op::CreateDirectory, Errno::EEXIST, source.given, &target);
+        } else if source.name == ".." {
+            let above = to.join("..");
+            self.add(source, &above, OsStr::new("."), above.clone());
         } else {
             let name = if source.nameless { OsStr::new(".") } else { source.name };
             self.add(source, &to, name, to.join(source.name));

@@ -55,6 +55,9 @@ impl<'a> TreeVisitor<'a> {
             Err(errno) => return walk.record_failed(shown, Op::Stat.error()(errno)),
         };
         let target = match file::stat_at(to, target_name) {
+            Ok(target) if is_kept_link(walk, &source, &target) => {
+                file::stat_at_following(to, target_name).unwrap_or(target)
+            }
             Ok(target) => target,
             // The copy is inside its source, and has no copy of itself.
             Err(Errno::ENOENT) if is_target(walk, &source) => {
@@ -127,7 +130,12 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         let operand = walk.operand().ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
         let from = file::open_dir_beneath_noatime(plan.source_dir(operand), path);
         let from = from.map_err(Op::ReadDirectory.error())?;
-        let to = file::open_dir_beneath_noatime(plan.target_dir(operand), &operand.target_of(path));
+        let target_path = operand.target_of(path);
+        let to = if plan.options.keep_directory_symlink {
+            file::open_dir_following(plan.target_dir(operand), &target_path)
+        } else {
+            file::open_dir_beneath_noatime(plan.target_dir(operand), &target_path)
+        };
         Ok(BothDirs { from, to: to.map_err(Op::OpenTarget.error())? })
     }
 
@@ -190,6 +198,13 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         }
         if is_left_out { Ok(()) } else { find_extraneous(walk, dirs) }
     }
+}
+
+/// Whether the target has a symlink in place of a directory, and the directory behind it is to be compared
+/// (`--keep-directory-symlink`).
+fn is_kept_link(walk: &TreeWalk<'_>, source: &Stat, target: &Stat) -> bool {
+    let kinds = (source.kind(), target.kind());
+    walk.cx.options().keep_directory_symlink && kinds == (Kind::Directory, Kind::Symlink)
 }
 
 /// Whether a directory of the source is the one with which the operand is compared.

@@ -38,6 +38,12 @@ impl<'a> CopyVisitor<'a> {
             walk.cx.status.subtract(Count::Found, 1); // the walk finds it again, as an operand
             return Ok(());
         }
+        if is_copied_here(walk, found) {
+            walk.cx.status.subtract(Count::Found, 1); // it was found as the earlier operand
+            let error = Op::DirectoryAgain.error()(Errno::EEXIST);
+            let again = AttributeError { error, required: false };
+            return walk.report(Some(name), Event::AttributeFailed(again));
+        }
         if may_be_made_later(walk, dirs) {
             progress.has_uncreated_children = true;
             return match progress.children.push(ChildMark::UNCREATED.to_byte(), name) {
@@ -130,10 +136,10 @@ fn make(
         walk.cx.outbox.begin_new();
     }
     let made = make_child(plan, dirs, (name, target_name), source.as_ref());
-    if dirs.contended {
+    if dirs.contended && made.is_ok() {
         return made.map(|child| match child.staged {
-            // The parent process has just created it, in order to lock it.
-            Some(_) => ChildMark { existed: !fresh, ..child },
+            // The parent process may have just created it, in order to lock it.
+            Some(_) => ChildMark { existed: child.existed && !fresh, ..child },
             // It cannot be staged there.
             None if fresh => ChildMark::CREATED_IN_PLACE,
             None => child,
@@ -144,6 +150,23 @@ fn make(
         lost.add(AttributeError { error: Op::Stage.error()(errno), required: false });
     }
     made
+}
+
+/// Whether a child directory was copied before, as an earlier operand, to this same place. As in cp, it is then not
+/// copied again, and nothing has failed.
+fn is_copied_here(walk: &CopyWalk<'_>, found: Found<'_>) -> bool {
+    let Found { dirs, name, target_name } = found;
+    let plan = walk.cx.plan();
+    if dirs.contended || !plan.has_earlier_dirs() {
+        return false;
+    }
+    let Ok(source) = dirs.stat_source(name) else { return false };
+    let earlier = plan.earlier_dir(walk.at.operand, source.identity());
+    earlier.is_some_and(|earlier| {
+        let copied = file::stat_at(plan.target_dir(earlier), &earlier.target_name);
+        let here = file::stat_at(&dirs.target, target_name);
+        copied.is_ok_and(|copied| here.is_ok_and(|here| here.identity() == copied.identity()))
+    })
 }
 
 /// Whether a directory must be reported as created under its final name. If another round follows, it must
