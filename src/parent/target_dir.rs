@@ -7,7 +7,7 @@ use crate::sanitize::quote;
 use crate::staging::leftover::remove_leftover;
 use crate::staging::owner::{has_leftover_dir, may_be_ours};
 use crate::staging::removal::remove;
-use crate::staging::staged_name;
+use crate::staging::{UNFINISHED_MODE, staged_name};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Lock, Node, Stat};
 use pcopy_sys::xattr;
@@ -104,7 +104,7 @@ fn create_staged(plan: &Plan, operand: &Operand, renames: bool) -> Result<Target
         return create_unstaged(plan, operand, Errno::EPERM);
     }
     let made = if renames {
-        file::make_dir(parent, &name, 0o700).map(|()| true)
+        make_unfinished(parent, &name).map(|()| true)
     } else {
         make_and_rename(plan, operand)
     };
@@ -134,7 +134,7 @@ fn make_and_rename(plan: &Plan, operand: &Operand) -> Result<bool, Errno> {
         remove_trial(plan, operand);
         return Err(Errno::EEXIST); // an interrupted run has left it
     }
-    let make = |name: &CStr| file::make_dir(parent, name, 0o700);
+    let make = |name: &CStr| make_unfinished(parent, name);
     let mut made = make(&trial);
     if made == Err(Errno::EEXIST) {
         remove_trial(plan, operand);
@@ -151,6 +151,17 @@ fn make_and_rename(plan: &Plan, operand: &Operand) -> Result<bool, Errno> {
         return Err(errno);
     }
     make(&staged).map(|()| false) // the error does not show whether directories can be renamed
+}
+
+/// Creates a private directory that has not got its mode yet.
+fn make_unfinished(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match file::make_dir(parent, name, UNFINISHED_MODE) {
+        // The file system has no sticky bit.
+        Err(Errno::EINVAL | Errno::EPERM | Errno::EOPNOTSUPP) => {
+            file::make_dir(parent, name, 0o700)
+        }
+        made => made,
+    }
 }
 
 /// Creates the directory of an operand under its final name, because staging it has failed with `refused`.
@@ -174,7 +185,7 @@ fn reuse_or_replace(plan: &Plan, operand: &Operand, staged: &CStr) -> Result<boo
         return if is_ours { Ok(false) } else { Err(Errno::EEXIST) };
     }
     remove_leftover(parent, staged, true)?;
-    file::make_dir(parent, staged, 0o700).map(|()| true)
+    make_unfinished(parent, staged).map(|()| true)
 }
 
 /// Removes what a killed run left for `operand` under staged names, because a directory with the final name exists

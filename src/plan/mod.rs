@@ -147,15 +147,12 @@ impl Plan {
     /// Returns where the target of the directory at `source` comes from; `source` begins with the source name
     /// of the operand. `new` says that this run has created the target.
     pub fn dir_origin(&self, operand: u32, source: &[u8], new: bool) -> DirOrigin {
-        let kept = || {
-            let is_top = !source.contains(&b'/');
-            self.operands.get(operand as usize).filter(|_| is_top)?.kept_mode
-        };
         if new {
-            DirOrigin::New
-        } else {
-            kept().map_or(DirOrigin::Existing, DirOrigin::Destination)
+            return DirOrigin::New;
         }
+        let is_top = !source.contains(&b'/');
+        let operand = self.operands.get(operand as usize).filter(|_| is_top);
+        operand.and_then(|operand| operand.destination).unwrap_or(DirOrigin::Existing)
     }
 
     /// Whether [`earlier_dir`](Self::earlier_dir) can return an operand at all.

@@ -1,5 +1,6 @@
 //! Operands: the paths of the command line, split into directory and name, and the target of each source.
 
+use super::DirOrigin;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::ffi::{CString, OsStr};
@@ -23,8 +24,8 @@ pub struct Operand {
     pub(super) manifest_prefix: Vec<u8>,
     /// Whether the source is a directory.
     pub is_dir: bool,
-    /// The mode of the existing directory that is the target, if that is DST itself and keeps its mode.
-    pub(super) kept_mode: Option<u32>,
+    /// Where the existing directory comes from that is the target, if that is DST itself.
+    pub(super) destination: Option<DirOrigin>,
     /// The earlier operands that become the same file. If one of them was copied, this operand is not copied.
     pub same_target: Vec<u32>,
     /// Whether the source is a symbolic link that is followed and leads to something else than a directory.
@@ -73,7 +74,7 @@ impl Operand {
             target_path: target.path,
             manifest_prefix: target.manifest_prefix,
             is_dir,
-            kept_mode: None,
+            destination: None,
             same_target: Vec::new(),
             follow: source.follow && !is_dir,
             into_itself: None,

@@ -20,3 +20,13 @@ pub(crate) mod removal;
 pub(crate) mod run_lock;
 
 pub(crate) use name::staged_name;
+
+/// The mode of the staged directory of an operand. The sticky bit, which has no effect on a private directory, says
+/// that the directory has not got its mode yet: if setting that fails, the next run sets it, where DST otherwise
+/// keeps the mode that it has.
+pub(crate) const UNFINISHED_MODE: u32 = 0o1700;
+
+/// Whether a directory with this mode has not got its own mode yet.
+pub(crate) fn is_unfinished(mode: u32) -> bool {
+    mode & 0o1777 == UNFINISHED_MODE
+}

@@ -249,32 +249,57 @@ fn a_failed_run_and_a_second_one_come_to_the_same_mode_as_one_run() {
     }
 }
 
-#[test]
-fn a_run_that_can_stat_nothing_from_some_point_on_and_a_second_one_come_to_the_mode_of_the_source()
-{
+cells! {
+    a_run_in_which_a_call_fails_for_good_and_a_second_one_come_to_the_mode_of_the_source,
+    stat => ("newfstatat", "ELOOP"),
+    chmod => ("fchmod", "EPERM"),
+    open => ("openat", "ENOMEM"),
+    chmod_of_a_lost_disk => ("fchmod", "EIO"),
+}
+fn a_run_in_which_a_call_fails_for_good_and_a_second_one_come_to_the_mode_of_the_source(
+    call: &str,
+    errno: &str,
+) {
     if !has_strace!() {
         return;
     }
     let mut left = 0;
+    // The calls are counted in each process.
     for nth in 1.. {
         let env = Sandbox::new();
         // The parent finishes directories with hard links.
         env.tree("src", ["file a 10", "dir d"]);
         fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
         chmod(&env.path("src"), 0o755);
-        let inject = format!("inject=newfstatat:error=ELOOP:when={nth}+");
-        let options = ["-e", "trace=newfstatat", "-e", &inject];
+        let (trace, inject) =
+            (format!("trace={call}"), format!("inject={call}:error={errno}:when={nth}+"));
 
-        let failed = env.run(env.traced(&options, ["--retries=0", "-j1", "-T", "src", "dst"]));
-        if failed.status.success() {
+        let options = ["-e", &trace, "-e", &inject];
+        let first = env.run(env.traced(&options, ["--retries=0", "-j1", "-T", "src", "dst"]));
+        if !fs::read_to_string(env.path("trace")).unwrap().contains("INJECTED") {
             break;
         }
         left += usize::from(env.path("dst").exists());
         env.pcopy(["-T", "src", "dst"]).exits(0);
 
-        assert_eq!(mode_of(env.path("dst")), 0o755, "{nth}\n{}", failed.story());
+        assert_eq!(mode_of(env.path("dst")), 0o755, "{nth}\n{}", first.story());
     }
     assert!(left > 0, "no run left a target");
+}
+
+#[test]
+fn a_directory_whose_mode_the_user_changed_keeps_it() {
+    for mode in [0o700, 0o2700, 0o1777] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10"]);
+        chmod(&env.path("src"), 0o755);
+        env.pcopy(["-T", "src", "dst"]).exits(0);
+        chmod(&env.path("dst"), mode);
+
+        env.pcopy(["-T", "src", "dst"]).exits(0);
+
+        assert_eq!(mode_of(env.path("dst")), mode);
+    }
 }
 
 #[test]

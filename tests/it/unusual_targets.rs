@@ -144,6 +144,9 @@ fn an_append_only_directory_gets_complete_entries_and_keeps_nothing_staged(jobs:
     let merged = env.pcopy(["-j", jobs, "-T", "src", "at/dst"]);
     merged.exits(0).stderr_has("in place, not under a temporary name: Operation not permitted");
     env.pcopy(["-j", jobs, "src", "at/dst/new"]).exits(0);
+    env.tree("", ["text first/one 1", "text second/two 2"]);
+    env.pcopy(["-j", jobs, "first/.", "second", "at/dst"]).exits(0);
+    assert!(env.path("at/dst/one").exists() && env.path("at/dst/second/two").exists());
     fs::write(env.path("src/a"), "changed").unwrap();
     let refused = env.pcopy(["-j", jobs, "-T", "src", "at/dst"]);
     refused.exits(1).stderr_has("cannot rename 'at/dst/a' into place: Operation not permitted");
@@ -152,7 +155,10 @@ fn an_append_only_directory_gets_complete_entries_and_keeps_nothing_staged(jobs:
     env.assert_nothing_staged();
     env.pcopy(["-T", "src", "at/dst/new"]).exits(0).stderr_has("copied 1 entry");
     env.assert_same("src", "at/dst/new");
-    fs::remove_dir_all(env.path("at/dst/new")).unwrap();
+    for dir in ["new", "second"] {
+        fs::remove_dir_all(env.path("at/dst").join(dir)).unwrap();
+    }
+    fs::remove_file(env.path("at/dst/one")).unwrap();
     env.pcopy(["-T", "src", "at/dst"]).exits(0).stderr_has("copied 1 entry");
     env.assert_same("src", "at/dst");
 }

@@ -6,7 +6,7 @@
 
 use super::file::Identity;
 use super::shared_memory::memfd;
-use super::{Result, retry};
+use super::{Errno, Result, retry};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// The pause before a failed lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often a lock may be refused for a reason that does not pass, before a process goes on without it.
+const REFUSALS_MAX: u32 = 100;
 
 /// How often a process tries to release a lock. The kernel does not refuse that; a sandbox may.
 const UNLOCK_ATTEMPTS: u32 = 5;
@@ -62,11 +65,19 @@ impl RecordLocks {
     }
 
     /// Waits until no other process holds a shared lock on `number`.
+    ///
+    /// Where record locks are refused (by a sandbox), the call returns after a second: then no other process has
+    /// got a shared lock either.
     pub fn wait_until_unlocked(&self, number: u16) {
         let byte = libc::off_t::from(number);
-        while self.set(byte, libc::F_WRLCK).is_err() {
-            // The cause is a handled signal, or ENOLCK, which is temporary. Other processes may still hold
-            // the lock, so try again.
+        let mut refused = 0;
+        while let Err(errno) = self.set(byte, libc::F_WRLCK) {
+            // After a handled signal, and after ENOLCK, which is temporary, other processes may still hold the
+            // lock.
+            refused += u32::from(!matches!(errno, Errno::EINTR | Errno::ENOLCK));
+            if refused > REFUSALS_MAX {
+                return;
+            }
             std::thread::sleep(PAUSE);
         }
         drop(RecordLock { locks: self, byte });

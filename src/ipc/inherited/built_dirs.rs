@@ -74,6 +74,11 @@ impl BuiltDirs {
         self.operands.contains_key(&dir) || self.is_nested(dir)
     }
 
+    /// Whether the target directory of this operand is one of the directories.
+    pub(crate) fn has_target_of(&self, operand: u32) -> bool {
+        self.operands.values().any(|dir| dir.operands.contains(&operand))
+    }
+
     /// Whether a later operand has the same target directory.
     pub(crate) fn has_later(&self, operand: u32) -> bool {
         self.operands.values().any(|dir| {

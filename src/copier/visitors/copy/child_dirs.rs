@@ -136,7 +136,8 @@ fn make(
         walk.cx.outbox.begin_new();
     }
     let made = make_child(plan, dirs, (name, target_name), source.as_ref());
-    if dirs.contended && made.is_ok() {
+    let is_parents = || job.built_dirs.has_target_of(walk.at.operand);
+    if dirs.contended && (made.is_ok() || is_parents()) {
         return made.map(|child| match child.staged {
             // The parent process may have just created it, in order to lock it.
             Some(_) => ChildMark { existed: child.existed && !fresh, ..child },

@@ -19,6 +19,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, split_last};
 use crate::plan::{DirOrigin, Operand, Parent, Plan};
+use crate::staging::UNFINISHED_MODE;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
 use std::ffi::CStr;
@@ -246,16 +247,16 @@ pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryErro
     file::rename_noreplace(parent, &c_name(staged), name).map_err(error)
 }
 
-/// Gives the directory of an operand the mode of its source, if it has not been finished because it has failed.
-/// The next run takes it for a directory whose mode it must keep. The source itself may not be readable any more.
+/// Gives the directory of an operand the mode of its source, if it has not been finished because it has failed:
+/// what is complete in it is then as accessible as in the end. The source itself may not be readable any more.
 fn give_mode_for_good(plan: &Plan, operand: &Operand, parent: BorrowedFd<'_>, staged: &CStr) {
     let keep = &plan.options.preserve;
     let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
     if !keep.keeps_dir_modes || may_limit {
         return;
     }
-    let finished = file::stat_at(parent, staged).is_ok_and(|dir| dir.permissions() != 0o700);
-    if finished || operand.permissions == 0o700 {
+    let is_finished = |mode| mode & 0o777 != UNFINISHED_MODE & 0o777 || mode == operand.permissions;
+    if file::stat_at(parent, staged).is_ok_and(|dir| is_finished(dir.permissions())) {
         return;
     }
     let opened = file::open_dir_at(parent, staged); // setting the mode by name would need its status

@@ -5,13 +5,14 @@ mod refusals;
 use super::Placement;
 use crate::error::Refusal;
 use crate::options::Operands;
+use crate::plan::DirOrigin;
 use crate::plan::directories::Parent;
 use crate::plan::manifest_place::{prefix_alone, prefix_below};
 use crate::plan::notes::{NoteKind, ParentError};
 use crate::plan::operands::{FoundSource, Operand, SplitPath, TargetPlace, errno_of, trim};
 use crate::plan::stream_target::StreamTarget;
 use crate::sanitize::quote;
-use crate::staging::staged_name;
+use crate::staging::{is_unfinished, staged_name};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
 use refusals::{cannot_open, cannot_write, has_names_of, not_a_directory, shown, two_sources};
@@ -284,15 +285,15 @@ impl<'p> NativeRules<'p> {
         };
         let target = TargetPlace { path: target_path, dir, name: target_name, manifest_prefix };
         let mut operand = Operand::new(found, target);
-        operand.kept_mode = self.kept_mode(&operand);
+        operand.destination = self.origin_of_destination(&operand);
         self.check(&operand, &stat, target_dir)?;
         self.check_symlink(&operand)?;
         self.push_if_free(operand)
     }
 
-    /// Returns the mode of the directory that the operand is merged into, if that directory is DST itself and
-    /// keeps its mode.
-    fn kept_mode(&self, operand: &Operand) -> Option<u32> {
+    /// Returns where the directory comes from that the operand is merged into, if that directory is DST itself:
+    /// usually it keeps its mode.
+    fn origin_of_destination(&self, operand: &Operand) -> Option<DirOrigin> {
         let Placement { options, dirs, .. } = &*self.placed;
         if !options.preserve.keeps_dir_modes
             || !operand.is_dir
@@ -306,7 +307,8 @@ impl<'p> NativeRules<'p> {
         } else {
             dirs.stat(target.0, target.1)
         };
-        existing.ok().filter(|dir| dir.kind() == Kind::Directory).map(|dir| dir.permissions())
+        let mode = existing.ok().filter(|dir| dir.kind() == Kind::Directory)?.permissions();
+        Some(if is_unfinished(mode) { DirOrigin::New } else { DirOrigin::Destination(mode) })
     }
 
     fn find<'a>(&mut self, source: &SplitPath<'a>) -> Result<FoundSource<'a>, Refusal> {
