@@ -1,7 +1,8 @@
 //! What a run prints, on which stream, and what happens when its streams are closed, full or slow.
 
 use crate::common::entries::chmod;
-use crate::common::{HANG, PCOPY, Sandbox, each_jobs, wait};
+use crate::common::live::send;
+use crate::common::{HANG, PCOPY, Sandbox, each_jobs, has_strace, wait, wait_until};
 use crate::terminal::Terminal;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
@@ -626,4 +627,27 @@ fn a_nonblocking_pipe_gets_every_line() {
 
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(all.lines().count(), 15_151);
+}
+
+/// Where contents decide, an empty file looks complete as soon as it exists.
+#[test]
+fn an_empty_file_whose_copier_died_right_after_its_creation_is_printed_and_counted() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file empty 0"]);
+    // The copier opens the source and then creates the copy. The second call returns late.
+    let inject = "inject=openat:delay_exit=1000000:when=2";
+    let options = ["-P", "empty", "-e", "trace=openat", "-e", inject];
+    let line = ["--no-preserve=timestamps", "-v", "-j1", "src", "dst"];
+    let live = env.launch(env.traced(&options, line));
+    wait_until("the file is created", || env.path(".dst.pcopy-partial/empty").exists());
+    for copier in live.children() {
+        send(copier, Signal::SIGKILL);
+    }
+
+    let run = live.end();
+
+    run.exits(0).stdout_is("dst/empty\ndst\n").stderr_has("copied 2 entries");
 }

@@ -59,19 +59,13 @@ impl EntryCopier<'_> {
         leads: Option<Identity>,
     ) -> Result<Applied, Unfinished> {
         let text = link_text(entry, source)?;
-        let create = |name: &CStr| {
-            self.cx.outbox.begin();
-            make_other(&self.cx, entry, source, &text, name)
-        };
+        let create = |name: &CStr| make_other(&self.cx, entry, source, &text, name);
         let op = op_of(&self.cx, source);
         let applied = match create_or_keep(&self.cx, entry, source, op, create, || None)? {
             Created::New(()) | Created::Begun(()) => {
                 finish_other(&self.cx, entry, source, entry.target_name)
             }
-            Created::Kept(lost) => {
-                self.cx.outbox.settle();
-                Applied::plain(Done::Skipped).lacking(lost)
-            }
+            Created::Kept(lost) => Applied::plain(Done::Skipped).lacking(lost),
         };
         Ok(applied.leading(leads))
     }
@@ -152,9 +146,15 @@ fn create_or_keep<T>(
     begun: impl FnOnce() -> Option<T>,
 ) -> Result<Created<T>, Unfinished> {
     let (dirs, name) = (entry.dirs, entry.target_name);
+    // If the copier dies right after the creation, the entry may look complete to the next round: an empty file, where
+    // contents decide. What an earlier round has created and reported must not be reported again.
+    let may_be_reported = dirs.existed && !cx.job.history.is_first;
+    if !may_be_reported || file::stat_at(&dirs.target, name).is_err() {
+        cx.outbox.begin();
+    }
     match create(name) {
         Ok(created) => return Ok(Created::New(created)),
-        Err(Errno::EEXIST) => {}
+        Err(Errno::EEXIST) => cx.outbox.settle(),
         Err(errno) => return Err(op.error()(errno).into()),
     }
     if !dirs.existed || !dirs.has_spelling(name).map_err(op.error())? {
@@ -176,5 +176,6 @@ fn create_or_keep<T>(
         return Ok(Created::Begun(begun));
     }
     removal::remove(dirs.target.as_fd(), old.kind(), name).map_err(op.error())?;
+    cx.outbox.begin();
     Ok(Created::New(create(name).map_err(op.error())?))
 }
