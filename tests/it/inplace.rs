@@ -147,7 +147,8 @@ fn copiers_that_are_killed_cost_nothing_but_time() {
     for turn in (0..TURNS_MAX).take_while(|turn| *turn < 20 || hits.get() < 5) {
         env.many("dst", 2000, 10_000);
         let mut live = env.start(["--inplace", "-j", JOBS[turn % 3], "-T", "src", "dst"]);
-        for _ in 0..3 {
+        // A file at which three copiers die is skipped.
+        for _ in 0..2 {
             std::thread::sleep(dice.moment(Duration::from_millis(60)));
             let copiers = live.children();
             if live.is_running() && !copiers.is_empty() {

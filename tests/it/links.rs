@@ -664,7 +664,8 @@ fn copiers_killed_at_any_moment_cost_no_link_and_no_number() {
             fs::create_dir(env.path("dst")).unwrap();
         }
         let mut live = env.start(["-v", "-T", "-j", JOBS[turn % 3], "src", "dst"]);
-        for _ in 0..3 {
+        // A file at which three copiers die is skipped.
+        for _ in 0..2 {
             std::thread::sleep(dice.moment(took / 2));
             let copiers = live.children();
             if live.is_running() && !copiers.is_empty() {
