@@ -1,10 +1,12 @@
 //! The progress line, shown on a pseudo-terminal.
 
-use crate::common::live::{Live, state};
+use crate::common::live::{Live, send, state};
 use crate::common::mounts::{in_own_mounts, mount};
-use crate::common::{PCOPY, Run, Sandbox, each_jobs, has_strace, skip, tool, wait_until};
+use crate::common::{
+    PCOPY, Run, Sandbox, children_of, each_jobs, has_strace, skip, tool, wait_until,
+};
 use crate::terminal::{Seen, Terminal};
-use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGTSTP, SIGUSR1};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGTSTP, SIGUSR1};
 use std::io::Read;
 use std::process::{ChildStdout, Command};
 use std::time::Duration;
@@ -437,6 +439,36 @@ fn control_c_on_a_terminal_ends_the_run_and_a_rerun_resumes() {
     env.pcopy(["src", "dst"]).exits(0);
     env.assert_same("src", "dst");
     env.assert_nothing_staged();
+}
+
+/// Both come from the kernel, and at once.
+#[test]
+fn a_second_control_c_on_a_terminal_ends_the_run_at_once() {
+    if !tool("setsid") {
+        return skip!("setsid is not installed");
+    }
+    let env = Sandbox::new();
+    env.tree("", ["file a 10", "fifo p"]); // a copier waits for a reader of the FIFO
+    let terminal = Terminal::new(100);
+    let command = in_session(&env, &terminal, &[PCOPY, "-j2", "a", "p"]);
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, names) = env.launch_piped(command, terminal.stream(), nothing);
+    let setsid = live.pid();
+    let run_of = || children_of(setsid).into_iter().next();
+    wait_until("a copier works", || run_of().is_some_and(|run| !children_of(run).is_empty()));
+    for copier in run_of().into_iter().flat_map(children_of) {
+        send(copier, SIGSTOP); // so the first signal cannot end the run yet
+    }
+    let mut run = Paced { live, names, terminal };
+
+    run.terminal.type_in(b"\x03");
+    std::thread::sleep(Duration::from_millis(50));
+    run.terminal.type_in(b"\x03");
+    let (run, seen) = run.end();
+
+    assert!(!run.status.success(), "{}", run.story());
+    let shows = |words: &str| seen.screen.iter().any(|row| row.contains(words));
+    assert!(!shows("interrupted after"), "{:#?}", seen.screen);
 }
 
 #[test]

@@ -141,22 +141,57 @@ fn a_copier_that_is_stopped_does_not_keep_a_run_from_ending() {
     a_rerun_resumes(&env, &run);
 }
 
-#[test]
-fn a_second_signal_ends_the_run_at_once() {
-    let env = sandbox();
+/// Starts a run, stops its copiers, so that a first signal cannot end it yet, and sends it this signal.
+fn interrupted<'a>(env: &'a Sandbox, signal: Signal) -> Live<'a> {
     let live = env.frozen_mid_copy(&["-j", "2", "src", "dst"]);
+    live.signal(SIGCONT);
+    live.signal(signal);
+    wait_until("the first is read", || !has_pending(live.pid(), signal as u32));
+    live
+}
+
+cells! {
+    a_second_signal_ends_the_run_at_once,
+    another_one => (SIGTERM, Duration::ZERO),
+    the_same_after_a_while => (SIGINT, Duration::from_millis(1100)),
+}
+fn a_second_signal_ends_the_run_at_once(second: Signal, after: Duration) {
+    let env = sandbox();
+    let live = interrupted(&env, SIGINT);
     let copiers = live.children();
 
-    // The copiers stay stopped, so that the first signal cannot end the run yet.
-    live.signal(SIGCONT);
-    live.signal(SIGINT);
-    wait_until("the first is read", || !has_pending(live.pid(), SIGINT as u32));
-    live.signal(SIGINT);
+    std::thread::sleep(after);
+    live.signal(second);
     let run = live.end_within(SOON);
 
     run.died_by(SIGINT);
     assert!(!env.path("dst").exists());
     wait_until("the copiers are gone", || copiers.iter().all(|&pid| !is_alive(pid)));
+}
+
+/// timeout(1) signals its child, and then its whole process group.
+#[test]
+fn the_same_signal_from_the_same_process_counts_once_within_a_second() {
+    let env = sandbox();
+    let live = interrupted(&env, SIGTERM);
+
+    live.signal(SIGTERM);
+    wait_until("the second is read", || !has_pending(live.pid(), SIGTERM as u32));
+    live.signal_all(SIGCONT);
+
+    let run = live.end_within(SOON);
+    run.died_by(SIGTERM).stderr_has("interrupted after");
+}
+
+#[test]
+fn a_run_that_timeout_ends_says_so() {
+    let env = Sandbox::new();
+    env.tree("", ["file a 10", "fifo p"]); // a copier waits for a reader of the FIFO
+    for jobs in ["-j1", "-j8"] {
+        let run = env.run(env.before(&["timeout", "0.3"], [jobs, "a", "p"]));
+
+        run.exits(124).stderr_has("interrupted after");
+    }
 }
 
 /// Whether a signal is pending for a process.

@@ -42,3 +42,19 @@ fn a_signal_ends_the_parent_in_a_call_that_blocks() {
     live.end().died_by(Signal::SIGINT);
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_parent_that_copies_and_that_timeout_ends_says_so() {
+    if !tool("prlimit") {
+        return skip!("prlimit is not installed");
+    }
+    let env = Sandbox::new();
+    env.many("src", 20_000, 0);
+    let live = env.launch(with_default_signals(alone(&env, None, &["src", "dst"])));
+    wait_until("it copies files", || count_entries(&env.path(".dst.pcopy-partial")) > 300);
+
+    live.signal(Signal::SIGTERM);
+    live.signal_all(Signal::SIGTERM);
+
+    live.end().died_by(Signal::SIGTERM).stderr_has("interrupted after");
+}

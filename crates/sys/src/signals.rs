@@ -4,11 +4,13 @@ use super::{Result, retry};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask,
 };
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::alarm;
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI32, AtomicI64};
+use std::time::{Duration, Instant};
 
 /// What the user or the kernel asks of the program with a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +41,22 @@ const WATCHED: [Signal; 8] = [
 ];
 
 /// A descriptor from which this process reads its signals: signalfd(2).
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    /// The last signal that is to end the program, and when it came.
+    last: Cell<Option<(Sent, Instant)>>,
+}
+
+/// A signal, and the process that has sent it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    signal: u32,
+    sender: u32,
+}
+
+/// The same signal from the same process counts as one within this time: timeout(1) signals the process that it has
+/// started, and then the process group of that process.
+const ONE_WITHIN: Duration = Duration::from_secs(1);
 
 impl Signals {
     /// Blocks the signals that pcopy handles, so that only this descriptor receives them.
@@ -64,7 +81,8 @@ impl Signals {
             }
         }
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
-        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { fd, last: Cell::new(None) })
     }
 
     /// Returns the next request, if one has arrived. Never waits.
@@ -73,24 +91,44 @@ impl Signals {
         if handled != 0 {
             return Ok(Some(Request::End(handled)));
         }
-        let Some(info) = retry(|| self.0.read_signal())? else { return Ok(None) };
-        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        Ok(match Signal::try_from(number)? {
-            Signal::SIGTSTP => Some(Request::Suspend),
-            Signal::SIGCONT => Some(Request::Resume),
-            Signal::SIGUSR1 => Some(Request::Status),
-            Signal::SIGCHLD => Some(Request::Child),
-            Signal::SIGWINCH => Some(Request::Resize),
-            _ => Some(Request::End(number)),
-        })
+        loop {
+            let Some(info) = retry(|| self.fd.read_signal())? else { return Ok(None) };
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            return Ok(Some(match Signal::try_from(number)? {
+                Signal::SIGTSTP => Request::Suspend,
+                Signal::SIGCONT => Request::Resume,
+                Signal::SIGUSR1 => Request::Status,
+                Signal::SIGCHLD => Request::Child,
+                Signal::SIGWINCH => Request::Resize,
+                _ if self.is_repeated(&info) => continue,
+                _ => Request::End(number),
+            }));
+        }
+    }
+
+    /// Whether the sender of this signal has just sent it before. What the user types at the terminal comes from the
+    /// kernel, and always counts.
+    fn is_repeated(&self, info: &siginfo) -> bool {
+        let sent = Sent { signal: info.ssi_signo, sender: info.ssi_pid };
+        let now = Instant::now();
+        let is_same =
+            |(last, when): (Sent, Instant)| last == sent && now.duration_since(when) < ONE_WITHIN;
+        let is_repeated = info.ssi_code != libc::SI_KERNEL && self.last.get().is_some_and(is_same);
+        if !is_repeated {
+            self.last.set(Some((sent, now)));
+        }
+        is_repeated
     }
 }
 
 /// The number of a signal that a handler has received and [`Signals::next_request`] has not returned yet.
 static HANDLED: AtomicI32 = AtomicI32::new(0);
 
-/// The number of the first signal that a handler has received.
+/// The number of the first signal that a handler has received, the process that has sent it (0: the kernel), and when
+/// it came, in milliseconds.
 static FIRST: AtomicI32 = AtomicI32::new(0);
+static FIRST_SENDER: AtomicI32 = AtomicI32::new(0);
+static FIRST_AT: AtomicI64 = AtomicI64::new(0);
 
 /// The signals that end the program.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
@@ -102,19 +140,20 @@ impl Signals {
     /// Makes SIGINT, SIGTERM and SIGHUP call a handler, as long as the returned value exists. For a process that
     /// reads its signals only now and then, because it works between two looks, and the work may block.
     ///
-    /// [`next_request`](Self::next_request) returns the first of these signals as before. A second one kills
-    /// the process at once. The first one kills it after two seconds, even if the process is blocked in a system
+    /// [`next_request`](Self::next_request) returns the first of these signals as before. A second one, unless it is
+    /// the same signal from the same sender within a second, kills the process at once. The first one kills it after two seconds, even if the process is blocked in a system
     /// call.
     pub fn handle_directly(&self) -> Result<HandledDirectly> {
         FIRST.store(0, SeqCst);
-        let handler = |handler| SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+        let flags = SaFlags::SA_RESTART | SaFlags::SA_SIGINFO;
+        let handler = |handler| SigAction::new(handler, flags, SigSet::empty());
         let mut set = SigSet::empty();
         // SAFETY: both handlers use only atomic numbers and functions that signal-safety(7) permits.
-        unsafe { sigaction(Signal::SIGALRM, &handler(SigHandler::Handler(die_by_first))) }?;
+        unsafe { sigaction(Signal::SIGALRM, &handler(SigHandler::SigAction(die_by_first))) }?;
         for signal in ENDING {
             if !is_ignored(signal) {
                 // SAFETY: as above.
-                unsafe { sigaction(signal, &handler(SigHandler::Handler(note_ending))) }?;
+                unsafe { sigaction(signal, &handler(SigHandler::SigAction(note_ending))) }?;
                 set.add(signal);
             }
         }
@@ -139,15 +178,35 @@ impl Drop for HandledDirectly {
     }
 }
 
-extern "C" fn note_ending(number: i32) {
-    if FIRST.compare_exchange(0, number, SeqCst, SeqCst).is_err() {
+extern "C" fn note_ending(number: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid structure, and a signal that a process has sent has a sender.
+    let (sender, code) = unsafe { ((*info).si_pid(), (*info).si_code) };
+    let sender = if code == libc::SI_KERNEL { 0 } else { sender };
+    let now = milliseconds();
+    if FIRST.compare_exchange(0, number, SeqCst, SeqCst).is_ok() {
+        FIRST_SENDER.store(sender, SeqCst);
+        FIRST_AT.store(now, SeqCst);
+        HANDLED.store(number, SeqCst);
+        alarm::set(GRACE);
+        return;
+    }
+    let is_repeated = sender != 0
+        && (number, sender) == (FIRST.load(SeqCst), FIRST_SENDER.load(SeqCst))
+        && u128::from(now.abs_diff(FIRST_AT.load(SeqCst))) < ONE_WITHIN.as_millis();
+    if !is_repeated {
         die_in_handler(number);
     }
-    HANDLED.store(number, SeqCst);
-    alarm::set(GRACE);
 }
 
-extern "C" fn die_by_first(_alarm: i32) {
+/// Returns the milliseconds since some point in the past.
+fn milliseconds() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the structure, which outlives it; signal-safety(7) permits it in a handler.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+extern "C" fn die_by_first(_alarm: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     die_in_handler(FIRST.load(SeqCst));
 }
 
@@ -162,7 +221,7 @@ fn die_in_handler(number: i32) {
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
