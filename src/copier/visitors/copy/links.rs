@@ -63,7 +63,9 @@ impl GroupDirs {
                 let (place, _) = walk.cx.job.groups.dir(member.dir);
                 let plan = walk.cx.plan();
                 let operand = plan.operands.get(place.operand as usize).ok_or(Errno::EINVAL)?;
-                let dir = match plan.reach_target(operand, place.target) {
+                // Two attempts, as in `Leader::find`.
+                let reach = || plan.reach_target(operand, place.target);
+                let dir = match reach().or_else(|_| reach()) {
                     Ok(dir) => Rc::new(dir),
                     Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
                     Err(errno) => return Err(errno),
