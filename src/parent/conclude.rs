@@ -66,7 +66,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         late_failures: run.reporter.late.failed,
         late_vanished: run.reporter.late.vanished,
         compared,
-        elapsed: run.begun.elapsed(),
+        elapsed: run.time.elapsed(),
         destination: run.plan.destination.clone(),
         other_command_to_resume: other_command_to_resume(&run, end),
     };

@@ -16,14 +16,18 @@ pub(super) fn ending_signal(run: &mut Run<'_>) -> Option<i32> {
             Request::End(number) => return Some(number),
             Request::Suspend => {
                 run.reporter.sink.clear_progress();
-                if signals::suspend_self().is_err() {
+                run.time.look();
+                let suspended = signals::suspend_self();
+                run.time.note_continued();
+                if suspended.is_err() {
                     return None;
                 }
             }
             Request::Status => {
-                status::report_finishing(run.reporter.sink, run.totals, run.begun.elapsed());
+                status::report_finishing(run.reporter.sink, run.totals, run.time.elapsed());
             }
-            Request::Resume | Request::Resize | Request::Child => {}
+            Request::Resume => run.time.note_continued(),
+            Request::Resize | Request::Child => {}
         }
     }
     None

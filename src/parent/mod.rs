@@ -1,7 +1,7 @@
 //! The parent process of a run: it locks the target, copies in phases, and reports the result.
 //!
 //! ```text
-//! position, run_event                                     what is reported, and to which sink
+//! position, run_event, active_time                        what is reported, and to which sink; the clock
 //! target_dir, target_lock                                 target directories; locks
 //! pool, autoscale, precount, shared, round                processes, one round
 //! run_state, reporter, volumes, answers, run              what the phases share
@@ -13,6 +13,7 @@
 //! A round is one attempt of the copiers at the work; if a copier has died, another round begins. The modules
 //! of a line in this list use only modules of the same line and of the lines above it.
 
+mod active_time;
 mod answers;
 mod autoscale;
 mod conclude;

@@ -125,12 +125,22 @@ fn handle_signals(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailabl
     {
         requests.push(request);
     }
+    if requests.is_empty() {
+        run.time.look();
+    }
     for request in requests {
         match request {
             Request::End(number) => interrupt(run.reporter.sink, round, number),
-            Request::Suspend => suspend(run.reporter.sink, round),
+            Request::Suspend => {
+                run.time.look();
+                suspend(run.reporter.sink, round);
+                run.time.note_continued();
+            }
             Request::Status => status::report(run, round),
             Request::Resume | Request::Resize => {
+                if request == Request::Resume {
+                    run.time.note_continued();
+                }
                 round.excuse_silence();
                 run.reporter.sink.redraw_progress();
             }

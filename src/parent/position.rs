@@ -1,6 +1,6 @@
 //! The progress of a run, and the weights of its entries and bytes.
 
-use crate::ipc::memory::counters::Totals;
+use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::memory::forecast::Work;
 use std::time::Duration;
 
@@ -15,11 +15,33 @@ pub struct Position {
     pub totals: Totals,
     /// What the run has to do, as far as it is counted.
     pub work: Work,
-    /// The time since the run began.
+    /// The time that the run has worked.
     pub elapsed: Duration,
     /// Whether all written data is read back (`--verify`). Then the run is half done when everything is
     /// copied.
     pub reads_back: bool,
+    /// Whether the run only compares (`--check`).
+    pub compares: bool,
+}
+
+impl Position {
+    /// Returns the weight of all that the run has to do.
+    pub fn whole_weight(&self) -> u128 {
+        let times = if self.reads_back { 2 } else { 1 };
+        weight(self.work.entries, self.work.bytes.saturating_mul(times)).max(1)
+    }
+
+    /// Returns the weight of what the run has done, at most [`whole_weight`](Self::whole_weight).
+    pub fn done_weight(&self) -> u128 {
+        let sum = |counts: &[Count]| {
+            counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(self.totals.get(count)))
+        };
+        let mut bytes = sum(&[Count::Bytes, Count::BytesSkipped]);
+        if self.reads_back {
+            bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSkipped]));
+        }
+        weight(self.totals.settled(), bytes).min(self.whole_weight())
+    }
 }
 
 /// Returns the weight, in bytes, of `entries` entries with `bytes` bytes of data.

@@ -1,5 +1,6 @@
 //! The data that the phases of a run share.
 
+use super::active_time::ActiveTime;
 use super::answers::Answers;
 use super::precount::Precount;
 use super::reporter::Reporter;
@@ -12,7 +13,6 @@ use crate::ipc::memory::counters::Totals;
 use crate::outcome::End;
 use crate::plan::Plan;
 use pcopy_sys::signals::Signals;
-use std::time::Instant;
 
 /// A run, as the parent process sees it.
 ///
@@ -22,7 +22,7 @@ pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) lock: &'a TargetLock,
     pub(super) signals: &'a Signals,
-    pub(super) begun: Instant,
+    pub(super) time: ActiveTime,
     pub(super) reporter: Reporter<'a>,
     pub(super) state: RunState,
     /// The counts of the run at the end of its last round.
@@ -45,7 +45,7 @@ impl<'a> Run<'a> {
             plan,
             lock,
             signals,
-            begun: Instant::now(),
+            time: ActiveTime::begin(),
             reporter: Reporter::new(plan, sink),
             state: RunState::begin(lock.made(plan)),
             totals: Totals::default(),

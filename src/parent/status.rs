@@ -17,12 +17,12 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     if !wants_line(run) {
         return;
     }
-    let (plan, begun) = (run.plan, run.begun);
+    let (plan, elapsed) = (run.plan, run.time.elapsed());
     run.precount.begin(plan, run.lock, || {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let busy = u32::try_from(round.pool.len().clamp(1, cpus)).unwrap_or(1);
         let settled = round.shared.counters.totals().settled();
-        begun.elapsed() * busy / u32::try_from(settled).unwrap_or(u32::MAX).max(1)
+        elapsed * busy / u32::try_from(settled).unwrap_or(u32::MAX).max(1)
     });
     let position = position(run, run.state.so_far(&round.shared.counters.totals()));
     // A statfs(2) of a disk that does not answer would block the parent.
@@ -48,7 +48,7 @@ pub(super) fn report(run: &mut Run<'_>, round: &Round) {
     run.reporter.sink.emit(&RunEvent::Status {
         totals: run.state.sum_up(round.shared.counters.totals()),
         entries: work.complete.then_some(work.entries),
-        elapsed: run.begun.elapsed(),
+        elapsed: run.time.elapsed(),
         at: At::Entry { name: &current_name(run.plan, round), copiers: round.at_work().len() },
     });
 }
@@ -63,7 +63,7 @@ fn wants_line(run: &Run<'_>) -> bool {
     // `--check-manifest` has no progress line: pcopy does not count the entries of a manifest in advance, so
     // the total is unknown.
     !matches!(run.plan.check, Some(Check::Manifest(_)))
-        && run.begun.elapsed() >= LINE_AFTER
+        && run.time.elapsed() >= LINE_AFTER
         && run.reporter.sink.wants_progress()
 }
 
@@ -71,8 +71,9 @@ fn position(run: &Run<'_>, totals: Totals) -> Position {
     Position {
         totals,
         work: run.precount.work().unwrap_or_default(),
-        elapsed: run.begun.elapsed(),
+        elapsed: run.time.elapsed(),
         reads_back: run.plan.options.verify,
+        compares: run.plan.check.is_some(),
     }
 }
 

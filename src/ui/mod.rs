@@ -10,6 +10,7 @@ mod human;
 mod lost_attributes;
 pub mod numbers;
 mod output;
+mod pace;
 mod progress;
 mod screen;
 mod summary;

@@ -62,11 +62,12 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Formats a remaining time: `0:07`, `12:30`, `3:02:10`.
+/// Formats a remaining time: `<0:01`, `0:07`, `12:30`, `3:02:10`.
 pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        0..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        0 => "<0:01".to_owned(),
+        1..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
         _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
 }
@@ -75,17 +76,29 @@ pub fn clock(time: Duration) -> String {
 /// Copying this many bytes takes as long as copying four small files.
 const BYTES_PER_ENTRY: u64 = 80_000;
 
-/// Formats the speed of a run: entries per second, as in `28,200/s`, or, where data takes most of the time,
-/// bytes per second, as in `1.0 GB/s`.
-pub fn rate(entries: u64, bytes: u64, elapsed: Duration) -> String {
-    let per_second = |number: u64| {
-        let whole = u128::from(number) * 1000 / elapsed.as_millis().max(1);
-        u64::try_from(whole).unwrap_or(u64::MAX)
-    };
-    if bytes > entries.saturating_mul(BYTES_PER_ENTRY) {
-        format!("{}/s", self::bytes(per_second(bytes)))
-    } else {
-        format!("{}/s", count(per_second(entries)))
+/// What the speed of a run is counted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Entries, as in `28,200/s`.
+    Entries,
+    /// Bytes, as in `1.0 GB/s`.
+    Bytes,
+}
+
+impl Unit {
+    /// Returns the unit for `entries` entries with `bytes` bytes: bytes if data takes most of the time.
+    pub fn of(entries: u64, bytes: u64) -> Self {
+        if bytes > entries.saturating_mul(BYTES_PER_ENTRY) { Self::Bytes } else { Self::Entries }
+    }
+}
+
+/// Formats a speed: `amount` entries or bytes in the time `elapsed`.
+pub fn rate(amount: u64, elapsed: Duration, unit: Unit) -> String {
+    let per_second = u128::from(amount) * 1000 / elapsed.as_millis().max(1);
+    let per_second = u64::try_from(per_second).unwrap_or(u64::MAX);
+    match unit {
+        Unit::Bytes => format!("{}/s", self::bytes(per_second)),
+        Unit::Entries => format!("{}/s", count(per_second)),
     }
 }
 
@@ -140,8 +153,18 @@ mod tests {
 
     #[test]
     fn the_rate_counts_what_takes_most_of_the_time() {
-        let elapsed = Duration::from_secs(2);
-        assert_eq!(rate(56_400, 1000, elapsed), "28,200/s");
-        assert_eq!(rate(3, 2_000_000_000, elapsed), "1.0 GB/s");
+        let shown = |entries, bytes| {
+            let unit = Unit::of(entries, bytes);
+            let amount = if unit == Unit::Bytes { bytes } else { entries };
+            rate(amount, Duration::from_secs(2), unit)
+        };
+        assert_eq!(shown(56_400, 1000), "28,200/s");
+        assert_eq!(shown(3, 2_000_000_000), "1.0 GB/s");
+    }
+
+    #[test]
+    fn a_remaining_time_is_never_nothing() {
+        assert_eq!(clock(Duration::from_millis(999)), "<0:01");
+        assert_eq!(clock(Duration::from_millis(1000)), "0:01");
     }
 }

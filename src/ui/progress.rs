@@ -1,12 +1,17 @@
 //! Draws the progress line.
+//!
+//! If the terminal is too narrow for all fields, whole fields are left out, the least important ones first; a part of
+//! a number would be a wrong number. Only the name is shortened.
 
 use super::numbers;
+use super::pace::Pace;
 use crate::ipc::memory::counters::Count;
-use crate::parent::position::{Position, weight};
+use crate::parent::position::Position;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use pcopy_sys::terminal_size;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The number of steps from 0 % to 100 %.
 const STEPS: u64 = 1000;
@@ -15,17 +20,31 @@ const STEPS: u64 = 1000;
 /// actual rate.
 const DRAWS_PER_SECOND: u8 = 20;
 
-/// The width of the bar, and the narrowest terminal in which the bar is drawn, in columns.
+/// The width of the bar, and of the name for which there must be room beside it, in columns.
 const BAR_COLUMNS: usize = 20;
-const BAR_FROM_WIDTH: usize = 60;
+const NAME_BESIDE_BAR: usize = 16;
+
+/// A name that would have to be shorter is left out.
+const NAME_MIN: usize = 8;
 
 /// The width of the progress line if standard error is not a terminal, in columns.
 const WIDTH: u16 = 80;
 
+/// What the run is doing, for the progress line.
+#[derive(Clone, Copy)]
+pub(super) enum Doing<'a> {
+    /// It works on the entry with this name, or on none.
+    Entry(&'a str),
+    /// It waits until written data is on stable storage.
+    Flushing,
+    /// It has printed more than was read, and waits before it prints more.
+    Printing(&'a str),
+}
+
 /// The progress line on standard error.
 pub(super) struct ProgressLine {
     bar: ProgressBar,
-    highest: u64,
+    fields: Fields,
 }
 
 impl ProgressLine {
@@ -38,28 +57,15 @@ impl ProgressLine {
         let bar = ProgressBar::with_draw_target(Some(STEPS), target);
         let style = ProgressStyle::with_template("{wide_msg}");
         bar.set_style(style.expect("the template is a constant"));
-        Self { bar, highest: 0 }
+        Self { bar, fields: Fields::default() }
     }
 
-    /// Shows the progress of the run and `name`, the entry that is being copied.
+    /// Shows the progress of the run.
     ///
     /// The whole line is one message, because `indicatif` draws the line again for each part that is set.
-    pub(super) fn update(&mut self, position: &Position, name: &str) {
+    pub(super) fn update(&mut self, position: &Position, doing: Doing<'_>) {
         let width = usize::from(terminal_size::width(stderr()).unwrap_or(WIDTH));
-        let mut text = String::new();
-        if position.work.complete {
-            // A further round counts the same entries again. The percentage still never decreases.
-            self.highest = self.highest.max(steps(position));
-            text = format!("{:>3}% ", self.highest / (STEPS / 100));
-            if width >= BAR_FROM_WIDTH {
-                text.push_str(&bar(self.highest));
-            }
-        }
-        text.push_str(&describe(position, self.highest));
-        text.push_str("  ");
-        let columns = width.saturating_sub(text.chars().count() + 1);
-        text.push_str(&shorten(name, columns));
-        self.bar.set_message(text);
+        self.bar.set_message(self.fields.line(position, doing, width));
     }
 
     /// Removes the line from the terminal, runs `write`, and draws the line again.
@@ -77,70 +83,152 @@ impl ProgressLine {
     }
 }
 
+/// The contents of the line.
+#[derive(Default)]
+struct Fields {
+    /// The highest number of steps that was shown.
+    highest: u64,
+    pace: Pace,
+}
+
+impl Fields {
+    /// Returns the line for a terminal of `width` columns. It is at least one column shorter, because some terminals
+    /// begin a new row after the last column.
+    fn line(&mut self, position: &Position, doing: Doing<'_>, width: usize) -> String {
+        self.pace.note(position);
+        let complete = position.work.complete;
+        if complete {
+            // A further round counts the same entries again. The percentage still never decreases.
+            self.highest = self.highest.max(steps(position));
+        }
+        let percent = complete.then(|| format!("{:>3}%", self.highest / (STEPS / 100)));
+        let work = if complete { (position.work.entries, position.work.bytes) } else { (0, 0) };
+        let rate = self.pace.rate(work);
+        let left = self.time_left(position, doing);
+        let mut line = percent.filter(|percent| percent.width() < width).unwrap_or_default();
+        let fields = [Some(count(position)), bytes(position), rate, left];
+        let rest = fitting(fields, width.saturating_sub(line.width() + 2)).join(SEPARATOR);
+        let room = width.saturating_sub(line.width() + rest.width() + 2);
+        let bar = bar(self.highest);
+        if complete && room >= bar.len() + NAME_BESIDE_BAR {
+            line.push_str(&bar);
+        }
+        let gap = if line.is_empty() || rest.is_empty() { "" } else { " " };
+        line.push_str(gap);
+        line.push_str(&rest);
+        if let Doing::Entry(name) | Doing::Printing(name) = doing {
+            let room = width.saturating_sub(line.width() + "  ".len() + 1);
+            let name = shorten(name, room);
+            if !name.is_empty() {
+                line.push_str("  ");
+                line.push_str(&name);
+            }
+        }
+        line
+    }
+
+    /// Returns the estimated time left, or what keeps it from being estimated; `None` in the first hundredth of the
+    /// run.
+    fn time_left(&self, position: &Position, doing: Doing<'_>) -> Option<String> {
+        if matches!(doing, Doing::Flushing) {
+            return Some("flushing to stable storage".to_owned());
+        }
+        if let Some(time) = self.pace.stalled() {
+            return Some(match doing {
+                Doing::Printing(_) => "waiting for the reader of the output".to_owned(),
+                _ => format!("no progress for {}", numbers::clock(time)),
+            });
+        }
+        if !position.work.complete {
+            return Some("counting".to_owned());
+        }
+        let left = position.whole_weight() - position.done_weight();
+        let time = self.pace.time_for(left).filter(|_| self.highest >= STEPS / 100)?;
+        Some(format!("{} left", numbers::clock(time)))
+    }
+}
+
+const SEPARATOR: &str = ", ";
+
+/// The fields of [`Fields::line`] in the order of their importance: the time left, the count, the bytes, the rate.
+const BY_IMPORTANCE: [usize; 4] = [3, 0, 1, 2];
+
+/// Returns the fields that fit into `columns` columns beside those that are more important.
+fn fitting(mut fields: [Option<String>; 4], columns: usize) -> Vec<String> {
+    let (mut used, mut is_full) = (0, false);
+    for number in BY_IMPORTANCE {
+        let Some(field) = &fields[number] else { continue };
+        let separator = if used == 0 { 0 } else { SEPARATOR.len() };
+        used += separator + field.width();
+        is_full |= used > columns;
+        if is_full {
+            fields[number] = None;
+        }
+    }
+    fields.into_iter().flatten().collect()
+}
+
 /// Returns how many of [`STEPS`] are done.
 fn steps(position: &Position) -> u64 {
-    let times = if position.reads_back { 2 } else { 1 };
-    let work = position.work;
-    let whole = weight(work.entries, work.bytes.saturating_mul(times)).max(1);
-    u64::try_from(done_weight(position).min(whole) * u128::from(STEPS) / whole).unwrap_or(STEPS)
+    let steps = position.done_weight() * u128::from(STEPS) / position.whole_weight();
+    u64::try_from(steps).unwrap_or(STEPS)
 }
 
-fn done_weight(position: &Position) -> u128 {
-    let sum = |counts: &[Count]| {
-        counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(position.totals.get(count)))
-    };
-    let mut bytes = sum(&[Count::Bytes, Count::BytesSkipped]);
-    if position.reads_back {
-        bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSkipped]));
+fn count(position: &Position) -> String {
+    let settled = numbers::count(position.totals.settled());
+    if position.work.complete {
+        format!("{settled} of {}", numbers::count(position.work.entries))
+    } else {
+        format!("{settled} entries")
     }
-    weight(position.totals.settled(), bytes)
 }
 
-fn describe(position: &Position, steps: u64) -> String {
-    let Position { totals, work, .. } = position;
-    let settled = numbers::count(totals.settled());
-    let mut bytes = numbers::bytes(totals.get(Count::Bytes));
-    let read_back = totals.get(Count::BytesReadBack);
+/// Formats how many bytes are done; `None` if the run has only empty files.
+fn bytes(position: &Position) -> Option<String> {
+    let get = |count| position.totals.get(count);
+    let done = get(Count::Bytes).wrapping_add(get(Count::BytesSkipped));
+    let all = position.work.bytes;
+    if done.max(all) == 0 {
+        return None;
+    }
+    let mut text = numbers::bytes(done);
+    if position.work.complete {
+        text += &format!(" of {}", numbers::bytes(all.max(done)));
+    }
+    let read_back = get(Count::BytesReadBack);
     if read_back > 0 {
-        bytes += &format!(", {} read back", numbers::bytes(read_back));
+        text += &format!(", {} read back", numbers::bytes(read_back));
     }
-    let moved = totals.get(Count::Bytes).wrapping_add(read_back);
-    let rate = numbers::rate(totals.settled(), moved, position.elapsed);
-    if !work.complete {
-        let known = numbers::count(work.entries.max(totals.get(Count::Found)));
-        return format!("{settled} of {known} and counting, {bytes}, {rate}");
-    }
-    let known = numbers::count(work.entries);
-    format!("{settled} of {known}, {bytes}, {rate}{}", time_left(position.elapsed, steps))
+    Some(text)
 }
 
-/// Formats the estimated time left. Returns an empty text in the first hundredth of the run.
-fn time_left(elapsed: Duration, steps: u64) -> String {
-    if steps < STEPS / 100 {
-        return String::new();
-    }
-    let left = elapsed.as_secs_f64() * (STEPS - steps) as f64 / steps as f64;
-    Duration::try_from_secs_f64(left)
-        .map_or(String::new(), |left| format!(", {} left", numbers::clock(left)))
-}
-
-/// Draws the bar: `[=====>   ] `, with 20 columns between the brackets.
+/// Draws the bar: ` [=====>   ]`, with 20 columns between the brackets.
 fn bar(steps: u64) -> String {
     let filled = usize::try_from(steps * BAR_COLUMNS as u64 / STEPS).unwrap_or(0);
     let head = if filled < BAR_COLUMNS { ">" } else { "" };
-    format!("[{:<BAR_COLUMNS$}] ", "=".repeat(filled) + head)
+    format!(" [{:<BAR_COLUMNS$}]", "=".repeat(filled) + head)
 }
 
-/// Shortens `name` to at most `columns` characters. Keeps the end, which identifies a file better than the
-/// beginning.
+/// Shortens `name` to at most `columns` columns. Keeps the end, which identifies a file better than the beginning.
 fn shorten(name: &str, columns: usize) -> String {
-    let length = name.chars().count();
-    if length <= columns {
+    if name.width() <= columns {
         return name.to_owned();
     }
     const CUT: &str = "..."; // ASCII, for locales without UTF-8
-    let tail: String = name.chars().skip(length - columns.saturating_sub(CUT.len())).collect();
-    if columns < 8 { String::new() } else { format!("{CUT}{tail}") }
+    if columns < NAME_MIN {
+        return String::new();
+    }
+    let mut room = columns - CUT.len();
+    let fits = |character: &char| {
+        let width = character.width().unwrap_or(0);
+        let fits = width <= room;
+        room = room.saturating_sub(if fits { width } else { room });
+        fits
+    };
+    let tail: Vec<char> = name.chars().rev().take_while(fits).collect();
+    // A combining mark belongs to a character that is not there.
+    let tail = tail.into_iter().rev().skip_while(|character| character.width() == Some(0));
+    CUT.chars().chain(tail).collect()
 }
 
 /// The place of the progress line if standard error is not a terminal (`--progress=always`). Writes at most
@@ -218,7 +306,78 @@ mod tests {
         totals.set(Count::Copied, done.0);
         totals.set(Count::Bytes, done.1);
         let work = Work { entries: work.0, bytes: work.1, complete: true, ..Work::default() };
-        Position { totals, work, elapsed: Duration::from_secs(2), reads_back: false }
+        let elapsed = Duration::from_secs(2);
+        Position { totals, work, elapsed, reads_back: false, compares: false }
+    }
+
+    fn line(width: usize, name: &str) -> String {
+        let position = position((12_345, 240_000_000), (50_806, 572_000_000));
+        Fields::default().line(&position, Doing::Entry(name), width)
+    }
+
+    #[test]
+    fn whole_fields_are_left_out_the_least_important_first() {
+        let name = "src/share/doc/index.html";
+        let widths = [4, 5, 14, 15, 32, 33, 50, 51, 59, 60, 80, 90, 103, 115];
+        let fields = " 30% 12,345 of 50,806, 240 MB of 572 MB, 6,172/s, 0:04 left";
+        let with_bar = fields.replace('%', "% [======>             ]");
+        let expected = [
+            "",
+            " 30%",
+            " 30%",
+            " 30% 0:04 left",
+            " 30% 0:04 left  ...c/index.html",
+            " 30% 12,345 of 50,806, 0:04 left",
+            " 30% 12,345 of 50,806, 0:04 left  ...c/index.html",
+            " 30% 12,345 of 50,806, 240 MB of 572 MB, 0:04 left",
+            " 30% 12,345 of 50,806, 240 MB of 572 MB, 0:04 left",
+            fields,
+            &format!("{fields}  .../doc/index.html"),
+            &format!("{fields}  {name}"),
+            &format!("{with_bar}  .../doc/index.html"),
+            &format!("{with_bar}  {name}"),
+        ];
+        assert_eq!(widths.map(|width| line(width, name)), expected);
+    }
+
+    #[test]
+    fn no_line_reaches_the_last_column() {
+        let names =
+            ["short", "a/long/way/to/somewhere/far/away.txt", "目录/子目录/一个很长的文件名.txt"];
+        for name in names
+            .into_iter()
+            .chain(["e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}", "👩‍👩‍👧‍👦👍🏽🇩🇪.png"])
+        {
+            for width in 0..200 {
+                let line = line(width, name);
+                assert!(line.width() < width.max(1), "{width}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn while_entries_are_counted_there_is_no_total() {
+        let mut position = position((300, 5_000_000), (1000, 9_000_000));
+        position.work.complete = false;
+        let line = Fields::default().line(&position, Doing::Entry("a"), 80);
+        assert_eq!(line, "300 entries, 5.0 MB, 150/s, counting  a");
+    }
+
+    #[test]
+    fn a_wait_takes_the_place_of_the_time_left() {
+        let position = position((10, 1000), (10, 1000));
+        let line = |doing| Fields::default().line(&position, doing, 80);
+        let flushing = line(Doing::Flushing);
+        assert_eq!(flushing, "100% 10 of 10, 1.0 kB of 1.0 kB, 5/s, flushing to stable storage");
+        assert!(line(Doing::Entry("")).ends_with(", <0:01 left"));
+        assert!(line(Doing::Printing("")).ends_with(", <0:01 left"));
+        let mut fields = Fields::default();
+        fields.line(&position, Doing::Entry(""), 80);
+        let later = Position { elapsed: Duration::from_secs(9), ..position };
+        let line = fields.line(&later, Doing::Entry("a"), 80);
+        assert!(line.ends_with(", no progress for 0:07  a"), "{line}");
+        let line = fields.line(&later, Doing::Printing("a"), 80);
+        assert!(line.ends_with(", waiting for the reader of the output  a"), "{line}");
     }
 
     #[test]
@@ -256,5 +415,12 @@ mod tests {
         assert_eq!(shorten("src/a/long/way/to/file.rs", 12), "...o/file.rs");
         assert_eq!(shorten("short", 12), "short");
         assert_eq!(shorten("no room at all", 3), "");
+        assert_eq!(shorten("目录/文件名.txt", 12), "...件名.txt");
+        assert_eq!(shorten("目录/文件名.txt", 13), "...文件名.txt");
+        assert_eq!(
+            shorten("e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}", 8)
+                .width(),
+            8
+        );
     }
 }

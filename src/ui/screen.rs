@@ -2,7 +2,7 @@
 
 use super::lost_attributes::LostAttributes;
 use super::output::Output;
-use super::progress::ProgressLine;
+use super::progress::{Doing, ProgressLine};
 use crate::error::EntryError;
 use crate::options::{Compat, Verbosity, When};
 use crate::parent::run_event::{At, RunEvent, Sink};
@@ -170,10 +170,14 @@ impl Sink for Screen {
         if let RunEvent::Progress { position, at } = event {
             let name = match at {
                 At::Entry { name, .. } => escape(name),
-                At::Flushing => "flushing to stable storage".to_owned(),
-                At::Finishing => String::new(),
+                At::Flushing | At::Finishing => String::new(),
             };
-            self.line.get_or_insert_with(ProgressLine::new).update(position, &name);
+            let doing = match at {
+                At::Flushing => Doing::Flushing,
+                _ if self.is_full() => Doing::Printing(&name),
+                At::Entry { .. } | At::Finishing => Doing::Entry(&name),
+            };
+            self.line.get_or_insert_with(ProgressLine::new).update(position, doing);
         } else {
             (self.render)(event, self);
         }

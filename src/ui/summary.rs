@@ -1,7 +1,8 @@
 //! The last lines of a run: the work done, the speed, and the failures.
 
 use super::failure_text::describe_kind;
-use super::numbers;
+use super::numbers::{self, Unit};
+use super::pace::copied;
 use crate::ipc::memory::counters::Count;
 use crate::outcome::{Compared, End, Exit, Left, Outcome, code};
 use crate::sanitize::quote;
@@ -26,10 +27,8 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     };
     match outcome.end {
         End::Finished => {
-            let bytes = outcome.totals.get(Count::Bytes);
-            let rate = numbers::rate(outcome.totals.settled(), bytes, outcome.elapsed);
             let to = quote(outcome.destination.as_os_str().as_bytes());
-            format!("copied {done} to {to} in {time}, {rate}{others}")
+            format!("copied {done} to {to} in {time}{}{others}", average_rate(outcome))
         }
         End::Signal(_) => {
             format!("interrupted after {done} in {time}; {resume}")
@@ -50,6 +49,17 @@ pub(super) fn summary(outcome: &Outcome) -> String {
         End::Unavailable => {
             format!("stopped after {done} in {time}{others}\nhint: {resume}",)
         }
+    }
+}
+
+/// Formats the average speed, after a comma; an empty text if nothing was copied.
+fn average_rate(outcome: &Outcome) -> String {
+    let (entries, bytes) = copied(&outcome.totals, false);
+    let unit = Unit::of(entries, bytes);
+    let amount = if unit == Unit::Bytes { bytes } else { entries };
+    match amount {
+        0 => String::new(),
+        amount => format!(", {}", numbers::rate(amount, outcome.elapsed, unit)),
     }
 }
 
@@ -105,7 +115,7 @@ fn other_counts(outcome: &Outcome) -> String {
         (Count::Verified, "verified"),
         (Count::Linked, "linked"),
         (Count::Skipped, "skipped"),
-        (Count::Declined, "left as they were"),
+        (Count::Declined, "declined"),
         (Count::Changed, "changed"),
         (Count::Vanished, "vanished"),
         (Count::Failed, "failed"),

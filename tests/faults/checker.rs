@@ -174,7 +174,7 @@ fn counts_agree(code: i32, world: &World, stderr: &str) -> Option<String> {
     };
     let copied = line.split(' ').nth(1).unwrap().replace(',', "").parse().unwrap_or(0);
     let [linked, skipped, declined, changed, vanished, failed] =
-        ["linked", "skipped", "left as they were", "changed", "vanished", "failed"].map(number);
+        ["linked", "skipped", "declined", "changed", "vanished", "failed"].map(number);
     let vanished = vanished + changed;
     let sum = copied + linked + skipped + declined + vanished + failed;
     let all = world.source.len();

@@ -93,7 +93,7 @@ fn without_a_process_prompts_are_answered() {
     let mut command = alone(&env, None, &["--progress=always", "-i", "-T", "src", "dst"]);
     command.stdin(Stdio::from(fs::File::open(env.path("answers")).unwrap()));
 
-    env.run(command).exits(0).stderr_has("replace 'dst/a'? ").stderr_has("1 left as they were");
+    env.run(command).exits(0).stderr_has("replace 'dst/a'? ").stderr_has("1 declined");
 
     assert_eq!(fs::read(env.path("dst/a")).unwrap(), fs::read(env.path("src/a")).unwrap());
     assert_eq!(fs::read(env.path("dst/e/old")).unwrap(), b"older");

@@ -41,7 +41,7 @@ fn what_is_confirmed_is_replaced_and_the_rest_left_unchanged(jobs: &str) {
 
     let run = answered(&env, "y\nno\nYes\n", &["-i", "-j", jobs, "-T", "src", "dst"]);
 
-    run.exits(0).stderr_has("; 1 left as they were");
+    run.exits(0).stderr_has("; 1 declined");
     let questions = "pcopy: replace 'dst/a'? pcopy: replace 'dst/b'? pcopy: replace 'dst/sub/c'? ";
     assert!(run.stderr.starts_with(questions), "{}", run.story());
     let found = ["a", "b", "sub/c", "n", "only"].map(|name| text(&env, &format!("dst/{name}")));
@@ -81,7 +81,7 @@ fn the_end_of_the_input_counts_as_no() {
 
         let run = answered(&env, answers, &["-i", "-T", "src", "dst"]);
 
-        run.exits(0).stderr_has(&format!("; {} left as they were", 3 - replaced));
+        run.exits(0).stderr_has(&format!("; {} declined", 3 - replaced));
         let found = ["a", "b", "sub/c"].map(|name| text(&env, &format!("dst/{name}")));
         assert_eq!(found.iter().filter(|text| *text == "newer").count(), replaced, "{answers:?}");
     }
@@ -95,7 +95,7 @@ fn closed_input_counts_as_no() {
         .args(["-c", "exec \"$0\" --progress=always -i -T src dst <&-", PCOPY])
         .current_dir(env.path(""));
 
-    env.run(command).exits(0).stderr_has("; 3 left as they were");
+    env.run(command).exits(0).stderr_has("; 3 declined");
 
     assert_eq!(text(&env, "dst/a"), "old");
     assert_eq!(text(&env, "dst/n"), "1");
@@ -169,7 +169,7 @@ fn what_is_confirmed_in_many_directories_is_all_copied(jobs: &str) {
 
     let run = answered(&env, &"y\n".repeat(1500), &["-i", "-j", jobs, "-T", "src", "dst"]);
 
-    run.exits(0).stderr_lacks("left as they were");
+    run.exits(0).stderr_lacks("declined");
     env.assert_same("src", "dst");
     env.assert_nothing_staged();
 }

@@ -3,13 +3,14 @@
 use crate::common::live::{Live, send, state};
 use crate::common::mounts::{in_own_mounts, mount};
 use crate::common::{
-    PCOPY, Run, Sandbox, children_of, each_jobs, has_strace, skip, tool, wait_until,
+    PCOPY, Run, Sandbox, cells, children_of, each_jobs, has_strace, skip, tool, wait_until,
 };
 use crate::terminal::{Seen, Terminal};
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGTSTP, SIGUSR1};
 use std::io::Read;
 use std::process::{ChildStdout, Command};
 use std::time::Duration;
+use unicode_width::UnicodeWidthStr;
 
 /// The number of files in the copied tree. With their 150 directories and the root, the tree has 15,151
 /// entries.
@@ -156,7 +157,8 @@ fn until_the_precount_ends_the_line_says_counting() {
     let (run, seen) = run.end();
 
     run.exits(0);
-    assert!(seen.states[0].contains("and counting"), "{:?}", seen.states[0]);
+    assert!(seen.states[0].contains(", counting"), "{:?}", seen.states[0]);
+    assert!(!seen.states[0].contains(" of "), "{:?}", seen.states[0]);
     assert!(seen.states.last().is_some_and(|state| !state.contains("counting")));
 }
 
@@ -191,10 +193,26 @@ fn after_an_interrupt_only_its_message_is_on_the_screen() {
     assert!(seen.screen[0].starts_with("pcopy: interrupted after "), "{:?}", seen.screen);
 }
 
-#[test]
-fn no_line_is_wider_than_the_window() {
+/// Renames the directories of the tree, so that `suffix` is part of each path.
+fn rename_dirs(env: &Sandbox, suffix: &str) {
+    for directory in std::fs::read_dir(env.path("src")).unwrap() {
+        let path = directory.unwrap().path();
+        let mut renamed = path.clone().into_os_string();
+        renamed.push(suffix);
+        std::fs::rename(path, renamed).unwrap();
+    }
+}
+
+cells! {
+    no_line_is_wider_than_the_window,
+    ascii => "-name",
+    chinese_and_japanese => "-目录中的文件-ファイル",
+    emoji_and_combining_marks => "-👍🏽👩‍👩‍👧‍👦🇩🇪-e\u{301}e\u{301}e\u{301}",
+}
+fn no_line_is_wider_than_the_window(suffix: &str) {
     let env = sandbox();
-    for width in [20, 40, 80, 200] {
+    rename_dirs(&env, suffix);
+    for width in [20, 40, 200] {
         let mut run = Paced::start(&env, width, &["-j", "2"]);
         run.wait_for("%");
 
@@ -202,8 +220,8 @@ fn no_line_is_wider_than_the_window() {
 
         run.exits(0);
         let lines = seen.states.iter().filter(|state| !state.starts_with("copied"));
-        let widest = lines.map(|state| state.chars().count()).max().unwrap();
-        assert!(widest <= usize::from(width), "{widest} in {width} columns");
+        let widest = lines.map(|state| state.width()).max().unwrap();
+        assert!(widest < usize::from(width), "{widest} in {width} columns");
         std::fs::remove_dir_all(env.path("dst")).unwrap();
     }
 }
@@ -251,13 +269,7 @@ fn a_window_without_a_size_is_no_harm() {
 fn control_characters_in_names_never_reach_the_terminal() {
     let env = Sandbox::new();
     env.long_names("src", FILES);
-    // Directories are shown, too.
-    for directory in std::fs::read_dir(env.path("src")).unwrap() {
-        let path = directory.unwrap().path();
-        let mut wild = path.clone().into_os_string();
-        wild.push("-\x1b[31m\x07\n\u{202e}");
-        std::fs::rename(path, wild).unwrap();
-    }
+    rename_dirs(&env, "-\x1b[31m\x07\n\u{202e}"); // directories are shown, too
     let mut run = Paced::start(&env, 400, &["-j", "2"]);
     run.wait_for("%");
 
@@ -579,4 +591,58 @@ fn where_the_rest_does_not_fit_a_warning_comes_before_the_target_is_full() {
             run.stderr_lacks("warning")
         };
     }
+}
+
+/// The text of a progress line that does not change for a while: by then, the rate is not shown any more.
+const WAITS: &str = "no progress for 0:06";
+
+/// The FIFO in the source whose reader waits.
+const FIFOS: [&str; 2] = ["src/fifo/a-fifo-with-a-long-name", "源/管道/名字很长的管道文件"];
+
+/// Starts to copy `source` on a terminal of this width.
+fn start_on<'a>(width: u16, source: &str, env: &'a Sandbox) -> (Live<'a>, Terminal) {
+    let terminal = Terminal::new(width);
+    let target = format!("{source}-{width}");
+    let mut command = env.tame(["--copy-contents", "-j4", source, &target]);
+    command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR");
+    let nothing = tempfile::tempfile().unwrap();
+    let (live, _names) = env.launch_piped(command, terminal.stream(), nothing);
+    (live, terminal)
+}
+
+/// Replaces the time and the speed of the last line by `#`.
+fn without_times(summary: &str) -> String {
+    let (copied, times) = summary.split_once(" in ").unwrap_or((summary, ""));
+    let is_measured = |word: &&str| word.starts_with(|character: char| character.is_ascii_digit());
+    let words = times.split(' ').map(|word| if is_measured(&word) { "#" } else { word });
+    format!("{copied} in {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// On a screen: the line while a copier waits for the writer of a FIFO, and what stays at the end.
+#[test]
+fn the_screen_is_as_recorded() {
+    let env = Sandbox::new();
+    let sources = FIFOS.map(|fifo| fifo.split('/').next().unwrap());
+    for (source, fifo) in sources.iter().zip(FIFOS) {
+        env.tree(source, ["file small 4K", "file directory/file 1500K"]);
+        env.tree("", [&*format!("fifo {fifo}")]);
+    }
+    let start = |source| [40, 80, 200].map(|width| (width, start_on(width, source, &env)));
+    let runs: Vec<_> = sources.into_iter().flat_map(start).collect();
+    for (_, (_, terminal)) in &runs {
+        wait_until("it waits", || terminal.written().contains(WAITS));
+    }
+    let writers = FIFOS.map(|fifo| std::fs::File::options().write(true).open(env.path(fifo)));
+    drop(writers);
+    let recorded = runs.into_iter().map(|(width, (live, terminal))| {
+        live.end().exits(0);
+        let seen = terminal.close();
+        let line = seen.states.iter().find(|state| state.contains(WAITS)).unwrap();
+        let end: Vec<_> = seen.screen.iter().map(|row| without_times(row)).collect();
+        format!("{width} columns\n{line}\n{}\n", end.join("\n"))
+    });
+
+    let recorded: Vec<_> = recorded.collect();
+
+    assert_eq!(recorded.join("\n"), include_str!("../../fixtures/screens.txt"));
 }

@@ -330,6 +330,30 @@ fn suspending_stops_every_process_and_continuing_completes_the_run(jobs: &str) {
 }
 
 #[test]
+fn the_time_of_a_suspension_is_not_counted() {
+    for suspend in [SIGTSTP, SIGSTOP] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 10", "fifo p"]);
+        let begun = Instant::now();
+        let mut live = env.start(["--copy-contents", "--progress=always", "-j1", "src", "dst"]);
+        live.wait_for_children(1);
+        live.signal(suspend);
+        wait_until("it stops", || state(live.pid()) == Some('T'));
+        std::thread::sleep(Duration::from_secs(3));
+        live.signal(SIGCONT);
+        wait_until("it continues", || state(live.pid()) == Some('S'));
+        drop(std::fs::File::options().write(true).open(env.path("src/p")).unwrap());
+        let run = live.end();
+
+        run.exits(0);
+        let text = run.stderr.rsplit_once(" in ").unwrap().1;
+        let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+        let whole = begun.elapsed().as_secs_f64();
+        assert!(seconds < whole - 2.5, "{seconds} of {whole}: {}", run.story());
+    }
+}
+
+#[test]
 fn a_run_can_be_suspended_again_and_again() {
     let env = Sandbox::new();
     let (mut live, mut names) =
