@@ -92,6 +92,8 @@ pub struct Outcome {
     pub destination: PathBuf,
     /// The command that resumes the run, if it is not the same command.
     pub other_command_to_resume: Option<String>,
+    /// The staged files and directories that a run which ended early has left.
+    pub unfinished: Vec<PathBuf>,
 }
 
 /// How many entries of a copy differ from their sources.
@@ -161,6 +163,7 @@ impl Outcome {
             elapsed: Duration::from_millis(1800),
             destination: "backup/src".into(),
             other_command_to_resume: None,
+            unfinished: Vec::new(),
         }
     }
 }

@@ -33,9 +33,9 @@ impl ActiveTime {
 
     /// Notes that the run has been continued, by SIGCONT: it may have been suspended since the last look.
     pub(super) fn note_continued(&self) {
-        let pause = self.seen.get().elapsed();
-        if pause > LONGEST_PAUSE {
-            self.suspended.set(self.suspended.get() + pause);
+        let gap = self.seen.get().elapsed();
+        if gap > LONGEST_PAUSE {
+            self.suspended.set(self.suspended.get() + gap);
         }
         self.look();
     }

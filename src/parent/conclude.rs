@@ -7,6 +7,7 @@ use super::phases::manifest;
 use super::round::TICK;
 use super::run::Run;
 use super::run_event::RunEvent;
+use super::unfinished;
 use crate::error::Op;
 use crate::outcome::{Compared, End, Left, Outcome};
 use pcopy_sys::Errno;
@@ -69,6 +70,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         elapsed: run.time.elapsed(),
         destination: run.plan.destination.clone(),
         other_command_to_resume: other_command_to_resume(&run, end),
+        unfinished: unfinished::find(&run, end),
     };
     run.reporter.sink.emit(&RunEvent::Ended(&outcome));
     flush_output(run.reporter.sink, run.signals, output_limit);

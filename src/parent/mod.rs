@@ -7,7 +7,7 @@
 //! run_state, reporter, volumes, answers, run              what the phases share
 //! free_space, status, idle                                progress line; signals while no copier runs
 //! reports, poll_loop, own_copier, rounds                  rounds until nothing is left to do
-//! phases, conclude                                        what the rounds are for; the end
+//! phases, unfinished, conclude                            what the rounds are for; the end
 //! ```
 //!
 //! A round is one attempt of the copiers at the work; if a copier has died, another round begins. The modules
@@ -36,6 +36,7 @@ mod shared;
 mod status;
 mod target_dir;
 mod target_lock;
+mod unfinished;
 mod volumes;
 
 use crate::error::{AttributeError, Op, Refusal, Unavailable};

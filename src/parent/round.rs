@@ -88,6 +88,8 @@ pub(super) struct Round {
     /// Whether a child process may have exited and not been reaped.
     pub(super) child_exited: bool,
     pub(super) casualties: Casualties,
+    /// The entries at which copiers worked when the round was stopped.
+    pub(super) in_progress: Vec<CurrentEntry>,
     /// The counts at the last time that a copier was seen at work, and that time.
     moved: (Totals, Instant),
     progress: Progress,
@@ -158,6 +160,7 @@ impl Round {
             aborted: false,
             child_exited: false,
             casualties: Casualties::default(),
+            in_progress: Vec::new(),
             moved: (Totals::default(), Instant::now()),
             progress: Progress::default(),
         })
@@ -289,6 +292,10 @@ impl Round {
     pub(super) fn stop(&mut self, why: Stop) {
         if self.stop.is_none() || matches!(why, Stop::Signal { .. }) {
             self.stop = Some(why);
+            // Before the copiers abort their files and exit.
+            let copiers = 0..u16::try_from(self.pool.len().max(1)).unwrap_or(u16::MAX);
+            let places = copiers.map(|number| self.shared.counters.status(number).current_entry());
+            self.in_progress = places.flatten().collect();
         }
         self.shared.ring.stop();
         // The request is also written to each copier's status slot, so that copiers see it even if the ring's

@@ -8,7 +8,7 @@ use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::{Groups, LinkRole};
 use crate::ipc::inherited::prompt::PendingPrompt;
-use crate::ipc::memory::counters::{Count, Totals, place_fingerprint};
+use crate::ipc::memory::counters::{Count, CurrentEntry, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, split_last};
 use pcopy_sys::Errno;
@@ -31,6 +31,8 @@ pub(super) struct RunState {
     pub(super) deaths: Deaths,
     /// The differences that a comparison has found in this round.
     pub(super) findings: Findings,
+    /// The entries at which copiers worked when the last round was stopped.
+    pub(super) in_progress: Vec<CurrentEntry>,
     /// The digests of the files in the copy.
     pub(super) digests: Digests,
     /// Directories that the run has created under their final names, by `place_fingerprint`.

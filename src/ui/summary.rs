@@ -6,8 +6,10 @@ use super::pace::copied;
 use crate::ipc::memory::counters::Count;
 use crate::outcome::{Compared, End, Exit, Left, Outcome, code};
 use crate::sanitize::quote;
+use crate::shell_quote::quote_if_needed;
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Returns the last line of a run, and for some ends a line with a hint.
 pub(super) fn summary(outcome: &Outcome) -> String {
@@ -25,7 +27,7 @@ pub(super) fn summary(outcome: &Outcome) -> String {
         None => "rerun the command to resume".to_owned(),
         Some(command) => format!("resume it with: {command}"),
     };
-    match outcome.end {
+    let text = match outcome.end {
         End::Finished => {
             let to = quote(outcome.destination.as_os_str().as_bytes());
             format!("copied {done} to {to} in {time}{}{others}", average_rate(outcome))
@@ -49,7 +51,26 @@ pub(super) fn summary(outcome: &Outcome) -> String {
         End::Unavailable => {
             format!("stopped after {done} in {time}{others}\nhint: {resume}",)
         }
-    }
+    };
+    text + &discarding(&outcome.unfinished)
+}
+
+/// The longest command that is printed, in bytes.
+const COMMAND_MAX: usize = 1024;
+
+/// Returns a line with the command that removes what is unfinished; an empty text if nothing is.
+fn discarding(unfinished: &[PathBuf]) -> String {
+    let Some(first) = unfinished.first() else { return String::new() };
+    let quoted = |path: &PathBuf| quote_if_needed(path.as_os_str().as_bytes());
+    let all = unfinished.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let options = if all.starts_with('-') { "-r --" } else { "-r" };
+    let paths = match unfinished.len() - 1 {
+        others if all.len() > COMMAND_MAX => {
+            format!("{} (and {} like it)", quoted(first), entries(others as u64))
+        }
+        _ => all,
+    };
+    format!("\nhint: to discard what is unfinished instead: rm {options} {paths}")
 }
 
 /// Formats the average speed, after a comma; an empty text if nothing was copied.

@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
-const PLACES_OF_CRATES: [(&str, &[&str]); 11] = [
+const PLACES_OF_CRATES: [(&str, &[&str]); 12] = [
     ("clap", &["cli.rs", "cli/"]),
     (
         "walkdir",
@@ -42,6 +42,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 11] = [
     ("sha2", &["hash.rs"]),
     ("anyhow", &["main.rs"]),
     ("strsim", &["cli/usage_error.rs"]),
+    ("unicode_width", &["ui/progress.rs"]),
 ];
 
 /// The source directories of the packages that the program uses.

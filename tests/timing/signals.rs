@@ -2,7 +2,9 @@
 
 use crate::common::live::{Live, count_entries, is_alive, state, with_default_signals};
 use crate::common::mounts::in_own_mounts;
-use crate::common::{PCOPY, Run, Sandbox, cells, children_of, each_jobs, skip, tool, wait_until};
+use crate::common::{
+    PCOPY, Run, Sandbox, cells, children_of, each_jobs, has_strace, skip, tool, wait_until,
+};
 use crate::dead_disk::DeadDisk;
 use crate::processes::open_files;
 use nix::sys::signal::Signal::{
@@ -68,7 +70,7 @@ fn a_signal_to_the_whole_group_does_the_same_as_one_to_the_parent() {
 }
 
 #[test]
-fn the_message_after_a_signal_is_one_line_with_the_counts() {
+fn after_a_signal_a_line_has_the_counts_and_another_one_says_how_to_discard_the_rest() {
     let env = sandbox();
     let live = env.frozen_mid_copy(&["src", "dst"]);
 
@@ -77,8 +79,9 @@ fn the_message_after_a_signal_is_one_line_with_the_counts() {
     let run = live.end_within(SOON);
 
     run.died_by(SIGINT);
-    assert_eq!(run.stderr.lines().count(), 1, "{}", run.story());
+    assert_eq!(run.stderr.lines().count(), 2, "{}", run.story());
     assert!(run.stderr.starts_with("pcopy: interrupted after "), "{}", run.story());
+    assert!(run.stderr.ends_with(": rm -r .dst.pcopy-partial\n"), "{}", run.story());
     let counted = run.stderr.contains(" entries (") || run.stderr.contains(" 1 entry (");
     assert!(counted, "{}", run.story());
 }
@@ -292,8 +295,36 @@ fn slow_file(env: &Sandbox) -> Live<'_> {
     live
 }
 
+/// The command that the hint prints removes all that a run has left, and nothing else.
 #[test]
-fn a_big_file_in_progress_is_aborted_when_it_takes_too_long() {
+fn what_is_left_in_an_existing_directory_is_named_with_the_command_that_removes_it() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src dir", ["file sub/new's/deep/big 64M"]).tree("dst", ["text sub/kept old"]);
+    let names = || env.listing("dst").into_keys().collect::<Vec<_>>();
+    let before = names();
+    let delay = ["-e", "trace=write", "-e", "inject=write:delay_enter=20000"];
+    let line = ["--reflink=never", "-j1", "-T", "src dir", "dst"];
+    let live = env.launch(env.traced(&delay, line));
+    let left = "dst/sub/.new's.pcopy-partial";
+    wait_until("it is begun", || env.path(left).join("deep/big").exists());
+
+    live.signal(SIGINT);
+    let run = live.end_within(SOON);
+
+    run.died_by(SIGINT);
+    let command = run.stderr.split_once("unfinished instead: ").unwrap().1.trim_end();
+    assert_eq!(command, format!("rm -r \"{left}\""));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", command]).current_dir(env.path(""));
+    env.run(shell).exits(0);
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn a_big_file_in_progress_is_aborted_when_it_takes_too_long_and_stays_for_the_next_run() {
     if !tool("strace") {
         return skip!("strace is not installed");
     }
@@ -304,7 +335,9 @@ fn a_big_file_in_progress_is_aborted_when_it_takes_too_long() {
     let run = live.end_within(SOON);
 
     run.died_by(SIGINT);
-    assert!(!env.path(".dst.pcopy-partial/big").exists(), "half a file remained\n{}", run.story());
+    let left = std::fs::metadata(env.path(".dst.pcopy-partial/big")).unwrap();
+    assert!(left.len() < 64 << 20, "it was not aborted");
+    run.stderr_has("hint: to discard what is unfinished instead: rm -r .dst.pcopy-partial");
     a_rerun_resumes(&env, &run);
 }
 

@@ -5,7 +5,7 @@
 
 use super::fill::Source;
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
-use super::resume::open_begun;
+use super::resume::{open_begun, stays_for_next_run};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
 use crate::copier::context::Context;
@@ -46,7 +46,13 @@ impl EntryCopier<'_> {
         let mut filled = self.fill(entry, &source, target, anew);
         match &mut filled {
             Ok(applied) => applied.leads = leads,
-            Err(unfinished) => discard_half(dirs, entry.target_name, unfinished),
+            Err(unfinished) => {
+                let stays = !dirs.is_visible(self.cx.plan())
+                    && stays_for_next_run(&self.cx, entry, &source.stat, unfinished);
+                if !stays {
+                    discard_half(dirs, entry.target_name, unfinished);
+                }
+            }
         }
         filled
     }

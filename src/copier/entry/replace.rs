@@ -6,7 +6,7 @@
 use super::create::{finish_other, make_other};
 use super::fill::Source;
 use super::result::{Applied, Unfinished};
-use super::resume::open_begun;
+use super::resume::{open_begun, stays_for_next_run};
 use super::target_file::TargetFile;
 use super::{Entry, EntryCopier, copies_contents, discard, link_text, op_of, staged_name_for};
 use crate::copier::dir_pair::DirPair;
@@ -198,11 +198,16 @@ impl EntryCopier<'_> {
             create()
         };
         match self.fill(entry, &opened, file, anew) {
-            Err(unfinished) if !unfinished.keeps_what_was_read() => {
-                discard(dirs, staged);
+            Err(unfinished) if unfinished.keeps_what_was_read() => {
+                Ok((Err(unfinished), guard.take()))
+            }
+            Err(unfinished) => {
+                if !stays_for_next_run(&cx, entry, &opened.stat, &unfinished) {
+                    discard(dirs, staged);
+                }
                 Err(unfinished)
             }
-            filled => Ok((filled, guard.take())),
+            Ok(applied) => Ok((Ok(applied), guard.take())),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use super::Entry;
 use super::chunks::LARGE_BYTES;
+use super::result::Unfinished;
 use crate::copier::context::Context;
 use crate::ipc::memory::fs_caps::Capability;
 use crate::options::{CopyMode, When};
@@ -25,6 +26,16 @@ pub(super) fn may_be_resumed(cx: &Context<'_>, entry: &Entry<'_>, source: &Stat)
         && options.copy_mode == CopyMode::Copy
         && options.sparse == When::Auto
         && !cx.lacks(traits.device, Capability::AnyOrder)
+}
+
+/// Whether the incomplete copy stays, because a signal ends the run and the next run can go on with it.
+pub(super) fn stays_for_next_run(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    unfinished: &Unfinished,
+) -> bool {
+    matches!(unfinished, Unfinished::Dropped) && may_be_resumed(cx, entry, source)
 }
 
 /// Opens the file `name`, under which an interrupted run has begun a copy of `source`, as if it had just been
