@@ -15,14 +15,15 @@ pub enum UsageError {
 }
 
 /// Options of other programs, and what pcopy has in their place: an option, or a sentence.
-const ELSEWHERE: [(&[&str], Instead); 12] = [
+const ELSEWHERE: &[(&[&str], Instead)] = &[
     (
         &["--threads", "--parallel", "--workers", "--processes", "--cpus"],
         Instead::Option("--jobs=N"),
     ),
     (&["--no-progress"], Instead::Option("--progress=never")),
+    (&["--info"], Instead::Option("--progress")),
     (
-        &["--resume", "--continue", "--partial", "--append"],
+        &["--resume", "--continue", "--partial", "--partial-dir", "--append"],
         Instead::Sentence("an interrupted copy resumes when the same command is run again"),
     ),
     (
@@ -31,18 +32,69 @@ const ELSEWHERE: [(&[&str], Instead); 12] = [
     ),
     (&["--compress", "-z"], Instead::Sentence("pcopy does not compress, as nothing is sent")),
     (
-        &["--exclude", "--include", "--filter", "--exclude-from"],
+        &[
+            "--exclude",
+            "--include",
+            "--filter",
+            "--exclude-from",
+            "--files-from",
+            "--max-size",
+            "--min-size",
+        ],
         Instead::Sentence("pcopy copies all that is below SRC"),
     ),
     (&["--dry-run"], Instead::Sentence("--check compares SRC and DST and changes nothing")),
     (
-        &["--perms", "--times"],
-        Instead::Sentence("permission bits and times are preserved by default"),
+        &["--perms", "--times", "--no-perms", "--no-times"],
+        Instead::Sentence(
+            "permission bits and times are preserved by default, unless --no-preserve=mode,timestamps is given",
+        ),
+    ),
+    (
+        &[
+            "--links",
+            "--devices",
+            "--specials",
+            "-D",
+            "--hard-links",
+            "--numeric-ids",
+            "-W",
+            "--whole-file",
+        ],
+        Instead::Sentence("pcopy always does what other programs do with this option"),
     ),
     (&["--owner", "--group", "-o", "-g"], Instead::Option("--preserve=ownership")),
-    (&["--acls", "--xattrs", "-A", "-X"], Instead::Option("--preserve=acl,xattr")),
+    (&["--no-owner", "--no-group"], Instead::Option("--no-preserve=ownership")),
+    (
+        &["--acls", "--xattrs", "-A", "-X"],
+        Instead::Sentence("-a includes it; pcopy calls it '--preserve=acl,xattr'"),
+    ),
     (&["--copy-links"], Instead::Option("--dereference")),
+    (&["--relative"], Instead::Option("--parents")),
+    (&["-c"], Instead::Option("--checksum")),
+    (&["-I", "--ignore-times"], Instead::Option("--update=all")),
     (&["--ignore-existing"], Instead::Option("--update=none")),
+    (&["--human-readable"], Instead::Sentence("pcopy always prints sizes so")),
+    (
+        &["--stats"],
+        Instead::Sentence("the last line has the numbers; -v prints it without a terminal, too"),
+    ),
+    (&["--itemize-changes"], Instead::Sentence("-v prints the names, and --check what differs")),
+    (
+        &[
+            "--chown",
+            "--chmod",
+            "--bwlimit",
+            "--link-dest",
+            "--compare-dest",
+            "--copy-dest",
+            "--size-only",
+            "--existing",
+            "--mkpath",
+            "--backup-dir",
+        ],
+        Instead::Sentence("pcopy has nothing like it; 'pcopy --help' lists what it has"),
+    ),
 ];
 
 /// What pcopy has in place of another program's option.

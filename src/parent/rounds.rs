@@ -41,6 +41,7 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
         ran?;
         let ring = &round.shared.ring;
         run.state.in_progress = std::mem::take(&mut round.in_progress);
+        run.state.gave_up = round.is_given_up();
         match round.stop {
             // All copiers have left a ring that is not closed, or a task was lost or was carried out twice:
             // the ring's memory was damaged.

@@ -33,6 +33,8 @@ pub(super) struct RunState {
     pub(super) findings: Findings,
     /// The entries at which copiers worked when the last round was stopped.
     pub(super) in_progress: Vec<CurrentEntry>,
+    /// Whether the parent did not wait for all copiers, because the disk may not answer them.
+    pub(super) gave_up: bool,
     /// The digests of the files in the copy.
     pub(super) digests: Digests,
     /// Directories that the run has created under their final names, by `place_fingerprint`.

@@ -7,7 +7,7 @@ use crate::plan::{Operand, Plan};
 use crate::staging::staged_name;
 use pcopy_sys::file;
 use std::ffi::{CString, OsStr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -16,9 +16,11 @@ use std::path::PathBuf;
 pub(super) fn find(run: &Run<'_>, end: End) -> Vec<PathBuf> {
     let plan = run.plan;
     let may_be_left = plan.policy.resumes_leftovers && plan.check.is_none();
-    // A disk that does not answer must not be asked.
-    if !may_be_left || matches!(end, End::Finished | End::TimedOut) {
+    if !may_be_left || end == End::Finished {
         return Vec::new();
+    }
+    if run.state.gave_up || end == End::TimedOut {
+        return certain(run); // a disk that does not answer must not be asked
     }
     let mut left = Vec::new();
     for operand in &plan.operands {
@@ -36,6 +38,21 @@ pub(super) fn find(run: &Run<'_>, end: End) -> Vec<PathBuf> {
     left
 }
 
+/// Returns the staged directories that this run has created for operands and not published. Does not look at the disk.
+fn certain(run: &Run<'_>) -> Vec<PathBuf> {
+    let lock = run.lock;
+    let operands = (0..).zip(&run.plan.operands).zip(&lock.fresh).filter(|(_, fresh)| **fresh);
+    let is_staged =
+        |number: u32| !run.plan.options.in_place && !lock.unstaged.contains_key(&number);
+    operands
+        .filter(|((number, _), _)| is_staged(*number))
+        .map(|((_, operand), _)| {
+            let staged = staged_name(&operand.target_name, 0);
+            operand.target_path.with_file_name(OsStr::from_bytes(staged.to_bytes()))
+        })
+        .collect()
+}
+
 /// Returns the staged path of the entry at `path`, which begins with the source name of the operand, or of the topmost
 /// directory above it that has one.
 fn topmost_staged(plan: &Plan, operand: &Operand, path: &[u8]) -> Option<PathBuf> {
@@ -43,7 +60,7 @@ fn topmost_staged(plan: &Plan, operand: &Operand, path: &[u8]) -> Option<PathBuf
     slashes.chain([path.len()]).skip(1).find_map(|end| {
         let above = split_last(&path[..end]).0;
         let dir = plan.reach_target(operand, &operand.target_of(above)).ok()?;
-        staged_in(operand, std::os::fd::AsFd::as_fd(&dir), &path[..end])
+        staged_in(operand, dir.as_fd(), &path[..end])
     })
 }
 

@@ -57,9 +57,13 @@ impl Draft {
         let manifest = options.manifest.as_ref().map(find).transpose()?;
         let Options { jobs, retries, timeout, .. } = *options;
         let destination = destination(&options.operands, &placement.operands);
-        let is_found = || destination.is_dir(); // then the command copies into it in any case
+        // If the directory exists, or the copy is made inside one that does, the same command does the same again.
+        let does_the_same = || {
+            let is_inside = |operand: &Operand| !operand.manifest_prefix.is_empty();
+            destination.is_dir() || placement.operands.iter().any(is_inside)
+        };
         let with_no_target_directory = options.with_no_target_directory.clone();
-        let with_no_target_directory = with_no_target_directory.filter(|_| !is_found());
+        let with_no_target_directory = with_no_target_directory.filter(|_| !does_the_same());
         Ok(Self {
             placement,
             manifest,

@@ -269,9 +269,10 @@ fn a_copy_into_an_earlier_copy_is_noted_on_a_terminal() {
     let seen = || on_terminal(env.command(["src", "dst"])).contains(note);
 
     assert!(!seen(), "the first copy");
+    env.tree("src", ["file more 10"]); // one that the first copy does not have
     assert!(seen(), "the second");
     assert!(!seen(), "now it is there");
-    env.tree("other", ["file a 10", "dir d", "file more 5"]).tree("empty", []);
+    env.tree("other", ["file a 10", "file more 5", "file most 5"]).tree("empty", []);
     for line in [["other", "dst"], ["empty", "dst"]] {
         assert!(!on_terminal(env.command(line)).contains("note: "), "{line:?}");
     }

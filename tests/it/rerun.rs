@@ -41,6 +41,9 @@ fn after_a_failure_the_command_that_tries_again_is_printed() {
 fn where_the_same_command_tries_again_nothing_else_is_said() {
     let env = Sandbox::new();
     env.tree("src", ["file a 10"]).tree("dst", ["dir a"]).tree("into", ["dir src/a"]);
+    env.tree("empty", []);
+    let full = ["sh", "-c", "exec \"$@\" > /dev/full", "sh"];
+    env.run(env.before(&full, ["-v", "src", "empty"])).exits(1).stderr_lacks("hint");
     for line in [&["-T", "src", "dst"][..], &["src", "into"], &["-t", "into", "src"]] {
         env.pcopy(line).exits(1).stderr_lacks("hint");
     }

@@ -45,6 +45,9 @@ fn an_option_of_another_program_is_answered_with_what_pcopy_has_instead() {
         ),
         (&["--mirror"], "--mirror", "pcopy does not remove what only the target has"),
         (&["-avz"], "-z", "pcopy does not compress, as nothing is sent"),
+        (&["--links"], "--links", "pcopy always does what other programs do with this option"),
+        (&["--relative"], "--relative", "pcopy calls it '--parents'"),
+        (&["-rI"], "-I", "pcopy calls it '--update=all'"),
     ] {
         let message = format!("unknown option '{option}': {instead}");
         is_answered(&[arguments, &["src", "dst"]].concat(), &message);
@@ -132,4 +135,12 @@ fn the_subcommands_answer_in_the_same_way() {
     is_answered(&["bench", "--runs=0"], {
         "invalid value '0' for '--runs <N>': expected a number from 1 to 65535"
     });
+}
+
+#[test]
+fn a_suffix_that_cannot_be_part_of_a_name_is_refused() {
+    for suffix in ["", "a/b"] {
+        let message = "invalid value for '--suffix': expected a text without '/', not empty";
+        is_answered(&["-S", suffix, "src", "dst"], message);
+    }
 }

@@ -36,6 +36,28 @@ fn all_that_was_written_is_read_back_and_nothing_else_changes(jobs: &str) {
     }
 }
 
+/// The interrupted run has verified nothing.
+#[test]
+fn what_an_interrupted_run_has_copied_is_compared_with_its_source() {
+    for jobs in ["-j1", "-j4"] {
+        let env = Sandbox::new();
+        env.tree("src", ["text a right", "text d/b right"]);
+        env.pcopy(["-T", "src", ".dst.pcopy-partial"]).exits(0);
+        for name in ["a", "d/b"] {
+            let copy = env.path(".dst.pcopy-partial").join(name);
+            let times = fs::metadata(&copy).unwrap();
+            fs::write(&copy, "wrong").unwrap();
+            let (accessed, modified) = (times.accessed().unwrap(), times.modified().unwrap());
+            let set = fs::FileTimes::new().set_accessed(accessed).set_modified(modified);
+            fs::File::options().write(true).open(&copy).unwrap().set_times(set).unwrap();
+        }
+
+        env.pcopy(["--verify", jobs, "src", "dst"]).exits(0);
+
+        env.assert_same("src", "dst");
+    }
+}
+
 /// strace's option that changes the first bytes of each write.
 const WRONG: &str = "inject=write,pwrite64:poke_enter=@arg2=5858";
 

@@ -141,8 +141,8 @@ impl Signals {
     /// reads its signals only now and then, because it works between two looks, and the work may block.
     ///
     /// [`next_request`](Self::next_request) returns the first of these signals as before. A second one, unless it is
-    /// the same signal from the same sender within a second, kills the process at once. The first one kills it after two seconds, even if the process is blocked in a system
-    /// call.
+    /// the same signal from the same sender within a second, kills the process at once. The first one kills it after
+    /// two seconds, even if the process is blocked in a system call.
     pub fn handle_directly(&self) -> Result<HandledDirectly> {
         FIRST.store(0, SeqCst);
         let flags = SaFlags::SA_RESTART | SaFlags::SA_SIGINFO;

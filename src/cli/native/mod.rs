@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 22] = [
+        const WITH_CHECK: [&str; 23] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -444,6 +444,7 @@ mod tests {
             "no_preserve",
             "omit_dir_times",
             "modify_window",
+            "keep_directory_symlink",
             "jobs",
             "timeout",
             "check",

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputFlags {
-    /// Print the name of each entry when it is complete
+    /// Print the name of each entry as it is copied
     ///
     /// Also prints a summary at the end, which is otherwise printed only if standard error is a terminal.
     #[arg(short = 'v', long, overrides_with = "quiet", conflicts_with = super::COMPARING)]

@@ -33,9 +33,9 @@ pub(super) struct UpdateFlags {
     #[arg(short = 'u', overrides_with_all = ["update", "no_clobber"], conflicts_with = super::COMPARING)]
     older: bool,
 
-    /// Same as --update=none: skip existing files
+    /// Skip existing files (no dry run)
     ///
-    /// As with cp (no-clobber); this is no dry run.
+    /// Same as --update=none, as with cp (no-clobber).
     #[arg(
         short = 'n',
         long,
@@ -146,6 +146,13 @@ impl UpdateFlags {
         options.write_devices = self.write_devices;
         options.keep_directory_symlink = self.keep_directory_symlink;
 
+        let is_bad =
+            |suffix: &OsString| suffix.is_empty() || suffix.as_encoded_bytes().contains(&b'/');
+        if self.suffix.as_ref().is_some_and(is_bad) {
+            return Err(usage(
+                "invalid value for '--suffix': expected a text without '/', not empty",
+            ));
+        }
         let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);
         // A later `--backup` without an argument does not cancel the CONTROL of an earlier one.
         let given = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());

@@ -86,7 +86,8 @@ impl ChildMark {
 }
 
 /// Creates the target directory of a child, or finds an existing one. A new child of an existing directory
-/// gets a staged name; in an append-only directory, which would refuse the rename, this fails with `EPERM`. `source` is the status of the source; it must be known with `--inplace` and for cp.
+/// gets a staged name; in an append-only directory, which would refuse the rename, this fails with `EPERM`. `source`
+/// is the status of the source; it must be known with `--inplace` and for cp.
 pub(in crate::copier) fn make_child(
     plan: &Plan,
     dirs: &DirPair,

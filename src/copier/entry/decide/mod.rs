@@ -135,8 +135,10 @@ pub(crate) fn is_up_to_date(
     if times_are_reliable && !cx.has_time_of((dirs, entry.target_name), source, old) {
         return Ok(false);
     }
-    // If a power cut ended the previous run, a staged file may have its time but not its data.
-    let must_read = !times_are_reliable || options.writes_back_before_publish() && dirs.staged;
+    // If a power cut ended the previous run, a staged file may have its time but not its data. And with `--verify`, no
+    // run has verified it.
+    let must_read_staged = options.writes_back_before_publish() || options.verify;
+    let must_read = !times_are_reliable || must_read_staged && dirs.staged;
     has_contents_of(cx, entry, (source, old), must_read)
 }
 

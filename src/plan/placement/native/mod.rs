@@ -15,7 +15,7 @@ use crate::sanitize::quote;
 use crate::staging::{is_unfinished, staged_name};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use refusals::{cannot_open, cannot_write, has_names_of, not_a_directory, shown, two_sources};
+use refusals::{cannot_open, cannot_write, has_most_names_of, not_a_directory, shown, two_sources};
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -96,7 +96,7 @@ impl<'p> NativeRules<'p> {
         if !self.compares
             && operand.is_dir
             && is_new
-            && has_names_of(directory, &operand.source_path) == Some(true)
+            && has_most_names_of(directory, &operand.source_path)
         {
             let target = operand.target_path.clone();
             self.placed.note(NoteKind::IntoCopy { directory: directory.to_owned(), target });

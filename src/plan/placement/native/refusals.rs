@@ -278,6 +278,18 @@ pub(super) fn has_names_of(directory: &Path, source: &Path) -> Option<bool> {
     Some(names.all(|entry| entry.is_ok_and(|entry| has(&entry.file_name()))))
 }
 
+/// Whether a directory has at least half of the names that `source` has, and any.
+pub(super) fn has_most_names_of(directory: &Path, source: &Path) -> bool {
+    /// The names of a large directory are not all looked up.
+    const LOOKED_UP: usize = 1000;
+    let Ok(names) = std::fs::read_dir(source) else { return false };
+    let has = |name: &OsStr| directory.join(name).symlink_metadata().is_ok();
+    let found: Vec<bool> =
+        names.take(LOOKED_UP).flatten().map(|entry| has(&entry.file_name())).collect();
+    let there = found.iter().filter(|found| **found).count();
+    there > 0 && 2 * there >= found.len()
+}
+
 /// Whether one of the two is a symbolic link that leads to the other.
 ///
 /// A link that replaced the file that it leads to would lead to itself, and the contents of the file would be
