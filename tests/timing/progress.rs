@@ -189,8 +189,9 @@ fn after_an_interrupt_only_its_message_is_on_the_screen() {
     let (run, seen) = run.end();
 
     run.died_by(SIGINT);
-    assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+    assert_eq!(seen.screen.len(), 2, "{:#?}", seen.screen);
     assert!(seen.screen[0].starts_with("pcopy: interrupted after "), "{:?}", seen.screen);
+    assert!(seen.screen[1].starts_with("hint: to discard "), "{:?}", seen.screen);
 }
 
 /// Renames the directories of the tree, so that `suffix` is part of each path.

@@ -16,7 +16,8 @@ pub(super) struct PreserveFlags {
     /// Preserve all attributes (-d --preserve=all)
     ///
     /// In addition to the default (permission bits, times, hard links): owner and group, ACLs, extended attributes
-    /// and the security context. pcopy warns of those that the file system does not support.
+    /// and the security context. pcopy warns of those that the file system does not support. Only root can preserve
+    /// owners; as with cp, other users get no message about them.
     #[arg(short = 'a', long)]
     archive: bool,
 
