@@ -19,7 +19,11 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn new(width: u16) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::with_rows(24, width)
+    }
+
+    pub(crate) fn with_rows(rows: u16, width: u16) -> Self {
+        let size = Winsize { ws_row: rows, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
         for end in [&pty.master, &pty.slave] {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();

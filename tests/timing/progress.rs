@@ -30,7 +30,10 @@ impl<'a> Paced<'a> {
     }
 
     fn start_in(env: &'a Sandbox, locale: &str, width: u16, arguments: &[&str]) -> Self {
-        let terminal = Terminal::new(width);
+        Self::start_on(env, locale, Terminal::new(width), arguments)
+    }
+
+    fn start_on(env: &'a Sandbox, locale: &str, terminal: Terminal, arguments: &[&str]) -> Self {
         let mut command = env.tame(arguments.iter().chain(&["-v", "src", "dst"]));
         command.env("TERM", "xterm-256color").env("LC_ALL", locale).env_remove("NO_COLOR");
         let nothing = tempfile::tempfile().unwrap();
@@ -264,6 +267,22 @@ fn a_window_without_a_size_is_no_harm() {
 
     run.exits(0);
     assert_eq!(seen.screen.len(), 1, "{:#?}", seen.screen);
+}
+
+/// As in `script` without a terminal, followed by `stty cols 200`.
+#[test]
+fn a_window_without_rows_is_taken_for_one_of_80_columns() {
+    let env = sandbox();
+    let terminal = Terminal::with_rows(0, 200);
+    let mut run = Paced::start_on(&env, "C.UTF-8", terminal, &["-j", "2"]);
+    run.wait_for("%");
+
+    let (run, seen) = run.end();
+
+    run.exits(0);
+    let is_whole = |line: &&String| line.width() < 80 && line.contains("  ...");
+    let named = seen.states.iter().filter(|state| state.contains("%") && state.contains("/"));
+    assert!(named.filter(is_whole).count() > 3, "{:#?}", seen.states);
 }
 
 #[test]

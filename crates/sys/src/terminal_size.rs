@@ -13,5 +13,6 @@ pub fn width(stream: impl AsFd) -> Option<u16> {
         }
         size
     };
-    (size.ws_col > 0).then_some(size.ws_col)
+    // Without rows, indicatif takes the width for unknown, too.
+    (size.ws_row > 0 && size.ws_col > 0).then_some(size.ws_col)
 }
