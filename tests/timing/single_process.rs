@@ -6,8 +6,12 @@ use crate::limited::alone;
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-#[test]
-fn a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes() {
+cells! {
+    a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes,
+    sent_once => false,
+    sent_twice_as_by_timeout => true,
+}
+fn a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes(is_sent_twice: bool) {
     if !tool("prlimit") {
         return skip!("prlimit is not installed");
     }
@@ -18,6 +22,9 @@ fn a_signal_ends_the_parent_while_it_copies_and_a_rerun_resumes() {
     wait_until("it copies files", || count_entries(&env.path(".dst.pcopy-partial")) > 300);
 
     live.signal(Signal::SIGTERM);
+    if is_sent_twice {
+        live.signal_all(Signal::SIGTERM);
+    }
 
     live.end().died_by(Signal::SIGTERM).stderr_has("interrupted after");
     env.run(alone(&env, None, &["--progress=always", "src", "dst"])).exits(0).stderr_has("skipped");
@@ -41,20 +48,4 @@ fn a_signal_ends_the_parent_in_a_call_that_blocks() {
 
     live.end().died_by(Signal::SIGINT);
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
-}
-
-#[test]
-fn a_parent_that_copies_and_that_timeout_ends_says_so() {
-    if !tool("prlimit") {
-        return skip!("prlimit is not installed");
-    }
-    let env = Sandbox::new();
-    env.many("src", 20_000, 0);
-    let live = env.launch(with_default_signals(alone(&env, None, &["src", "dst"])));
-    wait_until("it copies files", || count_entries(&env.path(".dst.pcopy-partial")) > 300);
-
-    live.signal(Signal::SIGTERM);
-    live.signal_all(Signal::SIGTERM);
-
-    live.end().died_by(Signal::SIGTERM).stderr_has("interrupted after");
 }
