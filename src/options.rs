@@ -101,6 +101,9 @@ pub struct CopyOptions {
     pub context: Option<OsString>,
     /// `--checksum`: the contents of a file, and not its times, decide whether it is up to date.
     pub checksum: bool,
+    /// `--ignore-ctime`: a file whose copy has its size and modification time is up to date, whenever its status has
+    /// changed last.
+    pub ignore_ctime: bool,
     /// `--modify-window`: modification times that differ by no more than this are the same.
     pub modify_window: Duration,
     /// `--fsync`: data is flushed to stable storage before it is published and before a run ends
@@ -138,6 +141,7 @@ impl CopyOptions {
             hash: None,
             context: None,
             checksum: false,
+            ignore_ctime: false,
             modify_window: Duration::ZERO,
             fsync: false,
             verify: false,

@@ -41,6 +41,7 @@ pub(super) fn run_round(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unav
         end_if_unanswered(run, round);
         round.escalate();
         round.autoscale();
+        status::name_comparisons(run, round);
         status::draw(run, round);
         flush(run, round);
     }
@@ -78,6 +79,7 @@ pub(super) fn job<'a>(
 pub(super) fn attend(run: &mut Run<'_>, round: &mut Round) -> Result<(), Unavailable> {
     handle_signals(run, round)?;
     round.escalate();
+    status::name_comparisons(run, round);
     status::draw(run, round);
     flush(run, round);
     while run.reporter.sink.is_full() {

@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) precount: Precount,
     /// Whether the parent has compared free space with what is left to copy.
     pub(super) space_checked: bool,
+    /// Whether the user knows that many files are compared, because their sources may have changed.
+    pub(super) has_named_comparisons: bool,
     pub(super) volumes: Volumes,
     pub(super) answers: Answers,
 }
@@ -51,6 +53,7 @@ impl<'a> Run<'a> {
             totals: Totals::default(),
             precount: Precount::default(),
             space_checked: false,
+            has_named_comparisons: false,
             volumes: Volumes::of(plan),
             answers: Answers::default(),
         }

@@ -105,6 +105,9 @@ pub enum RunEvent<'a> {
         /// A path on the file system that lacks space.
         target: &'a [u8],
     },
+    /// Many bytes of files that have the size and modification time of their copies are about to be compared, because
+    /// they may have changed. `--ignore-ctime` would skip them.
+    ComparesMuch,
     /// The disk has not answered for a time (`--timeout`), so the run ends.
     TimedOut {
         /// That time.

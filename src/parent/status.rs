@@ -5,12 +5,15 @@ use super::position::Position;
 use super::round::Round;
 use super::run::Run;
 use super::run_event::{At, RunEvent, Sink};
-use crate::ipc::memory::counters::{CurrentEntry, Totals};
+use crate::ipc::memory::counters::{Count, CurrentEntry, Totals};
 use crate::plan::{Check, Plan};
 use std::time::Duration;
 
 /// How long a run lasts before it draws a progress line; a shorter run needs none.
 const LINE_AFTER: Duration = Duration::from_millis(500);
+
+/// How many bytes are compared silently: 1 GiB, which takes no more than a few seconds.
+const COMPARED_SILENTLY: u64 = 1 << 30;
 
 /// Draws the progress line if the run has lasted long enough.
 pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
@@ -32,6 +35,14 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     }
     let at = At::Entry { name: &current_name(plan, round), copiers: round.at_work().len() };
     run.reporter.sink.emit(&RunEvent::Progress { position, at });
+}
+
+/// Says it once if more than [`COMPARED_SILENTLY`] are compared because files may have changed.
+pub(super) fn name_comparisons(run: &mut Run<'_>, round: &Round) {
+    let bytes = run.state.so_far(&round.shared.counters.totals()).get(Count::BytesToCompare);
+    if bytes > COMPARED_SILENTLY && !std::mem::replace(&mut run.has_named_comparisons, true) {
+        run.reporter.sink.emit(&RunEvent::ComparesMuch);
+    }
 }
 
 /// Draws the progress line while written data is flushed and no copier runs.

@@ -56,6 +56,9 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::ComparedInside => screen.plain(
             "hint: DST is a directory, so SRC is looked up inside it; use -T to compare SRC with DST itself",
         ),
+        RunEvent::ComparesMuch => screen.notice(
+            "note: more than 1 GiB of files with the size and time of their copies may have changed and is compared; --ignore-ctime skips such files",
+        ),
         RunEvent::SpaceShort { left, free, target } => {
             screen.notice(&describe_shortage(left, free, target));
         }

@@ -28,6 +28,8 @@ struct Done {
     copied: u128,
     /// The weight of what was settled without being copied.
     skipped: u128,
+    /// Bytes of files that may be skipped, because they were compared so far: the run advances.
+    compared: u64,
 }
 
 impl Done {
@@ -43,6 +45,7 @@ impl Done {
             bytes,
             copied: weight(entries, bytes.wrapping_add(read_back)),
             skipped: weight(others, get(Count::BytesSkipped).wrapping_mul(times)),
+            compared: get(Count::BytesCompared),
         }
     }
 
@@ -81,7 +84,7 @@ impl Pace {
         if self.kept.is_empty() {
             self.kept.push_back(Done::default());
         }
-        if now.whole() != self.latest.whole() {
+        if (now.whole(), now.compared) != (self.latest.whole(), self.latest.compared) {
             self.advanced = now.at;
         }
         self.latest = now;

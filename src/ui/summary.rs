@@ -136,6 +136,7 @@ fn other_counts(outcome: &Outcome) -> String {
         (Count::Verified, "verified"),
         (Count::Linked, "linked"),
         (Count::Skipped, "skipped"),
+        (Count::Compared, "compared by content"),
         (Count::Declined, "declined"),
         (Count::Changed, "changed"),
         (Count::Vanished, "vanished"),

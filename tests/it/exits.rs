@@ -213,9 +213,9 @@ fn fourteen_means_that_the_counts_do_not_add_up() {
     env.many("src", 6000, 300_000);
     let live = env.frozen_mid_copy(&["-j2", "src", "dst"]);
     // Scribble on the shared memory: copier 0 has found a million more entries. The counters begin with a
-    // line of 16 words for the whole run; then come those of copier 0, the first of which counts the
+    // line of 32 words for the whole run; then come those of copier 0, the first of which counts the
     // entries that it has found.
-    let found = counters_of(&live) + 16 * 8;
+    let found = counters_of(&live) + 32 * 8;
     let memory =
         OpenOptions::new().read(true).write(true).open(format!("/proc/{}/mem", live.pid()));
     let Ok(memory) = memory else {

@@ -28,6 +28,7 @@ mod failing;
 mod filesystems;
 mod fsync;
 mod help;
+mod hidden_changes;
 mod inplace;
 mod into_itself;
 mod keep_directory_symlink;

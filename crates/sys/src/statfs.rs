@@ -87,6 +87,16 @@ pub fn stores_nanoseconds(file: impl AsFd) -> bool {
     is_one_of(file, &EXACT_TIMES)
 }
 
+/// The types of file systems that take the time of a status change (ctime) from the clock of this kernel. Those of an
+/// overlay come from its layers.
+const KERNEL_CTIMES: [&str; 7] = ["ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlayfs"];
+
+/// Whether the file system of an open file takes ctimes from the clock of this kernel, and not from that of a
+/// server. Returns false for unknown types.
+pub fn has_kernel_ctimes(file: impl AsFd) -> bool {
+    is_one_of(file, &KERNEL_CTIMES)
+}
+
 /// The types of network file systems.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 

@@ -58,6 +58,15 @@ pub(super) struct UpdateFlags {
     #[arg(long, conflicts_with = super::COMPARING)]
     checksum: bool,
 
+    /// Trust size and modification time alone
+    ///
+    /// By default a file that has the size and modification time of its copy is compared with it if its status changed
+    /// later (ctime), which finds files that changed and got their old time back. A source that was restored or moved to
+    /// another file system has new ctimes, too: the next run reads it all once, unless this option is given. If SRC is
+    /// one file, it is always compared without this option.
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    ignore_ctime: bool,
+
     /// Set the accuracy for comparing modification times
     ///
     /// Times that differ by no more than SECONDS are the same. pcopy finds out by itself if the target stores times
@@ -139,6 +148,7 @@ impl UpdateFlags {
         };
         options.ask = self.interactive;
         options.checksum = self.checksum;
+        options.ignore_ctime = self.ignore_ctime;
         options.modify_window = Duration::from_secs(self.modify_window.unwrap_or(0).into());
         options.force = self.force || self.remove_destination;
         options.remove_destination = self.remove_destination;

@@ -544,6 +544,16 @@ impl<'a> Attrs<'a> {
         bits || self.keep.ownership.is_wanted() && owners(source) != owners(target)
     }
 
+    /// Whether a change of the source's mode or owner, which this run gives to the target as well, explains that the
+    /// source's status changed later than the target's. Unlike [`would_repair`](Self::would_repair), leaves out what
+    /// cannot be repaired: it would explain every later change.
+    pub(in crate::copier) fn explain_change(&self, source: &Stat, target: &Stat) -> bool {
+        let owners = |stat: &Stat| (stat.owner(), stat.group());
+        let is_owned = self.keep.ownership.is_wanted() && self.root;
+        self.keep.permissions == Permissions::Exact && !has_bits_of(source, target)
+            || is_owned && owners(source) != owners(target)
+    }
+
     /// Sets the source's times on an entry, if times are to be preserved.
     pub(in crate::copier) fn set_times_of(
         &self,

@@ -15,7 +15,7 @@ use super::meter::Meter;
 use super::result::Unfinished;
 use crate::error::{EntryError, Op, may_mean_order, means_unsupported};
 use crate::hash::{Digest, Hasher};
-use crate::ipc::memory::counters::StatusSlot;
+use crate::ipc::memory::counters::{Count, StatusSlot};
 use crate::ipc::memory::fs_caps::{Capability, FsCaps, Pair};
 use crate::ipc::wire::event::{Attempt, CopyMethod};
 use crate::options::When;
@@ -652,6 +652,7 @@ pub(in crate::copier) fn same(
             }
             compared += read;
         }
+        status.add(Count::BytesCompared, length as u64);
     }
 }
 

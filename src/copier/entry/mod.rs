@@ -346,6 +346,11 @@ fn repair(
     let mut lost = AttributeErrors::default();
     if !cx.has_time_of((dirs, entry.target_name), source, old) {
         cx.attrs.set_times_of(to, source, &mut lost);
+    } else if decide::contents_decide(cx, entry, source, old) {
+        cx.status.add(Count::Compared, 1);
+        if old.links() == 1 {
+            note_comparison(entry, source, old);
+        }
     }
     if dirs.follow && source.kind() == Kind::File {
         // `entry.name` may be a symlink that the copier follows. `attrs.repair` would read the attributes of
@@ -358,6 +363,20 @@ fn repair(
         lost.append(cx.attrs.repair(from, to, source, old));
     }
     Ok(lost)
+}
+
+/// Sets the times of the existing entry `old` again. Its status then changed later than that of the source, with which
+/// it was compared, so the next run need not compare them.
+fn note_comparison(entry: &Entry<'_>, source: &Stat, old: &Stat) {
+    let dirs = entry.dirs;
+    let is_as_compared = |now: Stat| now.changed() == source.changed();
+    if !dirs.stat_source(entry.name).is_ok_and(is_as_compared) {
+        return; // the source has changed meanwhile, perhaps with its old time again
+    }
+    let times = (old.accessed(), old.modified());
+    if file::set_times_at(&dirs.target, entry.target_name, times.0, times.1).is_err() {
+        // Ignored: the entry has its times. The next run compares it again.
+    }
 }
 
 /// Whether a copier copies the contents of a source of this type. It does for regular files, and with

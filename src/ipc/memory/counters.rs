@@ -44,13 +44,20 @@ pub enum Count {
     BytesSkipped,
     /// Bytes that were read back from the target.
     BytesReadBack,
+    /// Existing files that are among the skipped ones because they have the contents of a source that may have changed
+    /// although it has their size and modification time.
+    Compared,
+    /// The sizes of all files that are compared for this reason, counted before they are read.
+    BytesToCompare,
+    /// Bytes of existing files that were found to be those of their source, for whatever reason they were compared.
+    BytesCompared,
     /// Tasks that were pushed into the ring.
     TasksPushed,
     /// Tasks that copiers took from the ring and carried out completely.
     TasksDone,
 }
 
-const COUNTS: usize = 15;
+const COUNTS: usize = 18;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -99,9 +106,9 @@ impl Totals {
     }
 }
 
-/// The number of words for the counts of one copier. They fill two cache lines, because CPUs fetch lines in
-/// pairs; with one line, two copiers would contend for a pair.
-const LINE_WORDS: usize = 16;
+/// The number of words for the counts of one copier. They fill pairs of cache lines, because CPUs fetch lines in
+/// pairs; otherwise two copiers would contend for a pair.
+const LINE_WORDS: usize = 32;
 const ASKED: usize = COUNTS;
 
 // The words of the counts and the stop flag behind them must end before the position of the copier. Otherwise
@@ -118,7 +125,7 @@ const DIR_TEXT: usize = DIR_HASH + 4;
 const DIR_WORDS: usize = PATH_BYTES_MAX / 8;
 const NAME_TEXT: usize = DIR_TEXT + DIR_WORDS;
 const NAME_WORDS: usize = (NAME_BYTES_MAX + 1) / 8;
-/// The words of one copier: 4,608 bytes. A copier normally writes to only two of the 4 KiB pages that they
+/// The words of one copier: 4,864 bytes. A copier normally writes to only two of the 4 KiB pages that they
 /// occupy.
 const COPIER_WORDS: usize = (NAME_TEXT + NAME_WORDS).next_multiple_of(LINE_WORDS);
 

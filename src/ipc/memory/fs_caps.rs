@@ -57,6 +57,9 @@ pub(crate) enum Capability {
     SymlinkAttributes = 1 << 17,
     /// Nothing: symlinks have attributes of their own there (noted as for `Times`).
     UntriedSymlinks = 1 << 18,
+    /// Taking the times of status changes (ctimes) from the clock of this kernel (noted as for `Times`, for sources,
+    /// too).
+    KernelCtimes = 1 << 19,
 }
 
 /// The devices of a source and a target, packed into one word that is never zero; `None` if they do not fit.

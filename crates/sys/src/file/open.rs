@@ -53,6 +53,14 @@ fn open_to_read(dir: impl AsFd, name: &CStr, more: OFlag) -> Result<OwnedFd> {
     retry(|| fcntl::openat(&dir, name, flags | more, Mode::empty()))
 }
 
+/// Opens a file of any type with `O_PATH`: it need not be readable, and only its status and its file system can be
+/// read. Follows a symlink only if `follow` is set.
+pub fn open_path(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow;
+    retry(|| fcntl::openat(&dir, name, flags, Mode::empty()))
+}
+
 /// Opens a file for reading without updating its access time, if the kernel permits that: it does for the
 /// owner and root.
 ///

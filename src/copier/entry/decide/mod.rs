@@ -10,7 +10,10 @@
 //! is up to date.
 
 pub(crate) mod gnu;
+mod hidden_change;
 pub(crate) mod native;
+
+pub(super) use hidden_change::contents_decide;
 
 use super::action::Reason;
 use super::attributes;
@@ -20,6 +23,7 @@ use super::result::Unfinished;
 use super::{Entry, copies_contents, data_bytes};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
+use crate::ipc::memory::counters::Count;
 use crate::options::{Control, CopyMode, Update};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
@@ -120,8 +124,8 @@ pub(crate) fn prompt_before_deferring(
 /// A symlink must also have the same contents.
 ///
 /// The contents of a file are compared, too, if times are not preserved or the target refuses them, or if a
-/// power cut may have left the file with its time but not its data. With `--checksum`, which ignores times,
-/// they are always compared.
+/// power cut may have left the file with its time but not its data, or if [`contents_decide`]. With `--checksum`, which
+/// ignores times, they are always compared.
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -139,7 +143,13 @@ pub(crate) fn is_up_to_date(
     // run has verified it.
     let must_read_staged = options.writes_back_before_publish() || options.verify;
     let must_read = !times_are_reliable || must_read_staged && dirs.staged;
-    has_contents_of(cx, entry, (source, old), must_read)
+    let is_in_doubt = !must_read
+        && attributes::looks_complete(source, old)
+        && contents_decide(cx, entry, source, old);
+    if is_in_doubt {
+        cx.status.add(Count::BytesToCompare, source.size());
+    }
+    has_contents_of(cx, entry, (source, old), must_read || is_in_doubt)
 }
 
 /// Whether the existing entry `old` has the type, the size and, if `must_read` is set, the data of the source.
