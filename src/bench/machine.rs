@@ -34,6 +34,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Returns the kernel's version without the name of its build: `6.18.44` of `6.18.44-amd64`.
+    pub(super) fn kernel_version(&self) -> &str {
+        self.kernel.split(['-', '+']).next().unwrap_or_default()
+    }
+}
+
 /// Formats a time, in seconds since the Epoch, as ISO 8601 in UTC.
 fn date(seconds: u64) -> String {
     let (mut days, time) = (seconds / 86_400, seconds % 86_400);

@@ -22,7 +22,7 @@ pub(super) fn heading(case: &Case, options: &BenchOptions, machine: &Machine) ->
     let runs = quantity(options.runs as u64, "run", "runs");
     let cpus = quantity(machine.cpus as u64, "CPU", "CPUs");
     let (name, contents) = (&case.name, contents(&case.stats));
-    let (conditions, kernel) = (conditions(case, options), &machine.kernel);
+    let (conditions, kernel) = (conditions(case, options), machine.kernel_version());
     let origin = case
         .tree
         .map_or(String::new(), |tree| format!("; seed {}, scale {}", tree.seed, tree.scale));

@@ -13,14 +13,11 @@ use super::results::Results;
 use crate::sanitize::quote;
 use crate::ui::numbers;
 use bar_chart::bar_chart;
-use layout::{MARGIN, MUTED, PANEL_WIDTH, Panel, TEXT, starting};
+use layout::{MARGIN, PANEL_WIDTH, Panel};
 use scaling_chart::scaling_chart;
 use std::path::Path;
 
 pub use render::ImageFormat;
-
-/// The height of the title above all panels, in units of the picture.
-const HEAD: i32 = 76;
 
 /// Draws all charts into one picture. Returns the contents of the file `path`; the extension of the file name
 /// selects the format.
@@ -32,25 +29,28 @@ pub(super) fn draw(results: &Results<'_>, path: &Path) -> Result<Vec<u8>, Abort>
     let format = ImageFormat::of(path);
     let format = format.ok_or_else(|| cannot("the file name must end in .svg or .png"))?;
 
-    let races =
-        || results.cases.iter().flat_map(|case| case.races.iter().map(move |race| (case, race)));
-    let mut panels: Vec<Panel> =
-        races().map(|(case, race)| bar_chart(results, case, race)).collect();
-    if results.options.jobs.len() > 1 {
-        panels.extend(races().map(|(case, race)| scaling_chart(results, case, race)));
+    let mut panels = Vec::new();
+    for (case, race) in
+        results.cases.iter().flat_map(|case| case.races.iter().map(move |race| (case, race)))
+    {
+        panels.push(bar_chart(results, case, race));
+        if results.options.jobs.len() > 1 {
+            panels.push(scaling_chart(results, case, race));
+        }
     }
     let columns = panels.len().clamp(1, 2);
-    let sheet = arrange(title(results), panels, columns);
-    let size = (PANEL_WIDTH * columns as i32, sheet.height);
+    let width = PANEL_WIDTH * columns as i32;
+    let sheet = arrange(title(results, width), panels, width);
+    let size = (width, sheet.height);
     render::render(&sheet.shapes, size, format).map_err(|cause| cannot(&cause))
 }
 
 /// Places the panels below the title, in rows from left to right.
-fn arrange(title: Panel, panels: Vec<Panel>, columns: usize) -> Panel {
+fn arrange(title: Panel, panels: Vec<Panel>, width: i32) -> Panel {
     let mut sheet = title;
     let (mut left, mut row_height) = (0, 0);
     for panel in panels {
-        if left == PANEL_WIDTH * columns as i32 {
+        if left == width {
             sheet.height += row_height;
             (left, row_height) = (0, 0);
         }
@@ -63,15 +63,13 @@ fn arrange(title: Panel, panels: Vec<Panel>, columns: usize) -> Panel {
     sheet
 }
 
-fn title(results: &Results<'_>) -> Panel {
-    let mut panel = Panel::new(HEAD);
+fn title(results: &Results<'_>, width: i32) -> Panel {
     let (machine, options) = (&results.machine, results.options);
     let title = format!("pcopy {} and other copy programs", env!("CARGO_PKG_VERSION"));
-    panel.text(&title, (MARGIN, 28), starting(24, TEXT));
     let subtitle = format!(
         "{}, Linux {}, {}, {}; {}",
         &machine.date[..10],
-        machine.kernel,
+        machine.kernel_version(),
         quantity(machine.cpus as u64, "CPU", "CPUs"),
         numbers::bytes(machine.memory),
         match options.runs {
@@ -79,6 +77,7 @@ fn title(results: &Results<'_>) -> Panel {
             runs => format!("median, fastest and slowest of {runs} runs"),
         },
     );
-    panel.text(&subtitle, (MARGIN, 56), starting(13, MUTED));
+    let mut panel = Panel::with_title(&title, 20, width, &[subtitle]);
+    panel.height += MARGIN;
     panel
 }

@@ -57,12 +57,50 @@ pub(super) struct TextStyle {
     pub(super) anchor: Anchor,
 }
 
+/// The lengths of the dashes of a line and of the gaps between them; a continuous line has dashes of length 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Dashes {
+    dash: i32,
+    gap: i32,
+}
+
+impl Dashes {
+    pub(super) const NONE: Self = Self { dash: 0, gap: 0 };
+    pub(super) const ALL: [Self; 3] =
+        [Self::NONE, Self { dash: 9, gap: 4 }, Self { dash: 3, gap: 3 }];
+
+    /// Returns the parts of a line from one point to another one to its right.
+    fn parts(self, from: Point, to: Point) -> Vec<[Point; 2]> {
+        if self == Self::NONE {
+            return vec![[from, to]];
+        }
+        let starts = (from.0..to.0).step_by((self.dash + self.gap) as usize);
+        starts.map(|start| [(start, from.1), ((start + self.dash).min(to.0), to.1)]).collect()
+    }
+}
+
 /// A part of a picture.
 pub(super) enum Shape {
-    Text { text: String, at: Point, style: TextStyle },
-    Line { points: Vec<Point>, color: Rgb, width: u32 },
-    Bar { corners: [Point; 2], color: Rgb },
-    Dot { at: Point, color: Rgb },
+    Text {
+        text: String,
+        at: Point,
+        style: TextStyle,
+    },
+    /// A line through the points. Only a horizontal line may have dashes.
+    Line {
+        points: Vec<Point>,
+        color: Rgb,
+        width: u32,
+        dashes: Dashes,
+    },
+    Bar {
+        corners: [Point; 2],
+        color: Rgb,
+    },
+    Dot {
+        at: Point,
+        color: Rgb,
+    },
 }
 
 const FONT: &str = "sans-serif";
@@ -125,14 +163,21 @@ fn draw_shape<B: DrawingBackend>(
                 Anchor::Middle => HPos::Center,
                 Anchor::End => HPos::Right,
             };
-            let font = (FONT, style.size * scale).into_font().color(&paint(&style.color));
+            // `plotters` divides the size by 1.24.
+            let size = f64::from(style.size * scale) * 1.24;
+            let font = (FONT, size).into_font().color(&paint(&style.color));
             let font = font.pos(Pos::new(anchor, VPos::Center));
             area.draw(&Text::new(text.as_str(), scaled(at), font))
         }
-        Shape::Line { points, color, width } => {
-            let points: Vec<_> = points.iter().map(scaled).collect();
+        Shape::Line { points, color, width, dashes } => {
             let style = paint(color).stroke_width(width * scale.cast_unsigned());
-            area.draw(&PathElement::new(points, style))
+            let parts = match points[..] {
+                [from, to] => dashes.parts(from, to).iter().map(|part| part.to_vec()).collect(),
+                _ => vec![points.clone()],
+            };
+            parts.iter().try_for_each(|points| {
+                area.draw(&PathElement::new(points.iter().map(scaled).collect::<Vec<_>>(), style))
+            })
         }
         Shape::Bar { corners, color } => {
             let corners = [scaled(&corners[0]), scaled(&corners[1])];
