@@ -33,15 +33,34 @@ impl Position {
 
     /// Returns the weight of what the run has done, at most [`whole_weight`](Self::whole_weight).
     pub fn done_weight(&self) -> u128 {
-        let sum = |counts: &[Count]| {
-            counts.iter().fold(0_u64, |sum, &count| sum.wrapping_add(self.totals.get(count)))
-        };
-        let mut bytes = sum(&[Count::Bytes, Count::BytesSkipped]);
-        if self.reads_back {
-            bytes = bytes.wrapping_add(sum(&[Count::BytesReadBack, Count::BytesSkipped]));
-        }
-        weight(self.totals.settled(), bytes).min(self.whole_weight())
+        (self.copied_weight() + self.skipped_weight()).min(self.whole_weight())
     }
+
+    /// Returns the weight of what was copied and, as far as it must be, read back.
+    pub fn copied_weight(&self) -> u128 {
+        let (entries, bytes) = copied(&self.totals, self.compares);
+        let read_back = if self.reads_back { self.totals.get(Count::BytesReadBack) } else { 0 };
+        weight(entries, bytes.wrapping_add(read_back))
+    }
+
+    /// Returns the weight of what was settled without being copied.
+    pub fn skipped_weight(&self) -> u128 {
+        let (entries, _) = copied(&self.totals, self.compares);
+        let times = if self.reads_back { 2 } else { 1 };
+        let bytes = self.totals.get(Count::BytesSkipped).wrapping_mul(times);
+        weight(self.totals.settled().saturating_sub(entries), bytes)
+    }
+}
+
+/// Returns how many entries and bytes were copied: what makes up the speed of a run. In a comparison, all that was
+/// compared.
+pub fn copied(totals: &Totals, compares: bool) -> (u64, u64) {
+    let entries = if compares {
+        totals.settled()
+    } else {
+        totals.get(Count::Copied).wrapping_add(totals.get(Count::Linked))
+    };
+    (entries, totals.get(Count::Bytes))
 }
 
 /// Returns the weight, in bytes, of `entries` entries with `bytes` bytes of data.

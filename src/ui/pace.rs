@@ -1,8 +1,8 @@
 //! How fast a run advances now, from its positions in the last seconds.
 
 use super::numbers::{self, Unit};
-use crate::ipc::memory::counters::{Count, Totals};
-use crate::parent::position::{Position, weight};
+use crate::ipc::memory::counters::Count;
+use crate::parent::position::{Position, copied};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(200);
 /// A run that has not advanced for this time is said to wait.
 const STALL: Duration = Duration::from_secs(3);
 
-/// What a run had done at one time. Weights are those of [`weight`].
+/// What a run had done at one time. Weights are those of [`Position`].
 #[derive(Clone, Copy, Default)]
 struct Done {
     at: Duration,
@@ -34,35 +34,20 @@ struct Done {
 
 impl Done {
     fn of(position: &Position) -> Self {
-        let get = |count| position.totals.get(count);
-        let read_back = if position.reads_back { get(Count::BytesReadBack) } else { 0 };
-        let times = if position.reads_back { 2 } else { 1 };
         let (entries, bytes) = copied(&position.totals, position.compares);
-        let others = position.totals.settled().saturating_sub(entries);
         Self {
             at: position.elapsed,
             entries,
             bytes,
-            copied: weight(entries, bytes.wrapping_add(read_back)),
-            skipped: weight(others, get(Count::BytesSkipped).wrapping_mul(times)),
-            compared: get(Count::BytesCompared),
+            copied: position.copied_weight(),
+            skipped: position.skipped_weight(),
+            compared: position.totals.get(Count::BytesCompared),
         }
     }
 
     fn whole(&self) -> u128 {
         self.copied + self.skipped
     }
-}
-
-/// Returns how many entries and bytes were copied: what makes up the speed of a run. In a comparison, all that was
-/// compared.
-pub(super) fn copied(totals: &Totals, compares: bool) -> (u64, u64) {
-    let entries = if compares {
-        totals.settled()
-    } else {
-        totals.get(Count::Copied).wrapping_add(totals.get(Count::Linked))
-    };
-    (entries, totals.get(Count::Bytes))
 }
 
 /// The latest positions of a run.
@@ -150,6 +135,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::memory::counters::Totals;
     use crate::ipc::memory::forecast::Work;
 
     const MB: u64 = 1_000_000;

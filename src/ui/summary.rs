@@ -2,9 +2,9 @@
 
 use super::failure_text::describe_kind;
 use super::numbers::{self, Unit};
-use super::pace::copied;
 use crate::ipc::memory::counters::Count;
 use crate::outcome::{Compared, End, Exit, Left, Outcome, code};
+use crate::parent::position::copied;
 use crate::sanitize::quote;
 use crate::shell_quote::quote_if_needed;
 use std::cmp::Reverse;
