@@ -13,6 +13,8 @@ pub(crate) type Make = &'static [&'static str];
 pub(crate) const EXT4: Make = &["mkfs.ext4", "-q", "-F"];
 /// An ext4 whose directory listings do not contain the types of entries.
 pub(crate) const EXT4_WITHOUT_TYPES: Make = &["mkfs.ext4", "-q", "-F", "-O", "^filetype"];
+/// An ext4 that stores times in whole seconds.
+pub(crate) const EXT4_OF_SECONDS: Make = &["mkfs.ext4", "-q", "-F", "-I", "128"];
 pub(crate) const XFS: Make = &["mkfs.xfs", "-q"];
 pub(crate) const BTRFS: Make = &["mkfs.btrfs", "-q"];
 pub(crate) const TMPFS: Make = &["tmpfs"];

@@ -3,13 +3,13 @@
 
 use crate::common::entries::*;
 use crate::common::habits::mount_with_habits;
-use crate::common::images::{EXT4, mounted_or_skip};
+use crate::common::images::{EXT4, EXT4_OF_SECONDS, mounted_or_skip};
 use crate::common::mounts::in_own_mounts;
 use crate::common::test_name::test_name;
 use crate::common::*;
 use crate::every_file_system::holds_on_every_file_system;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +17,9 @@ use std::process::Command;
 holds_on_every_file_system!(except
     before_more_than_a_gibibyte_is_compared_a_line_names_the_option,
     where_ctimes_come_from_a_server_they_say_nothing,
-    a_file_behind_a_followed_symlink_is_judged_by_its_own_file_system
+    a_file_behind_a_followed_symlink_is_judged_by_its_own_file_system,
+    a_ctime_in_whole_seconds_is_compared_by_its_seconds,
+    a_copy_that_changes_while_it_is_compared_keeps_its_new_time
 );
 
 /// Skips the test if the sandbox is on a file system of another kind than those whose ctimes pcopy trusts.
@@ -308,7 +310,7 @@ fn before_more_than_a_gibibyte_is_compared_a_line_names_the_option() {
     let line = "pcopy: note: more than 1 GiB of files with the size and time of their copies";
 
     touch("a");
-    let little = env.pcopy(["-T", "src", "dst"]);
+    let little = env.pcopy(["-i", "-T", "src", "dst"]); // a prompt is no reason to read it twice
     ["a", "b"].iter().for_each(|name| touch(name));
     let much = env.pcopy(["-T", "src", "dst"]);
 
@@ -349,4 +351,159 @@ fn a_file_behind_a_followed_symlink_is_judged_by_its_own_file_system() {
     env.pcopy(["-L", "-T", "at/src", "disk/dst"]).exits(0).stderr_has("copied 1 entry");
 
     assert_eq!(fs::read_to_string(env.path("disk/dst/a")).unwrap(), "new");
+}
+
+/// The kernel drops the set-group-ID bit of the copy in each run, so the copy always has another mode.
+#[test]
+fn a_difference_of_mode_that_stays_hides_no_change() {
+    if !is_root() {
+        return skip!("needs root, who gives files to another user");
+    }
+    let env = Sandbox::new();
+    kernel_ctimes_or_skip!(env);
+    env.tree("src", ["file a 3"]).tree("dst", []);
+    env.give_to_plain_user();
+    chown(env.path("src/a"), None, Some(0)).unwrap();
+    chown(env.path("dst"), None, Some(0)).unwrap();
+    chmod(&env.path("src/a"), 0o2755);
+    chmod(&env.path("dst"), 0o2777);
+    env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+    assert_eq!(mode_of(env.path("dst/a")) & 0o7777, 0o755);
+    wait_for_next_tick(&env);
+    change_behind(&env.path("src/a"), "new");
+    chmod(&env.path("src/a"), 0o2755);
+
+    env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+
+    assert_eq!(fs::read_to_string(env.path("dst/a")).unwrap(), "new");
+}
+
+#[test]
+fn a_difference_of_mode_that_this_user_cannot_repair_hides_no_change() {
+    if !is_root() {
+        return skip!("needs root, who gives files to another user");
+    }
+    let env = Sandbox::new();
+    kernel_ctimes_or_skip!(env);
+    copied(&env);
+    env.give_to_plain_user();
+    chown(env.path("dst/a"), Some(0), Some(0)).unwrap();
+    chmod(&env.path("dst/a"), 0o664);
+    wait_for_next_tick(&env);
+    change_behind(&env.path("src/a"), "new");
+
+    env.plain_pcopy_as_is(["-T", "src", "dst"]).exits(0);
+
+    assert_eq!(fs::read_to_string(env.path("dst/a")).unwrap(), "new");
+}
+
+#[test]
+fn a_ctime_in_whole_seconds_is_compared_by_its_seconds() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    let Some(_disk) = mounted_or_skip!(&env, "at", EXT4_OF_SECONDS) else { return };
+    kernel_ctimes_or_skip!(env);
+    env.tree("at/src", ["file a 3"]);
+    let second = || ctime(&env.path("at/src/a")).0;
+    let begun = second();
+    wait_until("a second begins", || {
+        chmod(&env.path("at/src/a"), 0o600);
+        second() > begun
+    });
+    env.pcopy(["at/src", "dst"]).exits(0);
+    change_behind(&env.path("at/src/a"), "new"); // in the same second
+
+    env.pcopy(["-T", "at/src", "dst"]).exits(0);
+
+    assert_eq!(fs::read_to_string(env.path("dst/a")).unwrap(), "new");
+}
+
+/// A run that reads no contents must not make the next run believe that they were compared.
+#[test]
+fn a_run_that_only_sets_attributes_says_nothing_of_the_contents() {
+    for extra in [&["--attributes-only"][..], &["--attributes-only", "--no-preserve=timestamps"]] {
+        let env = Sandbox::new();
+        kernel_ctimes_or_skip!(env);
+        copied(&env);
+        wait_for_next_tick(&env);
+        change_behind(&env.path("src/a"), "new");
+
+        let run = env.pcopy([extra, &["-T", "src", "dst"]].concat());
+
+        run.exits(0).stderr_lacks("compared");
+        if extra.len() == 2 {
+            wait_for_next_tick(&env);
+            env.pcopy(["-T", "src", "dst"]).exits(0);
+            assert_eq!(fs::read_to_string(env.path("dst/a")).unwrap(), "new");
+        }
+    }
+}
+
+/// Otherwise the old time would hide the damage from all later runs.
+#[test]
+fn a_copy_that_changes_while_it_is_compared_keeps_its_new_time() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    kernel_ctimes_or_skip!(env);
+    env.tree("src", ["file a 4M"]);
+    wait_for_next_tick(&env);
+    env.pcopy(["src", "dst"]).exits(0);
+    wait_for_next_tick(&env);
+    fs::rename(env.path("src/a"), env.path("src/b")).unwrap();
+    fs::rename(env.path("src/b"), env.path("src/a")).unwrap();
+    let slow = ["-e", "trace=read", "-e", "inject=read:delay_exit=10000:when=30+", "-y"];
+    let live = env.launch(env.traced(&slow, ["-j1", "-T", "src", "dst"]));
+    let log = || fs::read_to_string(env.path("trace")).unwrap_or_default();
+    wait_until("the copy is compared", || log().matches("dst/a>").count() > 5);
+
+    let file = fs::File::options().write(true).open(env.path("dst/a")).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"damage", 0).unwrap();
+    drop(file);
+    live.end().exits(0);
+
+    assert_ne!(modified(env.path("dst/a")), modified(env.path("src/a")));
+    env.pcopy(["-T", "src", "dst"]).exits(0);
+    env.assert_same("src", "dst");
+}
+
+/// The size and the time decide, as before: a comparison is not possible.
+#[test]
+fn a_source_that_may_not_be_read_is_no_failure_if_it_looks_unchanged() {
+    if !is_root() {
+        return skip!("needs root, who makes a file unreadable");
+    }
+    let env = Sandbox::new();
+    copied(&env);
+    env.give_to_plain_user();
+    for path in ["src/a", "dst/b"] {
+        chmod(&env.path(path), 0o600);
+        chown(env.path(path), Some(0), Some(0)).unwrap();
+    }
+    wait_for_next_tick(&env);
+    for name in ["a", "b"] {
+        fs::rename(env.path("src").join(name), env.path("aside")).unwrap();
+        fs::rename(env.path("aside"), env.path("src").join(name)).unwrap();
+    }
+    let before = inode(env.path("dst/b"));
+
+    env.plain_pcopy_as_is(["--no-preserve=mode", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(inode(env.path("dst/b")), before);
+}
+
+#[test]
+fn a_single_file_that_was_compared_is_not_touched() {
+    let env = Sandbox::new();
+    env.tree("", ["file a 3"]);
+    env.pcopy(["a", "b"]).exits(0);
+    let before = ctime(&env.path("b"));
+    wait_for_next_tick(&env);
+
+    env.pcopy(["a", "b"]).exits(0).stderr_has("; 1 compared by content");
+
+    assert_eq!(ctime(&env.path("b")), before);
 }

@@ -434,8 +434,8 @@ fn only_cli_plan_and_ui_know_which_program_was_started() {
 fn deciding_about_an_entry_changes_nothing() {
     const LOOKS: [&str; 7] = [
         "may_write_at",
+        "open_noatime",
         "open_path",
-        "open_source",
         "read_symlink",
         "stat_at",
         "stat_at_following",

@@ -3,7 +3,7 @@
 
 use crate::common::entries::{inode, set_times};
 use crate::common::habits::mount_with_habits;
-use crate::common::images::{EXT4, mounted_or_skip};
+use crate::common::images::{EXT4, EXT4_OF_SECONDS, mounted_or_skip};
 use crate::common::mounts::in_own_mounts;
 use crate::common::*;
 use std::fs;
@@ -323,8 +323,7 @@ fn a_copy_is_complete_on_ext4_that_stores_seconds() {
         return;
     }
     let env = Sandbox::new();
-    const SMALL_INODES: &[&str] = &["mkfs.ext4", "-q", "-F", "-I", "128"];
-    let Some(_mounted) = mounted_or_skip!(&env, "at", SMALL_INODES) else { return };
+    let Some(_mounted) = mounted_or_skip!(&env, "at", EXT4_OF_SECONDS) else { return };
     plant_with_times(&env);
 
     env.pcopy(["-T", "src", "at/dst"]).exits(0);

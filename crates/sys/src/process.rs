@@ -141,6 +141,24 @@ pub fn unknown_id() -> Option<u32> {
     if are_partial { shown() } else { None }
 }
 
+/// What the kernel permits root, and other users only if they own the file: capabilities(7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Capability {
+    /// `CAP_CHOWN`: changing the owner of a file.
+    Chown = 0,
+    /// `CAP_FOWNER`: setting the mode and the times of another user's file.
+    Fowner = 3,
+}
+
+/// Whether this process has a capability. Returns false if that cannot be found out.
+pub fn has_capability(capability: Capability) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+    set >> capability as u32 & 1 == 1
+}
+
 /// Makes the kernel kill this process when its parent dies. Exits if the parent is already dead.
 ///
 /// The check is needed because the parent may die between the fork and the prctl(2) call.

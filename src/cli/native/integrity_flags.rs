@@ -21,7 +21,7 @@ pub(super) struct IntegrityFlags {
     /// stable storage, dropped from the page cache, then re-read and hashed by a different process. A file that
     /// differs from what was read from SRC is copied once more; if it differs again, it is reported and removed,
     /// and the exit status is 6. What an interrupted run has copied is compared with SRC. Files that were up to
-    /// date are not read: --checksum or --check compares them.
+    /// date are not verified: --checksum or --check compares them.
     #[arg(long, conflicts_with_all = [super::NO_CONTENTS, super::COMPARING])]
     verify: bool,
 

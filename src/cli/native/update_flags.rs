@@ -13,7 +13,8 @@ use std::time::Duration;
 pub(super) struct UpdateFlags {
     /// Control which existing files are updated
     ///
-    /// By default those whose type, size or modification time differs from the source's. UPDATE is all; none (existing
+    /// By default those whose type, size or modification time differs from the source's (see also --ignore-ctime).
+    /// UPDATE is all; none (existing
     /// files are skipped); none-fail (existing files are skipped, and each is an error); or older (those with an
     /// older modification time than the source) [without =UPDATE: older].
     #[arg(
@@ -62,8 +63,8 @@ pub(super) struct UpdateFlags {
     ///
     /// By default a file that has the size and modification time of its copy is compared with it if its status changed
     /// later (ctime), which finds files that changed and got their old time back. A source that was restored or moved to
-    /// another file system has new ctimes, too: the next run reads it all once, unless this option is given. If SRC is
-    /// one file, it is always compared without this option.
+    /// another file system has new ctimes, too: the next run reads it all, usually once, unless this option is given. If
+    /// SRC is one file, it is always compared without this option.
     #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
     ignore_ctime: bool,
 

@@ -42,6 +42,9 @@ pub(crate) enum Reason {
     Published,
     /// The existing entry is up to date. The copier repairs attributes that differ from the source's.
     UpToDate,
+    /// Like `UpToDate`, but the source may have changed although it has the same size and time, so the contents were
+    /// compared.
+    Compared(Doubt),
     /// The existing entry has the type of the source, and `--attributes-only` sets only attributes and times.
     AttributesOnly,
     /// The existing entry is the source itself, or is already the link that the copier would make.
@@ -52,12 +55,21 @@ pub(crate) enum Reason {
     NoClobber,
 }
 
+/// Why the size and the time of a source do not prove that it is unchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Doubt {
+    /// SRC is this one file: the user expects that it is copied, and to read one file takes no time.
+    OnlySource,
+    /// Its status changed later than that of its copy.
+    ChangedLater,
+}
+
 impl Reason {
     /// Whether the other names of the source become hard links to the existing entry. They do if that entry
     /// is a copy of the source. With cp's rules they also do if that entry is not older than the source.
     pub(crate) fn leads(self, policy: Policy) -> bool {
         match self {
-            Self::Published | Self::UpToDate => true,
+            Self::Published | Self::UpToDate | Self::Compared(_) => true,
             Self::NotOlder => policy.links_newer_names,
             Self::AttributesOnly | Self::SameFile | Self::NoClobber => false,
         }

@@ -22,7 +22,7 @@ use crate::plan::{DirOrigin, Plan, XattrRules};
 use crate::policy::Policy;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Node, Stat};
-use pcopy_sys::process;
+use pcopy_sys::process::{self, Capability};
 use pcopy_sys::statfs;
 use pcopy_sys::xattr;
 use std::cell::Cell;
@@ -544,14 +544,24 @@ impl<'a> Attrs<'a> {
         bits || self.keep.ownership.is_wanted() && owners(source) != owners(target)
     }
 
-    /// Whether a change of the source's mode or owner, which this run gives to the target as well, explains that the
-    /// source's status changed later than the target's. Unlike [`would_repair`](Self::would_repair), leaves out what
-    /// cannot be repaired: it would explain every later change.
+    /// Whether a difference of mode or owner, which this run removes, explains that the source's status changed later
+    /// than the target's. Returns false in doubt: a difference that stays would explain every later change.
     pub(in crate::copier) fn explain_change(&self, source: &Stat, target: &Stat) -> bool {
         let owners = |stat: &Stat| (stat.owner(), stat.group());
-        let is_owned = self.keep.ownership.is_wanted() && self.root;
-        self.keep.permissions == Permissions::Exact && !has_bits_of(source, target)
-            || is_owned && owners(source) != owners(target)
+        let differs = owners(source) != owners(target);
+        if self.keep.ownership.is_wanted() && differs {
+            return self.unknown_id.is_none() && process::has_capability(Capability::Chown);
+        }
+        let (wanted, found) = (source.permissions(), target.permissions());
+        let has_exact_bits = self.keep.permissions == Permissions::Exact;
+        // Set-ID bits may be dropped, and the group's bits are those of an ACL.
+        let differ = |bits: u32| (wanted ^ found) & bits != 0;
+        let may_differ =
+            ALL_SPECIAL | if self.keep.access_lists.is_wanted() { GROUP_BITS } else { 0 };
+        has_exact_bits
+            && differ(0o777)
+            && !differ(may_differ)
+            && (target.owner() == self.user || process::has_capability(Capability::Fowner))
     }
 
     /// Sets the source's times on an entry, if times are to be preserved.

@@ -3,11 +3,12 @@
 //! Other programs do not use such a directory, except with `--inplace`. If an interrupted run has already
 //! created the entry, the copier keeps it if it is complete, and otherwise creates it again.
 
+use super::decide::{self, Likeness};
 use super::fill::Source;
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::resume::{open_begun, stays_for_next_run};
 use super::target_file::TargetFile;
-use super::{Entry, EntryCopier, decide, discard, discard_half, link_text, op_of, repair};
+use super::{Entry, EntryCopier, discard, discard_half, link_text, note_comparison, op_of, repair};
 use crate::copier::context::Context;
 use crate::error::Op;
 use crate::ipc::memory::counters::Count;
@@ -172,7 +173,12 @@ fn create_or_keep<T>(
     // After an interrupted run with `--link`, the existing entry may be a hard link to the source, and not a
     // copy.
     let is_copy = old.identity() != source.identity();
-    if is_copy && decide::is_up_to_date(cx, entry, source, &old)? {
+    let likeness =
+        if is_copy { decide::look(cx, entry, source, &old)? } else { Likeness::Different };
+    if let Likeness::Compared(doubt) = likeness {
+        note_comparison(cx, entry, (source, &old), doubt);
+    }
+    if likeness != Likeness::Different {
         return Ok(Created::Kept(repair(cx, entry, source, &old)?));
     }
     if old.kind() == Kind::Directory && dirs.is_visible(cx.plan()) {

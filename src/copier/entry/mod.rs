@@ -49,7 +49,7 @@ use crate::plan::op_to_create;
 use crate::policy::ExistingRules;
 use crate::staging::leftover::remove_leftover;
 use crate::staging::staged_name;
-use action::{Action, Reason};
+use action::{Action, Doubt, Reason};
 use backup::BackupNumbers;
 use data::BUFFER_BYTES;
 use pcopy_sys::Errno;
@@ -117,7 +117,9 @@ impl<'a> EntryCopier<'a> {
         if cx.policy().existing == ExistingRules::Gnu {
             return self.copy_as_gnu(entry, &source);
         }
-        decide::prompt_before_deferring(&cx, entry, &source)?;
+        if self.may_be_deferred(dirs, &source) {
+            decide::prompt_before_deferring(&cx, entry, &source)?;
+        }
         let leads = self.lead_or_defer(dirs, &source)?;
         let action = decide::native::decide(&cx, entry, &source)?;
         let action = self.unless_only_time_differs(entry, &source, action)?;
@@ -263,6 +265,10 @@ impl<'a> EntryCopier<'a> {
                 AttributeErrors::default()
             }
             Reason::UpToDate => repair(&self.cx, entry, source, old)?,
+            Reason::Compared(doubt) => {
+                note_comparison(&self.cx, entry, (source, old), doubt);
+                repair(&self.cx, entry, source, old)?
+            }
             Reason::AttributesOnly => {
                 let mut lost = repair(&self.cx, entry, source, old)?;
                 let to = (entry.dirs.target.as_fd(), entry.target_name);
@@ -285,14 +291,19 @@ impl<'a> EntryCopier<'a> {
     /// [`Unfinished::Deferred`]; this name becomes a hard link to the leader after all other entries have
     /// been copied.
     fn lead_or_defer(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
-        let may_come_again = source.links() > 1 || self.may_be_met_again(dirs);
-        let Some(inodes) = self.cx.job.inodes.filter(|_| may_come_again) else { return Ok(None) };
+        let may_be_deferred = self.may_be_deferred(dirs, source);
+        let Some(inodes) = self.cx.job.inodes.filter(|_| may_be_deferred) else { return Ok(None) };
         let inode = source.identity();
         // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
         // copiers defer every prompted name of an inode that may have other names; otherwise they would copy
         // the inode a second time.
         let is_first = !self.cx.job.prompts_answered && inodes.insert(inode);
         if is_first { Ok(Some(inode)) } else { Err(Unfinished::Deferred(inode)) }
+    }
+
+    /// Whether the inode may have several names in the copy, so that only one of them is copied at once.
+    fn may_be_deferred(&self, dirs: &DirPair, source: &Stat) -> bool {
+        source.links() > 1 || self.may_be_met_again(dirs)
     }
 
     /// Whether a followed symlink may lead to an inode that has only one name in the source. With
@@ -346,11 +357,6 @@ fn repair(
     let mut lost = AttributeErrors::default();
     if !cx.has_time_of((dirs, entry.target_name), source, old) {
         cx.attrs.set_times_of(to, source, &mut lost);
-    } else if decide::contents_decide(cx, entry, source, old) {
-        cx.status.add(Count::Compared, 1);
-        if old.links() == 1 {
-            note_comparison(entry, source, old);
-        }
     }
     if dirs.follow && source.kind() == Kind::File {
         // `entry.name` may be a symlink that the copier follows. `attrs.repair` would read the attributes of
@@ -365,16 +371,32 @@ fn repair(
     Ok(lost)
 }
 
-/// Sets the times of the existing entry `old` again. Its status then changed later than that of the source, with which
-/// it was compared, so the next run need not compare them.
-fn note_comparison(entry: &Entry<'_>, source: &Stat, old: &Stat) {
-    let dirs = entry.dirs;
-    let is_as_compared = |now: Stat| now.changed() == source.changed();
-    if !dirs.stat_source(entry.name).is_ok_and(is_as_compared) {
-        return; // the source has changed meanwhile, perhaps with its old time again
+/// Counts the comparison of a source with the existing entry `old`, which have the same contents.
+///
+/// If there was doubt because of the ctime, sets the times of the existing entry again. Its status then changed later
+/// than that of the source, so the next run need not compare them. Other names of the inode may belong to other
+/// programs, so an inode with several names stays as it is.
+fn note_comparison(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    (source, old): (&Stat, &Stat),
+    doubt: Doubt,
+) {
+    cx.status.add(Count::Compared, 1);
+    if doubt != Doubt::ChangedLater || old.links() > 1 {
+        return;
     }
+    let dirs = entry.dirs;
+    let is_as_before = |now: Stat, then: &Stat| {
+        (now.identity(), now.changed()) == (then.identity(), then.changed())
+    };
+    // If one of them has changed meanwhile, the contents may differ, whatever its times are now.
+    let is_unchanged = dirs.stat_source(entry.name).is_ok_and(|now| is_as_before(now, source))
+        && file::stat_at(&dirs.target, entry.target_name).is_ok_and(|now| is_as_before(now, old));
     let times = (old.accessed(), old.modified());
-    if file::set_times_at(&dirs.target, entry.target_name, times.0, times.1).is_err() {
+    if is_unchanged
+        && file::set_times_at(&dirs.target, entry.target_name, times.0, times.1).is_err()
+    {
         // Ignored: the entry has its times. The next run compares it again.
     }
 }

@@ -133,12 +133,6 @@ impl Stat {
         when(self) > when(other)
     }
 
-    /// Whether the file's status (contents, attributes or name) changed earlier than that of `other`.
-    pub fn changed_before(&self, other: &Stat) -> bool {
-        let when = |stat: &Stat| (stat.0.st_ctime, stat.0.st_ctime_nsec);
-        when(self) < when(other)
-    }
-
     /// Returns the time of the last data modification.
     pub fn modified(&self) -> Stamp {
         Stamp { seconds: self.0.st_mtime, nanoseconds: self.0.st_mtime_nsec }

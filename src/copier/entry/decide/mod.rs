@@ -13,21 +13,20 @@ pub(crate) mod gnu;
 mod hidden_change;
 pub(crate) mod native;
 
-pub(super) use hidden_change::contents_decide;
+pub(super) use hidden_change::Likeness;
 
 use super::action::Reason;
-use super::attributes;
+use super::attributes::looks_complete;
 use super::data::{self, BUFFER_BYTES};
 use super::fill::Source;
 use super::result::Unfinished;
 use super::{Entry, copies_contents, data_bytes};
 use crate::copier::context::Context;
 use crate::error::{EntryError, Op};
-use crate::ipc::memory::counters::Count;
 use crate::options::{Control, CopyMode, Update};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How many bytes are compared at a time, if the contents decide whether a file is up to date.
 const COMPARE_BYTES: usize = BUFFER_BYTES / 4;
@@ -120,36 +119,71 @@ pub(crate) fn prompt_before_deferring(
     if stays { Ok(()) } else { prompt(cx, entry, &old) }
 }
 
-/// Whether the existing entry `old` is up to date: it has the type, size and modification time of the source.
-/// A symlink must also have the same contents.
-///
-/// The contents of a file are compared, too, if times are not preserved or the target refuses them, or if a
-/// power cut may have left the file with its time but not its data, or if [`contents_decide`]. With `--checksum`, which
-/// ignores times, they are always compared.
+/// Whether the existing entry `old` is up to date: see [`look`].
 pub(crate) fn is_up_to_date(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     source: &Stat,
     old: &Stat,
 ) -> Result<bool, Unfinished> {
+    Ok(look(cx, entry, source, old)? != Likeness::Different)
+}
+
+/// Like [`is_up_to_date`], but without doubt: for an entry that was already kept.
+pub(crate) fn seems_up_to_date(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Result<bool, Unfinished> {
+    match is_known_by_time(cx, entry, source, old) {
+        None => Ok(false),
+        Some(known) => has_contents_of(cx, entry, (source, old), !known),
+    }
+}
+
+/// Finds out whether the existing entry `old` is up to date: it has the type, size and modification time of the source.
+/// A symlink must also have the same contents.
+///
+/// The contents of a file are compared, too, if times are not preserved or the target refuses them, or if a
+/// power cut may have left the file with its time but not its data, or if there is [`doubt`](hidden_change::doubt).
+/// With `--checksum`, which ignores times, they are always compared.
+pub(crate) fn look(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Result<Likeness, Unfinished> {
+    let Some(known) = is_known_by_time(cx, entry, source, old) else {
+        return Ok(Likeness::Different);
+    };
+    let doubt = || hidden_change::doubt(cx, entry, source, old);
+    if let Some(doubt) = (known && looks_complete(source, old)).then(doubt).flatten() {
+        return hidden_change::compare(cx, entry, source, doubt);
+    }
+    let is_same = has_contents_of(cx, entry, (source, old), !known)?;
+    Ok(if is_same { Likeness::UpToDate } else { Likeness::Different })
+}
+
+/// Whether the time of the existing entry `old` says that it has the data of its source; if not, the contents must be
+/// compared. Returns `None` if the time says that it has not.
+fn is_known_by_time(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    old: &Stat,
+) -> Option<bool> {
     let (options, dirs, kind) = (cx.options(), entry.dirs, source.kind());
     let checksum = options.checksum && kind == Kind::File;
     let times_are_reliable =
         !checksum && cx.attrs.times_are_reliable() && !cx.refuses_times(dirs.traits.device, kind);
     if times_are_reliable && !cx.has_time_of((dirs, entry.target_name), source, old) {
-        return Ok(false);
+        return None;
     }
     // If a power cut ended the previous run, a staged file may have its time but not its data. And with `--verify`, no
     // run has verified it.
     let must_read_staged = options.writes_back_before_publish() || options.verify;
-    let must_read = !times_are_reliable || must_read_staged && dirs.staged;
-    let is_in_doubt = !must_read
-        && attributes::looks_complete(source, old)
-        && contents_decide(cx, entry, source, old);
-    if is_in_doubt {
-        cx.status.add(Count::BytesToCompare, source.size());
-    }
-    has_contents_of(cx, entry, (source, old), must_read || is_in_doubt)
+    Some(times_are_reliable && !(must_read_staged && dirs.staged))
 }
 
 /// Whether the existing entry `old` has the type, the size and, if `must_read` is set, the data of the source.
@@ -160,7 +194,7 @@ pub(crate) fn has_contents_of(
     (source, old): (&Stat, &Stat),
     must_read: bool,
 ) -> Result<bool, Unfinished> {
-    if !attributes::looks_complete(source, old) {
+    if !looks_complete(source, old) {
         return Ok(false);
     }
     let dirs = entry.dirs;
@@ -179,9 +213,13 @@ pub(crate) fn has_contents_of(
 /// copied again.
 fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfinished> {
     let from = Source::open(cx, entry)?.file;
-    let Ok(to) = file::open_source(&entry.dirs.target, entry.target_name, false) else {
+    let Ok(to) = file::open_noatime(&entry.dirs.target, entry.target_name) else {
         return Ok(false);
     };
+    same_data(cx, &from, &to)
+}
+
+fn same_data(cx: &Context<'_>, from: &OwnedFd, to: &OwnedFd) -> Result<bool, Unfinished> {
     let (mut theirs, mut ours) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
     let buffers = (&mut theirs[..], &mut ours[..]);
     match data::same(from.as_fd(), to.as_fd(), buffers, cx.status) {

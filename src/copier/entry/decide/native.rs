@@ -4,7 +4,7 @@ use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
 use super::super::{Entry, points_to};
 use super::{
-    check_just_created, has_contents, is_up_to_date, keeps_contents, prompt, skipped_by_update,
+    Likeness, check_just_created, has_contents, keeps_contents, look, prompt, skipped_by_update,
     was_published,
 };
 use crate::copier::context::Context;
@@ -78,15 +78,17 @@ fn stays(
         // entry fails.
         return if is_elsewhere(entry) { Ok(None) } else { Err(same_file.into()) };
     }
-    if !is_up_to_date(cx, entry, source, old)? {
-        return Ok(None);
-    }
+    let reason = match look(cx, entry, source, old)? {
+        Likeness::Different => return Ok(None),
+        Likeness::UpToDate => Reason::UpToDate,
+        Likeness::Compared(doubt) => Reason::Compared(doubt),
+    };
     // If the existing file has more names than its source, a repair would change the file under names that
     // pcopy does not know. So pcopy replaces the file instead.
     let has_time = cx.has_time_of((dirs, entry.target_name), source, old);
     let is_changed = cx.attrs.would_repair(source, old) || !has_time;
     let has_other_names = old.links() > source.links();
-    Ok((!(is_changed && has_other_names)).then_some(Reason::UpToDate))
+    Ok((!(is_changed && has_other_names)).then_some(reason))
 }
 
 /// Whether `--inplace` may write into the existing file `old`; otherwise the file is replaced.

@@ -6,7 +6,7 @@ use crate::copier::context::Context;
 use crate::copier::entry::OpenFile;
 use crate::copier::entry::ReadMeter;
 use crate::copier::entry::copies_contents;
-use crate::copier::entry::decide::is_up_to_date;
+use crate::copier::entry::decide::seems_up_to_date;
 use crate::copier::entry::result::{Applied, Unfinished};
 use crate::copier::report_writer::ParentGone;
 use crate::error::{EntryError, Op};
@@ -65,7 +65,7 @@ impl<'a> CopyVisitor<'a> {
         }
         let old = file::stat_at(&dirs.target, target_name).map_err(Op::ReadBack.error())?;
         let is_copy = old.kind() == Kind::File
-            && is_up_to_date(&walk.cx, &found.at(&walk.at), &source, &old)?;
+            && seems_up_to_date(&walk.cx, &found.at(&walk.at), &source, &old)?;
         if !is_copy {
             return Ok(None);
         }
