@@ -26,6 +26,7 @@ pub mod parent;
 pub mod plan;
 mod policy;
 mod sanitize;
+pub mod selection;
 mod shell_quote;
 mod staging;
 pub mod ui;

@@ -1,8 +1,10 @@
 //! The options of a command line, as plain data. The parsers (`cli`) fill them in, and `plan` reads them.
 
 use crate::hash::Algorithm;
+use crate::selection::Selection;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of one command line.
@@ -81,6 +83,8 @@ pub struct CopyOptions {
     pub recursive: bool,
     /// `--copy-contents`: read FIFOs and devices like regular files.
     pub copy_contents: bool,
+    /// `--exclude`, `--include`, `--filter`: the rules that select entries; `None` if all entries are taken.
+    pub selection: Option<Arc<Selection>>,
     /// `-L`, `-H`, `-P`: which symbolic links in a source are followed.
     pub dereference: Dereference,
     /// `--keep-directory-symlink`: a directory is copied into the directory that an existing symbolic link
@@ -132,6 +136,7 @@ impl CopyOptions {
             write_devices: false,
             recursive: true,
             copy_contents: false,
+            selection: None,
             dereference: Dereference::Never,
             keep_directory_symlink: false,
             write_through_dangling: false,

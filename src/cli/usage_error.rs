@@ -32,16 +32,8 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
     ),
     (&["--compress", "-z"], Instead::Sentence("pcopy does not compress, as nothing is sent")),
     (
-        &[
-            "--exclude",
-            "--include",
-            "--filter",
-            "--exclude-from",
-            "--files-from",
-            "--max-size",
-            "--min-size",
-        ],
-        Instead::Sentence("pcopy copies all that is below SRC"),
+        &["--files-from", "--max-size", "--min-size"],
+        Instead::Sentence("pcopy selects by name only: --exclude, --include"),
     ),
     (&["--dry-run"], Instead::Sentence("--check compares SRC and DST and changes nothing")),
     (

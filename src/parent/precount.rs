@@ -98,6 +98,6 @@ fn count(
     let shared = Shared::create(plan, &Task::Operands { first: 0, end: 0 }, &Groups::default())?;
     shared.counters.set_active(1);
     let (_reader, pipe) = process::pipe().map_err(Unavailable::because("create a pipe"))?;
-    let state = RunState::begin(HashSet::new());
+    let state = RunState::begin(HashSet::new(), 0);
     Ok(copier::count(shared.job(plan, lock, &state), pipe, forecast))
 }

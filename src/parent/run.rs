@@ -49,7 +49,7 @@ impl<'a> Run<'a> {
             signals,
             time: ActiveTime::begin(),
             reporter: Reporter::new(plan, sink),
-            state: RunState::begin(lock.made(plan)),
+            state: RunState::begin(lock.made(plan), plan.left_out),
             totals: Totals::default(),
             precount: Precount::default(),
             space_checked: false,

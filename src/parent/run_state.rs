@@ -214,9 +214,12 @@ impl CarriedCounts {
 
 impl RunState {
     /// Returns the state at the beginning of a run: empty except for the directories in `made`, which were
-    /// created before the first round.
-    pub(super) fn begin(made: HashSet<u64>) -> Self {
-        Self { unreported: made.clone(), made, ..Self::default() }
+    /// created before the first round, and for the `left_out` sources of the command line that a rule leaves out.
+    pub(super) fn begin(made: HashSet<u64>, left_out: u64) -> Self {
+        let mut begun = Self { unreported: made.clone(), made, ..Self::default() };
+        begun.tally.finished.set(Count::Found, left_out);
+        begun.tally.finished.set(Count::Excluded, left_out);
+        begun
     }
 
     /// Notes that a copier has reported a directory as created under its final name. Returns whether that is

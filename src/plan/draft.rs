@@ -47,6 +47,11 @@ impl Draft {
             }
             Command::Copy => placement.place(&options.operands)?,
         }
+        if let Some(selection) = &options.copy.selection {
+            let notes = selection.unreachable().into_iter();
+            let notes = notes.map(|rule| Note { before: 0, kind: NoteKind::UnreachableRule(rule) });
+            placement.notes.extend(notes);
+        }
         let has_target = !placement.notes.iter().any(|note| note.kind.is_about_target());
         if options.copy.context.is_some() && !selinux::is_enabled() && has_target {
             placement.notes.push(Note { before: 0, kind: NoteKind::ContextIgnored });
@@ -103,7 +108,8 @@ impl Draft {
             Some(_) => HashSet::new(),
             None => self.placement.add_symlinked_dirs(&mut named_dirs),
         };
-        let Placement { options, mut operands, dirs, mut notes, stream, .. } = self.placement;
+        let Placement { options, mut operands, dirs, mut notes, stream, left_out, .. } =
+            self.placement;
         let (dirs, numbers, mut parents) = dirs.finish();
         for operand in &mut operands {
             for dir in [&mut operand.source_dir, &mut operand.target_dir] {
@@ -130,6 +136,7 @@ impl Draft {
                 None => self.retries.unwrap_or_else(|| default_retries(&dirs)),
             },
             stream,
+            left_out,
             timeout: self.timeout,
             destination: self.destination,
             with_no_target_directory: self.with_no_target_directory,

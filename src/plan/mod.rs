@@ -74,6 +74,8 @@ pub struct Plan {
     /// merged directories have a file of the same name, the operand that the user named last wins, as with
     /// cp.
     pub waves: Vec<Range<u32>>,
+    /// How many sources of the command line a selection rule leaves out.
+    pub left_out: u64,
     /// The options of the command line.
     pub options: CopyOptions,
     /// The behaviour of the program that the user started, where no option decides.

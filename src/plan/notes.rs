@@ -2,6 +2,7 @@
 
 use super::manifest_line::BadManifestLine;
 use crate::error::EntryError;
+use crate::selection::Unreachable;
 use pcopy_sys::Errno;
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ pub struct Note {
 pub enum NoteKind {
     /// `--context` has no effect, because SELinux is disabled.
     ContextIgnored,
+    /// A selection rule can match nothing.
+    UnreachableRule(Unreachable),
     /// The user named an operand twice, with the same target.
     NamedTwice {
         /// Whether the operand is a directory.
@@ -106,9 +109,10 @@ impl NoteKind {
     /// Returns how the note is reported.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::ContextIgnored | Self::NamedTwice { .. } | Self::IntoCopy { .. } => {
-                Severity::Warning
-            }
+            Self::ContextIgnored
+            | Self::UnreachableRule(_)
+            | Self::NamedTwice { .. }
+            | Self::IntoCopy { .. } => Severity::Warning,
             Self::BadManifestLine(_)
             | Self::TargetNotDirectory { .. }
             | Self::DirectoryOmitted { .. }

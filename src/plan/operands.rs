@@ -22,6 +22,9 @@ pub struct Operand {
     pub target_path: PathBuf,
     /// The prefix of the operand's names in a manifest: its path below the target directory.
     pub(super) manifest_prefix: Vec<u8>,
+    /// The path of the source below the directory that the user named, if this is another one. Selection rules begin at
+    /// that directory.
+    pub(super) below_named: Vec<u8>,
     /// Whether the source is a directory.
     pub is_dir: bool,
     /// Where the existing directory comes from that is the target, if that is DST itself.
@@ -73,6 +76,7 @@ impl Operand {
             source_path: source.path.to_owned(),
             target_path: target.path,
             manifest_prefix: target.manifest_prefix,
+            below_named: Vec::new(),
             is_dir,
             destination: None,
             same_target: Vec::new(),
@@ -94,6 +98,13 @@ impl Operand {
     /// Returns the final path, relative to the target directory, of the source at `path`.
     pub fn target_of(&self, path: &[u8]) -> Vec<u8> {
         [self.target_name.to_bytes(), below(path)].concat()
+    }
+
+    /// Returns the path of the source at `path` below the directory that the user named, for selection rules; `path`
+    /// begins with the source name.
+    pub fn path_for_rules(&self, path: &[u8]) -> Vec<u8> {
+        let path = [&self.below_named[..], below(path)].concat();
+        path.strip_prefix(b"/").map(<[u8]>::to_vec).unwrap_or(path)
     }
 
     /// Returns the path of the source at `path`, as the user would write it; `path` begins with the source

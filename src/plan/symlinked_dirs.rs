@@ -14,10 +14,12 @@ use super::operands::{FoundSource, Operand, TargetPlace};
 use super::placement::Placement;
 use super::{Identity, Plan};
 use crate::options::Dereference;
+use crate::selection::{Selection, Side};
 use pcopy_sys::file::{self, Kind};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use walkdir::WalkDir;
 
 /// The directories: for each, the operand in which it was found, and its path, which begins with the source
@@ -95,6 +97,15 @@ impl Placement {
             if !next.file_type().is_dir() {
                 continue;
             }
+            let whole =
+                [operand.source_name.to_bytes(), b"/", path.as_os_str().as_bytes()].concat();
+            let is_left_out = |selection: &Arc<Selection>| {
+                selection.leaves_out(Side::Source, &operand.path_for_rules(&whole), true)
+            };
+            if self.options.selection.as_ref().is_some_and(is_left_out) {
+                walk.skip_current_dir();
+                continue;
+            }
             let target = operand.target_path.join(path);
             let kind = |follow| file::stat_path(&target, follow).map(|stat| stat.kind());
             match kind(false) {
@@ -132,6 +143,7 @@ impl Placement {
             name,
             manifest_prefix: container.name_in_manifest(&whole),
         };
-        Some(Operand::new(source, target))
+        let below_named = container.path_for_rules(&whole);
+        Some(Operand { below_named, ..Operand::new(source, target) })
     }
 }

@@ -13,19 +13,21 @@ use pcopy_sys::{Errno, process};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Removes every entry of a staged directory that the source does not have, because an interrupted run left
-/// it.
+/// Removes every entry of a staged directory that the source does not have, or that `is_left_out` says is not copied,
+/// because an interrupted run left it.
 ///
 /// Other copiers may work in the directory at the same time. They create only entries that the source has.
 pub(crate) fn remove_extraneous(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
+    mut is_left_out: impl FnMut(&CStr) -> bool,
 ) -> Result<(), EntryError> {
     let mut listing = DirReader::new();
     while listing.fill(target).map_err(Op::OpenTarget.error())? {
         while let Some((kind, name)) = listing.next_entry() {
             let is_lock = name.to_bytes().starts_with(LOCK_NAME.to_bytes());
-            if !is_lock && file::stat_at(source, name).err() == Some(Errno::ENOENT) {
+            let is_gone = || file::stat_at(source, name).err() == Some(Errno::ENOENT);
+            if !is_lock && (is_left_out(name) || is_gone()) {
                 remove(target, kind, name).map_err(Op::OpenTarget.error())?;
             }
         }

@@ -43,7 +43,8 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
 fn render_note(note: &Note, screen: &mut Screen) {
     let bytes = |path: &'_ Path| path.as_os_str().as_bytes().to_vec();
     match &note.kind {
-        NoteKind::IntoCopy { .. } => {} // cp copies into it silently
+        // cp copies into it silently, and has no rules
+        NoteKind::IntoCopy { .. } | NoteKind::UnreachableRule(_) => {}
         NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
             human::render(&RunEvent::Note(note), screen);
         }

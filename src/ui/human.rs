@@ -13,6 +13,7 @@ use crate::outcome::{End, Left, Outcome};
 use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
 use crate::plan::{Note, NoteKind, ParentError};
 use crate::sanitize::{escape, quote};
+use crate::selection::Unreachable;
 use pcopy_sys::{Errno, describe};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -90,6 +91,12 @@ fn render_note(note: &Note, screen: &mut Screen) {
     match &note.kind {
         NoteKind::ContextIgnored => {
             screen.notice("warning: ignoring --context; it requires an SELinux-enabled kernel");
+        }
+        NoteKind::UnreachableRule(Unreachable { rule, dir, by }) => {
+            let (rule, dir, by) = (quote(rule), quote(dir), quote(by));
+            screen.notice(&format!(
+                "note: the rule {rule} matches nothing: {dir} is left out by {by}"
+            ));
         }
         NoteKind::NamedTwice { is_dir, source } => {
             let source = quote(source.as_os_str().as_bytes());

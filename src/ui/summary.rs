@@ -88,7 +88,7 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
     let totals = &outcome.totals;
     let done = format!(
         "compared {} ({}) in {}",
-        entries(totals.get(Count::Found)),
+        entries(totals.get(Count::Found).saturating_sub(totals.get(Count::Excluded))),
         numbers::bytes(totals.get(Count::Bytes)),
         numbers::duration(outcome.elapsed)
     );
@@ -103,9 +103,13 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
     let found = numbers.iter().filter(|(number, _)| *number > 0);
     let found: Vec<_> =
         found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
+    let excluded = match totals.get(Count::Excluded) {
+        0 => String::new(),
+        number => format!("; {} excluded", numbers::count(number)),
+    };
     match outcome.end {
-        End::Finished if found.is_empty() => format!("{done}: identical"),
-        End::Finished => format!("{done}: {}", found.join(", ")),
+        End::Finished if found.is_empty() => format!("{done}: identical{excluded}"),
+        End::Finished => format!("{done}: {}{excluded}", found.join(", ")),
         End::Signal(_) => format!("interrupted: {done}"),
         End::TargetLost | End::SourceLost | End::TimedOut | End::CopiersDied | End::Unavailable => {
             format!("stopped: {done}")
@@ -137,6 +141,7 @@ fn other_counts(outcome: &Outcome) -> String {
         (Count::Linked, "linked"),
         (Count::Skipped, "skipped"),
         (Count::Compared, "compared by content"),
+        (Count::Excluded, "excluded"),
         (Count::Declined, "declined"),
         (Count::Changed, "changed"),
         (Count::Vanished, "vanished"),

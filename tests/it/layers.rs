@@ -16,12 +16,12 @@ const LAYERS: [&[&str]; 8] = [
     &["copier"],
     &["outcome"],
     &["plan", "options", "policy", "staging"],
-    &["ipc", "manifest", "hash"],
+    &["ipc", "manifest", "hash", "selection"],
     &["error", "sanitize", "shell_quote"],
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
-const PLACES_OF_CRATES: [(&str, &[&str]); 12] = [
+const PLACES_OF_CRATES: [(&str, &[&str]); 13] = [
     ("clap", &["cli.rs", "cli/"]),
     (
         "walkdir",
@@ -43,6 +43,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 12] = [
     ("anyhow", &["main.rs"]),
     ("strsim", &["cli/usage_error.rs"]),
     ("unicode_width", &["ui/progress.rs"]),
+    ("regex", &["selection/"]),
 ];
 
 /// The source directories of the packages that the program uses.

@@ -56,11 +56,13 @@ mod random;
 mod random_check;
 mod random_compat;
 mod random_options;
+mod random_selection;
 mod refusals;
 mod replace;
 mod rerun;
 mod resume;
 mod resume_large;
+mod selection;
 mod symlinks;
 #[allow(dead_code)] // only `timing` reads the screen
 #[path = "../common/terminal.rs"]

@@ -86,6 +86,7 @@ pub(super) struct DataFlags {
     /// timeouts. The first retry follows after 0.1 s, each further one after a longer pause [default: 2 if a
     /// network file system is accessed, else 0].
     #[arg(
+        hide_short_help = true,
         long,
         value_name = "N",
         value_parser = number::<u16>(0..=100, ""),
@@ -97,7 +98,7 @@ pub(super) struct DataFlags {
     ///
     /// The run ends with status 11 and reports the entry if for SECONDS no copier makes progress: no byte is read or
     /// written, and no entry is completed [default: 0, no limit].
-    #[arg(long, value_name = "SECONDS", value_parser = number(0..=u32::MAX, ""))]
+    #[arg(long, value_name = "SECONDS", hide_short_help = true, value_parser = number(0..=u32::MAX, ""))]
     pub(super) timeout: Option<u32>,
 }
 

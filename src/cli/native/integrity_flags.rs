@@ -46,6 +46,7 @@ pub(super) struct IntegrityFlags {
     #[arg(
         long,
         value_parser = one_word_of(&HASHES),
+        hide_short_help = true,
         value_name = "HASH",
         hide_possible_values = true
     )]

@@ -7,6 +7,7 @@ mod data_flags;
 mod integrity_flags;
 mod output_flags;
 mod preserve_flags;
+mod selection_flags;
 mod source_flags;
 mod update_flags;
 
@@ -14,9 +15,10 @@ use super::SUBCOMMANDS;
 use super::usage_error::UsageError;
 use crate::options::{CopyOptions, Operands, Options};
 use crate::shell_quote::quote_if_needed;
-use clap::{ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgGroup, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Parallel directory copy for Linux: fast, exact, resumable
@@ -41,6 +43,8 @@ use std::time::Duration;
 struct Flags {
     #[command(flatten)]
     source: source_flags::SourceFlags,
+    #[command(flatten)]
+    selection: selection_flags::SelectionFlags,
     #[command(flatten)]
     preserve: preserve_flags::PreserveFlags,
     #[command(flatten)]
@@ -106,6 +110,13 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let mut command = Flags::command();
     let matches = command.try_get_matches_from_mut(arguments);
     let matches = matches.map_err(|error| UsageError::of(error, &command))?;
+    if selection_flags::were_given(&matches)
+        && let Some((short, instead)) = ambiguous_option(arguments, &command)
+    {
+        return Err(usage(&format!(
+            "option '-{short}' with selection rules: pcopy and rsync mean different things by it\nhint: say {instead}"
+        )));
+    }
     let flags = Flags::from_arg_matches(&matches);
     let flags = flags.map_err(|error| UsageError::of(error, &command))?;
     let mut options = flags.into_options(&matches)?;
@@ -113,6 +124,41 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
         options.with_no_target_directory = Some(with_no_target_directory(arguments));
     }
     Ok(options)
+}
+
+/// Short options that have another meaning for rsync, and what pcopy calls them.
+const OTHERWISE_IN_RSYNC: [(char, &str); 5] = [
+    ('n', "--no-clobber; pcopy has no dry run"),
+    ('s', "--symbolic-link"),
+    ('l', "--link; symbolic links are always copied"),
+    ('S', "--suffix=SUFFIX or --sparse=always"),
+    ('i', "--interactive"),
+];
+
+/// Returns the first short option that has another meaning for rsync. A command line with selection rules may come from
+/// there, and a wrong guess would copy nothing, or links.
+fn ambiguous_option(arguments: &[OsString], command: &Command) -> Option<(char, &'static str)> {
+    let takes_value = |short: char| {
+        let mut options = command.get_arguments();
+        let option = options.find(|option| option.get_short() == Some(short));
+        option.is_some_and(|option| option.get_action().takes_values())
+    };
+    let words = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    for word in words.filter_map(|word| word.to_str()) {
+        let Some(letters) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
+            continue;
+        };
+        for letter in letters.chars() {
+            let found = OTHERWISE_IN_RSYNC.iter().find(|(short, _)| *short == letter);
+            if found.is_some() {
+                return found.copied();
+            }
+            if takes_value(letter) {
+                break;
+            }
+        }
+    }
+    None
 }
 
 /// Returns the command line with `-T`, for a shell.
@@ -168,18 +214,24 @@ impl Flags {
     fn into_options(self, matches: &ArgMatches) -> Result<Options, UsageError> {
         let mut copy = CopyOptions::native();
         self.source.apply(matches, &mut copy);
+        copy.selection = self.selection.selection(matches)?.map(Arc::new);
         self.preserve.apply(matches, &mut copy)?;
         self.update.apply(&mut copy)?;
         self.data.apply(matches, &mut copy)?;
         let progress = self.output.apply(&mut copy);
         self.integrity.apply(&mut copy)?;
         let command = self.integrity.command(&self.source.paths)?;
+        let parents = self.source.parents;
+        let operands = self.source.into_operands()?;
+        if let Some(selection) = &copy.selection {
+            selection_flags::refuse_left_out(&operands, selection)?;
+        }
         Ok(Options {
             progress,
             command,
             copy,
-            parents: self.source.parents,
-            operands: self.source.into_operands()?,
+            parents,
+            operands,
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,
             retries: self.data.retries,
@@ -428,7 +480,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 23] = [
+        const WITH_CHECK: [&str; 29] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -438,6 +490,12 @@ mod tests {
             "no_dereference",
             "no_dereference_links",
             "recursive",
+            "exclude",
+            "include",
+            "filter",
+            "exclude_from",
+            "include_from",
+            "from0",
             "archive",
             "preserve_usual",
             "preserve",

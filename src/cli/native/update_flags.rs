@@ -104,7 +104,7 @@ pub(super) struct UpdateFlags {
     /// Let links replace existing files
     ///
     /// For --link and --symbolic-link. A copy replaces an existing file without this option.
-    #[arg(short = 'f', long, conflicts_with = super::COMPARING)]
+    #[arg(short = 'f', long, hide_short_help = true, conflicts_with = super::COMPARING)]
     force: bool,
 
     /// Remove existing files before replacing them

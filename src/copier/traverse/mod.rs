@@ -15,6 +15,7 @@ mod names;
 pub(super) mod offer;
 mod park;
 mod record;
+pub(super) mod select;
 
 pub(super) use names::DirNames;
 
@@ -188,6 +189,9 @@ pub(super) trait Visitor<'a>: Sized {
         opened: Option<Result<Self::Dir, EntryError>>,
         existed: bool,
     ) -> Result<Entered<'a, Self>, ParentGone>;
+
+    /// Returns the source directory.
+    fn source_of(dir: &Self::Dir) -> BorrowedFd<'_>;
 
     /// Returns the source directory to list; `None` if its entries must not be visited.
     fn source_to_list<'d>(
@@ -492,11 +496,21 @@ fn visit_names<'a, V: Visitor<'a>>(
     progress: &mut DirProgress,
 ) -> Result<(), ParentGone> {
     let mut is_first = true;
+    let mut asked = select::begin(walk);
     while !walk.is_stopped() {
         let listed = matches!(names, DirNames::Listed(_));
         let Some((kind, name)) = names.next() else { break };
         if listed && V::COUNTS_NAMES {
             walk.cx.status.add(Count::Found, 1);
+        }
+        if let Some(asked) = &mut asked
+            && select::leaves_out(walk, asked, V::source_of(dir), (kind, name))
+        {
+            if V::COUNTS_NAMES {
+                walk.cx.status.add(Count::Excluded, 1);
+            }
+            between_entries(walk)?;
+            continue;
         }
         let may_hold_up = is_first && kind == Kind::File && walk.cx.job.is_hungry();
         if may_hold_up && V::is_heavy(dir, name) {

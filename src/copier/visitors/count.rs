@@ -141,6 +141,10 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
         Ok(file::stat_fd(&dir).is_ok_and(|stat| !is_left_out(stat)).then_some((dir, ())))
     }
 
+    fn source_of(dir: &OwnedFd) -> BorrowedFd<'_> {
+        dir.as_fd()
+    }
+
     fn source_to_list<'d>(
         &self,
         _walk: &CountWalk<'a>,

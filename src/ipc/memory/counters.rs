@@ -26,6 +26,8 @@ pub enum Count {
     Linked,
     /// Entries skipped because the target has them already.
     Skipped,
+    /// Entries that a rule leaves out; what is in a directory that is left out does not count.
+    Excluded,
     /// Entries whose replacement the user declined in a prompt.
     Declined,
     /// Source files that changed while they were read.
@@ -57,7 +59,7 @@ pub enum Count {
     TasksDone,
 }
 
-const COUNTS: usize = 18;
+const COUNTS: usize = 19;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -94,9 +96,9 @@ impl Totals {
             .fold(0, |sum, &count| sum.wrapping_add(self.get(count)))
     }
 
-    /// Whether the number of entries found equals the number of entries settled.
+    /// Whether the number of entries found equals the number of entries settled or excluded.
     pub fn balance(&self) -> bool {
-        self.get(Count::Found) == self.settled()
+        self.get(Count::Found) == self.settled().wrapping_add(self.get(Count::Excluded))
     }
 
     /// Whether each task that was pushed was carried out exactly once. [`balance`](Self::balance) cannot

@@ -26,6 +26,8 @@ pub(super) struct Placement {
     pub(super) notes: Vec<Note>,
     /// The target, if it is a stream; there is one source then.
     pub(super) stream: Option<StreamTarget>,
+    /// How many sources a selection rule leaves out.
+    pub(super) left_out: u64,
     /// The sources that have a target, by the directory and name of the target.
     placed: HashMap<(usize, CString), Vec<PlacedSource>>,
     creations: Vec<Creation>,
@@ -63,6 +65,7 @@ impl Placement {
             dirs: Directories::default(),
             notes: Vec::new(),
             stream: None,
+            left_out: 0,
             placed: HashMap::new(),
             creations: Vec::new(),
         }

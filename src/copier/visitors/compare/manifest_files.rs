@@ -202,6 +202,10 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
         }
     }
 
+    fn source_of(dir: &OwnedFd) -> BorrowedFd<'_> {
+        dir.as_fd()
+    }
+
     fn source_to_list<'d>(
         &self,
         _walk: &ManifestWalk<'a>,

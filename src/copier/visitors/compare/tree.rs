@@ -11,11 +11,13 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::options::Links;
+use crate::selection::{Asked, Selection, Side};
 use pcopy_sys::Errno;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// A directory in the source and the corresponding directory in the target.
 pub(super) struct BothDirs {
@@ -176,6 +178,10 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         Ok(Some((dirs, IsLeftOut(is_left_out))))
     }
 
+    fn source_of(dirs: &BothDirs) -> BorrowedFd<'_> {
+        dirs.from.as_fd()
+    }
+
     fn source_to_list<'d>(
         &self,
         _walk: &TreeWalk<'a>,
@@ -240,6 +246,9 @@ fn report_links(
 /// Reports every entry of the target directory that the source directory does not have.
 fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
     let mut listing = DirReader::new();
+    let selection = walk.cx.options().selection.as_ref();
+    let dir = walk.operand().map(|operand| operand.path_for_rules(&walk.at.source));
+    let mut asked = Asked::within(&dir.unwrap_or_default());
     loop {
         match listing.fill(dirs.to.as_fd()) {
             Ok(true) => {}
@@ -250,7 +259,15 @@ fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), Paren
             if file::stat_at(&dirs.from, name).err() != Some(Errno::ENOENT) {
                 continue;
             }
-            let mode = file::stat_at(&dirs.to, name).map_or(0, |stat| stat.mode());
+            let stat = file::stat_at(&dirs.to, name);
+            let is_dir = stat.is_ok_and(|stat| stat.kind() == Kind::Directory);
+            let mut is_left_out = |selection: &Arc<Selection>| {
+                asked.leaves_out(selection, Side::Target, name.to_bytes(), is_dir)
+            };
+            if selection.is_some_and(&mut is_left_out) {
+                continue;
+            }
+            let mode = stat.map_or(0, |stat| stat.mode());
             let name: CString = name.to_owned();
             walk.report(Some(&name), Event::Difference(Difference::Extraneous(mode)))?;
             if walk.is_stopped() {

@@ -241,6 +241,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         Ok(Some((dirs, CopyFacts { source, done, cleans })))
     }
 
+    fn source_of(dirs: &DirPair) -> BorrowedFd<'_> {
+        dirs.source.as_fd()
+    }
+
     fn source_to_list<'d>(
         &self,
         walk: &CopyWalk<'a>,
@@ -261,7 +265,15 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         self.report_volume(walk, dirs)?;
         let cleaned = if facts.cleans {
             debug_assert!(dirs.staged, "only staged entries may be removed");
-            listed.and_then(|()| remove_extraneous(dirs.source.as_fd(), dirs.target.as_fd()))
+            let (source, target) = (dirs.source.as_fd(), dirs.target.as_fd());
+            let mut asked = traverse::select::begin(walk);
+            let is_left_out = |name: &CStr| {
+                let leaves_out = |asked| {
+                    traverse::select::leaves_out(walk, asked, source, (Kind::Unknown, name))
+                };
+                asked.as_mut().is_some_and(leaves_out)
+            };
+            listed.and_then(|()| remove_extraneous(source, target, is_left_out))
         } else {
             listed
         };

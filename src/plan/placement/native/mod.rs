@@ -168,6 +168,10 @@ impl<'p> NativeRules<'p> {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
                 continue;
             };
+            if split.stat().is_ok_and(|stat| self.leaves_out(&split, &stat)) {
+                self.placed.left_out += 1;
+                continue;
+            }
             let before = self.placed.count();
             let mut missing = Vec::new();
             for (from, to) in parents {
@@ -273,6 +277,10 @@ impl<'p> NativeRules<'p> {
     ) -> Result<(), Refusal> {
         let found = self.find(source)?;
         let stat = found.stat;
+        if self.leaves_out(source, &stat) {
+            self.placed.left_out += 1;
+            return Ok(());
+        }
         let dir = if self.compares {
             let opened = self.placed.dirs.open(target_dir);
             opened.map_err(|errno| Refusal::cannot("open directory", target_dir, errno))?
@@ -289,6 +297,15 @@ impl<'p> NativeRules<'p> {
         self.check(&operand, &stat, target_dir)?;
         self.check_symlink(&operand)?;
         self.push_if_free(operand)
+    }
+
+    /// Whether a selection rule leaves out a source.
+    fn leaves_out(&self, source: &SplitPath<'_>, stat: &Stat) -> bool {
+        // A slash may follow the name.
+        let name = source.given.file_name().unwrap_or_default().as_bytes();
+        let is_dir = stat.kind() == Kind::Directory;
+        let selection = self.placed.options.selection.as_ref();
+        selection.is_some_and(|rules| rules.leaves_out_operand(name, is_dir, self.has_one_source))
     }
 
     /// Returns where the directory comes from that the operand is merged into, if that directory is DST itself:

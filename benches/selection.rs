@@ -1,0 +1,66 @@
+//! How long it takes to ask selection rules for one entry: `cargo bench --bench selection`.
+//!
+//! Asks for 100,000 paths, as a walk of a tree would, and prints nanoseconds for each: the least of seven measurements.
+
+use pcopy::selection::{Asked, RuleList, RuleOption, Selection, Side};
+use std::hint::black_box;
+use std::time::Instant;
+
+const GLOBS: [&str; 10] = [
+    "*.o",
+    "*.pyc",
+    "*~",
+    ".#*",
+    "*.sw?",
+    "/build/**",
+    "core.[0-9]*",
+    "**/cache/*.tmp",
+    "*.bak",
+    "tmp-*/",
+];
+
+fn main() {
+    let dirs: Vec<String> =
+        (0..1000).map(|dir| format!("project-{}/src/dir-{dir}", dir % 10)).collect();
+    let names: Vec<String> = (0..100).map(|file| format!("source-file-{file}.c")).collect();
+    let literals = |number: usize| {
+        let list = (0..number).map(|n| match n % 3 {
+            0 => format!("left-out-{n}"),
+            1 => format!("/project-3/left-out-{n}"),
+            _ => format!("dir-{n}/left-out"),
+        });
+        list.collect::<Vec<_>>()
+    };
+    for (what, patterns) in [
+        ("10 patterns with wildcards", GLOBS.map(str::to_owned).to_vec()),
+        ("1,000 patterns without wildcards", literals(1000)),
+        ("100,000 patterns without wildcards", literals(100_000)),
+    ] {
+        let before = resident();
+        let mut list = RuleList::default();
+        for pattern in &patterns {
+            list.add_option(RuleOption::Exclude, pattern.as_bytes()).expect("the pattern is right");
+        }
+        let selection = Selection::new(list).expect("the patterns are few enough");
+        let memory = resident().saturating_sub(before);
+        let once = || {
+            let begun = Instant::now();
+            for dir in &dirs {
+                let mut asked = Asked::within(dir.as_bytes());
+                for name in &names {
+                    black_box(asked.leaves_out(&selection, Side::Source, name.as_bytes(), false));
+                }
+            }
+            begun.elapsed().as_nanos() / (dirs.len() * names.len()) as u128
+        };
+        let least = (0..7).map(|_| once()).min().unwrap_or(0);
+        println!("{what}: {least} ns for each entry, {:.1} MB", memory as f64 / 1e6);
+    }
+}
+
+/// Returns how much memory this process has, in bytes.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
+}

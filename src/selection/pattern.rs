@@ -1,0 +1,264 @@
+//! A pattern of a rule, as rsync reads it.
+//!
+//! A pattern is matched with a text: a slash, the path of the entry, and for a directory a NUL, which no name contains.
+//! Most patterns have no wildcard; they are looked up. The others become regular expressions.
+
+/// A pattern.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Pattern {
+    /// The pattern as the user wrote it, without the slash at its end.
+    text: Vec<u8>,
+    /// Whether it had a slash at its end: it matches directories only.
+    pub(super) is_for_dirs: bool,
+}
+
+/// How a pattern is matched.
+pub(super) enum Way<'p> {
+    /// The last component of the path has these bytes.
+    Name(&'p [u8]),
+    /// The path has these bytes.
+    Path(&'p [u8]),
+    /// The last components of the path have these bytes, which contain slashes.
+    Tail(&'p [u8]),
+    /// The text matches this regular expression.
+    Expression(String),
+}
+
+impl Pattern {
+    pub(super) fn new(text: &[u8]) -> Self {
+        match text {
+            [start @ .., b'/'] if !start.is_empty() => {
+                Self { text: start.to_vec(), is_for_dirs: true }
+            }
+            _ => Self { text: text.to_vec(), is_for_dirs: false },
+        }
+    }
+
+    /// Returns the pattern as the user wrote it.
+    pub(super) fn show(&self) -> Vec<u8> {
+        [&self.text[..], if self.is_for_dirs { b"/" } else { b"" }].concat()
+    }
+
+    /// Whether the pattern begins at the source: with a slash.
+    pub(super) fn is_anchored(&self) -> bool {
+        self.text.first() == Some(&b'/')
+    }
+
+    pub(super) fn has_wildcards(&self) -> bool {
+        has_wildcards(&self.text)
+    }
+
+    /// Returns the paths of the directories above what an anchored pattern matches, as far as they have no wildcards.
+    pub(super) fn dirs_above(&self) -> Vec<Vec<u8>> {
+        let Some(path) = self.text.strip_prefix(b"/") else { return Vec::new() };
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let dirs = slashes.map(|(at, _)| &path[..at]).take_while(|dir| !has_wildcards(dir));
+        dirs.filter(|dir| !dir.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Returns how the pattern is matched.
+    pub(super) fn way(&self) -> Way<'_> {
+        if self.has_wildcards() {
+            return Way::Expression(self.expression());
+        }
+        match &self.text[..] {
+            [b'/', path @ ..] => Way::Path(path),
+            text if text.contains(&b'/') => Way::Tail(text),
+            text => Way::Name(text),
+        }
+    }
+
+    /// Returns a regular expression that matches the same texts as the pattern.
+    pub(super) fn as_expression(&self) -> String {
+        let (start, bytes) = match self.way() {
+            Way::Expression(expression) => return expression,
+            Way::Path(path) => ("^/", path),
+            Way::Name(bytes) | Way::Tail(bytes) => ("/", bytes),
+        };
+        let mut expression = format!("(?s-u){start}");
+        bytes.iter().for_each(|&byte| literal(byte, &mut expression));
+        expression + if self.is_for_dirs { r"\x00$" } else { r"\x00?$" }
+    }
+
+    /// Returns the regular expression for a pattern with wildcards.
+    fn expression(&self) -> String {
+        let mut text = &self.text[..];
+        let stars = text.iter().rev().take_while(|byte| **byte == b'*').count();
+        // Three stars behind a slash at the end of a pattern match the directory itself, too: 'dir/***'.
+        let before = &text[..text.len() - stars];
+        let mut end = if self.is_for_dirs { r"\x00$" } else { r"\x00?$" };
+        if let Some(dir) = before.strip_suffix(b"/").filter(|dir| stars >= 3 && !dir.is_empty()) {
+            text = dir;
+            end =
+                if self.is_for_dirs { r"(?:/[^\x00]*)?\x00$" } else { r"(?:/[^\x00]*\x00?|\x00)$" };
+        }
+        let mut expression = String::from("(?s-u)");
+        // A pattern that begins with two stars may match from the slash before the path on. Any other pattern begins at a
+        // component, and one that begins with a slash at the first one.
+        let body = match text {
+            [b'*', b'*', ..] => {
+                expression.push('^');
+                text
+            }
+            [b'/', rest @ ..] => {
+                expression.push_str("^/");
+                rest
+            }
+            _ => {
+                expression.push('/');
+                text
+            }
+        };
+        let Some(slashes) = translate(body, &mut expression) else {
+            return NOTHING.to_owned();
+        };
+        // A pattern with a slash inside is compared with as many components as it has, and a set of characters matches no
+        // slash; so a pattern with a slash in a set has too many of them.
+        let all = text.iter().filter(|byte| **byte == b'/').count();
+        let is_for_components =
+            !self.is_anchored() && !self.text.windows(2).any(|two| two == b"**");
+        if is_for_components && slashes != all {
+            return NOTHING.to_owned();
+        }
+        expression + end
+    }
+}
+
+fn has_wildcards(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
+}
+
+/// A regular expression that matches no text.
+const NOTHING: &str = r"[^\x00-\xff]";
+
+/// Appends the regular expression for a pattern. Returns how many slashes it matches; `None` if it matches nothing.
+fn translate(pattern: &[u8], into: &mut String) -> Option<usize> {
+    let mut rest = pattern;
+    let mut slashes = 0;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match first {
+            b'*' => {
+                let more = rest.iter().take_while(|byte| **byte == b'*').count();
+                rest = &rest[more..];
+                match more {
+                    0 => into.push_str(r"[^/\x00]*"),
+                    _ => into.push_str(r"[^\x00]*"),
+                }
+            }
+            b'?' => into.push_str(r"[^/\x00]"),
+            b'[' => rest = class(rest, into)?,
+            b'\\' => {
+                let (escaped, after) = rest.split_first()?; // a backslash at the end matches nothing
+                rest = after;
+                slashes += usize::from(*escaped == b'/');
+                literal(*escaped, into);
+            }
+            other => {
+                slashes += usize::from(*other == b'/');
+                literal(*other, into);
+            }
+        }
+    }
+    Some(slashes)
+}
+
+fn literal(byte: u8, into: &mut String) {
+    match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'/' | b'_' => into.push(byte as char),
+        _ => into.push_str(&format!(r"\x{byte:02x}")),
+    }
+}
+
+/// Appends the regular expression for a set of characters; `pattern` is what follows its `[`. Returns what follows the
+/// set, or `None` if it is not closed or names an unknown class.
+fn class<'p>(pattern: &'p [u8], into: &mut String) -> Option<&'p [u8]> {
+    let mut members = [false; 256];
+    let (negated, mut rest) = match pattern {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        _ => (false, pattern),
+    };
+    let mut previous: Option<u8> = None;
+    let mut is_first = true;
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        if byte == b']' && !is_first {
+            break;
+        }
+        is_first = false;
+        let mut member = byte;
+        match byte {
+            b'\\' => {
+                let (&escaped, after) = rest.split_first()?;
+                rest = after;
+                member = escaped;
+            }
+            b'-' if previous.is_some() && rest.first().is_some_and(|&next| next != b']') => {
+                let (&next, after) = rest.split_first()?;
+                rest = after;
+                let mut last = next;
+                if next == b'\\' {
+                    let (&escaped, after) = rest.split_first()?;
+                    rest = after;
+                    last = escaped;
+                }
+                (previous?..=last).for_each(|byte| members[usize::from(byte)] = true);
+                previous = None;
+                continue;
+            }
+            b'[' if rest.first() == Some(&b':') => {
+                let end = rest.iter().position(|&byte| byte == b']')?;
+                let inside = &rest[1..end];
+                let Some(name) = inside.strip_suffix(b":").filter(|_| end >= 2) else {
+                    // Not a class, so the bracket is a member.
+                    members[usize::from(b'[')] = true;
+                    previous = Some(b'[');
+                    continue;
+                };
+                let test = class_named(name)?;
+                (0..=255_u8).filter(test).for_each(|byte| members[usize::from(byte)] = true);
+                rest = &rest[end + 1..];
+                previous = None;
+                continue;
+            }
+            _ => {}
+        }
+        members[usize::from(member)] = true;
+        previous = Some(member);
+    }
+    if negated {
+        members.iter_mut().for_each(|member| *member = !*member);
+    }
+    members[usize::from(b'/')] = false;
+    members[0] = false;
+    into.push_str(r"[^\x00-\xff");
+    let start = into.len();
+    for byte in (0..=255_u8).filter(|&byte| members[usize::from(byte)]) {
+        into.push_str(&format!(r"\x{byte:02x}"));
+    }
+    if into.len() > start {
+        into.replace_range(start - r"^\x00-\xff".len()..start, "");
+    }
+    into.push(']');
+    Some(rest)
+}
+
+/// Returns the test of a POSIX class.
+fn class_named(name: &[u8]) -> Option<fn(&u8) -> bool> {
+    Some(match name {
+        b"alnum" => u8::is_ascii_alphanumeric,
+        b"alpha" => u8::is_ascii_alphabetic,
+        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
+        b"cntrl" => u8::is_ascii_control,
+        b"digit" => u8::is_ascii_digit,
+        b"graph" => u8::is_ascii_graphic,
+        b"lower" => u8::is_ascii_lowercase,
+        b"print" => |byte| byte.is_ascii_graphic() || *byte == b' ',
+        b"punct" => u8::is_ascii_punctuation,
+        b"space" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
+        b"upper" => u8::is_ascii_uppercase,
+        b"xdigit" => u8::is_ascii_hexdigit,
+        _ => return None,
+    })
+}
