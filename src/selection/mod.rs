@@ -11,7 +11,7 @@ mod pattern;
 mod rule;
 mod rule_file;
 
-pub use rule::{RuleKind, RuleOption};
+pub use rule::RuleOption;
 
 use matcher::Matcher;
 use rule::Rule;

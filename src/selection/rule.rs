@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// What a rule does with the entries that its pattern matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RuleKind {
+pub(super) enum RuleKind {
     /// `-`: leave them out of the copy, and do not take them for extraneous in the target.
     Exclude,
     /// `+`: take them.
@@ -106,7 +106,7 @@ pub(super) enum Parsed {
 }
 
 /// The long words of the kinds, as rsync has them.
-const WORDS: [(&[u8], u8); 10] = [
+const WORDS: [(&[u8], u8); 9] = [
     (b"exclude", b'-'),
     (b"include", b'+'),
     (b"merge", b'.'),
@@ -116,7 +116,6 @@ const WORDS: [(&[u8], u8); 10] = [
     (b"protect", b'P'),
     (b"risk", b'R'),
     (b"clear", b'!'),
-    (b"", b'\0'),
 ];
 
 /// Reads the argument of `option`, or a line of a file that the option names.
@@ -204,7 +203,7 @@ fn merge(rest: &[u8], bad: impl Fn(&str) -> BadRule) -> Result<Parsed, BadRule> 
 /// Returns the letter of a rule, and what follows it: modifiers and the pattern.
 fn letter_of(text: &[u8]) -> Option<(u8, &[u8])> {
     for (word, letter) in WORDS {
-        let Some(rest) = text.strip_prefix(word).filter(|_| !word.is_empty()) else { continue };
+        let Some(rest) = text.strip_prefix(word) else { continue };
         match rest {
             [b',', rest @ ..] => return Some((letter, rest)),
             [b' ' | b'_', ..] | [] => return Some((letter, rest)),
