@@ -32,6 +32,18 @@ fn an_unknown_option_is_answered_with_the_one_that_was_meant() {
     is_answered(&["--bo\x1b[31mgus", "src", "dst"], r"unknown option '--bo\x1b[31mgus'");
 }
 
+/// rsync's -t preserves times; pcopy's and cp's takes a directory.
+#[test]
+fn the_t_of_rsync_is_answered_where_it_takes_the_source_for_the_target() {
+    is_answered(
+        &["-rt", "src", "dst"],
+        "option '-rt' takes 'src' as the directory to copy into, and 'dst' does not exist\nhint: times are preserved by default; say: pcopy -r src dst",
+    );
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]).tree("into", []);
+    env.pcopy(["-rt", "into", "src"]).exits(0);
+}
+
 #[test]
 fn an_option_of_another_program_is_answered_with_what_pcopy_has_instead() {
     for (arguments, option, instead) in [

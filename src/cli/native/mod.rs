@@ -14,6 +14,7 @@ mod update_flags;
 use super::SUBCOMMANDS;
 use super::usage_error::UsageError;
 use crate::options::{CopyOptions, Operands, Options};
+use crate::sanitize::quote;
 use crate::shell_quote::quote_if_needed;
 use clap::{ArgGroup, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
@@ -103,7 +104,36 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Options, UsageError> {
     if let Some(message) = detached_value(arguments) {
         return Err(usage(&message));
     }
-    parse(arguments)
+    let options = parse(arguments)?;
+    match times_option(arguments, &options.operands) {
+        Some(message) => Err(usage(&message)),
+        None => Ok(options),
+    }
+}
+
+/// Returns the message for rsync's `-t` (preserve times) at the end of several short options, as in `-rt src dst`: for
+/// pcopy as for cp it takes the next word as the target directory, so that SRC is the target, and DST does not exist.
+fn times_option(arguments: &[OsString], operands: &Operands) -> Option<String> {
+    let Operands::Into { sources, directory } = operands else { return None };
+    let [source] = &sources[..] else { return None };
+    let is_several = |word: &&OsString| {
+        let letters = word.to_str().and_then(|word| word.strip_prefix('-')).unwrap_or("");
+        letters.len() > 1 && letters.ends_with('t') && !letters.starts_with('-')
+    };
+    let options = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    let option = options.into_iter().find(is_several)?.display().to_string();
+    source.symlink_metadata().is_err().then(|| {
+        let bytes = |path: &'_ Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let (directory, source) = (bytes(directory), bytes(source));
+        let message = format!(
+            "option '{option}' takes {} as the directory to copy into, and {} does not exist",
+            quote(&directory),
+            quote(&source)
+        );
+        let words = [option.trim_end_matches('t').as_bytes(), &directory, &source];
+        let command = words.map(quote_if_needed).join(" ");
+        format!("{message}\nhint: times are preserved by default; say: pcopy {command}")
+    })
 }
 
 fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
