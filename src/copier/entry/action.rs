@@ -58,7 +58,7 @@ pub(crate) enum Reason {
 /// Why the size and the time of a source do not prove that it is unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Doubt {
-    /// SRC is this one file: the user expects that it is copied, and to read one file takes no time.
+    /// SRC is this one file: the user expects that it is copied.
     OnlySource,
     /// Its status changed later than that of its copy.
     ChangedLater,

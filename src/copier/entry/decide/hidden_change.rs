@@ -25,7 +25,7 @@ use std::os::fd::AsFd;
 /// Whether an existing entry is up to date.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Likeness {
-    /// It is not, or it is another user's file.
+    /// It is not.
     Different,
     /// It is.
     UpToDate,
