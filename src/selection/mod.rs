@@ -155,8 +155,18 @@ impl Selection {
 
     /// Whether an entry is left out. `path` is its path in the source, without a slash at the beginning.
     pub fn leaves_out(&self, side: Side, path: &[u8], is_dir: bool) -> bool {
-        let mut asked = Asked::within(b"");
-        asked.leaves_out(self, side, path, is_dir)
+        self.within(b"").leaves_out(side, path, is_dir)
+    }
+
+    /// Prepares to ask for the entries of the directory `dir`, whose path is relative to the source and empty for the
+    /// source itself.
+    pub fn within(&self, dir: &[u8]) -> Asked<'_> {
+        let mut text = vec![b'/'];
+        if !dir.is_empty() {
+            text.extend_from_slice(dir);
+            text.push(b'/');
+        }
+        Asked { selection: self, dir_bytes: text.len(), text }
     }
 
     /// Whether an operand is left out: a source that the user named. `is_alone` says that there is no other one.
@@ -203,39 +213,23 @@ impl Selection {
 }
 
 /// The paths of entries of one directory, one after the other, in the form that the rules are matched with.
-pub struct Asked {
+pub struct Asked<'s> {
+    selection: &'s Selection,
     /// A slash, the path, and for a directory a NUL.
     text: Vec<u8>,
     /// How many bytes of it are those of the directory.
     dir_bytes: usize,
 }
 
-impl Asked {
-    /// Prepares to ask for the entries of the directory `dir`, whose path is relative to the source and empty for the
-    /// source itself.
-    pub fn within(dir: &[u8]) -> Self {
-        let mut text = vec![b'/'];
-        if !dir.is_empty() {
-            text.extend_from_slice(dir);
-            text.push(b'/');
-        }
-        Self { dir_bytes: text.len(), text }
-    }
-
+impl Asked<'_> {
     /// Whether the entry `name` of the directory is left out.
-    pub fn leaves_out(
-        &mut self,
-        selection: &Selection,
-        side: Side,
-        name: &[u8],
-        is_dir: bool,
-    ) -> bool {
+    pub fn leaves_out(&mut self, side: Side, name: &[u8], is_dir: bool) -> bool {
         self.text.truncate(self.dir_bytes);
         self.text.extend_from_slice(name);
         if is_dir {
             self.text.push(0);
         }
-        let rule = selection.first_match(side, &self.text, is_dir);
+        let rule = self.selection.first_match(side, &self.text, is_dir);
         rule.is_some_and(|rule| rule.kind.leaves_out())
     }
 }

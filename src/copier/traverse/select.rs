@@ -7,20 +7,19 @@ use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 /// Prepares to ask for the names of the directory that the walk is in; `None` if no entry is left out.
-pub(in crate::copier) fn begin<D>(walk: &Walk<'_, D>) -> Option<Asked> {
-    walk.cx.options().selection.as_ref()?;
+pub(in crate::copier) fn begin<'a, D>(walk: &Walk<'a, D>) -> Option<Asked<'a>> {
+    let selection = walk.cx.options().selection.as_ref()?;
     let operand = walk.operand()?;
-    Some(Asked::within(&operand.path_for_rules(&walk.at.source)))
+    Some(selection.within(&operand.path_for_rules(&walk.at.source)))
 }
 
 /// Whether the entry `name` of the source directory `dir` is left out.
 pub(in crate::copier) fn leaves_out<D>(
     walk: &Walk<'_, D>,
-    asked: &mut Asked,
+    asked: &mut Asked<'_>,
     dir: BorrowedFd<'_>,
     (kind, name): (Kind, &CStr),
 ) -> bool {
-    let Some(selection) = &walk.cx.options().selection else { return false };
     let follows = walk.cx.plan().follows(None);
     let is_dir = match kind {
         Kind::Symlink if follows => {
@@ -32,5 +31,5 @@ pub(in crate::copier) fn leaves_out<D>(
         }
         kind => kind == Kind::Directory,
     };
-    asked.leaves_out(selection, Side::Source, name.to_bytes(), is_dir)
+    asked.leaves_out(Side::Source, name.to_bytes(), is_dir)
 }

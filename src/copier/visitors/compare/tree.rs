@@ -5,19 +5,18 @@ use crate::copier::context::Context;
 use crate::copier::entry::result::{AttributeErrors, Unfinished};
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::{DirProgress, Visitor, Walk};
+use crate::copier::traverse::{DirProgress, Visitor, Walk, select};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
 use crate::options::Links;
-use crate::selection::{Asked, Selection, Side};
+use crate::selection::Side;
 use pcopy_sys::Errno;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 /// A directory in the source and the corresponding directory in the target.
 pub(super) struct BothDirs {
@@ -246,9 +245,7 @@ fn report_links(
 /// Reports every entry of the target directory that the source directory does not have.
 fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
     let mut listing = DirReader::new();
-    let selection = walk.cx.options().selection.as_ref();
-    let dir = walk.operand().map(|operand| operand.path_for_rules(&walk.at.source));
-    let mut asked = Asked::within(&dir.unwrap_or_default());
+    let mut asked = select::begin(walk);
     loop {
         match listing.fill(dirs.to.as_fd()) {
             Ok(true) => {}
@@ -261,10 +258,9 @@ fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), Paren
             }
             let stat = file::stat_at(&dirs.to, name);
             let is_dir = stat.is_ok_and(|stat| stat.kind() == Kind::Directory);
-            let mut is_left_out = |selection: &Arc<Selection>| {
-                asked.leaves_out(selection, Side::Target, name.to_bytes(), is_dir)
-            };
-            if selection.is_some_and(&mut is_left_out) {
+            if let Some(asked) = &mut asked
+                && asked.leaves_out(Side::Target, name.to_bytes(), is_dir)
+            {
                 continue;
             }
             let mode = stat.map_or(0, |stat| stat.mode());

@@ -19,7 +19,7 @@ use crate::copier::dir_pair::{
 use crate::copier::entry::result::Done;
 use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
 use crate::copier::report_writer::{ParentGone, ReportWriter};
-use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk};
+use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk, select};
 use crate::error::{EntryError, Op};
 use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
@@ -266,12 +266,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let cleaned = if facts.cleans {
             debug_assert!(dirs.staged, "only staged entries may be removed");
             let (source, target) = (dirs.source.as_fd(), dirs.target.as_fd());
-            let mut asked = traverse::select::begin(walk);
+            let mut asked = select::begin(walk);
             let is_left_out = |name: &CStr| {
-                let leaves_out = |asked| {
-                    traverse::select::leaves_out(walk, asked, source, (Kind::Unknown, name))
-                };
-                asked.as_mut().is_some_and(leaves_out)
+                let entry = (Kind::Unknown, name);
+                asked.as_mut().is_some_and(|asked| select::leaves_out(walk, asked, source, entry))
             };
             listed.and_then(|()| remove_extraneous(source, target, is_left_out))
         } else {
