@@ -2,8 +2,14 @@
 //!
 //! Asks for 100,000 paths, as a walk of a tree would, and prints nanoseconds for each: the least of seven measurements.
 
-use pcopy::selection::{RuleList, RuleOption, Selection, Side};
+use pcopy::selection::{
+    Criteria, DirRulesOnPath, PathTrees, RuleList, RuleOption, Selection, Side,
+};
+use pcopy_sys::file::{Kind, open_dir};
+use std::ffi::CString;
 use std::hint::black_box;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Instant;
 
 const GLOBS: [&str; 10] = [
@@ -22,7 +28,11 @@ const GLOBS: [&str; 10] = [
 fn main() {
     let dirs: Vec<String> =
         (0..1000).map(|dir| format!("project-{}/src/dir-{dir}", dir % 10)).collect();
-    let names: Vec<String> = (0..100).map(|file| format!("source-file-{file}.c")).collect();
+    let names = (0..100).map(|file| CString::new(format!("source-file-{file}.c")));
+    let names: Vec<CString> = names.map(|name| name.expect("a name has no NUL")).collect();
+    let source = Path::new("/");
+    let root = open_dir(source).expect("there is a root directory");
+    let trees = PathTrees { source, target: None, follows: false, device: None };
     let literals = |number: usize| {
         let list = (0..number).map(|n| match n % 3 {
             0 => format!("left-out-{n}"),
@@ -41,14 +51,17 @@ fn main() {
         for pattern in &patterns {
             list.add_option(RuleOption::Exclude, pattern.as_bytes()).expect("the pattern is right");
         }
-        let selection = Selection::new(list).expect("the patterns are few enough");
+        let selection = Selection::new(list, Criteria::default());
+        let selection = selection.expect("the patterns are few enough");
         let memory = resident().saturating_sub(before);
         let once = || {
             let begun = Instant::now();
             for dir in &dirs {
-                let mut asked = selection.within(dir.as_bytes());
+                let on_path = &mut DirRulesOnPath::default();
+                let mut asked = selection.within(&trees, on_path, dir.as_bytes());
                 for name in &names {
-                    black_box(asked.leaves_out(Side::Source, name.as_bytes(), false));
+                    let decision = asked.decide(Side::Source, root.as_fd(), (Kind::File, name));
+                    black_box(decision.is_taken());
                 }
             }
             begun.elapsed().as_nanos() / (dirs.len() * names.len()) as u128

@@ -192,6 +192,8 @@ ops! {
     /// Building the entry under a staged name, or renaming it into place. Instead it was built under its final
     /// name.
     Stage,
+    /// Using the rules in a file of filter rules.
+    ReadRules,
     /// The file system of the source does not answer any more.
     SourceLost,
     /// The file system of the target does not answer any more.

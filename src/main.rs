@@ -5,7 +5,7 @@ use anyhow::Error;
 #[cfg(feature = "bench")]
 use pcopy::bench::{self, abort::Abort};
 use pcopy::cli::{Invocation, Program};
-use pcopy::options::Options;
+use pcopy::options::{Command, Options};
 use pcopy::outcome::Exit;
 use pcopy::parent;
 use pcopy::plan::Draft;
@@ -45,6 +45,10 @@ fn run(program: &Program, arguments: &[OsString]) -> Result<Exit, Error> {
 }
 
 fn copy(program: &Program, options: &Options) -> Result<Exit, Error> {
+    if let Command::Explain(path) = &options.command {
+        let text = &mut std::io::stdout().lock();
+        return Ok(Exit::Code(ui::explanation::print(options, path, text)?));
+    }
     let draft = Draft::make(options)?;
     let mut screen = ui::screen(Settings {
         program: program.name.clone(),

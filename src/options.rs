@@ -3,7 +3,7 @@
 use crate::hash::Algorithm;
 use crate::selection::Selection;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub enum Command {
     Copy,
     /// `--check`: compare the target with the result that copying the sources would have.
     Check,
+    /// `--explain`: print which selection rule decides about this path.
+    Explain(PathBuf),
     /// `--check-manifest`: compare the files in a directory with a manifest, a list of file hashes.
     CheckManifest {
         /// The file with the manifest; `-` is standard input.
@@ -423,6 +425,19 @@ pub enum Operands {
         /// The directory, which must exist.
         directory: PathBuf,
     },
+}
+
+impl Operands {
+    /// Returns the source, if there is one.
+    pub fn only_source(&self) -> Option<&Path> {
+        match self {
+            Self::Into { sources, .. } | Self::Onto { sources, .. } => match &sources[..] {
+                [source] => Some(source),
+                _ => None,
+            },
+            Self::Beside { source, .. } | Self::Exactly { source, .. } => Some(source),
+        }
+    }
 }
 
 /// When to do something; `--progress`, `--sparse` and `--reflink` use it.

@@ -1,7 +1,13 @@
 //! Selection rules: every list of rules can be read and asked, or is refused with a cause.
 #![no_main]
 
-use pcopy::selection::{RuleList, RuleOption, Selection, Side};
+use pcopy::selection::{
+    Criteria, DirRulesOnPath, PathTrees, RuleList, RuleOption, Selection, Side,
+};
+use pcopy_sys::file::{Kind, open_dir};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.split(|&byte| byte == b'\n');
@@ -16,14 +22,22 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             assert!(!bad.why.is_empty());
         }
     }
-    let selection = Selection::new(list).unwrap();
+    let selection = Selection::new(list, Criteria::default()).unwrap();
     if path.is_empty() || path.contains(&0) {
         return; // no entry has such a path
     }
-    for is_dir in [false, true] {
-        selection.leaves_out(Side::Source, path, is_dir);
-        selection.leaves_out(Side::Target, path, is_dir);
-        selection.leaves_out_operand(path, is_dir, true);
+    let trees =
+        PathTrees { source: Path::new("/nothing"), target: None, follows: false, device: None };
+    let dir = open_dir(Path::new("/")).unwrap();
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    let (above, name) = (&path[..slash.unwrap_or(0)], &path[slash.map_or(0, |slash| slash + 1)..]);
+    let name = CString::new(name).unwrap();
+    for kind in [Kind::File, Kind::Directory] {
+        let mut asked = selection.within(&trees, &mut DirRulesOnPath::default(), above);
+        for side in [Side::Source, Side::Target] {
+            asked.decide(side, dir.as_fd(), (kind, &name));
+        }
+        selection.leaves_out_operand(path, kind == Kind::Directory, true);
     }
     selection.unreachable();
 });

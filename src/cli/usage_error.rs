@@ -31,10 +31,10 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
         Instead::Sentence("pcopy does not remove what only the target has"),
     ),
     (&["--compress", "-z"], Instead::Sentence("pcopy does not compress, as nothing is sent")),
-    (
-        &["--files-from", "--max-size", "--min-size"],
-        Instead::Sentence("pcopy selects by name only: --exclude, --include"),
-    ),
+    (&["-C", "--cvs-exclude"], Instead::Option("--exclude-vcs")),
+    (&["-F"], Instead::Option("--filter=': .rsync-filter'")),
+    (&["-m"], Instead::Option("--prune-empty-dirs")),
+    (&["--ignore-non-existing"], Instead::Option("--existing")),
     (&["--dry-run"], Instead::Sentence("--check compares SRC and DST and changes nothing")),
     (
         &["--perms", "--times", "--no-perms", "--no-times"],
@@ -81,7 +81,6 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
             "--compare-dest",
             "--copy-dest",
             "--size-only",
-            "--existing",
             "--mkpath",
             "--backup-dir",
         ],

@@ -10,12 +10,14 @@ use crate::error::Refusal;
 use crate::options::{Command, CopyOptions, Operands, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
-use pcopy_sys::file::Identity;
+use crate::selection::Selection;
+use pcopy_sys::Errno;
+use pcopy_sys::file::{self, Identity};
 use pcopy_sys::{process, selinux, statfs};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
@@ -45,12 +47,10 @@ impl Draft {
                 placement.place_to_compare(&options.operands)?;
                 check = Some(Check::Sources);
             }
-            Command::Copy => placement.place(&options.operands)?,
+            Command::Copy | Command::Explain(_) => placement.place(&options.operands)?,
         }
         if let Some(selection) = &options.copy.selection {
-            let notes = selection.unreachable().into_iter();
-            let notes = notes.map(|rule| Note { before: 0, kind: NoteKind::UnreachableRule(rule) });
-            placement.notes.extend(notes);
+            placement.notes.extend(notes_of(selection, &options.operands));
         }
         let has_target = !placement.notes.iter().any(|note| note.kind.is_about_target());
         if options.copy.context.is_some() && !selinux::is_enabled() && has_target {
@@ -173,6 +173,21 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
         }
         _ => true,
     }
+}
+
+/// Returns what there is to say about a selection: rules that can match nothing, and listed names that do not exist.
+fn notes_of(selection: &Selection, operands: &Operands) -> Vec<Note> {
+    let kinds = selection.unreachable().into_iter().map(NoteKind::UnreachableRule);
+    let missing = selection.listed().filter(|listed| !listed.accepts_missing).map(|listed| {
+        let source = operands.only_source().unwrap_or(Path::new(""));
+        let paths = listed.names().into_iter().map(|name| source.join(name));
+        paths.filter(|path| {
+            let found = file::stat_path(path, false);
+            matches!(found, Err(Errno::ENOENT | Errno::ENOTDIR))
+        })
+    });
+    let missing = missing.into_iter().flatten().map(NoteKind::ListedMissing);
+    kinds.chain(missing).map(|kind| Note { before: 0, kind }).collect()
 }
 
 /// Sets the security context for the files that this process and its children create.

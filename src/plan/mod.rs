@@ -38,9 +38,10 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::stdio;
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use symlinked_dirs::SymlinkedDirs;
@@ -179,6 +180,19 @@ impl Plan {
             Dereference::Always => file::open_dir_following(self.source_dir(operand), path),
             _ => file::open_dir_beneath(self.source_dir(operand), path),
         }
+    }
+
+    /// Opens the directory of the source whose path for selection rules is `path` (see
+    /// [`Operand::path_for_rules`]).
+    pub fn open_below_named(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let Some(below) = operand.strip_named(path) else {
+            return file::open_dir(&operand.named_path().join(OsStr::from_bytes(path)));
+        };
+        let name = operand.source_name.to_bytes();
+        self.open_source(
+            operand,
+            &[name, if below.is_empty() { b"" } else { b"/" }, below].concat(),
+        )
     }
 
     /// Whether to follow a symbolic link in the source; `named` is the operand if the link is itself an

@@ -20,6 +20,8 @@ pub enum NoteKind {
     ContextIgnored,
     /// A selection rule can match nothing.
     UnreachableRule(Unreachable),
+    /// A name in the list of `--files-from` does not exist.
+    ListedMissing(PathBuf),
     /// The user named an operand twice, with the same target.
     NamedTwice {
         /// Whether the operand is a directory.
@@ -114,6 +116,7 @@ impl NoteKind {
             | Self::NamedTwice { .. }
             | Self::IntoCopy { .. } => Severity::Warning,
             Self::BadManifestLine(_)
+            | Self::ListedMissing(_)
             | Self::TargetNotDirectory { .. }
             | Self::DirectoryOmitted { .. }
             | Self::Failed { .. }

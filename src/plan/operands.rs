@@ -107,6 +107,31 @@ impl Operand {
         path.strip_prefix(b"/").map(<[u8]>::to_vec).unwrap_or(path)
     }
 
+    /// Returns the path, relative to the directory that contains the target, of the copy of a directory whose path for
+    /// rules is `path`; `None` if the operand does not contain that directory.
+    pub fn target_for_rules(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let below = self.strip_named(path)?;
+        Some(
+            [self.target_name.to_bytes(), if below.is_empty() { b"" } else { b"/" }, below]
+                .concat(),
+        )
+    }
+
+    /// Returns a path for rules relative to the source; `None` if it is not inside.
+    pub(super) fn strip_named<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        match path.strip_prefix(&self.below_named[..])? {
+            b"" => Some(b""),
+            rest if self.below_named.is_empty() => Some(rest),
+            rest => rest.strip_prefix(b"/"),
+        }
+    }
+
+    /// Returns the path of the directory that the user named, at which selection rules begin.
+    pub(super) fn named_path(&self) -> PathBuf {
+        let below = Path::new(OsStr::from_bytes(&self.below_named)).components().count();
+        self.source_path.ancestors().nth(below).unwrap_or(&self.source_path).to_owned()
+    }
+
     /// Returns the path of the source at `path`, as the user would write it; `path` begins with the source
     /// name.
     pub fn show_source(&self, path: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ use super::operands::{FoundSource, Operand, TargetPlace};
 use super::placement::Placement;
 use super::{Identity, Plan};
 use crate::options::Dereference;
-use crate::selection::{Selection, Side};
+use crate::selection::{PathTrees, Selection};
 use pcopy_sys::file::{self, Kind};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -100,7 +100,13 @@ impl Placement {
             let whole =
                 [operand.source_name.to_bytes(), b"/", path.as_os_str().as_bytes()].concat();
             let is_left_out = |selection: &Arc<Selection>| {
-                selection.leaves_out(Side::Source, &operand.path_for_rules(&whole), true)
+                let trees = PathTrees {
+                    source: &operand.named_path(),
+                    target: None,
+                    follows: self.options.dereference == Dereference::Always,
+                    device: None,
+                };
+                selection.leaves_out(&trees, &operand.path_for_rules(&whole), Kind::Directory)
             };
             if self.options.selection.as_ref().is_some_and(is_left_out) {
                 walk.skip_current_dir();

@@ -33,6 +33,9 @@ type Literals = HashMap<Box<[u8]>, Firsts>;
 #[derive(Debug)]
 pub(super) struct Matcher {
     names: Literals,
+    name_ends: Literals,
+    /// How many bytes the name ends have; each number once.
+    name_end_bytes: Vec<usize>,
     paths: Literals,
     tails: Literals,
     /// How many slashes the tails have; each number once.
@@ -47,6 +50,7 @@ pub(super) struct Matcher {
 impl Matcher {
     pub(super) fn new(rules: &[Rule], side: Side) -> Result<Self, BadRule> {
         let (mut names, mut paths, mut tails) = (Literals::new(), Literals::new(), Literals::new());
+        let (mut name_ends, mut name_end_bytes) = (Literals::new(), Vec::new());
         let (mut expressions, mut expression_rules) = (Vec::new(), Vec::new());
         let (mut tail_slashes, mut negated) = (Vec::new(), Vec::new());
         for (number, rule) in (0_u32..).zip(rules) {
@@ -64,6 +68,12 @@ impl Matcher {
             }
             let (literals, key) = match rule.pattern.way() {
                 Way::Name(name) => (&mut names, name),
+                Way::NameEnd(end) => {
+                    if !name_end_bytes.contains(&end.len()) {
+                        name_end_bytes.push(end.len());
+                    }
+                    (&mut name_ends, end)
+                }
                 Way::Path(path) => (&mut paths, path),
                 Way::Tail(tail) => {
                     let slashes = tail.iter().filter(|byte| **byte == b'/').count();
@@ -89,7 +99,17 @@ impl Matcher {
             .size_limit(EXPRESSIONS_MAX)
             .build()
             .map_err(|error| too_large(&error))?;
-        Ok(Self { names, paths, tails, tail_slashes, expressions, expression_rules, negated })
+        Ok(Self {
+            names,
+            name_ends,
+            name_end_bytes,
+            paths,
+            tails,
+            tail_slashes,
+            expressions,
+            expression_rules,
+            negated,
+        })
     }
 
     /// Returns the number of the first rule that matches. `text` is a slash, the path, and for a directory a NUL.
@@ -101,9 +121,12 @@ impl Matcher {
                 first = first.min(firsts.of(is_dir));
             }
         };
-        if !self.names.is_empty() {
+        if !self.names.is_empty() || !self.name_ends.is_empty() {
             let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
             look(&self.names, name);
+            for start in self.name_end_bytes.iter().filter_map(|&end| name.len().checked_sub(end)) {
+                look(&self.name_ends, &name[start..]);
+            }
         }
         if !self.paths.is_empty() {
             look(&self.paths, path);

@@ -1,20 +1,39 @@
-//! Selection: which entries of a source are copied. Rules have the grammar and the order of rsync's filter rules.
+//! Selection: which entries of a source are copied.
 //!
-//! The rules of the command line form one list. For each entry the first rule whose pattern matches decides; if none
-//! matches, the entry is taken. Below a directory that is left out, nothing is looked at.
+//! The rules of the command line have the grammar and the order of rsync's filter rules. They form one list: for each
+//! entry the first rule whose pattern matches decides. If none matches, a tag in the directory decides; then an ignore
+//! file in git's grammar, that of the deepest directory first; then those of `--ignore-from`. If none of them matches, the
+//! entry is taken. Limits of size and age, `--existing` and `--prune-empty-dirs` hold whatever the rules say.
 //!
-//! This module reads no directory and knows no process: the plan makes a [`Selection`], and the traversal and the
-//! comparison ask it for each entry.
+//! Below a directory that is left out, nothing is looked at.
+//!
+//! The plan makes a [`Selection`], and the traversal and the comparison ask it for each entry of a directory
+//! ([`Selection::within`]). This module knows no process; it reads the files with rules through [`Trees`].
 
+mod asked;
+mod dir_rules;
+mod explain;
+mod ignore_file;
+mod limits;
+mod listed;
 mod matcher;
 mod pattern;
 mod rule;
 mod rule_file;
+mod rules;
 
-pub use rule::RuleOption;
+pub use asked::{Asked, Decision, Reason};
+pub use dir_rules::DirRulesOnPath;
+pub use explain::{Explained, PathTrees, explain};
+pub use limits::{Limit, Limits};
+pub use listed::{Listed, below_source};
+pub use rule::{Rule, RuleOption};
 
-use matcher::Matcher;
-use rule::Rule;
+use listed::Extent;
+use pcopy_sys::file::{Kind, Stat};
+use rules::Rules;
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Where a rule was given.
@@ -52,9 +71,37 @@ pub enum Side {
     Target,
 }
 
+/// The directories of one operand: how a selection looks at them. Paths are relative to the source.
+pub trait Trees {
+    /// Returns a number of the operand, which no other operand of the run has.
+    fn operand(&self) -> u32;
+
+    /// Opens a directory of the source.
+    fn source(&self, path: &[u8]) -> pcopy_sys::Result<OwnedFd>;
+
+    /// Opens the directory of the target that is the copy of a directory of the source; `None` if there is none.
+    fn target(&self, path: &[u8]) -> Option<OwnedFd>;
+
+    /// Whether symbolic links in the source are followed.
+    fn follows(&self) -> bool;
+
+    /// Returns the file system that the copy stays on, as a device number; `None` if it follows mount points.
+    fn device(&self) -> Option<u64>;
+
+    /// Whether the run ends, and the answer does not matter any more.
+    fn is_stopped(&self) -> bool;
+}
+
 /// An ordered list of rules, as far as it is read.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct RuleList(Vec<Rule>);
+pub struct RuleList(Vec<Item>);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Item {
+    Rule(Box<Rule>),
+    /// The rules in the file of this name in each directory.
+    InEachDir(CString),
+}
 
 impl RuleList {
     /// Whether there is no rule.
@@ -73,6 +120,25 @@ impl RuleList {
         self.add_lines(option, path, nul, 0)
     }
 
+    /// Adds the rules of `--only`: takes what matches one of the patterns, all that is below it, and the directories
+    /// above it.
+    pub fn add_only(&mut self, patterns: &[Vec<u8>]) -> Result<(), BadRule> {
+        for pattern in patterns {
+            self.add_option(RuleOption::Only, pattern)?;
+            let dir = pattern.strip_suffix(b"/").unwrap_or(pattern);
+            if !dir.is_empty() && !dir.ends_with(b"**") {
+                self.add_option(RuleOption::Only, &[dir, b"/***"].concat())?;
+            }
+        }
+        self.add_option(RuleOption::Only, b"*/")?;
+        self.add_option(RuleOption::OnlyRest, b"*")
+    }
+
+    /// Adds the rules of `--exclude-vcs`.
+    pub fn add_vcs(&mut self) -> Result<(), BadRule> {
+        VCS_NAMES.iter().try_for_each(|name| self.add_option(RuleOption::ExcludeVcs, name))
+    }
+
     fn add(
         &mut self,
         option: RuleOption,
@@ -81,14 +147,48 @@ impl RuleList {
         depth: usize,
     ) -> Result<(), BadRule> {
         match rule::parse(option, text)? {
-            rule::Parsed::Rule(rule) => self.0.push(Rule { origin, ..*rule }),
+            rule::Parsed::Rule(rule) => self.0.push(Item::Rule(Box::new(Rule { origin, ..*rule }))),
             rule::Parsed::Clear => self.0.clear(),
+            rule::Parsed::InEachDir(name) => self.0.push(Item::InEachDir(name)),
             rule::Parsed::Merge(..) if depth == DEPTH_MAX => {
                 return Err(BadRule::of(text, "the files merge each other"));
             }
             rule::Parsed::Merge(option, file) => self.add_lines(option, &file, false, depth + 1)?,
         }
         Ok(())
+    }
+
+    /// Adds a line of a file of filter rules in a directory. Returns whether it forgets the rules before it. Such a file
+    /// may not name others.
+    fn add_line(
+        &mut self,
+        option: RuleOption,
+        text: &[u8],
+        origin: Origin,
+    ) -> Result<bool, BadRule> {
+        let forgets = match rule::parse(option, text)? {
+            rule::Parsed::Rule(rule) => {
+                self.0.push(Item::Rule(Box::new(Rule { origin, ..*rule })));
+                false
+            }
+            rule::Parsed::Clear => {
+                self.0.clear();
+                true
+            }
+            rule::Parsed::InEachDir(_) | rule::Parsed::Merge(..) => {
+                return Err(BadRule::of(text, "a file in a directory may not name another file"));
+            }
+        };
+        Ok(forgets)
+    }
+
+    /// Returns the rules. There are no others in a file in a directory.
+    fn into_rules(self) -> Vec<Rule> {
+        let rules = self.0.into_iter().filter_map(|item| match item {
+            Item::Rule(rule) => Some(*rule),
+            Item::InEachDir(_) => None,
+        });
+        rules.collect()
     }
 
     fn add_lines(
@@ -111,16 +211,95 @@ impl RuleList {
     }
 }
 
+/// The name of git's ignore file.
+const GITIGNORE: &CStr = c".gitignore";
+
 /// How deep files may merge each other.
 const DEPTH_MAX: usize = 16;
 
-/// The rules of a run, ready to be asked.
-#[derive(Debug)]
+/// The files and directories of version control systems that `--exclude-vcs` leaves out; the list of GNU tar.
+const VCS_NAMES: [&[u8]; 21] = [
+    b"CVS",
+    b".cvsignore",
+    b"RCS",
+    b"SCCS",
+    b".git",
+    b".gitignore",
+    b".gitattributes",
+    b".gitmodules",
+    b".svn",
+    b".arch-ids",
+    b"{arch}",
+    b"=RELEASE-ID",
+    b"=meta-update",
+    b"=update",
+    b".bzr",
+    b".bzrignore",
+    b".bzrtags",
+    b".hg",
+    b".hgignore",
+    b".hgtags",
+    b"_darcs",
+];
+
+/// What selects entries, besides rules of the command line.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Criteria {
+    /// `--max-size`, `--min-size`, `--newer-than`, `--older-than`.
+    pub limits: Limits,
+    /// `--max-depth`: how many levels are taken; 1 is what the source contains.
+    pub max_depth: Option<u32>,
+    /// `--exclude-caches`: of directories with the tag of a cache, only the tag is taken.
+    pub exclude_caches: bool,
+    /// `--exclude-if-present`: of directories that have an entry with one of these names, only that entry is taken.
+    pub tags: Vec<CString>,
+    /// `--gitignore`: git's own ignore files hold.
+    pub gitignore: bool,
+    /// `--ignore-file`: the names of ignore files in git's grammar.
+    pub ignore_files: Vec<CString>,
+    /// `--files-from`: the names that are taken.
+    pub listed: Option<Listed>,
+    /// `--prune-empty-dirs`: directories in which nothing is taken are left out.
+    pub prune_empty_dirs: bool,
+    /// `--existing`: only what the target has is taken.
+    pub existing: bool,
+    /// `--ignore-from`: files with rules in git's grammar for the whole source; the last one counts most. `-` is standard
+    /// input.
+    pub ignore_from: Vec<PathBuf>,
+}
+
+/// The names of the files with rules that are looked for in each directory.
+#[derive(Default, PartialEq, Eq, Debug)]
+struct FilesInDirs {
+    /// Those with filter rules in rsync's grammar.
+    merged: Vec<CString>,
+    ignore_files: Vec<CString>,
+    gitignore: bool,
+}
+
+impl FilesInDirs {
+    fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// The selection of a run, ready to be asked.
+#[derive(PartialEq, Eq, Debug)]
 pub struct Selection {
-    rules: Vec<Rule>,
-    source: Matcher,
-    /// The rules for the target; `None` if they are those for the source.
-    target: Option<Matcher>,
+    /// The rules of the command line, in their order.
+    sections: Vec<Section>,
+    files: FilesInDirs,
+    /// The rules of `--ignore-from`, those that count most first.
+    ignore_from: Vec<Rules>,
+    criteria: Criteria,
+}
+
+/// A part of the rules of the command line.
+#[derive(PartialEq, Eq, Debug)]
+enum Section {
+    Rules(Box<Rules>),
+    /// The rules in a file in each directory; the name of the file has this number.
+    InEachDir(usize),
 }
 
 /// A rule that can match nothing.
@@ -134,39 +313,64 @@ pub struct Unreachable {
     pub by: Vec<u8>,
 }
 
-/// Two selections are equal if their rules are.
-impl PartialEq for Selection {
-    fn eq(&self, other: &Self) -> bool {
-        self.rules == other.rules
-    }
-}
-
-impl Eq for Selection {}
-
 impl Selection {
-    /// Prepares a list of rules. Fails if a pattern is too large for the matcher.
-    pub fn new(list: RuleList) -> Result<Self, BadRule> {
-        let rules = list.0;
-        let source = Matcher::new(&rules, Side::Source)?;
-        let is_for_one = |rule: &Rule| rule.kind.side().is_some();
-        let target = rules.iter().any(is_for_one).then(|| Matcher::new(&rules, Side::Target));
-        Ok(Self { source, target: target.transpose()?, rules })
-    }
-
-    /// Whether an entry is left out. `path` is its path in the source, without a slash at the beginning.
-    pub fn leaves_out(&self, side: Side, path: &[u8], is_dir: bool) -> bool {
-        self.within(b"").leaves_out(side, path, is_dir)
+    /// Prepares a selection. Fails if a pattern is too large for the matcher, or a file cannot be read.
+    pub fn new(list: RuleList, mut criteria: Criteria) -> Result<Self, BadRule> {
+        let mut sections = Vec::new();
+        let mut merged = Vec::new();
+        let mut rules = Vec::new();
+        for item in list.0 {
+            match item {
+                Item::Rule(rule) => rules.push(*rule),
+                Item::InEachDir(name) => {
+                    let before = Rules::new(std::mem::take(&mut rules))?;
+                    sections.push(Section::Rules(Box::new(before)));
+                    sections.push(Section::InEachDir(merged.len()));
+                    merged.push(name);
+                }
+            }
+        }
+        if !rules.is_empty() {
+            sections.push(Section::Rules(Box::new(Rules::new(rules)?)));
+        }
+        let ignore_files = std::mem::take(&mut criteria.ignore_files);
+        let files = FilesInDirs { merged, ignore_files, gitignore: criteria.gitignore };
+        let lists = criteria.ignore_from.iter().rev().map(|path| {
+            let bad =
+                |why: &str| BadRule { place: Some((path.clone(), 0)), ..BadRule::of(b"", why) };
+            let text = rule_file::read(path).map_err(|why| bad(&why))?;
+            ignore_file::read(path, &text).map_err(|other| bad(&other.why))
+        });
+        let ignore_from = lists.collect::<Result<_, _>>()?;
+        Ok(Self { sections, files, ignore_from, criteria })
     }
 
     /// Prepares to ask for the entries of the directory `dir`, whose path is relative to the source and empty for the
-    /// source itself.
-    pub fn within(&self, dir: &[u8]) -> Asked<'_> {
-        let mut text = vec![b'/'];
-        if !dir.is_empty() {
-            text.extend_from_slice(dir);
-            text.push(b'/');
-        }
-        Asked { selection: self, dir_bytes: text.len(), text }
+    /// source itself. Reads the files with rules in it, and in those directories above it that are not in `on_path`.
+    pub fn within<'s>(
+        &'s self,
+        trees: &'s dyn Trees,
+        on_path: &mut DirRulesOnPath,
+        dir: &[u8],
+    ) -> Asked<'s> {
+        Asked::new(self, trees, on_path, dir)
+    }
+
+    /// Whether any entry of the directory `dir` may be taken, whose path is relative to the source. Otherwise the
+    /// directory alone is taken, and its entries are neither copied nor extraneous.
+    pub fn enters(&self, dir: &[u8]) -> bool {
+        let depth = match dir {
+            b"" => 0,
+            dir => 1 + dir.iter().filter(|byte| **byte == b'/').count(),
+        };
+        let is_too_deep = self
+            .criteria
+            .max_depth
+            .is_some_and(|most| depth >= usize::try_from(most).unwrap_or(usize::MAX));
+        let is_alone = self.criteria.listed.as_ref().is_some_and(|listed| {
+            listed.extent(dir) != Some(Extent::Above) && !listed.is_taken_whole(dir)
+        });
+        !is_too_deep && !is_alone
     }
 
     /// Whether an operand is left out: a source that the user named. `is_alone` says that there is no other one.
@@ -181,56 +385,76 @@ impl Selection {
                 && !rule.pattern.is_anchored()
                 && !(is_alone && is_dir && (rule.negated || rule.pattern.has_wildcards()))
         };
-        let mut asked = self.rules.iter().filter(is_asked);
-        asked.find(|rule| rule.matches(&text)).is_some_and(|rule| rule.kind.leaves_out())
+        let mut asked = self.named_rules().filter(is_asked);
+        asked.find(|rule| rule.matches(&text)).is_some_and(Rule::leaves_out)
+    }
+
+    /// Whether the size or the age of an operand leaves it out.
+    pub fn limits_leave_out(&self, operand: &Stat) -> bool {
+        self.criteria.limits.leaves_out(operand).is_some()
+    }
+
+    /// Whether only what the target has is taken (`--existing`).
+    pub fn is_for_existing(&self) -> bool {
+        self.criteria.existing
+    }
+
+    /// Returns the list of names that are taken, if there is one.
+    pub fn listed(&self) -> Option<&Listed> {
+        self.criteria.listed.as_ref()
+    }
+
+    /// Decides about the entry at `path`, whose path is relative to the source and not empty, as the walk would if it came
+    /// to the directory of the entry.
+    pub fn leaves_out(&self, trees: &dyn Trees, path: &[u8], kind: Kind) -> bool {
+        let (dir, name) = split(path);
+        let Ok(name) = CString::new(name) else { return false };
+        let Ok(opened) = trees.source(dir) else { return false };
+        let mut on_path = DirRulesOnPath::default();
+        let mut asked = self.within(trees, &mut on_path, dir);
+        !asked.decide(Side::Source, std::os::fd::AsFd::as_fd(&opened), (kind, &name)).is_taken()
     }
 
     /// Returns the rules that can match nothing, because a directory above what they match is left out.
     pub fn unreachable(&self) -> Vec<Unreachable> {
-        let includes = self.rules.iter().enumerate().filter(|(_, rule)| {
-            rule.kind.side() != Some(Side::Target) && !rule.kind.leaves_out() && !rule.negated
+        let includes = self.named_rules().filter(|rule| {
+            rule.kind.side() != Some(Side::Target) && !rule.leaves_out() && !rule.negated
         });
-        let found = includes.filter_map(|(number, rule)| {
+        let found = includes.filter_map(|rule| {
             let above = rule.pattern.dirs_above().into_iter().find_map(|dir| {
                 let text = [b"/", &dir[..], b"\0"].concat();
-                let by = self.source.first_match(&text, true)?;
-                self.rules[by].kind.leaves_out().then_some((dir, by))
+                let by = self.first_named_rule(&text)?;
+                by.leaves_out().then_some((dir, by))
             });
             let (dir, by) = above?;
-            let show = |number: usize| self.rules[number].show();
-            Some(Unreachable { rule: show(number), dir, by: show(by) })
+            Some(Unreachable { rule: rule.show(), dir, by: by.show() })
         });
         found.collect()
     }
 
-    fn first_match(&self, side: Side, text: &[u8], is_dir: bool) -> Option<&Rule> {
-        let matcher = match (side, &self.target) {
-            (Side::Target, Some(target)) => target,
-            _ => &self.source,
-        };
-        matcher.first_match(text, is_dir).map(|number| &self.rules[number])
+    /// Returns the rules of the command line.
+    fn named_rules(&self) -> impl Iterator<Item = &Rule> {
+        let lists = self.sections.iter().filter_map(|section| match section {
+            Section::Rules(rules) => Some(&**rules),
+            Section::InEachDir(_) => None,
+        });
+        lists.flat_map(Rules::iter)
+    }
+
+    /// Returns the first rule of the command line that matches the source directory with this text.
+    fn first_named_rule(&self, text: &[u8]) -> Option<&Rule> {
+        self.sections.iter().find_map(|section| match section {
+            Section::Rules(rules) => rules.first_match(Side::Source, text, true),
+            Section::InEachDir(_) => None,
+        })
     }
 }
 
-/// The paths of entries of one directory, one after the other, in the form that the rules are matched with.
-pub struct Asked<'s> {
-    selection: &'s Selection,
-    /// A slash, the path, and for a directory a NUL.
-    text: Vec<u8>,
-    /// How many bytes of it are those of the directory.
-    dir_bytes: usize,
-}
-
-impl Asked<'_> {
-    /// Whether the entry `name` of the directory is left out.
-    pub fn leaves_out(&mut self, side: Side, name: &[u8], is_dir: bool) -> bool {
-        self.text.truncate(self.dir_bytes);
-        self.text.extend_from_slice(name);
-        if is_dir {
-            self.text.push(0);
-        }
-        let rule = self.selection.first_match(side, &self.text, is_dir);
-        rule.is_some_and(|rule| rule.kind.leaves_out())
+/// Splits a path into its directory, which may be empty, and its last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
     }
 }
 

@@ -1,11 +1,23 @@
-//! A pattern of a rule, as rsync reads it.
+//! A pattern of a rule, as rsync or git reads it.
 //!
 //! A pattern is matched with a text: a slash, the path of the entry, and for a directory a NUL, which no name contains.
-//! Most patterns have no wildcard; they are looked up. The others become regular expressions.
+//! Most patterns have no wildcard, or only a star before a literal end; they are looked up. The others become regular
+//! expressions.
+//!
+//! The two grammars have the same sets of characters and the same escapes. They differ in where a pattern may begin to
+//! match (a slash inside anchors it for git, not for rsync) and in what two stars mean.
+
+/// Whose pattern it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Grammar {
+    Rsync,
+    Git,
+}
 
 /// A pattern.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pattern {
+    grammar: Grammar,
     /// The pattern as the user wrote it, without the slash at its end.
     text: Vec<u8>,
     /// Whether it had a slash at its end: it matches directories only.
@@ -16,6 +28,8 @@ pub(super) struct Pattern {
 pub(super) enum Way<'p> {
     /// The last component of the path has these bytes.
     Name(&'p [u8]),
+    /// The last component of the path ends with these bytes.
+    NameEnd(&'p [u8]),
     /// The path has these bytes.
     Path(&'p [u8]),
     /// The last components of the path have these bytes, which contain slashes.
@@ -25,13 +39,12 @@ pub(super) enum Way<'p> {
 }
 
 impl Pattern {
-    pub(super) fn new(text: &[u8]) -> Self {
-        match text {
-            [start @ .., b'/'] if !start.is_empty() => {
-                Self { text: start.to_vec(), is_for_dirs: true }
-            }
-            _ => Self { text: text.to_vec(), is_for_dirs: false },
-        }
+    pub(super) fn new(grammar: Grammar, text: &[u8]) -> Self {
+        let (text, is_for_dirs) = match text {
+            [start @ .., b'/'] if !start.is_empty() => (start, true),
+            _ => (text, false),
+        };
+        Self { grammar, text: text.to_vec(), is_for_dirs }
     }
 
     /// Returns the pattern as the user wrote it.
@@ -39,13 +52,19 @@ impl Pattern {
         [&self.text[..], if self.is_for_dirs { b"/" } else { b"" }].concat()
     }
 
+    pub(super) fn is_for_git(&self) -> bool {
+        self.grammar == Grammar::Git
+    }
+
     /// Whether the pattern begins at the source: with a slash.
     pub(super) fn is_anchored(&self) -> bool {
         self.text.first() == Some(&b'/')
     }
 
+    /// Whether the pattern has wildcards. For git a backslash counts as one.
     pub(super) fn has_wildcards(&self) -> bool {
-        has_wildcards(&self.text)
+        let is_escape = |byte: &u8| self.grammar == Grammar::Git && *byte == b'\\';
+        has_wildcards(&self.text) || self.text.iter().any(is_escape)
     }
 
     /// Returns the paths of the directories above what an anchored pattern matches, as far as they have no wildcards.
@@ -58,12 +77,24 @@ impl Pattern {
 
     /// Returns how the pattern is matched.
     pub(super) fn way(&self) -> Way<'_> {
+        let is_literal = |byte: &u8| !matches!(byte, b'*' | b'?' | b'[' | b'\\' | b'/');
+        if let [b'*', end @ ..] = &self.text[..]
+            && end.iter().all(is_literal)
+        {
+            return Way::NameEnd(end);
+        }
         if self.has_wildcards() {
-            return Way::Expression(self.expression());
+            return Way::Expression(match self.grammar {
+                Grammar::Rsync => self.expression(),
+                Grammar::Git => self.git_expression(),
+            });
         }
         match &self.text[..] {
             [b'/', path @ ..] => Way::Path(path),
-            text if text.contains(&b'/') => Way::Tail(text),
+            text if text.contains(&b'/') => match self.grammar {
+                Grammar::Rsync => Way::Tail(text),
+                Grammar::Git => Way::Path(text),
+            },
             text => Way::Name(text),
         }
     }
@@ -74,6 +105,7 @@ impl Pattern {
             Way::Expression(expression) => return expression,
             Way::Path(path) => ("^/", path),
             Way::Name(bytes) | Way::Tail(bytes) => ("/", bytes),
+            Way::NameEnd(bytes) => (r"/[^/\x00]*", bytes),
         };
         let mut expression = format!("(?s-u){start}");
         bytes.iter().for_each(|&byte| literal(byte, &mut expression));
@@ -109,7 +141,7 @@ impl Pattern {
                 text
             }
         };
-        let Some(slashes) = translate(body, &mut expression) else {
+        let Some(slashes) = translate(body, Stars::AnyText, &mut expression) else {
             return NOTHING.to_owned();
         };
         // A pattern with a slash inside is compared with as many components as it has, and a set of characters matches no
@@ -122,6 +154,40 @@ impl Pattern {
         }
         expression + end
     }
+
+    /// Returns the regular expression for a pattern with wildcards in git's grammar.
+    fn git_expression(&self) -> String {
+        let mut expression = String::from("(?s-u)");
+        // A slash, other than at the end, anchors the pattern. Without one it is compared with the name.
+        let body = match &self.text[..] {
+            [b'/', rest @ ..] => {
+                expression.push_str("^/");
+                rest
+            }
+            text => {
+                expression.push_str(if text.contains(&b'/') { "^/" } else { "/" });
+                text
+            }
+        };
+        // Git compares the text before the first wildcard by itself. So two stars right behind it are for git at the
+        // beginning of a component: 'foo**/bar' matches 'foox/y/bar'.
+        let start = body.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+        let stars = Stars::WholeComponents { start: start.unwrap_or(0) };
+        if translate(body, stars, &mut expression).is_none() {
+            return NOTHING.to_owned();
+        }
+        expression + if self.is_for_dirs { r"\x00$" } else { r"\x00?$" }
+    }
+}
+
+/// What two or more stars in a row match.
+#[derive(Clone, Copy)]
+enum Stars {
+    /// Any text, as in rsync.
+    AnyText,
+    /// Any number of components, as in git, if nothing else is in their component. Otherwise what one star matches. At
+    /// `start`, a component is taken to begin.
+    WholeComponents { start: usize },
 }
 
 fn has_wildcards(text: &[u8]) -> bool {
@@ -132,18 +198,30 @@ fn has_wildcards(text: &[u8]) -> bool {
 const NOTHING: &str = r"[^\x00-\xff]";
 
 /// Appends the regular expression for a pattern. Returns how many slashes it matches; `None` if it matches nothing.
-fn translate(pattern: &[u8], into: &mut String) -> Option<usize> {
+fn translate(pattern: &[u8], stars: Stars, into: &mut String) -> Option<usize> {
     let mut rest = pattern;
     let mut slashes = 0;
     while let [first, after @ ..] = rest {
+        let at = pattern.len() - rest.len();
         rest = after;
         match first {
             b'*' => {
                 let more = rest.iter().take_while(|byte| **byte == b'*').count();
                 rest = &rest[more..];
-                match more {
-                    0 => into.push_str(r"[^/\x00]*"),
-                    _ => into.push_str(r"[^\x00]*"),
+                let begins = |start| at == start || pattern[..at].ends_with(b"/");
+                match (more, stars) {
+                    (0, _) => into.push_str(r"[^/\x00]*"),
+                    (_, Stars::AnyText) => into.push_str(r"[^\x00]*"),
+                    (_, Stars::WholeComponents { start }) if begins(start) => match rest {
+                        // They match no component, too.
+                        [b'/', after @ ..] => {
+                            into.push_str(r"(?:[^\x00]*/)?");
+                            rest = after;
+                        }
+                        [] | [b'\\', b'/', ..] => into.push_str(r"[^\x00]*"),
+                        _ => into.push_str(r"[^/\x00]*"),
+                    },
+                    (_, Stars::WholeComponents { .. }) => into.push_str(r"[^/\x00]*"),
                 }
             }
             b'?' => into.push_str(r"[^/\x00]"),

@@ -1,9 +1,9 @@
 //! Reads one rule in rsync's grammar.
 
-use super::pattern::Pattern;
-use super::{BadRule, Origin, Side};
+use super::pattern::{Grammar, Pattern};
+use super::{BadRule, GITIGNORE, Origin, Side};
 use regex::bytes::Regex;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -49,11 +49,17 @@ pub enum RuleOption {
     Include,
     /// `--filter=RULE`, and a line of a merged file.
     Filter,
+    /// `--only=PATTERN`: takes what the pattern matches.
+    Only,
+    /// `--only=PATTERN`: leaves out the rest.
+    OnlyRest,
+    /// `--exclude-vcs`.
+    ExcludeVcs,
 }
 
 /// A rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Rule {
+pub struct Rule {
     pub(super) kind: RuleKind,
     pub(super) pattern: Pattern,
     /// Whether the rule is for the entries that the pattern does not match.
@@ -62,6 +68,11 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// Whether the rule leaves out what it matches.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.kind.leaves_out()
+    }
+
     /// Whether the rule is for the entry with this text (see [`Pattern`]). Slower than a matcher.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let expression = Regex::new(&self.pattern.as_expression());
@@ -77,9 +88,17 @@ impl Rule {
             Origin::Option(RuleOption::Filter) => {
                 [b"--filter=", self.letter(), b" ", &pattern].concat()
             }
+            Origin::Option(RuleOption::Only) => [b"--only=", &pattern[..]].concat(),
+            Origin::Option(RuleOption::OnlyRest) => b"--only".to_vec(),
+            Origin::Option(RuleOption::ExcludeVcs) => b"--exclude-vcs".to_vec(),
             Origin::File(file, line) => {
                 let at = format!(":{line}: ");
-                [file.as_os_str().as_bytes(), at.as_bytes(), self.letter(), b" ", &pattern].concat()
+                let what: &[&[u8]] = match (self.pattern.is_for_git(), self.leaves_out()) {
+                    (true, true) => &[&pattern],
+                    (true, false) => &[b"!", &pattern],
+                    (false, _) => &[self.letter(), b" ", &pattern],
+                };
+                [file.as_os_str().as_bytes(), at.as_bytes(), &what.concat()].concat()
             }
         }
     }
@@ -103,6 +122,8 @@ pub(super) enum Parsed {
     Clear,
     /// `. FILE`: the rules in this file, each line of which is an argument of this option.
     Merge(RuleOption, PathBuf),
+    /// `: NAME`: the rules in the files of this name, each for its directory and all below it.
+    InEachDir(CString),
 }
 
 /// The long words of the kinds, as rsync has them.
@@ -125,7 +146,7 @@ pub(super) fn parse(option: RuleOption, text: &[u8]) -> Result<Parsed, BadRule> 
         if pattern.is_empty() {
             return Err(bad("the pattern is missing"));
         }
-        let pattern = Pattern::new(pattern);
+        let pattern = Pattern::new(Grammar::Rsync, pattern);
         let origin = Origin::Option(option);
         Ok(Parsed::Rule(Box::new(Rule { kind, pattern, negated, origin })))
     };
@@ -133,6 +154,10 @@ pub(super) fn parse(option: RuleOption, text: &[u8]) -> Result<Parsed, BadRule> 
         RuleOption::Exclude => RuleKind::Exclude,
         RuleOption::Include => RuleKind::Include,
         RuleOption::Filter => return parse_filter(text, bad, rule),
+        RuleOption::Only => return rule(RuleKind::Include, false, text),
+        RuleOption::OnlyRest | RuleOption::ExcludeVcs => {
+            return rule(RuleKind::Exclude, false, text);
+        }
     };
     match text {
         b"!" => Ok(Parsed::Clear),
@@ -159,7 +184,7 @@ fn parse_filter(
         b'P' => RuleKind::Protect,
         b'R' => RuleKind::Risk,
         b'.' => return merge(rest, bad),
-        b':' => return Err(bad("rule files in each directory are not supported")),
+        b':' => return in_each_dir(rest, bad),
         _ => return Err(bad("expected one of the letters + - H S P R ! and a pattern")),
     };
     let end = rest.iter().position(|byte| matches!(byte, b' ' | b'_')).unwrap_or(rest.len());
@@ -197,6 +222,27 @@ fn merge(rest: &[u8], bad: impl Fn(&str) -> BadRule) -> Result<Parsed, BadRule> 
     match rest.get(end + 1..) {
         None | Some(b"") => Err(bad("the name of the file is missing")),
         Some(file) => Ok(Parsed::Merge(option, OsStr::from_bytes(file).into())),
+    }
+}
+
+/// Reads what follows the letter of the rule `:`.
+fn in_each_dir(rest: &[u8], bad: impl Fn(&str) -> BadRule) -> Result<Parsed, BadRule> {
+    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'_')).unwrap_or(rest.len());
+    let (modifiers, name) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    if name == GITIGNORE.to_bytes() {
+        return Err(bad("git's grammar is another one; use --gitignore"));
+    }
+    if !modifiers.is_empty() {
+        return Err(bad("files in each directory take no modifiers"));
+    }
+    match name {
+        b"" => Err(bad("the name of the file is missing")),
+        name if name.contains(&b'/') => {
+            Err(bad("the file is looked for by its name, without a slash"))
+        }
+        name => {
+            CString::new(name).map(Parsed::InEachDir).map_err(|_| bad("a name has no zero byte"))
+        }
     }
 }
 

@@ -1,11 +1,27 @@
 //! Tests of the rules without files.
 
 use super::*;
+use std::os::fd::AsFd;
 
 fn selection(rules: &[&str]) -> Selection {
     let mut list = RuleList::default();
     rules.iter().for_each(|rule| list.add_option(RuleOption::Filter, rule.as_bytes()).unwrap());
-    Selection::new(list).unwrap()
+    of(list)
+}
+
+fn of(list: RuleList) -> Selection {
+    Selection::new(list, Criteria::default()).unwrap()
+}
+
+/// Whether the selection, which asks for nothing but paths, leaves out the entry.
+fn excludes(selection: &Selection, side: Side, path: &[u8], is_dir: bool) -> bool {
+    let trees =
+        PathTrees { source: Path::new("/nothing"), target: None, follows: false, device: None };
+    let (dir, name) = split(path);
+    let mut asked = selection.within(&trees, &mut DirRulesOnPath::default(), dir);
+    let nowhere = pcopy_sys::file::open_dir(Path::new("/")).unwrap();
+    let kind = if is_dir { Kind::Directory } else { Kind::File };
+    !asked.decide(side, nowhere.as_fd(), (kind, &CString::new(name).unwrap())).is_taken()
 }
 
 /// Whether the rule leaves out the entry; a slash at the end of the path says that it is a directory.
@@ -14,7 +30,7 @@ fn leaves_out(rules: &[&str], path: &str) -> bool {
         Some(path) => (path, true),
         None => (path, false),
     };
-    selection(rules).leaves_out(Side::Source, path.as_bytes(), is_dir)
+    excludes(&selection(rules), Side::Source, path.as_bytes(), is_dir)
 }
 
 #[test]
@@ -81,8 +97,8 @@ fn a_rule_may_be_for_one_side_only() {
         ("exclude_a", true, true),
     ] {
         let selection = selection(&[rule]);
-        assert_eq!(selection.leaves_out(Side::Source, b"a", false), source, "{rule}");
-        assert_eq!(selection.leaves_out(Side::Target, b"a", false), target, "{rule}");
+        assert_eq!(excludes(&selection, Side::Source, b"a", false), source, "{rule}");
+        assert_eq!(excludes(&selection, Side::Target, b"a", false), target, "{rule}");
     }
 }
 
@@ -97,7 +113,10 @@ fn a_bad_rule_is_named_with_its_cause() {
         ("! x", "'!' takes no pattern"),
         ("x a", "expected one of the letters"),
         ("-q a", "the modifier 'q'"),
-        (":- .gitignore", "in each directory"),
+        (":- .gitignore", "use --gitignore"),
+        (": a/b", "without a slash"),
+        (":n a", "no modifiers"),
+        (":", "the name of the file is missing"),
         (".", "the name of the file is missing"),
         (". /nothing", "No such file"),
     ] {
@@ -113,7 +132,61 @@ fn the_options_of_rsync_have_prefixes() {
     list.add_option(RuleOption::Exclude, b"+ a").unwrap();
     list.add_option(RuleOption::Include, b"- b").unwrap();
     list.add_option(RuleOption::Exclude, b"*").unwrap();
-    let selection = Selection::new(list).unwrap();
-    let left_out = |name: &[u8]| selection.leaves_out(Side::Source, name, false);
+    let selection = of(list);
+    let left_out = |name: &[u8]| excludes(&selection, Side::Source, name, false);
     assert!(!left_out(b"a") && left_out(b"b") && left_out(b"c"));
+}
+
+/// Whether a pattern in git's grammar matches the path.
+fn ignores(lines: &str, path: &str) -> bool {
+    let (path, is_dir) = match path.strip_suffix('/') {
+        Some(path) => (path, true),
+        None => (path, false),
+    };
+    let rules = ignore_file::read(Path::new(".gitignore"), lines.as_bytes()).unwrap();
+    let text = format!("/{path}{}", if is_dir { "\0" } else { "" });
+    rules.first_match(Side::Source, text.as_bytes(), is_dir).is_some_and(Rule::leaves_out)
+}
+
+#[test]
+fn a_line_of_an_ignore_file_matches_what_it_matches_for_git() {
+    for (line, matched, others) in [
+        ("foo", &["foo", "a/foo", "a/foo/"][..], &["xfoo", "foo/x"][..]),
+        ("/foo", &["foo"], &["a/foo"]),
+        ("foo/", &["foo/", "a/foo/"], &["foo", "foobar/"]),
+        ("a/b", &["a/b"], &["x/a/b", "a/b/c"]),
+        ("*.o", &["x.o", "a/x.o", ".o"], &["x.oo"]),
+        ("a/*.o", &["a/x.o"], &["b/a/x.o", "a/b/x.o"]),
+        ("**/foo", &["foo", "a/foo", "a/b/foo"], &["xfoo"]),
+        ("a/**", &["a/b", "a/b/c"], &["a/", "b/a/c"]),
+        ("a/**/b", &["a/b", "a/x/b", "a/x/y/b"], &["axb"]),
+        ("a**b", &["ab", "axb"], &["a/b"]),
+        ("x/a**b", &["x/ab", "x/axb"], &["x/ayb/c"]),
+        ("a/foo**/bar", &["a/foox/bar", "a/foox/y/bar"], &["a/fo/bar"]),
+        ("a\\*", &["a*"], &["ab"]),
+        ("\\#a", &["#a"], &["a"]),
+        ("\\!a", &["!a"], &["a"]),
+        ("a\\ ", &["a "], &["a"]),
+        ("a   ", &["a"], &["a   "]),
+        ("a\\", &[], &["a", "a\\"]),
+        ("[a-c]x", &["bx"], &["dx"]),
+        ("[", &[], &["["]),
+        ("#a", &[], &["#a", "a"]),
+        ("a\r", &["a"], &["a\r"]),
+        ("/", &[], &["a", "a/"]),
+    ] {
+        for path in matched {
+            assert!(ignores(line, path), "{line} {path}");
+        }
+        for path in others {
+            assert!(!ignores(line, path), "{line} {path}");
+        }
+    }
+}
+
+#[test]
+fn the_last_line_that_matches_decides_for_git() {
+    assert!(!ignores("*.o\n!keep.o", "keep.o"));
+    assert!(ignores("!keep.o\n*.o", "keep.o"));
+    assert!(ignores("\u{feff}a", "a"));
 }

@@ -60,6 +60,9 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::FileOverDirectory => {
             format!("cannot overwrite directory {target} with non-directory {source}")
         }
+        Op::ReadRules => {
+            format!("{source} is not copied, and its rules do not hold: a line is no filter rule")
+        }
         Op::DirectoryOverSymlink => format!(
             "cannot create directory {thing}: a symbolic link to a directory exists (--keep-directory-symlink copies into that directory)"
         ),
@@ -91,6 +94,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::Dangling => "not written through a dangling symlink".to_owned(),
         Op::RelativeSymlink => "a relative symbolic link would be dangling".to_owned(),
         Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
+        Op::ReadRules => "not copied: a line is no filter rule".to_owned(),
         Op::SourceLost => format!("lost the source: {cause}"),
         Op::TargetLost => format!("lost the target: {cause}"),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
@@ -169,6 +173,7 @@ fn act(op: Op) -> &'static str {
         | Op::Verify
         | Op::Publish
         | Op::WriteMountPoint
+        | Op::ReadRules
         | Op::SourceLost
         | Op::TargetLost
         | Op::KillsCopiers => "copy",

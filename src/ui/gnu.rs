@@ -44,7 +44,7 @@ fn render_note(note: &Note, screen: &mut Screen) {
     let bytes = |path: &'_ Path| path.as_os_str().as_bytes().to_vec();
     match &note.kind {
         // cp copies into it silently, and has no rules
-        NoteKind::IntoCopy { .. } | NoteKind::UnreachableRule(_) => {}
+        NoteKind::IntoCopy { .. } | NoteKind::UnreachableRule(_) | NoteKind::ListedMissing(_) => {}
         NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
             human::render(&RunEvent::Note(note), screen);
         }
@@ -162,6 +162,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Sync => format!("error writing {target} to the disk: {cause}"),
         Op::ThroughSymlink => format!("not reading {target} through a symlink"),
         Op::ReadBack => format!("error reading {target}: {cause}"),
+        Op::ReadRules => format!("cannot use the rules in {source}"), // cp has no rules
         Op::SourceLost => format!("error reading {source}: {cause}"),
         Op::TargetLost => format!("error writing {target}: {cause}"),
         Op::KillsCopiers => format!("passed over {source}: copiers died on it again and again"),

@@ -98,6 +98,10 @@ fn render_note(note: &Note, screen: &mut Screen) {
                 "note: the rule {rule} matches nothing: {dir} is left out by {by}"
             ));
         }
+        NoteKind::ListedMissing(path) => {
+            let path = quote(path.as_os_str().as_bytes());
+            screen.error(&format!("cannot copy {path}: it is in --files-from and does not exist"));
+        }
         NoteKind::NamedTwice { is_dir, source } => {
             let source = quote(source.as_os_str().as_bytes());
             screen.notice(&named_twice(*is_dir, &source));

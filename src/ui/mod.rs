@@ -4,6 +4,7 @@
 //! line. A *renderer* turns one event into lines for the screen. There are two renderers: one for pcopy's own
 //! messages and one for GNU cp's. To add another form of output, add a renderer in a file of its own.
 
+pub mod explanation;
 mod failure_text;
 mod gnu;
 mod human;

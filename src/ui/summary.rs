@@ -2,7 +2,7 @@
 
 use super::failure_text::describe_kind;
 use super::numbers::{self, Unit};
-use crate::ipc::memory::counters::Count;
+use crate::ipc::memory::counters::{Count, Totals};
 use crate::outcome::{Compared, End, Exit, Left, Outcome, code};
 use crate::parent::position::copied;
 use crate::sanitize::quote;
@@ -103,10 +103,7 @@ fn comparison(outcome: &Outcome, compared: Compared) -> String {
     let found = numbers.iter().filter(|(number, _)| *number > 0);
     let found: Vec<_> =
         found.map(|&(number, word)| format!("{} {word}", numbers::count(number))).collect();
-    let excluded = match totals.get(Count::Excluded) {
-        0 => String::new(),
-        number => format!("; {} excluded", numbers::count(number)),
-    };
+    let excluded = excluded(totals);
     match outcome.end {
         End::Finished if found.is_empty() => format!("{done}: identical{excluded}"),
         End::Finished => format!("{done}: {}{excluded}", found.join(", ")),
@@ -149,10 +146,27 @@ fn other_counts(outcome: &Outcome) -> String {
     ];
     others
         .iter()
-        .map(|&(count, word)| (outcome.totals.get(count), word))
-        .filter(|&(number, _)| number > 0)
-        .map(|(number, word)| format!("; {} {word}", numbers::count(number)))
+        .map(|&(count, word)| (count, outcome.totals.get(count), word))
+        .filter(|&(_, number, _)| number > 0)
+        .map(|(count, number, word)| match count {
+            Count::Excluded => excluded(&outcome.totals),
+            _ => format!("; {} {word}", numbers::count(number)),
+        })
         .collect()
+}
+
+/// Returns how many entries the selection leaves out, after a semicolon; an empty text if none.
+fn excluded(totals: &Totals) -> String {
+    let numbers = [Count::Excluded, Count::OtherVersion].map(|count| totals.get(count));
+    match numbers {
+        [0, _] => String::new(),
+        [all, 0] => format!("; {} excluded", numbers::count(all)),
+        [all, others] => format!(
+            "; {} excluded, {} of them with another version in the target",
+            numbers::count(all),
+            numbers::count(others)
+        ),
+    }
 }
 
 fn left_to_copy(left: Left) -> String {

@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
-const PLACES_OF_CRATES: [(&str, &[&str]); 13] = [
+const PLACES_OF_CRATES: [(&str, &[&str]); 14] = [
     ("clap", &["cli.rs", "cli/"]),
     (
         "walkdir",
@@ -44,6 +44,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 13] = [
     ("strsim", &["cli/usage_error.rs"]),
     ("unicode_width", &["ui/progress.rs"]),
     ("regex", &["selection/"]),
+    ("jiff", &["cli/native/quantities.rs"]),
 ];
 
 /// The source directories of the packages that the program uses.

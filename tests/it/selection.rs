@@ -320,7 +320,7 @@ fn a_rule_that_cannot_be_used_is_named_with_its_place() {
     fs::write(env.path("loop"), ". loop\n").unwrap();
     for (rule, message) in [
         ("--filter=x a", "invalid value 'x a' for '--filter': expected one of the letters"),
-        ("--filter=:- .gitignore", "rule files in each directory are not supported"),
+        ("--filter=:- .gitignore", "use --gitignore"),
         ("--filter=-q a", "the modifier 'q' is not supported"),
         ("--exclude=", "the pattern is missing"),
         ("--exclude-from=git", "git:2: invalid rule '!keep.o': this is git's grammar"),

@@ -7,13 +7,14 @@ mod data_flags;
 mod integrity_flags;
 mod output_flags;
 mod preserve_flags;
+mod quantities;
 mod selection_flags;
 mod source_flags;
 mod update_flags;
 
 use super::SUBCOMMANDS;
 use super::usage_error::UsageError;
-use crate::options::{CopyOptions, Operands, Options};
+use crate::options::{self, CopyOptions, Operands, Options};
 use crate::sanitize::quote;
 use crate::shell_quote::quote_if_needed;
 use clap::{ArgGroup, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
@@ -244,7 +245,6 @@ impl Flags {
     fn into_options(self, matches: &ArgMatches) -> Result<Options, UsageError> {
         let mut copy = CopyOptions::native();
         self.source.apply(matches, &mut copy);
-        copy.selection = self.selection.selection(matches)?.map(Arc::new);
         self.preserve.apply(matches, &mut copy)?;
         self.update.apply(&mut copy)?;
         self.data.apply(matches, &mut copy)?;
@@ -253,6 +253,12 @@ impl Flags {
         let command = self.integrity.command(&self.source.paths)?;
         let parents = self.source.parents;
         let operands = self.source.into_operands()?;
+        let explained = self.selection.explain.as_deref();
+        let explained = explained.map(|path| selection_flags::explanation(path, &operands));
+        let command = explained.unwrap_or(Ok(command))?;
+        let takes_part = !matches!(command, options::Command::CheckManifest { .. });
+        let selection = takes_part.then(|| self.selection.selection(matches, &operands));
+        copy.selection = selection.transpose()?.flatten().map(Arc::new);
         if let Some(selection) = &copy.selection {
             selection_flags::refuse_left_out(&operands, selection)?;
         }
@@ -510,7 +516,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 29] = [
+        const WITH_CHECK: [&str; 45] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -523,6 +529,22 @@ mod tests {
             "exclude",
             "include",
             "filter",
+            "only",
+            "files_from",
+            "ignore_missing",
+            "gitignore",
+            "ignore_file",
+            "ignore_from",
+            "exclude_caches",
+            "exclude_if_present",
+            "exclude_vcs",
+            "max_size",
+            "min_size",
+            "newer_than",
+            "older_than",
+            "max_depth",
+            "prune_empty_dirs",
+            "existing",
             "exclude_from",
             "include_from",
             "from0",

@@ -14,7 +14,7 @@ pub(super) struct OutputFlags {
     verbose: bool,
 
     /// Print how each file is copied; implies -v
-    #[arg(long, overrides_with = "quiet", conflicts_with = super::COMPARING)]
+    #[arg(long, hide_short_help = true, overrides_with = "quiet", conflicts_with = super::COMPARING)]
     debug: bool,
 
     /// Print errors only

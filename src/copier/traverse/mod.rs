@@ -28,6 +28,7 @@ use crate::error::{EntryError, Op, is_transient};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{self, Depth, EntryPath, EntryPathBuf};
 use crate::plan::Operand;
+use crate::selection::DirRulesOnPath;
 use offer::{Ranges, hand_over};
 use park::park_if_superfluous;
 use pcopy_sys::dir_reader::DirReader;
@@ -61,6 +62,8 @@ pub(super) struct Walk<'a, D> {
     listing: Option<DirReader>,
     message: Vec<u8>,
     name: Vec<u8>,
+    /// The rules that files in the source give, for the directories that the walk is in.
+    dir_rules: DirRulesOnPath,
 }
 
 /// The waiting child directories of one directory that is on the path of the walk.
@@ -249,6 +252,7 @@ impl<'a, D> Walk<'a, D> {
             listing: Some(DirReader::new()),
             message: Vec::new(),
             name: Vec::new(),
+            dir_rules: DirRulesOnPath::default(),
         }
     }
 
@@ -261,11 +265,13 @@ impl<'a, D> Walk<'a, D> {
         self.cx.plan().operands.get(self.at.operand as usize)
     }
 
-    /// Whether `--one-file-system` leaves out the contents of a directory, because the directory is on
-    /// another file system than its operand. Only the directory itself is copied, as a mount point.
+    /// Whether the contents of the directory that the walk is in are left out: by the selection, or by
+    /// `--one-file-system`, because the directory is on another file system than its operand. Only the directory
+    /// itself is copied, for example as a mount point.
     pub(super) fn is_left_out(&self, dir: &Stat) -> bool {
-        self.cx.options().one_file_system
-            && self.operand().is_some_and(|operand| operand.device() != dir.identity().0)
+        self.is_beyond_selection()
+            || self.cx.options().one_file_system
+                && self.operand().is_some_and(|operand| operand.device() != dir.identity().0)
     }
 
     /// Whether `dir` is the directory that the walk is in, or one above it up to the operand.
@@ -496,7 +502,8 @@ fn visit_names<'a, V: Visitor<'a>>(
     progress: &mut DirProgress,
 ) -> Result<(), ParentGone> {
     let mut is_first = true;
-    let mut asked = select::begin(walk);
+    let selector = select::selector(walk);
+    let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
     while !walk.is_stopped() {
         let listed = matches!(names, DirNames::Listed(_));
         let Some((kind, name)) = names.next() else { break };
@@ -504,11 +511,8 @@ fn visit_names<'a, V: Visitor<'a>>(
             walk.cx.status.add(Count::Found, 1);
         }
         if let Some(asked) = &mut asked
-            && select::leaves_out(walk, asked, V::source_of(dir), (kind, name))
+            && !walk.takes(asked, V::source_of(dir), (kind, name), V::COUNTS_NAMES)?
         {
-            if V::COUNTS_NAMES {
-                walk.cx.status.add(Count::Excluded, 1);
-            }
             between_entries(walk)?;
             continue;
         }

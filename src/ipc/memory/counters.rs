@@ -28,6 +28,8 @@ pub enum Count {
     Skipped,
     /// Entries that a rule leaves out; what is in a directory that is left out does not count.
     Excluded,
+    /// Files among them, left out by their size or age, of which the target has another version.
+    OtherVersion,
     /// Entries whose replacement the user declined in a prompt.
     Declined,
     /// Source files that changed while they were read.
@@ -59,7 +61,7 @@ pub enum Count {
     TasksDone,
 }
 
-const COUNTS: usize = 19;
+const COUNTS: usize = 20;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -30,7 +30,7 @@ pub enum Kind {
 pub struct Stat(libc::stat);
 
 /// A timestamp: seconds since the epoch, and nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Stamp {
     /// Whole seconds; negative before 1970.
     pub seconds: i64,

@@ -245,7 +245,8 @@ fn report_links(
 /// Reports every entry of the target directory that the source directory does not have.
 fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
     let mut listing = DirReader::new();
-    let mut asked = select::begin(walk);
+    let selector = select::selector(walk);
+    let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
     loop {
         match listing.fill(dirs.to.as_fd()) {
             Ok(true) => {}
@@ -257,9 +258,9 @@ fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), Paren
                 continue;
             }
             let stat = file::stat_at(&dirs.to, name);
-            let is_dir = stat.is_ok_and(|stat| stat.kind() == Kind::Directory);
+            let kind = stat.map_or(Kind::Unknown, |stat| stat.kind());
             if let Some(asked) = &mut asked
-                && asked.leaves_out(Side::Target, name.to_bytes(), is_dir)
+                && !asked.decide(Side::Target, dirs.to.as_fd(), (kind, name)).is_taken()
             {
                 continue;
             }

@@ -266,10 +266,13 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let cleaned = if facts.cleans {
             debug_assert!(dirs.staged, "only staged entries may be removed");
             let (source, target) = (dirs.source.as_fd(), dirs.target.as_fd());
-            let mut asked = select::begin(walk);
+            let selector = select::selector(walk);
+            let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
+            let is_whole_left_out = walk.is_left_out(&facts.source);
             let is_left_out = |name: &CStr| {
-                let entry = (Kind::Unknown, name);
-                asked.as_mut().is_some_and(|asked| select::leaves_out(walk, asked, source, entry))
+                let asked = asked.as_mut();
+                is_whole_left_out
+                    || asked.is_some_and(|asked| select::leaves_out(asked, source, name))
             };
             listed.and_then(|()| remove_extraneous(source, target, is_left_out))
         } else {

@@ -168,7 +168,8 @@ impl<'p> NativeRules<'p> {
                 self.add(&split, directory, OsStr::new("."), directory.to_owned())?;
                 continue;
             };
-            if split.stat().is_ok_and(|stat| self.leaves_out(&split, &stat)) {
+            let target = directory.join(&place);
+            if split.stat().is_ok_and(|stat| self.leaves_out(&split, &stat, &target)) {
                 self.placed.left_out += 1;
                 continue;
             }
@@ -277,7 +278,7 @@ impl<'p> NativeRules<'p> {
     ) -> Result<(), Refusal> {
         let found = self.find(source)?;
         let stat = found.stat;
-        if self.leaves_out(source, &stat) {
+        if self.leaves_out(source, &stat, &target_path) {
             self.placed.left_out += 1;
             return Ok(());
         }
@@ -299,13 +300,15 @@ impl<'p> NativeRules<'p> {
         self.push_if_free(operand)
     }
 
-    /// Whether a selection rule leaves out a source.
-    fn leaves_out(&self, source: &SplitPath<'_>, stat: &Stat) -> bool {
+    /// Whether the selection leaves out a source; `target` is where its copy would be.
+    fn leaves_out(&self, source: &SplitPath<'_>, stat: &Stat, target: &Path) -> bool {
+        let Some(selection) = &self.placed.options.selection else { return false };
         // A slash may follow the name.
         let name = source.given.file_name().unwrap_or_default().as_bytes();
         let is_dir = stat.kind() == Kind::Directory;
-        let selection = self.placed.options.selection.as_ref();
-        selection.is_some_and(|rules| rules.leaves_out_operand(name, is_dir, self.has_one_source))
+        selection.leaves_out_operand(name, is_dir, self.has_one_source)
+            || selection.limits_leave_out(stat)
+            || selection.is_for_existing() && file::stat_path(target, false).is_err()
     }
 
     /// Returns where the directory comes from that the operand is merged into, if that directory is DST itself:

@@ -1,0 +1,50 @@
+//! A list of rules that is ready to be asked.
+
+use super::matcher::Matcher;
+use super::rule::Rule;
+use super::{BadRule, Side};
+
+/// A list of rules, in the order in which they are tried.
+#[derive(Debug)]
+pub(super) struct Rules {
+    rules: Vec<Rule>,
+    source: Matcher,
+    /// The rules for the target; `None` if they are those for the source.
+    target: Option<Matcher>,
+}
+
+/// Two lists are equal if their rules are.
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Rules {}
+
+impl Rules {
+    /// Prepares a list of rules. Fails if a pattern is too large for the matcher.
+    pub(super) fn new(rules: Vec<Rule>) -> Result<Self, BadRule> {
+        let source = Matcher::new(&rules, Side::Source)?;
+        let is_for_one = |rule: &Rule| rule.kind.side().is_some();
+        let target = rules.iter().any(is_for_one).then(|| Matcher::new(&rules, Side::Target));
+        Ok(Self { source, target: target.transpose()?, rules })
+    }
+
+    /// Returns the first rule that matches. `text` is a slash, the path, and for a directory a NUL.
+    pub(super) fn first_match(&self, side: Side, text: &[u8], is_dir: bool) -> Option<&Rule> {
+        let matcher = match (side, &self.target) {
+            (Side::Target, Some(target)) => target,
+            _ => &self.source,
+        };
+        matcher.first_match(text, is_dir).map(|number| &self.rules[number])
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+}
