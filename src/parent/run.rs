@@ -43,14 +43,15 @@ impl<'a> Run<'a> {
         signals: &'a Signals,
         sink: &'a mut dyn Sink,
     ) -> Self {
+        let state = RunState::begin(lock.made(plan), plan.left_out);
         Self {
             plan,
             lock,
             signals,
             time: ActiveTime::begin(),
             reporter: Reporter::new(plan, sink),
-            state: RunState::begin(lock.made(plan), plan.left_out),
-            totals: Totals::default(),
+            totals: state.so_far(&Totals::default()),
+            state,
             precount: Precount::default(),
             space_checked: false,
             has_named_comparisons: false,

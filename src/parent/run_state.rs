@@ -362,7 +362,7 @@ impl RunState {
         self.tally.sum_up(last)
     }
 
-    /// Returns the counts of the ended phases plus those of the current round, for the progress line.
+    /// Returns the counts of the ended phases plus those of the current round, of which none may be begun.
     pub(super) fn so_far(&self, round: &Totals) -> Totals {
         self.tally.finished.plus(round)
     }

@@ -29,6 +29,7 @@ mod filesystems;
 mod fsync;
 mod help;
 mod hidden_changes;
+mod ignore_files;
 mod inplace;
 mod into_itself;
 mod keep_directory_symlink;
@@ -37,8 +38,10 @@ mod large;
 mod layers;
 #[path = "../common/limited.rs"]
 mod limited;
+mod limits;
 mod link_mode;
 mod links;
+mod listed_names;
 mod lost_attributes;
 mod lost_disks;
 mod manifest;

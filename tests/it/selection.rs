@@ -37,7 +37,7 @@ fn project(env: &Sandbox) {
 }
 
 /// Returns the paths in a tree, without the directory itself.
-fn names(env: &Sandbox, root: &str) -> Vec<String> {
+pub(crate) fn names(env: &Sandbox, root: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut waiting = vec![env.path(root)];
     while let Some(dir) = waiting.pop() {
