@@ -120,6 +120,10 @@ pub struct CopyOptions {
     pub verify: bool,
     /// `-q`, `-v`, `--debug`: how much is printed.
     pub verbosity: Verbosity,
+    /// `--itemize-changes`: print what is changed of each entry.
+    pub itemize_changes: bool,
+    /// `--dry-run`: change nothing, and print what a run would do.
+    pub dry_run: bool,
 }
 
 impl CopyOptions {
@@ -153,6 +157,8 @@ impl CopyOptions {
             fsync: false,
             verify: false,
             verbosity: Verbosity::Normal,
+            itemize_changes: false,
+            dry_run: false,
         }
     }
 

@@ -84,6 +84,8 @@ pub struct Outcome {
     pub late_vanished: u64,
     /// The differences that a comparison found; `None` if the run copied.
     pub compared: Option<Compared>,
+    /// What a dry run has found out about the space; `None` if the run copied or compared.
+    pub dry_run: Option<Fits>,
     /// The work that is left, if the target is full and that work could be counted.
     pub left: Option<Left>,
     /// How long the run took.
@@ -94,6 +96,15 @@ pub struct Outcome {
     pub other_command_to_resume: Option<String>,
     /// The staged files and directories that a run which ended early has left.
     pub unfinished: Vec<PathBuf>,
+}
+
+/// Whether there is room in the target for what a dry run has counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fits {
+    /// There is room, as far as can be known.
+    Yes,
+    /// There is not.
+    No,
 }
 
 /// How many entries of a copy differ from their sources.
@@ -136,6 +147,7 @@ impl Outcome {
             End::Finished if self.compared.is_some_and(|compared| !compared.is_identical()) => {
                 code::DIFFERENT
             }
+            End::Finished if self.dry_run == Some(Fits::No) => code::DISK_LOST,
             End::Finished if self.has_vanished() => code::VANISHED,
             End::Finished => code::COMPLETE,
         })
@@ -159,6 +171,7 @@ impl Outcome {
             late_failures: 0,
             late_vanished: 0,
             compared: None,
+            dry_run: None,
             left: None,
             elapsed: Duration::from_millis(1800),
             destination: "backup/src".into(),

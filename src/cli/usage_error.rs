@@ -35,7 +35,6 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
     (&["-F"], Instead::Option("--filter=': .rsync-filter'")),
     (&["-m"], Instead::Option("--prune-empty-dirs")),
     (&["--ignore-non-existing"], Instead::Option("--existing")),
-    (&["--dry-run"], Instead::Sentence("--check compares SRC and DST and changes nothing")),
     (
         &["--perms", "--times", "--no-perms", "--no-times"],
         Instead::Sentence(
@@ -71,7 +70,6 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
         &["--stats"],
         Instead::Sentence("the last line has the numbers; -v prints it without a terminal, too"),
     ),
-    (&["--itemize-changes"], Instead::Sentence("-v prints the names, and --check what differs")),
     (
         &[
             "--chown",

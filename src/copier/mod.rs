@@ -35,8 +35,8 @@ use pcopy_sys::record_lock::RecordLocks;
 use report_writer::{Outlet, ParentGone, ReportWriter};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use visitors::compare;
 use visitors::copy::CopyWorker;
+use visitors::{compare, dry_run};
 
 /// What all copiers of a round share; created before the first fork.
 ///
@@ -160,6 +160,8 @@ fn work_through(job: &Job<'_>, number: u16, outlet: Outlet<'_>) -> Result<(), Pa
     let reports = ReportWriter::new(outlet, cx.outbox);
     if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
+    } else if job.plan.options.dry_run {
+        work(cx, &mut *dry_run::worker(cx, reports))
     } else {
         work(cx, &mut CopyWorker::new(cx, reports))
     }

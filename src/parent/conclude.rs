@@ -59,7 +59,10 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         }
         None => end,
     };
+    let is_dry = run.plan.options.dry_run;
+    let dry_run = is_dry.then(|| free_space::fits(run.plan, &run.totals, run.reporter.sink));
     let outcome = Outcome {
+        dry_run,
         end,
         totals: run.totals,
         kinds: run.reporter.kinds.drain().collect(),

@@ -5,30 +5,39 @@
 //! large, and every warning is right. If copies can share data with their sources (reflink), or if the
 //! targets are on several file systems, the needed space cannot be known, and the user gets no warning.
 
-use super::position::Position;
 use super::run_event::{Free, RunEvent, Sink};
 use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::memory::forecast::Work;
 use crate::options::When;
-use crate::outcome::Left;
+use crate::outcome::{Fits, Left};
 use crate::plan::Plan;
 use pcopy_sys::file;
 use pcopy_sys::statfs::{self, FreeSpace};
 use std::os::unix::ffi::OsStrExt;
 
-/// Warns the user if what is left to copy does not fit into the target.
-pub(super) fn warn_if_short(plan: &Plan, position: &Position, sink: &mut dyn Sink) {
-    let Some((room, left)) = measure(plan, &position.work, &position.totals) else { return };
+/// Finds out whether what a dry run has counted would fit into the target. Warns the user if not.
+pub(super) fn fits(plan: &Plan, counted: &Totals, sink: &mut dyn Sink) -> Fits {
+    let entries = counted.get(Count::Copied);
+    let bytes = counted.get(Count::Bytes);
+    let work = Work { entries, bytes, room: bytes, ..Work::default() };
+    if warn_if_short(plan, &work, &Totals::default(), sink) { Fits::No } else { Fits::Yes }
+}
+
+/// Warns the user if what is left to copy does not fit into the target: `work` without what `done` counts. Returns whether
+/// it did.
+pub(super) fn warn_if_short(plan: &Plan, work: &Work, done: &Totals, sink: &mut dyn Sink) -> bool {
+    let Some((room, left)) = measure(plan, work, done) else { return false };
     let free = if left.bytes > room.bytes {
         Free::Bytes(room.bytes)
     } else if let Some(free) = room.entries.filter(|&free| left.entries > free) {
         Free::Entries(free)
     } else {
-        return;
+        return false;
     };
     let target = plan.operands.first().map(|operand| &operand.target_path);
     let target = target.map_or(&b""[..], |name| name.as_os_str().as_bytes());
     sink.emit(&RunEvent::SpaceShort { left, free, target });
+    true
 }
 
 /// Reports that the target's file system lacks free inodes, if it does: the kernel then says that there is no space,

@@ -48,7 +48,7 @@ use conclude::conclude;
 use pcopy_sys::file;
 use pcopy_sys::signals::Signals;
 use pcopy_sys::{Errno, process};
-use phases::{compare, copy, links, prompted, publish, verify, write_back};
+use phases::{compare, copy, dry_run, links, prompted, publish, verify, write_back};
 use run::{Run, Stopped};
 use run_event::Sink;
 use std::ffi::CString;
@@ -79,6 +79,12 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         let mut run = Run::new(plan, &lock, &signals, sink);
         let (end, compared) = compare::compare(&mut run);
         return Ok(conclude(run, end, Some(compared)));
+    }
+    if plan.options.dry_run {
+        let lock = TargetLock::none(plan);
+        let mut run = Run::new(plan, &lock, &signals, sink);
+        let end = dry_run::look(&mut run);
+        return Ok(conclude(run, end, None));
     }
     let lock = TargetLock::take(plan).inspect_err(|_| plan.give_back())?;
     let mut run = Run::new(plan, &lock, &signals, sink);

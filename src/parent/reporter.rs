@@ -4,6 +4,7 @@
 use super::run_event::{Names, RunEvent, Sink};
 use crate::error::{AttributeError, EntryError, Op, Unavailable};
 use crate::ipc::wire::event::Details;
+use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::EntryPath;
 use crate::plan::{Check, Note, NoteKind, Operand, Plan, Severity};
 use pcopy_sys::Errno;
@@ -72,6 +73,13 @@ impl<'a> Reporter<'a> {
         self.with_names(operand, place.source, |sink, names| {
             sink.emit(&RunEvent::Done { names, details, suffix });
         });
+    }
+
+    /// Reports what is changed of an entry.
+    pub(super) fn itemized(&mut self, place: EntryPath<'_>, item: Itemized) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        let name = operand.name_in_manifest(place.source);
+        self.sink.emit(&RunEvent::Itemized { name: &name, item });
     }
 
     /// Reports that an existing file was left as it is.

@@ -155,6 +155,11 @@ impl Intake<'_, '_> {
                 let (operand, path) = (place.operand, place.source.to_vec());
                 self.state.findings.linked.push(LinkedPair { operand, path, source, target });
             }
+            Event::Itemized(item) => {
+                if self.state.note_itemized(place) {
+                    self.reporter.itemized(place, item);
+                }
+            }
             Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
                 self.state.digests.add(place.operand, place.source, target, digest);

@@ -8,6 +8,7 @@ use crate::error::{AttributeError, EntryError, Unavailable};
 use crate::ipc::memory::counters::Totals;
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::event::Details;
+use crate::ipc::wire::itemized::Itemized;
 use crate::outcome::{Left, Outcome};
 use crate::plan::Note;
 use pcopy_sys::Errno;
@@ -39,6 +40,13 @@ pub enum RunEvent<'a> {
         details: Details,
         /// The suffix of a simple backup.
         suffix: &'a [u8],
+    },
+    /// What is changed of an entry (`--itemize-changes`).
+    Itemized {
+        /// The path of the entry, relative to DST.
+        name: &'a [u8],
+        /// What is changed.
+        item: Itemized,
     },
     /// An existing destination file was left as it is (`--debug`).
     Skipped {

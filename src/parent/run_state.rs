@@ -171,6 +171,8 @@ struct Reported {
     /// directories that a round has not finished, and files with several names, of which a later round may
     /// copy another name first.
     early: HashSet<u64>,
+    /// Entries of which the user knows what is changed (`--itemize-changes`): 16 bytes for each.
+    itemized: HashSet<u64>,
     /// Whether the user already knows that the target does not support hard links.
     no_links: bool,
     /// Whether the user already knows that the source or the target is lost.
@@ -278,6 +280,11 @@ impl RunState {
         // The entry is settled now. If its round ends early, the next round skips the entry as complete.
         self.deaths.settle(place);
         !self.reported.early.contains(&fingerprint((place.operand, place.source)))
+    }
+
+    /// Notes that what is changed of an entry was reported. Returns whether that is the first report of the entry.
+    pub(super) fn note_itemized(&mut self, place: EntryPath<'_>) -> bool {
+        self.reported.itemized.insert(fingerprint((place.operand, place.source)))
     }
 
     /// Notes a complete name, created or found by this round, that other names can become links to. Returns

@@ -31,7 +31,7 @@ pub(super) fn draw(run: &mut Run<'_>, round: &Round) {
     // A statfs(2) of a disk that does not answer would block the parent.
     let may_ask = plan.timeout.is_none();
     if position.work.complete && may_ask && !std::mem::replace(&mut run.space_checked, true) {
-        free_space::warn_if_short(plan, &position, run.reporter.sink);
+        free_space::warn_if_short(plan, &position.work, &position.totals, run.reporter.sink);
     }
     let at = At::Entry { name: &current_name(plan, round), copiers: round.at_work().len() };
     run.reporter.sink.emit(&RunEvent::Progress { position, at });
@@ -84,7 +84,7 @@ fn position(run: &Run<'_>, totals: Totals) -> Position {
         work: run.precount.work().unwrap_or_default(),
         elapsed: run.time.elapsed(),
         reads_back: run.plan.options.verify,
-        compares: run.plan.check.is_some(),
+        compares: run.plan.check.is_some() || run.plan.options.dry_run,
     }
 }
 

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 /// entries at which copiers worked at the end. Copiers that died earlier may have left more, which the next run removes.
 pub(super) fn find(run: &Run<'_>, end: End) -> Vec<PathBuf> {
     let plan = run.plan;
-    let may_be_left = plan.policy.resumes_leftovers && plan.check.is_none();
+    let may_be_left =
+        plan.policy.resumes_leftovers && plan.check.is_none() && !plan.options.dry_run;
     if !may_be_left || end == End::Finished {
         return Vec::new();
     }

@@ -2,6 +2,7 @@
 //! and the cause, in this order.
 
 use super::failure_text::describe_failure;
+use super::itemize;
 use super::numbers;
 use super::screen::Screen;
 use super::summary::{entries, failures_by_kind, hint_to_try_again, summary};
@@ -26,6 +27,7 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         // `Announced` exists only for cp's `-v`. `Progress` is drawn by the screen.
         RunEvent::Announced(_) | RunEvent::Progress { .. } => {}
         RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
+        RunEvent::Itemized { name, item } => screen.print(&itemize::line(&item, name)),
         RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
         RunEvent::Failed { error, names } => screen.failure(error, &describe_failure(error, names)),
         RunEvent::AttributeFailed { lost, names } => screen.lost_attributes.add(lost, names),

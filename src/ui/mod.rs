@@ -8,6 +8,7 @@ pub mod explanation;
 mod failure_text;
 mod gnu;
 mod human;
+mod itemize;
 mod lost_attributes;
 pub mod numbers;
 mod output;

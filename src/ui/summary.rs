@@ -16,6 +16,9 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     if let Some(compared) = outcome.compared {
         return comparison(outcome, compared);
     }
+    if outcome.dry_run.is_some() && outcome.end == End::Finished {
+        return foreseen(outcome);
+    }
     let done = format!(
         "{} ({})",
         entries(outcome.totals.get(Count::Copied)),
@@ -53,6 +56,22 @@ pub(super) fn summary(outcome: &Outcome) -> String {
         }
     };
     text + &discarding(&outcome.unfinished)
+}
+
+/// Returns the last line of a dry run.
+fn foreseen(outcome: &Outcome) -> String {
+    let totals = &outcome.totals;
+    let to = quote(outcome.destination.as_os_str().as_bytes());
+    let others = other_counts(outcome);
+    if totals.get(Count::Copied) + totals.get(Count::Linked) == 0 {
+        return format!("dry run: nothing would be copied to {to}{others}");
+    }
+    let (copied, bytes) = (totals.get(Count::Copied), totals.get(Count::Bytes));
+    format!(
+        "dry run: {} ({}) would be copied to {to}{others}",
+        entries(copied),
+        numbers::bytes(bytes)
+    )
 }
 
 /// The longest command that is printed, in bytes.

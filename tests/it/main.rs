@@ -18,6 +18,7 @@ mod data;
 mod deep;
 mod descriptors;
 mod drop_boxes;
+mod dry_run;
 mod environments;
 #[path = "../common/every_file_system.rs"]
 mod every_file_system;
@@ -58,6 +59,7 @@ mod prompts;
 mod random;
 mod random_check;
 mod random_compat;
+mod random_dry_run;
 mod random_options;
 mod random_selection;
 mod refusals;

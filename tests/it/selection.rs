@@ -362,7 +362,7 @@ fn short_options_that_rsync_uses_otherwise_are_refused_beside_rules() {
         };
         let run = env.pcopy(line(short));
         run.exits(2)
-            .stderr_has("with selection rules: pcopy and rsync mean different things by it");
+            .stderr_has("beside options of rsync: pcopy and rsync mean different things by it");
         assert!(!env.path("dst").exists(), "{short:?}");
 
         env.pcopy(line(long)).exits(0);

@@ -17,6 +17,7 @@ use super::usage_error::UsageError;
 use crate::options::{self, CopyOptions, Operands, Options};
 use crate::sanitize::quote;
 use crate::shell_quote::quote_if_needed;
+use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -141,11 +142,12 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let mut command = Flags::command();
     let matches = command.try_get_matches_from_mut(arguments);
     let matches = matches.map_err(|error| UsageError::of(error, &command))?;
-    if selection_flags::were_given(&matches)
-        && let Some((short, instead)) = ambiguous_option(arguments, &command)
+    if FROM_RSYNC.iter().any(|id| {
+        matches.contains_id(id) && matches.value_source(id) != Some(ValueSource::DefaultValue)
+    }) && let Some((short, instead)) = ambiguous_option(arguments, &command)
     {
         return Err(usage(&format!(
-            "option '-{short}' with selection rules: pcopy and rsync mean different things by it\nhint: say {instead}"
+            "option '-{short}' beside options of rsync: pcopy and rsync mean different things by it\nhint: say {instead}"
         )));
     }
     let flags = Flags::from_arg_matches(&matches);
@@ -157,13 +159,25 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     Ok(options)
 }
 
+/// The options that rsync has, too, and that make it likely that a command line was written for it.
+const FROM_RSYNC: [&str; 8] = [
+    "exclude",
+    "include",
+    "filter",
+    "exclude_from",
+    "include_from",
+    "only",
+    "files_from",
+    "itemize_changes",
+];
+
 /// Short options that have another meaning for rsync, and what pcopy calls them.
 const OTHERWISE_IN_RSYNC: [(char, &str); 5] = [
-    ('n', "--no-clobber; pcopy has no dry run"),
+    ('n', "--no-clobber or --dry-run"),
     ('s', "--symbolic-link"),
     ('l', "--link; symbolic links are always copied"),
     ('S', "--suffix=SUFFIX or --sparse=always"),
-    ('i', "--interactive"),
+    ('i', "--interactive or --itemize-changes"),
 ];
 
 /// Returns the first short option that has another meaning for rsync. A command line with selection rules may come from

@@ -17,6 +17,23 @@ pub(super) struct OutputFlags {
     #[arg(long, hide_short_help = true, overrides_with = "quiet", conflicts_with = super::COMPARING)]
     debug: bool,
 
+    /// Print what would be copied, and change nothing
+    ///
+    /// Looks at SRC and DST as a copy would, and prints the summary; -v prints the names, --itemize-changes also what
+    /// changes. The exit status is that of the copy as far as it can be known. Nothing is locked or written, and no time of
+    /// access changes.
+    #[arg(long, conflicts_with_all = [super::COMPARING, "interactive", "manifest", "parents", "explain"])]
+    dry_run: bool,
+
+    /// Print what changes of each entry, in rsync's letters
+    ///
+    /// A line has eleven letters and the name relative to DST. The first is > for a file that is copied, c for another
+    /// entry that is created or changed, h for a hard link, and . if only attributes change; the second is the type, f d L
+    /// D or S. Then + in all places for a new entry, or a letter for each change: c contents, s size, t time, p
+    /// permission bits, o owner, g group, a ACL, x extended attributes. Unchanged entries have no line.
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
+    itemize_changes: bool,
+
     /// Print errors only
     #[arg(short = 'q', long, overrides_with_all = ["verbose", "debug"])]
     quiet: bool,
@@ -55,6 +72,8 @@ impl OutputFlags {
             (true, ..) => Verbosity::Quiet,
             _ => Verbosity::Normal,
         };
+        options.dry_run = self.dry_run;
+        options.itemize_changes = self.itemize_changes;
         self.progress.unwrap_or(When::Auto)
     }
 }

@@ -325,15 +325,6 @@ fn name() -> impl TypedValueParser<Value = CString> {
     })
 }
 
-/// Whether a selection rule was given.
-pub(super) fn were_given(matches: &ArgMatches) -> bool {
-    RULES.iter().any(|id| matches.contains_id(id))
-}
-
-/// The options that give rules, as rsync has them.
-const RULES: [&str; 7] =
-    ["exclude", "include", "filter", "exclude_from", "include_from", "only", "files_from"];
-
 /// Refuses a command line with a single SRC that a rule leaves out.
 pub(super) fn refuse_left_out(
     operands: &Operands,

@@ -74,7 +74,7 @@ pub(super) struct SourceFlags {
     /// Never follow symbolic links in SRC (default)
     ///
     /// They are copied as symbolic links.
-    #[arg(short = 'P', long)]
+    #[arg(short = 'P', long, hide_short_help = true)]
     no_dereference: bool,
 
     /// Same as --no-dereference --preserve=links

@@ -99,18 +99,13 @@ pub(in crate::copier) fn make_child(
         let existed = make_or_find(plan, dirs, (source_name, name), source).map_err(error)?;
         return Ok(ChildMark { existed, ..ChildMark::CREATED });
     }
-    match stat_child(plan, dirs, name) {
-        Ok(stat) if stat.kind() == Kind::Directory => {
-            dirs.check_name(plan, name)?;
+    match has_child(plan, dirs, name)? {
+        true => {
             remove_begun(plan, dirs, source_name, name);
             Ok(ChildMark { existed: true, ..ChildMark::CREATED })
         }
-        Ok(_) if leads_to_directory(dirs, name) => {
-            Err(Op::DirectoryOverSymlink.error()(Errno::EEXIST))
-        }
-        Ok(_) => Err(Op::DirectoryOverFile.error()(Errno::EEXIST)),
-        Err(Errno::ENOENT) if dirs.traits.is_append_only => Err(error(Errno::EPERM)),
-        Err(Errno::ENOENT) => {
+        false if dirs.traits.is_append_only => Err(error(Errno::EPERM)),
+        false => {
             let last = if dirs.contended { 0 } else { ChildMark::STAGED_MAX };
             for variant in 0..=last {
                 let staged = staged_name(name, variant.into());
@@ -135,7 +130,27 @@ pub(in crate::copier) fn make_child(
             }
             Err(error(Errno::EEXIST))
         }
-        Err(errno) => Err(error(errno)),
+    }
+}
+
+/// Whether the target has a child directory with its final name, in which the copy goes on. Fails if it has something else
+/// of that name.
+pub(in crate::copier) fn has_child(
+    plan: &Plan,
+    dirs: &DirPair,
+    name: &CStr,
+) -> Result<bool, EntryError> {
+    match stat_child(plan, dirs, name) {
+        Ok(stat) if stat.kind() == Kind::Directory => {
+            dirs.check_name(plan, name)?;
+            Ok(true)
+        }
+        Ok(_) if leads_to_directory(dirs, name) => {
+            Err(Op::DirectoryOverSymlink.error()(Errno::EEXIST))
+        }
+        Ok(_) => Err(Op::DirectoryOverFile.error()(Errno::EEXIST)),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(Op::CreateDirectory.error()(errno)),
     }
 }
 

@@ -3,8 +3,10 @@
 mod child_dir;
 mod open;
 
-pub(super) use child_dir::{ChildMark, create_deferred, make_child, make_child_in_place};
-pub(super) use open::{open_by_path, open_child, operand_dirs};
+pub(super) use child_dir::{
+    ChildMark, create_deferred, has_child, make_child, make_child_in_place,
+};
+pub(super) use open::{look_by_path, open_by_path, open_child, operand_dirs};
 
 use super::entry::attributes::{DirDefaults, Owners};
 use super::folding::{Folding, names_in};

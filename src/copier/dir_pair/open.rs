@@ -137,3 +137,29 @@ pub(in crate::copier) fn open_by_path(
     let (staged, follow) = (place.staged, plan.follows(None));
     Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
 }
+
+/// Opens a directory below an operand by its path in the source, and the corresponding directory in the target if there is
+/// one. Changes nothing, not even the times of access.
+pub(in crate::copier) fn look_by_path(
+    plan: &Plan,
+    (operand, path): (u32, &[u8]),
+) -> Result<(OwnedFd, Option<DirPair>), EntryError> {
+    let operand = plan.operands.get(operand as usize);
+    let operand = operand.ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
+    let follow = plan.follows(None);
+    let source = if follow {
+        file::open_dir_following(plan.source_dir(operand), path)
+    } else {
+        file::open_dir_beneath_noatime(plan.source_dir(operand), path)
+    };
+    let source = source.map_err(Op::ReadDirectory.error())?;
+    let target = match plan.open_target(operand, &operand.target_of(path)) {
+        Ok(target) => target,
+        Err(Errno::ENOENT) => return Ok((source, None)),
+        Err(errno) => return Err(Op::OpenTarget.error()(errno)),
+    };
+    let traits = Traits::of(&target)?;
+    let ours = source.try_clone().map_err(|_| Op::ReadDirectory.error()(Errno::EMFILE))?;
+    let pair = DirPair::below_operand((ours, target), (false, true), follow, traits);
+    Ok((source, Some(pair)))
+}

@@ -25,7 +25,7 @@ impl EntryCopier<'_> {
     pub(super) fn create_file(&mut self, entry: &Entry<'_>) -> Result<Applied, Unfinished> {
         let dirs = entry.dirs;
         let mut source = Source::open(&self.cx, entry)?;
-        let leads = self.lead_or_defer(dirs, &source.stat)?;
+        let leads = self.lead_or_defer(dirs.contended, &source.stat)?;
         let mode = source.creation_mode(&self.cx, dirs);
         let create = |name: &CStr| file::create_file(&dirs.target, name, mode);
         let names = Some((entry.name, entry.target_name));

@@ -153,7 +153,7 @@ impl EntryCopier<'_> {
         let method = cx.options().debug().then_some(method);
         let details = Details { method, ..Details::default() };
         let done = Done::Copied;
-        Ok(Applied { done, attribute_errors, leads: None, details, digest, heavy })
+        Ok(Applied { attribute_errors, details, digest, heavy, ..Applied::plain(done) })
     }
 
     /// Sets the attributes of a file that has all its data, and closes it. `read` is the status of the source

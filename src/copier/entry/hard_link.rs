@@ -5,6 +5,7 @@ use super::decide::{
     check_just_created, has_contents_of, is_up_to_date, keeps_contents, skipped_by_update,
     was_published,
 };
+use super::itemize;
 use super::result::{Applied, Done, Unfinished};
 use super::{
     Entry, EntryCopier, data_bytes, discard, points_to, remove_leftover_of, staged_name_for,
@@ -15,6 +16,7 @@ use crate::hash::Digest;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::memory::fs_caps::Capability;
 use crate::ipc::wire::event::BackupKind;
+use crate::ipc::wire::itemized::Act;
 use crate::options::{CopyMode, Update};
 use crate::staging::leftover::remove_leftover;
 use crate::staging::removal::remove;
@@ -93,6 +95,11 @@ impl EntryCopier<'_> {
             }
             old => old.as_ref(),
         };
+        let itemized = if cx.options().itemize_changes {
+            itemize::of_entry(&cx, entry, (source, old.as_ref()), Act::Link).map(Box::new)
+        } else {
+            None
+        };
         let mut why = NoLink::Gone;
         let empty = cx.options().copy_mode == CopyMode::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);
@@ -105,6 +112,7 @@ impl EntryCopier<'_> {
                     let done = if existed { Done::Skipped } else { Done::Linked };
                     let mut applied = Applied::linked(done, leader.digest);
                     applied.details.backup = backup;
+                    applied.itemized = itemized.filter(|_| done == Done::Linked);
                     return Ok(applied);
                 }
                 Err(no_link) => {

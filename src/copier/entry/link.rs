@@ -7,6 +7,7 @@ use super::decide::{self, prompt, skipped_by_update};
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
 use crate::error::{EntryError, Op};
+use crate::ipc::wire::itemized::{Act, Itemized, Type, type_of};
 use crate::policy::ExistingRules;
 use crate::staging::leftover::create_fresh;
 use crate::staging::removal;
@@ -139,6 +140,28 @@ impl EntryCopier<'_> {
         Ok(applied)
     }
 
+    /// Returns how [`link`](Self::link) would end, without making the link. `old` is the existing entry. Fails as `link`
+    /// would.
+    pub(in crate::copier) fn foresee_link(
+        &self,
+        entry: &Entry<'_>,
+        mode: LinkMode<'_>,
+        source: &Stat,
+        old: Option<&Stat>,
+    ) -> Result<Done, Unfinished> {
+        mode.check(entry)?;
+        let Some(old) = old else { return Ok(Done::Copied) };
+        if mode.is_made(entry, source, old)
+            || skipped_by_update(&self.cx, entry, source, old)?.is_some()
+        {
+            return Ok(Done::Skipped);
+        }
+        if old.kind() == Kind::Directory || !self.may_replace_for_link(entry, source) {
+            return Err(mode.op().error()(Errno::EEXIST).into());
+        }
+        Ok(Done::Copied)
+    }
+
     /// Finishes a new link. A symlink has its own times; as with cp, they become those of the source.
     fn finish_link(
         &self,
@@ -175,6 +198,14 @@ impl LinkMode<'_> {
                 if astray { Err(Op::RelativeSymlink.error()(Errno::EINVAL)) } else { Ok(()) }
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Returns what making the link changes, for `--itemize-changes`.
+    pub(in crate::copier) fn itemize(self, source: &Stat) -> Itemized {
+        match self {
+            Self::HardLink => Itemized::created(Act::Link, type_of(source)),
+            Self::Symlink(_) => Itemized::created(Act::Change, Type::Symlink),
         }
     }
 

@@ -22,6 +22,7 @@ mod fill;
 mod followed_links;
 pub(super) mod hard_link;
 mod hash_file;
+pub(super) mod itemize;
 mod large_copy;
 pub(super) mod link;
 mod meter;
@@ -43,6 +44,7 @@ use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::hash::Hasher;
 use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{CopyMode, Dereference, Links, Update};
 use crate::plan::op_to_create;
@@ -94,6 +96,16 @@ impl<'a> EntryCopier<'a> {
     /// Copies an entry of the type `kind`. If the source has another type, fails with
     /// [`Unfinished::OtherType`].
     pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
+        let mut applied = self.copy_as_decided(entry, kind)?;
+        let is_new = applied.itemized.is_none() && applied.done == Done::Copied;
+        if is_new && self.cx.options().itemize_changes {
+            let source = entry.dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
+            applied.itemized = Some(Box::new(Itemized::new_entry(&source)));
+        }
+        Ok(applied)
+    }
+
+    fn copy_as_decided(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
         if entry.dirs.staged && copies_contents(&self.cx, kind) {
             return self.create_file(entry);
         }
@@ -103,11 +115,11 @@ impl<'a> EntryCopier<'a> {
             return Err(Unfinished::OtherType);
         }
         if dirs.staged {
-            let leads = self.lead_or_defer(dirs, &source)?;
+            let leads = self.lead_or_defer(dirs.contended, &source)?;
             return self.create_other(entry, &source, leads);
         }
         if cx.was_done(entry.name) {
-            let leads = self.lead_or_defer(dirs, &source)?;
+            let leads = self.lead_or_defer(dirs.contended, &source)?;
             cx.status.add(Count::BytesSkipped, data_bytes(&source));
             return Ok(Applied::plain(Done::Skipped).leading(leads));
         }
@@ -117,13 +129,36 @@ impl<'a> EntryCopier<'a> {
         if cx.policy().existing == ExistingRules::Gnu {
             return self.copy_as_gnu(entry, &source);
         }
-        if self.may_be_deferred(dirs, &source) {
+        if self.may_be_deferred(dirs.contended, &source) {
             decide::prompt_before_deferring(&cx, entry, &source)?;
         }
-        let leads = self.lead_or_defer(dirs, &source)?;
+        let leads = self.lead_or_defer(dirs.contended, &source)?;
         let action = decide::native::decide(&cx, entry, &source)?;
         let action = self.unless_only_time_differs(entry, &source, action)?;
-        self.apply(entry, &source, action, leads)
+        let itemized = itemize::of_action(&cx, entry, &source, &action).map(Box::new);
+        Ok(Applied { itemized, ..self.apply(entry, &source, action, leads)? })
+    }
+
+    /// Returns what [`copy`](Self::copy) would do with an entry, without doing it: the status of the source, the action,
+    /// and the inode of which the entry would be the leader. Fails as `copy` would, and with [`Unfinished::Deferred`] if
+    /// another name of the inode is the leader. The directory exists in the target; elsewhere there is nothing to decide.
+    pub(super) fn foresee(
+        &self,
+        entry: &Entry<'_>,
+        kind: Kind,
+    ) -> Result<(Stat, Action, Option<Identity>), Unfinished> {
+        let (cx, dirs) = (&self.cx, entry.dirs);
+        let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
+        if source.kind() != kind {
+            return Err(Unfinished::OtherType);
+        }
+        let leads = self.lead_or_defer(dirs.contended, &source)?;
+        let mut action = decide::native::decide(cx, entry, &source)?;
+        // Whether the target refuses times can only be tried; with backups, that does not matter.
+        if cx.options().backup.is_some() {
+            action = self.unless_only_time_differs(entry, &source, action)?;
+        }
+        Ok((source, action, leads))
     }
 
     /// Returns [`Action::Skip`] in place of `action` if the existing entry differs in nothing but its time, and
@@ -208,7 +243,7 @@ impl<'a> EntryCopier<'a> {
         }
         let leads = match action {
             Action::Skip { reason, .. } if !reason.leads(self.cx.policy()) => None,
-            _ => self.lead_or_defer(entry.dirs, source)?,
+            _ => self.lead_or_defer(entry.dirs.contended, source)?,
         };
         self.apply(entry, source, action, leads)
     }
@@ -290,8 +325,14 @@ impl<'a> EntryCopier<'a> {
     /// become separate files, returns `None`. If another name is the leader, fails with
     /// [`Unfinished::Deferred`]; this name becomes a hard link to the leader after all other entries have
     /// been copied.
-    fn lead_or_defer(&self, dirs: &DirPair, source: &Stat) -> Result<Option<Identity>, Unfinished> {
-        let may_be_deferred = self.may_be_deferred(dirs, source);
+    ///
+    /// `contended` is true for operands (see [`DirPair`]).
+    pub(super) fn lead_or_defer(
+        &self,
+        contended: bool,
+        source: &Stat,
+    ) -> Result<Option<Identity>, Unfinished> {
+        let may_be_deferred = self.may_be_deferred(contended, source);
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_be_deferred) else { return Ok(None) };
         let inode = source.identity();
         // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
@@ -302,18 +343,18 @@ impl<'a> EntryCopier<'a> {
     }
 
     /// Whether the inode may have several names in the copy, so that only one of them is copied at once.
-    fn may_be_deferred(&self, dirs: &DirPair, source: &Stat) -> bool {
-        source.links() > 1 || self.may_be_met_again(dirs)
+    fn may_be_deferred(&self, contended: bool, source: &Stat) -> bool {
+        source.links() > 1 || self.may_be_met_again(contended)
     }
 
     /// Whether a followed symlink may lead to an inode that has only one name in the source. With
     /// [`Links::AndFollowed`], such a symlink becomes a hard link to the copy of that inode.
-    fn may_be_met_again(&self, dirs: &DirPair) -> bool {
+    fn may_be_met_again(&self, contended: bool) -> bool {
         let options = self.cx.options();
         options.preserve.links == Links::AndFollowed
             && match options.dereference {
                 Dereference::Always => true,
-                Dereference::CommandLine => dirs.contended, // true for operands only
+                Dereference::CommandLine => contended,
                 Dereference::Never => false,
             }
     }

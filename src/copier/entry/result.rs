@@ -3,6 +3,7 @@
 use crate::error::{AttributeError, EntryError, Op};
 use crate::hash::Digest;
 use crate::ipc::wire::event::Details;
+use crate::ipc::wire::itemized::Itemized;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 
@@ -23,6 +24,8 @@ pub(crate) struct Applied {
     pub(crate) leads: Option<Identity>,
     /// How the entry was copied, for `--verbose` and `--debug`.
     pub(crate) details: Details,
+    /// What the copy has changed of an existing entry, for `--itemize-changes`; boxed, because it is seldom asked for.
+    pub(crate) itemized: Option<Box<Itemized>>,
     /// The digest of its data, if the data was read and the options require a digest. Boxed, because pcopy
     /// moves a result for each file, and options seldom require digests.
     pub(crate) digest: Option<Box<Digest>>,
@@ -101,7 +104,7 @@ impl Applied {
     pub(crate) fn plain(done: Done) -> Self {
         let (details, digest) = (Details::default(), None);
         let attribute_errors = AttributeErrors::default();
-        Self { done, attribute_errors, leads: None, details, digest, heavy: false }
+        Self { done, attribute_errors, leads: None, details, itemized: None, digest, heavy: false }
     }
 
     /// Returns the result of a hard link to an entry with this digest.

@@ -1,5 +1,7 @@
-//! What a walk can do with the entries that it visits: compare them, copy them, or count them.
+//! What a walk can do with the entries that it visits: compare them, copy them, count them, or find out what a
+//! copy would do.
 
 pub(super) mod compare;
 pub(crate) mod copy;
 pub(super) mod count;
+pub(super) mod dry_run;

@@ -7,6 +7,7 @@
 
 use super::difference::Difference;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
+use super::itemized::Itemized;
 use super::task::EntryPath;
 use crate::error::{AttributeError, EntryError, Op};
 use crate::hash::Digest;
@@ -212,6 +213,9 @@ events! {
     },
     /// The entry is complete, but lacks an attribute. Another event says how the entry itself ended.
     17 => AttributeFailed(error: AttributeError),
+    /// What is changed of the entry. Another event says how the entry itself ended. Sent only with
+    /// `--itemize-changes`.
+    18 => Itemized(item: Itemized),
 }
 
 impl Event {
@@ -376,6 +380,7 @@ mod tests {
     use super::*;
     use crate::hash::DIGEST_BYTES;
     use crate::ipc::wire::difference::Property;
+    use crate::ipc::wire::itemized::{Act, Change, Type};
     use std::collections::BTreeSet;
 
     fn samples() -> Vec<Report<'static>> {
@@ -389,6 +394,8 @@ mod tests {
         };
         let backup = BackupKind::Numbered(u64::MAX);
         let details = Details { directory: true, removed: true, backup, method: Some(method) };
+        let mut item = Itemized::created(Act::Attributes, Type::Special);
+        item.add_if(true, Change::Xattrs);
         let event = [
             Event::Done(Details::default()),
             Event::Done(details),
@@ -415,6 +422,7 @@ mod tests {
             }),
             Event::HardLinked { source: (1, u64::MAX), target: (2, 3) },
             Event::AttributeFailed(AttributeError { error, required: true }),
+            Event::Itemized(item),
         ];
         event.into_iter().map(|event| Report { place, event }).collect()
     }

@@ -5,4 +5,5 @@ pub(crate) mod difference;
 pub(crate) mod event;
 pub(crate) mod fields;
 pub(crate) mod frame_check;
+pub(crate) mod itemized;
 pub(crate) mod task;

@@ -3,6 +3,7 @@
 
 pub(super) mod compare;
 pub(super) mod copy;
+pub(super) mod dry_run;
 pub(super) mod links;
 pub(super) mod manifest;
 pub(super) mod prompted;

@@ -1,12 +1,12 @@
 //! Copies or links one entry of a directory, and records the result.
 
-use super::record::{record, report_lost};
+use super::record::{record, report_changes, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
-use crate::copier::dir_pair::{DirPair, c_name};
+use crate::copier::dir_pair::c_name;
 use crate::copier::entry::link::LinkMode;
-use crate::copier::entry::result::{Applied, Unfinished};
+use crate::copier::entry::result::{Applied, Done, Unfinished};
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::DirProgress;
+use crate::copier::traverse::{DirProgress, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::options::CopyMode;
@@ -14,7 +14,7 @@ use crate::plan::ancestors;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 impl<'a> CopyVisitor<'a> {
     /// Copies or links one entry, and records the result. A directory is only added to the child directories
@@ -32,7 +32,7 @@ impl<'a> CopyVisitor<'a> {
             self.entry_copier.remove_remains(&found.at(&walk.at));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
-        let kind = match kind_of(walk, dirs, kind, name) {
+        let kind = match kind_of(walk, (dirs.source.as_fd(), dirs.follow), kind, name) {
             Ok(Kind::Directory) => return self.keep_dir(walk, found, progress),
             Ok(kind) => kind,
             Err(error) => return walk.record_failed(Some(name), error),
@@ -77,14 +77,23 @@ impl<'a> CopyVisitor<'a> {
         kind: Kind,
     ) -> Result<Applied, Unfinished> {
         let entry = &found.at(&walk.at);
-        match walk.cx.options().copy_mode {
-            CopyMode::Copy | CopyMode::AttributesOnly => self.entry_copier.copy(entry, kind),
-            CopyMode::HardLink => self.entry_copier.link(entry, LinkMode::HardLink),
-            CopyMode::Symlink => {
-                let text = shown_source(walk, found.name);
-                self.entry_copier.link(entry, LinkMode::Symlink(&text))
+        let text;
+        let mode = match walk.cx.options().copy_mode {
+            CopyMode::Copy | CopyMode::AttributesOnly => {
+                return self.entry_copier.copy(entry, kind);
             }
+            CopyMode::HardLink => LinkMode::HardLink,
+            CopyMode::Symlink => {
+                text = shown_source(walk, found.name);
+                LinkMode::Symlink(&text)
+            }
+        };
+        let mut applied = self.entry_copier.link(entry, mode)?;
+        if walk.cx.options().itemize_changes && applied.done != Done::Skipped {
+            let source = found.dirs.stat_source(found.name).map_err(Op::Stat.error())?;
+            applied.itemized = Some(Box::new(mode.itemize(&source)));
         }
+        Ok(applied)
     }
 
     /// Counts and reports an entry that is now in the copy.
@@ -101,6 +110,7 @@ impl<'a> CopyVisitor<'a> {
         if !applied.attribute_errors.is_empty() {
             report_lost(walk, Some(found.name), &applied.attribute_errors)?;
         }
+        report_changes(walk, Some(found.name), applied.itemized.as_deref())?;
         if let Some(inode) = applied.leads {
             return self.report_leader(walk, found, (inode, applied), progress); // counts it, too
         }
@@ -129,21 +139,17 @@ impl<'a> CopyVisitor<'a> {
     }
 }
 
-/// Returns the type of an entry. Reads its status if the listing did not report the type, or if symlinks are
-/// followed.
-fn kind_of(
-    walk: &CopyWalk<'_>,
-    dirs: &DirPair,
+/// Returns the type of an entry of the source directory `dir`. Reads its status if the listing did not report the type, or
+/// if symlinks are followed.
+pub(in crate::copier::visitors) fn kind_of<D>(
+    walk: &Walk<'_, D>,
+    (dir, follow): (BorrowedFd<'_>, bool),
     kind: Kind,
     name: &CStr,
 ) -> Result<Kind, EntryError> {
     match kind {
-        Kind::Unknown | Kind::Symlink | Kind::Directory if dirs.follow => {
-            kind_at_end(walk, dirs, name)
-        }
-        Kind::Unknown => {
-            file::stat_at(&dirs.source, name).map(|stat| stat.kind()).map_err(Op::Stat.error())
-        }
+        Kind::Unknown | Kind::Symlink | Kind::Directory if follow => kind_at_end(walk, dir, name),
+        Kind::Unknown => file::stat_at(dir, name).map(|stat| stat.kind()).map_err(Op::Stat.error()),
         known => Ok(known),
     }
 }
@@ -152,32 +158,36 @@ fn kind_of(
 ///
 /// Fails for a symlink that leads nowhere, and for a directory that the walk is already in. Such a directory
 /// need not be a symlink: an earlier symlink may have led above the operand.
-fn kind_at_end(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> Result<Kind, EntryError> {
-    let itself = file::stat_at(&dirs.source, name).map_err(Op::Stat.error())?;
+fn kind_at_end<D>(
+    walk: &Walk<'_, D>,
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+) -> Result<Kind, EntryError> {
+    let itself = file::stat_at(dir, name).map_err(Op::Stat.error())?;
     let end = match itself.kind() {
-        Kind::Symlink => dirs.stat_source(name).map_err(Op::Follow.error())?,
+        Kind::Symlink => file::stat_at_following(dir, name).map_err(Op::Follow.error())?,
         _ => itself,
     };
     if end.kind() == Kind::Directory && walk.is_on_path(end.identity()) {
         return Err(Op::Cycle.error()(Errno::ELOOP));
     }
     let is_link_to_dir = itself.kind() == Kind::Symlink && end.kind() == Kind::Directory;
-    if is_link_to_dir && leads_below_built_dir(walk, dirs, name) {
+    if is_link_to_dir && leads_below_built_dir(walk, dir, name) {
         return Err(Op::IntoItself.error()(Errno::ELOOP));
     }
     Ok(end.kind())
 }
 
 /// Whether the symlink `name` leads to a directory below one that this run has created.
-fn leads_below_built_dir(walk: &CopyWalk<'_>, dirs: &DirPair, name: &CStr) -> bool {
-    let end = file::open_dir_following(dirs.source.as_fd(), name.to_bytes());
+fn leads_below_built_dir<D>(walk: &Walk<'_, D>, dir: BorrowedFd<'_>, name: &CStr) -> bool {
+    let end = file::open_dir_following(dir, name.to_bytes());
     end.is_ok_and(|end| {
         ancestors(end.as_fd()).skip(1).any(|above| walk.cx.job.built_dirs.has_created(above))
     })
 }
 
 /// Returns the path of `name` as the user would write it.
-fn shown_source(walk: &CopyWalk<'_>, name: &CStr) -> CString {
+pub(in crate::copier::visitors) fn shown_source<D>(walk: &Walk<'_, D>, name: &CStr) -> CString {
     let path = walk.at.source_of(name.to_bytes());
     c_name(&walk.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())
 }

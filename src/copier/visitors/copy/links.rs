@@ -10,7 +10,7 @@
 //! file has too many links (65,000 on ext4) or is on another file system.
 
 use super::prompted::open_dirs;
-use super::record::{record, report_lost};
+use super::record::{record, report_changes, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::DirPair;
 use crate::copier::entry::decide::keeps_contents;
@@ -232,6 +232,7 @@ impl<'a> CopyVisitor<'a> {
                     found.report_digest(walk, *digest)?;
                 }
                 report_lost(walk, Some(name), &applied.attribute_errors)?;
+                report_changes(walk, Some(name), applied.itemized.as_deref())?;
                 record(walk, Some(name), applied.done, applied.details)
             }
             Err(unfinished) => self.record_unfinished(walk, found, &unfinished),

@@ -10,6 +10,7 @@ mod record;
 mod verify;
 
 pub(crate) use deferred_dirs::{finish, finish_parent, publish};
+pub(super) use entries::{kind_of, shown_source};
 
 use crate::copier::Worker;
 use crate::copier::context::Context;
@@ -17,13 +18,14 @@ use crate::copier::dir_pair::{
     ChildMark, DirPair, c_name, create_deferred, open_by_path, open_child, operand_dirs,
 };
 use crate::copier::entry::result::Done;
-use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help};
+use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help, itemize};
 use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk, select};
 use crate::error::{EntryError, Op};
 use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
+use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
 use crate::plan::DirOrigin;
 use crate::staging::removal::{remove, remove_extraneous};
@@ -31,7 +33,7 @@ use child_dirs::overlap;
 use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
-use record::{record_dir, report_lost};
+use record::{record_dir, report_changes, report_lost};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -235,6 +237,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         // not count it.
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
         let done = if skipped { Done::Skipped } else { Done::Copied };
+        if walk.cx.options().itemize_changes {
+            let item = itemize_dir(walk, &dirs, &source, done);
+            report_changes(walk, None, item.as_ref())?;
+        }
         // What an earlier round or run left there may be the copy of another source, or of a source that has
         // changed.
         let cleans = staged && existed && !dirs.is_visible(walk.cx.plan());
@@ -408,6 +414,16 @@ impl<'a> CopyVisitor<'a> {
         let waits = progress.has_uncreated_children && !progress.children.is_empty();
         waits.then_some(Waits::Children)
     }
+}
+
+/// Returns what is changed of the directory that the walk is in; `None` if nothing is.
+fn itemize_dir(walk: &CopyWalk<'_>, dirs: &DirPair, source: &Stat, done: Done) -> Option<Itemized> {
+    if done == Done::Copied {
+        return Some(Itemized::new_entry(source));
+    }
+    let old = file::stat_fd(&dirs.target).ok()?;
+    let ends = (dirs.source.as_fd(), dirs.target.as_fd());
+    itemize::of_dir(&walk.cx, ends, (source, &old), origin_of(walk))
 }
 
 /// Returns where the target of the directory that the walk is in comes from.

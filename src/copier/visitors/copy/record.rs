@@ -5,6 +5,7 @@ use crate::copier::entry::result::{AttributeErrors, Done};
 use crate::copier::report_writer::ParentGone;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
+use crate::ipc::wire::itemized::Itemized;
 use std::ffi::CStr;
 
 /// Counts an entry that was completed, and reports it if the options require that. The entry is `name` in the
@@ -44,6 +45,18 @@ pub(super) fn report_lost(
         true => walk.report_failed(name, lost.error),
         false => walk.report(name, Event::AttributeFailed(lost)),
     })
+}
+
+/// Reports what is changed of an entry, if the options ask for that. Called before the entry itself is recorded.
+pub(super) fn report_changes(
+    walk: &mut CopyWalk<'_>,
+    name: Option<&CStr>,
+    item: Option<&Itemized>,
+) -> Result<(), ParentGone> {
+    match item {
+        Some(item) => walk.report(name, Event::Itemized(*item)),
+        None => Ok(()),
+    }
 }
 
 /// Like [`record`], for the directory that the walk is in.

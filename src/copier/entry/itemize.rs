@@ -1,0 +1,103 @@
+//! Finds out what a copy changes of an existing entry, for `--itemize-changes`. Looks before anything is changed.
+
+use super::Entry;
+use super::action::{Action, Reason};
+use crate::copier::context::Context;
+use crate::ipc::wire::difference::Property;
+use crate::ipc::wire::itemized::{Act, Change, Itemized, type_of};
+use crate::plan::DirOrigin;
+use pcopy_sys::file::{self, Kind, Node, Stat};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Returns what `action` changes; `None` if the options do not ask for it, or if it changes nothing.
+pub(in crate::copier) fn of_action(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    source: &Stat,
+    action: &Action,
+) -> Option<Itemized> {
+    if !cx.options().itemize_changes {
+        return None;
+    }
+    let existing = || file::stat_at(&entry.dirs.target, entry.target_name).ok();
+    let (act, old) = match action {
+        Action::Skip { reason, old } => match reason {
+            Reason::UpToDate | Reason::Compared(_) | Reason::AttributesOnly => {
+                (Act::Attributes, Some(*old))
+            }
+            Reason::Published | Reason::SameFile | Reason::NotOlder | Reason::NoClobber => {
+                return None;
+            }
+        },
+        Action::Create | Action::CreateAnew | Action::CreateThrough => (Act::Copy, None),
+        Action::Replace { old, .. } => (Act::Copy, Some(*old)),
+        Action::WriteInto { .. } => (Act::Copy, existing()),
+    };
+    of_entry(cx, entry, (source, old.as_ref()), act)
+}
+
+/// Returns what `act` changes of the existing entry `old`; `None` if it changes nothing.
+pub(in crate::copier) fn of_entry(
+    cx: &Context<'_>,
+    entry: &Entry<'_>,
+    (source, old): (&Stat, Option<&Stat>),
+    act: Act,
+) -> Option<Itemized> {
+    let act = if act == Act::Copy && source.kind() != Kind::File { Act::Change } else { act };
+    let Some(old) = old.filter(|old| old.type_bits() == source.type_bits()) else {
+        return Some(Itemized::created(act, type_of(source)));
+    };
+    let dirs = entry.dirs;
+    let from = Node::Named(dirs.source.as_fd(), entry.name);
+    let to = Node::Named(dirs.target.as_fd(), entry.target_name);
+    let mut item = attributes(cx, (from, to), (source, old), DirOrigin::Existing);
+    item.act = act;
+    match act {
+        Act::Copy => {
+            item.add_if(source.size() != old.size(), Change::Size);
+            item.add_if(cx.options().checksum, Change::Contents);
+        }
+        // Whether it is created again, or only gets other attributes, cannot be seen afterwards.
+        Act::Change => {
+            let text = |dir, name| file::read_symlink(dir, name).ok();
+            let is_same = source.device() == old.device()
+                && text(&dirs.source, entry.name) == text(&dirs.target, entry.target_name);
+            item.add_if(!is_same, Change::Contents);
+            item.act = if is_same { Act::Attributes } else { act };
+        }
+        Act::Link | Act::Attributes => {}
+    }
+    let is_written = matches!(item.act, Act::Copy | Act::Change);
+    item.add_if(is_written && !cx.attrs.times_are_reliable(), Change::TimeNow);
+    (!item.is_nothing()).then_some(item)
+}
+
+/// Returns what is changed of an existing directory; `None` if nothing is.
+pub(in crate::copier) fn of_dir(
+    cx: &Context<'_>,
+    (from, to): (BorrowedFd<'_>, BorrowedFd<'_>),
+    (source, old): (&Stat, &Stat),
+    origin: DirOrigin,
+) -> Option<Itemized> {
+    let item = attributes(cx, (Node::Open(from), Node::Open(to)), (source, old), origin);
+    (!item.is_nothing()).then_some(item)
+}
+
+fn attributes(
+    cx: &Context<'_>,
+    nodes: (Node<'_>, Node<'_>),
+    (source, old): (&Stat, &Stat),
+    origin: DirOrigin,
+) -> Itemized {
+    // What cannot be read is reported when it is copied.
+    let (properties, _) = cx.attrs.differing(nodes, (source, old), origin);
+    let mut item = Itemized::of(Act::Attributes, type_of(source));
+    item.add_if(properties.has(Property::Time), Change::Time);
+    item.add_if(properties.has(Property::Permissions), Change::Permissions);
+    let has_owner = properties.has(Property::Owner);
+    item.add_if(has_owner && source.owner() != old.owner(), Change::Owner);
+    item.add_if(has_owner && source.group() != old.group(), Change::Group);
+    item.add_if(properties.has(Property::Acls), Change::Acls);
+    item.add_if(properties.has(Property::Xattrs), Change::Xattrs);
+    item
+}
