@@ -35,6 +35,12 @@ pub struct Draft {
 impl Draft {
     /// Finds a target for each operand. Refuses the run for any reason that reading the file system can find.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
+        if let Some(selection) = options.copy.selection.as_ref().filter(|_| options.copy.dry_run) {
+            selection.note_decisions().map_err(|error| Refusal {
+                message: format!("cannot note which rules decide: {error}"),
+                hint: None,
+            })?;
+        }
         let mut placement = Placement::new(options);
         let mut check = None;
         match &options.command {

@@ -20,6 +20,8 @@ pub enum NoteKind {
     ContextIgnored,
     /// A selection rule can match nothing.
     UnreachableRule(Unreachable),
+    /// Selection rules have decided about no entry: the first one, and how many others.
+    IdleRules(Vec<u8>, usize),
     /// A name in the list of `--files-from` does not exist.
     ListedMissing(PathBuf),
     /// The user named an operand twice, with the same target.
@@ -113,6 +115,7 @@ impl NoteKind {
         match self {
             Self::ContextIgnored
             | Self::UnreachableRule(_)
+            | Self::IdleRules(..)
             | Self::NamedTwice { .. }
             | Self::IntoCopy { .. } => Severity::Warning,
             Self::BadManifestLine(_)

@@ -176,6 +176,9 @@ impl<'s> Asked<'s> {
             return Decision::BadRules;
         }
         let rule = self.first_rule(side, is_dir);
+        if let Some(rule) = rule {
+            self.selection.decided.note(rule);
+        }
         if rule.is_none()
             && let Some(tag) = self.tags.first()
             && !self.tags.contains(&name)

@@ -1,7 +1,7 @@
 //! Reads a file in the grammar of git's `.gitignore`.
 
 use super::pattern::{Grammar, Pattern};
-use super::rule::{Rule, RuleKind};
+use super::rule::{NO_NUMBER, Rule, RuleKind};
 use super::rules::Rules;
 use super::{BadRule, Origin};
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Rules, BadRule> {
             let (kind, pattern) = parse(line)?;
             let pattern = Pattern::new(Grammar::Git, pattern);
             let origin = Origin::File(path.to_owned(), number);
-            Some(Rule { kind, pattern, negated: false, origin })
+            Some(Rule { kind, pattern, negated: false, origin, number: NO_NUMBER })
         })
         .collect();
     rules.reverse();

@@ -31,10 +31,14 @@ pub use rule::{Rule, RuleOption};
 
 use listed::Extent;
 use pcopy_sys::file::{Kind, Stat};
+use pcopy_sys::shared_words::SharedWords;
 use rules::Rules;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where a rule was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -292,6 +296,7 @@ pub struct Selection {
     /// The rules of `--ignore-from`, those that count most first.
     ignore_from: Vec<Rules>,
     criteria: Criteria,
+    decided: Decided,
 }
 
 /// A part of the rules of the command line.
@@ -319,9 +324,13 @@ impl Selection {
         let mut sections = Vec::new();
         let mut merged = Vec::new();
         let mut rules = Vec::new();
+        let mut numbers = 0..;
         for item in list.0 {
             match item {
-                Item::Rule(rule) => rules.push(*rule),
+                Item::Rule(rule) => {
+                    let number = numbers.next().unwrap_or(rule::NO_NUMBER);
+                    rules.push(Rule { number, ..*rule });
+                }
                 Item::InEachDir(name) => {
                     let before = Rules::new(std::mem::take(&mut rules))?;
                     sections.push(Section::Rules(Box::new(before)));
@@ -342,7 +351,7 @@ impl Selection {
             ignore_file::read(path, &text).map_err(|other| bad(&other.why))
         });
         let ignore_from = lists.collect::<Result<_, _>>()?;
-        Ok(Self { sections, files, ignore_from, criteria })
+        Ok(Self { sections, files, ignore_from, criteria, decided: Decided::default() })
     }
 
     /// Prepares to ask for the entries of the directory `dir`, whose path is relative to the source and empty for the
@@ -386,7 +395,11 @@ impl Selection {
                 && !(is_alone && is_dir && (rule.negated || rule.pattern.has_wildcards()))
         };
         let mut asked = self.named_rules().filter(is_asked);
-        asked.find(|rule| rule.matches(&text)).is_some_and(Rule::leaves_out)
+        let rule = asked.find(|rule| rule.matches(&text));
+        rule.is_some_and(|rule| {
+            self.decided.note(rule);
+            rule.leaves_out()
+        })
     }
 
     /// Whether the size or the age of an operand leaves it out.
@@ -432,6 +445,36 @@ impl Selection {
         found.collect()
     }
 
+    /// Notes from now on which rules of the command line decide about an entry, in this process and in those that it
+    /// forks.
+    pub fn note_decisions(&self) -> std::io::Result<()> {
+        let words = self.named_rules().count().div_ceil(WORD_BITS);
+        if words > 0 && self.decided.0.set(SharedWords::create("pcopy-rules", words)?).is_err() {
+            // It was called before.
+        }
+        Ok(())
+    }
+
+    /// Returns the rules that the user gave for the source and that have decided about no entry, as the user would write
+    /// them. They can be fewer than there are: a rule that can match nothing is named by
+    /// [`unreachable`](Self::unreachable).
+    pub fn without_decision(&self) -> Vec<Vec<u8>> {
+        let unreachable = self.unreachable();
+        let is_told = |rule: &&Rule| {
+            let is_own = match &rule.origin {
+                Origin::Option(RuleOption::ExcludeVcs | RuleOption::OnlyRest) => false,
+                // The rule for directories belongs to no pattern, and that for what is below to the one before it.
+                Origin::Option(RuleOption::Only) => {
+                    !rule.pattern.is_for_dirs && !rule.pattern.show().ends_with(b"/***")
+                }
+                _ => true,
+            };
+            is_own && rule.kind.side() != Some(Side::Target) && !self.decided.has(rule)
+        };
+        let idle = self.named_rules().filter(is_told).map(Rule::show);
+        idle.filter(|text| unreachable.iter().all(|known| known.rule != *text)).collect()
+    }
+
     /// Returns the rules of the command line.
     fn named_rules(&self) -> impl Iterator<Item = &Rule> {
         let lists = self.sections.iter().filter_map(|section| match section {
@@ -447,6 +490,42 @@ impl Selection {
             Section::Rules(rules) => rules.first_match(Side::Source, text, true),
             Section::InEachDir(_) => None,
         })
+    }
+}
+
+/// Which rules have decided about an entry, bit by bit, if that is noted.
+#[derive(Default)]
+struct Decided(OnceLock<SharedWords>);
+
+/// How many rules a word has bits for.
+const WORD_BITS: usize = 64;
+
+impl Decided {
+    fn note(&self, rule: &Rule) {
+        let Some(words) = self.0.get() else { return };
+        if let Some(word) = words.get(rule.number / WORD_BITS) {
+            word.fetch_or(1 << (rule.number % WORD_BITS), Relaxed);
+        }
+    }
+
+    fn has(&self, rule: &Rule) -> bool {
+        let word = self.0.get().and_then(|words| words.get(rule.number / WORD_BITS));
+        word.is_none_or(|word| word.load(Relaxed) & 1 << (rule.number % WORD_BITS) != 0)
+    }
+}
+
+/// What was decided is no part of a selection.
+impl PartialEq for Decided {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Decided {}
+
+impl fmt::Debug for Decided {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Decided")
     }
 }
 

@@ -65,7 +65,12 @@ pub struct Rule {
     /// Whether the rule is for the entries that the pattern does not match.
     pub(super) negated: bool,
     pub(super) origin: Origin,
+    /// Its number among the rules of the command line; [`NO_NUMBER`] for a rule in a file in a directory.
+    pub(super) number: usize,
 }
+
+/// The number of a rule that is not one of the command line.
+pub(super) const NO_NUMBER: usize = usize::MAX;
 
 impl Rule {
     /// Whether the rule leaves out what it matches.
@@ -148,7 +153,7 @@ pub(super) fn parse(option: RuleOption, text: &[u8]) -> Result<Parsed, BadRule> 
         }
         let pattern = Pattern::new(Grammar::Rsync, pattern);
         let origin = Origin::Option(option);
-        Ok(Parsed::Rule(Box::new(Rule { kind, pattern, negated, origin })))
+        Ok(Parsed::Rule(Box::new(Rule { kind, pattern, negated, origin, number: NO_NUMBER })))
     };
     let default = match option {
         RuleOption::Exclude => RuleKind::Exclude,

@@ -44,7 +44,10 @@ fn render_note(note: &Note, screen: &mut Screen) {
     let bytes = |path: &'_ Path| path.as_os_str().as_bytes().to_vec();
     match &note.kind {
         // cp copies into it silently, and has no rules
-        NoteKind::IntoCopy { .. } | NoteKind::UnreachableRule(_) | NoteKind::ListedMissing(_) => {}
+        NoteKind::IntoCopy { .. }
+        | NoteKind::UnreachableRule(_)
+        | NoteKind::IdleRules(..)
+        | NoteKind::ListedMissing(_) => {}
         NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
             human::render(&RunEvent::Note(note), screen);
         }

@@ -100,6 +100,14 @@ fn render_note(note: &Note, screen: &mut Screen) {
                 "note: the rule {rule} matches nothing: {dir} is left out by {by}"
             ));
         }
+        NoteKind::IdleRules(rule, others) => {
+            let others = match others {
+                0 => String::new(),
+                1 => ", and another rule".to_owned(),
+                others => format!(", and {} other rules", numbers::count(*others as u64)),
+            };
+            screen.notice(&format!("note: no entry was decided by {}{others}", quote(rule)));
+        }
         NoteKind::ListedMissing(path) => {
             let path = quote(path.as_os_str().as_bytes());
             screen.error(&format!("cannot copy {path}: it is in --files-from and does not exist"));

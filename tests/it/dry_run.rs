@@ -271,3 +271,33 @@ fn options_that_make_no_sense_in_a_dry_run_are_refused() {
     env.pcopy(["-n", "--itemize-changes", "src", "dst"]).exits(2).stderr_has("--dry-run");
     assert!(!env.path("dst").exists());
 }
+
+#[test]
+fn a_dry_run_names_the_rules_that_decide_nothing() {
+    for jobs in ["-j1", "-j8"] {
+        let env = Sandbox::new();
+        trees(&env);
+        let rules = ["--exclude=*.tmp", "--include=*.c", "--exclude=size", "--exclude=/d/sub/"];
+
+        let run = env.pcopy([&["--dry-run", jobs], &rules[..], &["src", "new"]].concat());
+
+        run.exits(0).stderr_has("note: no entry was decided by '--exclude=*.tmp'\n");
+        run.stderr_has("decided by '--include=*.c'\n");
+        run.stderr_lacks("--exclude=size").stderr_lacks("sub");
+        let copied = env.pcopy([&rules[..], &["src", "new"]].concat());
+        copied.exits(0).stderr_lacks("decided by");
+    }
+}
+
+#[test]
+fn of_many_rules_that_decide_nothing_ten_are_named() {
+    let env = Sandbox::new();
+    trees(&env);
+    let rules: String = (0..100).map(|number| format!("no-{number}\n")).collect();
+    fs::write(env.path("rules"), rules).unwrap();
+
+    let run = env.pcopy(["--dry-run", "--exclude-from=rules", "src", "new"]);
+
+    run.exits(0).stderr_has("decided by 'rules:10: - no-9', and 90 other rules");
+    assert_eq!(run.stderr.matches("decided by").count(), 10, "{}", run.story());
+}
