@@ -18,6 +18,8 @@ pub struct Options {
     pub copy: CopyOptions,
     /// `--parents`: recreate the directories above each source below the target directory.
     pub parents: bool,
+    /// `--mkpath`: create the missing directories above the target.
+    pub make_path: bool,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
     /// `-j`: the number of copiers, 1 to 512; with `None` the plan chooses a number and the parent adapts it

@@ -79,7 +79,6 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
             "--compare-dest",
             "--copy-dest",
             "--size-only",
-            "--mkpath",
             "--backup-dir",
         ],
         Instead::Sentence("pcopy has nothing like it; 'pcopy --help' lists what it has"),

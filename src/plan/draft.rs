@@ -1,6 +1,7 @@
 //! A draft: a plan before its run begins.
 
 use super::comparisons::{Check, ListedFiles};
+use super::made_path::MadePath;
 use super::manifest_place::ManifestPlace;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
@@ -20,7 +21,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What pcopy knows of a run before it begins. Making a draft creates and changes nothing.
+/// What pcopy knows of a run before it begins. Making a draft creates and changes nothing, except that `--mkpath` creates
+/// the directories above the target. If the run is refused, they are removed.
 pub struct Draft {
     placement: Placement,
     manifest: Option<ManifestPlace>,
@@ -30,11 +32,26 @@ pub struct Draft {
     timeout: Option<Duration>,
     destination: PathBuf,
     with_no_target_directory: Option<String>,
+    made_path: MadePath,
 }
 
 impl Draft {
     /// Finds a target for each operand. Refuses the run for any reason that reading the file system can find.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
+        let made_path = match options.make_path {
+            true => MadePath::make(&options.operands)?,
+            false => MadePath::default(),
+        };
+        match Self::find(options) {
+            Ok(draft) => Ok(Self { made_path, ..draft }),
+            Err(refusal) => {
+                made_path.give_back();
+                Err(refusal)
+            }
+        }
+    }
+
+    fn find(options: &Options) -> Result<Self, Refusal> {
         if let Some(selection) = options.copy.selection.as_ref().filter(|_| options.copy.dry_run) {
             selection.note_decisions().map_err(|error| Refusal {
                 message: format!("cannot note which rules decide: {error}"),
@@ -84,6 +101,7 @@ impl Draft {
             timeout,
             destination,
             with_no_target_directory,
+            made_path: MadePath::default(),
         })
     }
 
@@ -103,7 +121,10 @@ impl Draft {
     pub fn begin(mut self) -> Result<Plan, Refusal> {
         let created = self.placement.create_parents();
         let set = created.and_then(|()| set_context(&self.placement.options));
-        set.inspect_err(|_| self.placement.dirs.give_back())?;
+        set.inspect_err(|_| {
+            self.placement.dirs.give_back();
+            self.made_path.give_back();
+        })?;
         Ok(self.into_plan())
     }
 
@@ -145,6 +166,7 @@ impl Draft {
             left_out,
             timeout: self.timeout,
             destination: self.destination,
+            made_path: self.made_path,
             with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
             check: self.check,

@@ -9,6 +9,7 @@ mod comparisons;
 mod directories;
 mod draft;
 mod lost;
+mod made_path;
 mod manifest_line;
 mod manifest_place;
 mod notes;
@@ -34,6 +35,7 @@ pub use xattr_rules::XattrRules;
 use crate::error::{EntryError, Op, ends_the_run};
 use crate::options::{CopyMode, CopyOptions, Dereference};
 use crate::policy::Policy;
+use made_path::MadePath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::stdio;
@@ -92,6 +94,8 @@ pub struct Plan {
     pub parents: Vec<Parent>,
     /// Notes to report to the user during the run, in order.
     pub notes: Vec<Note>,
+    /// The directories that were created above the target, for `--mkpath`.
+    made_path: MadePath,
     /// Where the manifest (a list of file hashes) is written when the run has ended.
     pub manifest: Option<ManifestPlace>,
     /// Which extended attributes are not copied; empty if none are to be preserved.
@@ -166,6 +170,7 @@ impl Plan {
     /// Removes the directories that were created for the plan, for a run that is refused.
     pub fn give_back(&self) {
         directories::remove_created(self.parents.iter());
+        self.made_path.give_back();
     }
 
     /// Returns the directory that contains the source of an operand.

@@ -460,7 +460,7 @@ impl Selection {
     /// [`unreachable`](Self::unreachable).
     pub fn without_decision(&self) -> Vec<Vec<u8>> {
         let unreachable = self.unreachable();
-        let is_told = |rule: &&Rule| {
+        let is_named = |rule: &&Rule| {
             let is_own = match &rule.origin {
                 Origin::Option(RuleOption::ExcludeVcs | RuleOption::OnlyRest) => false,
                 // The rule for directories belongs to no pattern, and that for what is below to the one before it.
@@ -471,7 +471,7 @@ impl Selection {
             };
             is_own && rule.kind.side() != Some(Side::Target) && !self.decided.has(rule)
         };
-        let idle = self.named_rules().filter(is_told).map(Rule::show);
+        let idle = self.named_rules().filter(is_named).map(Rule::show);
         idle.filter(|text| unreachable.iter().all(|known| known.rule != *text)).collect()
     }
 

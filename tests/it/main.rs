@@ -27,6 +27,7 @@ mod exits;
 #[path = "../common/failing.rs"]
 mod failing;
 mod filesystems;
+mod from_rsync;
 mod fsync;
 mod help;
 mod hidden_changes;
@@ -49,6 +50,7 @@ mod manifest;
 mod manifest_file;
 mod manifest_lines;
 mod merge;
+mod mkpath;
 mod named_streams;
 mod no_processes;
 mod output;

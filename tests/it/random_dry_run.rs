@@ -161,8 +161,8 @@ fn a_dry_run_prints_what_the_run_does() {
         };
         let seen: BTreeSet<PathBuf> =
             all.into_iter().filter(|path| changed(path)).cloned().collect();
-        let told: BTreeSet<PathBuf> = said.iter().map(|line| path_of(line)).collect();
+        let printed: BTreeSet<PathBuf> = said.iter().map(|line| path_of(line)).collect();
         // A directory whose entries change keeps its time in the end, and a run that fails leaves other entries alone.
-        assert_eq!(told, seen, "{what}\n{}", run.story());
+        assert_eq!(printed, seen, "{what}\n{}", run.story());
     }
 }

@@ -185,6 +185,7 @@ impl GnuArgs {
         let parents = self.parents;
         let operands = place(operands, self.directory, self.no_directory, parents)?;
         Ok(Options {
+            make_path: false,
             command: Command::Copy,
             operands,
             copy,

@@ -265,7 +265,7 @@ impl Flags {
         let progress = self.output.apply(&mut copy);
         self.integrity.apply(&mut copy)?;
         let command = self.integrity.command(&self.source.paths)?;
-        let parents = self.source.parents;
+        let (parents, make_path) = (self.source.parents, self.source.mkpath);
         let operands = self.source.into_operands()?;
         let explained = self.selection.explain.as_deref();
         let explained = explained.map(|path| selection_flags::explanation(path, &operands));
@@ -281,6 +281,7 @@ impl Flags {
             command,
             copy,
             parents,
+            make_path,
             operands,
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,

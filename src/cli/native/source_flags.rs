@@ -51,6 +51,13 @@ pub(super) struct SourceFlags {
     #[arg(long, conflicts_with_all = ["no_target_directory", super::COMPARING])]
     pub(super) parents: bool,
 
+    /// Create the missing directories above DST
+    ///
+    /// As mkdir -p. If entries are copied into DST (-t, several SRC, a slash at the end of DST), DST is created, too. If the
+    /// run is refused, they are removed.
+    #[arg(long, hide_short_help = true, conflicts_with_all = [super::COMPARING, "dry_run"])]
+    pub(super) mkpath: bool,
+
     /// Remove trailing slashes from each SRC
     ///
     /// A symbolic link to a directory is then copied as a symbolic link.
