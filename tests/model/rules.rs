@@ -99,7 +99,6 @@ impl Rules {
             onto: false,
             strip: false,
             parents: false,
-            make_path: false,
             ways: 0,
         };
         words.iter().for_each(|word| word.1(&mut rules));
