@@ -268,6 +268,7 @@ mod tests {
         let operands =
             Operands::Into { sources: vec![source.to_owned()], directory: directory.to_owned() };
         Draft::make(&Options {
+            make_path: false,
             command: Command::Copy,
             operands,
             copy,
