@@ -2,12 +2,31 @@
 
 use super::Entry;
 use super::action::{Action, Reason};
+use super::result::{Applied, Done, Unfinished};
 use crate::copier::context::Context;
+use crate::error::Op;
 use crate::ipc::wire::difference::Property;
 use crate::ipc::wire::itemized::{Act, Change, Itemized, type_of};
 use crate::plan::DirOrigin;
 use pcopy_sys::file::{self, Kind, Node, Stat};
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// Notes in the result of a new entry that everything of it is new. What is changed of an existing entry was noted when it
+/// was looked at.
+pub(in crate::copier) fn complete(
+    entry: &Entry<'_>,
+    result: &mut Result<Applied, Unfinished>,
+    act: impl Fn(&Stat) -> Itemized,
+) {
+    let Ok(applied) = result else { return };
+    if applied.itemized.is_some() || applied.done != Done::Copied {
+        return;
+    }
+    match entry.dirs.stat_source(entry.name) {
+        Ok(source) => applied.itemized = Some(Box::new(act(&source))),
+        Err(errno) => *result = Err(Op::Stat.error()(errno).into()),
+    }
+}
 
 /// Returns what `action` changes; `None` if the options do not ask for it, or if it changes nothing.
 pub(in crate::copier) fn of_action(

@@ -7,7 +7,6 @@ use super::decide::{self, prompt, skipped_by_update};
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
 use crate::error::{EntryError, Op};
-use crate::ipc::wire::itemized::{Act, Itemized, Type, type_of};
 use crate::policy::ExistingRules;
 use crate::staging::leftover::create_fresh;
 use crate::staging::removal;
@@ -198,14 +197,6 @@ impl LinkMode<'_> {
                 if astray { Err(Op::RelativeSymlink.error()(Errno::EINVAL)) } else { Ok(()) }
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Returns what making the link changes, for `--itemize-changes`.
-    pub(in crate::copier) fn itemize(self, source: &Stat) -> Itemized {
-        match self {
-            Self::HardLink => Itemized::created(Act::Link, type_of(source)),
-            Self::Symlink(_) => Itemized::created(Act::Change, Type::Symlink),
         }
     }
 

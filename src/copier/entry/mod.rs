@@ -44,7 +44,6 @@ use super::dir_pair::{DirPair, free_staged_name};
 use crate::error::{EntryError, Op};
 use crate::hash::Hasher;
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::EntryPathBuf;
 use crate::options::{CopyMode, Dereference, Links, Update};
 use crate::plan::op_to_create;
@@ -96,16 +95,6 @@ impl<'a> EntryCopier<'a> {
     /// Copies an entry of the type `kind`. If the source has another type, fails with
     /// [`Unfinished::OtherType`].
     pub(super) fn copy(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
-        let mut applied = self.copy_as_decided(entry, kind)?;
-        let is_new = applied.itemized.is_none() && applied.done == Done::Copied;
-        if is_new && self.cx.options().itemize_changes {
-            let source = entry.dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
-            applied.itemized = Some(Box::new(Itemized::new_entry(&source)));
-        }
-        Ok(applied)
-    }
-
-    fn copy_as_decided(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<Applied, Unfinished> {
         if entry.dirs.staged && copies_contents(&self.cx, kind) {
             return self.create_file(entry);
         }

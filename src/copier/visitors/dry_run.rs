@@ -4,7 +4,7 @@
 //! directories and reads status, links and, where contents decide, files. A directory that the target does not have is
 //! not opened there, and all that is in it would be created.
 
-use super::copy::{kind_of, shown_source};
+use super::copy::{itemized_as, kind_of, shown_source};
 use crate::copier::Worker;
 use crate::copier::context::Context;
 use crate::copier::dir_pair::{DirPair, c_name, has_child, look_by_path, operand_dirs};
@@ -145,11 +145,7 @@ impl<'a> DryVisitor<'a> {
             let look = if follow { file::stat_at_following } else { file::stat_at };
             let source = look(dirs.source.as_fd(), name).map_err(Op::Stat.error())?;
             let leads = self.entry_copier.lead_or_defer(false, &source)?;
-            let item = match walk.cx.options().copy_mode {
-                CopyMode::Copy | CopyMode::AttributesOnly => Itemized::new_entry(&source),
-                CopyMode::HardLink => LinkMode::HardLink.itemize(&source),
-                CopyMode::Symlink => LinkMode::Symlink(c"").itemize(&source),
-            };
+            let item = itemized_as(walk.cx.options().copy_mode)(&source);
             count_bytes(walk, &source, Done::Copied);
             return Ok(Foreseen { done: Done::Copied, item: Some(item), leads });
         };
@@ -168,7 +164,8 @@ impl<'a> DryVisitor<'a> {
         let source = both.stat_source(name).map_err(Op::Stat.error())?;
         let old = file::stat_at(&both.target, target_name).ok();
         let done = self.entry_copier.foresee_link(entry, mode, &source, old.as_ref())?;
-        let item = (done != Done::Skipped).then(|| mode.itemize(&source));
+        let act = itemized_as(walk.cx.options().copy_mode);
+        let item = (done != Done::Skipped).then(|| act(&source));
         Ok(Foreseen { done, item, leads: None })
     }
 

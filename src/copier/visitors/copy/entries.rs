@@ -3,16 +3,18 @@
 use super::record::{record, report_changes, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::c_name;
+use crate::copier::entry::itemize;
 use crate::copier::entry::link::LinkMode;
-use crate::copier::entry::result::{Applied, Done, Unfinished};
+use crate::copier::entry::result::{Applied, Unfinished};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{DirProgress, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
+use crate::ipc::wire::itemized::{Act, Itemized, Type, type_of};
 use crate::options::CopyMode;
 use crate::plan::ancestors;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Kind};
+use pcopy_sys::file::{self, Kind, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -56,6 +58,10 @@ impl<'a> CopyVisitor<'a> {
         if walk.cx.options().hash.is_some() {
             self.add_digest(walk, found, &mut result);
         }
+        if walk.cx.options().itemize_changes {
+            let act = itemized_as(walk.cx.options().copy_mode);
+            itemize::complete(&found.at(&walk.at), &mut result, act);
+        }
         match result {
             Ok(applied) => self.record_applied(walk, found, &applied, progress),
             Err(Unfinished::Deferred(inode)) => self.defer(walk, found, inode, progress),
@@ -77,23 +83,14 @@ impl<'a> CopyVisitor<'a> {
         kind: Kind,
     ) -> Result<Applied, Unfinished> {
         let entry = &found.at(&walk.at);
-        let text;
-        let mode = match walk.cx.options().copy_mode {
-            CopyMode::Copy | CopyMode::AttributesOnly => {
-                return self.entry_copier.copy(entry, kind);
-            }
-            CopyMode::HardLink => LinkMode::HardLink,
+        match walk.cx.options().copy_mode {
+            CopyMode::Copy | CopyMode::AttributesOnly => self.entry_copier.copy(entry, kind),
+            CopyMode::HardLink => self.entry_copier.link(entry, LinkMode::HardLink),
             CopyMode::Symlink => {
-                text = shown_source(walk, found.name);
-                LinkMode::Symlink(&text)
+                let text = shown_source(walk, found.name);
+                self.entry_copier.link(entry, LinkMode::Symlink(&text))
             }
-        };
-        let mut applied = self.entry_copier.link(entry, mode)?;
-        if walk.cx.options().itemize_changes && applied.done != Done::Skipped {
-            let source = found.dirs.stat_source(found.name).map_err(Op::Stat.error())?;
-            applied.itemized = Some(Box::new(mode.itemize(&source)));
         }
-        Ok(applied)
     }
 
     /// Counts and reports an entry that is now in the copy.
@@ -110,7 +107,9 @@ impl<'a> CopyVisitor<'a> {
         if !applied.attribute_errors.is_empty() {
             report_lost(walk, Some(found.name), &applied.attribute_errors)?;
         }
-        report_changes(walk, Some(found.name), applied.itemized.as_deref())?;
+        if let Some(item) = applied.itemized.as_deref() {
+            report_changes(walk, Some(found.name), item)?;
+        }
         if let Some(inode) = applied.leads {
             return self.report_leader(walk, found, (inode, applied), progress); // counts it, too
         }
@@ -136,6 +135,15 @@ impl<'a> CopyVisitor<'a> {
             self.entry_copier.remove_remains(&found.at(&walk.at));
         }
         walk.record_failed(Some(found.name), error)
+    }
+}
+
+/// Returns how to itemize a new entry.
+pub(in crate::copier::visitors) fn itemized_as(mode: CopyMode) -> fn(&Stat) -> Itemized {
+    match mode {
+        CopyMode::Copy | CopyMode::AttributesOnly => Itemized::new_entry,
+        CopyMode::HardLink => |source| Itemized::created(Act::Link, type_of(source)),
+        CopyMode::Symlink => |_| Itemized::created(Act::Change, Type::Symlink),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::copier::dir_pair::DirPair;
 use crate::copier::entry::decide::keeps_contents;
 use crate::copier::entry::hard_link::{Leader, NoLink};
 use crate::copier::entry::result::{Applied, Done, Unfinished, changed};
-use crate::copier::entry::{discard, staged_name_for};
+use crate::copier::entry::{discard, itemize, staged_name_for};
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
 use crate::copier::traverse::offer::hand_over;
@@ -24,6 +24,7 @@ use crate::error::{EntryError, Op};
 use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
+use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::EntryPathBuf;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{Identity, Kind};
@@ -226,13 +227,18 @@ impl<'a> CopyVisitor<'a> {
         if walk.cx.options().hash.is_some() {
             self.add_digest(walk, found, &mut ended.result);
         }
+        if walk.cx.options().itemize_changes {
+            itemize::complete(&found.at(&walk.at), &mut ended.result, Itemized::new_entry);
+        }
         match ended.result {
             Ok(applied) => {
                 if let Some(digest) = applied.digest {
                     found.report_digest(walk, *digest)?;
                 }
                 report_lost(walk, Some(name), &applied.attribute_errors)?;
-                report_changes(walk, Some(name), applied.itemized.as_deref())?;
+                if let Some(item) = applied.itemized.as_deref() {
+                    report_changes(walk, Some(name), item)?;
+                }
                 record(walk, Some(name), applied.done, applied.details)
             }
             Err(unfinished) => self.record_unfinished(walk, found, &unfinished),

@@ -10,7 +10,7 @@ mod record;
 mod verify;
 
 pub(crate) use deferred_dirs::{finish, finish_parent, publish};
-pub(super) use entries::{kind_of, shown_source};
+pub(super) use entries::{itemized_as, kind_of, shown_source};
 
 use crate::copier::Worker;
 use crate::copier::context::Context;
@@ -237,9 +237,10 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         // not count it.
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
         let done = if skipped { Done::Skipped } else { Done::Copied };
-        if walk.cx.options().itemize_changes {
-            let item = itemize_dir(walk, &dirs, &source, done);
-            report_changes(walk, None, item.as_ref())?;
+        if walk.cx.options().itemize_changes
+            && let Some(item) = itemize_dir(walk, &dirs, &source, done)
+        {
+            report_changes(walk, None, &item)?;
         }
         // What an earlier round or run left there may be the copy of another source, or of a source that has
         // changed.
