@@ -31,6 +31,8 @@ pub struct Operand {
     pub(super) destination: Option<DirOrigin>,
     /// The earlier operands that become the same file. If one of them was copied, this operand is not copied.
     pub same_target: Vec<u32>,
+    /// Whether the target is inside the source, where the selection leaves it out. A staged directory there is left out, too.
+    pub target_is_left_out: bool,
     /// Whether the source is a symbolic link that is followed and leads to something else than a directory.
     pub follow: bool,
     /// For a directory whose target lies inside it, which only cp accepts: the status of the directory before
@@ -81,6 +83,7 @@ impl Operand {
             destination: None,
             same_target: Vec::new(),
             follow: source.follow && !is_dir,
+            target_is_left_out: false,
             into_itself: None,
             written: None,
             permissions: source.stat.permissions(),

@@ -172,3 +172,45 @@ fn a_target_that_the_walk_comes_to_is_refused_with_one_file_system_too() {
 
     run.exits(3).stderr_has("'src/t/new' lies inside 'src'");
 }
+
+#[test]
+fn a_target_that_a_rule_leaves_out_may_be_inside_the_source() {
+    for jobs in ["-j1", "-j8"] {
+        for (rule, target) in [
+            ("--exclude=/bak", "src/bak/new"),
+            ("--exclude=bak", "src/bak"),
+            ("--exclude=/new", "src/new"),
+            ("--exclude=/d/new/", "src/d/new"),
+        ] {
+            let env = Sandbox::new();
+            env.tree("src", ["file a 1", "dir d", "file d/b 1", "dir bak", "file bak/old 1"]);
+            let line = [jobs, "-v", rule, "-T", "src", target];
+
+            let run = env.pcopy(line);
+            run.exits(0);
+            assert!(!run.stdout.contains("partial"), "{}", run.story());
+            let copied = env.listing(target);
+            assert!(copied.contains_key(Path::new("d/b")) && copied.contains_key(Path::new("a")));
+            let depth = copied.keys().map(|path| path.components().count()).max();
+            assert_eq!(depth, Some(2), "{rule} {target}: {copied:?}");
+
+            fs::write(env.path("src/a"), "changed").unwrap();
+            env.pcopy(line).exits(0);
+            assert_eq!(fs::read_to_string(env.path(target).join("a")).unwrap(), "changed");
+            env.pcopy(["--dry-run", rule, "-T", "src", target]).exits(0);
+            let has_more = target == "src/bak"; // the file that was there
+            env.pcopy(["--check", "--no-preserve=timestamps", rule, "-T", "src", target])
+                .exits(if has_more { 6 } else { 0 });
+        }
+    }
+}
+
+#[test]
+fn a_target_inside_the_source_is_refused_if_the_rules_let_the_walk_come_there() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1", "dir bak"]);
+    for rule in ["--exclude=other", "--include=bak", "--filter=P bak", "--max-depth=2"] {
+        env.pcopy([rule, "src", "src/bak/new"]).exits(3).stderr_has("lies inside 'src'");
+    }
+    env.pcopy(["--max-depth=1", "src", "src/bak/new"]).exits(0);
+}

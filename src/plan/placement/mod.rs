@@ -9,11 +9,13 @@ use super::operands::Operand;
 use super::stream_target::StreamTarget;
 use crate::error::Refusal;
 use crate::options::{Compat, CopyOptions, Dereference, Operands, Options, Permissions};
+use crate::selection::PathTrees;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Identity};
+use pcopy_sys::file::{self, Identity, Kind};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The operands of a plan that is being made, each with its target.
@@ -230,6 +232,37 @@ impl Placement {
     fn comes_to_target(&self, operand: &Operand) -> bool {
         let target = (operand.target_dir, &*operand.target_name);
         self.dirs.is_reached(target, operand.identity, self.options.one_file_system)
+    }
+
+    /// Whether the selection keeps the walk of an operand's source from its target, which is inside: it leaves out the target
+    /// or a directory above it.
+    fn leaves_out_target(&self, operand: &Operand) -> bool {
+        let Some(selection) = &self.options.selection else { return false };
+        let (Some(parent), Some(name)) =
+            (operand.target_path.parent(), operand.target_path.file_name())
+        else {
+            return false;
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let (Ok(source), Ok(parent)) = (operand.source_path.canonicalize(), parent.canonicalize())
+        else {
+            return false;
+        };
+        // Through a bind mount, the walk may come to the target by another path.
+        let Ok(below) = parent.strip_prefix(&source) else { return false };
+        let trees = PathTrees {
+            source: &operand.source_path,
+            target: None,
+            follows: self.options.dereference == Dereference::Always,
+            device: None,
+        };
+        let target = below.join(name);
+        let mut above = target.ancestors().filter(|path| !path.as_os_str().is_empty());
+        above.any(|path| {
+            let path = path.as_os_str().as_bytes();
+            selection.leaves_out(&trees, path, Kind::Directory)
+                || path.len() < target.as_os_str().len() && !selection.enters(path)
+        })
     }
 
     /// Returns the directories among the operands, each with the number of the first operand that is this

@@ -480,7 +480,12 @@ fn leave_out(walk: &mut CopyWalk<'_>, overlap: Overlap, existed: bool) -> Result
     if !existed {
         remove_empty_copy(walk);
     }
+    let is_left_out = walk.operand().is_some_and(|operand| operand.target_is_left_out);
     match overlap {
+        Overlap::Target if is_left_out => {
+            walk.cx.status.subtract(Count::Found, 1);
+            Ok(())
+        }
         Overlap::Target => walk.record_failed(None, Op::IntoItself.error()(Errno::ELOOP)),
         Overlap::CreatedForOther => {
             walk.cx.status.subtract(Count::Found, 1);

@@ -296,6 +296,7 @@ impl<'p> NativeRules<'p> {
         let mut operand = Operand::new(found, target);
         operand.destination = self.origin_of_destination(&operand);
         self.check(&operand, &stat, target_dir)?;
+        operand.target_is_left_out = operand.is_dir && self.placed.leaves_out_target(&operand);
         self.check_symlink(&operand)?;
         self.push_if_free(operand)
     }

@@ -104,11 +104,15 @@ impl NativeRules<'_> {
             self.check_same(operand, source, target, target_dir)?;
             self.check_type(operand, target)?;
         }
-        if operand.is_dir && self.placed.comes_to_target(operand) {
+        let is_inside = operand.is_dir && self.placed.comes_to_target(operand);
+        if is_inside && !self.placed.leaves_out_target(operand) {
             let (from, to) = (shown(&operand.source_path), shown(&operand.target_path));
             return Err(Refusal {
                 message: format!("{to} lies inside {from}"),
-                hint: Some("choose a target outside the source directory".into()),
+                hint: Some(
+                    "choose a target outside the source directory, or leave it out with --exclude"
+                        .into(),
+                ),
             });
         }
         if self.compares || self.placed.dirs.is_missing(operand.target_dir) {
