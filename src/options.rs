@@ -20,6 +20,9 @@ pub struct Options {
     pub parents: bool,
     /// `--mkpath`: create the missing directories above the target.
     pub make_path: bool,
+    /// Whether a run is refused if a source or the target is on a disk of `/etc/fstab` that is not mounted; not with
+    /// `--no-mount-guard`, and never for cp.
+    pub guards_mounts: bool,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
     /// `-j`: the number of copiers, 1 to 512; with `None` the plan chooses a number and the parent adapts it

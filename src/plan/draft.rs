@@ -3,6 +3,7 @@
 use super::comparisons::{Check, ListedFiles};
 use super::made_path::MadePath;
 use super::manifest_place::ManifestPlace;
+use super::mount_guard;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
 use super::waves::waves;
@@ -38,6 +39,9 @@ pub struct Draft {
 impl Draft {
     /// Finds a target for each operand. Refuses the run for any reason that reading the file system can find.
     pub fn make(options: &Options) -> Result<Self, Refusal> {
+        if options.guards_mounts && !matches!(options.command, Command::CheckManifest { .. }) {
+            mount_guard::check(options)?;
+        }
         let made_path = match options.make_path {
             true => MadePath::make(&options.operands)?,
             false => MadePath::default(),
@@ -269,6 +273,7 @@ mod tests {
             Operands::Into { sources: vec![source.to_owned()], directory: directory.to_owned() };
         Draft::make(&Options {
             make_path: false,
+            guards_mounts: false,
             command: Command::Copy,
             operands,
             copy,

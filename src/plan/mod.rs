@@ -12,6 +12,7 @@ mod lost;
 mod made_path;
 mod manifest_line;
 mod manifest_place;
+mod mount_guard;
 mod notes;
 mod operands;
 mod placement;

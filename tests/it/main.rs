@@ -51,6 +51,7 @@ mod manifest_file;
 mod manifest_lines;
 mod merge;
 mod mkpath;
+mod mount_guard;
 mod named_streams;
 mod no_processes;
 mod output;

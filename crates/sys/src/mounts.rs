@@ -5,29 +5,47 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The places where file systems are mounted that this process can see.
-pub struct MountPoints(Vec<PathBuf>);
+/// The places where file systems are mounted that this process can see, each with what is mounted there.
+pub struct MountPoints(Vec<(PathBuf, PathBuf)>);
 
 impl MountPoints {
     /// Reads the mount points; `None` without `/proc`.
     pub fn read() -> Option<Self> {
         let text = std::fs::read("/proc/self/mountinfo").ok()?;
         let lines = text.split(|&byte| byte == b'\n');
-        let fifth = |line: &[u8]| Some(unescaped(line.split(|&byte| byte == b' ').nth(4)?));
-        Some(Self(lines.filter_map(fifth).collect()))
+        let parse = |line: &[u8]| {
+            let mut fields = line.split(|&byte| byte == b' ');
+            let mount_point = unescaped(fields.nth(4)?);
+            // A number of optional fields, '-', the type of the file system, and its source.
+            let source = fields.skip_while(|field| *field != b"-").nth(2)?;
+            Some((mount_point, unescaped(source)))
+        };
+        Some(Self(lines.filter_map(parse).collect()))
+    }
+
+    /// Whether something is mounted at this path, which contains no symlinks.
+    pub fn has(&self, path: &Path) -> bool {
+        self.source_of(path).is_some()
+    }
+
+    /// Returns what is mounted at this path: a device or, for a file system without one, any text. The newest mount counts.
+    pub fn source_of(&self, path: &Path) -> Option<&Path> {
+        let mut mounts = self.0.iter().rev();
+        mounts.find(|(at, _)| at == path).map(|(_, source)| source.as_path())
     }
 
     /// Whether anything is mounted below an open directory, which may be a mount point itself. True if its path
     /// cannot be found out.
     pub fn has_below(&self, dir: impl AsFd) -> bool {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()));
-        let is_below = |path: &Path| self.0.iter().any(|at| at.starts_with(path) && at != path);
+        let is_below =
+            |path: &Path| self.0.iter().any(|(at, _)| at.starts_with(path) && at != path);
         path.map_or(true, |path| is_below(&path))
     }
 }
 
-/// Returns a path of mountinfo, in which `\040` and the like stand for single bytes.
-fn unescaped(text: &[u8]) -> PathBuf {
+/// Returns a path of mountinfo or of fstab(5), in which `\040` and the like stand for single bytes.
+pub fn unescaped(text: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -55,6 +73,13 @@ mod tests {
     fn an_escaped_path_is_read_as_it_is() {
         assert_eq!(unescaped(br"/a\040b\134c"), Path::new(r"/a b\c"));
         assert_eq!(unescaped(br"/a\04"), Path::new(r"/a\04"));
+    }
+
+    #[test]
+    fn something_is_mounted_at_the_root() {
+        let Some(points) = MountPoints::read() else { return };
+        assert!(points.has(Path::new("/")) && !points.has(Path::new("/nothing")));
+        assert!(points.source_of(Path::new("/")).is_some_and(|source| source != Path::new("")));
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl GnuArgs {
         let operands = place(operands, self.directory, self.no_directory, parents)?;
         Ok(Options {
             make_path: false,
+            guards_mounts: false,
             command: Command::Copy,
             operands,
             copy,

@@ -266,6 +266,7 @@ impl Flags {
         self.integrity.apply(&mut copy)?;
         let command = self.integrity.command(&self.source.paths)?;
         let (parents, make_path) = (self.source.parents, self.source.mkpath);
+        let guards_mounts = !self.source.no_mount_guard;
         let operands = self.source.into_operands()?;
         let explained = self.selection.explain.as_deref();
         let explained = explained.map(|path| selection_flags::explanation(path, &operands));
@@ -282,6 +283,7 @@ impl Flags {
             copy,
             parents,
             make_path,
+            guards_mounts,
             operands,
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,
@@ -531,12 +533,13 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 45] = [
+        const WITH_CHECK: [&str; 46] = [
             "paths",
             "target_directory",
             "no_target_directory",
             "suffix_name",
             "strip_trailing_slashes",
+            "no_mount_guard",
             "one_file_system",
             "no_dereference",
             "no_dereference_links",

@@ -58,6 +58,13 @@ pub(super) struct SourceFlags {
     #[arg(long, hide_short_help = true, conflicts_with_all = [super::COMPARING, "dry_run"])]
     pub(super) mkpath: bool,
 
+    /// Use a directory even if /etc/fstab has a disk for it that is not mounted
+    ///
+    /// By default a run is refused if DST or a SRC lies at or below a mount point of /etc/fstab at which nothing is mounted:
+    /// a backup would fill another disk.
+    #[arg(long, hide_short_help = true, conflicts_with = "check_manifest")]
+    pub(super) no_mount_guard: bool,
+
     /// Remove trailing slashes from each SRC
     ///
     /// A symbolic link to a directory is then copied as a symbolic link.
