@@ -23,6 +23,10 @@ pub struct Options {
     /// Whether a run is refused if a source or the target is on a disk of `/etc/fstab` that is not mounted; not with
     /// `--no-mount-guard`, and never for cp.
     pub guards_mounts: bool,
+    /// `--require-mount`: directories at which something must be mounted; an empty path is the target.
+    pub require_mounts: Vec<PathBuf>,
+    /// `--require-file`: paths relative to the target that must exist.
+    pub require_files: Vec<PathBuf>,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
     /// `-j`: the number of copiers, 1 to 512; with `None` the plan chooses a number and the parent adapts it
@@ -439,6 +443,15 @@ pub enum Operands {
 }
 
 impl Operands {
+    /// Returns the path of the target as the user typed it; `None` if the copy is made next to the source.
+    pub fn target(&self) -> Option<&Path> {
+        match self {
+            Self::Into { directory, .. } => Some(directory),
+            Self::Onto { target, .. } | Self::Exactly { target, .. } => Some(target),
+            Self::Beside { .. } => None,
+        }
+    }
+
     /// Returns the source, if there is one.
     pub fn only_source(&self) -> Option<&Path> {
         match self {

@@ -92,7 +92,11 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         let error = Op::Stage.error()(errno);
         run.reporter.attribute_failed(AttributeError { error, required: false }, operand, b"");
     }
-    let end = match copy_all(&mut run) {
+    let copied = copy_all(&mut run);
+    for dir in plan.required_mounts.changed() {
+        run.reporter.mount_changed(dir);
+    }
+    let end = match copied {
         Ok(()) => End::Finished,
         Err(Stopped::Early(end)) => end,
         Err(Stopped::Unavailable(unavailable)) => {

@@ -75,6 +75,12 @@ impl<'a> Reporter<'a> {
         });
     }
 
+    /// Reports that not the same is mounted at a directory as at the beginning.
+    pub(super) fn mount_changed(&mut self, dir: &Path) {
+        self.late.failed += 1;
+        self.sink.emit(&RunEvent::MountChanged(dir));
+    }
+
     /// Reports what is changed of an entry.
     pub(super) fn itemized(&mut self, place: EntryPath<'_>, item: Itemized) {
         let Some(operand) = self.operand(place.operand) else { return };

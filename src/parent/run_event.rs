@@ -168,6 +168,8 @@ pub enum RunEvent<'a> {
     CannotSuspend(Errno),
     /// Output that the user asked for could not be written to standard output.
     OutputLost(Errno),
+    /// Not the same is mounted at this directory as at the beginning (`--require-mount`).
+    MountChanged(&'a Path),
     /// The run has ended.
     Ended(&'a Outcome),
 }

@@ -6,6 +6,7 @@ use super::manifest_place::ManifestPlace;
 use super::mount_guard;
 use super::notes::{Note, NoteKind};
 use super::placement::Placement;
+use super::requirements::RequiredMounts;
 use super::waves::waves;
 use super::{JOBS_MAX, Operand, Parent, Plan, XattrRules};
 use crate::error::Refusal;
@@ -34,6 +35,7 @@ pub struct Draft {
     destination: PathBuf,
     with_no_target_directory: Option<String>,
     made_path: MadePath,
+    required_mounts: RequiredMounts,
 }
 
 impl Draft {
@@ -42,12 +44,13 @@ impl Draft {
         if options.guards_mounts && !matches!(options.command, Command::CheckManifest { .. }) {
             mount_guard::check(options)?;
         }
+        let required_mounts = RequiredMounts::check(options)?;
         let made_path = match options.make_path {
             true => MadePath::make(&options.operands)?,
             false => MadePath::default(),
         };
         match Self::find(options) {
-            Ok(draft) => Ok(Self { made_path, ..draft }),
+            Ok(draft) => Ok(Self { made_path, required_mounts, ..draft }),
             Err(refusal) => {
                 made_path.give_back();
                 Err(refusal)
@@ -106,6 +109,7 @@ impl Draft {
             destination,
             with_no_target_directory,
             made_path: MadePath::default(),
+            required_mounts: RequiredMounts::default(),
         })
     }
 
@@ -171,6 +175,7 @@ impl Draft {
             timeout: self.timeout,
             destination: self.destination,
             made_path: self.made_path,
+            required_mounts: self.required_mounts,
             with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
             check: self.check,
@@ -274,6 +279,8 @@ mod tests {
         Draft::make(&Options {
             make_path: false,
             guards_mounts: false,
+            require_mounts: Vec::new(),
+            require_files: Vec::new(),
             command: Command::Copy,
             operands,
             copy,

@@ -16,6 +16,7 @@ mod mount_guard;
 mod notes;
 mod operands;
 mod placement;
+mod requirements;
 mod stream_target;
 mod symlinked_dirs;
 mod waves;
@@ -40,6 +41,7 @@ use made_path::MadePath;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::stdio;
+use requirements::RequiredMounts;
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
 use std::ops::Range;
@@ -95,6 +97,8 @@ pub struct Plan {
     pub parents: Vec<Parent>,
     /// Notes to report to the user during the run, in order.
     pub notes: Vec<Note>,
+    /// The directories at which the same must be mounted at the end (`--require-mount`).
+    pub required_mounts: RequiredMounts,
     /// The directories that were created above the target, for `--mkpath`.
     made_path: MadePath,
     /// Where the manifest (a list of file hashes) is written when the run has ended.

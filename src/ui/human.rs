@@ -82,6 +82,10 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::CannotSuspend(errno) => {
             screen.error(&format!("cannot suspend: {}", describe(errno)));
         }
+        RunEvent::MountChanged(dir) => {
+            let dir = quote(dir.as_os_str().as_bytes());
+            screen.error(&format!("what is mounted at {dir} has changed during the run"));
+        }
         RunEvent::OutputLost(errno) => {
             screen.error(&format!("cannot write to standard output: {}", describe(errno)));
         }

@@ -91,3 +91,60 @@ fn cp_does_not_read_fstab() {
 
     env.cp(["-r", "src", "my disk"]).exits(0);
 }
+
+#[test]
+fn a_required_mount_must_be_there() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1"]).tree("disk", []);
+
+    for option in ["--require-mount", "--require-mount=disk"] {
+        env.pcopy([option, "src", "disk"])
+            .exits(3)
+            .stderr_has("nothing is mounted at 'disk' (--require-mount)");
+    }
+    assert_eq!(fs::read_dir(env.path("disk")).unwrap().count(), 0);
+
+    mount(&["-t", "tmpfs", "none"], &env.path("disk"));
+    env.pcopy(["--require-mount", "src", "disk"]).exits(0);
+    env.pcopy(["--require-mount", "src", "disk/new"]).exits(0);
+    env.pcopy(["--require-mount=disk", "src", "disk/new"]).exits(0);
+    env.pcopy(["--require-mount", "src", "disk/new/other"])
+        .exits(3)
+        .stderr_has("nothing is mounted at 'disk/new'");
+    mount(&["--bind", env.path("src").to_str().unwrap()], &env.path("disk/new"));
+    env.pcopy(["--require-mount=disk/new", "src", "disk/third"]).exits(0);
+}
+
+#[test]
+fn a_required_mount_that_goes_during_the_run_is_a_failure() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.many("src", 5000, 2000);
+    env.tree("disk", []);
+    mount(&["-t", "tmpfs", "none"], &env.path("disk"));
+
+    let live = env.frozen_mid_copy(&["-j1", "--require-mount=disk", "src", "dst"]);
+    assert!(Command::new("umount").args(["-l"]).arg(env.path("disk")).status().unwrap().success());
+    live.thaw();
+
+    live.end().exits(1).stderr_has("what is mounted at 'disk' has changed during the run");
+}
+
+#[test]
+fn a_required_file_must_be_in_the_target() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1", "file .marker 1"]).tree("disk", []);
+
+    let refused = env.pcopy(["--require-file=.marker", "src", "disk"]);
+    refused.exits(3).stderr_has("cannot find 'disk/.marker': No such file or directory");
+    assert_eq!(fs::read_dir(env.path("disk")).unwrap().count(), 0);
+
+    env.tree("disk", ["file .marker 0"]);
+    env.pcopy(["--require-file=.marker", "src", "disk"]).exits(0);
+    env.pcopy(["--check", "--require-file=other", "-T", "src", "disk"]).exits(3);
+}

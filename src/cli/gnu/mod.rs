@@ -187,6 +187,8 @@ impl GnuArgs {
         Ok(Options {
             make_path: false,
             guards_mounts: false,
+            require_mounts: Vec::new(),
+            require_files: Vec::new(),
             command: Command::Copy,
             operands,
             copy,

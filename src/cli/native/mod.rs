@@ -267,6 +267,8 @@ impl Flags {
         let command = self.integrity.command(&self.source.paths)?;
         let (parents, make_path) = (self.source.parents, self.source.mkpath);
         let guards_mounts = !self.source.no_mount_guard;
+        let (require_mounts, require_files) =
+            (self.source.require_mount.clone(), self.source.require_file.clone());
         let operands = self.source.into_operands()?;
         let explained = self.selection.explain.as_deref();
         let explained = explained.map(|path| selection_flags::explanation(path, &operands));
@@ -284,6 +286,8 @@ impl Flags {
             parents,
             make_path,
             guards_mounts,
+            require_mounts,
+            require_files,
             operands,
             manifest: self.integrity.manifest,
             jobs: self.data.jobs,
@@ -533,13 +537,15 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 46] = [
+        const WITH_CHECK: [&str; 48] = [
             "paths",
             "target_directory",
             "no_target_directory",
             "suffix_name",
             "strip_trailing_slashes",
             "no_mount_guard",
+            "require_mount",
+            "require_file",
             "one_file_system",
             "no_dereference",
             "no_dereference_links",

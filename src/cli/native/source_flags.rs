@@ -58,6 +58,34 @@ pub(super) struct SourceFlags {
     #[arg(long, hide_short_help = true, conflicts_with_all = [super::COMPARING, "dry_run"])]
     pub(super) mkpath: bool,
 
+    /// Require that something is mounted at DIR
+    ///
+    /// Otherwise the run is refused; if not the same is mounted there at the end, it fails. Without DIR it is DST, or the
+    /// nearest directory above that exists. Can be repeated.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        hide_short_help = true,
+        conflicts_with = "check_manifest",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
+    pub(super) require_mount: Vec<PathBuf>,
+
+    /// Require that DST has a file NAME
+    ///
+    /// For a marker on a disk for backups. Otherwise the run is refused. Can be repeated.
+    #[arg(
+        long,
+        value_name = "NAME",
+        hide_short_help = true,
+        conflicts_with = "check_manifest",
+        value_parser = path()
+    )]
+    pub(super) require_file: Vec<PathBuf>,
+
     /// Use a directory even if /etc/fstab has a disk for it that is not mounted
     ///
     /// By default a run is refused if DST or a SRC lies at or below a mount point of /etc/fstab at which nothing is mounted:

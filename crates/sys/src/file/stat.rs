@@ -178,6 +178,21 @@ pub fn stat_dir(dir: BorrowedFd<'_>) -> Result<DirStat> {
     }
 }
 
+/// Whether an open directory is where something is mounted. Without an answer of the kernel (before Linux 5.8), it is if the
+/// directory above is on another file system.
+pub fn is_mount_point(dir: BorrowedFd<'_>) -> Result<bool> {
+    let mount_root = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    match statx(dir, c"", 0, libc::STATX_MODE) {
+        Ok(found) if found.stx_attributes_mask & mount_root != 0 => {
+            Ok(found.stx_attributes & mount_root != 0)
+        }
+        _ => {
+            let (here, above) = (stat_fd(dir)?.identity(), stat_at(dir, c"..")?.identity());
+            Ok(here.0 != above.0 || here == above)
+        }
+    }
+}
+
 /// Returns the identity of the file `name` in a directory, or with an empty name that of the open file itself. A
 /// network file system or FUSE asks its server, instead of answering from its cache. Does not follow a symlink.
 pub fn fresh_identity(at: BorrowedFd<'_>, name: &CStr) -> Result<Identity> {
