@@ -5,20 +5,22 @@ use super::made_path::MadePath;
 use super::manifest_place::ManifestPlace;
 use super::mount_guard;
 use super::notes::{Note, NoteKind};
+use super::operands::errno_of;
 use super::placement::Placement;
 use super::requirements::RequiredMounts;
 use super::waves::waves;
 use super::{JOBS_MAX, Operand, Parent, Plan, XattrRules};
 use crate::error::Refusal;
-use crate::options::{Command, CopyOptions, Operands, Options, Permissions};
+use crate::options::{Command, CopyOptions, Dereference, Operands, Options, Permissions};
 use crate::policy::Policy;
 use crate::sanitize::quote;
-use crate::selection::Selection;
+use crate::selection::{Listed, Selection};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity};
 use pcopy_sys::{process, selinux, statfs};
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -80,7 +82,10 @@ impl Draft {
             Command::Copy | Command::Explain(_) => placement.place(&options.operands)?,
         }
         if let Some(selection) = &options.copy.selection {
-            placement.notes.extend(notes_of(selection, &options.operands));
+            if selection.listed().is_some() {
+                refuse_symlink(&placement.operands)?;
+            }
+            placement.notes.extend(notes_of(selection, options));
         }
         let has_target = !placement.notes.iter().any(|note| note.kind.is_about_target());
         if options.copy.context.is_some() && !selinux::is_enabled() && has_target {
@@ -213,18 +218,50 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
 }
 
 /// Returns what there is to say about a selection: rules that can match nothing, and listed names that do not exist.
-fn notes_of(selection: &Selection, operands: &Operands) -> Vec<Note> {
+fn notes_of(selection: &Selection, options: &Options) -> Vec<Note> {
     let kinds = selection.unreachable().into_iter().map(NoteKind::UnreachableRule);
-    let missing = selection.listed().filter(|listed| !listed.accepts_missing).map(|listed| {
-        let source = operands.only_source().unwrap_or(Path::new(""));
-        let paths = listed.names().into_iter().map(|name| source.join(name));
-        paths.filter(|path| {
-            let found = file::stat_path(path, false);
-            matches!(found, Err(Errno::ENOENT | Errno::ENOTDIR))
-        })
+    let listed = selection.listed().filter(|listed| !listed.accepts_missing);
+    let missing = listed.map(|listed| missing(listed, options)).into_iter().flatten();
+    let kinds = kinds.chain(missing.map(NoteKind::ListedMissing));
+    kinds.map(|kind| Note { before: 0, kind }).collect()
+}
+
+/// Refuses a list of names that are relative to a symbolic link that is not followed.
+fn refuse_symlink(operands: &[Operand]) -> Result<(), Refusal> {
+    let Some(link) = operands.iter().find(|operand| !operand.is_dir) else { return Ok(()) };
+    let path = link.source_path.as_os_str().as_bytes();
+    Err(Refusal {
+        message: format!(
+            "{} is a symbolic link, which contains no names of --files-from",
+            quote(path)
+        ),
+        hint: Some(format!("write {} for the directory", quote(&[path, b"/"].concat())).into()),
+    })
+}
+
+/// Returns the paths of the listed names that do not exist, or that only a symbolic link leads to that is not followed.
+fn missing(listed: &Listed, options: &Options) -> Vec<PathBuf> {
+    let source = options.operands.only_source().unwrap_or(Path::new(""));
+    let Ok(root) = file::open_dir(source) else { return Vec::new() }; // a copier reports the error
+    let open = match options.copy.dereference {
+        Dereference::Always => file::open_dir_following,
+        _ => file::open_dir_beneath,
+    };
+    let is_absent = |errno| {
+        matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG)
+    };
+    let mut last = (PathBuf::new(), root.try_clone().map_err(|error| errno_of(&error)));
+    let mut names = listed.names();
+    names.retain(|path| {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        if above != last.0 {
+            last = (above.to_owned(), open(root.as_fd(), above.as_os_str().as_bytes()));
+        }
+        let name = CString::new(name.as_bytes()).unwrap_or_default();
+        let found = last.1.as_ref().map_err(|errno| *errno);
+        found.and_then(|dir| file::stat_at(dir, &name)).err().is_some_and(is_absent)
     });
-    let missing = missing.into_iter().flatten().map(NoteKind::ListedMissing);
-    kinds.chain(missing).map(|kind| Note { before: 0, kind }).collect()
+    names.into_iter().map(|name| source.join(name)).collect()
 }
 
 /// Sets the security context for the files that this process and its children create.

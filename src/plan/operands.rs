@@ -131,8 +131,17 @@ impl Operand {
 
     /// Returns the path of the directory that the user named, at which selection rules begin.
     pub(super) fn named_path(&self) -> PathBuf {
+        self.above_named(&self.source_path)
+    }
+
+    /// Returns the path of the copy of that directory.
+    pub(super) fn named_target(&self) -> PathBuf {
+        self.above_named(&self.target_path)
+    }
+
+    fn above_named(&self, path: &Path) -> PathBuf {
         let below = Path::new(OsStr::from_bytes(&self.below_named)).components().count();
-        self.source_path.ancestors().nth(below).unwrap_or(&self.source_path).to_owned()
+        path.ancestors().nth(below).unwrap_or(path).to_owned()
     }
 
     /// Returns the path of the source at `path`, as the user would write it; `path` begins with the source

@@ -102,12 +102,14 @@ impl Placement {
             let is_left_out = |selection: &Arc<Selection>| {
                 let trees = PathTrees {
                     source: &operand.named_path(),
-                    target: None,
+                    target: Some(&operand.named_target()),
                     follows: self.options.dereference == Dereference::Always,
-                    device: None,
+                    device: self.options.one_file_system.then(|| operand.device()),
                 };
                 selection.leaves_out(&trees, &operand.path_for_rules(&whole), Kind::Directory)
             };
+            let is_entered =
+                |selection: &Arc<Selection>| selection.enters(&operand.path_for_rules(&whole));
             if self.options.selection.as_ref().is_some_and(is_left_out) {
                 walk.skip_current_dir();
                 continue;
@@ -115,7 +117,9 @@ impl Placement {
             let target = operand.target_path.join(path);
             let kind = |follow| file::stat_path(&target, follow).map(|stat| stat.kind());
             match kind(false) {
-                Ok(Kind::Directory) => continue,
+                Ok(Kind::Directory) if self.options.selection.as_ref().is_none_or(is_entered) => {
+                    continue;
+                }
                 Ok(Kind::Symlink) if kind(true) == Ok(Kind::Directory) => {
                     found.push(path.to_owned());
                 }

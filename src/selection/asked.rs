@@ -1,12 +1,13 @@
 //! Asks a selection for the entries of one directory.
 
-use super::dir_rules::{DirRules, DirRulesOnPath};
+use super::dir_rules::{DirRules, DirRulesOnPath, Filled};
 use super::limits::Limit;
-use super::listed::Extent;
 use super::rule::Rule;
 use super::{Section, Selection, Side, Trees};
+use pcopy_sys::Errno;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind, Stat};
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
@@ -22,8 +23,8 @@ pub enum Decision<'a> {
     LeftOut(Reason<'a>),
     /// It is not in the list of `--files-from`, as if it did not exist.
     NotListed,
-    /// It is a file of filter rules with a line that is no rule.
-    BadRules,
+    /// It is a file with rules that do not hold: `EINVAL` if a line is no rule, or why it cannot be read.
+    BadRules(Errno),
 }
 
 impl Decision<'_> {
@@ -69,6 +70,7 @@ pub struct Asked<'s> {
     is_taken_whole: bool,
     /// The directory in the target, if the decision depends on it and it exists.
     target: Option<OwnedFd>,
+    filled: Rc<RefCell<Filled>>,
 }
 
 impl<'s> Asked<'s> {
@@ -83,6 +85,7 @@ impl<'s> Asked<'s> {
             text.extend_from_slice(dir);
             text.push(b'/');
         }
+        on_path.begin(trees.operand());
         let criteria = &selection.criteria;
         let rules = match selection.files.any() {
             true => on_path.go_to(&selection.files, trees, dir),
@@ -95,7 +98,8 @@ impl<'s> Asked<'s> {
         let looks_at_target = criteria.existing || criteria.limits.any();
         let target = looks_at_target.then(|| trees.target(dir)).flatten();
         let dir_bytes = text.len();
-        Self { selection, trees, text, dir_bytes, rules, tags, is_taken_whole, target }
+        let filled = Rc::clone(&on_path.filled);
+        Self { selection, trees, text, dir_bytes, rules, tags, is_taken_whole, target, filled }
     }
 
     /// Decides about the entry `name` of the directory, which is open as `dir` on the side that is asked for.
@@ -138,7 +142,7 @@ impl<'s> Asked<'s> {
 
     /// Whether the target has another version of the file `name` of the source directory `dir`, for which
     /// [`decide`](Self::decide) has looked at the target.
-    pub fn stands_in_target(&self, dir: BorrowedFd<'_>, name: &CStr) -> bool {
+    pub fn has_other_version(&self, dir: BorrowedFd<'_>, name: &CStr) -> bool {
         let Some(target) = &self.target else { return false };
         let source = status(dir, name, self.trees.follows());
         let (Ok(source), Ok(copy)) = (source, file::stat_at(target, name)) else { return false };
@@ -160,20 +164,29 @@ impl<'s> Asked<'s> {
         text.strip_suffix(b"\0").unwrap_or(text)
     }
 
+    /// Returns the path of the directory, relative to the source.
+    fn dir(&self) -> &[u8] {
+        &self.text[1..self.dir_bytes.max(2) - 1]
+    }
+
     /// Decides by the list of names, the rules, the tags and the ignore files.
     fn by_rules(&self, side: Side, name: &CStr, is_dir: bool) -> Decision<'_> {
         if !self.is_taken_whole
             && let Some(listed) = &self.selection.criteria.listed
         {
-            match listed.extent(self.path()) {
-                Some(Extent::WithAllBelow) => {}
-                Some(Extent::Alone) => return Decision::Taken(None),
-                Some(Extent::Above) if side == Side::Source => return Decision::Taken(None),
-                Some(Extent::Above) | None => return Decision::NotListed,
+            let extent = listed.extent(self.path());
+            let leads_to_listed = extent.is_above && is_dir && side == Side::Source;
+            if !extent.with_all_below {
+                return match extent.is_listed || leads_to_listed {
+                    true => Decision::Taken(None),
+                    false => Decision::NotListed,
+                };
             }
         }
-        if side == Side::Source && !self.selection.files.merged.is_empty() && self.is_bad(name) {
-            return Decision::BadRules;
+        if side == Side::Source
+            && let Some(why) = self.rules.unusable(name, self.dir())
+        {
+            return Decision::BadRules(why);
         }
         let rule = self.first_rule(side, is_dir);
         if let Some(rule) = rule {
@@ -204,30 +217,36 @@ impl<'s> Asked<'s> {
         })
     }
 
-    /// Whether the entry is a file of filter rules that cannot be used.
-    fn is_bad(&self, name: &CStr) -> bool {
-        let dir = &self.text[1..self.dir_bytes.max(2) - 1];
-        let mut names = self.selection.files.merged.iter().enumerate();
-        names.any(|(number, merged)| **merged == *name && self.rules.is_bad(number, dir))
-    }
-
     /// Whether anything but directories is taken below the directory that the question is about.
     ///
-    /// Looks for the first such entry. Directories in which nothing is taken are looked through again for each of the
-    /// directories above them that has nothing before them in its listing.
+    /// Looks for the first such entry. The way to it is remembered, because the walk comes to the directories on it next:
+    /// otherwise each of them would be looked through again.
     fn takes_any_below(&self) -> bool {
+        if self.filled.borrow().is_below(self.path()) {
+            return true;
+        }
+        let found = self.look_below();
+        if let Some(found) = &found {
+            let asked = self.path().to_vec();
+            *self.filled.borrow_mut() = Filled { asked, found: found.clone() };
+        }
+        found.is_some()
+    }
+
+    /// Returns the path of a directory, below the one that the question is about or itself, in which an entry is taken.
+    fn look_below(&self) -> Option<Vec<u8>> {
         let mut on_path = DirRulesOnPath::default();
         let mut waiting = vec![self.path().to_vec()];
         while let Some(path) = waiting.pop() {
             if self.trees.is_stopped() {
-                return true;
+                return Some(path);
             }
             if !self.selection.enters(&path) {
                 continue;
             }
             // If the directory cannot be looked at, the copier reports it.
-            let Ok(dir) = self.trees.source(&path) else { return true };
-            let Ok(stat) = file::stat_fd(&dir) else { return true };
+            let Ok(dir) = self.trees.source(&path) else { return Some(path) };
+            let Ok(stat) = file::stat_fd(&dir) else { return Some(path) };
             if self.trees.device().is_some_and(|device| device != stat.identity().0) {
                 continue;
             }
@@ -237,18 +256,18 @@ impl<'s> Asked<'s> {
                 match listing.fill(dir.as_fd()) {
                     Ok(true) => {}
                     Ok(false) => break,
-                    Err(_) => return true,
+                    Err(_) => return Some(path),
                 }
                 while let Some((kind, name)) = listing.next_entry() {
                     match asked.takes(dir.as_fd(), (kind, name)) {
                         Some(Kind::Directory) => waiting.push(asked.path().to_vec()),
-                        Some(_) => return true,
+                        Some(_) => return Some(path),
                         None => {}
                     }
                 }
             }
         }
-        false
+        None
     }
 
     /// Returns the type of an entry of the source, if it is taken, whether or not anything is taken below it.

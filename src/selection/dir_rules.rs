@@ -3,9 +3,13 @@
 
 use super::rule::Rule;
 use super::rules::Rules;
-use super::{FilesInDirs, GITIGNORE, Origin, RuleList, RuleOption, Side, Trees, ignore_file};
+use super::{
+    BadRule, FilesInDirs, GITIGNORE, Origin, RuleList, RuleOption, Side, Trees, ignore_file,
+};
+use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind};
-use std::ffi::{CStr, OsStr};
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +25,7 @@ const EXCLUDE_FILE: [&CStr; 3] = [c".git", c"info", c"exclude"];
 pub(super) struct DirRules {
     above: Option<Rc<DirRules>>,
     /// How many bytes of the text of an entry (see [`super::pattern`]) are those of the directory: the slash that follows
-    /// them begins the text that the patterns are matched with.
+    /// them begins the text that the patterns of ignore files are matched with.
     base: usize,
     /// The filter rules in this directory, for each file name that a rule `:` gives.
     merged: Vec<Option<Merged>>,
@@ -32,17 +36,15 @@ pub(super) struct DirRules {
     exclude_file: Option<Rules>,
     /// Whether the directory is the root of a repository: its `.gitignore` is the last one that git reads.
     is_repository: bool,
+    /// The files in this directory whose rules do not hold, and why: `EINVAL` if a line is no rule.
+    unusable: Vec<(CString, Errno)>,
 }
 
 /// The rules in a file of filter rules.
-enum Merged {
-    Rules {
-        rules: Box<Rules>,
-        /// Whether the rules of the directories above do not hold, because a line `!` forgets them.
-        is_first: bool,
-    },
-    /// A line is no rule, or asks for another file.
-    Bad,
+struct Merged {
+    rules: Rules,
+    /// Whether the rules of the directories above do not hold, because a line `!` forgets them.
+    is_first: bool,
 }
 
 impl DirRules {
@@ -57,15 +59,20 @@ impl DirRules {
             let name = OsStr::from_bytes(name.to_bytes());
             PathBuf::from(OsStr::from_bytes(path)).join(name)
         };
-        let ignore = |name: &CStr| {
-            let text = contents(dir, name)?;
-            ignore_file::read(&shown(name), &text).ok().filter(|rules| !rules.is_empty())
-        };
+        let mut unusable = Vec::new();
         let merged: Vec<_> = files
             .merged
             .iter()
-            .map(|name| Some(merge(shown(name), &contents(dir, name)?)))
+            .map(|name| {
+                let read = |text: &[u8]| merge((path, shown(name)), text);
+                usable(name, read_with(dir, name, read), &mut unusable)
+            })
             .collect();
+        let mut ignore = |name: &CStr| {
+            let read = |text: &[u8]| ignore_file::read(&shown(name), text);
+            let rules = usable(name, read_with(dir, name, read), &mut unusable);
+            rules.filter(|rules| !rules.is_empty())
+        };
         let ignore_files: Vec<_> =
             files.ignore_files.iter().filter_map(|name| ignore(name)).collect();
         let gitignore = files.gitignore.then(|| ignore(GITIGNORE)).flatten();
@@ -74,7 +81,8 @@ impl DirRules {
         let has_rules = merged.iter().any(Option::is_some)
             || !ignore_files.is_empty()
             || gitignore.is_some()
-            || is_repository;
+            || is_repository
+            || !unusable.is_empty();
         match above {
             Some(above) if !has_rules => Rc::clone(above),
             above => Rc::new(Self {
@@ -85,6 +93,7 @@ impl DirRules {
                 gitignore,
                 exclude_file,
                 is_repository,
+                unusable,
             }),
         }
     }
@@ -121,10 +130,8 @@ impl DirRules {
         is_dir: bool,
     ) -> Option<&Rule> {
         for dir in self.upward() {
-            let Some(Some(Merged::Rules { rules, is_first })) = dir.merged.get(number) else {
-                continue;
-            };
-            let found = rules.first_match(side, &text[dir.base..], is_dir);
+            let Some(Some(Merged { rules, is_first })) = dir.merged.get(number) else { continue };
+            let found = rules.first_match(side, text, is_dir);
             if found.is_some() || *is_first {
                 return found;
             }
@@ -132,47 +139,80 @@ impl DirRules {
         None
     }
 
-    /// Whether the file of filter rules in the directory with this path, whose name has this number, cannot be used.
-    pub(super) fn is_bad(&self, number: usize, dir: &[u8]) -> bool {
+    /// Returns why the rules in the file `name` of the directory with this path do not hold; `None` if they do, or if it is
+    /// no file with rules.
+    pub(super) fn unusable(&self, name: &CStr, dir: &[u8]) -> Option<Errno> {
         let base = if dir.is_empty() { 0 } else { dir.len() + 1 };
-        self.base == base && matches!(self.merged.get(number), Some(Some(Merged::Bad)))
+        let mut unusable = self.unusable.iter().filter(|_| self.base == base);
+        unusable.find(|(file, _)| **file == *name).map(|(_, why)| *why)
     }
 }
 
-/// Returns the contents of a regular file; `None` if there is no such file or it cannot be read. If it cannot, the copier
-/// that comes to the file reports it. A symbolic link is not followed.
-fn contents(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
-    let opened = file::open_source(dir, name, false).ok()?;
-    if file::stat_fd(&opened).ok()?.kind() != Kind::File {
-        return None;
+/// The size of the largest file with rules that is read, in bytes; as for git.
+const FILE_MAX: u64 = 100 << 20;
+
+/// Returns the contents of a regular file; `None` if there is no such file. A symbolic link is not followed.
+fn contents(dir: BorrowedFd<'_>, name: &CStr) -> pcopy_sys::Result<Option<Vec<u8>>> {
+    let opened = match file::open_source(dir, name, false) {
+        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None), // ENXIO is a socket
+        opened => opened?,
+    };
+    let stat = file::stat_fd(&opened)?;
+    if stat.kind() != Kind::File {
+        return Ok(None);
+    }
+    if stat.size() > FILE_MAX {
+        return Err(Errno::EFBIG);
     }
     let mut text = Vec::new();
-    File::from(opened).read_to_end(&mut text).ok()?;
-    Some(text)
+    let read = File::from(opened).take(FILE_MAX).read_to_end(&mut text);
+    read.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+    Ok(Some(text))
 }
 
+/// Reads the rules in a file; `None` if there is no such file.
+fn read_with<T>(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    read: impl FnOnce(&[u8]) -> Result<T, BadRule>,
+) -> pcopy_sys::Result<Option<T>> {
+    let text = contents(dir, name)?;
+    text.map(|text| read(&text)).transpose().map_err(|_| Errno::EINVAL)
+}
+
+/// Returns what was read from the file `name`. If it is not usable, adds the file to `unusable`.
+fn usable<T>(
+    name: &CStr,
+    read: pcopy_sys::Result<Option<T>>,
+    unusable: &mut Vec<(CString, Errno)>,
+) -> Option<T> {
+    read.inspect_err(|why| unusable.push((name.to_owned(), *why))).ok().flatten()
+}
+
+/// Returns the rules that git keeps outside of the tree. If they cannot be read, the copier that comes to their file
+/// reports it.
 fn exclude_file(dir: BorrowedFd<'_>, path: &[u8]) -> Option<Rules> {
     let [git, info, exclude] = EXCLUDE_FILE;
     let git_dir = file::open_dir_at(dir, git).ok()?;
     let info_dir = file::open_dir_at(&git_dir, info).ok()?;
-    let text = contents(info_dir.as_fd(), exclude)?;
     let shown = PathBuf::from(OsStr::from_bytes(path)).join(".git/info/exclude");
-    ignore_file::read(&shown, &text).ok().filter(|rules| !rules.is_empty())
+    let read = |text: &[u8]| ignore_file::read(&shown, text);
+    read_with(info_dir.as_fd(), exclude, read).ok()?.filter(|rules| !rules.is_empty())
 }
 
-/// Reads a file of filter rules in a directory.
-fn merge(path: PathBuf, text: &[u8]) -> Merged {
+/// Reads a file of filter rules in the directory `dir`; `path` is where the file is, to show it.
+///
+/// As with rsync, only patterns that begin with a slash begin at the directory. The others are matched with the whole path.
+fn merge((dir, path): (&[u8], PathBuf), text: &[u8]) -> Result<Merged, BadRule> {
     let mut list = RuleList::default();
     let mut is_first = false;
     for (line, rule) in super::rule_file::rules(text, false) {
         let origin = Origin::File(path.clone(), line);
-        match list.add_line(RuleOption::Filter, rule, origin) {
-            Ok(forgets) => is_first |= forgets,
-            Err(_) => return Merged::Bad,
-        }
+        is_first |= list.add_line(RuleOption::Filter, rule, origin)?;
     }
-    let rules = Rules::new(list.into_rules());
-    rules.map_or(Merged::Bad, |rules| Merged::Rules { rules: Box::new(rules), is_first })
+    let mut rules = list.into_rules();
+    rules.iter_mut().for_each(|rule| rule.pattern.begin_at(dir));
+    Ok(Merged { rules: Rules::new(rules)?, is_first })
 }
 
 /// The rules of the directories on the path of a walk. A walk goes down and comes back up, so each file is read once for
@@ -183,9 +223,34 @@ pub struct DirRulesOnPath {
     operand: u32,
     /// For each directory on the path, its path, and its rules.
     dirs: Vec<(Vec<u8>, Rc<DirRules>)>,
+    pub(super) filled: Rc<RefCell<Filled>>,
+}
+
+/// What was found when it was last asked whether anything is taken below a directory.
+#[derive(Default)]
+pub(super) struct Filled {
+    /// The directory that the question was about.
+    pub(super) asked: Vec<u8>,
+    /// The directory below it, or itself, in which an entry is taken.
+    pub(super) found: Vec<u8>,
+}
+
+impl Filled {
+    /// Whether the answer says that something is taken below `dir`, too, because it is on the way.
+    pub(super) fn is_below(&self, dir: &[u8]) -> bool {
+        let rest = self.found.strip_prefix(dir).filter(|_| dir.len() >= self.asked.len());
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/') && !self.asked.is_empty()
+    }
 }
 
 impl DirRulesOnPath {
+    /// Forgets everything if the walk has come to another source.
+    pub(super) fn begin(&mut self, operand: u32) {
+        if self.operand != operand {
+            *self = Self { operand, ..Self::default() };
+        }
+    }
+
     /// Returns the rules for the directory `path`, which is relative to the source. Reads the files of the directories in
     /// which the walk was not.
     pub(super) fn go_to(
@@ -194,9 +259,6 @@ impl DirRulesOnPath {
         trees: &dyn Trees,
         path: &[u8],
     ) -> Rc<DirRules> {
-        if self.operand != trees.operand() {
-            *self = Self { operand: trees.operand(), dirs: Vec::new() };
-        }
         let is_on_path = |dir: &[u8]| match path.strip_prefix(dir) {
             Some(rest) => dir.is_empty() || rest.is_empty() || rest[0] == b'/',
             None => false,

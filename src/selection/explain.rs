@@ -121,7 +121,8 @@ fn why(decision: &Decision<'_>) -> Vec<u8> {
         Decision::Taken(Some(rule)) | Decision::LeftOut(Reason::Rule(rule)) => return rule.show(),
         Decision::LeftOut(reason) => reason,
         Decision::NotListed => return b"--files-from".to_vec(),
-        Decision::BadRules => return b"a line in it is no rule".to_vec(),
+        Decision::BadRules(Errno::EINVAL) => return b"a line in it is no rule".to_vec(),
+        Decision::BadRules(_) => return b"its rules cannot be read".to_vec(),
     };
     match reason {
         Reason::Tag(tag) => [b"the directory has ", tag.to_bytes()].concat(),

@@ -16,14 +16,20 @@ pub struct Listed {
 }
 
 /// How much of a path is taken.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Extent {
-    /// The directory is above a listed entry.
-    Above,
-    /// The entry is listed, but not what is below it.
-    Alone,
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Extent {
+    /// The entry is listed.
+    pub(super) is_listed: bool,
     /// The directory is listed with a slash at its end: all that is below it is taken, too.
-    WithAllBelow,
+    pub(super) with_all_below: bool,
+    /// The directory is above a listed entry.
+    pub(super) is_above: bool,
+}
+
+impl Extent {
+    const ALONE: Self = Self { is_listed: true, with_all_below: false, is_above: false };
+    const WITH_ALL_BELOW: Self = Self { with_all_below: true, ..Self::ALONE };
+    const ABOVE: Self = Self { is_listed: false, with_all_below: false, is_above: true };
 }
 
 impl Listed {
@@ -43,37 +49,39 @@ impl Listed {
     /// Adds a name. The error says why it cannot be used.
     fn add(&mut self, name: &[u8], source: &Path) -> Result<(), &'static str> {
         let (path, extent) = relative(name, source)?;
-        self.note(path.clone(), extent);
+        self.note(&path, extent);
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         for (at, _) in slashes {
-            self.note(path[..at].to_vec(), Extent::Above);
+            self.note(&path[..at], Extent::ABOVE);
         }
         if !path.is_empty() {
-            self.note(Vec::new(), Extent::Above);
+            self.note(b"", Extent::ABOVE);
         }
         Ok(())
     }
 
-    fn note(&mut self, path: Vec<u8>, extent: Extent) {
-        let known = self.paths.entry(path.into()).or_insert(extent);
-        *known = extent.max(*known);
+    fn note(&mut self, path: &[u8], extent: Extent) {
+        let known = self.paths.entry(path.into()).or_default();
+        known.is_listed |= extent.is_listed;
+        known.with_all_below |= extent.with_all_below;
+        known.is_above |= extent.is_above;
     }
 
-    /// Returns how much of the entry is taken; `None` if nothing. `path` is relative to the source.
-    pub(super) fn extent(&self, path: &[u8]) -> Option<Extent> {
-        self.paths.get(path).copied()
+    /// Returns how much of the entry is taken. `path` is relative to the source.
+    pub(super) fn extent(&self, path: &[u8]) -> Extent {
+        self.paths.get(path).copied().unwrap_or_default()
     }
 
     /// Whether the directory, or one above it, is listed with all that is below.
     pub(super) fn is_taken_whole(&self, dir: &[u8]) -> bool {
         let slashes = dir.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let mut ends = slashes.map(|(at, _)| at).chain([0, dir.len()]);
-        ends.any(|end| self.extent(&dir[..end]) == Some(Extent::WithAllBelow))
+        ends.any(|end| self.extent(&dir[..end]).with_all_below)
     }
 
     /// Returns the listed paths, relative to the source, in ascending order.
     pub fn names(&self) -> Vec<PathBuf> {
-        let listed = self.paths.iter().filter(|(_, extent)| **extent != Extent::Above);
+        let listed = self.paths.iter().filter(|(_, extent)| extent.is_listed);
         let mut names: Vec<_> =
             listed.map(|(path, _)| PathBuf::from(OsStr::from_bytes(path))).collect();
         names.sort_unstable();
@@ -85,7 +93,7 @@ impl Listed {
 /// source as the user typed it. The error says why it cannot be in the source.
 pub fn below_source(path: &Path, source: &Path) -> Result<PathBuf, &'static str> {
     let (mut relative, extent) = relative(path.as_os_str().as_bytes(), source)?;
-    if extent == Extent::WithAllBelow {
+    if extent.with_all_below {
         relative.push(b'/');
     }
     Ok(PathBuf::from(OsString::from_vec(relative)))
@@ -110,7 +118,9 @@ fn relative(name: &[u8], source: &Path) -> Result<(Vec<u8>, Extent), &'static st
             part => parts.push(part),
         }
     }
+    // `find SRC/` names the source itself with the slash that the user typed.
+    let is_source = name == typed;
     let ends_in_dir = below.ends_with(b"/") || below.ends_with(b"/.") && below.len() > 2;
-    let extent = if ends_in_dir { Extent::WithAllBelow } else { Extent::Alone };
+    let extent = if ends_in_dir && !is_source { Extent::WITH_ALL_BELOW } else { Extent::ALONE };
     Ok((parts.join(&b'/'), extent))
 }

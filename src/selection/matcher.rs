@@ -9,6 +9,10 @@ use std::collections::HashMap;
 /// The most memory that the compiled expressions of a run may take, in bytes.
 const EXPRESSIONS_MAX: usize = 64 << 20;
 
+/// The most memory that the states of a matcher may take in a copier, in bytes. By default the crate keeps 2 MiB of states.
+/// 10,000 patterns have more, so that each state would be computed again and again.
+const STATES_MAX: usize = 16 << 20;
+
 /// The numbers of the first rules with a literal pattern.
 #[derive(Clone, Copy, Debug)]
 struct Firsts {
@@ -97,6 +101,7 @@ impl Matcher {
         let expressions = RegexSetBuilder::new(expressions)
             .unicode(false)
             .size_limit(EXPRESSIONS_MAX)
+            .dfa_size_limit(STATES_MAX)
             .build()
             .map_err(|error| too_large(&error))?;
         Ok(Self {

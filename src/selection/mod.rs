@@ -29,7 +29,6 @@ pub use limits::{Limit, Limits};
 pub use listed::{Listed, below_source};
 pub use rule::{Rule, RuleOption};
 
-use listed::Extent;
 use pcopy_sys::file::{Kind, Stat};
 use pcopy_sys::shared_words::SharedWords;
 use rules::Rules;
@@ -376,9 +375,11 @@ impl Selection {
             .criteria
             .max_depth
             .is_some_and(|most| depth >= usize::try_from(most).unwrap_or(usize::MAX));
-        let is_alone = self.criteria.listed.as_ref().is_some_and(|listed| {
-            listed.extent(dir) != Some(Extent::Above) && !listed.is_taken_whole(dir)
-        });
+        let is_alone = self
+            .criteria
+            .listed
+            .as_ref()
+            .is_some_and(|listed| !listed.extent(dir).is_above && !listed.is_taken_whole(dir));
         !is_too_deep && !is_alone
     }
 

@@ -18,8 +18,11 @@ pub(super) enum Grammar {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pattern {
     grammar: Grammar,
-    /// The pattern as the user wrote it, without the slash at its end.
+    /// The pattern as the user wrote it, without the slash at its end; before it the path of the directory that it begins
+    /// at, if this is not the source.
     text: Vec<u8>,
+    /// How many bytes of the text are those of that path.
+    dir_bytes: usize,
     /// Whether it had a slash at its end: it matches directories only.
     pub(super) is_for_dirs: bool,
 }
@@ -44,12 +47,24 @@ impl Pattern {
             [start @ .., b'/'] if !start.is_empty() => (start, true),
             _ => (text, false),
         };
-        Self { grammar, text: text.to_vec(), is_for_dirs }
+        Self { grammar, text: text.to_vec(), dir_bytes: 0, is_for_dirs }
+    }
+
+    /// Makes a pattern that begins with a slash begin at the directory `dir`, whose path is relative to the source.
+    pub(super) fn begin_at(&mut self, dir: &[u8]) {
+        if self.is_anchored() && !dir.is_empty() {
+            self.text = [b"/", dir, &self.text].concat();
+            self.dir_bytes = 1 + dir.len();
+        }
     }
 
     /// Returns the pattern as the user wrote it.
     pub(super) fn show(&self) -> Vec<u8> {
-        [&self.text[..], if self.is_for_dirs { b"/" } else { b"" }].concat()
+        [self.written(), if self.is_for_dirs { b"/" } else { b"" }].concat()
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.text[self.dir_bytes..]
     }
 
     pub(super) fn is_for_git(&self) -> bool {
@@ -64,7 +79,7 @@ impl Pattern {
     /// Whether the pattern has wildcards. For git a backslash counts as one.
     pub(super) fn has_wildcards(&self) -> bool {
         let is_escape = |byte: &u8| self.grammar == Grammar::Git && *byte == b'\\';
-        has_wildcards(&self.text) || self.text.iter().any(is_escape)
+        has_wildcards(self.written()) || self.text.iter().any(is_escape)
     }
 
     /// Returns the paths of the directories above what an anchored pattern matches, as far as they have no wildcards.
@@ -132,8 +147,10 @@ impl Pattern {
                 expression.push('^');
                 text
             }
-            [b'/', rest @ ..] => {
-                expression.push_str("^/");
+            [b'/', ..] => {
+                expression.push('^');
+                let (dir, rest) = text.split_at(self.dir_bytes);
+                dir.iter().for_each(|&byte| literal(byte, &mut expression));
                 rest
             }
             _ => {

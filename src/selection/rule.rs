@@ -190,7 +190,11 @@ fn parse_filter(
         b'R' => RuleKind::Risk,
         b'.' => return merge(rest, bad),
         b':' => return in_each_dir(rest, bad),
-        _ => return Err(bad("expected one of the letters + - H S P R ! and a pattern")),
+        _ => {
+            return Err(bad(
+                "expected one of the letters + - H S P R and a pattern, or . or : and a name, or !",
+            ));
+        }
     };
     let end = rest.iter().position(|byte| matches!(byte, b' ' | b'_')).unwrap_or(rest.len());
     let (modifiers, pattern) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());

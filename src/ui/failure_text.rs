@@ -61,12 +61,20 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             format!("cannot overwrite directory {target} with non-directory {source}")
         }
         Op::ReadRules => {
-            format!("{source} is not copied, and its rules do not hold: a line is no filter rule")
+            format!("{source} is not copied, and its rules do not hold: {}", no_rules(error.errno))
         }
         Op::DirectoryOverSymlink => format!(
             "cannot create directory {thing}: a symbolic link to a directory exists (--keep-directory-symlink copies into that directory)"
         ),
         op => format!("cannot {} {thing}: {cause}", act(op)),
+    }
+}
+
+/// Returns why the rules in a file in a directory do not hold.
+fn no_rules(errno: Errno) -> String {
+    match errno {
+        Errno::EINVAL => "a line is no filter rule".to_owned(),
+        errno => describe(errno),
     }
 }
 
@@ -94,7 +102,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::Dangling => "not written through a dangling symlink".to_owned(),
         Op::RelativeSymlink => "a relative symbolic link would be dangling".to_owned(),
         Op::ThroughSymlink => "path contains a symbolic link".to_owned(),
-        Op::ReadRules => "not copied: a line is no filter rule".to_owned(),
+        Op::ReadRules => format!("not copied: {}", no_rules(error.errno)),
         Op::SourceLost => format!("lost the source: {cause}"),
         Op::TargetLost => format!("lost the target: {cause}"),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),

@@ -171,6 +171,27 @@ fn no_directory_is_made_in_which_nothing_would_be() {
     }
 }
 
+/// Each directory is looked through once, and not once for each directory above.
+#[test]
+fn empty_directories_of_a_deep_tree_are_found_with_few_calls() {
+    if !has_strace!() {
+        return;
+    }
+    let env = Sandbox::new();
+    let mut dir = env.path("src");
+    for _ in 0..100 {
+        dir.push("d");
+        fs::create_dir_all(dir.join("empty")).unwrap();
+    }
+    fs::write(dir.join("file"), "").unwrap();
+    let strace = ["strace", "-f", "-qq", "-o", "calls", "-e", "trace=getdents64"];
+
+    env.run(env.before(&strace, ["-j1", "--prune-empty-dirs", "src", "dst"])).exits(0);
+
+    let calls = fs::read_to_string(env.path("calls")).unwrap().lines().count();
+    assert!(calls < 1500, "{calls} calls for 201 directories");
+}
+
 #[test]
 fn only_takes_what_matches_with_the_directories_above_and_all_below() {
     let env = Sandbox::new();

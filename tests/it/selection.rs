@@ -12,6 +12,8 @@ use std::process::Stdio;
 holds_on_every_file_system!(except
     a_killed_copier_loses_no_count,
     rules_can_come_from_standard_input,
+    standard_input_is_read_for_one_list,
+    a_file_with_rules_that_cannot_be_read_is_a_failure,
     a_rule_that_cannot_be_used_is_named_with_its_place
 );
 
@@ -371,4 +373,139 @@ fn short_options_that_rsync_uses_otherwise_are_refused_beside_rules() {
     // A value is no option, and without rules nothing is ambiguous.
     env.pcopy(["--exclude=*.o", "-tn", "src"]).exits(3);
     env.pcopy(["-n", "src", "dst"]).exits(0);
+}
+
+/// Writes a list for `--files-from`.
+fn list(env: &Sandbox, names: &str) {
+    fs::write(env.path("list"), names).unwrap();
+}
+
+/// As `find` prints them: each directory alone, then what is in it.
+#[test]
+fn a_directory_that_is_listed_alone_contains_what_is_listed_in_it() {
+    let env = Sandbox::new();
+    project(&env);
+    list(&env, "src\nsrc/lib\nsrc/lib/a.c\nsrc/node_modules\n");
+
+    env.pcopy(["--files-from=list", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(names(&env, "dst"), ["lib", "lib/a.c", "node_modules"]);
+}
+
+/// `find src/` prints `src/` first.
+#[test]
+fn the_source_as_typed_is_listed_alone_also_with_a_slash() {
+    let env = Sandbox::new();
+    project(&env);
+    list(&env, "src/\nsrc/main.c\n");
+
+    env.pcopy(["--files-from=list", "-T", "src/", "dst"]).exits(0);
+
+    assert_eq!(names(&env, "dst"), ["main.c"]);
+}
+
+#[test]
+fn a_listed_name_that_no_directory_leads_to_is_a_failure() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir d", "file d/a 1", "link link d", "file f 1"]);
+    list(&env, "link/a\nf/a\n");
+
+    let run = env.pcopy(["--files-from=list", "-T", "src", "dst"]);
+
+    run.exits(1).stderr_has("cannot copy 'src/link/a'").stderr_has("cannot copy 'src/f/a'");
+    assert!(names(&env, "dst").is_empty());
+}
+
+#[test]
+fn a_listed_name_may_lead_through_a_symlink_that_is_followed() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir d", "file d/a 1", "file d/b 1", "link link d"]);
+    list(&env, "link/a\n");
+
+    env.pcopy(["-L", "--files-from=list", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(names(&env, "dst"), ["link", "link/a"]);
+}
+
+#[test]
+fn a_carriage_return_ends_a_rule() {
+    let env = Sandbox::new();
+    project(&env);
+    fs::write(env.path("rules"), "*.c\r*.o\r\nnode_modules\r\n").unwrap();
+
+    env.pcopy(["--exclude-from=rules", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(names(&env, "dst"), ["lib", "link"]);
+}
+
+/// The second list would be empty, and nothing or too much would be copied.
+#[test]
+fn standard_input_is_read_for_one_list() {
+    let env = Sandbox::new();
+    project(&env);
+
+    let run = env.pcopy(["--exclude-from=-", "--files-from=-", "-T", "src", "dst"]);
+
+    run.exits(2).stderr_has("standard input is used for another list");
+    assert!(!env.path("dst").exists());
+}
+
+/// As with rsync: of the patterns in a file in a directory, only those that begin with a slash begin there.
+#[test]
+fn a_pattern_in_a_directory_is_matched_with_the_whole_path() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir [x]", "file [x]/a 1", "file [x]/b 1", "dir [x]/d", "file [x]/d/b 1"]);
+    fs::write(env.path("src/[x]/.rules"), "- ?x]/a\n- /b\n").unwrap();
+
+    env.pcopy(["--filter=: .rules", "-T", "src", "dst"]).exits(0);
+
+    assert_eq!(names(&env, "dst"), ["[x]", "[x]/.rules", "[x]/d", "[x]/d/b"]);
+}
+
+/// Also if a rule leaves out the file, or its copy is up to date: what its rules leave out was copied.
+#[test]
+fn a_file_with_rules_that_cannot_be_read_is_a_failure() {
+    let env = Sandbox::new();
+    project(&env);
+    for (name, option) in [(".rules", "--filter=: .rules"), (".gitignore", "--gitignore")] {
+        let path = env.path("src").join(name);
+        fs::File::create(&path).unwrap().set_len(101 << 20).unwrap();
+
+        let run = env.pcopy([option, &format!("--exclude={name}"), "-T", "src", "dst"]);
+
+        run.exits(1).stderr_has("its rules do not hold: File too large");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_symlink_in_the_target_beyond_the_depth_is_not_followed() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir d", "dir d/deep", "file d/deep/a 1"]);
+    env.tree("dst", ["dir d", "dir real", "link d/deep ../real"]);
+    chmod(&env.path("src/d/deep"), 0o700);
+    chmod(&env.path("dst/real"), 0o755);
+
+    let line = ["-a", "--keep-directory-symlink", "--max-depth=1", "-T", "src", "dst"];
+    env.pcopy(line).exits(0);
+
+    assert_eq!(mode_of(env.path("dst/real")), 0o755);
+}
+
+#[test]
+fn names_below_a_symlink_that_is_not_followed_are_refused() {
+    let env = Sandbox::new();
+    project(&env);
+    std::os::unix::fs::symlink("src", env.path("link")).unwrap();
+    list(&env, "main.c\n");
+
+    let run = env.pcopy(["--files-from=list", "-T", "link", "dst"]);
+
+    run.exits(3).stderr_has("'link' is a symbolic link").stderr_has("write 'link/'");
+    for line in [&["-T", "link/", "dst"][..], &["-L", "-T", "link", "dst"]] {
+        env.pcopy([&["--files-from=list"], line].concat()).exits(0);
+
+        assert_eq!(names(&env, "dst"), ["main.c"], "{line:?}");
+        fs::remove_dir_all(env.path("dst")).unwrap();
+    }
 }

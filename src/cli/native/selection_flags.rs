@@ -40,7 +40,8 @@ pub(super) struct SelectionFlags {
     ///
     /// '- PATTERN' and '+ PATTERN' are --exclude and --include. 'H PATTERN' and 'S PATTERN' are for SRC only, 'P PATTERN'
     /// and 'R PATTERN' for DST only, where --check otherwise reports extraneous entries. '. FILE' reads rules from FILE,
-    /// and '!' forgets all rules before it. The modifiers ! s r p and the long names of the rules are accepted.
+    /// ': NAME' those in the file NAME of each directory in SRC, for that directory and all below it, and '!' forgets all
+    /// rules before it. The modifiers ! s r p and the long names of the rules are accepted.
     #[arg(long, value_name = "RULE", hide_short_help = true, conflicts_with = "check_manifest")]
     filter: Vec<OsString>,
 

@@ -7,7 +7,6 @@ use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::plan::Operand;
 use crate::selection::{Asked, Decision, Reason, Selection, Side, Trees};
-use pcopy_sys::Errno;
 use pcopy_sys::file::Kind;
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -86,12 +85,12 @@ impl<D> Walk<'_, D> {
             Decision::NotListed => self.cx.status.subtract(Count::Found, 1),
             Decision::LeftOut(_) => {
                 self.cx.status.add(Count::Excluded, 1);
-                if is_limit && asked.stands_in_target(dir, name) {
+                if is_limit && asked.has_other_version(dir, name) {
                     self.cx.status.add(Count::OtherVersion, 1);
                 }
             }
-            Decision::BadRules => {
-                let error: EntryError = Op::ReadRules.error()(Errno::EINVAL);
+            Decision::BadRules(why) => {
+                let error: EntryError = Op::ReadRules.error()(why);
                 self.record_failed(Some(name), error)?;
             }
         }
