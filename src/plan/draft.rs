@@ -219,7 +219,8 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
 
 /// Returns what there is to say about a selection: rules that can match nothing, and listed names that do not exist.
 fn notes_of(selection: &Selection, options: &Options) -> Vec<Note> {
-    let kinds = selection.unreachable().into_iter().map(NoteKind::UnreachableRule);
+    let blanks = selection.with_blank_at_end().into_iter().map(NoteKind::BlankAtEnd);
+    let kinds = selection.unreachable().into_iter().map(NoteKind::UnreachableRule).chain(blanks);
     let listed = selection.listed().filter(|listed| !listed.accepts_missing);
     let missing = listed.map(|listed| missing(listed, options)).into_iter().flatten();
     let kinds = kinds.chain(missing.map(NoteKind::ListedMissing));

@@ -20,6 +20,8 @@ pub enum NoteKind {
     ContextIgnored,
     /// A selection rule can match nothing.
     UnreachableRule(Unreachable),
+    /// The pattern of a selection rule in a file ends with a blank.
+    BlankAtEnd(Vec<u8>),
     /// Selection rules have decided about no entry: the first one, and how many others.
     IdleRules(Vec<u8>, usize),
     /// A name in the list of `--files-from` does not exist.
@@ -116,6 +118,7 @@ impl NoteKind {
             Self::ContextIgnored
             | Self::UnreachableRule(_)
             | Self::IdleRules(..)
+            | Self::BlankAtEnd(_)
             | Self::NamedTwice { .. }
             | Self::IntoCopy { .. } => Severity::Warning,
             Self::BadManifestLine(_)

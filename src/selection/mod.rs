@@ -446,6 +446,14 @@ impl Selection {
         found.collect()
     }
 
+    /// Returns the rules of files whose pattern ends with a blank, which is seldom meant, as the user wrote them.
+    pub fn with_blank_at_end(&self) -> Vec<Vec<u8>> {
+        let ends_blank = |rule: &&Rule| {
+            matches!(rule.origin, Origin::File(..)) && rule.pattern.show().ends_with(b" ")
+        };
+        self.named_rules().filter(ends_blank).map(Rule::show).collect()
+    }
+
     /// Notes from now on which rules of the command line decide about an entry, in this process and in those that it
     /// forks.
     pub fn note_decisions(&self) -> std::io::Result<()> {

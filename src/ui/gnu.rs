@@ -47,6 +47,7 @@ fn render_note(note: &Note, screen: &mut Screen) {
         NoteKind::IntoCopy { .. }
         | NoteKind::UnreachableRule(_)
         | NoteKind::IdleRules(..)
+        | NoteKind::BlankAtEnd(_)
         | NoteKind::ListedMissing(_) => {}
         NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
             human::render(&RunEvent::Note(note), screen);

@@ -104,6 +104,9 @@ fn render_note(note: &Note, screen: &mut Screen) {
                 "note: the rule {rule} matches nothing: {dir} is left out by {by}"
             ));
         }
+        NoteKind::BlankAtEnd(rule) => {
+            screen.notice(&format!("note: the rule {} ends with a blank", quote(rule)));
+        }
         NoteKind::IdleRules(rule, others) => {
             let others = match others {
                 0 => String::new(),

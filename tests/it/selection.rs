@@ -509,3 +509,17 @@ fn names_below_a_symlink_that_is_not_followed_are_refused() {
         fs::remove_dir_all(env.path("dst")).unwrap();
     }
 }
+
+#[test]
+fn a_blank_at_the_end_of_a_line_belongs_to_the_pattern_and_is_named() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1"]);
+    fs::write(env.path("src/b "), "").unwrap();
+    fs::write(env.path("rules"), "a \nb \n").unwrap();
+
+    let run = env.pcopy(["--exclude-from=rules", "src", "dst"]);
+
+    run.exits(0).stderr_has("note: the rule 'rules:1: - a ' ends with a blank");
+    assert_eq!(names(&env, "dst"), ["a"]);
+    env.pcopy(["--exclude=a ", "src", "other"]).exits(0).stderr_lacks("blank");
+}
