@@ -1,6 +1,6 @@
 //! Asks a selection for the entries of one directory.
 
-use super::dir_rules::{DirRules, DirRulesOnPath, Filled};
+use super::dir_rules::{self, DirRules, DirRulesOnPath, Filled, GIT_DIR};
 use super::limits::Limit;
 use super::rule::Rule;
 use super::{Section, Selection, Side, Trees};
@@ -64,6 +64,8 @@ pub struct Asked<'s> {
     /// How many bytes of it are those of the directory.
     dir_bytes: usize,
     rules: Rc<DirRules>,
+    /// Whether the directory belongs to a repository itself: git's own ignore files do not hold.
+    is_in_git_dir: bool,
     /// The tags that the directory has.
     tags: Vec<&'s CStr>,
     /// Whether `--files-from` lists the directory, or one above it, with all that is below; or there is no list.
@@ -99,7 +101,19 @@ impl<'s> Asked<'s> {
         let target = looks_at_target.then(|| trees.target(dir)).flatten();
         let dir_bytes = text.len();
         let filled = Rc::clone(&on_path.filled);
-        Self { selection, trees, text, dir_bytes, rules, tags, is_taken_whole, target, filled }
+        let is_in_git_dir = dir_rules::is_in_git_dir(dir);
+        Self {
+            selection,
+            trees,
+            text,
+            dir_bytes,
+            rules,
+            is_in_git_dir,
+            tags,
+            is_taken_whole,
+            target,
+            filled,
+        }
     }
 
     /// Decides about the entry `name` of the directory, which is open as `dir` on the side that is asked for.
@@ -198,10 +212,12 @@ impl<'s> Asked<'s> {
         {
             return Decision::LeftOut(Reason::Tag(tag));
         }
-        let rule = rule.or_else(|| self.rules.ignored(&self.text, is_dir)).or_else(|| {
-            let mut lists = self.selection.ignore_from.iter();
-            lists.find_map(|rules| rules.first_match(Side::Source, &self.text, is_dir))
-        });
+        let is_git_dir = self.is_in_git_dir || name == GIT_DIR;
+        let rule =
+            rule.or_else(|| self.rules.ignored(&self.text, is_dir, is_git_dir)).or_else(|| {
+                let mut lists = self.selection.ignore_from.iter();
+                lists.find_map(|rules| rules.first_match(Side::Source, &self.text, is_dir))
+            });
         match rule {
             Some(rule) if rule.leaves_out() => Decision::LeftOut(Reason::Rule(rule)),
             rule => Decision::Taken(rule),

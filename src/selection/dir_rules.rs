@@ -17,8 +17,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Where git keeps rules that are not in the tree, relative to the root of a repository.
-const EXCLUDE_FILE: [&CStr; 3] = [c".git", c"info", c"exclude"];
+/// Where git keeps a repository, relative to its root. Git never ignores it, nor anything below it.
+pub(super) const GIT_DIR: &CStr = c".git";
+
+/// Where git keeps rules that are not in the tree: a directory, relative to the root of a repository, and a file in it.
+const EXCLUDE_FILE: (&[u8], &CStr) = (b".git/info", c"exclude");
 
 /// The rules for one directory that files in it and above it give.
 #[derive(Default)]
@@ -65,18 +68,19 @@ impl DirRules {
             .iter()
             .map(|name| {
                 let read = |text: &[u8]| merge((path, shown(name)), text);
-                usable(name, read_with(dir, name, read), &mut unusable)
+                usable(name, read_with(dir, (name, false), read), &mut unusable)
             })
             .collect();
         let mut ignore = |name: &CStr| {
             let read = |text: &[u8]| ignore_file::read(&shown(name), text);
-            let rules = usable(name, read_with(dir, name, read), &mut unusable);
+            let rules = usable(name, read_with(dir, (name, false), read), &mut unusable);
             rules.filter(|rules| !rules.is_empty())
         };
         let ignore_files: Vec<_> =
             files.ignore_files.iter().filter_map(|name| ignore(name)).collect();
-        let gitignore = files.gitignore.then(|| ignore(GITIGNORE)).flatten();
-        let is_repository = files.gitignore && file::stat_at(dir, EXCLUDE_FILE[0]).is_ok();
+        let asks_git = files.gitignore && !is_in_git_dir(path);
+        let gitignore = asks_git.then(|| ignore(GITIGNORE)).flatten();
+        let is_repository = asks_git && file::stat_at(dir, GIT_DIR).is_ok();
         let exclude_file = is_repository.then(|| exclude_file(dir, path)).flatten();
         let has_rules = merged.iter().any(Option::is_some)
             || !ignore_files.is_empty()
@@ -103,9 +107,10 @@ impl DirRules {
         std::iter::successors(Some(self), |dir| dir.above.as_deref())
     }
 
-    /// Returns the rule of an ignore file that decides about an entry, which has this text.
-    pub(super) fn ignored(&self, text: &[u8], is_dir: bool) -> Option<&Rule> {
-        let mut is_in_repository = true;
+    /// Returns the rule of an ignore file that decides about an entry, which has this text. Those of git's own ignore
+    /// files do not hold for a repository itself: if `is_git_dir` is set.
+    pub(super) fn ignored(&self, text: &[u8], is_dir: bool, is_git_dir: bool) -> Option<&Rule> {
+        let mut is_in_repository = !is_git_dir;
         for dir in self.upward() {
             let of_git =
                 [&dir.gitignore, &dir.exclude_file].into_iter().filter(|_| is_in_repository);
@@ -151,9 +156,14 @@ impl DirRules {
 /// The size of the largest file with rules that is read, in bytes; as for git.
 const FILE_MAX: u64 = 100 << 20;
 
-/// Returns the contents of a regular file; `None` if there is no such file. A symbolic link is not followed.
-fn contents(dir: BorrowedFd<'_>, name: &CStr) -> pcopy_sys::Result<Option<Vec<u8>>> {
-    let opened = match file::open_source(dir, name, false) {
+/// Whether a directory is one in which git keeps a repository, or is below one.
+pub(super) fn is_in_git_dir(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| part == GIT_DIR.to_bytes())
+}
+
+/// Returns the contents of a regular file; `None` if there is no such file. Follows a symbolic link only if `follow` is set.
+fn contents(dir: BorrowedFd<'_>, name: &CStr, follow: bool) -> pcopy_sys::Result<Option<Vec<u8>>> {
+    let opened = match file::open_source(dir, name, follow) {
         Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None), // ENXIO is a socket
         opened => opened?,
     };
@@ -173,10 +183,10 @@ fn contents(dir: BorrowedFd<'_>, name: &CStr) -> pcopy_sys::Result<Option<Vec<u8
 /// Reads the rules in a file; `None` if there is no such file.
 fn read_with<T>(
     dir: BorrowedFd<'_>,
-    name: &CStr,
+    (name, follow): (&CStr, bool),
     read: impl FnOnce(&[u8]) -> Result<T, BadRule>,
 ) -> pcopy_sys::Result<Option<T>> {
-    let text = contents(dir, name)?;
+    let text = contents(dir, name, follow)?;
     text.map(|text| read(&text)).transpose().map_err(|_| Errno::EINVAL)
 }
 
@@ -189,15 +199,14 @@ fn usable<T>(
     read.inspect_err(|why| unusable.push((name.to_owned(), *why))).ok().flatten()
 }
 
-/// Returns the rules that git keeps outside of the tree. If they cannot be read, the copier that comes to their file
-/// reports it.
+/// Returns the rules of a repository that git keeps outside of the tree. As git does, follows symbolic links to them. If
+/// they cannot be read, the copier that comes to their file reports it.
 fn exclude_file(dir: BorrowedFd<'_>, path: &[u8]) -> Option<Rules> {
-    let [git, info, exclude] = EXCLUDE_FILE;
-    let git_dir = file::open_dir_at(dir, git).ok()?;
-    let info_dir = file::open_dir_at(&git_dir, info).ok()?;
+    let (info, exclude) = EXCLUDE_FILE;
+    let info_dir = file::open_dir_following(dir, info).ok()?;
     let shown = PathBuf::from(OsStr::from_bytes(path)).join(".git/info/exclude");
     let read = |text: &[u8]| ignore_file::read(&shown, text);
-    read_with(info_dir.as_fd(), exclude, read).ok()?.filter(|rules| !rules.is_empty())
+    read_with(info_dir.as_fd(), (exclude, true), read).ok()?.filter(|rules| !rules.is_empty())
 }
 
 /// Reads a file of filter rules in the directory `dir`; `path` is where the file is, to show it.

@@ -1,6 +1,7 @@
 //! Reads a file in the grammar of git's `.gitignore`.
 
-use super::pattern::{Grammar, Pattern};
+use super::grammar::Grammar;
+use super::pattern::Pattern;
 use super::rule::{NO_NUMBER, Rule, RuleKind};
 use super::rules::Rules;
 use super::{BadRule, Origin};

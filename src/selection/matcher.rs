@@ -2,7 +2,7 @@
 
 use super::pattern::Way;
 use super::rule::Rule;
-use super::{BadRule, Side};
+use super::{BadRule, Side, wildmatch};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 
@@ -33,6 +33,28 @@ const NONE: u32 = u32::MAX;
 
 type Literals = HashMap<Box<[u8]>, Firsts>;
 
+/// A pattern with wildcards in git's grammar.
+#[derive(Debug)]
+struct Wildcards {
+    /// The number of the rule.
+    number: u32,
+    is_for_dirs: bool,
+    /// Whether it is compared with the name; otherwise with the path.
+    is_for_name: bool,
+    pattern: Box<[u8]>,
+}
+
+impl Wildcards {
+    fn new(number: u32, rule: &Rule, pattern: &[u8], is_for_name: bool) -> Self {
+        Self { number, is_for_dirs: rule.pattern.is_for_dirs, is_for_name, pattern: pattern.into() }
+    }
+
+    fn matches(&self, path: &[u8], name: &[u8], is_dir: bool) -> bool {
+        (is_dir || !self.is_for_dirs)
+            && wildmatch::matches(&self.pattern, if self.is_for_name { name } else { path })
+    }
+}
+
 /// The rules for one of the two trees, arranged by how their patterns are matched.
 #[derive(Debug)]
 pub(super) struct Matcher {
@@ -44,9 +66,12 @@ pub(super) struct Matcher {
     tails: Literals,
     /// How many slashes the tails have; each number once.
     tail_slashes: Vec<usize>,
-    expressions: RegexSet,
+    /// `None` if there are none: an empty set takes time, too.
+    expressions: Option<RegexSet>,
     /// The number of the rule of each expression, in ascending order.
     expression_rules: Vec<u32>,
+    /// The patterns with wildcards in git's grammar, in the order of their rules.
+    wildcards: Vec<Wildcards>,
     /// The rules for the entries that their patterns do not match: the number of each, and its pattern.
     negated: Vec<(u32, Regex)>,
 }
@@ -57,6 +82,7 @@ impl Matcher {
         let (mut name_ends, mut name_end_bytes) = (Literals::new(), Vec::new());
         let (mut expressions, mut expression_rules) = (Vec::new(), Vec::new());
         let (mut tail_slashes, mut negated) = (Vec::new(), Vec::new());
+        let mut wildcards = Vec::new();
         for (number, rule) in (0_u32..).zip(rules) {
             if rule.kind.side().is_some_and(|of| of != side) {
                 continue;
@@ -91,6 +117,14 @@ impl Matcher {
                     expression_rules.push(number);
                     continue;
                 }
+                Way::NameWildcards(pattern) => {
+                    wildcards.push(Wildcards::new(number, rule, pattern, true));
+                    continue;
+                }
+                Way::PathWildcards(pattern) => {
+                    wildcards.push(Wildcards::new(number, rule, pattern, false));
+                    continue;
+                }
             };
             let firsts = literals.entry(key.into()).or_insert(Firsts { any: NONE, dir: NONE });
             firsts.dir = firsts.dir.min(number);
@@ -98,12 +132,12 @@ impl Matcher {
                 firsts.any = firsts.any.min(number);
             }
         }
-        let expressions = RegexSetBuilder::new(expressions)
-            .unicode(false)
-            .size_limit(EXPRESSIONS_MAX)
-            .dfa_size_limit(STATES_MAX)
-            .build()
-            .map_err(|error| too_large(&error))?;
+        let compile = |expressions: Vec<String>| {
+            let mut builder = RegexSetBuilder::new(expressions);
+            builder.unicode(false).size_limit(EXPRESSIONS_MAX).dfa_size_limit(STATES_MAX).build()
+        };
+        let expressions = (!expressions.is_empty()).then(|| compile(expressions));
+        let expressions = expressions.transpose().map_err(|error| too_large(&error))?;
         Ok(Self {
             names,
             name_ends,
@@ -113,6 +147,7 @@ impl Matcher {
             tail_slashes,
             expressions,
             expression_rules,
+            wildcards,
             negated,
         })
     }
@@ -126,8 +161,8 @@ impl Matcher {
                 first = first.min(firsts.of(is_dir));
             }
         };
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         if !self.names.is_empty() || !self.name_ends.is_empty() {
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
             look(&self.names, name);
             for start in self.name_end_bytes.iter().filter_map(|&end| name.len().checked_sub(end)) {
                 look(&self.name_ends, &name[start..]);
@@ -142,9 +177,16 @@ impl Matcher {
             }
         }
         let could_be_first = |number: Option<&u32>| number.is_some_and(|&number| number < first);
-        if could_be_first(self.expression_rules.first()) && self.expressions.is_match(text) {
-            let matched = self.expressions.matches(text).iter().next();
+        if let Some(expressions) = &self.expressions
+            && could_be_first(self.expression_rules.first())
+            && expressions.is_match(text)
+        {
+            let matched = expressions.matches(text).iter().next();
             first = first.min(matched.map_or(NONE, |number| self.expression_rules[number]));
+        }
+        let mut wildcards = self.wildcards.iter().take_while(|one| one.number < first);
+        if let Some(matched) = wildcards.find(|one| one.matches(path, name, is_dir)) {
+            first = matched.number;
         }
         for (number, expression) in &self.negated {
             if *number < first && !expression.is_match(text) {

@@ -11,8 +11,10 @@
 //! ([`Selection::within`]). This module knows no process; it reads the files with rules through [`Trees`].
 
 mod asked;
+mod char_set;
 mod dir_rules;
 mod explain;
+mod grammar;
 mod ignore_file;
 mod limits;
 mod listed;
@@ -21,6 +23,7 @@ mod pattern;
 mod rule;
 mod rule_file;
 mod rules;
+mod wildmatch;
 
 pub use asked::{Asked, Decision, Reason};
 pub use dir_rules::DirRulesOnPath;

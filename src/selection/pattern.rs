@@ -1,18 +1,14 @@
 //! A pattern of a rule, as rsync or git reads it.
 //!
 //! A pattern is matched with a text: a slash, the path of the entry, and for a directory a NUL, which no name contains.
-//! Most patterns have no wildcard, or only a star before a literal end; they are looked up. The others become regular
-//! expressions.
+//! Most patterns have no wildcard, or only a star before a literal end; they are looked up. Of the others, those of
+//! rsync become regular expressions, and those of git are matched as they are.
 //!
 //! The two grammars have the same sets of characters and the same escapes. They differ in where a pattern may begin to
 //! match (a slash inside anchors it for git, not for rsync) and in what two stars mean.
 
-/// Whose pattern it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Grammar {
-    Rsync,
-    Git,
-}
+use super::char_set;
+use super::grammar::Grammar;
 
 /// A pattern.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +35,10 @@ pub(super) enum Way<'p> {
     Tail(&'p [u8]),
     /// The text matches this regular expression.
     Expression(String),
+    /// The last component of the path matches this pattern of git.
+    NameWildcards(&'p [u8]),
+    /// The path matches this pattern of git.
+    PathWildcards(&'p [u8]),
 }
 
 impl Pattern {
@@ -99,10 +99,13 @@ impl Pattern {
             return Way::NameEnd(end);
         }
         if self.has_wildcards() {
-            return Way::Expression(match self.grammar {
-                Grammar::Rsync => self.expression(),
-                Grammar::Git => self.git_expression(),
-            });
+            return match (self.grammar, &self.text[..]) {
+                (Grammar::Rsync, _) => Way::Expression(self.expression()),
+                // A slash, other than at the end, anchors the pattern. Without one it is compared with the name.
+                (Grammar::Git, [b'/', path @ ..]) => Way::PathWildcards(path),
+                (Grammar::Git, path) if path.contains(&b'/') => Way::PathWildcards(path),
+                (Grammar::Git, name) => Way::NameWildcards(name),
+            };
         }
         match &self.text[..] {
             [b'/', path @ ..] => Way::Path(path),
@@ -114,13 +117,14 @@ impl Pattern {
         }
     }
 
-    /// Returns a regular expression that matches the same texts as the pattern.
+    /// Returns a regular expression that matches the same texts as the pattern, which is one of rsync.
     pub(super) fn as_expression(&self) -> String {
         let (start, bytes) = match self.way() {
             Way::Expression(expression) => return expression,
             Way::Path(path) => ("^/", path),
             Way::Name(bytes) | Way::Tail(bytes) => ("/", bytes),
             Way::NameEnd(bytes) => (r"/[^/\x00]*", bytes),
+            Way::NameWildcards(_) | Way::PathWildcards(_) => return NOTHING.to_owned(),
         };
         let mut expression = format!("(?s-u){start}");
         bytes.iter().for_each(|&byte| literal(byte, &mut expression));
@@ -158,7 +162,7 @@ impl Pattern {
                 text
             }
         };
-        let Some(slashes) = translate(body, Stars::AnyText, &mut expression) else {
+        let Some(slashes) = translate(body, &mut expression) else {
             return NOTHING.to_owned();
         };
         // A pattern with a slash inside is compared with as many components as it has, and a set of characters matches no
@@ -171,40 +175,6 @@ impl Pattern {
         }
         expression + end
     }
-
-    /// Returns the regular expression for a pattern with wildcards in git's grammar.
-    fn git_expression(&self) -> String {
-        let mut expression = String::from("(?s-u)");
-        // A slash, other than at the end, anchors the pattern. Without one it is compared with the name.
-        let body = match &self.text[..] {
-            [b'/', rest @ ..] => {
-                expression.push_str("^/");
-                rest
-            }
-            text => {
-                expression.push_str(if text.contains(&b'/') { "^/" } else { "/" });
-                text
-            }
-        };
-        // Git compares the text before the first wildcard by itself. So two stars right behind it are for git at the
-        // beginning of a component: 'foo**/bar' matches 'foox/y/bar'.
-        let start = body.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
-        let stars = Stars::WholeComponents { start: start.unwrap_or(0) };
-        if translate(body, stars, &mut expression).is_none() {
-            return NOTHING.to_owned();
-        }
-        expression + if self.is_for_dirs { r"\x00$" } else { r"\x00?$" }
-    }
-}
-
-/// What two or more stars in a row match.
-#[derive(Clone, Copy)]
-enum Stars {
-    /// Any text, as in rsync.
-    AnyText,
-    /// Any number of components, as in git, if nothing else is in their component. Otherwise what one star matches. At
-    /// `start`, a component is taken to begin.
-    WholeComponents { start: usize },
 }
 
 fn has_wildcards(text: &[u8]) -> bool {
@@ -215,31 +185,16 @@ fn has_wildcards(text: &[u8]) -> bool {
 const NOTHING: &str = r"[^\x00-\xff]";
 
 /// Appends the regular expression for a pattern. Returns how many slashes it matches; `None` if it matches nothing.
-fn translate(pattern: &[u8], stars: Stars, into: &mut String) -> Option<usize> {
+fn translate(pattern: &[u8], into: &mut String) -> Option<usize> {
     let mut rest = pattern;
     let mut slashes = 0;
     while let [first, after @ ..] = rest {
-        let at = pattern.len() - rest.len();
         rest = after;
         match first {
             b'*' => {
                 let more = rest.iter().take_while(|byte| **byte == b'*').count();
                 rest = &rest[more..];
-                let begins = |start| at == start || pattern[..at].ends_with(b"/");
-                match (more, stars) {
-                    (0, _) => into.push_str(r"[^/\x00]*"),
-                    (_, Stars::AnyText) => into.push_str(r"[^\x00]*"),
-                    (_, Stars::WholeComponents { start }) if begins(start) => match rest {
-                        // They match no component, too.
-                        [b'/', after @ ..] => {
-                            into.push_str(r"(?:[^\x00]*/)?");
-                            rest = after;
-                        }
-                        [] | [b'\\', b'/', ..] => into.push_str(r"[^\x00]*"),
-                        _ => into.push_str(r"[^/\x00]*"),
-                    },
-                    (_, Stars::WholeComponents { .. }) => into.push_str(r"[^/\x00]*"),
-                }
+                into.push_str(if more == 0 { r"[^/\x00]*" } else { r"[^\x00]*" });
             }
             b'?' => into.push_str(r"[^/\x00]"),
             b'[' => rest = class(rest, into)?,
@@ -269,59 +224,11 @@ fn literal(byte: u8, into: &mut String) {
 /// set, or `None` if it is not closed or names an unknown class.
 fn class<'p>(pattern: &'p [u8], into: &mut String) -> Option<&'p [u8]> {
     let mut members = [false; 256];
-    let (negated, mut rest) = match pattern {
-        [b'!' | b'^', rest @ ..] => (true, rest),
-        _ => (false, pattern),
-    };
-    let mut previous: Option<u8> = None;
-    let mut is_first = true;
-    loop {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        if byte == b']' && !is_first {
-            break;
-        }
-        is_first = false;
-        let mut member = byte;
-        match byte {
-            b'\\' => {
-                let (&escaped, after) = rest.split_first()?;
-                rest = after;
-                member = escaped;
-            }
-            b'-' if previous.is_some() && rest.first().is_some_and(|&next| next != b']') => {
-                let (&next, after) = rest.split_first()?;
-                rest = after;
-                let mut last = next;
-                if next == b'\\' {
-                    let (&escaped, after) = rest.split_first()?;
-                    rest = after;
-                    last = escaped;
-                }
-                (previous?..=last).for_each(|byte| members[usize::from(byte)] = true);
-                previous = None;
-                continue;
-            }
-            b'[' if rest.first() == Some(&b':') => {
-                let end = rest.iter().position(|&byte| byte == b']')?;
-                let inside = &rest[1..end];
-                let Some(name) = inside.strip_suffix(b":").filter(|_| end >= 2) else {
-                    // Not a class, so the bracket is a member.
-                    members[usize::from(b'[')] = true;
-                    previous = Some(b'[');
-                    continue;
-                };
-                let test = class_named(name)?;
-                (0..=255_u8).filter(test).for_each(|byte| members[usize::from(byte)] = true);
-                rest = &rest[end + 1..];
-                previous = None;
-                continue;
-            }
-            _ => {}
-        }
-        members[usize::from(member)] = true;
-        previous = Some(member);
-    }
+    let (negated, rest) = char_set::read(Grammar::Rsync, pattern, |named| {
+        (0..=255_u8)
+            .filter(|byte| named.contain(*byte))
+            .for_each(|byte| members[usize::from(byte)] = true);
+    })?;
     if negated {
         members.iter_mut().for_each(|member| *member = !*member);
     }
@@ -337,23 +244,4 @@ fn class<'p>(pattern: &'p [u8], into: &mut String) -> Option<&'p [u8]> {
     }
     into.push(']');
     Some(rest)
-}
-
-/// Returns the test of a POSIX class.
-fn class_named(name: &[u8]) -> Option<fn(&u8) -> bool> {
-    Some(match name {
-        b"alnum" => u8::is_ascii_alphanumeric,
-        b"alpha" => u8::is_ascii_alphabetic,
-        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
-        b"cntrl" => u8::is_ascii_control,
-        b"digit" => u8::is_ascii_digit,
-        b"graph" => u8::is_ascii_graphic,
-        b"lower" => u8::is_ascii_lowercase,
-        b"print" => |byte| byte.is_ascii_graphic() || *byte == b' ',
-        b"punct" => u8::is_ascii_punctuation,
-        b"space" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
-        b"upper" => u8::is_ascii_uppercase,
-        b"xdigit" => u8::is_ascii_hexdigit,
-        _ => return None,
-    })
 }

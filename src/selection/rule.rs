@@ -1,6 +1,7 @@
 //! Reads one rule in rsync's grammar.
 
-use super::pattern::{Grammar, Pattern};
+use super::grammar::Grammar;
+use super::pattern::Pattern;
 use super::{BadRule, GITIGNORE, Origin, Side};
 use regex::bytes::Regex;
 use std::ffi::{CString, OsStr};

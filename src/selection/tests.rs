@@ -162,7 +162,20 @@ fn a_line_of_an_ignore_file_matches_what_it_matches_for_git() {
         ("a/**/b", &["a/b", "a/x/b", "a/x/y/b"], &["axb"]),
         ("a**b", &["ab", "axb"], &["a/b"]),
         ("x/a**b", &["x/ab", "x/axb"], &["x/ayb/c"]),
-        ("a/foo**/bar", &["a/foox/bar", "a/foox/y/bar"], &["a/fo/bar"]),
+        ("a/foo**/bar", &["a/foo/bar", "a/foox/bar"], &["a/foobar", "a/foox/y/bar", "a/fo/bar"]),
+        ("/foo**", &["foo", "foox"], &["foo/x", "a/foo"]),
+        ("**/**/a", &["a", "x/a", "x/y/a"], &["xa"]),
+        ("a/**/**", &["a/b", "a/b/c"], &["a/", "b/a"]),
+        ("a**/**", &["a/b", "ax/b/c"], &["a", "b/a"]),
+        ("a/**\\/b", &["a/x/b", "a/x/y/b"], &["a/b"]),
+        ("*/*/c", &["a/b/c"], &["a/c", "a/b/x/c"]),
+        ("**a*/b", &["xax/b", "a/b"], &["x/a/b", "x/b"]),
+        ("a/**/x*/**/y*z", &["a/x/yz", "a/x/x1/b/y/yaz"], &["a/y/yz", "a/x/y/z"]),
+        ("a[/]b", &[], &["a/b", "ab"]),
+        ("a[!x]b/c", &["ayb/c"], &["a/b/c", "axb/c"]),
+        ("[[:space:]]", &[" ", "\t", "\r"], &["\x0b", "\x0c", "a"]),
+        ("a\\/", &[], &["a/", "a\\/", "a"]),
+        ("*b*ab", &["bab", "ab.abab"], &["ab", "baba"]),
         ("a\\*", &["a*"], &["ab"]),
         ("\\#a", &["#a"], &["a"]),
         ("\\!a", &["!a"], &["a"]),
@@ -189,4 +202,25 @@ fn the_last_line_that_matches_decides_for_git() {
     assert!(!ignores("*.o\n!keep.o", "keep.o"));
     assert!(ignores("!keep.o\n*.o", "keep.o"));
     assert!(ignores("\u{feff}a", "a"));
+}
+
+#[test]
+fn no_pattern_takes_long_or_is_too_large() {
+    let name = "a".repeat(255);
+    let path = vec![&name[..250]; 16].join("/");
+    for (pattern, matched) in [
+        ("*a".repeat(1000), false),
+        ("*a".repeat(200), true),
+        (format!("{}b", "*a".repeat(100)), false),
+        (format!("{}b", "**/*a*/".repeat(10)), false),
+        (format!("{}*", "**/*a*/".repeat(10)), true),
+        ("?".repeat(100_000), false),
+        ("[^\x01-\x7f]".repeat(100_000), false),
+        (format!("{}*", "*/".repeat(15)), true),
+    ] {
+        let text = if pattern.contains('/') { &path } else { &name };
+        assert_eq!(ignores(&pattern, text), matched, "{}", &pattern[..20]);
+    }
+    let lines: String = (0..20_000).map(|number| format!("[a-z]?{number}*[!x]\n")).collect();
+    assert!(ignores(&lines, "ab19999cd") && !ignores(&lines, "a"));
 }

@@ -63,6 +63,7 @@ mod random;
 mod random_check;
 mod random_compat;
 mod random_dry_run;
+mod random_ignore_files;
 mod random_options;
 mod random_selection;
 mod refusals;

@@ -523,3 +523,18 @@ fn a_blank_at_the_end_of_a_line_belongs_to_the_pattern_and_is_named() {
     assert_eq!(names(&env, "dst"), ["a"]);
     env.pcopy(["--exclude=a ", "src", "other"]).exits(0).stderr_lacks("blank");
 }
+
+#[test]
+fn gitignore_takes_a_repository_whole() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir .git", "dir .git/logs", "file .git/logs/x.log 1", "file a.log 1"]);
+    fs::create_dir(env.path("src/logs")).unwrap();
+    fs::write(env.path("src/.gitignore"), ".*\n*.log\nlogs\n").unwrap();
+    fs::write(env.path("src/.git/.gitignore"), "*\n").unwrap();
+
+    env.pcopy(["--gitignore", "-T", "src", "dst"]).exits(0);
+
+    let mut found = names(&env, "dst");
+    found.sort();
+    assert_eq!(found, [".git", ".git/.gitignore", ".git/logs", ".git/logs/x.log"]);
+}
