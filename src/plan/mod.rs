@@ -186,10 +186,15 @@ impl Plan {
     /// Opens the directory at `path`, relative to the directory that contains the source. Follows symbolic
     /// links in `path` only with `-L`.
     pub fn open_source(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
-        match self.options.dereference {
-            Dereference::Always => file::open_dir_following(self.source_dir(operand), path),
-            _ => file::open_dir_beneath(self.source_dir(operand), path),
-        }
+        let (root, follow) =
+            (self.source_dir(operand), self.options.dereference == Dereference::Always);
+        let open = match (follow, self.options.dry_run) {
+            (true, true) => file::open_dir_following_noatime,
+            (true, false) => file::open_dir_following,
+            (false, true) => file::open_dir_beneath_noatime,
+            (false, false) => file::open_dir_beneath,
+        };
+        open(root, path)
     }
 
     /// Opens the directory of the source whose path for selection rules is `path` (see

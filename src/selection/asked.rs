@@ -315,7 +315,7 @@ impl Selection {
 
 /// Whether a directory has the tag of a cache.
 fn is_cache(dir: BorrowedFd<'_>) -> bool {
-    let Ok(tag) = file::open_source(dir, CACHE_TAG, false) else { return false };
+    let Ok(tag) = file::open_noatime(dir, CACHE_TAG) else { return false };
     let mut start = [0; CACHE_SIGNATURE.len()];
     let is_file = file::stat_fd(&tag).is_ok_and(|stat| stat.kind() == Kind::File);
     is_file && File::from(tag).read_exact(&mut start).is_ok() && start == *CACHE_SIGNATURE

@@ -163,7 +163,7 @@ pub(super) fn is_in_git_dir(path: &[u8]) -> bool {
 
 /// Returns the contents of a regular file; `None` if there is no such file. Follows a symbolic link only if `follow` is set.
 fn contents(dir: BorrowedFd<'_>, name: &CStr, follow: bool) -> pcopy_sys::Result<Option<Vec<u8>>> {
-    let opened = match file::open_source(dir, name, follow) {
+    let opened = match file::open_source_noatime(dir, name, follow) {
         Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None), // ENXIO is a socket
         opened => opened?,
     };

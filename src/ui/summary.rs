@@ -35,6 +35,7 @@ pub(super) fn summary(outcome: &Outcome) -> String {
             let to = quote(outcome.destination.as_os_str().as_bytes());
             format!("copied {done} to {to} in {time}{}{others}", average_rate(outcome))
         }
+        End::Signal(_) if outcome.dry_run.is_some() => format!("dry run: interrupted after {time}"),
         End::Signal(_) => {
             format!("interrupted after {done} in {time}; {resume}")
         }

@@ -4,6 +4,7 @@ use crate::common::entries::*;
 use crate::common::mounts::in_own_mounts;
 use crate::common::*;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// A source, and an older copy of it in which some entries differ, some are missing and one is linked otherwise.
@@ -300,4 +301,137 @@ fn of_many_rules_that_decide_nothing_ten_are_named() {
 
     run.exits(0).stderr_has("decided by 'rules:10: - no-9', and 90 other rules");
     assert_eq!(run.stderr.matches("decided by").count(), 10, "{}", run.story());
+}
+
+#[test]
+fn a_followed_symlink_is_compared_by_a_dry_run_as_by_the_run() {
+    let env = Sandbox::new();
+    env.tree("src", ["file f 10", "link l f"]);
+    env.pcopy(["-L", "-T", "src", "dst"]).exits(0);
+
+    for option in ["--checksum", "--no-preserve=timestamps"] {
+        let run = env.pcopy(["--dry-run", "-L", option, "--itemize-changes", "-T", "src", "dst"]);
+        run.exits(0).stderr_lacks("cannot open");
+        assert_eq!(run.stdout, "", "{option}");
+    }
+}
+
+#[test]
+fn a_comparison_in_a_dry_run_keeps_times_of_access() {
+    let env = Sandbox::new();
+    env.tree("src", ["file f 10", "dir d", "file d/.gitignore 1"]);
+    env.pcopy(["src/f", "copy"]).exits(0);
+    let paths = ["src/f", "copy", "src/d", "src/d/.gitignore"].map(|path| env.path(path));
+    let accessed = || paths.each_ref().map(|path| path.metadata().unwrap().accessed().unwrap());
+    for path in &paths {
+        let modified = path.metadata().unwrap();
+        set_times(path, (1, 0), (modified.mtime(), modified.mtime_nsec()));
+    }
+    let before = accessed();
+
+    env.pcopy(["--dry-run", "-T", "src/f", "copy"]).exits(0).stderr_has("1 skipped");
+    env.pcopy(["--dry-run", "-L", "--gitignore", "src/d", "new"]).exits(0);
+
+    assert_eq!(before, accessed());
+}
+
+#[test]
+fn an_unchanged_symlink_that_is_replaced_has_no_line() {
+    let env = Sandbox::new();
+    env.tree("src", ["link l nowhere"]);
+    env.pcopy(["-T", "src", "dst"]).exits(0);
+
+    let run = env.pcopy(["--update=all", "--itemize-changes", "-T", "src", "dst"]);
+
+    assert_eq!(run.exits(0).stdout, "");
+}
+
+#[test]
+fn linked_names_that_keep_their_contents_get_attributes_in_a_dry_run_as_in_the_run() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]);
+    fs::hard_link(env.path("src/a"), env.path("src/b")).unwrap();
+    env.tree("dst", ["file a 10", "file b 10"]);
+    chmod(&env.path("dst/a"), 0o600);
+    chmod(&env.path("dst/b"), 0o600);
+    let line = ["--attributes-only", "-j1", "--itemize-changes", "-T", "src", "dst"];
+
+    let dry = env.pcopy([&["--dry-run"], &line[..]].concat());
+    let run = env.pcopy(line);
+
+    assert_eq!(sorted(&dry.stdout), sorted(&run.stdout));
+    assert_eq!(run.stdout.matches("p..... ").count(), 2, "{}", run.story());
+}
+
+#[test]
+fn a_dry_run_counts_the_bytes_that_the_run_writes() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]);
+    fs::File::create(env.path("src/hole")).unwrap().set_len(100_000).unwrap();
+
+    env.pcopy(["--dry-run", "--attributes-only", "src", "new"]).exits(0).stderr_has("(0 bytes)");
+    env.pcopy(["--dry-run", "--sparse=never", "src", "new"]).exits(0).stderr_has("(100 kB)");
+}
+
+#[test]
+fn a_name_that_fails_in_a_dry_run_is_no_leader_of_other_names() {
+    let env = Sandbox::new();
+    env.tree("src", ["file a 10"]).tree("dst", ["file a 1", "file b 1"]);
+    for name in ["b", "c"] {
+        fs::hard_link(env.path("src/a"), env.path("src").join(name)).unwrap();
+    }
+    let line = ["--update=none-fail", "--itemize-changes", "-T", "src", "dst"];
+
+    let dry = env.pcopy([&["--dry-run"], &line[..]].concat());
+    let run = env.pcopy(line);
+
+    assert_eq!(sorted(&dry.exits(1).stdout), sorted(&run.exits(1).stdout));
+}
+
+#[test]
+fn a_target_that_may_not_be_written_is_a_failure_in_advance() {
+    let env = Sandbox::new();
+    env.tree("src", ["dir d", "file d/a 1", "dir e", "file e/b 1", "dir f"]);
+    env.tree("dst", ["dir d", "dir e"]);
+    env.give_to_plain_user();
+    if is_root() {
+        let chown = Command::new("chown").arg("0:0").arg(env.path("dst/d")).status();
+        assert!(chown.unwrap().success());
+    }
+    chmod(&env.path("dst/d"), 0o555);
+    chmod(&env.path("dst/e"), 0o555);
+
+    let dry = env.plain_pcopy_as_is(["--dry-run", "-v", "-T", "src", "dst"]);
+    let run = env.plain_pcopy_as_is(["-v", "-T", "src", "dst"]);
+
+    // A directory that belongs to the user gets the permission to write for the time of the copy.
+    let code = if is_root() { 1 } else { 0 };
+    assert_eq!((dry.status.code(), run.status.code()), (Some(code), Some(code)), "{}", dry.story());
+    assert_eq!(sorted(&dry.stdout), sorted(&run.stdout), "{}", dry.story());
+}
+
+#[test]
+fn a_read_only_target_ends_a_dry_run_as_it_ends_the_run() {
+    if !in_own_mounts!() {
+        return;
+    }
+    let env = Sandbox::new();
+    env.tree("src", ["file a 1"]);
+    fs::create_dir(env.path("disk")).unwrap();
+    for options in ["mode=755", "remount,ro"] {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(env.path("disk"))
+            .status();
+        assert!(mounted.unwrap().success());
+        if options != "remount,ro" {
+            fs::create_dir(env.path("disk/dst")).unwrap();
+        }
+    }
+
+    let dry = env.pcopy(["--dry-run", "-T", "src", "disk/dst"]);
+    let run = env.pcopy(["-T", "src", "disk/dst"]);
+
+    assert_eq!(dry.status.code(), run.status.code(), "{}{}", dry.story(), run.story());
+    assert_ne!(dry.status.code(), Some(0));
 }

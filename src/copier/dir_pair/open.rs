@@ -148,7 +148,7 @@ pub(in crate::copier) fn look_by_path(
     let operand = operand.ok_or_else(|| Op::ReadDirectory.error()(Errno::EINVAL))?;
     let follow = plan.follows(None);
     let source = if follow {
-        file::open_dir_following(plan.source_dir(operand), path)
+        file::open_dir_following_noatime(plan.source_dir(operand), path)
     } else {
         file::open_dir_beneath_noatime(plan.source_dir(operand), path)
     };

@@ -33,7 +33,9 @@ impl Source {
     pub(super) fn open(cx: &Context<'_>, entry: &Entry<'_>) -> Result<Self, Unfinished> {
         let (dirs, name) = (entry.dirs, entry.name);
         let special = cx.options().copy_contents;
-        let opened = if special {
+        let opened = if cx.options().dry_run {
+            file::open_source_noatime(&dirs.source, name, dirs.follow)
+        } else if special {
             file::open_stream(&dirs.source, name, dirs.follow)
         } else {
             file::open_source(&dirs.source, name, dirs.follow)

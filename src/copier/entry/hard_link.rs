@@ -95,11 +95,9 @@ impl EntryCopier<'_> {
             }
             old => old.as_ref(),
         };
-        let itemized = if cx.options().itemize_changes {
-            itemize::of_entry(&cx, entry, (source, old.as_ref()), Act::Link).map(Box::new)
-        } else {
-            None
-        };
+        let itemizes = cx.options().itemize_changes;
+        let itemized = itemizes
+            .then(|| Box::new(itemize::of_entry(&cx, entry, (source, old.as_ref()), Act::Link)));
         let mut why = NoLink::Gone;
         let empty = cx.options().copy_mode == CopyMode::AttributesOnly;
         let likely = |leader: &&Leader| empty || is_like(source, &leader.stat);

@@ -13,22 +13,34 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Notes in the result of a new entry that everything of it is new. What is changed of an existing entry was noted when it
 /// was looked at.
+///
+/// Also notes what a copier did that completed the entry and died before it reported that. What it found in an existing
+/// directory is not known any more.
 pub(in crate::copier) fn complete(
+    cx: &Context<'_>,
     entry: &Entry<'_>,
     result: &mut Result<Applied, Unfinished>,
     act: impl Fn(&Stat) -> Itemized,
 ) {
     let Ok(applied) = result else { return };
-    if applied.itemized.is_some() || applied.done != Done::Copied {
+    let is_of_dead = applied.done == Done::Skipped && cx.was_begun(entry.name);
+    let is_made = applied.done == Done::Copied && applied.itemized.is_none();
+    if !is_made && !is_of_dead {
         return;
     }
+    let is_new = is_made || entry.dirs.staged || cx.was_begun_new(entry.name);
     match entry.dirs.stat_source(entry.name) {
-        Ok(source) => applied.itemized = Some(Box::new(act(&source))),
+        Ok(source) => {
+            let mut item = act(&source);
+            item.is_new = is_new;
+            applied.itemized = Some(Box::new(item));
+        }
         Err(errno) => *result = Err(Op::Stat.error()(errno).into()),
     }
 }
 
-/// Returns what `action` changes; `None` if the options do not ask for it, or if it changes nothing.
+/// Returns what `action` changes, which may be nothing; `None` if the options do not ask for it, or if the existing entry
+/// stays as it is.
 pub(in crate::copier) fn of_action(
     cx: &Context<'_>,
     entry: &Entry<'_>,
@@ -52,22 +64,29 @@ pub(in crate::copier) fn of_action(
         Action::Replace { old, .. } => (Act::Copy, Some(*old)),
         Action::WriteInto { .. } => (Act::Copy, existing()),
     };
-    of_entry(cx, entry, (source, old.as_ref()), act)
+    Some(of_entry(cx, entry, (source, old.as_ref()), act))
 }
 
-/// Returns what `act` changes of the existing entry `old`; `None` if it changes nothing.
+/// Returns what `act` changes of the existing entry `old`, which may be nothing.
 pub(in crate::copier) fn of_entry(
     cx: &Context<'_>,
     entry: &Entry<'_>,
     (source, old): (&Stat, Option<&Stat>),
     act: Act,
-) -> Option<Itemized> {
+) -> Itemized {
     let act = if act == Act::Copy && source.kind() != Kind::File { Act::Change } else { act };
     let Some(old) = old.filter(|old| old.type_bits() == source.type_bits()) else {
-        return Some(Itemized::created(act, type_of(source)));
+        return Itemized::created(act, type_of(source));
     };
     let dirs = entry.dirs;
-    let from = Node::Named(dirs.source.as_fd(), entry.name);
+    let opened = (dirs.follow && source.kind() == Kind::File)
+        .then(|| file::open_source_noatime(&dirs.source, entry.name, true).ok())
+        .flatten();
+    let from = match &opened {
+        Some(file) => Node::Open(file.as_fd()),
+        // What a symlink leads to has no attributes under the name of the symlink.
+        None => Node::Named(dirs.source.as_fd(), entry.name),
+    };
     let to = Node::Named(dirs.target.as_fd(), entry.target_name);
     let mut item = attributes(cx, (from, to), (source, old), DirOrigin::Existing);
     item.act = act;
@@ -88,7 +107,7 @@ pub(in crate::copier) fn of_entry(
     }
     let is_written = matches!(item.act, Act::Copy | Act::Change);
     item.add_if(is_written && !cx.attrs.times_are_reliable(), Change::TimeNow);
-    (!item.is_nothing()).then_some(item)
+    item
 }
 
 /// Returns what is changed of an existing directory; `None` if nothing is.

@@ -12,7 +12,7 @@ use crate::copier::entry::action::{Action, Reason};
 use crate::copier::entry::decide::{keeps_contents, skipped_by_update};
 use crate::copier::entry::link::LinkMode;
 use crate::copier::entry::result::{Done, Unfinished};
-use crate::copier::entry::{Entry, EntryCopier, data_bytes, itemize};
+use crate::copier::entry::{Entry, EntryCopier, data_bytes, itemize, points_to};
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::offer::hand_over;
@@ -24,9 +24,11 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
 use crate::ipc::wire::itemized::{Act, Itemized, type_of};
 use crate::ipc::wire::task::{EntryPath, Task};
-use crate::options::CopyMode;
+use crate::options::{CopyMode, When};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
+use pcopy_sys::process;
+use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -34,6 +36,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 struct Dirs {
     source: OwnedFd,
     both: Option<DirPair>,
+    /// Whether entries can be created in the target, if that was asked.
+    writable: OnceCell<Result<(), Errno>>,
+}
+
+impl Dirs {
+    /// Fails if no entry can be created in the target. A copy adds permissions to directories that belong to the user.
+    fn check_writable(&self) -> Result<(), EntryError> {
+        let Some(both) = &self.both else { return Ok(()) };
+        let look = || match file::may_write_in(&both.target) {
+            Err(Errno::EACCES) => {
+                let is_own = |stat: Stat| stat.owner() == process::user();
+                let own = file::stat_fd(&both.target).is_ok_and(is_own);
+                if own && !both.contended { Ok(()) } else { Err(Errno::EACCES) }
+            }
+            result => result,
+        };
+        self.writable.get_or_init(look).map_err(Op::Create.error())
+    }
 }
 
 type DryWalk<'a> = Walk<'a, Dirs>;
@@ -113,15 +133,11 @@ impl<'a> DryVisitor<'a> {
         }
         let foreseen = walk
             .retry(Unfinished::error, |walk| self.foresee(walk, dirs, (kind, name, target_name)));
-        let is_read = kind == Kind::File && walk.cx.options().copy_mode == CopyMode::Copy;
         match foreseen {
-            Ok(foreseen) if is_read && foreseen.done == Done::Copied && !walk.cx.job.is_root => {
-                match file::may_read_at(&dirs.source, name) {
-                    Ok(()) => record(walk, (name, target_name), &foreseen),
-                    Err(errno) => walk.record_failed(Some(name), Op::OpenSource.error()(errno)),
-                }
-            }
-            Ok(foreseen) => record(walk, (name, target_name), &foreseen),
+            Ok(foreseen) => match may_be_copied(walk, dirs, (kind, name), foreseen.done) {
+                Ok(()) => record(walk, (name, target_name), &foreseen),
+                Err(error) => walk.record_failed(Some(name), error),
+            },
             Err(Unfinished::Deferred(identity)) => {
                 let event = Event::LinkDeferred { identity, existed: true };
                 walk.report_names(name, target_name, event, || ())
@@ -214,36 +230,36 @@ impl<'a> DryVisitor<'a> {
                     leaders.extend(is_there.then(|| target_of(walk, &member)).flatten());
                     continue;
                 }
-                self.look_at_link(walk, &member, &leaders, has_leader)?;
-                has_leader = true;
+                has_leader |= self.look_at_link(walk, &member, &leaders, has_leader)?;
                 walk.reports.flush_if_old()?;
             }
         }
         Ok(())
     }
 
-    /// Finds out whether a deferred name would become a link. Without a leader it would be copied.
+    /// Finds out whether a deferred name would become a link. Without a leader it would be copied. Returns whether other
+    /// names could become links to it.
     fn look_at_link(
         &mut self,
         walk: &mut DryWalk<'a>,
         member: &LinkName,
         leaders: &[Identity],
         has_leader: bool,
-    ) -> Result<(), ParentGone> {
+    ) -> Result<bool, ParentGone> {
         let (place, _) = walk.cx.job.groups.dir(member.dir);
         walk.at.go_to(place);
         walk.cx.status.enter(place.operand, place.source);
         let dirs = match open(walk) {
             Ok(dirs) => dirs,
-            Err(error) => return walk.record_failed(Some(&member.name), error),
+            Err(error) => return walk.record_failed(Some(&member.name), error).map(|()| false),
         };
         let name = &*member.name;
         let target_name = c_name(&target_name_of(walk, place, name));
         match self.foresee_link(walk, &dirs, (name, &target_name), leaders, has_leader) {
-            Ok(foreseen) => record(walk, (name, &target_name), &foreseen),
+            Ok(foreseen) => record(walk, (name, &target_name), &foreseen).map(|()| true),
             Err(unfinished) => match unfinished.error() {
-                Some(error) => walk.record_failed(Some(name), error),
-                None => Ok(()),
+                Some(error) => walk.record_failed(Some(name), error).map(|()| false),
+                None => Ok(false),
             },
         }
     }
@@ -274,35 +290,31 @@ impl<'a> DryVisitor<'a> {
         };
         let entry = &Entry { at: &walk.at, dirs: both, name, target_name };
         if !has_leader {
-            return self.foresee_copy_of_group(walk, entry, &source);
+            return self.foresee_copy(walk, entry, source.kind());
         }
-        count_bytes(walk, &source, Done::Skipped);
         let old = both.find(walk.cx.plan(), target_name, Op::Link)?;
         if let Some(old) = &old {
-            if leaders.contains(&old.identity())
-                || skipped_by_update(&walk.cx, entry, &source, old)?.is_some()
-                || keeps_contents(&walk.cx) && source.type_bits() == old.type_bits()
-            {
+            // In the order of `keep_existing` in entry/hard_link.rs.
+            let is_linked = leaders.contains(&old.identity());
+            if is_linked || skipped_by_update(&walk.cx, entry, &source, old)?.is_some() {
+                count_bytes(walk, &source, Done::Skipped);
                 return Ok(skipped);
             }
             if old.kind() == Kind::Directory {
                 return Err(Op::Link.error()(Errno::EISDIR).into());
             }
+            if points_to(entry, &source, old) {
+                return Err(Op::SameFile.error()(Errno::EEXIST).into());
+            }
+            if keeps_contents(&walk.cx) && source.type_bits() == old.type_bits() {
+                return self.foresee_copy(walk, entry, source.kind());
+            }
         }
+        count_bytes(walk, &source, Done::Skipped);
         let itemizes = walk.cx.options().itemize_changes;
         let item = itemizes
             .then(|| itemize::of_entry(&walk.cx, entry, (&source, old.as_ref()), Act::Link));
-        Ok(linked(item.flatten()))
-    }
-
-    /// Returns what would become of a deferred name whose leader was not copied.
-    fn foresee_copy_of_group(
-        &self,
-        walk: &DryWalk<'a>,
-        entry: &Entry<'_>,
-        source: &Stat,
-    ) -> Result<Foreseen, Unfinished> {
-        self.foresee_copy(walk, entry, source.kind())
+        Ok(linked(item))
     }
 }
 
@@ -405,6 +417,25 @@ impl<'a> Visitor<'a> for DryVisitor<'a> {
     }
 }
 
+/// Fails if the user may not read an entry that would be copied, or not write to the directory that it would be in.
+fn may_be_copied(
+    walk: &DryWalk<'_>,
+    dirs: &Dirs,
+    (kind, name): (Kind, &CStr),
+    done: Done,
+) -> Result<(), EntryError> {
+    if done != Done::Copied {
+        return Ok(());
+    }
+    // Also for `--attributes-only`, a new file gets its attributes from the opened source.
+    let copy_mode = walk.cx.options().copy_mode;
+    let is_read = matches!(copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
+    if is_read && kind == Kind::File && !walk.cx.job.is_root {
+        file::may_read_at(&dirs.source, name).map_err(Op::OpenSource.error())?;
+    }
+    dirs.check_writable()
+}
+
 /// Opens the directories that the walk is in: those that contain an operand, or below it.
 fn open(walk: &DryWalk<'_>) -> Result<Dirs, EntryError> {
     let plan = walk.cx.plan();
@@ -414,11 +445,11 @@ fn open(walk: &DryWalk<'_>) -> Result<Dirs, EntryError> {
             let both = operand_dirs(plan, operand, walk.cx.job.history.failed)?;
             let source = both.source.try_clone();
             let source = source.map_err(|_| Op::ReadDirectory.error()(Errno::EMFILE))?;
-            Ok(Dirs { source, both: Some(both) })
+            Ok(Dirs { source, both: Some(both), writable: OnceCell::new() })
         }
         _ => {
             let (source, both) = look_by_path(plan, (walk.at.operand, path))?;
-            Ok(Dirs { source, both })
+            Ok(Dirs { source, both, writable: OnceCell::new() })
         }
     }
 }
@@ -435,6 +466,11 @@ fn look_at_dir(
         return Ok(());
     }
     let found = dirs.both.as_ref().map(|both| has_child(walk.cx.plan(), both, target_name));
+    let is_new = matches!(found, Some(Ok(false)));
+    let creation = if is_new { dirs.check_writable() } else { Ok(()) };
+    if let Err(EntryError { op: Op::Create, errno }) = creation {
+        return walk.record_failed(Some(name), Op::CreateDirectory.error()(errno));
+    }
     if let Some(Err(error)) = found {
         return walk.record_failed(Some(name), error);
     }
@@ -466,8 +502,14 @@ fn target_of(walk: &DryWalk<'_>, member: &LinkName) -> Option<Identity> {
 
 fn count_bytes(walk: &DryWalk<'_>, source: &Stat, done: Done) {
     let (bytes, status) = (data_bytes(source), walk.cx.status);
-    // Holes are not written.
-    let written = if done == Done::Copied { bytes.min(source.allocated()) } else { 0 };
+    let options = walk.cx.options();
+    let written = if done != Done::Copied || options.copy_mode != CopyMode::Copy {
+        0
+    } else if options.sparse == When::Never {
+        bytes
+    } else {
+        bytes.min(source.allocated()) // holes are not written
+    };
     status.add(Count::Bytes, written);
     status.add(Count::BytesSkipped, bytes - written);
 }
@@ -479,7 +521,7 @@ fn record(
     foreseen: &Foreseen,
 ) -> Result<(), ParentGone> {
     let (status, options) = (walk.cx.status, walk.cx.options());
-    if let Some(item) = foreseen.item.filter(|_| options.itemize_changes) {
+    if let Some(item) = foreseen.item.filter(|item| options.itemize_changes && !item.is_nothing()) {
         walk.report(Some(name), Event::Itemized(item))?;
     }
     let new = foreseen.done != Done::Skipped;

@@ -49,6 +49,15 @@ pub fn open_dir_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> 
     open_following(root, path, DIR_FLAGS.difference(OFlag::O_NOFOLLOW))
 }
 
+/// Like [`open_dir_following`], but does not update the access time, if the kernel permits that.
+pub fn open_dir_following_noatime(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    let flags = DIR_FLAGS.difference(OFlag::O_NOFOLLOW);
+    match open_following(root, path, flags.union(OFlag::O_NOATIME)) {
+        Err(Errno::EPERM) => open_following(root, path, flags),
+        result => result,
+    }
+}
+
 /// Like [`open_dir_following`], but with `O_PATH`. The directory need not be readable.
 pub fn open_dir_path_following(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     open_following(root, path, DIR_FLAGS.difference(OFlag::O_NOFOLLOW).union(OFlag::O_PATH))

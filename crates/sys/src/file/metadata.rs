@@ -96,6 +96,11 @@ pub fn may_write_at(dir: impl AsFd, name: &CStr) -> bool {
     permits(&dir, name, AccessFlags::W_OK).is_ok()
 }
 
+/// Checks that the effective user may create entries in an open directory.
+pub fn may_write_in(dir: impl AsFd) -> Result<()> {
+    permits(&dir, c".", AccessFlags::W_OK | AccessFlags::X_OK)
+}
+
 /// Checks that the effective user may read the file `name`. Follows symlinks.
 pub fn may_read_at(dir: impl AsFd, name: &CStr) -> Result<()> {
     permits(&dir, name, AccessFlags::R_OK)

@@ -66,8 +66,14 @@ pub fn open_path(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
 ///
 /// Never follows a symlink, and never waits for the writer of a FIFO.
 pub fn open_noatime(dir: impl AsFd, name: &CStr) -> Result<OwnedFd> {
-    match open_to_read(&dir, name, OFlag::O_NOFOLLOW | OFlag::O_NOATIME) {
-        Err(Errno::EPERM) => open_to_read(&dir, name, OFlag::O_NOFOLLOW),
+    open_source_noatime(dir, name, false)
+}
+
+/// Like [`open_source`], but does not update the access time, if the kernel permits that.
+pub fn open_source_noatime(dir: impl AsFd, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let nofollow = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    match open_to_read(&dir, name, nofollow | OFlag::O_NOATIME) {
+        Err(Errno::EPERM) => open_to_read(&dir, name, nofollow),
         result => result,
     }
 }

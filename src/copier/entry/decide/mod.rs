@@ -212,11 +212,7 @@ pub(crate) fn has_contents_of(
 /// Whether both files have the same bytes. Returns false if the target cannot be read, so that the source is
 /// copied again.
 fn has_same_contents(cx: &Context<'_>, entry: &Entry<'_>) -> Result<bool, Unfinished> {
-    let from = if cx.options().dry_run {
-        file::open_noatime(&entry.dirs.source, entry.name).map_err(Op::OpenSource.error())?
-    } else {
-        Source::open(cx, entry)?.file
-    };
+    let from = Source::open(cx, entry)?.file;
     let Ok(to) = file::open_noatime(&entry.dirs.target, entry.target_name) else {
         return Ok(false);
     };

@@ -60,7 +60,7 @@ impl<'a> CopyVisitor<'a> {
         }
         if walk.cx.options().itemize_changes {
             let act = itemized_as(walk.cx.options().copy_mode);
-            itemize::complete(&found.at(&walk.at), &mut result, act);
+            itemize::complete(&walk.cx, &found.at(&walk.at), &mut result, act);
         }
         match result {
             Ok(applied) => self.record_applied(walk, found, &applied, progress),

@@ -228,7 +228,12 @@ impl<'a> CopyVisitor<'a> {
             self.add_digest(walk, found, &mut ended.result);
         }
         if walk.cx.options().itemize_changes {
-            itemize::complete(&found.at(&walk.at), &mut ended.result, Itemized::new_entry);
+            itemize::complete(
+                &walk.cx,
+                &found.at(&walk.at),
+                &mut ended.result,
+                Itemized::new_entry,
+            );
         }
         match ended.result {
             Ok(applied) => {

@@ -47,14 +47,14 @@ pub(super) fn report_lost(
     })
 }
 
-/// Reports what is changed of an entry. Called before the entry itself is recorded.
+/// Reports what is changed of an entry, if anything is. Called before the entry itself is recorded.
 #[cold] // without the option, no entry has an item
 pub(super) fn report_changes(
     walk: &mut CopyWalk<'_>,
     name: Option<&CStr>,
     item: &Itemized,
 ) -> Result<(), ParentGone> {
-    walk.report(name, Event::Itemized(*item))
+    if item.is_nothing() { Ok(()) } else { walk.report(name, Event::Itemized(*item)) }
 }
 
 /// Like [`record`], for the directory that the walk is in.
