@@ -104,7 +104,7 @@ pub struct RuleList(Vec<Item>);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Item {
-    Rule(Box<Rule>),
+    Rule(Rule),
     /// The rules in the file of this name in each directory.
     InEachDir(CString),
 }
@@ -153,7 +153,7 @@ impl RuleList {
         depth: usize,
     ) -> Result<(), BadRule> {
         match rule::parse(option, text)? {
-            rule::Parsed::Rule(rule) => self.0.push(Item::Rule(Box::new(Rule { origin, ..*rule }))),
+            rule::Parsed::Rule(rule) => self.0.push(Item::Rule(Rule { origin, ..*rule })),
             rule::Parsed::Clear => self.0.clear(),
             rule::Parsed::InEachDir(name) => self.0.push(Item::InEachDir(name)),
             rule::Parsed::Merge(..) if depth == DEPTH_MAX => {
@@ -174,7 +174,7 @@ impl RuleList {
     ) -> Result<bool, BadRule> {
         let forgets = match rule::parse(option, text)? {
             rule::Parsed::Rule(rule) => {
-                self.0.push(Item::Rule(Box::new(Rule { origin, ..*rule })));
+                self.0.push(Item::Rule(Rule { origin, ..*rule }));
                 false
             }
             rule::Parsed::Clear => {
@@ -191,7 +191,7 @@ impl RuleList {
     /// Returns the rules. There are no others in a file in a directory.
     fn into_rules(self) -> Vec<Rule> {
         let rules = self.0.into_iter().filter_map(|item| match item {
-            Item::Rule(rule) => Some(*rule),
+            Item::Rule(rule) => Some(rule),
             Item::InEachDir(_) => None,
         });
         rules.collect()
@@ -326,12 +326,12 @@ impl Selection {
         let mut sections = Vec::new();
         let mut merged = Vec::new();
         let mut rules = Vec::new();
-        let mut numbers = 0..;
+        let mut numbers = 0_u32..;
         for item in list.0 {
             match item {
                 Item::Rule(rule) => {
                     let number = numbers.next().unwrap_or(rule::NO_NUMBER);
-                    rules.push(Rule { number, ..*rule });
+                    rules.push(Rule { number, ..rule });
                 }
                 Item::InEachDir(name) => {
                     let before = Rules::new(std::mem::take(&mut rules))?;
@@ -515,15 +515,23 @@ const WORD_BITS: usize = 64;
 impl Decided {
     fn note(&self, rule: &Rule) {
         let Some(words) = self.0.get() else { return };
-        if let Some(word) = words.get(rule.number / WORD_BITS) {
-            word.fetch_or(1 << (rule.number % WORD_BITS), Relaxed);
+        let (word, bit) = place(rule);
+        if let Some(word) = words.get(word) {
+            word.fetch_or(bit, Relaxed);
         }
     }
 
     fn has(&self, rule: &Rule) -> bool {
-        let word = self.0.get().and_then(|words| words.get(rule.number / WORD_BITS));
-        word.is_none_or(|word| word.load(Relaxed) & 1 << (rule.number % WORD_BITS) != 0)
+        let (word, bit) = place(rule);
+        let word = self.0.get().and_then(|words| words.get(word));
+        word.is_none_or(|word| word.load(Relaxed) & bit != 0)
     }
+}
+
+/// Returns the number of the word that has the bit of a rule, and the bit.
+fn place(rule: &Rule) -> (usize, u64) {
+    let number = rule.number as usize;
+    (number / WORD_BITS, 1 << (number % WORD_BITS))
 }
 
 /// What was decided is no part of a selection.

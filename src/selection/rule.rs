@@ -67,11 +67,11 @@ pub struct Rule {
     pub(super) negated: bool,
     pub(super) origin: Origin,
     /// Its number among the rules of the command line; [`NO_NUMBER`] for a rule in a file in a directory.
-    pub(super) number: usize,
+    pub(super) number: u32,
 }
 
 /// The number of a rule that is not one of the command line.
-pub(super) const NO_NUMBER: usize = usize::MAX;
+pub(super) const NO_NUMBER: u32 = u32::MAX;
 
 impl Rule {
     /// Whether the rule leaves out what it matches.

@@ -24,7 +24,8 @@ impl Eq for Rules {}
 
 impl Rules {
     /// Prepares a list of rules. Fails if a pattern is too large for the matcher.
-    pub(super) fn new(rules: Vec<Rule>) -> Result<Self, BadRule> {
+    pub(super) fn new(mut rules: Vec<Rule>) -> Result<Self, BadRule> {
+        rules.shrink_to_fit(); // there may be 100,000
         let source = Matcher::new(&rules, Side::Source)?;
         let is_for_one = |rule: &Rule| rule.kind.side().is_some();
         let target = rules.iter().any(is_for_one).then(|| Matcher::new(&rules, Side::Target));
