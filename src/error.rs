@@ -174,6 +174,8 @@ ops! {
     FileOverDirectory,
     /// Removing an existing destination entry.
     Remove,
+    /// Removing an extraneous directory of the target at which something is mounted.
+    RemoveMountPoint,
     /// Copying would write through a symlink that this run created.
     ThroughJustCreated,
     /// Copying would write through a dangling symlink.

@@ -39,6 +39,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// `--progress`: when to draw the progress line.
     pub progress: When,
+    /// The same command line with `--max-delete=100%`, for a shell, if it has `--delete`.
+    pub without_deletion_limit: Option<String>,
     /// The same command line with `-T`, for a shell, if it names one source and a target. It resumes the copy once the
     /// target exists: without `-T` the source would then be copied into it.
     pub with_no_target_directory: Option<String>,
@@ -133,6 +135,8 @@ pub struct CopyOptions {
     pub itemize_changes: bool,
     /// `--dry-run`: change nothing, and print what a run would do.
     pub dry_run: bool,
+    /// `--delete`: remove from the target what the source does not have; `None` if it stays.
+    pub deletion: Option<Deletion>,
 }
 
 impl CopyOptions {
@@ -168,6 +172,7 @@ impl CopyOptions {
             verbosity: Verbosity::Normal,
             itemize_changes: false,
             dry_run: false,
+            deletion: None,
         }
     }
 
@@ -211,6 +216,51 @@ impl CopyOptions {
             || self.ask
             || self.update == Update::NoneFail
             || self.verbose() && makes_again
+    }
+}
+
+/// How what only the target has is removed, and what keeps it from being removed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Deletion {
+    /// `--max-delete`: of how many entries nothing is removed.
+    pub limit: DeletionLimit,
+    /// `--allow-empty-source`: also if the source has no entry at all.
+    pub allows_empty_source: bool,
+    /// `--delete-despite-errors`: also if a directory of the source could not be read.
+    pub despite_errors: bool,
+    /// `--delete-in-system-directory`: also in a directory such as `/etc`.
+    pub in_system_directory: bool,
+}
+
+/// How many entries may be removed. If more are extraneous, nothing is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DeletionLimit {
+    /// [`DEFAULT_PERCENT`](Self::DEFAULT_PERCENT) of the entries of the target, or fewer than
+    /// [`ALWAYS`](Self::ALWAYS).
+    #[default]
+    Default,
+    /// This many.
+    Entries(u64),
+    /// This share of the entries of the target, in percent.
+    Percent(u8),
+}
+
+impl DeletionLimit {
+    /// The share of the entries of the target that may be removed without an option, in percent.
+    pub const DEFAULT_PERCENT: u8 = 50;
+
+    /// Without an option, the share does not matter for fewer removals: in a small directory each has a large one.
+    pub const ALWAYS: u64 = 20;
+
+    /// Whether this many of the `all` entries of the target may be removed.
+    pub fn permits(self, removals: u64, all: u64) -> bool {
+        let is_within =
+            |percent: u8| u128::from(removals) * 100 <= u128::from(all) * u128::from(percent);
+        match self {
+            Self::Entries(most) => removals <= most,
+            Self::Percent(percent) => is_within(percent),
+            Self::Default => removals < Self::ALWAYS || is_within(Self::DEFAULT_PERCENT),
+        }
     }
 }
 

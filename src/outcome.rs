@@ -28,6 +28,8 @@ pub mod code {
     pub const COPIERS_DIED: u8 = 16;
     /// Source entries vanished or changed during the run, and nothing else went wrong.
     pub const VANISHED: u8 = 24;
+    /// Everything was copied, and nothing was removed, because too much is extraneous (`--delete`).
+    pub const TOO_MANY_REMOVALS: u8 = 25;
 }
 
 /// Why a run ended.
@@ -86,6 +88,8 @@ pub struct Outcome {
     pub compared: Option<Compared>,
     /// What a dry run has found out about the space; `None` if the run copied or compared.
     pub dry_run: Option<Fits>,
+    /// Whether nothing was removed, because too much is extraneous.
+    pub too_many_removals: bool,
     /// The work that is left, if the target is full and that work could be counted.
     pub left: Option<Left>,
     /// How long the run took.
@@ -141,6 +145,7 @@ impl Outcome {
             End::Finished if !self.is_balanced() => code::UNBALANCED,
             End::Finished if fails(lacks_capability) => code::INCAPABLE,
             End::Finished if fails(|error| error.op == Op::Verify) => code::DIFFERENT,
+            End::Finished if self.too_many_removals => code::TOO_MANY_REMOVALS,
             End::Finished if self.totals.get(Count::Failed) + self.late_failures > 0 => {
                 code::SOME_FAILED
             }
@@ -172,6 +177,7 @@ impl Outcome {
             late_vanished: 0,
             compared: None,
             dry_run: None,
+            too_many_removals: false,
             left: None,
             elapsed: Duration::from_millis(1800),
             destination: "backup/src".into(),

@@ -26,10 +26,7 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
         &["--resume", "--continue", "--partial", "--partial-dir", "--append"],
         Instead::Sentence("an interrupted copy resumes when the same command is run again"),
     ),
-    (
-        &["--mirror", "--delete", "--delete-after"],
-        Instead::Sentence("pcopy does not remove what only the target has"),
-    ),
+    (&["--mirror", "--mir", "--purge"], Instead::Option("--delete")),
     (&["--compress", "-z"], Instead::Sentence("pcopy does not compress, as nothing is sent")),
     (&["-C", "--cvs-exclude"], Instead::Option("--exclude-vcs")),
     (&["-F"], Instead::Option("--filter=': .rsync-filter'")),

@@ -104,7 +104,7 @@ pub(super) fn names_in(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
 }
 
 /// Returns the name with the case of its ASCII letters swapped; `None` if it has no such letters.
-fn in_other_case(name: &CStr) -> Option<CString> {
+pub(super) fn in_other_case(name: &CStr) -> Option<CString> {
     let turn = |byte: &u8| if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte };
     let other: Vec<u8> = name.to_bytes().iter().map(turn).collect();
     CString::new(other).ok().filter(|other| **other != *name)

@@ -8,6 +8,7 @@
 mod context;
 mod dir_pair;
 mod entry;
+mod extraneous;
 mod folding;
 mod name_queue;
 mod report_writer;
@@ -20,6 +21,7 @@ use crate::ipc::inherited::built_dirs::BuiltDirs;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::Groups;
 use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::{Count, Counters, StatusSlot};
 use crate::ipc::memory::forecast::Forecast;
 use crate::ipc::memory::fs_caps::FsCaps;
@@ -36,7 +38,7 @@ use report_writer::{Outlet, ParentGone, ReportWriter};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use visitors::copy::CopyWorker;
-use visitors::{compare, dry_run};
+use visitors::{compare, dry_run, remove};
 
 /// What all copiers of a round share; created before the first fork.
 ///
@@ -66,6 +68,10 @@ pub(crate) struct Job<'a> {
     /// The existing files that the user has agreed to replace. They are replaced after everything else is
     /// copied.
     pub agreed: &'a [PendingPrompt],
+    /// What is to be removed, if this is a round that removes: then the parent has judged the list.
+    pub removals: &'a Removals,
+    /// Whether this round removes what only the target has.
+    pub removes: bool,
     /// The digests that copiers of earlier rounds have reported, for files that are in the copy.
     pub digests: &'a Digests,
     /// Whether the prompts of this wave are over: copiers must not request another prompt.
@@ -130,7 +136,7 @@ impl Job<'_> {
     }
 }
 
-/// What a copier does with its tasks: it copies, or it compares.
+/// What a copier does with its tasks: it copies, compares or removes.
 trait Worker {
     /// Does a task, and everything that follows from the task and is not handed over.
     fn run_task(&mut self, task: Task<'_>) -> Result<(), ParentGone>;
@@ -158,7 +164,9 @@ pub(crate) fn run_in_parent(job: Job<'_>, parent: &dyn InParent) {
 fn work_through(job: &Job<'_>, number: u16, outlet: Outlet<'_>) -> Result<(), ParentGone> {
     let cx = Context::new(job, number);
     let reports = ReportWriter::new(outlet, cx.outbox);
-    if job.plan.check.is_some() {
+    if job.removes {
+        work(cx, &mut *remove::worker(cx, reports))
+    } else if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
     } else if job.plan.options.dry_run {
         work(cx, &mut *dry_run::worker(cx, reports))

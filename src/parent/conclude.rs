@@ -63,6 +63,7 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
     let dry_run = is_dry.then(|| free_space::fits(run.plan, &run.totals, run.reporter.sink));
     let outcome = Outcome {
         dry_run,
+        too_many_removals: run.state.too_many_removals,
         end,
         totals: run.totals,
         kinds: run.reporter.kinds.drain().collect(),

@@ -41,6 +41,7 @@ mod volumes;
 
 use crate::error::{AttributeError, Op, Refusal, Unavailable};
 use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::outcome::{End, Outcome};
 use crate::plan::{Draft, Plan};
@@ -48,7 +49,7 @@ use conclude::conclude;
 use pcopy_sys::file;
 use pcopy_sys::signals::Signals;
 use pcopy_sys::{Errno, process};
-use phases::{compare, copy, dry_run, links, prompted, publish, verify, write_back};
+use phases::{compare, copy, dry_run, links, prompted, publish, removal, verify, write_back};
 use run::{Run, Stopped};
 use run_event::Sink;
 use std::ffi::CString;
@@ -124,7 +125,9 @@ fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     }
     notes.for_each(|note| run.reporter.note(note));
     publish::finish_parents(plan, &mut run.reporter);
-    write_back::flush(run)
+    write_back::flush(run)?;
+    removal::remove_extraneous(run)?;
+    if run.totals.get(Count::Removed) > 0 { write_back::flush(run) } else { Ok(()) }
 }
 
 /// Runs the phases of a wave in order.

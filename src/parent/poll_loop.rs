@@ -71,7 +71,8 @@ pub(super) fn job<'a>(
     let job = shared.job(plan, lock, state);
     let fresh = if round.is_first { &lock.fresh[..] } else { &[] };
     let history = History { is_first: round.is_first, fresh, ..job.history };
-    Job { prompts_answered: round.part != Part::Copies, history, ..job }
+    let removes = round.part == Part::Removal;
+    Job { prompts_answered: round.part != Part::Copies, removes, history, ..job }
 }
 
 /// Does the parent's other work while the parent copies: handles signals, writes output, shows the progress. If

@@ -1,7 +1,7 @@
 //! Reports events of entries to the user: finds the names of an entry, counts failures, and emits the event
 //! to the sink.
 
-use super::run_event::{Names, RunEvent, Sink};
+use super::run_event::{Names, RunEvent, Sink, Withheld};
 use crate::error::{AttributeError, EntryError, Op, Unavailable};
 use crate::ipc::wire::event::Details;
 use crate::ipc::wire::itemized::Itemized;
@@ -86,6 +86,28 @@ impl<'a> Reporter<'a> {
         let Some(operand) = self.operand(place.operand) else { return };
         let name = operand.name_in_manifest(place.source);
         self.sink.emit(&RunEvent::Itemized { name: &name, item });
+    }
+
+    /// Reports that an entry of the target was removed, or in a dry run would be, if removed entries are printed.
+    pub(super) fn removed(&mut self, place: EntryPath<'_>, is_dir: bool) {
+        let Some(operand) = self.operand(place.operand) else { return };
+        let (options, is_dry) = (&self.plan.options, self.plan.options.dry_run);
+        if options.itemize_changes {
+            let name = operand.name_in_manifest(place.source);
+            self.sink.emit(&RunEvent::ItemizedRemoval { name: &name, is_dir });
+        }
+        if options.verbose() {
+            let target = operand.show_target(place.source);
+            self.sink.emit(&RunEvent::Removed { target: &target, is_dir, is_dry });
+        }
+    }
+
+    /// Reports that nothing extraneous is removed from the copy of a source.
+    pub(super) fn removals_withheld(&mut self, operand: u32, why: Withheld) {
+        let Some(operand) = self.operand(operand) else { return };
+        let (source, target) = (operand.show_source(b""), operand.show_target(b""));
+        let names = Names { source: &source, target: &target };
+        self.sink.emit(&RunEvent::RemovalsWithheld { names, why });
     }
 
     /// Reports that an existing file was left as it is.

@@ -93,7 +93,7 @@ impl Intake<'_, '_> {
                 let path = place.into();
                 self.state.prompts.pending.push(PendingPrompt { path, existed, mode, writable });
             }
-            Event::VerifyFailed(error) => {
+            Event::FailedLate(error) => {
                 if self.state.note_failure(error, place) {
                     self.reporter.failed_late(error, place.operand, place.source);
                 }
@@ -160,6 +160,8 @@ impl Intake<'_, '_> {
                     self.reporter.itemized(place, item);
                 }
             }
+            Event::Extraneous(extraneous) => self.state.removals.add(place, extraneous),
+            Event::Removed { directory } => self.reporter.removed(place, directory),
             Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };
                 self.state.digests.add(place.operand, place.source, target, digest);
@@ -186,6 +188,9 @@ impl Intake<'_, '_> {
 
     fn apply_failed(&mut self, place: EntryPath<'_>, error: EntryError) {
         self.note_failed(place);
+        if leaves_unread(error) {
+            self.state.unread.insert(place.operand);
+        }
         let is_loss = matches!(error.op, Op::SourceLost | Op::TargetLost);
         if is_loss && !self.state.note_loss() || !self.state.note_failure(error, place) {
             return;
@@ -212,6 +217,16 @@ impl Intake<'_, '_> {
             self.state.failed.insert(place.operand);
         }
     }
+}
+
+/// Whether the error means that a part of the source could not be looked at. (The contents of a file do not matter for what
+/// is extraneous.)
+fn leaves_unread(error: EntryError) -> bool {
+    use Op::{Cycle, Follow, KillsCopiers, ReadDirectory, ReadRules, SourceLost, Stat};
+    matches!(
+        error.op,
+        ReadDirectory | Stat | ReadRules | Follow | Cycle | KillsCopiers | SourceLost
+    )
 }
 
 /// Whether the operation that failed comes after cp's announcement of the entry (`--verbose`).

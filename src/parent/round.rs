@@ -67,6 +67,8 @@ pub(super) enum Part {
     Links,
     /// Reads back the data that was written.
     ReadBack,
+    /// Removes what only the target has.
+    Removal,
 }
 
 /// One ring and its copiers.
@@ -137,6 +139,7 @@ impl Round {
         let part = match first {
             Task::Links { .. } => Part::Links,
             Task::Verify { .. } => Part::ReadBack,
+            Task::Remove { .. } => Part::Removal,
             Task::Prompted { .. } => Part::Prompted,
             _ => Part::Copies,
         };

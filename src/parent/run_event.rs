@@ -48,6 +48,40 @@ pub enum RunEvent<'a> {
         /// What is changed.
         item: Itemized,
     },
+    /// An entry that only the target had was removed (`--verbose`).
+    Removed {
+        /// The path of the entry.
+        target: &'a [u8],
+        /// Whether it was a directory.
+        is_dir: bool,
+        /// Whether it would be removed, in a dry run.
+        is_dry: bool,
+    },
+    /// An entry that only the target had was removed, or in a dry run would be (`--itemize-changes`).
+    ItemizedRemoval {
+        /// The path of the entry, relative to DST.
+        name: &'a [u8],
+        /// Whether it was a directory.
+        is_dir: bool,
+    },
+    /// Nothing is removed from the copy of a source.
+    RemovalsWithheld {
+        /// The source and its copy.
+        names: Names<'a>,
+        /// Why.
+        why: Withheld,
+    },
+    /// Nothing is removed at all, because it would be too much (`--max-delete`).
+    TooManyRemovals {
+        /// How many entries would be removed.
+        count: u64,
+        /// How many entries the target has.
+        all: u64,
+        /// The paths of the first ones.
+        names: &'a [Vec<u8>],
+        /// The command that removes them.
+        command: Option<&'a str>,
+    },
     /// An existing destination file was left as it is (`--debug`).
     Skipped {
         /// The path of the file in the target.
@@ -172,6 +206,15 @@ pub enum RunEvent<'a> {
     MountChanged(&'a Path),
     /// The run has ended.
     Ended(&'a Outcome),
+}
+
+/// Why nothing is removed from the copy of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Withheld {
+    /// A part of the source could not be read, so what is extraneous cannot be known.
+    SourceUnread,
+    /// The source is not the directory that it was, or a file system in it was unmounted.
+    SourceChanged,
 }
 
 /// A prompt for the user.

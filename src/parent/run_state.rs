@@ -8,6 +8,7 @@ use crate::ipc::fingerprint::fingerprint;
 use crate::ipc::inherited::digests::Digests;
 use crate::ipc::inherited::link_groups::{Groups, LinkRole};
 use crate::ipc::inherited::prompt::PendingPrompt;
+use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::{Count, CurrentEntry, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, split_last};
@@ -46,6 +47,14 @@ pub(super) struct RunState {
     /// Entries that are done in directories that existed before the run, by `place_fingerprint`. Filled only
     /// if the options make it necessary to remember them (`CopyOptions::must_remember`).
     pub(super) done: HashSet<u64>,
+    /// What only the target has, and is to be removed when everything is copied.
+    pub(super) removals: Removals,
+    /// How many units the list had before the current wave.
+    removals_before: usize,
+    /// The operands whose source could not be read completely: what is extraneous cannot be known.
+    pub(super) unread: HashSet<u32>,
+    /// Whether nothing was removed, because too much is extraneous.
+    pub(super) too_many_removals: bool,
     reported: Reported,
     tally: CarriedCounts,
 }
@@ -189,6 +198,8 @@ struct CarriedCounts {
     copied: u64,
     linked: u64,
     bytes: u64,
+    /// The entries that earlier rounds of this phase have removed. The current round does not find them any more.
+    removed: u64,
     /// How many names in [`Reported::early`] the current round has found complete.
     found_again: u64,
 }
@@ -210,6 +221,7 @@ impl CarriedCounts {
             last.set(count, last.get(count).wrapping_add(again));
         }
         last.set(Count::Bytes, last.get(Count::Bytes).wrapping_add(self.bytes));
+        last.set(Count::Removed, last.get(Count::Removed).wrapping_add(self.removed));
         self.finished.plus(&last)
     }
 }
@@ -244,6 +256,7 @@ impl RunState {
                 ..Deaths::default()
             },
             digests: self.digests.clone(),
+            removals: self.removals.clone(),
             made: self.made.clone(),
             failed: self.failed.clone(),
             done: self.done.clone(),
@@ -311,6 +324,7 @@ impl RunState {
         self.prompts.pending.clear();
         self.digests.end_round();
         self.findings = Findings::default();
+        self.removals.cut_back(self.removals_before);
         self.links.led.clear();
         let groups = std::mem::replace(&mut self.links.groups, self.links.earlier.clone());
         let made: Vec<u64> =
@@ -344,6 +358,13 @@ impl RunState {
         copied.saturating_add(linked)
     }
 
+    /// Ends a round of removal that another round follows. Returns how many entries the ended round removed.
+    pub(super) fn end_removal_round(&mut self, totals: &Totals) -> u64 {
+        let removed = totals.get(Count::Removed);
+        self.tally.removed = self.tally.removed.wrapping_add(removed);
+        removed
+    }
+
     /// Ends a phase; `whole` are the counts of all phases up to this one.
     pub(super) fn end_phase(&mut self, whole: &Totals) {
         self.tally = CarriedCounts { finished: *whole, ..CarriedCounts::default() };
@@ -353,6 +374,7 @@ impl RunState {
     pub(super) fn begin_wave(&mut self) {
         self.links.groups = self.links.earlier.clone();
         self.digests.begin_wave();
+        self.removals_before = self.removals.len();
     }
 
     /// Ends a wave. Returns those of its names whose files have several names.

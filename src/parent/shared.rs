@@ -55,9 +55,9 @@ impl Shared {
         let makes_files =
             matches!(plan.options.copy_mode, CopyMode::Copy | CopyMode::AttributesOnly);
         let keeps_links = plan.options.preserve.links != Links::No && makes_files;
-        let inodes = (keeps_links && !matches!(first, Task::Links { .. } | Task::Verify { .. }))
-            .then(InodeSet::create)
-            .transpose();
+        let finds_links =
+            !matches!(first, Task::Links { .. } | Task::Verify { .. } | Task::Remove { .. });
+        let inodes = (keeps_links && finds_links).then(InodeSet::create).transpose();
         let inode_locks = plan.options.in_place.then(RecordLocks::create).transpose();
         let inode_locks = inode_locks.map_err(Unavailable::because("create the record locks"))?;
         let inodes = inodes.map_err(out_of_memory("create the table of links"))?;
@@ -89,6 +89,8 @@ impl Shared {
             groups: &state.links.groups,
             agreed: &state.prompts.agreed,
             digests: &state.digests,
+            removals: &state.removals,
+            removes: false,
             prompts_answered: false,
             inode_locks: self.inode_locks.as_ref(),
             built_dirs: &lock.built_dirs,

@@ -1,6 +1,7 @@
 //! A draft: a plan before its run begins.
 
 use super::comparisons::{Check, ListedFiles};
+use super::deletion_guard::{self, DeletionGuard};
 use super::made_path::MadePath;
 use super::manifest_place::ManifestPlace;
 use super::mount_guard;
@@ -19,9 +20,9 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity};
 use pcopy_sys::{process, selinux, statfs};
 use std::collections::HashSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Draft {
     timeout: Option<Duration>,
     destination: PathBuf,
     with_no_target_directory: Option<String>,
+    without_deletion_limit: Option<String>,
+    guards_mounts: bool,
     made_path: MadePath,
     required_mounts: RequiredMounts,
 }
@@ -81,6 +84,10 @@ impl Draft {
             }
             Command::Copy | Command::Explain(_) => placement.place(&options.operands)?,
         }
+        if let (Some(deletion), Command::Copy) = (options.copy.deletion, &options.command) {
+            deletion_guard::check(deletion, &placement.operands)?;
+            placement.notes.extend(note_of_files(&placement.operands));
+        }
         if let Some(selection) = &options.copy.selection {
             if selection.listed().is_some() {
                 refuse_symlink(&placement.operands)?;
@@ -113,6 +120,8 @@ impl Draft {
             timeout,
             destination,
             with_no_target_directory,
+            without_deletion_limit: options.without_deletion_limit.clone(),
+            guards_mounts: options.guards_mounts,
             made_path: MadePath::default(),
             required_mounts: RequiredMounts::default(),
         })
@@ -161,6 +170,16 @@ impl Draft {
         let updates_parents = options.preserve.permissions == Permissions::Exact;
         parents.retain(|parent| parent.new || updates_parents);
         notes.retain(|note| is_true(note, &parents));
+        let deletes = options.deletion.is_some() && self.check.is_none();
+        let deletion_guard = match deletes {
+            true => DeletionGuard::of(&operands, self.guards_mounts),
+            false => DeletionGuard::default(),
+        };
+        notes.extend(deletion_guard.absent().map(|(operand, path)| {
+            let source = operands[*operand as usize].show_source(path);
+            let kind = NoteKind::NotMounted(PathBuf::from(OsString::from_vec(source)));
+            Note { before: 0, kind }
+        }));
         let copies_xattrs = options.preserve.attributes.is_wanted();
         let sets_owners = options.preserve.ownership.is_wanted() && process::is_root();
         Plan {
@@ -181,6 +200,8 @@ impl Draft {
             destination: self.destination,
             made_path: self.made_path,
             required_mounts: self.required_mounts,
+            deletion_guard,
+            without_deletion_limit: self.without_deletion_limit,
             with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
             check: self.check,
@@ -215,6 +236,13 @@ fn is_true(note: &Note, parents: &[Parent]) -> bool {
         }
         _ => true,
     }
+}
+
+/// Returns what there is to say if something is removed only in the copies of directories, and not all sources are such: a
+/// shell has replaced `SRC/*`.
+fn note_of_files(operands: &[Operand]) -> Option<Note> {
+    let files = operands.iter().filter(|operand| !operand.is_dir).count();
+    (files > 0).then_some(Note { before: 0, kind: NoteKind::NothingExtraneous(files) })
 }
 
 /// Returns what there is to say about a selection: rules that can match nothing, and listed names that do not exist.
@@ -329,6 +357,7 @@ mod tests {
             timeout: None,
             progress: When::Never,
             with_no_target_directory: None,
+            without_deletion_limit: None,
         })
         .unwrap()
     }

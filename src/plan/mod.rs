@@ -6,6 +6,7 @@
 
 pub(crate) mod backup_name;
 mod comparisons;
+mod deletion_guard;
 mod directories;
 mod draft;
 mod lost;
@@ -23,6 +24,7 @@ mod waves;
 mod xattr_rules;
 
 pub use comparisons::{Check, ListedFile, ListedFiles};
+pub use deletion_guard::{Absent, DeletionGuard};
 pub use directories::Parent;
 pub use draft::Draft;
 pub use manifest_line::BadManifestLine;
@@ -99,6 +101,10 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// The directories at which the same must be mounted at the end (`--require-mount`).
     pub required_mounts: RequiredMounts,
+    /// What the run remembers of its sources, for `--delete`.
+    deletion_guard: DeletionGuard,
+    /// The command that removes what is extraneous, however much it is.
+    pub without_deletion_limit: Option<String>,
     /// The directories that were created above the target, for `--mkpath`.
     made_path: MadePath,
     /// Where the manifest (a list of file hashes) is written when the run has ended.
@@ -178,6 +184,18 @@ impl Plan {
         self.made_path.give_back();
     }
 
+    /// Whether an entry of an open directory of the target is where the run writes its manifest.
+    pub fn is_manifest(&self, dir: BorrowedFd<'_>, entry: &CStr) -> bool {
+        let Some(ManifestPlace { to: ManifestTarget::File { dir: place, name, .. }, .. }) =
+            &self.manifest
+        else {
+            return false;
+        };
+        let identity = |stat: Stat| stat.identity();
+        name.as_os_str().as_bytes() == entry.to_bytes()
+            && file::stat_path(place, true).map(identity) == file::stat_fd(dir).map(identity)
+    }
+
     /// Returns the directory that contains the source of an operand.
     pub fn source_dir(&self, operand: &Operand) -> BorrowedFd<'_> {
         self.dirs[operand.source_dir].as_fd()
@@ -231,11 +249,13 @@ impl Plan {
 
     /// Like [`open_target`](Self::open_target), but fails with `EACCES` if the user may not read the directory.
     pub fn open_readable_target(&self, operand: &Operand, path: &[u8]) -> Result<OwnedFd, Errno> {
-        if self.options.keep_directory_symlink {
-            file::open_dir_following(self.target_dir(operand), path)
-        } else {
-            file::open_dir_beneath(self.target_dir(operand), path)
-        }
+        let open = match (self.options.keep_directory_symlink, self.options.dry_run) {
+            (true, true) => file::open_dir_following_noatime,
+            (true, false) => file::open_dir_following,
+            (false, true) => file::open_dir_beneath_noatime,
+            (false, false) => file::open_dir_beneath,
+        };
+        open(self.target_dir(operand), path)
     }
 
     /// Opens the directory like [`open_target`](Self::open_target), but always with `O_PATH`.

@@ -25,27 +25,12 @@ struct Entry {
 ///
 /// If the file does not describe this system (in containers, in a changed root directory), it says nothing.
 pub(super) fn check(options: &Options) -> Result<(), Refusal> {
-    let Ok(text) = std::fs::read(FSTAB) else { return Ok(()) };
-    let entries: Vec<Entry> = text.split(|byte| *byte == b'\n').filter_map(parse).collect();
-    let (roots, others): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.mount_point == Path::new("/"));
-    if others.is_empty() {
-        return Ok(());
-    }
     let used = paths(&options.operands).into_iter().filter_map(resolved);
     let used: Vec<PathBuf> = used.collect();
-    let is_used = |entry: &&Entry| used.iter().any(|path| path.starts_with(&entry.mount_point));
-    let mut candidates = others.iter().filter(is_used).peekable();
-    if candidates.peek().is_none() {
-        return Ok(());
-    }
-    let Some(mounts) = MountPoints::read() else { return Ok(()) };
-    if !roots.iter().any(|root| is_root(&root.source, &mounts)) {
-        return Ok(());
-    }
-    match candidates.find(|entry| !mounts.has(&entry.mount_point)) {
+    let is_used = |mount_point: &Path| used.iter().any(|path| path.starts_with(mount_point));
+    match unmounted_where(is_used).first() {
         None => Ok(()),
-        Some(Entry { mount_point, .. }) => {
+        Some(mount_point) => {
             let path = quote(mount_point.as_os_str().as_bytes());
             Err(Refusal {
                 message: format!("{path} is in {FSTAB} and not mounted"),
@@ -55,6 +40,29 @@ pub(super) fn check(options: &Options) -> Result<(), Refusal> {
             })
         }
     }
+}
+
+/// Returns the mount points of `/etc/fstab` at which nothing is mounted.
+pub(super) fn unmounted() -> Vec<PathBuf> {
+    unmounted_where(|_| true)
+}
+
+/// Returns those mount points of `/etc/fstab` at which nothing is mounted and for which `is_asked` is true. `/proc` is only
+/// read if there are such.
+fn unmounted_where(is_asked: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let Ok(text) = std::fs::read(FSTAB) else { return Vec::new() };
+    let entries = text.split(|byte| *byte == b'\n').filter_map(parse);
+    let (roots, mut others): (Vec<_>, Vec<_>) =
+        entries.partition(|entry: &Entry| entry.mount_point == Path::new("/"));
+    others.retain(|entry| is_asked(&entry.mount_point));
+    let Some(mounts) = (!others.is_empty()).then(MountPoints::read).flatten() else {
+        return Vec::new();
+    };
+    if !roots.iter().any(|root| is_root(&root.source, &mounts)) {
+        return Vec::new();
+    }
+    let points = others.into_iter().map(|entry| entry.mount_point);
+    points.filter(|mount_point| !mounts.has(mount_point)).collect()
 }
 
 /// Reads a line; `None` if it has no mount point.

@@ -24,6 +24,11 @@ pub enum NoteKind {
     BlankAtEnd(Vec<u8>),
     /// Selection rules have decided about no entry: the first one, and how many others.
     IdleRules(Vec<u8>, usize),
+    /// So many sources are not directories: nothing is extraneous beside their copies (`--delete`).
+    NothingExtraneous(usize),
+    /// This directory of a source is a mount point of `/etc/fstab` at which nothing is mounted: nothing in its copy is
+    /// extraneous (`--delete`).
+    NotMounted(PathBuf),
     /// A name in the list of `--files-from` does not exist.
     ListedMissing(PathBuf),
     /// The user named an operand twice, with the same target.
@@ -119,9 +124,11 @@ impl NoteKind {
             | Self::UnreachableRule(_)
             | Self::IdleRules(..)
             | Self::BlankAtEnd(_)
+            | Self::NothingExtraneous(_)
             | Self::NamedTwice { .. }
             | Self::IntoCopy { .. } => Severity::Warning,
             Self::BadManifestLine(_)
+            | Self::NotMounted(_)
             | Self::ListedMissing(_)
             | Self::TargetNotDirectory { .. }
             | Self::DirectoryOmitted { .. }

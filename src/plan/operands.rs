@@ -103,6 +103,12 @@ impl Operand {
         [self.target_name.to_bytes(), below(path)].concat()
     }
 
+    /// Returns the path, relative to the directory that contains the source, that has its copy at `path`, which begins with
+    /// the target name.
+    pub fn source_of(&self, path: &[u8]) -> Vec<u8> {
+        [self.source_name.to_bytes(), below(path)].concat()
+    }
+
     /// Returns the path of the source at `path` below the directory that the user named, for selection rules; `path`
     /// begins with the source name.
     pub fn path_for_rules(&self, path: &[u8]) -> Vec<u8> {

@@ -206,6 +206,10 @@ impl<'s> Asked<'s> {
         if let Some(rule) = rule {
             self.selection.decided.note(rule);
         }
+        let is_for_target = rule.is_some_and(|rule| rule.kind.side() == Some(Side::Target));
+        if side == Side::Target && self.selection.criteria.delete_excluded && !is_for_target {
+            return Decision::Taken(rule);
+        }
         if rule.is_none()
             && let Some(tag) = self.tags.first()
             && !self.tags.contains(&name)

@@ -67,7 +67,7 @@ impl DirRules {
             .merged
             .iter()
             .map(|name| {
-                let read = |text: &[u8]| merge((path, shown(name)), text);
+                let read = |text: &[u8]| merge((path, shown(name)), text, files.delete_excluded);
                 usable(name, read_with(dir, (name, false), read), &mut unusable)
             })
             .collect();
@@ -212,7 +212,11 @@ fn exclude_file(dir: BorrowedFd<'_>, path: &[u8]) -> Option<Rules> {
 /// Reads a file of filter rules in the directory `dir`; `path` is where the file is, to show it.
 ///
 /// As with rsync, only patterns that begin with a slash begin at the directory. The others are matched with the whole path.
-fn merge((dir, path): (&[u8], PathBuf), text: &[u8]) -> Result<Merged, BadRule> {
+fn merge(
+    (dir, path): (&[u8], PathBuf),
+    text: &[u8],
+    delete_excluded: bool,
+) -> Result<Merged, BadRule> {
     let mut list = RuleList::default();
     let mut is_first = false;
     for (line, rule) in super::rule_file::rules(text, false) {
@@ -221,7 +225,7 @@ fn merge((dir, path): (&[u8], PathBuf), text: &[u8]) -> Result<Merged, BadRule> 
     }
     let mut rules = list.into_rules();
     rules.iter_mut().for_each(|rule| rule.pattern.begin_at(dir));
-    Ok(Merged { rules: Rules::new(rules)?, is_first })
+    Ok(Merged { rules: Rules::new(rules, delete_excluded)?, is_first })
 }
 
 /// The rules of the directories on the path of a walk. A walk goes down and comes back up, so each file is read once for

@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Rules, BadRule> {
         })
         .collect();
     rules.reverse();
-    Rules::new(rules)
+    Rules::new(rules, false)
 }
 
 /// Returns what a line does and with which pattern; `None` if it has no pattern.

@@ -2,7 +2,7 @@
 
 use super::pattern::Way;
 use super::rule::Rule;
-use super::{BadRule, Side, wildmatch};
+use super::{BadRule, wildmatch};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 
@@ -77,14 +77,15 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
-    pub(super) fn new(rules: &[Rule], side: Side) -> Result<Self, BadRule> {
+    /// Arranges those of the rules for which `is_asked` is true.
+    pub(super) fn new(rules: &[Rule], is_asked: impl Fn(&Rule) -> bool) -> Result<Self, BadRule> {
         let (mut names, mut paths, mut tails) = (Literals::new(), Literals::new(), Literals::new());
         let (mut name_ends, mut name_end_bytes) = (Literals::new(), Vec::new());
         let (mut expressions, mut expression_rules) = (Vec::new(), Vec::new());
         let (mut tail_slashes, mut negated) = (Vec::new(), Vec::new());
         let mut wildcards = Vec::new();
         for (number, rule) in (0_u32..).zip(rules) {
-            if rule.kind.side().is_some_and(|of| of != side) {
+            if !is_asked(rule) {
                 continue;
             }
             if rule.negated {

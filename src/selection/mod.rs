@@ -269,6 +269,9 @@ pub struct Criteria {
     pub prune_empty_dirs: bool,
     /// `--existing`: only what the target has is taken.
     pub existing: bool,
+    /// `--delete-excluded`: what a rule, a tag or an ignore file leaves out is not protected in the target. Rules for the
+    /// target alone still hold.
+    pub delete_excluded: bool,
     /// `--ignore-from`: files with rules in git's grammar for the whole source; the last one counts most. `-` is standard
     /// input.
     pub ignore_from: Vec<PathBuf>,
@@ -281,11 +284,12 @@ struct FilesInDirs {
     merged: Vec<CString>,
     ignore_files: Vec<CString>,
     gitignore: bool,
+    delete_excluded: bool,
 }
 
 impl FilesInDirs {
     fn any(&self) -> bool {
-        *self != Self::default()
+        !self.merged.is_empty() || !self.ignore_files.is_empty() || self.gitignore
     }
 }
 
@@ -334,7 +338,7 @@ impl Selection {
                     rules.push(Rule { number, ..rule });
                 }
                 Item::InEachDir(name) => {
-                    let before = Rules::new(std::mem::take(&mut rules))?;
+                    let before = Rules::new(std::mem::take(&mut rules), criteria.delete_excluded)?;
                     sections.push(Section::Rules(Box::new(before)));
                     sections.push(Section::InEachDir(merged.len()));
                     merged.push(name);
@@ -342,10 +346,12 @@ impl Selection {
             }
         }
         if !rules.is_empty() {
-            sections.push(Section::Rules(Box::new(Rules::new(rules)?)));
+            let rules = Rules::new(rules, criteria.delete_excluded)?;
+            sections.push(Section::Rules(Box::new(rules)));
         }
         let ignore_files = std::mem::take(&mut criteria.ignore_files);
-        let files = FilesInDirs { merged, ignore_files, gitignore: criteria.gitignore };
+        let (gitignore, delete_excluded) = (criteria.gitignore, criteria.delete_excluded);
+        let files = FilesInDirs { merged, ignore_files, gitignore, delete_excluded };
         let lists = criteria.ignore_from.iter().rev().map(|path| {
             let bad =
                 |why: &str| BadRule { place: Some((path.clone(), 0)), ..BadRule::of(b"", why) };
@@ -414,6 +420,14 @@ impl Selection {
     /// Whether only what the target has is taken (`--existing`).
     pub fn is_for_existing(&self) -> bool {
         self.criteria.existing
+    }
+
+    /// Whether a rule may leave out an entry of the source and not protect it in the target: then the entry is extraneous
+    /// there although the source has it.
+    pub fn hides(&self) -> bool {
+        self.criteria.delete_excluded
+            || !self.files.merged.is_empty()
+            || self.named_rules().any(|rule| rule.kind == rule::RuleKind::Hide)
     }
 
     /// Returns the list of names that are taken, if there is one.

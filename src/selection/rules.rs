@@ -23,12 +23,17 @@ impl PartialEq for Rules {
 impl Eq for Rules {}
 
 impl Rules {
-    /// Prepares a list of rules. Fails if a pattern is too large for the matcher.
-    pub(super) fn new(mut rules: Vec<Rule>) -> Result<Self, BadRule> {
+    /// Prepares a list of rules. Fails if a pattern is too large for the matcher. `delete_excluded` says that rules which
+    /// name no tree are for the source alone.
+    pub(super) fn new(mut rules: Vec<Rule>, delete_excluded: bool) -> Result<Self, BadRule> {
         rules.shrink_to_fit(); // there may be 100,000
-        let source = Matcher::new(&rules, Side::Source)?;
-        let is_for_one = |rule: &Rule| rule.kind.side().is_some();
-        let target = rules.iter().any(is_for_one).then(|| Matcher::new(&rules, Side::Target));
+        let for_target = |rule: &Rule| match rule.kind.side() {
+            None => !delete_excluded,
+            side => side == Some(Side::Target),
+        };
+        let source = Matcher::new(&rules, |rule| rule.kind.side() != Some(Side::Target))?;
+        let is_for_one = |rule: &Rule| rule.kind.side().is_some() || delete_excluded;
+        let target = rules.iter().any(is_for_one).then(|| Matcher::new(&rules, for_target));
         Ok(Self { source, target: target.transpose()?, rules })
     }
 

@@ -41,6 +41,27 @@ pub(crate) fn staged_name(name: &CStr, variant: u32) -> CString {
     CString::new(staged).expect("made of a name and text, neither of which has a NUL")
 }
 
+/// Whether `name` is the staged name of an entry for whose name `is_own` is true, or may be: that of a long name does not
+/// contain it.
+pub(crate) fn is_staged_for(name: &CStr, is_own: impl FnOnce(&CStr) -> bool) -> bool {
+    let bytes = name.to_bytes();
+    let Some(end) = bytes.windows(SUFFIX.len()).rposition(|part| part == SUFFIX.as_bytes()) else {
+        return false;
+    };
+    let (own, tag) = (&bytes[..end], &bytes[end + SUFFIX.len()..]);
+    let number = tag.strip_prefix(b"-");
+    let is_tag = tag.is_empty()
+        || number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+    let Some(own) = own.strip_prefix(b".").filter(|_| is_tag) else { return false };
+    let hash = own.len().checked_sub(HASH_BYTES).map(|start| &own[start..]);
+    let is_cut =
+        hash.is_some_and(|hash| hash[0] == b'~' && hash[1..].iter().all(u8::is_ascii_hexdigit));
+    is_cut || CString::new(own).is_ok_and(|own| is_own(&own))
+}
+
+/// The length of the hash of a long name, with its `~`.
+const HASH_BYTES: usize = 17;
+
 /// Returns the first bytes of `name`, at most `bytes_max`, without splitting a UTF-8 character. Some file
 /// systems (ZFS, casefolded ext4) refuse names that are not UTF-8.
 fn cut_at_character(name: &[u8], bytes_max: usize) -> &[u8] {
@@ -73,6 +94,22 @@ mod tests {
                 assert!(staged.count_bytes() <= length.max(EVERYWHERE_BYTES), "{length}");
                 assert_ne!(staged, staged_name(&other, variant), "{length}");
             }
+        }
+    }
+
+    #[test]
+    fn a_staged_name_is_recognised_by_its_entry() {
+        for name in [c"a.txt", c".a", c"x.pcopy-partial-1"] {
+            for variant in [0, 2] {
+                let staged = staged_name(name, variant);
+                assert!(is_staged_for(&staged, |own| own == name), "{staged:?}");
+                assert!(!is_staged_for(&staged, |_| false), "{staged:?}");
+            }
+        }
+        let long = CString::new("x".repeat(200)).unwrap();
+        assert!(is_staged_for(&staged_name(&long, 0), |_| false));
+        for other in [c"a.txt", c".pcopy-partial", c"a.pcopy-partial", c".a.pcopy-partial-x"] {
+            assert!(!is_staged_for(other, |own| own != c""), "{other:?}");
         }
     }
 

@@ -32,6 +32,9 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         }
         Op::ThroughSymlink => format!("not reading {target}: its path contains a symbolic link"),
         Op::Clone => format!("cannot clone {source} to {target}: {cause}"),
+        Op::RemoveMountPoint => {
+            format!("cannot remove {target}, which the source does not have: it is a mount point")
+        }
         Op::Verify => {
             format!("{target} differed twice from what was read from {source}; removed")
         }
@@ -97,6 +100,7 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::Cycle => "cyclic symbolic link".to_owned(),
         Op::NotReplaced => "not replaced".to_owned(),
         Op::Verify => "differs from what was read".to_owned(),
+        Op::RemoveMountPoint => "cannot remove a mount point".to_owned(),
         Op::Sync => format!("cannot flush to stable storage: {cause}"),
         Op::ThroughJustCreated => "not written through a just-created symlink".to_owned(),
         Op::Dangling => "not written through a dangling symlink".to_owned(),
@@ -147,7 +151,7 @@ fn act(op: Op) -> &'static str {
         | Op::HardLinkTo => "create",
         Op::CreateDirectory | Op::DirectoryOverSymlink => "create directory",
         Op::StatTarget => "stat",
-        Op::Remove => "remove",
+        Op::Remove | Op::RemoveMountPoint => "remove",
         Op::OpenTarget => "open directory",
         Op::Write => "write",
         Op::SetTimes => "set times of",

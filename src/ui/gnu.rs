@@ -48,6 +48,8 @@ fn render_note(note: &Note, screen: &mut Screen) {
         | NoteKind::UnreachableRule(_)
         | NoteKind::IdleRules(..)
         | NoteKind::BlankAtEnd(_)
+        | NoteKind::NothingExtraneous(_)
+        | NoteKind::NotMounted(_)
         | NoteKind::ListedMissing(_) => {}
         NoteKind::ContextIgnored | NoteKind::BadManifestLine(_) => {
             human::render(&RunEvent::Note(note), screen);
@@ -128,7 +130,7 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
             format!("cannot overwrite directory {target} with non-directory {source}")
         }
         Op::OpenTarget => format!("cannot access {target}: {cause}"),
-        Op::Remove => format!("cannot remove {target}: {cause}"),
+        Op::Remove | Op::RemoveMountPoint => format!("cannot remove {target}: {cause}"),
         Op::Write => format!("error writing {target}: {cause}"),
         Op::SetTimes => format!("preserving times for {target}: {cause}"),
         Op::SetPermissions => format!("setting permissions for {target}: {cause}"),

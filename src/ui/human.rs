@@ -5,13 +5,13 @@ use super::failure_text::describe_failure;
 use super::itemize;
 use super::numbers;
 use super::screen::Screen;
-use super::summary::{entries, failures_by_kind, hint_to_try_again, summary};
+use super::summary::{entries, failures_by_kind, hint_to_try_again, protected, summary};
 use crate::error::Op;
 use crate::ipc::memory::counters::{Count, Totals};
 use crate::ipc::wire::difference::{Difference, Property};
 use crate::ipc::wire::event::{CopyMethod, Details};
 use crate::outcome::{End, Left, Outcome};
-use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent};
+use crate::parent::run_event::{At, Free, ManifestOp, Names, RunEvent, Withheld};
 use crate::plan::{Note, NoteKind, ParentError};
 use crate::sanitize::{escape, quote};
 use crate::selection::Unreachable;
@@ -28,6 +28,16 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::Announced(_) | RunEvent::Progress { .. } => {}
         RunEvent::Done { names, details, .. } => screen.print(&done(names, details)),
         RunEvent::Itemized { name, item } => screen.print(&itemize::line(&item, name)),
+        RunEvent::Removed { target, is_dir, is_dry } => {
+            screen.print(&removed(target, is_dir, is_dry));
+        }
+        RunEvent::ItemizedRemoval { name, is_dir } => {
+            screen.print(&itemize::removal_line(name, is_dir));
+        }
+        RunEvent::RemovalsWithheld { names, why } => screen.error(&describe_withheld(names, why)),
+        RunEvent::TooManyRemovals { count, all, names, command } => {
+            screen.error(&describe_too_many(count, all, names, command));
+        }
         RunEvent::Skipped { target } => screen.print(&format!("skipped {}", quote(target))),
         RunEvent::Failed { error, names } => screen.failure(error, &describe_failure(error, names)),
         RunEvent::AttributeFailed { lost, names } => screen.lost_attributes.add(lost, names),
@@ -115,6 +125,23 @@ fn render_note(note: &Note, screen: &mut Screen) {
             };
             screen.notice(&format!("note: no entry was decided by {}{others}", quote(rule)));
         }
+        NoteKind::NothingExtraneous(files) => {
+            let (files, are) = match files {
+                1 => ("a source".to_owned(), "is no directory"),
+                files => {
+                    (format!("{} sources", numbers::count(*files as u64)), "are no directories")
+                }
+            };
+            screen.notice(&format!(
+                "note: --delete removes only what is in the copy of a directory, and {files} {are}"
+            ));
+        }
+        NoteKind::NotMounted(path) => {
+            let path = quote(path.as_os_str().as_bytes());
+            screen.error(&format!(
+                "{path} is in /etc/fstab and not mounted; nothing is removed from its copy"
+            ));
+        }
         NoteKind::ListedMissing(path) => {
             let path = quote(path.as_os_str().as_bytes());
             screen.error(&format!("cannot copy {path}: it is in --files-from and does not exist"));
@@ -190,6 +217,9 @@ fn render_end(outcome: &Outcome, screen: &mut Screen) {
     for kind in failures_by_kind(outcome) {
         screen.notice(&kind);
     }
+    if let Some(protected) = protected(&outcome.totals) {
+        screen.notice(&protected);
+    }
     if !outcome.is_balanced() {
         screen.error(UNBALANCED);
     }
@@ -223,6 +253,38 @@ fn done(names: Names<'_>, details: Details) -> String {
         None => escape(names.target),
         Some(method) => format!("{}\n{}", escape(names.target), describe_method(method)),
     }
+}
+
+/// Returns what `-v` prints for an entry that was removed.
+fn removed(target: &[u8], is_dir: bool, is_dry: bool) -> String {
+    let (would, kind) =
+        (if is_dry { "would be " } else { "" }, if is_dir { " directory" } else { "" });
+    format!("{would}removed{kind} {}", quote(target))
+}
+
+/// Returns why nothing is removed from the copy of a source.
+fn describe_withheld(names: Names<'_>, why: Withheld) -> String {
+    let (source, target) = (quote(names.source), quote(names.target));
+    match why {
+        Withheld::SourceUnread => format!(
+            "nothing was removed from {target}: a part of {source} could not be read (--delete-despite-errors removes what is extraneous elsewhere)"
+        ),
+        Withheld::SourceChanged => format!(
+            "nothing was removed from {target}: {source} is not what it was when the run began, or a file system in it was unmounted"
+        ),
+    }
+}
+
+/// Returns why nothing is removed at all.
+fn describe_too_many(count: u64, all: u64, names: &[Vec<u8>], command: Option<&str>) -> String {
+    let (count, all) = (numbers::count(count), numbers::count(all));
+    let names: Vec<_> = names.iter().map(|name| format!("\n  {}", quote(name))).collect();
+    let hint = command.map(|command| format!("\nhint: if that is meant, run: {command}"));
+    format!(
+        "nothing was removed: {count} of {all} entries are extraneous, more than --max-delete permits; the first are:{}{}",
+        names.concat(),
+        hint.unwrap_or_default()
+    )
 }
 
 /// Returns the notice for a name that could not become a hard link and was copied as a separate file.

@@ -10,6 +10,11 @@ pub(super) fn line(item: &Itemized, name: &[u8]) -> String {
     format!("{} {name}{slash}", letters(item))
 }
 
+/// Returns the line for an entry that was removed: a word in place of the letters.
+pub(super) fn removal_line(name: &[u8], is_dir: bool) -> String {
+    format!("*deleting   {}{}", escape(name), if is_dir { "/" } else { "" })
+}
+
 /// Returns the letters: what is done, the type, and nine letters for what changes. `.` stands for what does not change,
 /// and a new entry has `+` in all nine places.
 fn letters(item: &Itemized) -> String {

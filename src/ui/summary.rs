@@ -64,7 +64,8 @@ fn foreseen(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let to = quote(outcome.destination.as_os_str().as_bytes());
     let others = other_counts(outcome);
-    if totals.get(Count::Copied) + totals.get(Count::Linked) == 0 {
+    if totals.get(Count::Copied) + totals.get(Count::Linked) == 0 && totals.get(Count::Removed) == 0
+    {
         return format!("dry run: nothing would be copied to {to}{others}");
     }
     let (copied, bytes) = (totals.get(Count::Copied), totals.get(Count::Bytes));
@@ -142,6 +143,22 @@ pub(super) fn hint_to_try_again(outcome: &Outcome) -> Option<String> {
     (!is_said).then(|| format!("hint: to try again, run: {command}"))
 }
 
+/// Returns the line about what is protected in directories that the source does not have; `None` if nothing is.
+pub(super) fn protected(totals: &Totals) -> Option<String> {
+    let [entries_in, dirs] = [Count::Protected, Count::Protecting].map(|count| totals.get(count));
+    let directories = if dirs == 1 {
+        "1 directory".to_owned()
+    } else {
+        format!("{} directories", numbers::count(dirs))
+    };
+    (entries_in > 0).then(|| {
+        format!(
+            "note: {} in {directories} that the source does not have: protected by a rule, not extraneous",
+            entries(entries_in)
+        )
+    })
+}
+
 /// Returns one line for each kind of failure with which more than one entry failed.
 pub(super) fn failures_by_kind(outcome: &Outcome) -> Vec<String> {
     let mut kinds: Vec<_> = outcome.kinds.iter().filter(|(_, number)| *number > 1).collect();
@@ -159,6 +176,7 @@ fn other_counts(outcome: &Outcome) -> String {
         (Count::Skipped, "skipped"),
         (Count::Compared, "compared by content"),
         (Count::Excluded, "excluded"),
+        (Count::Removed, "removed"),
         (Count::Declined, "declined"),
         (Count::Changed, "changed"),
         (Count::Vanished, "vanished"),
@@ -170,6 +188,9 @@ fn other_counts(outcome: &Outcome) -> String {
         .filter(|&(_, number, _)| number > 0)
         .map(|(count, number, word)| match count {
             Count::Excluded => excluded(&outcome.totals),
+            Count::Removed if outcome.dry_run.is_some() => {
+                format!("; {} would be removed", numbers::count(number))
+            }
             _ => format!("; {} {word}", numbers::count(number)),
         })
         .collect()

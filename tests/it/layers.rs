@@ -292,8 +292,11 @@ fn module_graph() -> BTreeMap<String, Vec<String>> {
     let uses = |module: &String, code: &String| {
         let code = code.split("mod tests {").next().unwrap().replace('\n', " ");
         let mut paths = Vec::new();
-        for tree in code.split("use ").skip(1) {
-            leaves(tree.split(';').next().unwrap(), "", &mut paths);
+        let is_inside_word = |c: char| c.is_alphanumeric() || c == '_'; // of "cause "
+        let statements =
+            code.match_indices("use ").filter(|(at, _)| !code[..*at].ends_with(is_inside_word));
+        for (at, statement) in statements {
+            leaves(code[at + statement.len()..].split(';').next().unwrap(), "", &mut paths);
         }
         let mut used = Vec::new();
         for path in paths {

@@ -55,7 +55,7 @@ fn an_option_of_another_program_is_answered_with_what_pcopy_has_instead() {
             "--resume",
             "an interrupted copy resumes when the same command is run again",
         ),
-        (&["--mirror"], "--mirror", "pcopy does not remove what only the target has"),
+        (&["--mirror"], "--mirror", "pcopy calls it '--delete'"),
         (&["-avz"], "-z", "pcopy does not compress, as nothing is sent"),
         (&["--links"], "--links", "pcopy always does what other programs do with this option"),
         (&["--relative"], "--relative", "pcopy calls it '--parents'"),

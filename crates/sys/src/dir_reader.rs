@@ -47,9 +47,23 @@ impl DirReader {
 
     /// Returns the next entry of the chunk. Leaves out `.` and `..`.
     pub fn next_entry(&mut self) -> Option<(Kind, &CStr)> {
-        let (kind, start, end) = self.advance()?;
-        let name = CStr::from_bytes_until_nul(&self.buffer[start..end]).ok()?;
-        Some((kind, name))
+        let (kind, start, end) = self.record_at(self.at)?;
+        self.at = end;
+        Some((kind, self.name(start, end)?))
+    }
+
+    /// Returns the names that [`next_entry`](Self::next_entry) has not read yet, and does not read them.
+    pub fn names(&self) -> impl Iterator<Item = &CStr> {
+        let mut at = self.at;
+        std::iter::from_fn(move || {
+            let (_, start, end) = self.record_at(at)?;
+            at = end;
+            self.name(start, end)
+        })
+    }
+
+    fn name(&self, start: usize, end: usize) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.buffer[start..end]).ok()
     }
 
     /// Returns how many bytes of the chunk [`next_entry`](Self::next_entry) has not read yet. Many bytes mean
@@ -58,9 +72,10 @@ impl DirReader {
         self.filled - self.at
     }
 
-    fn advance(&mut self) -> Option<(Kind, usize, usize)> {
+    /// Returns the first entry from this place on: its type, and where its name begins and its record ends.
+    fn record_at(&self, mut at: usize) -> Option<(Kind, usize, usize)> {
         loop {
-            let record = self.buffer.get(self.at..self.filled)?;
+            let record = self.buffer.get(at..self.filled)?;
             if record.len() <= NAME_AT {
                 return None;
             }
@@ -69,11 +84,11 @@ impl DirReader {
             if length <= NAME_AT || length > record.len() {
                 return None;
             }
-            let (start, end) = (self.at + NAME_AT, self.at + length);
+            let (start, end) = (at + NAME_AT, at + length);
             let kind = kind_of(record[KIND_AT]);
             let dots =
                 record[NAME_AT..].starts_with(b".\0") || record[NAME_AT..].starts_with(b"..\0");
-            self.at = end;
+            at = end;
             if !dots {
                 return Some((kind, start, end));
             }

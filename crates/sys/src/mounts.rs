@@ -6,7 +6,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The places where file systems are mounted that this process can see, each with what is mounted there.
-pub struct MountPoints(Vec<(PathBuf, PathBuf)>);
+pub struct MountPoints(Vec<Mount>);
+
+struct Mount {
+    /// The number that the kernel gives to the mount, and to no other one at the same time.
+    id: u64,
+    at: PathBuf,
+    source: PathBuf,
+}
 
 impl MountPoints {
     /// Reads the mount points; `None` without `/proc`.
@@ -15,10 +22,11 @@ impl MountPoints {
         let lines = text.split(|&byte| byte == b'\n');
         let parse = |line: &[u8]| {
             let mut fields = line.split(|&byte| byte == b' ');
-            let mount_point = unescaped(fields.nth(4)?);
+            let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+            let at = unescaped(fields.nth(3)?);
             // A number of optional fields, '-', the type of the file system, and its source.
             let source = fields.skip_while(|field| *field != b"-").nth(2)?;
-            Some((mount_point, unescaped(source)))
+            Some(Mount { id, at, source: unescaped(source) })
         };
         Some(Self(lines.filter_map(parse).collect()))
     }
@@ -31,7 +39,18 @@ impl MountPoints {
     /// Returns what is mounted at this path: a device or, for a file system without one, any text. The newest mount counts.
     pub fn source_of(&self, path: &Path) -> Option<&Path> {
         let mut mounts = self.0.iter().rev();
-        mounts.find(|(at, _)| at == path).map(|(_, source)| source.as_path())
+        mounts.find(|mount| mount.at == path).map(|mount| mount.source.as_path())
+    }
+
+    /// Returns the mounts at this path, which contains no symlinks, and below it: the number and the place of each.
+    pub fn at_or_below(&self, path: &Path) -> Vec<(u64, PathBuf)> {
+        let mounts = self.0.iter().filter(|mount| mount.at.starts_with(path));
+        mounts.map(|mount| (mount.id, mount.at.clone())).collect()
+    }
+
+    /// Whether the mount with this number is at this path.
+    pub fn has_mount(&self, id: u64, path: &Path) -> bool {
+        self.0.iter().any(|mount| mount.id == id && mount.at == path)
     }
 
     /// Whether anything is mounted below an open directory, which may be a mount point itself. True if its path
@@ -39,7 +58,7 @@ impl MountPoints {
     pub fn has_below(&self, dir: impl AsFd) -> bool {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()));
         let is_below =
-            |path: &Path| self.0.iter().any(|(at, _)| at.starts_with(path) && at != path);
+            |path: &Path| self.0.iter().any(|mount| mount.at.starts_with(path) && mount.at != path);
         path.map_or(true, |path| is_below(&path))
     }
 }
@@ -80,6 +99,9 @@ mod tests {
         let Some(points) = MountPoints::read() else { return };
         assert!(points.has(Path::new("/")) && !points.has(Path::new("/nothing")));
         assert!(points.source_of(Path::new("/")).is_some_and(|source| source != Path::new("")));
+        let below = points.at_or_below(Path::new("/"));
+        assert!(below.iter().all(|(id, at)| points.has_mount(*id, at)) && !below.is_empty());
+        assert!(!points.has_mount(u64::MAX, Path::new("/")));
     }
 
     #[test]

@@ -97,6 +97,16 @@ pub fn has_kernel_ctimes(file: impl AsFd) -> bool {
     is_one_of(file, &KERNEL_CTIMES)
 }
 
+/// The types of file systems that list a name with the bytes that it was created with. (Some of them can ignore case in some
+/// directories.)
+const LIST_AS_CREATED: [&str; 7] = ["ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "overlayfs"];
+
+/// Whether the file system of an open directory lists each name with the bytes that it was created with. Returns false for
+/// unknown types.
+pub fn lists_names_as_created(dir: impl AsFd) -> bool {
+    is_one_of(dir, &LIST_AS_CREATED)
+}
+
 /// The types of network file systems.
 const NETWORKS: [&str; 5] = ["nfs", "cifs", "smb2", "9p", "ceph"];
 

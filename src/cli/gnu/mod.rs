@@ -198,6 +198,7 @@ impl GnuArgs {
             retries: Some(0),
             timeout: None,
             with_no_target_directory: None,
+            without_deletion_limit: None,
             progress: When::Never,
         })
     }

@@ -4,6 +4,7 @@
 //! [`CopyOptions`]. Only `cli` uses the crate `clap`.
 
 mod data_flags;
+mod deletion_flags;
 mod integrity_flags;
 mod output_flags;
 mod preserve_flags;
@@ -53,6 +54,8 @@ struct Flags {
     #[command(flatten)]
     update: update_flags::UpdateFlags,
     #[command(flatten)]
+    deletion: deletion_flags::DeletionFlags,
+    #[command(flatten)]
     data: data_flags::DataFlags,
     #[command(flatten)]
     integrity: integrity_flags::IntegrityFlags,
@@ -86,6 +89,7 @@ Exit codes:
   14  internal error
   16  copiers kept dying
   24  some source entries vanished or changed while they were copied
+  25  everything was copied, and nothing removed: too much is extraneous (--delete)
 After a signal pcopy cleans up and dies by the same signal.
 
 Sizes and rates are decimal: 1 kB is 1000 bytes, 1 MB is 1000 kB.";
@@ -154,13 +158,16 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let flags = flags.map_err(|error| UsageError::of(error, &command))?;
     let mut options = flags.into_options(&matches)?;
     if matches!(&options.operands, Operands::Onto { sources, .. } if sources.len() == 1) {
-        options.with_no_target_directory = Some(with_no_target_directory(arguments));
+        options.with_no_target_directory = Some(with_option(arguments, "-T"));
+    }
+    if options.copy.deletion.is_some() {
+        options.without_deletion_limit = Some(with_option(arguments, "--max-delete=100%"));
     }
     Ok(options)
 }
 
 /// The options that rsync has, too, and that make it likely that a command line was written for it.
-const FROM_RSYNC: [&str; 8] = [
+const FROM_RSYNC: [&str; 11] = [
     "exclude",
     "include",
     "filter",
@@ -169,6 +176,9 @@ const FROM_RSYNC: [&str; 8] = [
     "only",
     "files_from",
     "itemize_changes",
+    "delete",
+    "delete_excluded",
+    "max_delete",
 ];
 
 /// Short options that have another meaning for rsync, and what pcopy calls them.
@@ -206,15 +216,21 @@ fn ambiguous_option(arguments: &[OsString], command: &Command) -> Option<(char, 
     None
 }
 
-/// Returns the command line with `-T`, for a shell.
-fn with_no_target_directory(arguments: &[OsString]) -> String {
+/// Returns the command line with another option, for a shell. Of two options that differ the last one holds.
+fn with_option(arguments: &[OsString], option: &str) -> String {
     /// A longer command is not copied from a terminal.
     const LONGEST: usize = 1024;
     let mut words: Vec<_> =
         arguments.iter().map(|word| quote_if_needed(word.as_encoded_bytes())).collect();
-    words.insert(1.min(words.len()), "-T".to_owned());
+    let is_given = |word: &OsString| {
+        let name = option.split('=').next().unwrap_or(option);
+        word.as_encoded_bytes().starts_with(name.as_bytes())
+    };
+    let operands = arguments.iter().position(|word| word == "--").unwrap_or(words.len());
+    let at = if arguments.iter().any(is_given) { operands } else { 1.min(words.len()) };
+    words.insert(at, option.to_owned());
     let command = words.join(" ");
-    if command.len() <= LONGEST { command } else { "the same command with -T".to_owned() }
+    if command.len() <= LONGEST { command } else { format!("the same command with {option}") }
 }
 
 /// Returns the message for an option that takes its value only after `=`, if the next argument is such a value and
@@ -270,11 +286,13 @@ impl Flags {
         let (require_mounts, require_files) =
             (self.source.require_mount.clone(), self.source.require_file.clone());
         let operands = self.source.into_operands()?;
+        self.deletion.apply(&mut copy, &operands)?;
         let explained = self.selection.explain.as_deref();
         let explained = explained.map(|path| selection_flags::explanation(path, &operands));
         let command = explained.unwrap_or(Ok(command))?;
         let takes_part = !matches!(command, options::Command::CheckManifest { .. });
-        let selection = takes_part.then(|| self.selection.selection(matches, &operands));
+        let selection = takes_part
+            .then(|| self.selection.selection(matches, &operands, self.deletion.delete_excluded));
         copy.selection = selection.transpose()?.flatten().map(Arc::new);
         if let Some(selection) = &copy.selection {
             selection_flags::refuse_left_out(&operands, selection)?;
@@ -294,6 +312,7 @@ impl Flags {
             retries: self.data.retries,
             timeout: self.data.timeout.filter(|&limit| limit > 0).map(seconds),
             with_no_target_directory: None,
+            without_deletion_limit: None,
         })
     }
 }
@@ -537,7 +556,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 48] = [
+        const WITH_CHECK: [&str; 54] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -579,6 +598,12 @@ mod tests {
             "omit_dir_times",
             "modify_window",
             "keep_directory_symlink",
+            "delete",
+            "delete_excluded",
+            "max_delete",
+            "allow_empty_source",
+            "delete_despite_errors",
+            "delete_in_system_directory",
             "jobs",
             "timeout",
             "check",

@@ -242,6 +242,7 @@ impl SelectionFlags {
         mut self,
         matches: &ArgMatches,
         operands: &Operands,
+        delete_excluded: bool,
     ) -> Result<Option<Selection>, UsageError> {
         let rules = self.rules(matches)?;
         let mut criteria = Criteria {
@@ -260,6 +261,7 @@ impl SelectionFlags {
             existing: self.existing,
             ignore_from: self.ignore_from,
             listed: None,
+            delete_excluded: false,
         };
         if let Some(file) = &self.files_from {
             let source = operands.only_source().filter(|source| source.is_dir());
@@ -274,6 +276,7 @@ impl SelectionFlags {
         if rules.is_empty() && criteria == Criteria::default() {
             return Ok(None);
         }
+        criteria.delete_excluded = delete_excluded;
         Selection::new(rules, criteria).map(Some).map_err(|bad| refuse(RuleOption::Filter, &bad))
     }
 

@@ -48,7 +48,11 @@ pub(super) struct SourceFlags {
     ///
     /// The copy of a/b/c is DIR/a/b/c. Directories that are missing on the way are created with the attributes
     /// of their sources.
-    #[arg(long, conflicts_with_all = ["no_target_directory", super::COMPARING])]
+    #[arg(
+        long,
+        hide_short_help = true,
+        conflicts_with_all = ["no_target_directory", super::COMPARING]
+    )]
     pub(super) parents: bool,
 
     /// Create the missing directories above DST
@@ -110,7 +114,7 @@ pub(super) struct SourceFlags {
     /// Follow symbolic links that are operands
     ///
     /// Symbolic links below them are copied as symbolic links.
-    #[arg(short = 'H', conflicts_with = super::COMPARING)]
+    #[arg(short = 'H', hide_short_help = true, conflicts_with = super::COMPARING)]
     dereference_operands: bool,
 
     /// Never follow symbolic links in SRC (default)

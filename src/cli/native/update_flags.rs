@@ -120,7 +120,7 @@ pub(super) struct UpdateFlags {
     /// other hard links is replaced instead, unless --no-preserve=links is given. New directories are created
     /// under their final names. By default a complete copy is renamed into place, and readers see either the
     /// existing file or the complete copy.
-    #[arg(long, conflicts_with = super::COMPARING)]
+    #[arg(long, hide_short_help = true, conflicts_with = super::COMPARING)]
     inplace: bool,
 
     /// Write into a device that is named as the target

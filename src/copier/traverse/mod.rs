@@ -11,12 +11,14 @@
 //! A [`Visitor`] decides what is done with an entry or a directory. Rules that select entries belong in this
 //! module and nowhere else.
 
+mod known;
 mod names;
 pub(super) mod offer;
 mod park;
 mod record;
 pub(super) mod select;
 
+pub(super) use known::KnownNames;
 pub(super) use names::DirNames;
 
 use super::context::Context;
@@ -64,6 +66,8 @@ pub(super) struct Walk<'a, D> {
     name: Vec<u8>,
     /// The rules that files in the source give, for the directories that the walk is in.
     dir_rules: DirRulesOnPath,
+    /// Whether the options ask for what only the target has.
+    pub(super) looks_for_extraneous: bool,
 }
 
 /// The waiting child directories of one directory that is on the path of the walk.
@@ -88,6 +92,8 @@ pub(super) struct DirProgress {
     pub(super) changes_pending: bool,
     /// Whether another copier or a later phase still works in the directory or below it.
     pub(super) below_handed_over: bool,
+    /// The names that were listed, if the walk finds what is extraneous.
+    pub(super) known: KnownNames,
 }
 
 /// A child directory that the walk is about to enter.
@@ -142,6 +148,9 @@ pub(super) trait Visitor<'a>: Sized {
     /// Whether each listed name counts as found. Then the visitor must also count what became of it: copied,
     /// skipped, failed and so on.
     const COUNTS_NAMES: bool = true;
+
+    /// Whether the visitor looks for what only the target has, if the options ask for that.
+    const LOOKS_FOR_EXTRANEOUS: bool = false;
 
     /// Returns the number of operands.
     fn operand_count(&self, cx: &Context<'_>) -> usize;
@@ -253,6 +262,7 @@ impl<'a, D> Walk<'a, D> {
             message: Vec::new(),
             name: Vec::new(),
             dir_rules: DirRulesOnPath::default(),
+            looks_for_extraneous: cx.options().deletion.is_some() || cx.plan().check.is_some(),
         }
     }
 
@@ -484,12 +494,16 @@ fn list<'a, V: Visitor<'a>>(
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
+        if V::LOOKS_FOR_EXTRANEOUS && walk.looks_for_extraneous {
+            progress.known.add(&listing);
+        }
         visit_names(walk, visitor, dir, &mut DirNames::Listed(&mut listing), progress)?;
         if walk.is_stopped() {
             break Ok(());
         }
     };
     walk.listing = Some(listing);
+    progress.known.sort();
     Ok(result)
 }
 

@@ -36,6 +36,8 @@ pub(in crate::copier) struct Ranges {
     pub(in crate::copier) prompted: Range<u32>,
     /// Files to be read back.
     pub(in crate::copier) written: Range<u32>,
+    /// Directories of the target in which something is removed.
+    pub(in crate::copier) removals: Range<u32>,
 }
 
 /// The directory whose names are being visited, the names that are left, and what is known of the directory.
@@ -78,6 +80,11 @@ pub(in crate::copier) fn hand_over<'a, V: Visitor<'a>>(
     Ok(())
 }
 
+/// Hands over parts of ranges while the ring is hungry.
+pub(in crate::copier) fn hand_over_ranges<D>(walk: &mut Walk<'_, D>) {
+    while walk.cx.job.is_hungry() && give_range(walk) {}
+}
+
 /// Hands over the later half of a range that is left. Returns whether it did so.
 fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
     let Walk { cx, ranges, message, .. } = walk;
@@ -94,6 +101,7 @@ fn give_range<D>(walk: &mut Walk<'_, D>) -> bool {
         || give(&mut ranges.prompted, |first, end| Task::Prompted { first, end })
         || give(&mut ranges.groups, |first, end| Task::Links { first, end })
         || give(&mut ranges.written, |first, end| Task::Verify { first, end })
+        || give(&mut ranges.removals, |first, end| Task::Remove { first, end })
 }
 
 /// Hands over a child directory of the uppermost level that has one. Returns whether it did so.

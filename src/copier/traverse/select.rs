@@ -62,7 +62,7 @@ impl Trees for Selector<'_> {
 
 impl<D> Walk<'_, D> {
     /// Whether the entries of the directory that the walk is in are out of scope (`--max-depth`, `--files-from`).
-    pub(super) fn is_beyond_selection(&self) -> bool {
+    pub(in crate::copier) fn is_beyond_selection(&self) -> bool {
         let Some(selection) = &self.cx.options().selection else { return false };
         let operand = self.operand();
         operand.is_some_and(|operand| !selection.enters(&operand.path_for_rules(&self.at.source)))

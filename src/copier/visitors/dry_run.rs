@@ -13,6 +13,7 @@ use crate::copier::entry::decide::{keeps_contents, skipped_by_update};
 use crate::copier::entry::link::LinkMode;
 use crate::copier::entry::result::{Done, Unfinished};
 use crate::copier::entry::{Entry, EntryCopier, data_bytes, itemize, points_to};
+use crate::copier::extraneous;
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::offer::hand_over;
@@ -101,7 +102,10 @@ impl Worker for DryWorker<'_> {
             }
             Task::Links { first, end } => visitor.link_groups(walk, first, end),
             // Nothing is copied, verified or prompted for.
-            Task::LargeFile(_) | Task::Prompted { .. } | Task::Verify { .. } => Ok(()),
+            Task::LargeFile(_)
+            | Task::Prompted { .. }
+            | Task::Verify { .. }
+            | Task::Remove { .. } => Ok(()),
         }
     }
 
@@ -322,6 +326,8 @@ impl<'a> Visitor<'a> for DryVisitor<'a> {
     type Dir = Dirs;
     type Facts = IsLeftOut;
 
+    const LOOKS_FOR_EXTRANEOUS: bool = true;
+
     fn operand_count(&self, cx: &Context<'_>) -> usize {
         cx.plan().operands.len()
     }
@@ -405,15 +411,22 @@ impl<'a> Visitor<'a> for DryVisitor<'a> {
     fn leave(
         &mut self,
         walk: &mut DryWalk<'a>,
-        _dirs: &Dirs,
-        _facts: IsLeftOut,
+        dirs: &Dirs,
+        IsLeftOut(is_left_out): IsLeftOut,
         listed: Result<(), EntryError>,
-        _progress: &DirProgress,
+        progress: &DirProgress,
     ) -> Result<(), ParentGone> {
-        let Err(error) = listed else { return Ok(()) };
-        // The directory counts already, and a copy of it would fail.
-        walk.cx.status.add(Count::Found, 1);
-        walk.record_failed(None, error)
+        if let Err(error) = listed {
+            // The directory counts already, and a copy of it would fail.
+            walk.cx.status.add(Count::Found, 1);
+            return walk.record_failed(None, error);
+        }
+        match &dirs.both {
+            Some(both) if walk.looks_for_extraneous && !is_left_out => {
+                extraneous::list(walk, (&dirs.source, &both.target), &progress.known)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

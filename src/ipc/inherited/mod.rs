@@ -4,3 +4,4 @@ pub(crate) mod built_dirs;
 pub(crate) mod digests;
 pub(crate) mod link_groups;
 pub(crate) mod prompt;
+pub(crate) mod removals;

@@ -55,13 +55,19 @@ pub enum Count {
     BytesToCompare,
     /// Bytes of existing files that were found to be those of their source, for whatever reason they were compared.
     BytesCompared,
+    /// Entries that only the target had and that were removed; in a dry run, that would be.
+    Removed,
+    /// Entries that only the target has and that a rule protects, in directories that the source does not have.
+    Protected,
+    /// Directories that the source does not have and that stay because of such entries.
+    Protecting,
     /// Tasks that were pushed into the ring.
     TasksPushed,
     /// Tasks that copiers took from the ring and carried out completely.
     TasksDone,
 }
 
-const COUNTS: usize = 20;
+const COUNTS: usize = 23;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -6,6 +6,7 @@
 //! complete and in order.
 
 use super::difference::Difference;
+use super::extraneous::Extraneous;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use super::itemized::Itemized;
 use super::task::EntryPath;
@@ -167,8 +168,9 @@ events! {
         /// Whether the user may write to the existing destination entry.
         writable: bool,
     },
-    /// The entry was copied and counted, but `--verify` then found that the copy differs or cannot be read.
-    6 => VerifyFailed(error: EntryError),
+    /// The entry is counted already, or only the target has it, and it failed later: `--verify` found that the copy
+    /// differs or cannot be read, or what is extraneous cannot be removed.
+    6 => FailedLate(error: EntryError),
     /// The entry was not copied.
     7 => Failed(error: EntryError),
     /// The source entry no longer existed when it was to be copied, or it changed while it was read.
@@ -216,6 +218,13 @@ events! {
     /// What is changed of the entry. Another event says how the entry itself ended. Sent only with
     /// `--itemize-changes`.
     18 => Itemized(item: Itemized),
+    /// The entry of the target is extraneous, and is to be removed (`--delete`).
+    19 => Extraneous(extraneous: Extraneous),
+    /// The entry of the target was removed. Sent only if removed entries are printed.
+    20 => Removed {
+        /// Whether it was a directory.
+        directory: bool,
+    },
 }
 
 impl Event {
@@ -380,6 +389,7 @@ mod tests {
     use super::*;
     use crate::hash::DIGEST_BYTES;
     use crate::ipc::wire::difference::Property;
+    use crate::ipc::wire::extraneous::ExtraneousDir;
     use crate::ipc::wire::itemized::{Act, Change, Type};
     use std::collections::BTreeSet;
 
@@ -396,6 +406,13 @@ mod tests {
         let details = Details { directory: true, removed: true, backup, method: Some(method) };
         let mut item = Itemized::created(Act::Attributes, Type::Special);
         item.add_if(true, Change::Xattrs);
+        let dir = ExtraneousDir {
+            identity: (u64::MAX, 1),
+            entries: u64::MAX,
+            is_removed: true,
+            is_uppermost: false,
+            has_dirs: true,
+        };
         let event = [
             Event::Done(Details::default()),
             Event::Done(details),
@@ -404,7 +421,7 @@ mod tests {
             Event::OtherFileSystem,
             Event::Prompt { existed: true, mode: 0o4644, writable: false },
             Event::Failed(error),
-            Event::VerifyFailed(error),
+            Event::FailedLate(error),
             Event::Vanished(error),
             Event::AttributesDeferred { new: true },
             Event::AttributesDeferred { new: false },
@@ -423,6 +440,9 @@ mod tests {
             Event::HardLinked { source: (1, u64::MAX), target: (2, 3) },
             Event::AttributeFailed(AttributeError { error, required: true }),
             Event::Itemized(item),
+            Event::Extraneous(Extraneous::Entry { dir: (1, u64::MAX) }),
+            Event::Extraneous(Extraneous::Directory(dir)),
+            Event::Removed { directory: true },
         ];
         event.into_iter().map(|event| Report { place, event }).collect()
     }

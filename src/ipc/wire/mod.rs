@@ -3,6 +3,7 @@
 
 pub(crate) mod difference;
 pub(crate) mod event;
+pub(crate) mod extraneous;
 pub(crate) mod fields;
 pub(crate) mod frame_check;
 pub(crate) mod itemized;

@@ -149,6 +149,14 @@ pub(crate) enum Task<'a> {
         /// The index after the last group.
         end: u32,
     },
+    /// Remove what only the target has: the units `first..end` of the list (see `removals`). Every copier inherits the list
+    /// from the parent.
+    Remove {
+        /// The index of the first unit.
+        first: u32,
+        /// The index after the last unit.
+        end: u32,
+    },
     /// Read back and verify the files `first..end` (see `digests`). Every copier inherits the digests of the
     /// files from the parent.
     Verify {
@@ -200,6 +208,7 @@ const LINKS: u8 = 4;
 const PROMPTED: u8 = 5;
 const LARGE_FILE: u8 = 6;
 const VERIFY: u8 = 7;
+const REMOVE: u8 = 8;
 
 const COPY: u8 = 1;
 const HASH_SOURCE: u8 = 2;
@@ -219,6 +228,7 @@ impl<'a> Task<'a> {
             Task::Prompted { first, end } => put_range(into, PROMPTED, first, end),
             Task::Links { first, end } => put_range(into, LINKS, first, end),
             Task::Verify { first, end } => put_range(into, VERIFY, first, end),
+            Task::Remove { first, end } => put_range(into, REMOVE, first, end),
             Task::LargeFile(request) => {
                 into.push(LARGE_FILE);
                 put_request(into, &request);
@@ -255,6 +265,7 @@ impl<'a> Task<'a> {
             LARGE_FILE => Some(Task::LargeFile(get_request(&mut from)?)),
             LINKS => Some(Task::Links { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             VERIFY => Some(Task::Verify { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
+            REMOVE => Some(Task::Remove { first: get_u32(&mut from)?, end: get_u32(&mut from)? }),
             _ => None,
         }
     }
@@ -394,6 +405,7 @@ mod tests {
         survives(Task::Operands { first: 0, end: u32::MAX });
         survives(Task::Links { first: 3, end: u32::MAX });
         survives(Task::Verify { first: 3, end: u32::MAX });
+        survives(Task::Remove { first: 3, end: u32::MAX });
         survives(Task::Directory { place: PLACE, existed: true });
         survives(Task::Directory { place: EntryPath { staged: false, ..PLACE }, existed: false });
         survives(Task::Names { place: PLACE, existed: true, names: b"\x01a\0\x02b\0" });

@@ -1,6 +1,6 @@
 //! `--dry-run`: copiers find out what a copy would do. Nothing is locked, created or published.
 
-use super::{copy, links};
+use super::{copy, links, removal};
 use crate::outcome::End;
 use crate::parent::run::{Run, Stopped};
 use crate::plan::{Note, NoteKind};
@@ -11,7 +11,9 @@ use crate::plan::{Note, NoteKind};
 pub(in crate::parent) fn look(run: &mut Run<'_>) -> End {
     run.plan.notes.iter().for_each(|note| run.reporter.note(note));
     let all = u32::try_from(run.plan.operands.len()).unwrap_or(u32::MAX);
+    run.state.begin_wave();
     let looked = copy::copy(run, &(0..all)).and_then(|()| links::make_links(run));
+    let looked = looked.and_then(|()| removal::remove_extraneous(run));
     if looked.is_ok() {
         name_idle_rules(run);
     }

@@ -8,5 +8,6 @@ pub(super) mod links;
 pub(super) mod manifest;
 pub(super) mod prompted;
 pub(super) mod publish;
+pub(super) mod removal;
 pub(super) mod verify;
 pub(super) mod write_back;

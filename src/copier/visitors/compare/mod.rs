@@ -82,7 +82,10 @@ impl<'a, V: Visitor<'a> + HasComparer<'a>> Worker for ComparisonWorker<'a, V> {
                 Ok(())
             }
             // Only runs that copy have these tasks.
-            Task::Prompted { .. } | Task::Links { .. } | Task::Verify { .. } => Ok(()),
+            Task::Prompted { .. }
+            | Task::Links { .. }
+            | Task::Verify { .. }
+            | Task::Remove { .. } => Ok(()),
         }
     }
 

@@ -2,20 +2,21 @@
 
 use super::{Comparer, HasComparer, fail_uncounted, record, record_missing};
 use crate::copier::context::Context;
+use crate::copier::dir_pair::c_name;
 use crate::copier::entry::result::{AttributeErrors, Unfinished};
+use crate::copier::extraneous::{self, BothEnds, Detail, Finding};
 use crate::copier::name_queue::NO_MARK;
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::{DirProgress, Visitor, Walk, select};
+use crate::copier::traverse::{DirProgress, KnownNames, Visitor, Walk};
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::difference::{Difference, Properties, Property};
 use crate::ipc::wire::event::Event;
+use crate::ipc::wire::task::{push_component, split_last};
 use crate::options::Links;
-use crate::selection::Side;
 use pcopy_sys::Errno;
-use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind, Stat};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A directory in the source and the corresponding directory in the target.
@@ -103,6 +104,8 @@ impl<'a> HasComparer<'a> for TreeVisitor<'a> {
 impl<'a> Visitor<'a> for TreeVisitor<'a> {
     type Dir = BothDirs;
     type Facts = IsLeftOut;
+
+    const LOOKS_FOR_EXTRANEOUS: bool = true;
 
     fn operand_count(&self, cx: &Context<'_>) -> usize {
         cx.plan().operands.len()
@@ -196,12 +199,12 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         dirs: &BothDirs,
         IsLeftOut(is_left_out): IsLeftOut,
         listed: Result<(), EntryError>,
-        _progress: &DirProgress,
+        progress: &DirProgress,
     ) -> Result<(), ParentGone> {
         if let Err(error) = listed {
             fail_uncounted(walk, error)?;
         }
-        if is_left_out { Ok(()) } else { find_extraneous(walk, dirs) }
+        if is_left_out { Ok(()) } else { find_extraneous(walk, dirs, &progress.known) }
     }
 }
 
@@ -243,33 +246,35 @@ fn report_links(
 }
 
 /// Reports every entry of the target directory that the source directory does not have.
-fn find_extraneous(walk: &mut TreeWalk<'_>, dirs: &BothDirs) -> Result<(), ParentGone> {
-    let mut listing = DirReader::new();
-    let selector = select::selector(walk);
-    let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
-    loop {
-        match listing.fill(dirs.to.as_fd()) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(errno) => return fail_uncounted(walk, Op::OpenTarget.error()(errno)),
-        }
-        while let Some((_, name)) = listing.next_entry() {
-            if file::stat_at(&dirs.from, name).err() != Some(Errno::ENOENT) {
-                continue;
-            }
-            let stat = file::stat_at(&dirs.to, name);
-            let kind = stat.map_or(Kind::Unknown, |stat| stat.kind());
-            if let Some(asked) = &mut asked
-                && !asked.decide(Side::Target, dirs.to.as_fd(), (kind, name)).is_taken()
-            {
-                continue;
-            }
-            let mode = stat.map_or(0, |stat| stat.mode());
-            let name: CString = name.to_owned();
-            walk.report(Some(&name), Event::Difference(Difference::Extraneous(mode)))?;
-            if walk.is_stopped() {
-                return Ok(());
-            }
-        }
+fn find_extraneous(
+    walk: &mut TreeWalk<'_>,
+    dirs: &BothDirs,
+    known: &KnownNames,
+) -> Result<(), ParentGone> {
+    let ends = BothEnds { source: &dirs.from, target: &dirs.to, known };
+    let found = extraneous::find(walk, &ends, Detail::Uppermost, |walk, finding| {
+        let (name, mode) = match finding {
+            Finding::Entry(name, _) => (Some(name), mode_of(walk, Some(name))),
+            Finding::Directory(dir) if !dir.is_uppermost => return Ok(()),
+            Finding::Directory(_) | Finding::Kept(_) => (None, mode_of(walk, None)),
+        };
+        walk.report(name, Event::Difference(Difference::Extraneous(mode)))
+    });
+    match found? {
+        Ok(()) => Ok(()),
+        Err(error) => fail_uncounted(walk, error),
     }
+}
+
+/// Returns the mode of an entry of the target: `name` in the directory that the walk is in, or without a name that
+/// directory.
+fn mode_of(walk: &TreeWalk<'_>, name: Option<&CStr>) -> u32 {
+    let Some(operand) = walk.operand() else { return 0 };
+    let mut path = operand.target_of(&walk.at.source);
+    if let Some(name) = name {
+        push_component(&mut path, name.to_bytes());
+    }
+    let (dir, name) = split_last(&path);
+    let dir = walk.cx.plan().reach_target(operand, dir);
+    dir.and_then(|dir| file::stat_at(&dir, &c_name(name))).map_or(0, |stat| stat.mode())
 }

@@ -19,6 +19,7 @@ use crate::copier::dir_pair::{
 };
 use crate::copier::entry::result::Done;
 use crate::copier::entry::{Entry, EntryCopier, HEAVY_BYTES, help, itemize};
+use crate::copier::extraneous;
 use crate::copier::report_writer::{ParentGone, ReportWriter};
 use crate::copier::traverse::{self, Child, DirProgress, Offered, Visitor, Waiting, Walk, select};
 use crate::error::{EntryError, Op};
@@ -111,6 +112,7 @@ impl Worker for CopyWorker<'_> {
             Task::Links { first, end } => visitor.link_groups(walk, first, end),
             Task::Verify { first, end } => visitor.verify(walk, first, end),
             Task::Prompted { first, end } => visitor.copy_prompted(walk, first, end),
+            Task::Remove { .. } => Ok(()), // another worker does that
         }
     }
 
@@ -122,6 +124,8 @@ impl Worker for CopyWorker<'_> {
 impl<'a> Visitor<'a> for CopyVisitor<'a> {
     type Dir = DirPair;
     type Facts = CopyFacts;
+
+    const LOOKS_FOR_EXTRANEOUS: bool = true;
 
     fn operand_count(&self, cx: &Context<'_>) -> usize {
         cx.plan().operands.len()
@@ -270,6 +274,14 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         progress: &DirProgress,
     ) -> Result<(), ParentGone> {
         self.report_volume(walk, dirs)?;
+        let is_shared = dirs.existed && !dirs.staged;
+        if walk.looks_for_extraneous
+            && is_shared
+            && listed.is_ok()
+            && !walk.is_left_out(&facts.source)
+        {
+            extraneous::list(walk, (&dirs.source, &dirs.target), &progress.known)?;
+        }
         let cleaned = if facts.cleans {
             debug_assert!(dirs.staged, "only staged entries may be removed");
             let (source, target) = (dirs.source.as_fd(), dirs.target.as_fd());

@@ -67,7 +67,7 @@ impl<'a> CopyVisitor<'a> {
         walk.cx.status.at(&name);
         if walk.cx.is_passed_over(&name) {
             let error = Op::KillsCopiers.error()(Errno::EIO);
-            return walk.report_names(&name, &made, Event::VerifyFailed(error), || ());
+            return walk.report_names(&name, &made, Event::FailedLate(error), || ());
         }
         let place = walk.at.as_path();
         let written = WrittenCopy { cx: walk.cx, operand, place, names: (&name, &made) };
@@ -89,7 +89,7 @@ impl<'a> CopyVisitor<'a> {
                 if dir.and_then(|dir| file::unlink(dir, &made)).is_err() {
                     // The file does not exist any more, or the error that is reported names it.
                 }
-                walk.report_names(&name, &made, Event::VerifyFailed(error), || ())
+                walk.report_names(&name, &made, Event::FailedLate(error), || ())
             }
             Err(_) => Ok(()), // the file was dropped, because the run ends
         }

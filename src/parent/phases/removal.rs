@@ -1,0 +1,125 @@
+//! `--delete`: removes from the target what the source does not have, after everything is copied, verified, flushed to stable
+//! storage and published.
+//!
+//! While they copy, copiers list what is extraneous. The list is judged as a whole before anything is removed. Then copiers
+//! remove what is not a directory and the directories without others, and the parent removes those that are left.
+
+use crate::copier::visitors::{copy, remove};
+use crate::error::{EntryError, Op};
+use crate::ipc::inherited::removals::Removals;
+use crate::ipc::memory::counters::Count;
+use crate::ipc::wire::task::{EntryPath, Task};
+use crate::options::Deletion;
+use crate::outcome::End;
+use crate::parent::idle::ending_signal;
+use crate::parent::rounds::run_rounds;
+use crate::parent::run::{Run, Stopped};
+use crate::parent::run_event::{RunEvent, Withheld};
+use pcopy_sys::Errno;
+use std::collections::BTreeSet;
+
+/// How many of the entries that would be removed are named, if nothing is removed because they are too many.
+const NAMED: usize = 5;
+
+/// Judges what is extraneous, and removes it. In a dry run, finds out what would be removed.
+pub(in crate::parent) fn remove_extraneous(run: &mut Run<'_>) -> Result<(), Stopped> {
+    let Some(deletion) = run.plan.options.deletion else { return Ok(()) };
+    run.state.removals.sort();
+    judge(run, deletion);
+    let units = match u32::try_from(run.state.removals.len()) {
+        Ok(0) => return Ok(()),
+        units => units.unwrap_or(u32::MAX),
+    };
+    run.state.end_phase(&run.totals);
+    run_rounds(run, Task::Remove { first: 0, end: units })?;
+    run.state.end_phase(&run.totals);
+    let removals = std::mem::take(&mut run.state.removals);
+    remove_dirs(run, &removals)?;
+    finish_dirs(run, &removals)
+}
+
+/// Drops what must not be removed, and reports why.
+fn judge(run: &mut Run<'_>, deletion: Deletion) {
+    let operands: BTreeSet<u32> = run.state.removals.iter().map(|unit| unit.operand).collect();
+    for operand in operands {
+        let is_unread = run.state.unread.contains(&operand);
+        let why = if !run.plan.is_source_unchanged(operand) {
+            run.reporter.late.failed += 1;
+            Withheld::SourceChanged
+        } else if is_unread && !deletion.despite_errors {
+            Withheld::SourceUnread
+        } else {
+            continue;
+        };
+        run.state.removals.retain(|other| other != operand);
+        run.reporter.removals_withheld(operand, why);
+    }
+    let removals = &run.state.removals;
+    let count = removals.count();
+    let kept = [Count::Copied, Count::Linked, Count::Skipped].map(|count| run.totals.get(count));
+    let all = kept.iter().fold(count, |sum, &kept| sum.wrapping_add(kept));
+    if count > 0 && !deletion.limit.permits(count, all) {
+        let mut named: Vec<_> = removals.uppermost().collect();
+        named.sort();
+        let names = named.into_iter().take(NAMED).filter_map(|(operand, path)| {
+            let operand = run.plan.operands.get(operand as usize)?;
+            Some(operand.show_target(&operand.source_of(&path)))
+        });
+        let names: Vec<_> = names.collect();
+        let command = run.plan.without_deletion_limit.as_deref();
+        run.reporter.sink.emit(&RunEvent::TooManyRemovals { count, all, names: &names, command });
+        run.state.removals = Removals::default();
+        run.state.too_many_removals = true;
+    }
+}
+
+/// Removes the extraneous directories that have contained others.
+fn remove_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
+    for (unit, dir) in removals.with_dirs() {
+        if let Some(number) = ending_signal(run) {
+            return Err(Stopped::Early(End::Signal(number)));
+        }
+        let Some(operand) = run.plan.operands.get(unit.operand as usize) else { continue };
+        let source = operand.source_of(unit.path);
+        match remove::remove_dir(run.plan, operand, unit.path, dir.identity) {
+            Ok(()) => {
+                let removed = run.totals.get(Count::Removed);
+                run.totals.set(Count::Removed, removed.wrapping_add(1));
+                let place = EntryPath {
+                    operand: unit.operand,
+                    source: &source,
+                    target: unit.path,
+                    staged: false,
+                };
+                run.reporter.removed(place, true);
+            }
+            Err(EntryError { errno: Errno::ENOENT, .. }) => {}
+            Err(error) => run.reporter.failed_late(error, unit.operand, &source),
+        }
+    }
+    Ok(())
+}
+
+/// Gives the directories that the source has, and in which something was removed, their times and mode.
+fn finish_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
+    if run.plan.options.dry_run {
+        return Ok(());
+    }
+    for (number, target) in removals.touched() {
+        if let Some(number) = ending_signal(run) {
+            return Err(Stopped::Early(End::Signal(number)));
+        }
+        let Some(operand) = run.plan.operands.get(number as usize) else { continue };
+        let source = operand.source_of(&target);
+        let place = EntryPath { operand: number, source: &source, target: &target, staged: false };
+        match copy::finish(run.plan, place) {
+            Ok(lost) => {
+                lost.iter().for_each(|lost| run.reporter.attribute_failed(lost, number, &source))
+            }
+            // The directory above stays for the sake of a protected entry, and the source does not have it.
+            Err(EntryError { op: Op::ReadDirectory, errno: Errno::ENOENT }) => {}
+            Err(error) => run.reporter.failed_late(error, number, &source),
+        }
+    }
+    Ok(())
+}
