@@ -165,25 +165,51 @@ impl Sandbox {
     /// If a run ends before it could be stopped, starts another one, a limited number of times.
     #[track_caller]
     pub(crate) fn frozen_mid_copy<A: AsRef<OsStr> + Clone>(&self, arguments: &[A]) -> Live<'_> {
-        let all = count_entries(&self.path("src"));
-        let staging = self.path(".dst.pcopy-partial");
-        for _ in 0..TRIES {
-            // A fifth: so that files are complete, too, and not only directories made.
-            let before = count_entries(&staging).max(1) + all / 5;
-            let mut live = self.start(arguments.iter().cloned());
-            let has_begun = || count_entries(&staging) > before;
-            while !has_begun() && live.is_running() {}
-            live.freeze();
-            let is_amid = has_begun() && count_entries(&staging) < all;
-            if is_amid && live.is_running() && !live.children().is_empty() {
-                return live;
-            }
-            drop(live);
+        self.frozen(arguments, ["src", ".dst.pcopy-partial"], || {
             for left in ["dst", ".dst.pcopy-partial"] {
                 if self.path(left).exists() {
                     fs::remove_dir_all(self.path(left)).unwrap();
                 }
             }
+        })
+    }
+
+    /// Like [`Sandbox::frozen_mid_copy`], for a run that copies `source` into the directory `target`, which exists. The
+    /// source comes from [`Sandbox::many`].
+    #[track_caller]
+    pub(crate) fn frozen_amid(&self, arguments: &[&str], source: &str, target: &str) -> Live<'_> {
+        self.frozen(arguments, [source, target], || {
+            for entry in fs::read_dir(self.path(target)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name().to_string_lossy().contains("dir-") {
+                    fs::remove_dir_all(entry.path()).unwrap();
+                }
+            }
+        })
+    }
+
+    #[track_caller]
+    fn frozen<A: AsRef<OsStr> + Clone>(
+        &self,
+        arguments: &[A],
+        [source, into]: [&str; 2],
+        clear: impl Fn(),
+    ) -> Live<'_> {
+        let all = count_entries(&self.path(source));
+        let into = self.path(into);
+        for _ in 0..TRIES {
+            // A fifth: so that files are complete, too, and not only directories made.
+            let before = count_entries(&into).max(1) + all / 5;
+            let mut live = self.start(arguments.iter().cloned());
+            let has_begun = || count_entries(&into) > before;
+            while !has_begun() && live.is_running() {}
+            live.freeze();
+            let is_amid = has_begun() && count_entries(&into) < all;
+            if is_amid && live.is_running() && !live.children().is_empty() {
+                return live;
+            }
+            drop(live);
+            clear();
         }
         panic!("the run was never stopped in the middle, in {TRIES} tries");
     }
