@@ -32,8 +32,8 @@ pub(super) enum Finding<'n> {
     Entry(&'n CStr, Identity),
     /// An extraneous directory, or one that the source does not have and that stays, if something in it is extraneous.
     Directory(ExtraneousDir),
-    /// An extraneous directory, the one that the walk is in, stays for this reason.
-    Kept(EntryError),
+    /// An entry stays for this reason: `name`, or without a name the extraneous directory that the walk is in.
+    Kept(Option<&'n CStr>, EntryError),
 }
 
 /// What is reported of the contents of an extraneous directory.
@@ -79,14 +79,14 @@ pub(super) fn find<'a, D>(
     if let Some(operand) = walk.operand() {
         walk.at.target = operand.target_of(&walk.at.source);
     }
-    for (kind, name) in names {
+    for (name, kind) in names {
         if walk.is_stopped() {
             break;
         }
-        if kind == Kind::Directory {
-            dirs.look_through(walk, &name, &mut report)?;
-        } else {
-            report(walk, Finding::Entry(&name, here))?;
+        match kind {
+            Ok(Kind::Directory) => dirs.look_through(walk, &name, &mut report)?,
+            Ok(_) => report(walk, Finding::Entry(&name, here))?,
+            Err(error) => report(walk, Finding::Kept(Some(&name), error))?,
         }
         walk.reports.flush_if_old()?;
     }
@@ -94,12 +94,15 @@ pub(super) fn find<'a, D>(
     Ok(Ok(()))
 }
 
-/// Returns the names in the target that are extraneous, with their types.
+/// A name in the target that is extraneous, with its type; or the error because of which that cannot be known.
+type Extra = (CString, Result<Kind, EntryError>);
+
+/// Returns the names in the target that are extraneous.
 fn extraneous_names<D>(
     walk: &mut Walk<'_, D>,
     ends: &BothEnds<'_>,
     selector: Option<&Selector<'_>>,
-) -> Result<Vec<(Kind, CString)>, Errno> {
+) -> Result<Vec<Extra>, Errno> {
     let mut asked = selector.map(|selector| selector.begin(walk));
     let selection = walk.cx.options().selection.as_deref();
     let hides = selection.is_some_and(|selection| selection.hides());
@@ -139,14 +142,17 @@ fn extraneous_names<D>(
                         (Kind::Unknown, name),
                     ))
                 }),
-                Err(_) => false, // whether the source has it cannot be known
+                Err(errno) => {
+                    found.push((name.to_owned(), Err(Op::Stat.error()(errno))));
+                    false
+                }
             };
             if !is_gone {
                 continue;
             }
             let kind = kind_of(ends.target.as_fd(), (kind, name));
             if is_unprotected(asked.as_mut(), ends.target.as_fd(), (kind, name)) {
-                found.push((kind, name.to_owned()));
+                found.push((name.to_owned(), Ok(kind)));
             }
         }
     }
@@ -262,7 +268,7 @@ impl Dirs<'_> {
             let looked = self.look_at(walk, &mut dirs, number, &mut waiting);
             if let Err(error) = looked {
                 dirs[number].stays = true;
-                report(walk, Finding::Kept(error))?;
+                report(walk, Finding::Kept(None, error))?;
             }
             walk.at.truncate(here);
             if walk.is_stopped() {
@@ -348,6 +354,7 @@ impl Dirs<'_> {
             entries: dir.entries,
             is_removed: !dir.stays,
             is_uppermost: !dir.stays && above_stays,
+            is_in_source_dir: dir.above.is_none(),
             has_dirs: dir.has_dirs,
         };
         report(walk, Finding::Directory(found))
@@ -398,7 +405,7 @@ pub(super) fn list<D>(
             walk.report(Some(name), Event::Extraneous(Extraneous::Entry { dir }))
         }
         Finding::Directory(dir) => walk.report(None, Event::Extraneous(Extraneous::Directory(dir))),
-        Finding::Kept(error) => walk.report(None, Event::FailedLate(error)),
+        Finding::Kept(name, error) => walk.report(name, Event::FailedLate(error)),
     };
     match find(walk, &ends, Detail::Directories, report)? {
         Ok(()) => Ok(()),

@@ -94,6 +94,9 @@ impl Intake<'_, '_> {
                 self.state.prompts.pending.push(PendingPrompt { path, existed, mode, writable });
             }
             Event::FailedLate(error) => {
+                if leaves_unread(error) {
+                    self.state.unread.insert(place.operand);
+                }
                 if self.state.note_failure(error, place) {
                     self.reporter.failed_late(error, place.operand, place.source);
                 }

@@ -189,6 +189,7 @@ impl Fault {
             half: true,
             again: hits > 1,
             unseen: call.contains("stat") && effect == "error=ENOENT",
+            seems_gone: effect == "error=ENOENT",
             bare: is_silent(self.line.as_cp, call, effect.trim_start_matches("error=")),
             numbers: false,
         }

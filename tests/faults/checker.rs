@@ -21,6 +21,8 @@ pub(crate) struct Excuse {
     pub(crate) stillborn: bool,
     /// A system call claimed that an existing entry does not exist, so the entry has no backup.
     pub(crate) unseen: bool,
+    /// Any system call claimed that, so what is to be removed seemed to be gone already.
+    pub(crate) seems_gone: bool,
     /// A copier may have died, too. The next round then repeated the work that had failed.
     pub(crate) again: bool,
     /// The run was writing files in place when it ended, so these files are partial.
@@ -71,6 +73,7 @@ fn after_the_first(world: &World, ending: &Ending, excuse: Excuse) -> Vec<String
     if ending.stderr.contains("panicked") || ending.stderr.contains("fatal runtime error") {
         wrongs.push("it panicked".to_owned());
     }
+    wrongs.extend(mirror_is_whole(world, &target, end, excuse, &ending.stderr));
     match end {
         End::Complete => {
             let lacks = Lacks::of(ending, excuse);
@@ -115,6 +118,7 @@ fn end_of(
                 || has("passed over")
                 || has("repeatedly died")
                 || has("was replaced")
+                || has("nothing was removed from ")
                 || is_cp && has("cp: ")
         }
         3 => has("pcopy: "),
@@ -302,6 +306,43 @@ fn is_complete(world: &World, target: &Tree, lacks: Lacks, excuse: Excuse) -> Ve
     wrongs
 }
 
+/// Whether the line removes an entry that the source does not have.
+fn is_extraneous(world: &World, path: &Path) -> bool {
+    let is_kept = |path: &Path| path.extension().is_some_and(|end| end == "keep");
+    let holds_kept = || world.old.keys().any(|other| other.starts_with(path) && is_kept(other));
+    world.line.mirrors() && !world.source.contains_key(path) && !is_kept(path) && !holds_kept()
+}
+
+/// Checks that what only the target has is gone at the end of a run that removes it, or that nothing of it is gone before
+/// everything is copied. Returns what is wrong.
+fn mirror_is_whole(
+    world: &World,
+    target: &Tree,
+    end: End,
+    excuse: Excuse,
+    stderr: &str,
+) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    let extraneous = world.old.keys().filter(|path| is_extraneous(world, path));
+    let (left, gone): (Vec<_>, Vec<_>) = extraneous.partition(|path| target.contains_key(*path));
+    if end == End::Complete && !excuse.seems_gone && !left.is_empty() {
+        wrongs.push(format!("{left:?}, which the source does not have, is left"));
+    }
+    if !gone.is_empty() && stderr.contains("nothing was removed from ") {
+        wrongs.push(format!("{gone:?} is gone, against the message"));
+    }
+    let is_copied = |(path, node): &(&PathBuf, &Node)| {
+        target.get(*path).is_some_and(|copy| copy.what == node.what) || is_named(stderr, path)
+    };
+    if !gone.is_empty() && !excuse.mute {
+        let missing: Vec<_> = world.source.iter().filter(|entry| !is_copied(entry)).collect();
+        if !missing.is_empty() {
+            wrongs.push(format!("{gone:?} is gone, and {missing:?} is not copied"));
+        }
+    }
+    wrongs
+}
+
 /// Checks that extraneous entries of the target remain, and that replaced files have backups. Returns what is
 /// wrong.
 fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
@@ -309,7 +350,7 @@ fn old_files_remain(world: &World, target: &Tree, unseen: bool) -> Vec<String> {
     for (path, old) in &world.old {
         let is_old = |path: &Path| target.get(path).is_some_and(|node| node.what == old.what);
         let backup = PathBuf::from(format!("{}~", path.display()));
-        let must_stay = !world.source.contains_key(path);
+        let must_stay = !world.source.contains_key(path) && !is_extraneous(world, path);
         if must_stay && !is_old(path) {
             wrongs.push(format!("{path:?}, which is the user's, is gone or changed"));
         }
@@ -357,7 +398,8 @@ fn each_name_is_old_or_new(
         }
     }
     wrongs.extend(old_files_remain(world, target, excuse.unseen));
-    for path in world.old.keys().filter(|path| !target.contains_key(*path)) {
+    let gone = world.old.keys().filter(|path| !target.contains_key(*path));
+    for path in gone.filter(|path| !is_extraneous(world, path)) {
         // A file that fails verification is removed, and reported.
         if !world.line.verifies() || !is_named(&ending.stderr, path) {
             wrongs.push(format!("{path:?}, which existed, is gone and was not replaced"));
@@ -417,6 +459,13 @@ fn after_the_second(world: &World, first: &Ending, ending: &Ending, excuse: Excu
     }
     let target = world.target();
     let excuse = Excuse { bare: false, ..excuse };
+    wrongs.extend(mirror_is_whole(
+        world,
+        &target,
+        End::Complete,
+        Excuse::default(),
+        &ending.stderr,
+    ));
     // The mode of a source that had vanished is unknown, and a later run keeps the mode of its target.
     let top_mode = first.stderr.contains("'src' vanished");
     wrongs.extend(is_complete(world, &target, Lacks { top_mode, ..Lacks::default() }, excuse));

@@ -43,7 +43,7 @@ pub(crate) const PLAIN: Line = Line {
     in_place: false,
 };
 
-pub(crate) const LINES: [Line; 12] = [
+pub(crate) const LINES: [Line; 13] = [
     PLAIN,
     Line { words: &["--fsync", "--verify"], ..PLAIN },
     Line {
@@ -55,6 +55,7 @@ pub(crate) const LINES: [Line; 12] = [
     Line { words: &["-a"], preserves: Preserves::All, ..PLAIN },
     Line { words: &["-a"], preserves: Preserves::All, target_exists: true, ..PLAIN },
     Line { words: &["--inplace"], target_exists: true, in_place: true, ..PLAIN },
+    Line { words: &["--delete", "--exclude=*.keep"], target_exists: true, ..PLAIN },
     Line {
         words: &["-a", "--backup=simple"],
         preserves: Preserves::All,
@@ -78,6 +79,11 @@ pub(crate) const LINES: [Line; 12] = [
 impl Line {
     pub(crate) fn backs_up(&self) -> bool {
         self.words.iter().any(|word| word.starts_with("--backup"))
+    }
+
+    /// Whether it removes what only the target has, apart from names that end in `.keep`.
+    pub(crate) fn mirrors(&self) -> bool {
+        self.words.contains(&"--delete")
     }
 
     pub(crate) fn verifies(&self) -> bool {
@@ -107,7 +113,7 @@ impl World {
     pub(crate) fn within(env: Sandbox, line: Line) -> Self {
         plant_source(&env, line.large);
         if line.target_exists {
-            plant_target(&env);
+            plant_target(&env, line.mirrors());
         }
         if line.as_cp {
             symlink(PCOPY, env.path("cp")).unwrap(); // the name selects the compatibility mode
@@ -179,9 +185,14 @@ fn plant_source(env: &Sandbox, large: bool) {
     age(env, "src", 1_000_000_000);
 }
 
-fn plant_target(env: &Sandbox) {
+fn plant_target(env: &Sandbox, mirrors: bool) {
     env.tree("dst", ["text small old", "file d/mid 30K", "text d/other only here"]);
     env.tree("dst", ["text extraneous only here", "link sym elsewhere", "text buffered shorter"]);
+    if mirrors {
+        env.tree("dst", ["text gone/x old", "text gone/deep/y old", "link gone/link x"]);
+        env.tree("dst", ["dir gone/deep/er", "text half/a.keep mine", "text half/b old"]);
+        env.tree("dst", ["text d/b.keep mine", "text half/below/c old"]);
+    }
     chmod(&env.path("dst/d"), 0o700);
     age(env, "dst", 900_000_000);
 }

@@ -160,6 +160,22 @@ fn an_existing_file_keeps_its_inode_and_its_other_names() {
     );
 }
 
+/// A file system without hard links refuses them with the same error; there the name becomes a file of its own.
+#[test]
+fn a_link_in_a_directory_that_may_not_be_written_is_refused() {
+    let env = Sandbox::new();
+    env.tree("", ["text a new", "text dst/x/b old", "dir x"]);
+    fs::hard_link(env.path("a"), env.path("x/b")).unwrap();
+    fs::hard_link(env.path("a"), env.path("c")).unwrap();
+    chmod(&env.path("dst/x"), 0o555);
+
+    let run = env.plain_cp("", ["--preserve=link", "--parents", "a", "x/b", "c", "dst"]);
+
+    run.exits(1).stderr_has("cannot create hard link 'dst/x/b' to");
+    assert_eq!(fs::read(env.path("dst/x/b")).unwrap(), b"old");
+    assert_eq!(inode(env.path("dst/a")), inode(env.path("dst/c")));
+}
+
 #[test]
 fn an_existing_file_keeps_its_owner() {
     if !is_root() {

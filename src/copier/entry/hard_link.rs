@@ -24,7 +24,7 @@ use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Lock, Stat};
 use pcopy_sys::statfs;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 /// A complete entry in the target. Other names of its source become hard links to it.
@@ -256,7 +256,7 @@ fn make_link(
     }
     let (from, to) = (leader.dir.as_fd(), dirs.target.as_fd());
     file::link(from, &leader.name, to, target_name, false)
-        .map_err(|errno| no_link(meant_by(errno, to)))?;
+        .map_err(|errno| no_link(meant_by(errno, to), to))?;
     Ok(Link { backup: BackupKind::None, existed: false })
 }
 
@@ -298,9 +298,9 @@ fn link_over(
         Err(Errno::EEXIST) => {
             remove_leftover(target, &staged, dirs.is_open_to_other_runs())
                 .map_err(Op::Link.error())?;
-            link().map_err(no_link)?;
+            link().map_err(|errno| no_link(errno, target))?;
         }
-        result => result.map_err(no_link)?,
+        result => result.map_err(|errno| no_link(errno, target))?,
     }
     let is_hidden = !is_leader();
     if is_hidden
@@ -339,9 +339,15 @@ fn hold(leader: &Leader) -> Result<Option<OwnedFd>, EntryError> {
     Ok(Some(opened))
 }
 
-fn no_link(errno: Errno) -> NoLink {
+/// Returns what the error of making a link in the directory `target` means.
+fn no_link(errno: Errno, target: BorrowedFd<'_>) -> NoLink {
     match errno {
         Errno::ENOENT => NoLink::Gone,
+        // It is the directory that forbids it, and would forbid a separate file. (Written in place, an existing file
+        // would be, as cp does not.)
+        Errno::EACCES if file::may_write_in(target) == Err(Errno::EACCES) => {
+            Op::Link.error()(errno).into()
+        }
         _ if may_forbid_link(errno) => NoLink::Refused(errno),
         _ => Op::Link.error()(errno).into(),
     }

@@ -76,7 +76,8 @@ fn remove_unit(walk: &mut RemoveWalk<'_>, unit: RemovalUnit<'_>) -> Result<(), P
     };
     let dir = match open_judged(walk.cx.plan(), operand, unit.path, judged) {
         Ok(dir) => dir,
-        Err(Errno::ENOENT) => return Ok(()), // an earlier round has removed it
+        // An earlier round has removed it.
+        Err(Errno::ENOENT) if matches!(unit.work, RemovalWork::Clear(_)) => return Ok(()),
         Err(errno) => return walk.report(None, Event::FailedLate(Op::OpenTarget.error()(errno))),
     };
     match unit.work {

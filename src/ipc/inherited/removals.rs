@@ -174,7 +174,7 @@ impl Removals {
     pub(crate) fn touched(&self) -> Vec<(u32, Vec<u8>)> {
         let dir = |unit: RemovalUnit<'_>| match unit.work {
             RemovalWork::Entries { .. } => Some((unit.operand, unit.path.to_vec())),
-            RemovalWork::Clear(dir) if dir.is_uppermost => {
+            RemovalWork::Clear(dir) if dir.is_uppermost && dir.is_in_source_dir => {
                 Some((unit.operand, split_last(unit.path).0.to_vec()))
             }
             RemovalWork::Clear(_) => None,
@@ -216,8 +216,15 @@ mod tests {
     }
 
     fn dir(is_removed: bool, is_uppermost: bool, has_dirs: bool) -> Extraneous {
-        let identity = (1, 2);
-        let dir = ExtraneousDir { identity, entries: 3, is_removed, is_uppermost, has_dirs };
+        let (identity, entries, is_in_source_dir) = ((1, 2), 3, is_uppermost);
+        let dir = ExtraneousDir {
+            identity,
+            entries,
+            is_removed,
+            is_uppermost,
+            is_in_source_dir,
+            has_dirs,
+        };
         Extraneous::Directory(dir)
     }
 

@@ -411,6 +411,7 @@ mod tests {
             entries: u64::MAX,
             is_removed: true,
             is_uppermost: false,
+            is_in_source_dir: true,
             has_dirs: true,
         };
         let event = [

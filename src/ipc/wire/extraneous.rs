@@ -26,6 +26,8 @@ pub(crate) struct ExtraneousDir {
     pub is_removed: bool,
     /// Whether it is removed, and the directory above stays.
     pub is_uppermost: bool,
+    /// Whether the source has the directory above.
+    pub is_in_source_dir: bool,
     /// Whether it has directories that are removed.
     pub has_dirs: bool,
 }
@@ -41,6 +43,7 @@ const IS_DIR: u8 = 1;
 const IS_REMOVED: u8 = 2;
 const IS_UPPERMOST: u8 = 4;
 const HAS_DIRS: u8 = 8;
+const IS_IN_SOURCE_DIR: u8 = 16;
 
 impl Field for Extraneous {
     fn put(&self, into: &mut Vec<u8>) {
@@ -56,6 +59,7 @@ impl Field for Extraneous {
             (dir.is_removed, IS_REMOVED),
             (dir.is_uppermost, IS_UPPERMOST),
             (dir.has_dirs, HAS_DIRS),
+            (dir.is_in_source_dir, IS_IN_SOURCE_DIR),
         ];
         into.push(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
         dir.identity.put(into);
@@ -75,6 +79,7 @@ impl Field for Extraneous {
             is_removed: flags & IS_REMOVED != 0,
             is_uppermost: flags & IS_UPPERMOST != 0,
             has_dirs: flags & HAS_DIRS != 0,
+            is_in_source_dir: flags & IS_IN_SOURCE_DIR != 0,
         }))
     }
 }

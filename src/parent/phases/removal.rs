@@ -5,7 +5,7 @@
 //! remove what is not a directory and the directories without others, and the parent removes those that are left.
 
 use crate::copier::visitors::{copy, remove};
-use crate::error::{EntryError, Op};
+use crate::error::EntryError;
 use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{EntryPath, Task};
@@ -116,8 +116,6 @@ fn finish_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
             Ok(lost) => {
                 lost.iter().for_each(|lost| run.reporter.attribute_failed(lost, number, &source))
             }
-            // The directory above stays for the sake of a protected entry, and the source does not have it.
-            Err(EntryError { op: Op::ReadDirectory, errno: Errno::ENOENT }) => {}
             Err(error) => run.reporter.failed_late(error, number, &source),
         }
     }

@@ -177,7 +177,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
         match kind {
             Kind::Directory => match progress.children.push(NO_MARK, name) {
                 Ok(()) => Ok(()),
-                Err(_) => fail_uncounted(walk, Op::OpenTarget.error()(Errno::ENOMEM)),
+                Err(_) => fail_uncounted(walk, None, Op::OpenTarget.error()(Errno::ENOMEM)),
             },
             Kind::File if !self.listed.has(&walk.at.source, name.to_bytes()) => {
                 let itself = look().map(|stat| stat.identity()).ok();
@@ -198,7 +198,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     ) -> Result<Option<(OwnedFd, ())>, ParentGone> {
         match self.open(walk, existed) {
             Ok(dir) => Ok(Some((dir, ()))),
-            Err(error) => fail_uncounted(walk, error).map(|()| None),
+            Err(error) => fail_uncounted(walk, None, error).map(|()| None),
         }
     }
 
@@ -225,7 +225,7 @@ impl<'a> Visitor<'a> for ManifestVisitor<'a> {
     ) -> Result<(), ParentGone> {
         match listed {
             Ok(()) => Ok(()),
-            Err(error) => fail_uncounted(walk, EntryError { op: Op::OpenTarget, ..error }),
+            Err(error) => fail_uncounted(walk, None, EntryError { op: Op::OpenTarget, ..error }),
         }
     }
 }

@@ -116,8 +116,12 @@ fn record_missing<D>(walk: &mut Walk<'_, D>, name: &CStr, wanted: u32) -> Result
 }
 
 /// Counts and reports a failure in a directory that is already counted. The failure counts as one more entry.
-fn fail_uncounted<D>(walk: &mut Walk<'_, D>, error: EntryError) -> Result<(), ParentGone> {
+fn fail_uncounted<D>(
+    walk: &mut Walk<'_, D>,
+    name: Option<&CStr>,
+    error: EntryError,
+) -> Result<(), ParentGone> {
     walk.cx.status.add(Count::Found, 1);
     walk.cx.status.add(Count::Failed, 1);
-    walk.report_failed(None, error)
+    walk.report_failed(name, error)
 }

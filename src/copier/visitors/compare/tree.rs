@@ -202,7 +202,7 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         progress: &DirProgress,
     ) -> Result<(), ParentGone> {
         if let Err(error) = listed {
-            fail_uncounted(walk, error)?;
+            fail_uncounted(walk, None, error)?;
         }
         if is_left_out { Ok(()) } else { find_extraneous(walk, dirs, &progress.known) }
     }
@@ -256,13 +256,14 @@ fn find_extraneous(
         let (name, mode) = match finding {
             Finding::Entry(name, _) => (Some(name), mode_of(walk, Some(name))),
             Finding::Directory(dir) if !dir.is_uppermost => return Ok(()),
-            Finding::Directory(_) | Finding::Kept(_) => (None, mode_of(walk, None)),
+            Finding::Directory(_) | Finding::Kept(None, _) => (None, mode_of(walk, None)),
+            Finding::Kept(Some(name), error) => return fail_uncounted(walk, Some(name), error),
         };
         walk.report(name, Event::Difference(Difference::Extraneous(mode)))
     });
     match found? {
         Ok(()) => Ok(()),
-        Err(error) => fail_uncounted(walk, error),
+        Err(error) => fail_uncounted(walk, None, error),
     }
 }
 
