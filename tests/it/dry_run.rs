@@ -139,6 +139,24 @@ fn the_letters_are_those_of_rsync() {
     assert_eq!(lines, expected);
 }
 
+/// In order to open such a directory, a copier of an ordinary user adds permissions first.
+#[test]
+fn nothing_changes_of_a_directory_that_its_owner_may_not_write_or_read() {
+    let env = Sandbox::new();
+    env.tree("src", ["file closed/sub/x 10", "dir hidden"]);
+    env.give_to_plain_user();
+    chmod(&env.path("src/closed"), 0o555);
+    let words = ["--itemize-changes", "-T", "src", "dst"];
+    env.plain_pcopy_as_is(words).exits(0);
+    chmod(&env.path("dst/hidden"), 0o300);
+
+    let dry = env.plain_pcopy_as_is([&["--dry-run"][..], &words].concat());
+    let run = env.plain_pcopy_as_is(words);
+
+    dry.exits(0).stdout_is(".d...p..... hidden/\n");
+    run.exits(0).stdout_is(&dry.stdout);
+}
+
 #[test]
 fn the_run_prints_what_the_dry_run_has_printed() {
     for options in [

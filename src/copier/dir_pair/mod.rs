@@ -39,6 +39,9 @@ pub(super) struct DirPair {
     /// it builds in this directory. True for the directories that contain the targets of operands.
     pub(super) contended: bool,
     pub(super) traits: Traits,
+    /// The permission bits that the target had before this copier added those of its owner in order to open it; `None` if
+    /// it has not added any.
+    pub(super) closed_bits: Option<u32>,
     /// The owner and group of new files in the target; `None` until a copier has read the status of one of
     /// them.
     pub(super) new_owners: Cell<Option<Owners>>,
@@ -87,6 +90,7 @@ impl DirPair {
             just_created: false,
             contended: false,
             traits,
+            closed_bits: None,
             new_owners: Cell::new(None),
             folding: Folding::default(),
         }

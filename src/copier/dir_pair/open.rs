@@ -38,14 +38,15 @@ pub(in crate::copier) fn open_child(
     };
     let target = match opened {
         Err(Errno::EACCES) => open_denied(plan, (dirs.target.as_fd(), target_name), ours),
-        result => result,
-    }
-    .map_err(Op::OpenTarget.error())?;
-    make_usable(&target, ours)?;
+        result => result.map(|target| (target, None)),
+    };
+    let (target, closed_bits) = target.map_err(Op::OpenTarget.error())?;
+    let closed_bits = closed_bits.or(make_usable(&target, ours)?);
     // A new directory inherits all but `chattr +a`.
     let inherited = Traits { is_append_only: false, ..dirs.traits };
     let traits = if existed { Traits::of(&target)? } else { inherited };
-    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
+    let pair = DirPair::below_operand((source, target), (staged, existed), follow, traits);
+    Ok(DirPair { closed_bits, ..pair })
 }
 
 /// Whether pcopy may temporarily change the permission bits of an existing directory. It may if it sets the
@@ -57,36 +58,39 @@ fn is_ours(plan: &Plan, staged: bool) -> bool {
 }
 
 /// Opens a directory that cannot be read. If it is `ours`, changes its permission bits first; the final bits are
-/// set when the directory is complete. Otherwise opens it only to access entries in it by name.
+/// set when the directory is complete, and the old ones are returned. Otherwise opens it only to access entries in it by
+/// name.
 fn open_denied(
     plan: &Plan,
     (parent, name): (BorrowedFd<'_>, &CStr),
     ours: bool,
-) -> Result<OwnedFd, Errno> {
+) -> Result<(OwnedFd, Option<u32>), Errno> {
     if ours {
         // A run that is killed meanwhile must not have taken permissions away.
         let bits = file::stat_at(parent, name)?.permissions();
         if file::set_permissions_at(parent, name, bits | 0o700).is_ok() {
-            return file::open_dir_at(parent, name);
+            return Ok((file::open_dir_at(parent, name)?, Some(bits)));
         }
     }
-    plan.reach_target_child(parent, name)
+    Ok((plan.reach_target_child(parent, name)?, None))
 }
 
-/// Adds the owner's permissions to an existing directory that lacks them.
+/// Adds the owner's permissions to an existing directory that lacks them. Returns the permission bits that it had, if it
+/// lacked them.
 ///
 /// The copy of a read-only directory lacks them, and a later run must be able to continue such a copy after
 /// an interruption.
-fn make_usable(target: &OwnedFd, ours: bool) -> Result<(), EntryError> {
+fn make_usable(target: &OwnedFd, ours: bool) -> Result<Option<u32>, EntryError> {
     if !ours || process::is_root() {
-        return Ok(());
+        return Ok(None);
     }
     let stat = file::stat_fd(target).map_err(Op::OpenTarget.error())?;
     let bits = stat.permissions();
     if bits & 0o700 == 0o700 || stat.owner() != process::user() {
-        return Ok(());
+        return Ok(None);
     }
-    file::set_permissions(target, bits | 0o700).map_err(Op::OpenTarget.error())
+    let set = file::set_permissions(target, bits | 0o700);
+    set.map(|()| Some(bits)).map_err(Op::OpenTarget.error())
 }
 
 /// Returns the directories that contain an operand in the source and in the target. This run does not lock
@@ -108,6 +112,7 @@ pub(in crate::copier) fn operand_dirs(
         follow: plan.follows(Some(operand)),
         just_created: operand.same_target.iter().any(|earlier| !failed.contains(earlier)),
         contended: true,
+        closed_bits: None,
         new_owners: Cell::new(None),
         folding: Folding::default(),
     })
@@ -129,13 +134,14 @@ pub(in crate::copier) fn open_by_path(
             plan.reach_target(operand, parent)
                 .and_then(|parent| open_denied(plan, (parent.as_fd(), &c_name(name)), ours))
         }
-        result => result,
-    }
-    .map_err(Op::OpenTarget.error())?;
-    make_usable(&target, ours)?;
+        result => result.map(|target| (target, None)),
+    };
+    let (target, closed_bits) = target.map_err(Op::OpenTarget.error())?;
+    let closed_bits = closed_bits.or(make_usable(&target, ours)?);
     let traits = Traits::of(&target)?;
     let (staged, follow) = (place.staged, plan.follows(None));
-    Ok(DirPair::below_operand((source, target), (staged, existed), follow, traits))
+    let pair = DirPair::below_operand((source, target), (staged, existed), follow, traits);
+    Ok(DirPair { closed_bits, ..pair })
 }
 
 /// Opens a directory below an operand by its path in the source, and the corresponding directory in the target if there is

@@ -57,6 +57,12 @@ impl Stat {
         self.0.st_mode & 0o7777
     }
 
+    /// Returns this status with other permission bits.
+    pub fn with_permissions(mut self, permissions: u32) -> Self {
+        self.0.st_mode = self.type_bits() | permissions & 0o7777;
+        self
+    }
+
     /// Returns file type and permission bits.
     pub fn mode(&self) -> u32 {
         self.0.st_mode

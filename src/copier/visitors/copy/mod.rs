@@ -435,6 +435,7 @@ fn itemize_dir(walk: &CopyWalk<'_>, dirs: &DirPair, source: &Stat, done: Done) -
         return Some(Itemized::new_entry(source));
     }
     let old = file::stat_fd(&dirs.target).ok()?;
+    let old = dirs.closed_bits.map_or(old, |bits| old.with_permissions(bits));
     let ends = (dirs.source.as_fd(), dirs.target.as_fd());
     itemize::of_dir(&walk.cx, ends, (source, &old), origin_of(walk))
 }
