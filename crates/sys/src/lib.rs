@@ -8,6 +8,7 @@
 // Ignored results are forbidden in the code that moves data; tests may ignore results.
 #![cfg_attr(not(test), deny(clippy::let_underscore_must_use))]
 
+pub mod accounts;
 pub mod dir_reader;
 mod exit;
 pub mod file;
