@@ -20,6 +20,7 @@ pub mod error;
 pub mod hash;
 mod ipc;
 pub mod manifest;
+pub mod mode_changes;
 pub mod options;
 pub mod outcome;
 pub mod parent;

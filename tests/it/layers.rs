@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["outcome"],
     &["plan", "options", "policy", "staging"],
     &["ipc", "manifest", "hash", "selection"],
-    &["error", "sanitize", "shell_quote"],
+    &["error", "mode_changes", "sanitize", "shell_quote"],
 ];
 
 /// The files in which each external crate may be named. A directory ends in a slash.
