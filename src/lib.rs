@@ -31,6 +31,7 @@ pub mod selection;
 mod shell_quote;
 mod staging;
 pub mod ui;
+mod wanted_attributes;
 
 /// The checks of those fuzz targets that test internal functions.
 #[cfg(fuzzing)]

@@ -1,6 +1,7 @@
 //! The options of a command line, as plain data. The parsers (`cli`) fill them in, and `plan` reads them.
 
 use crate::hash::Algorithm;
+use crate::mode_changes::ModeChanges;
 use crate::selection::Selection;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,10 @@ pub struct CopyOptions {
     pub compat: Compat,
     /// `-a`, `-p`, `--preserve`, `--no-preserve`: which attributes are preserved.
     pub preserve: Preserve,
+    /// `--chown`: the owner and the group that copies get in place of those of their sources.
+    pub chown: NewOwner,
+    /// `--chmod`: changes of the permission bits that copies get.
+    pub chmod: ModeChanges,
     /// `--update`: which existing files are updated.
     pub update: Update,
     /// `-i`: prompt before an existing file is overwritten.
@@ -145,6 +150,8 @@ impl CopyOptions {
         Self {
             compat: Compat::Native,
             preserve: Preserve::DEFAULT,
+            chown: NewOwner { user: None, group: None },
+            chmod: ModeChanges::none(),
             update: Update::Different,
             ask: false,
             backup: None,
@@ -336,26 +343,19 @@ impl Preserve {
         ..Self::NOTHING
     };
 
-    /// Returns the mode with which a directory is created under its final name; `source` is the mode of its
-    /// source.
-    ///
-    /// With [`Permissions::Exact`], and if the owner is still to be set, only the owner may access the
-    /// directory until a later step sets its mode. Otherwise group and others get their permissions at once,
-    /// because after a killed run no later step would give them.
-    pub fn initial_mode(&self, source: u32, umask: u32) -> u32 {
-        let others = match self.permissions {
-            _ if self.ownership.is_wanted() => 0,
-            Permissions::Exact => 0,
-            Permissions::Masked => source & 0o077 & !umask,
-            Permissions::Fresh => 0o077 & !umask,
-        };
-        0o700 | others
-    }
-
     /// Whether to preserve any attribute that the kernel stores as an extended attribute.
     pub fn looks_at_attributes(&self) -> bool {
         self.access_lists.is_wanted() || self.attributes.is_wanted() || self.context.is_wanted()
     }
+}
+
+/// The owner and the group that the user has named for all copies (`--chown`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct NewOwner {
+    /// The user ID; `None` if no user is named.
+    pub user: Option<u32>,
+    /// The group ID; `None` if no group is named.
+    pub group: Option<u32>,
 }
 
 /// Which names in the source become hard links to one file in the target.

@@ -69,8 +69,6 @@ const ELSEWHERE: &[(&[&str], Instead)] = &[
     ),
     (
         &[
-            "--chown",
-            "--chmod",
             "--bwlimit",
             "--link-dest",
             "--compare-dest",

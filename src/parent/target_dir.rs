@@ -72,14 +72,17 @@ fn create_in_place(plan: &Plan, operand: &Operand) -> Result<Option<TargetDir>, 
 
 fn make_final_dir(plan: &Plan, operand: &Operand) -> Result<(), Errno> {
     let source = file::stat_at_following(plan.source_dir(operand), &operand.source_name);
-    let source = source.map_or(0o700, |source| source.permissions());
     let (parent, name) = (plan.target_dir(operand), &operand.target_name);
-    let keep = &plan.options.preserve;
+    let (options, keep) = (&plan.options, &plan.options.preserve);
     // If the run is killed, the next run takes the directory for one whose mode it must keep. So the directory
     // gets its mode now, unless a group could get permissions that the owner or the ACL will take away.
-    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    let may_limit = options.sets_owner() || keep.access_lists.is_wanted();
     let lasts = keep.keeps_dir_modes && !may_limit;
-    let bits = if lasts { source | 0o700 } else { keep.initial_mode(source, plan.umask) };
+    let bits = match source {
+        Ok(source) if lasts => options.wanted_permissions(&source) | 0o700,
+        Ok(source) => options.initial_mode(&source, plan.umask),
+        Err(_) => 0o700,
+    };
     file::make_dir(parent, name, bits)?;
     if lasts && file::stat_at(parent, name).is_ok_and(|made| made.permissions() != bits) {
         settle_mode(parent, name, bits);

@@ -181,7 +181,7 @@ impl Draft {
             Note { before: 0, kind }
         }));
         let copies_xattrs = options.preserve.attributes.is_wanted();
-        let sets_owners = options.preserve.ownership.is_wanted() && process::is_root();
+        let sets_owners = options.sets_owner() && process::is_root();
         Plan {
             xattr_rules: if copies_xattrs { XattrRules::read() } else { XattrRules::default() },
             waves: waves(&operands, &dirs, &notes, &options),

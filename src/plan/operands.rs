@@ -41,8 +41,8 @@ pub struct Operand {
     /// In GNU cp compatibility mode, the existing file that the copy may write into; `None` if there is none.
     /// Two operands may have the same one, through hard links or symbolic links (see `waves`).
     pub(super) written: Option<Identity>,
-    /// The permission bits that the source had when the run began.
-    pub permissions: u32,
+    /// The mode that the source had when the run began.
+    pub mode: u32,
     /// The identity of the source; its device is its file system.
     pub(super) identity: Identity,
     pub(super) source_dir: usize,
@@ -86,7 +86,7 @@ impl Operand {
             target_is_left_out: false,
             into_itself: None,
             written: None,
-            permissions: source.stat.permissions(),
+            mode: source.stat.mode(),
             identity: source.stat.identity(),
             source_dir: source.dir,
             target_dir: target.dir,

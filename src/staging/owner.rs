@@ -14,17 +14,20 @@ use std::os::fd::BorrowedFd;
 
 /// Whether this user may have created the directory `staged` in `dir`.
 ///
-/// If ownership is preserved, an interrupted run may already have given the directory the owner of its
-/// `source`. On some file systems, everything that this user creates belongs to another user: on FAT and some
+/// An interrupted run may already have given the directory its owner: that of its `source` if ownership is preserved, or
+/// that of `--chown`. On some file systems, everything that this user creates belongs to another user: on FAT and some
 /// network file systems, depending on the mount options, and wherever root is mapped to `nobody`.
 pub(crate) fn may_be_ours(
     options: &CopyOptions,
     (dir, staged): (BorrowedFd<'_>, &Stat),
     source: impl FnOnce() -> Result<Stat, Errno>,
 ) -> bool {
-    let given_away = || source().is_ok_and(|source| source.owner() == staged.owner());
+    let given_away = || {
+        let wanted = source().map(|source| options.wanted_owner(&source).user);
+        wanted == Ok(Some(staged.owner()))
+    };
     staged.owner() == process::user()
-        || options.preserve.ownership.is_wanted() && given_away()
+        || options.sets_owner() && given_away()
         || owner_of_new(dir) == Ok(staged.owner())
 }
 

@@ -81,6 +81,9 @@ fn each_line_of_the_table_has_the_same_effect() {
     let rows = rows();
     assert!(rows.len() > 20, "{rows:?}");
     for (by_rsync, by_pcopy) in rows {
+        if by_rsync.contains("--chown") && !is_root() {
+            continue;
+        }
         let (one, other) = (Sandbox::new(), Sandbox::new());
         trees(&one);
         trees(&other);

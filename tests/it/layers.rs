@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["parent"],
     &["copier"],
     &["outcome"],
-    &["plan", "options", "policy", "staging"],
+    &["plan", "options", "wanted_attributes", "policy", "staging"],
     &["ipc", "manifest", "hash", "selection"],
     &["error", "mode_changes", "sanitize", "shell_quote"],
 ];
@@ -432,6 +432,22 @@ fn only_cli_plan_and_ui_know_which_program_was_started() {
     let used = places(&sources(), |line| has_word(line, "Compat"));
     assert!(!used.is_empty(), "the test does not look right");
     let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, &places_allowed)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn mode_and_owner_of_a_source_are_read_in_one_place() {
+    // `--chmod` and `--chown` change them there, for all that sets or compares them.
+    let used = places(&sources(), |line| {
+        let reads = ["permissions", "owner", "group"];
+        ["source", "read", "operand"].iter().any(|whose| {
+            reads.iter().any(|what| line.contains(&format!("{whose}.{what}()")))
+                || line.contains(&format!("{whose}.stat.permissions()"))
+        })
+    });
+    assert!(!used.is_empty(), "the test does not look right");
+    let allowed = ["wanted_attributes.rs"];
+    let wrong: Vec<_> = used.iter().filter(|(file, _)| !is_below(file, &allowed)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

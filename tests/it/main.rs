@@ -8,6 +8,7 @@ mod access;
 mod case_folding;
 mod check;
 mod check_manifest;
+mod chown_chmod;
 #[path = "../common/mod.rs"]
 mod common;
 mod compat;

@@ -7,6 +7,7 @@ mod data_flags;
 mod deletion_flags;
 mod integrity_flags;
 mod output_flags;
+mod owner_and_mode;
 mod preserve_flags;
 mod quantities;
 mod selection_flags;
@@ -167,7 +168,9 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
 }
 
 /// The options that rsync has, too, and that make it likely that a command line was written for it.
-const FROM_RSYNC: [&str; 11] = [
+const FROM_RSYNC: [&str; 13] = [
+    "chown",
+    "chmod",
     "exclude",
     "include",
     "filter",
@@ -556,7 +559,7 @@ mod tests {
     #[test]
     fn options_that_only_copying_needs_are_refused_where_files_are_compared() {
         /// The options that `--check` accepts.
-        const WITH_CHECK: [&str; 54] = [
+        const WITH_CHECK: [&str; 56] = [
             "paths",
             "target_directory",
             "no_target_directory",
@@ -595,6 +598,8 @@ mod tests {
             "preserve_usual",
             "preserve",
             "no_preserve",
+            "chown",
+            "chmod",
             "omit_dir_times",
             "modify_window",
             "keep_directory_symlink",

@@ -2,8 +2,10 @@
 
 use super::super::usage_error::UsageError;
 use super::super::values::Attribute;
+use super::owner_and_mode::{mode_changes, new_owner};
 use super::usage;
-use crate::options::{CopyOptions, Preservation, Preserve};
+use crate::mode_changes::ModeChanges;
+use crate::options::{CopyOptions, NewOwner, Preservation, Preserve};
 use clap::{ArgMatches, Args};
 use std::ffi::OsString;
 
@@ -47,6 +49,34 @@ pub(super) struct PreserveFlags {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     no_preserve: Vec<Attribute>,
 
+    /// Give all copies this owner and group
+    ///
+    /// USER:GROUP, USER or :GROUP; names or numbers. What is not named is as without the option. A copy that cannot get
+    /// what is named is a failure; its data is copied in any case.
+    #[arg(
+        long,
+        value_name = "USER:GROUP",
+        hide_short_help = true,
+        conflicts_with = "check_manifest",
+        value_parser = new_owner()
+    )]
+    chown: Vec<NewOwner>,
+
+    /// Change the permission bits that copies get
+    ///
+    /// CHANGES is a comma-separated list of modes as for chmod(1), with rsync's prefixes D and F for directories only and
+    /// for other entries only: D755,F644 or Dg+s,ug+w,Fo-w,+X. Repeated options add to the list. The result stands for the
+    /// permission bits of the source, in comparisons, too. With --no-preserve=mode, the bits of any new entry are changed,
+    /// the umask still applies, and entries that are not copied again keep theirs.
+    #[arg(
+        long,
+        value_name = "CHANGES",
+        hide_short_help = true,
+        conflicts_with = "check_manifest",
+        value_parser = mode_changes()
+    )]
+    chmod: Vec<ModeChanges>,
+
     /// Do not set the times of directories
     ///
     /// Useful where several users copy into one directory: only its owner can set its times.
@@ -81,6 +111,12 @@ impl PreserveFlags {
     ) -> Result<(), UsageError> {
         change(matches, &mut options.preserve);
         options.preserve.omits_dir_times = self.omit_dir_times;
+        for NewOwner { user, group } in self.chown {
+            // As for rsync, one option can name the user and another one the group.
+            options.chown.user = user.or(options.chown.user);
+            options.chown.group = group.or(options.chown.group);
+        }
+        self.chmod.into_iter().for_each(|changes| options.chmod.append(changes));
         options.context = self.context.or(self.default_context.then(OsString::new));
         if options.context.is_some() && options.preserve.context == Preservation::Required {
             return Err(usage("--context and --preserve=context are mutually exclusive"));

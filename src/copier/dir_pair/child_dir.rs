@@ -177,7 +177,7 @@ pub(in crate::copier) fn make_child_in_place(
             if plan.policy.resumes_leftovers && adopt_leftover(plan, dirs, source, name) {
                 return Ok(ChildMark { existed: true, staged, uncreated: false });
             }
-            let bits = plan.options.preserve.initial_mode(source.permissions(), plan.umask);
+            let bits = plan.options.initial_mode(source, plan.umask);
             let made = file::make_dir(&dirs.target, name, bits);
             made.map_err(Op::CreateDirectory.error())?;
             if plan.options.preserve.keeps_dir_modes && dirs.traits.defaults.in_group {
@@ -273,9 +273,7 @@ fn make_or_find(
     source: Option<&Stat>,
 ) -> Result<bool, Errno> {
     let visible = source.filter(|_| dirs.staged && dirs.is_visible(plan));
-    let bits = visible.map_or(0o700, |source| {
-        plan.options.preserve.initial_mode(source.permissions(), plan.umask)
-    });
+    let bits = visible.map_or(0o700, |source| plan.options.initial_mode(source, plan.umask));
     match file::make_dir(&dirs.target, name, bits) {
         Err(Errno::EEXIST) => {}
         result => return result.map(|()| false),

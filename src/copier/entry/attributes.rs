@@ -17,7 +17,7 @@ use super::timestamps::{Agreement, agreement};
 use crate::copier::retry::retry;
 use crate::error::{AttributeError, Op, is_transient_errno};
 use crate::ipc::wire::difference::{Properties, Property};
-use crate::options::{Permissions, Preservation, Preserve};
+use crate::options::{CopyOptions, Permissions, Preservation, Preserve};
 use crate::plan::{DirOrigin, Plan, XattrRules};
 use crate::policy::Policy;
 use pcopy_sys::Errno;
@@ -28,13 +28,13 @@ use pcopy_sys::xattr;
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const ALL_SPECIAL: u32 = 0o7000;
 const OWNER_BITS: u32 = 0o700;
+pub(in crate::copier) const OWNER_READ: u32 = 0o400;
 pub(in crate::copier) const OWNER_WRITE: u32 = 0o200;
 const GROUP_BITS: u32 = 0o070;
 const GROUP_WRITE: u32 = 0o020;
@@ -45,6 +45,10 @@ const OTHERS_WRITE: u32 = 0o022;
 #[derive(Clone, Copy)]
 pub(crate) struct Attrs<'a> {
     keep: Preserve,
+    /// They say which mode and owner the copy of a source is to have.
+    options: &'a CopyOptions,
+    /// Whether copies get an owner or a group other than that of all files that this user creates.
+    sets_owner: bool,
     /// How often a call is repeated after a transient error.
     retries: u16,
     rules: &'a XattrRules,
@@ -56,7 +60,6 @@ pub(crate) struct Attrs<'a> {
     /// The ID that the kernel shows for each user and group that this user namespace does not know. Two entries that
     /// have it may have different owners.
     unknown_id: Option<u32>,
-    modify_window: Duration,
 }
 
 /// The names of an entry's extended attributes; empty if the options preserve none.
@@ -97,6 +100,8 @@ impl<'a> Attrs<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Self {
         Self {
             keep: plan.options.preserve,
+            options: &plan.options,
+            sets_owner: plan.options.sets_owner(),
             retries: plan.retries,
             rules: &plan.xattr_rules,
             umask: plan.umask,
@@ -105,7 +110,6 @@ impl<'a> Attrs<'a> {
             user: process::user(),
             group: process::group(),
             unknown_id: plan.unknown_id,
-            modify_window: plan.options.modify_window,
         }
     }
 
@@ -149,18 +153,19 @@ impl<'a> Attrs<'a> {
         if self.owner_may_change(source, defaults) { bits & !OTHERS_BITS } else { bits }
     }
 
-    /// Returns the permission bits of a copy: those of the source, those that the umask leaves of them, or
-    /// those of any new file. `masked` says that the target directory has a default ACL, which the kernel
-    /// applies instead of the umask.
+    /// Returns the permission bits of a copy: the wanted ones, or those that the umask leaves of them. `masked` says
+    /// that the target directory has a default ACL, which the kernel applies instead of the umask.
     fn plain_bits(&self, source: &Stat, masked: bool) -> u32 {
+        self.left_of(self.options.wanted_permissions(source), masked)
+    }
+
+    /// Returns which of the wanted permission bits a new entry gets.
+    fn left_of(&self, wanted: u32, masked: bool) -> u32 {
         match self.keep.permissions {
-            Permissions::Exact => source.permissions(),
+            Permissions::Exact => wanted,
             // With `--preserve=ownership`, cp applies the umask even if there is a default ACL.
-            Permissions::Masked if masked && !self.keep.ownership.is_wanted() => {
-                source.permissions() & !ALL_SPECIAL
-            }
-            Permissions::Masked => source.permissions() & !ALL_SPECIAL & !self.umask,
-            Permissions::Fresh => 0o666 & !self.umask,
+            Permissions::Masked if masked && !self.sets_owner => wanted & !ALL_SPECIAL,
+            Permissions::Masked | Permissions::Fresh => wanted & !ALL_SPECIAL & !self.umask,
         }
     }
 
@@ -181,10 +186,10 @@ impl<'a> Attrs<'a> {
 
     /// Whether a new entry may have another owner or group than its source until they are set.
     fn owner_may_change(&self, source: &Stat, defaults: DirDefaults) -> bool {
-        let is_ours = (source.owner(), source.group()) == (self.user, self.group);
+        let is_ours = || self.options.is_wanted_owner(source, (self.user, self.group));
         // cp does not check in advance whether the owner changes.
-        let may_change = self.policy.private_until_owned || !is_ours || defaults.in_group;
-        self.keep.ownership.is_wanted() && may_change
+        let may_change = || self.policy.private_until_owned || defaults.in_group || !is_ours();
+        self.sets_owner && may_change()
     }
 
     /// Sets the attributes of a file that this copier has created and written, as far as the options preserve
@@ -203,13 +208,16 @@ impl<'a> Attrs<'a> {
         let masked = defaults.masked;
         let mut errors = AttributeErrors::default();
         let owners = self.set_new_owner(Node::Open(to), source, known, &mut errors);
-        self.give_attributes((Node::Open(from), Node::Open(to)), names, masked, &mut errors);
+        if masked || !names.is_empty() {
+            let nodes = (Node::Open(from), Node::Open(to));
+            self.give_attributes(nodes, source, names, masked, &mut errors);
+        }
         let private = self.is_created_private(source, names, defaults);
-        let special = source.permissions() & ALL_SPECIAL != 0;
+        let special = || self.options.wanted_permissions(source) & ALL_SPECIAL != 0;
         let moved = matches!(owners, OwnerResult::Right { moved: true });
         let exact = self.keep.permissions == Permissions::Exact;
         let bits_differ = match self.keep.permissions {
-            Permissions::Exact => masked || special || moved,
+            Permissions::Exact => masked || moved || special(),
             Permissions::Fresh => masked,
             Permissions::Masked => false,
         };
@@ -249,10 +257,9 @@ impl<'a> Attrs<'a> {
     ) {
         let mut bits = old.permissions();
         if self.keep.permissions == Permissions::Exact {
-            bits &= source.permissions() | OWNER_BITS;
+            bits &= self.options.wanted_permissions(source) | OWNER_BITS;
         }
-        let same_hands = (source.owner(), source.group()) == (old.owner(), old.group());
-        if self.keep.ownership.is_wanted() && !same_hands {
+        if !self.options.has_wanted_owner(source, old) {
             bits &= !OTHERS_BITS;
         }
         let fewer = old.kind() == Kind::File && bits != old.permissions();
@@ -276,9 +283,9 @@ impl<'a> Attrs<'a> {
         let owners = self.set_owner(nodes.1, source, &mut errors);
         if self.keep.looks_at_attributes() {
             if self.policy.removes_extra_attributes {
-                self.repair_attributes(nodes, &mut errors);
+                self.repair_attributes(nodes, source, &mut errors);
             } else {
-                self.give_attributes(nodes, names, true, &mut errors);
+                self.give_attributes(nodes, source, names, true, &mut errors);
             }
         }
         self.set_open_times(to, source, &mut errors);
@@ -316,7 +323,7 @@ impl<'a> Attrs<'a> {
         let mut errors = AttributeErrors::default();
         let owners = self.set_owner(to, source, &mut errors);
         let masked = defaults.masked && source.kind() != Kind::Symlink;
-        self.give_attributes((from, to), &names, masked, &mut errors);
+        self.give_attributes((from, to), source, &names, masked, &mut errors);
         self.set_times_of((dir, name), source, &mut errors);
         if source.kind() == Kind::Symlink {
             return errors;
@@ -352,7 +359,7 @@ impl<'a> Attrs<'a> {
         // An existing directory may have ACLs that the source does not have; these are removed.
         let demand = self.keep.access_lists;
         let listed = masked || !new && demand.is_wanted();
-        self.give_attributes(nodes, &names, listed, &mut errors);
+        self.give_attributes(nodes, source, &names, listed, &mut errors);
         if demand.is_wanted() && listed && !names.has(xattr::DEFAULT_ACL) {
             let removed = remove_list(nodes.1, xattr::DEFAULT_ACL);
             self.note(Op::SetAccessList, demand, removed, &mut errors);
@@ -383,15 +390,15 @@ impl<'a> Attrs<'a> {
         origin: DirOrigin,
         masked: bool,
     ) -> Result<Option<u32>, Errno> {
+        let wanted = self.options.wanted_permissions(source);
         let wanted = match self.keep.permissions {
             Permissions::Exact
                 if matches!(owners, OwnerResult::Refused | OwnerResult::Failed { .. }) =>
             {
-                self.limited(source.permissions() & !(SET_USER_ID | SET_GROUP_ID), owners)
+                self.limited(wanted & !(SET_USER_ID | SET_GROUP_ID), owners)
             }
-            Permissions::Exact => source.permissions(),
-            Permissions::Masked => source.permissions() & (0o777 | STICKY),
-            Permissions::Fresh => 0o777 | source.permissions() & STICKY, // as cp does
+            Permissions::Exact => wanted,
+            Permissions::Masked | Permissions::Fresh => wanted & (0o777 | STICKY),
         };
         if self.keep.permissions == Permissions::Exact {
             if !self.keep.keeps_dir_modes || origin == DirOrigin::New {
@@ -409,8 +416,7 @@ impl<'a> Attrs<'a> {
             let bits = xattr::default_acl_permissions(to)?;
             // cp gives write permission to group and others only if the umask permits it. With
             // `--preserve=ownership`, this holds for all permissions of group and others.
-            let is_owned = self.keep.ownership.is_wanted();
-            let masked_too = if is_owned { OTHERS_BITS } else { OTHERS_WRITE };
+            let masked_too = if self.sets_owner { OTHERS_BITS } else { OTHERS_WRITE };
             (bits | STICKY) & !(self.umask & masked_too)
         } else {
             !self.umask
@@ -420,17 +426,17 @@ impl<'a> Attrs<'a> {
         Ok(Some(self.limited(wanted & left, owners) | made.permissions() & SET_GROUP_ID))
     }
 
-    /// Returns the permission bits of a directory whose source has the permission bits `source`, and which has
-    /// `target` itself.
+    /// Returns the permission bits of a directory that is to have the permission bits `wanted`, and which has `target`
+    /// itself.
     ///
     /// If the user has not asked for permission bits, a directory that several users share stays shared: it
     /// keeps its set-group-ID bit and the group write permission that goes with that. DST keeps its mode.
-    fn merged_dir_bits(&self, source: u32, target: u32, origin: DirOrigin) -> u32 {
+    fn merged_dir_bits(&self, wanted: u32, target: u32, origin: DirOrigin) -> u32 {
         match origin {
-            _ if !self.keep.keeps_dir_modes => source,
-            DirOrigin::New => source,
-            DirOrigin::Existing if target & SET_GROUP_ID == 0 => source,
-            DirOrigin::Existing => source | target & (SET_GROUP_ID | GROUP_WRITE),
+            _ if !self.keep.keeps_dir_modes => wanted,
+            DirOrigin::New => wanted,
+            DirOrigin::Existing if target & SET_GROUP_ID == 0 => wanted,
+            DirOrigin::Existing => wanted | target & (SET_GROUP_ID | GROUP_WRITE),
             DirOrigin::Destination(mode) => mode,
         }
     }
@@ -442,7 +448,8 @@ impl<'a> Attrs<'a> {
         let opened = if self.root { 0 } else { OWNER_BITS };
         file::stat_fd(target).is_ok_and(|target| {
             let bits = target.permissions();
-            let same_bits = bits == source.permissions() || bits == source.permissions() | opened;
+            let wanted = self.options.wanted_permissions(source);
+            let same_bits = bits == wanted || bits == wanted | opened;
             self.is_like(source, &target, same_bits)
         })
     }
@@ -458,17 +465,16 @@ impl<'a> Attrs<'a> {
         !self.keep.looks_at_attributes()
             && file::stat_fd(target).is_ok_and(|target| {
                 let bits = target.permissions();
-                let wanted = self.merged_dir_bits(source.permissions(), bits, origin);
+                let wanted = self.options.wanted_permissions(source);
+                let wanted = self.merged_dir_bits(wanted, bits, origin);
                 self.is_like(source, &target, wanted == bits)
             })
     }
 
     fn is_like(&self, source: &Stat, target: &Stat, same_bits: bool) -> bool {
-        let keep = &self.keep;
-        let same_hands = (source.owner(), source.group()) == (target.owner(), target.group());
         self.has_time_of(source, target)
-            && (same_bits || keep.permissions != Permissions::Exact)
-            && (same_hands || !keep.ownership.is_wanted())
+            && (same_bits || self.keep.permissions != Permissions::Exact)
+            && self.options.has_wanted_owner(source, target)
     }
 
     /// Whether equal times show that a file is complete: a copier sets the times after it has written all
@@ -488,20 +494,20 @@ impl<'a> Attrs<'a> {
     ) -> AttributeErrors {
         let nodes = (from, Node::Named(to, target_name));
         let mut errors = AttributeErrors::default();
-        let is_same = (source.owner(), source.group()) == (target.owner(), target.group());
-        let owners = if is_same && !self.is_unknown(source) {
-            OwnerResult::Right { moved: false }
-        } else {
-            self.set_owner(nodes.1, source, &mut errors)
+        let is_right = || self.options.has_wanted_owner(source, target) && !self.is_unknown(source);
+        let owners = match self.sets_owner {
+            false => OwnerResult::Ours,
+            true if is_right() => OwnerResult::Right { moved: false },
+            true => self.set_owner(nodes.1, source, &mut errors),
         };
         let mut opened = false;
         if self.keep.looks_at_attributes() {
             let closed = source.kind() == Kind::File && target.permissions() & OWNER_WRITE == 0;
-            if closed && !self.root && self.attributes_differ(nodes) {
+            if closed && !self.root && self.attributes_differ(nodes, source) {
                 let bits = target.permissions() | OWNER_WRITE;
                 opened = file::set_permissions_at(to, target_name, bits).is_ok();
             }
-            self.repair_attributes(nodes, &mut errors);
+            self.repair_attributes(nodes, source, &mut errors);
         }
         let is_symlink = source.kind() == Kind::Symlink; // its mode has no meaning and cannot be set
         let wanted = if self.keep.permissions == Permissions::Exact && !is_symlink {
@@ -520,11 +526,11 @@ impl<'a> Attrs<'a> {
 
     /// Whether the mode that a new copy of the directory gets lets its owner reach the entries in it.
     pub(in crate::copier) fn lets_owner_in(&self, source: &Stat, origin: DirOrigin) -> bool {
+        let wanted = self.options.wanted_permissions(source);
         let bits = match self.keep.permissions {
             Permissions::Exact if let DirOrigin::Destination(mode) = origin => mode,
-            Permissions::Exact => source.permissions(),
-            Permissions::Masked => source.permissions() & !self.umask,
-            Permissions::Fresh => 0o777 & !self.umask,
+            Permissions::Exact => wanted,
+            Permissions::Masked | Permissions::Fresh => wanted & !self.umask,
         };
         bits & 0o100 != 0
     }
@@ -537,22 +543,19 @@ impl<'a> Attrs<'a> {
     /// Whether [`repair`](Self::repair) would change permission bits or owner. Does not compare extended
     /// attributes.
     pub(in crate::copier) fn would_repair(&self, source: &Stat, target: &Stat) -> bool {
-        let owners = |stat: &Stat| (stat.owner(), stat.group());
         let bits = self.keep.permissions == Permissions::Exact
             && source.kind() != Kind::Symlink
-            && source.permissions() != target.permissions();
-        bits || self.keep.ownership.is_wanted() && owners(source) != owners(target)
+            && self.options.wanted_permissions(source) != target.permissions();
+        bits || !self.options.has_wanted_owner(source, target)
     }
 
     /// Whether a difference of mode or owner, which this run removes, explains that the source's status changed later
     /// than the target's. Returns false in doubt: a difference that stays would explain every later change.
     pub(in crate::copier) fn explain_change(&self, source: &Stat, target: &Stat) -> bool {
-        let owners = |stat: &Stat| (stat.owner(), stat.group());
-        let differs = owners(source) != owners(target);
-        if self.keep.ownership.is_wanted() && differs {
+        if !self.options.has_wanted_owner(source, target) {
             return self.unknown_id.is_none() && process::has_capability(Capability::Chown);
         }
-        let (wanted, found) = (source.permissions(), target.permissions());
+        let (wanted, found) = (self.options.wanted_permissions(source), target.permissions());
         let has_exact_bits = self.keep.permissions == Permissions::Exact;
         // Set-ID bits may be dropped, and the group's bits are those of an ACL.
         let differ = |bits: u32| (wanted ^ found) & bits != 0;
@@ -610,9 +613,9 @@ impl<'a> Attrs<'a> {
         if !self.has_time_of(source, made) {
             self.note_ignored_times(errors);
         }
-        let is_other = (source.owner(), source.group()) != (made.owner(), made.group());
-        if self.root && is_other && self.keep.ownership.is_wanted() {
-            self.note(Op::SetOwner, self.keep.ownership, Err(Errno::EOPNOTSUPP), errors);
+        let is_other = !self.options.has_wanted_owner(source, made);
+        if is_other && (self.root || self.options.names_owner()) {
+            self.note(Op::SetOwner, self.owner_demand(), Err(Errno::EOPNOTSUPP), errors);
         }
     }
 
@@ -624,8 +627,8 @@ impl<'a> Attrs<'a> {
     fn note_permissions(&self, set: Result<(), Errno>, errors: &mut AttributeErrors) {
         // Without the final bits the entry is accessible to its owner alone. This is a failure, unless the
         // bits were only to be preserved if possible.
-        let is_tried =
-            self.keep.permissions == Permissions::Exact && !self.keep.permissions_required;
+        let is_named = self.keep.permissions_required || !self.options.chmod.is_empty();
+        let is_tried = self.keep.permissions == Permissions::Exact && !is_named;
         let demand = if is_tried { Preservation::IfPossible } else { Preservation::Required };
         self.note(Op::SetPermissions, demand, set, errors);
     }
@@ -655,7 +658,7 @@ impl<'a> Attrs<'a> {
 
     /// Like [`has_time_of`](Self::has_time_of), even if times are not to be preserved.
     pub(in crate::copier) fn times_agree(&self, source: &Stat, target: &Stat) -> bool {
-        agreement(source, target, self.modify_window) == Agreement::Same
+        agreement(source, target, self.options.modify_window) == Agreement::Same
     }
 
     /// Whether two entries that are only compared have the same modification time. If only the steps in which
@@ -663,16 +666,16 @@ impl<'a> Attrs<'a> {
     /// times exactly.
     fn has_comparable_time(&self, source: &Stat, (to, target): (Node<'_>, &Stat)) -> bool {
         let may_be_rounded = || {
-            let agreement = agreement(source, target, self.modify_window);
+            let agreement = agreement(source, target, self.options.modify_window);
             matches!(agreement, Agreement::IfSteps(_)) && !stores_nanoseconds(to)
         };
         self.has_time_of(source, target) || may_be_rounded()
     }
 
-    /// Sets the source's owner and group on `to`, if ownership is to be preserved.
+    /// Sets the owner and the group that `to` is to have, if it is to have others than any new entry.
     ///
-    /// The kernel does not permit a user who is not root to change the owner. As with cp, that is no failure,
-    /// and the group is still set if the user belongs to it.
+    /// The kernel does not permit a user who is not root to change the owner. As with cp, that is no failure if the owner
+    /// was only to be preserved, and the group is still set if the user belongs to it.
     fn set_owner(&self, to: Node<'_>, source: &Stat, errors: &mut AttributeErrors) -> OwnerResult {
         self.set_new_owner(to, source, None, errors)
     }
@@ -686,8 +689,7 @@ impl<'a> Attrs<'a> {
         known: Option<&Cell<Option<Owners>>>,
         errors: &mut AttributeErrors,
     ) -> OwnerResult {
-        let demand = self.keep.ownership;
-        if !demand.is_wanted() {
+        if !self.sets_owner {
             return OwnerResult::Ours;
         }
         let owners = |made: Stat| (made.owner(), made.group());
@@ -698,29 +700,73 @@ impl<'a> Attrs<'a> {
         if let Some(known) = known {
             known.set(made);
         }
-        let (user, group) = (source.owner(), source.group());
-        if made == Some((user, group)) && !self.is_unknown(source) {
+        let is_right = made.is_some_and(|made| self.options.is_wanted_owner(source, made));
+        if is_right && !self.is_unknown(source) {
             return OwnerResult::Right { moved: false };
         }
-        match self.retry(|| file::set_owner(to, Some(user), group)) {
+        self.change_owner(to, source, made, errors)
+    }
+
+    /// Changes the owner of an entry whose user and group are `made`. Most files are created with the right ones, and need
+    /// fewer instructions if this is apart.
+    #[inline(never)]
+    fn change_owner(
+        &self,
+        to: Node<'_>,
+        source: &Stat,
+        made: Option<Owners>,
+        errors: &mut AttributeErrors,
+    ) -> OwnerResult {
+        let wanted = self.options.wanted_owner(source);
+        match self.retry(|| file::set_owner(to, wanted.user, wanted.group)) {
             Ok(()) => OwnerResult::Right { moved: true },
-            Err(Errno::EPERM | Errno::EINVAL) if !self.root => {
-                if file::set_owner(to, None, group).is_err() {
-                    // Ignored: the user does not belong to the group, either.
-                }
+            Err(errno @ (Errno::EPERM | Errno::EINVAL)) if !self.root => {
+                // It fails, too, if the user does not belong to the group.
+                let alone = wanted.user.and(wanted.group);
+                let has_group = alone.is_some() && file::set_owner(to, None, alone).is_ok();
+                self.note_refused_owner(made, has_group, errno, errors);
                 OwnerResult::Refused
             }
             Err(errno) => {
-                self.note(Op::SetOwner, demand, Err(errno), errors);
-                let is_same = |made| made == group && self.unknown_id != Some(group);
+                self.note(Op::SetOwner, self.owner_demand(), Err(errno), errors);
+                let is_same = |made| {
+                    let is_right = |group| made == group && self.unknown_id != Some(group);
+                    wanted.group.is_none_or(is_right)
+                };
                 OwnerResult::Failed { same_group: made.is_some_and(|(_, made)| is_same(made)) }
             }
         }
     }
 
-    /// Whether the owner or the group of an entry has no ID in this user namespace.
+    /// Notes that the kernel has refused a user who is not root to set the owner, if the user and the group that
+    /// `--chown` names are not those of the entry. `made` are its user and group, and `has_group` says that it has got the
+    /// wanted group.
+    fn note_refused_owner(
+        &self,
+        made: Option<Owners>,
+        has_group: bool,
+        errno: Errno,
+        errors: &mut AttributeErrors,
+    ) {
+        let named = self.options.chown;
+        let (user, group) = made.unzip();
+        let lacks = |named: Option<u32>, made: Option<u32>| named.is_some() && named != made;
+        if lacks(named.user, user) || lacks(named.group, group) && !has_group {
+            self.note(Op::SetOwner, Preservation::Required, Err(errno), errors);
+        }
+    }
+
+    /// Returns how strictly owner and group are to be set.
+    fn owner_demand(&self) -> Preservation {
+        if self.options.names_owner() { Preservation::Required } else { self.keep.ownership }
+    }
+
+    /// Whether the user or the group that the copy of a source is to have has no ID in this user namespace.
     fn is_unknown(&self, source: &Stat) -> bool {
-        self.unknown_id.is_some_and(|id| id == source.owner() || id == source.group())
+        self.unknown_id.is_some_and(|id| {
+            let wanted = self.options.wanted_owner(source);
+            wanted.user == Some(id) || wanted.group == Some(id)
+        })
     }
 
     /// Returns `bits` without those that would give a wrong group more rights than others have, if setting
@@ -736,35 +782,30 @@ impl<'a> Attrs<'a> {
     /// Returns the permission bits that a file gets. `made` is the status of the file, and `owners` says who
     /// owns it.
     ///
-    /// Set-ID bits grant the rights of the owner or group. They are preserved only if the copy has the same
-    /// owner or group; otherwise a copy that root makes of a user's program would run as root.
+    /// If the owner could not be set, there are no set-ID bits, which would grant the rights of another owner.
     fn file_bits(&self, source: &Stat, made: &Stat, owners: OwnerResult) -> u32 {
-        let mut bits = self.plain_bits(source, false);
-        if source.kind() != Kind::File {
-            return bits;
-        }
+        let bits = self.plain_bits(source, false);
+        let has_set_id = source.mode() & (SET_USER_ID | SET_GROUP_ID) != 0;
+        let owner = || (made.owner(), made.group());
+        let bits_for =
+            |owner| self.left_of(self.options.wanted_permissions_for(source, owner), false);
         match owners {
-            OwnerResult::Right { .. } => {}
-            OwnerResult::Ours if self.policy.keeps_set_id => {}
-            OwnerResult::Refused => bits &= !ALL_SPECIAL,
-            OwnerResult::Failed { .. } => bits = self.limited(bits & !ALL_SPECIAL, owners),
-            OwnerResult::Ours => {
-                if source.owner() != made.owner() {
-                    bits &= !SET_USER_ID;
-                }
-                if source.group() != made.group() {
-                    bits &= !SET_GROUP_ID;
-                }
-            }
+            _ if source.kind() != Kind::File => bits,
+            OwnerResult::Refused => bits & !ALL_SPECIAL,
+            OwnerResult::Failed { .. } => self.limited(bits & !ALL_SPECIAL, owners),
+            OwnerResult::Ours if self.policy.keeps_set_id => bits,
+            _ if !has_set_id => bits,
+            OwnerResult::Right { .. } => bits_for(self.options.wanted_owner(source).or(owner())),
+            OwnerResult::Ours => bits_for(owner()),
         }
-        bits
     }
 
     /// Sets the extended attributes of the source that are to be preserved. `masked` says that the target may
     /// already have an ACL, for example inherited from its directory.
     fn give_attributes(
         &self,
-        (from, to): (Node<'_>, Node<'_>),
+        nodes: (Node<'_>, Node<'_>),
+        source: &Stat,
         names: &XattrNames,
         masked: bool,
         errors: &mut AttributeErrors,
@@ -777,11 +818,12 @@ impl<'a> Attrs<'a> {
             // The inherited ACL may grant access that the source's permission bits deny.
             let demand = self.keep.access_lists;
             let demand = if demand.is_wanted() { demand } else { Preservation::Required };
-            self.note(Op::SetAccessList, demand, remove_list(to, xattr::ACCESS_ACL), errors);
+            let removed = remove_list(nodes.1, xattr::ACCESS_ACL);
+            self.note(Op::SetAccessList, demand, removed, errors);
         }
         let mut value = Vec::new();
         for name in names.iter() {
-            self.give_attribute((from, to), name, &mut value, |_| false, errors);
+            self.give_attribute((nodes, source), name, &mut value, |_| false, errors);
         }
     }
 
@@ -804,14 +846,14 @@ impl<'a> Attrs<'a> {
     /// Sets the attribute `name` of the source on `to`, unless it `has` the `value` that was read already.
     fn give_attribute(
         &self,
-        (from, to): (Node<'_>, Node<'_>),
+        ((from, to), source): ((Node<'_>, Node<'_>), &Stat),
         name: &CStr,
         value: &mut Vec<u8>,
         mut has: impl FnMut(&[u8]) -> bool,
         errors: &mut AttributeErrors,
     ) {
         let Some((op, demand)) = self.demand(name) else { return };
-        match self.retry(|| xattr::get(from, name, value)) {
+        match self.retry(|| self.get_wanted((from, source), name, value)) {
             Ok(()) if has(value) => {}
             Ok(()) => {
                 let set = self.retry(|| xattr::set(to, name, value));
@@ -828,10 +870,24 @@ impl<'a> Attrs<'a> {
         }
     }
 
+    /// Reads an extended attribute of a source, as the copy is to have it: in an ACL there are permission bits.
+    fn get_wanted(
+        &self,
+        (from, source): (Node<'_>, &Stat),
+        name: &CStr,
+        value: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
+        xattr::get(from, name, value)?;
+        if name == xattr::ACCESS_ACL {
+            self.options.change_acl(source, value);
+        }
+        Ok(())
+    }
+
     /// Whether an extended attribute to be preserved would have to be set or removed. True if that is unknown.
-    fn attributes_differ(&self, nodes: (Node<'_>, Node<'_>)) -> bool {
+    fn attributes_differ(&self, nodes: (Node<'_>, Node<'_>), source: &Stat) -> bool {
         let (mut differ, mut unread) = (false, false);
-        self.each_that_differs(nodes, |_| differ = true, |_, _, _| unread = true);
+        self.each_that_differs((nodes, source), |_| differ = true, |_, _, _| unread = true);
         differ || unread
     }
 
@@ -841,7 +897,7 @@ impl<'a> Attrs<'a> {
     /// If those of the target cannot be listed, it may have more than the source without being reported.
     fn each_that_differs(
         &self,
-        (from, to): (Node<'_>, Node<'_>),
+        ((from, to), source): ((Node<'_>, Node<'_>), &Stat),
         mut found: impl FnMut(Op),
         mut unread: impl FnMut(Op, Preservation, Errno),
     ) {
@@ -852,7 +908,8 @@ impl<'a> Attrs<'a> {
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter().chain(ours.iter()) {
             let Some((op, demand)) = self.demand(name) else { continue };
-            let got = (xattr::get(from, name, &mut value), xattr::get(to, name, &mut old));
+            let got = self.get_wanted((from, source), name, &mut value);
+            let got = (got, xattr::get(to, name, &mut old));
             match got {
                 (Ok(()), Ok(())) if value == old => {}
                 (Err(errno), _) if is_unknown(&theirs, errno) => {
@@ -864,6 +921,15 @@ impl<'a> Attrs<'a> {
                 _ => found(op),
             }
         }
+    }
+
+    /// Whether the target has the permission bits that a copy of the source gets, except for those that are dropped if
+    /// the owner cannot be set.
+    fn has_wanted_bits(&self, source: &Stat, target: &Stat) -> bool {
+        let (owner, found) = ((target.owner(), target.group()), target.permissions());
+        let bits = self.options.wanted_permissions_for(source, owner);
+        let may_drop = self.options.may_drop_special_bits(source, owner);
+        found == bits || may_drop && found == bits & !ALL_SPECIAL
     }
 
     /// Returns the properties, besides contents, that are to be preserved and differ between two entries of
@@ -880,17 +946,17 @@ impl<'a> Attrs<'a> {
             self.keep.permissions == Permissions::Exact && source.kind() != Kind::Symlink;
         let same_bits = match source.kind() {
             Kind::Directory => {
-                let (from, to) = (source.permissions(), target.permissions());
-                self.merged_dir_bits(from, to, origin) == to
+                let wanted = self.options.wanted_permissions(source);
+                let found = target.permissions();
+                self.merged_dir_bits(wanted, found, origin) == found
             }
-            _ => has_bits_of(source, target),
+            _ => self.has_wanted_bits(source, target),
         };
         properties.add_if(has_bits && !same_bits, Property::Permissions);
         let has_time = self.has_comparable_time(source, (to, target));
         properties.add_if(!has_time, Property::Time);
-        let owners = |stat: &Stat| (stat.owner(), stat.group());
-        let is_owned = self.keep.ownership.is_wanted();
-        properties.add_if(is_owned && owners(source) != owners(target), Property::Owner);
+        let has_owner = self.options.has_wanted_owner(source, target);
+        properties.add_if(!has_owner, Property::Owner);
         let found = |op| {
             properties.add(match op {
                 Op::SetAccessList => Property::Acls,
@@ -898,19 +964,24 @@ impl<'a> Attrs<'a> {
             });
         };
         let unread = |op, demand, errno| self.note(op, demand, Err(errno), &mut errors);
-        self.each_that_differs((from, to), found, unread);
+        self.each_that_differs(((from, to), source), found, unread);
         (properties, errors)
     }
 
     /// Gives an existing entry the extended attributes of its source, as far as they are to be preserved.
     /// Removes those that the source does not have.
-    fn repair_attributes(&self, (from, to): (Node<'_>, Node<'_>), errors: &mut AttributeErrors) {
+    fn repair_attributes(
+        &self,
+        (from, to): (Node<'_>, Node<'_>),
+        source: &Stat,
+        errors: &mut AttributeErrors,
+    ) {
         let (theirs, ours) = (self.list_names(from), self.list_names(to));
         self.note_unlisted(&theirs, errors);
         let (mut value, mut old) = (Vec::new(), Vec::new());
         for name in theirs.iter() {
             let mut has = |value: &[u8]| xattr::get(to, name, &mut old).is_ok() && value == old;
-            self.give_attribute((from, to), name, &mut value, &mut has, errors);
+            self.give_attribute(((from, to), source), name, &mut value, &mut has, errors);
         }
         if theirs.unlisted.is_some() {
             return; // it is unknown which of the target's attributes the source lacks
@@ -953,6 +1024,11 @@ impl<'a> Attrs<'a> {
 }
 
 impl XattrNames {
+    /// Whether they could be listed, and there are none.
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.unlisted.is_none()
+    }
+
     fn iter(&self) -> impl Iterator<Item = &CStr> {
         self.names
             .split_inclusive(|&byte| byte == 0)
@@ -960,7 +1036,7 @@ impl XattrNames {
     }
 
     fn has(&self, wanted: &CStr) -> bool {
-        self.iter().any(|name| name == wanted)
+        !self.names.is_empty() && self.iter().any(|name| name == wanted)
     }
 }
 
@@ -1042,18 +1118,6 @@ pub(in crate::copier) fn looks_complete(source: &Stat, target: &Stat) -> bool {
     source.type_bits() == target.type_bits()
         && data_bytes(source) == data_bytes(target)
         && source.device() == target.device()
-}
-
-/// Whether the target has the permission bits that a copy of the source gets. A copy gets set-ID bits only if
-/// it has the same owner or group.
-fn has_bits_of(source: &Stat, target: &Stat) -> bool {
-    let (mut lost, mut bits) = (0, source.permissions());
-    if source.kind() == Kind::File {
-        let (owner, group) = (source.owner() == target.owner(), source.group() == target.group());
-        bits &= !(if owner { 0 } else { SET_USER_ID } | if group { 0 } else { SET_GROUP_ID });
-        lost = if owner && group { 0 } else { ALL_SPECIAL }; // dropped if the owner cannot be set
-    }
-    target.permissions() == bits || target.permissions() == bits & !lost
 }
 
 fn stores_nanoseconds(node: Node<'_>) -> bool {

@@ -149,7 +149,7 @@ impl EntryCopier<'_> {
         // The target was created with the permission bits that the source had when the copier opened the
         // source. If these have changed since, `finish` must set the new ones. It does so if `masked` is set,
         // as it does after a default ACL has changed the bits.
-        let masked = defaults.masked || read.permissions() != source.stat.permissions();
+        let masked = defaults.masked || read.mode() != source.stat.mode();
         let attribute_errors =
             self.finish(entry, source, read, (target, device), DirDefaults { masked, ..defaults })?;
         let method = cx.options().debug().then_some(method);

@@ -133,8 +133,9 @@ fn attributes(
     item.add_if(properties.has(Property::Time), Change::Time);
     item.add_if(properties.has(Property::Permissions), Change::Permissions);
     let has_owner = properties.has(Property::Owner);
-    item.add_if(has_owner && source.owner() != old.owner(), Change::Owner);
-    item.add_if(has_owner && source.group() != old.group(), Change::Group);
+    let wanted = cx.options().wanted_owner(source);
+    item.add_if(has_owner && wanted.user.is_some_and(|user| user != old.owner()), Change::Owner);
+    item.add_if(has_owner && wanted.group.is_some_and(|group| group != old.group()), Change::Group);
     item.add_if(properties.has(Property::Acls), Change::Acls);
     item.add_if(properties.has(Property::Xattrs), Change::Xattrs);
     item

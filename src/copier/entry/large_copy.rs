@@ -32,9 +32,9 @@ impl<'a> Team<'a> {
         sink: &TargetFile<'a>,
     ) -> Option<Self> {
         let (job, options) = (cx.job, cx.options());
-        // The target is created with the permission bits of the source, and helpers must be able to open it
+        // The target is created with the wanted permission bits, and helpers must be able to open it
         // for writing.
-        let can_be_opened = job.is_root || source.permissions() & OWNER_WRITE != 0;
+        let can_be_opened = job.is_root || options.wanted_permissions(source) & OWNER_WRITE != 0;
         let in_chunks = source.size() >= LARGE_BYTES
             && job.plan.jobs > 1
             && can_be_opened

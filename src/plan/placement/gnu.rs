@@ -196,7 +196,7 @@ impl GnuRules<'_> {
             return Err(ParentError::Stat(source.to_owned(), Errno::ENOTDIR));
         }
         // the umask is not cleared yet, so the kernel applies it
-        let mode = self.placed.options.preserve.initial_mode(stat.permissions(), 0);
+        let mode = self.placed.options.initial_mode(&stat, 0);
         let number = self
             .placed
             .dirs

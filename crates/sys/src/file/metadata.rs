@@ -19,11 +19,11 @@ pub enum Node<'a> {
     Named(BorrowedFd<'a>, &'a CStr),
 }
 
-/// Sets the group of a file, and its user unless `user` is `None`.
+/// Sets the user and the group of a file, except for that which is `None`.
 ///
 /// The kernel removes set-ID bits and capabilities from a file whose owner changes.
-pub fn set_owner(node: Node<'_>, user: Option<u32>, group: u32) -> Result<()> {
-    let (user, group) = (user.map(Uid::from_raw), Some(Gid::from_raw(group)));
+pub fn set_owner(node: Node<'_>, user: Option<u32>, group: Option<u32>) -> Result<()> {
+    let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
     let at = |dir, name| unistd::fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW);
     retry(|| match node {
         Node::Open(file) => match unistd::fchown(file, user, group) {

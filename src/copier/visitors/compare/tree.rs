@@ -68,11 +68,11 @@ impl<'a> TreeVisitor<'a> {
             }
             // The others mean that the target cannot have such a name.
             Err(Errno::ENOENT | Errno::EILSEQ | Errno::EINVAL | Errno::ENAMETOOLONG) => {
-                return record_missing(walk, name, source.mode());
+                return record_missing(walk, name, source.type_bits());
             }
             Err(errno) => return walk.record_failed(shown, Op::StatTarget.error()(errno)),
         };
-        let modes = (source.mode(), target.mode());
+        let modes = (walk.cx.options().wanted_mode(&source), target.mode());
         if source.type_bits() != target.type_bits() {
             return record(walk, shown, Properties::from(Property::Type), modes);
         }
@@ -168,14 +168,15 @@ impl<'a> Visitor<'a> for TreeVisitor<'a> {
         };
         if is_target(walk, &source) {
             // The copy is inside its source, and copying has changed its attributes.
-            let modes = (source.mode(), target.mode());
+            let modes = (source.type_bits(), target.mode());
             return record(walk, None, Properties::default(), modes).map(|()| None);
         }
         let ends = (dirs.from.as_fd(), dirs.to.as_fd());
         let origin = walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, false);
         let (properties, unread) = self.0.differing_dirs(ends, (&source, &target), origin);
         report_unread(walk, None, &unread)?;
-        record(walk, None, properties, (source.mode(), target.mode()))?;
+        let modes = (walk.cx.options().wanted_mode(&source), target.mode());
+        record(walk, None, properties, modes)?;
         let is_left_out = walk.is_left_out(&source);
         Ok(Some((dirs, IsLeftOut(is_left_out))))
     }

@@ -251,16 +251,17 @@ pub(crate) fn publish(plan: &Plan, place: EntryPath<'_>) -> Result<(), EntryErro
 /// what is complete in it is then as accessible as in the end. The source itself may not be readable any more.
 fn give_mode_for_good(plan: &Plan, operand: &Operand, parent: BorrowedFd<'_>, staged: &CStr) {
     let keep = &plan.options.preserve;
-    let may_limit = keep.ownership.is_wanted() || keep.access_lists.is_wanted();
+    let may_limit = plan.options.sets_owner() || keep.access_lists.is_wanted();
     if !keep.keeps_dir_modes || may_limit {
         return;
     }
-    let is_finished = |mode| mode & 0o777 != UNFINISHED_MODE & 0o777 || mode == operand.permissions;
+    let wanted = plan.options.wanted_permissions_of(operand.mode);
+    let is_finished = |mode| mode & 0o777 != UNFINISHED_MODE & 0o777 || mode == wanted;
     if file::stat_at(parent, staged).is_ok_and(|dir| is_finished(dir.permissions())) {
         return;
     }
     let opened = file::open_dir_at(parent, staged); // setting the mode by name would need its status
-    if opened.and_then(|dir| file::set_permissions(&dir, operand.permissions)).is_err() {
+    if opened.and_then(|dir| file::set_permissions(&dir, wanted)).is_err() {
         // The directory stays accessible to its owner alone. Its failure is already reported.
     }
 }

@@ -13,7 +13,7 @@ use super::digest::wanted_algorithm;
 use super::{CopyVisitor, CopyWalk};
 use crate::copier::context::Context;
 use crate::copier::dir_pair::c_name;
-use crate::copier::entry::attributes::OWNER_WRITE;
+use crate::copier::entry::attributes::{OWNER_READ, OWNER_WRITE};
 use crate::copier::entry::data::is_unchanged;
 use crate::copier::entry::result::{Unfinished, changed};
 use crate::copier::entry::{OpenFile, ReadMeter};
@@ -29,7 +29,7 @@ use crate::plan::Operand;
 use pcopy_sys::file::{self, Kind};
 use pcopy_sys::{Errno, file_data};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl<'a> CopyVisitor<'a> {
     /// Reads back and compares the files with the numbers `first..end` in the list of digests.
@@ -124,7 +124,7 @@ impl WrittenCopy<'_, '_> {
     /// Reads the file from the disk.
     fn read_back(&self, dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Digest, Unfinished> {
         let error = Op::ReadBack.error();
-        let file = file::open_noatime(dir, self.names.1).map_err(&error)?;
+        let file = self.open_to_read(dir).map_err(&error)?;
         let stat = file::stat_fd(&file).map_err(&error)?;
         if stat.kind() != Kind::File {
             return Err(error(Errno::ESTALE).into());
@@ -134,6 +134,21 @@ impl WrittenCopy<'_, '_> {
         let opened =
             OpenFile { place: self.place, names: self.names, file: file.as_fd(), stat: &stat };
         opened.hash(self.cx, wanted_algorithm(&self.cx)?, tally, buffer)
+    }
+
+    /// Opens the file. If `--chmod` has taken the permission to read it from its owner, gives it for the time of the call.
+    fn open_to_read(&self, dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        let made = self.names.1;
+        let opened = file::open_noatime(dir, made);
+        let is_denied = matches!(opened, Err(Errno::EACCES));
+        if !is_denied || self.cx.options().chmod.is_empty() {
+            return opened;
+        }
+        let bits = file::stat_at(dir, made)?.permissions();
+        file::set_permissions_at(dir, made, bits | OWNER_READ).map_err(|_| Errno::EACCES)?;
+        let opened = file::open_noatime(dir, made);
+        file::set_permissions_at(dir, made, bits)?;
+        opened
     }
 
     /// Copies the data of a file once more, over the existing data, and flushes it to stable storage.

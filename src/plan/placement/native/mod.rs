@@ -201,7 +201,7 @@ impl<'p> NativeRules<'p> {
             Err(Errno::ENOENT) => {
                 let stat = file::stat_path(source, true).map_err(cannot)?;
                 // the umask is not cleared yet, so the kernel applies it
-                let mode = self.placed.options.preserve.initial_mode(stat.permissions(), 0);
+                let mode = self.placed.options.initial_mode(&stat, 0);
                 self.placed.dirs.add_parent(source, target, mode).map(Some).map_err(cannot)
             }
             Err(errno) => Err(cannot(errno)),
