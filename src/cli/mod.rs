@@ -30,7 +30,7 @@ pub struct Program {
 /// What a command line asks for.
 pub enum Invocation {
     /// Copy, or compare.
-    Copy(Options),
+    Copy(Box<Options>),
     /// Run `pcopy bench`.
     #[cfg(feature = "bench")]
     Bench(crate::bench::bench_options::BenchOptions),
@@ -54,13 +54,13 @@ impl Program {
     /// because the user may mean to copy that entry.
     pub fn parse(&self, arguments: &[OsString]) -> Result<Invocation, Refusal> {
         match self.compat {
-            Compat::Gnu => Ok(Invocation::Copy(gnu::parse(&self.name, arguments))),
+            Compat::Gnu => Ok(Invocation::Copy(Box::new(gnu::parse(&self.name, arguments)))),
             Compat::Native => match subcommand::find(SUBCOMMANDS, arguments) {
                 Some((subcommand, arguments)) => {
                     subcommand.refuse_namesake(&arguments, Path::new("."))?;
                     Ok(self.or_exit(&arguments, subcommand.read))
                 }
-                None => Ok(Invocation::Copy(self.or_exit(arguments, read))),
+                None => Ok(Invocation::Copy(Box::new(self.or_exit(arguments, read)))),
             },
         }
     }

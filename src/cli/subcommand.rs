@@ -83,10 +83,15 @@ impl Subcommand {
 mod tests {
     use super::*;
     use crate::cli::read;
+    use crate::options::Options;
+
+    fn copy(options: Options) -> Invocation {
+        Invocation::Copy(Box::new(options))
+    }
 
     const TABLE: &[Subcommand] = &[
-        subcommand!("shards", "does this", |arguments| read(arguments).map(Invocation::Copy)),
-        subcommand!("snapshot", "does that", |arguments| read(arguments).map(Invocation::Copy)),
+        subcommand!("shards", "does this", |arguments| read(arguments).map(copy)),
+        subcommand!("snapshot", "does that", |arguments| read(arguments).map(copy)),
     ];
 
     fn words(words: &[&str]) -> Vec<OsString> {

@@ -3,6 +3,7 @@
 
 use super::Job;
 use super::entry::attributes::Attrs;
+use crate::copier::dir_pair::DirPair;
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::memory::outbox::Outbox;
@@ -27,6 +28,15 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// Whether an entry of another type that is in the way in this directory of the target may be removed at the end
+    /// (`--delete`), and the entry copied then.
+    pub(super) fn may_hold_back(&self, dirs: &DirPair) -> bool {
+        self.options().deletion.is_some()
+            && !self.job.prompts_answered
+            && !dirs.staged
+            && !dirs.contended
+    }
+
     /// Returns the view of copier `number`.
     pub(super) fn new(job: &'a Job<'a>, number: u16) -> Self {
         Self {

@@ -73,7 +73,7 @@ pub(super) fn find<'a, D>(
         Ok(stat) => stat.identity(),
         Err(errno) => return Ok(Err(Op::OpenTarget.error()(errno))),
     };
-    let mut dirs = Dirs { root: ends.target.as_fd(), selector: selector.as_ref(), detail };
+    let dirs = Dirs { root: ends.target.as_fd(), selector: selector.as_ref(), detail };
     let before = walk.at.clone();
     // Visitors that only look know no path in the target.
     if let Some(operand) = walk.operand() {
@@ -84,7 +84,10 @@ pub(super) fn find<'a, D>(
             break;
         }
         match kind {
-            Ok(Kind::Directory) => dirs.look_through(walk, &name, &mut report)?,
+            Ok(Kind::Directory) => {
+                let looked = dirs.look_through(walk, &name);
+                dirs.report_all(walk, &looked, &mut report)?;
+            }
             Ok(_) => report(walk, Finding::Entry(&name, here))?,
             Err(error) => report(walk, Finding::Kept(Some(&name), error))?,
         }
@@ -249,16 +252,13 @@ struct Looked {
     has_dirs: bool,
     /// Whether the directory stays, for itself or for something in it.
     stays: bool,
+    /// Why it could not be looked at.
+    error: Option<EntryError>,
 }
 
 impl Dirs<'_> {
-    /// Looks through the directory `name` and all below it, and reports what is extraneous.
-    fn look_through<'a, D>(
-        &mut self,
-        walk: &mut Walk<'a, D>,
-        name: &CStr,
-        report: &mut impl FnMut(&mut Walk<'a, D>, Finding<'_>) -> Result<(), ParentGone>,
-    ) -> Result<(), ParentGone> {
+    /// Looks through the directory `name` and all below it. Returns nothing if the copier must stop.
+    fn look_through<D>(&self, walk: &mut Walk<'_, D>, name: &CStr) -> Vec<Looked> {
         let here = walk.at.depth();
         let mut dirs = vec![Looked::new(name.to_bytes().to_vec(), None)];
         let mut waiting = vec![0];
@@ -268,11 +268,11 @@ impl Dirs<'_> {
             let looked = self.look_at(walk, &mut dirs, number, &mut waiting);
             if let Err(error) = looked {
                 dirs[number].stays = true;
-                report(walk, Finding::Kept(None, error))?;
+                dirs[number].error = Some(error);
             }
             walk.at.truncate(here);
             if walk.is_stopped() {
-                return Ok(());
+                return Vec::new();
             }
         }
         // A directory comes after those above it.
@@ -281,8 +281,22 @@ impl Dirs<'_> {
                 dirs[above].stays = true;
             }
         }
-        for dir in &dirs {
+        dirs
+    }
+
+    /// Reports what is extraneous in directories that were looked through.
+    fn report_all<'a, D>(
+        &self,
+        walk: &mut Walk<'a, D>,
+        dirs: &[Looked],
+        report: &mut impl FnMut(&mut Walk<'a, D>, Finding<'_>) -> Result<(), ParentGone>,
+    ) -> Result<(), ParentGone> {
+        let here = walk.at.depth();
+        for dir in dirs {
             walk.at.push(&dir.path, &dir.path);
+            if let Some(error) = dir.error {
+                report(walk, Finding::Kept(None, error))?;
+            }
             let above_stays = dir.above.is_none_or(|above| dirs[above].stays);
             self.report(walk, dir, above_stays, report)?;
             walk.at.truncate(here);
@@ -388,8 +402,8 @@ impl Dirs<'_> {
 
 impl Looked {
     fn new(path: Vec<u8>, above: Option<usize>) -> Self {
-        let (identity, entries, protected) = ((0, 0), 0, 0);
-        Self { path, above, identity, entries, protected, has_dirs: false, stays: false }
+        let (identity, entries, protected, error) = ((0, 0), 0, 0, None);
+        Self { path, above, identity, entries, protected, has_dirs: false, stays: false, error }
     }
 }
 
@@ -400,15 +414,55 @@ pub(super) fn list<D>(
     known: &KnownNames,
 ) -> Result<(), ParentGone> {
     let ends = BothEnds { source, target, known };
-    let report = |walk: &mut Walk<'_, D>, finding: Finding<'_>| match finding {
+    match find(walk, &ends, Detail::Directories, report)? {
+        Ok(()) => Ok(()),
+        Err(error) => walk.report(None, Event::FailedLate(error)),
+    }
+}
+
+fn report<D>(walk: &mut Walk<'_, D>, finding: Finding<'_>) -> Result<(), ParentGone> {
+    match finding {
         Finding::Entry(name, dir) => {
             walk.report(Some(name), Event::Extraneous(Extraneous::Entry { dir }))
         }
         Finding::Directory(dir) => walk.report(None, Event::Extraneous(Extraneous::Directory(dir))),
         Finding::Kept(name, error) => walk.report(name, Event::FailedLate(error)),
-    };
-    match find(walk, &ends, Detail::Directories, report)? {
-        Ok(()) => Ok(()),
-        Err(error) => walk.report(None, Event::FailedLate(error)),
     }
+}
+
+/// Reports to the parent an entry of the target that has the name of an entry of the source, but not its type, and with it all
+/// that is in it, so that it is removed later. Returns whether it can go: it stays if it is protected, or something in it.
+pub(super) fn clear_way<D>(
+    walk: &mut Walk<'_, D>,
+    target: &OwnedFd,
+    name: &CStr,
+) -> Result<bool, ParentGone> {
+    let (Ok(here), Ok(stat)) = (file::stat_fd(target), file::stat_at(target, name)) else {
+        return Ok(false);
+    };
+    let selector = select::selector(walk);
+    let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
+    let entry = (stat.kind(), name);
+    if !is_unprotected(asked.as_mut(), target.as_fd(), entry) {
+        return Ok(false);
+    }
+    let before = walk.at.clone();
+    if let Some(operand) = walk.operand() {
+        walk.at.target = operand.target_of(&walk.at.source);
+    }
+    let may_go = if stat.kind() == Kind::Directory {
+        let (root, detail) = (target.as_fd(), Detail::Directories);
+        let dirs = Dirs { root, selector: selector.as_ref(), detail };
+        let looked = dirs.look_through(walk, name);
+        let may_go = looked.first().is_some_and(|uppermost| !uppermost.stays);
+        if may_go {
+            dirs.report_all(walk, &looked, &mut report)?;
+        }
+        may_go
+    } else {
+        report(walk, Finding::Entry(name, here.identity()))?;
+        true
+    };
+    walk.at = before;
+    Ok(may_go)
 }

@@ -126,8 +126,16 @@ fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     notes.for_each(|note| run.reporter.note(note));
     publish::finish_parents(plan, &mut run.reporter);
     write_back::flush(run)?;
-    removal::remove_extraneous(run)?;
+    removal::remove_extraneous(run, copy_held_back)?;
     if run.totals.get(Count::Removed) > 0 { write_back::flush(run) } else { Ok(()) }
+}
+
+/// Copies the entries in whose way something was that `--delete` has removed by now. Where it could not be removed, they
+/// fail.
+fn copy_held_back(run: &mut Run<'_>) -> Result<(), Stopped> {
+    run.state.begin_wave();
+    prompted::copy_held_back(run)?;
+    finish_wave(run)
 }
 
 /// Runs the phases of a wave in order.
@@ -135,19 +143,25 @@ fn copy_wave(run: &mut Run<'_>, wave: &Range<u32>) -> Result<(), Stopped> {
     run.state.begin_wave();
     copy::copy(run, wave)?;
     prompted::copy_prompted(run)?;
+    finish_wave(run)
+}
+
+/// Runs the phases of a wave that follow the copying.
+fn finish_wave(run: &mut Run<'_>) -> Result<(), Stopped> {
     links::make_links(run)?;
     verify::read_back(run)?;
     let names = run.state.end_wave(&run.totals);
     publish::publish(run)?;
-    remember_leaders(run.plan, &mut run.state.links.earlier, &names);
+    let is_remembered = !run.state.held_back.is_empty();
+    remember_leaders(run.plan, &mut run.state.links.earlier, &names, is_remembered);
     Ok(())
 }
 
 /// Remembers, for files with several names, the target inodes that the names of an ended wave have. In later
 /// waves, further names of these files become hard links to these names, which are in their final places by
 /// now.
-fn remember_leaders(plan: &Plan, earlier: &mut Groups, names: &Groups) {
-    if plan.waves.len() < 2 {
+fn remember_leaders(plan: &Plan, earlier: &mut Groups, names: &Groups, is_remembered: bool) {
+    if plan.waves.len() < 2 && !is_remembered {
         return;
     }
     for (identity, number, source) in names.leaders() {

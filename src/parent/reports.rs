@@ -93,6 +93,11 @@ impl Intake<'_, '_> {
                 let path = place.into();
                 self.state.prompts.pending.push(PendingPrompt { path, existed, mode, writable });
             }
+            Event::HeldBack { existed } => {
+                let (mode, writable) = (0, false); // they are for prompts
+                let path = place.into();
+                self.state.held_back.push(PendingPrompt { path, existed, mode, writable });
+            }
             Event::FailedLate(error) => {
                 if leaves_unread(error) {
                     self.state.unread.insert(place.operand);

@@ -55,6 +55,7 @@ pub(super) fn run_rounds(run: &mut Run<'_>, whole: Task<'_>) -> Result<(), Stopp
         }
         let made = match round.part {
             Part::Copies => run.state.end_round(&counted),
+            Part::Prompted if run.state.copies_held_back => run.state.end_round(&counted),
             Part::Prompted => run.state.end_prompted_round(&counted),
             Part::Links | Part::ReadBack => run.state.end_later_round(&counted),
             Part::Removal => run.state.end_removal_round(&counted),

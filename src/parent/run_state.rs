@@ -51,6 +51,12 @@ pub(super) struct RunState {
     pub(super) removals: Removals,
     /// How many units the list had before the current wave.
     removals_before: usize,
+    /// The entries that are copied after what is in their way is removed.
+    pub(super) held_back: Vec<PendingPrompt>,
+    /// How many of them there were before the current wave.
+    held_back_before: usize,
+    /// Whether these entries are being copied.
+    pub(super) copies_held_back: bool,
     /// The operands whose source could not be read completely: what is extraneous cannot be known.
     pub(super) unread: HashSet<u32>,
     /// Whether nothing was removed, because too much is extraneous.
@@ -257,6 +263,7 @@ impl RunState {
             },
             digests: self.digests.clone(),
             removals: self.removals.clone(),
+            copies_held_back: self.copies_held_back,
             made: self.made.clone(),
             failed: self.failed.clone(),
             done: self.done.clone(),
@@ -325,6 +332,7 @@ impl RunState {
         self.digests.end_round();
         self.findings = Findings::default();
         self.removals.cut_back(self.removals_before);
+        self.held_back.truncate(self.held_back_before);
         self.links.led.clear();
         let groups = std::mem::replace(&mut self.links.groups, self.links.earlier.clone());
         let made: Vec<u64> =
@@ -375,6 +383,7 @@ impl RunState {
         self.links.groups = self.links.earlier.clone();
         self.digests.begin_wave();
         self.removals_before = self.removals.len();
+        self.held_back_before = self.held_back.len();
     }
 
     /// Ends a wave. Returns those of its names whose files have several names.

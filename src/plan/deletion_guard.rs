@@ -7,6 +7,7 @@ use super::{Plan, ancestors};
 use crate::error::Refusal;
 use crate::options::Deletion;
 use crate::sanitize::quote;
+use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Identity};
 use pcopy_sys::mounts::MountPoints;
 use std::os::fd::AsFd;
@@ -99,7 +100,9 @@ fn is_at(identity: Identity, path: &Path) -> bool {
 
 /// Whether a directory can be read and has no entry.
 fn is_empty(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+    let Ok(opened) = file::open_dir(dir) else { return false };
+    let mut listing = DirReader::new();
+    listing.fill(opened.as_fd()).is_ok_and(|_| listing.next_entry().is_none())
 }
 
 fn shown(path: &Path) -> String {

@@ -425,3 +425,102 @@ fn cp_has_no_such_option() {
     }
     assert!(exists(env.path("dst/old")));
 }
+
+/// A file where the target has a directory, a directory where it has a file, and symlinks; with hard links among them.
+fn of_other_types(env: &Sandbox) {
+    env.tree("src", ["file x 10", "dir d", "file d/sub/f 5", "file d/g 5", "link l d", "dir m"]);
+    env.tree("dst", ["file x/a 1", "file x/sub/deep/b 1", "file d 3", "file l/k 1", "link m .."]);
+    for (one, other) in [("d/g", "d/g2"), ("x", "x2")] {
+        fs::hard_link(env.path("src").join(one), env.path("src").join(other)).unwrap();
+    }
+    set_times(&env.path("src"), (1, 0), (1000, 7));
+}
+
+#[test]
+fn an_entry_of_another_type_makes_way() {
+    for options in
+        [&["-j1"][..], &["-j8"], &["-j1", "-a"], &["-j8", "--inplace"], &["--fsync", "--verify"]]
+    {
+        let env = Sandbox::new();
+        of_other_types(&env);
+        let line = [options, &["--delete", "-T", "src", "dst"]].concat();
+
+        let run = env.pcopy(&line);
+
+        // x with four below, d, l with one, m
+        run.exits(0).stderr_has("; 9 removed");
+        env.assert_same("src", "dst");
+        assert_eq!(inode(env.path("dst/d/g")), inode(env.path("dst/d/g2")));
+        assert_eq!(inode(env.path("dst/x")), inode(env.path("dst/x2")));
+        env.pcopy(&line).exits(0).stderr_has("copied 0 entries").stderr_lacks("removed");
+    }
+}
+
+#[test]
+fn without_delete_an_entry_of_another_type_stays() {
+    let env = Sandbox::new();
+    of_other_types(&env);
+
+    env.pcopy(["-T", "src", "dst"]).exits(1).stderr_has("cannot overwrite directory 'dst/l'");
+
+    assert!(exists(env.path("dst/x/sub/deep/b")) && env.path("dst/d").is_file());
+}
+
+#[test]
+fn a_dry_run_foresees_what_makes_way() {
+    for jobs in ["-j1", "-j8"] {
+        let env = Sandbox::new();
+        of_other_types(&env);
+        let sorted = |first: &str| {
+            let run = env.pcopy([first, jobs, "--delete", "--itemize-changes", "-T", "src", "dst"]);
+            let mut lines: Vec<_> = run.exits(0).stdout.lines().map(str::to_owned).collect();
+            // Which of two names becomes a link to the other depends on the order of the listing.
+            lines.iter_mut().filter(|line| line.contains(" x") || line.contains("d/g")).for_each(
+                |line| {
+                    *line = line.replace("hf+", ">f+");
+                },
+            );
+            lines.sort();
+            lines
+        };
+
+        let dry = sorted("--dry-run");
+
+        assert_eq!(dry, sorted("--progress=never"));
+        assert!(dry.contains(&"*deleting   x/sub/deep/".to_owned()), "{dry:?}");
+    }
+}
+
+#[test]
+fn what_a_rule_protects_makes_no_way() {
+    for jobs in ["-j1", "-j8"] {
+        for rule in ["--exclude=*.o", "--filter=P x", "--filter=P b.o"] {
+            let env = Sandbox::new();
+            of_other_types(&env);
+            env.tree("dst", ["file x/sub/deep/b.o 1"]);
+            let line = ["--delete", jobs, rule, "-T", "src", "dst"];
+
+            let dry = env.pcopy([&["--dry-run"], &line[..]].concat());
+            let run = env.pcopy(line);
+
+            for run in [dry, run] {
+                run.exits(1).stderr_has("cannot overwrite directory 'dst/x' with non-directory");
+            }
+            assert!(exists(env.path("dst/x/a")) && exists(env.path("dst/x/sub/deep/b.o")));
+            assert!(env.path("dst/d").is_dir());
+        }
+    }
+}
+
+/// The mistake that too many removals are keeps all of them from being removed.
+#[test]
+fn nothing_makes_way_if_nothing_is_removed() {
+    let env = Sandbox::new();
+    of_other_types(&env);
+
+    let run = env.pcopy(["--delete", "--max-delete=3", "-T", "src", "dst"]);
+
+    run.exits(25).stderr_has("cannot overwrite directory 'dst/l' with non-directory");
+    assert!(exists(env.path("dst/x/sub/deep/b")) && env.path("dst/d").is_file());
+    assert!(exists(env.path("dst/x2")), "what is new is copied");
+}

@@ -65,6 +65,7 @@ mod prompts;
 mod random;
 mod random_check;
 mod random_compat;
+mod random_delete;
 mod random_dry_run;
 mod random_ignore_files;
 mod random_options;

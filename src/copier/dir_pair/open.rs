@@ -162,6 +162,10 @@ pub(in crate::copier) fn look_by_path(
     let target = match plan.open_target(operand, &operand.target_of(path)) {
         Ok(target) => target,
         Err(Errno::ENOENT) => return Ok((source, None)),
+        // What is in the way would be removed.
+        Err(Errno::ENOTDIR | Errno::ELOOP) if plan.options.deletion.is_some() => {
+            return Ok((source, None));
+        }
         Err(errno) => return Err(Op::OpenTarget.error()(errno)),
     };
     let traits = Traits::of(&target)?;

@@ -3,7 +3,7 @@
 //! A link is made completely or not at all. So it needs a staged name only if it replaces an existing entry.
 
 use super::action::Action;
-use super::decide::{self, prompt, skipped_by_update};
+use super::decide::{self, hold_back, prompt, skipped_by_update};
 use super::result::{Applied, AttributeErrors, Done, Unfinished};
 use super::{Entry, EntryCopier, staged_name_for};
 use crate::error::{EntryError, Op};
@@ -72,6 +72,7 @@ impl EntryCopier<'_> {
         }
         // pcopy does not update an existing entry that is not this link. As with cp, that entry stays unless
         // an option permits its replacement.
+        hold_back(&cx, entry, &old)?;
         if old.kind() == Kind::Directory || !self.may_replace_for_link(entry, &source) {
             return Err(error(Errno::EEXIST).into());
         }
@@ -155,6 +156,7 @@ impl EntryCopier<'_> {
         {
             return Ok(Done::Skipped);
         }
+        hold_back(&self.cx, entry, old)?;
         if old.kind() == Kind::Directory || !self.may_replace_for_link(entry, source) {
             return Err(mode.op().error()(Errno::EEXIST).into());
         }

@@ -141,6 +141,11 @@ impl<'a> EntryCopier<'a> {
         if source.kind() != kind {
             return Err(Unfinished::OtherType);
         }
+        if cx.may_hold_back(dirs)
+            && let Ok(old) = file::stat_at(&dirs.target, entry.target_name)
+        {
+            decide::hold_back(cx, entry, &old)?;
+        }
         let leads = self.lead_or_defer(dirs.contended, &source)?;
         let mut action = decide::native::decide(cx, entry, &source)?;
         // Whether the target refuses times can only be tried; with backups, that does not matter.

@@ -90,6 +90,8 @@ pub(crate) enum Unfinished {
     OtherType,
     /// Another name of this inode is copied, and this name becomes a hard link to it at the end.
     Deferred(Identity),
+    /// A directory of the target is in the way, and `--delete` may remove it at the end.
+    HeldBack,
     /// The user must be asked whether the existing file may be replaced.
     Ask {
         /// The permission bits of the existing file.

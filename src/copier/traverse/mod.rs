@@ -406,6 +406,21 @@ pub(super) fn names_task<'a, V: Visitor<'a>>(
     descend(walk, visitor)
 }
 
+/// Visits the child directories that a visitor has found in a directory by itself, with everything below them.
+pub(super) fn below<'a, V: Visitor<'a>>(
+    walk: &mut Walk<'a, V::Dir>,
+    visitor: &mut V,
+    dir: V::Dir,
+    progress: DirProgress,
+) -> Result<(), ParentGone> {
+    if progress.children.is_empty() {
+        return Ok(());
+    }
+    let staged = walk.at.staged;
+    walk.keep_children(progress.children, Some(dir), staged);
+    descend(walk, visitor)
+}
+
 /// Visits the child directories that wait, those of the deepest level first, until none is left.
 fn descend<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,

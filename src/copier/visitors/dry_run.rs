@@ -135,8 +135,14 @@ impl<'a> DryVisitor<'a> {
         if kind == Kind::Directory {
             return look_at_dir(walk, dirs, (name, target_name), progress);
         }
-        let foreseen = walk
-            .retry(Unfinished::error, |walk| self.foresee(walk, dirs, (kind, name, target_name)));
+        let entry = (kind, name, target_name);
+        let mut foreseen = walk.retry(Unfinished::error, |walk| self.foresee(walk, dirs, entry));
+        if let (Err(Unfinished::HeldBack), Some(both)) = (&foreseen, &dirs.both) {
+            foreseen = match extraneous::clear_way(walk, &both.target, target_name)? {
+                true => self.foresee_new(walk, dirs, name),
+                false => Err(Op::FileOverDirectory.error()(Errno::EISDIR).into()),
+            };
+        }
         match foreseen {
             Ok(foreseen) => match may_be_copied(walk, dirs, (kind, name), foreseen.done) {
                 Ok(()) => record(walk, (name, target_name), &foreseen),
@@ -160,15 +166,7 @@ impl<'a> DryVisitor<'a> {
         dirs: &Dirs,
         (kind, name, target_name): (Kind, &CStr, &CStr),
     ) -> Result<Foreseen, Unfinished> {
-        let Some(both) = &dirs.both else {
-            let follow = walk.cx.plan().follows(None);
-            let look = if follow { file::stat_at_following } else { file::stat_at };
-            let source = look(dirs.source.as_fd(), name).map_err(Op::Stat.error())?;
-            let leads = self.entry_copier.lead_or_defer(false, &source)?;
-            let item = itemized_as(walk.cx.options().copy_mode)(&source);
-            count_bytes(walk, &source, Done::Copied);
-            return Ok(Foreseen { done: Done::Copied, item: Some(item), leads });
-        };
+        let Some(both) = &dirs.both else { return self.foresee_new(walk, dirs, name) };
         let entry = &Entry { at: &walk.at, dirs: both, name, target_name };
         let text;
         let mode = match walk.cx.options().copy_mode {
@@ -187,6 +185,22 @@ impl<'a> DryVisitor<'a> {
         let act = itemized_as(walk.cx.options().copy_mode);
         let item = (done != Done::Skipped).then(|| act(&source));
         Ok(Foreseen { done, item, leads: None })
+    }
+
+    /// Returns what would become of an entry of whose name the target has nothing, or nothing that would stay.
+    fn foresee_new(
+        &self,
+        walk: &DryWalk<'a>,
+        dirs: &Dirs,
+        name: &CStr,
+    ) -> Result<Foreseen, Unfinished> {
+        let follow = walk.cx.plan().follows(None);
+        let look = if follow { file::stat_at_following } else { file::stat_at };
+        let source = look(dirs.source.as_fd(), name).map_err(Op::Stat.error())?;
+        let leads = self.entry_copier.lead_or_defer(false, &source)?;
+        let item = itemized_as(walk.cx.options().copy_mode)(&source);
+        count_bytes(walk, &source, Done::Copied);
+        Ok(Foreseen { done: Done::Copied, item: Some(item), leads })
     }
 
     fn foresee_copy(
@@ -296,7 +310,10 @@ impl<'a> DryVisitor<'a> {
         if !has_leader {
             return self.foresee_copy(walk, entry, source.kind());
         }
-        let old = both.find(walk.cx.plan(), target_name, Op::Link)?;
+        // With `--delete`, a name with a directory in its way is deferred only if that would be removed.
+        let would_stay =
+            |old: &Stat| old.kind() != Kind::Directory || walk.cx.options().deletion.is_none();
+        let old = both.find(walk.cx.plan(), target_name, Op::Link)?.filter(would_stay);
         if let Some(old) = &old {
             // In the order of `keep_existing` in entry/hard_link.rs.
             let is_linked = leaders.contains(&old.identity());
@@ -484,8 +501,12 @@ fn look_at_dir(
     if let Err(EntryError { op: Op::Create, errno }) = creation {
         return walk.record_failed(Some(name), Op::CreateDirectory.error()(errno));
     }
-    if let Some(Err(error)) = found {
-        return walk.record_failed(Some(name), error);
+    if let (Some(Err(error)), Some(both)) = (found, &dirs.both) {
+        let is_in_the_way = matches!(error.op, Op::DirectoryOverFile | Op::DirectoryOverSymlink);
+        let may_go = is_in_the_way && walk.cx.may_hold_back(both);
+        if !may_go || !extraneous::clear_way(walk, &both.target, target_name)? {
+            return walk.record_failed(Some(name), error);
+        }
     }
     match progress.children.push(NO_MARK, name) {
         Ok(()) => Ok(()),

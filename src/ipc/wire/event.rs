@@ -168,6 +168,12 @@ events! {
         /// Whether the user may write to the existing destination entry.
         writable: bool,
     },
+    /// An entry of another type is in the way, which has been reported as extraneous. The entry is copied after that is
+    /// removed.
+    21 => HeldBack {
+        /// Whether the target directory existed before the current round.
+        existed: bool,
+    },
     /// The entry is counted already, or only the target has it, and it failed later: `--verify` found that the copy
     /// differs or cannot be read, or what is extraneous cannot be removed.
     6 => FailedLate(error: EntryError),
@@ -421,6 +427,7 @@ mod tests {
             Event::DirectoryCreated,
             Event::OtherFileSystem,
             Event::Prompt { existed: true, mode: 0o4644, writable: false },
+            Event::HeldBack { existed: true },
             Event::Failed(error),
             Event::FailedLate(error),
             Event::Vanished(error),

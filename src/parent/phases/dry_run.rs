@@ -13,7 +13,7 @@ pub(in crate::parent) fn look(run: &mut Run<'_>) -> End {
     let all = u32::try_from(run.plan.operands.len()).unwrap_or(u32::MAX);
     run.state.begin_wave();
     let looked = copy::copy(run, &(0..all)).and_then(|()| links::make_links(run));
-    let looked = looked.and_then(|()| removal::remove_extraneous(run));
+    let looked = looked.and_then(|()| removal::remove_extraneous(run, |_| Ok(())));
     if looked.is_ok() {
         name_idle_rules(run);
     }

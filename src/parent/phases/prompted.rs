@@ -35,6 +35,17 @@ pub(in crate::parent) fn copy_prompted(run: &mut Run<'_>) -> Result<(), Stopped>
     Ok(())
 }
 
+/// Copies the entries that were held back because of what was in their way.
+pub(in crate::parent) fn copy_held_back(run: &mut Run<'_>) -> Result<(), Stopped> {
+    run.state.prompts.agreed = std::mem::take(&mut run.state.held_back);
+    run.state.copies_held_back = true;
+    let end = u32::try_from(run.state.prompts.agreed.len()).unwrap_or(u32::MAX);
+    run_rounds(run, Task::Prompted { first: 0, end })?;
+    run.state.end_phase(&run.totals);
+    run.state.digests.index();
+    Ok(())
+}
+
 /// Prompts for each deferred entry. The error is a signal that ends the run.
 fn ask_all(run: &mut Run<'_>) -> Result<(), i32> {
     let mut pending = std::mem::take(&mut run.state.prompts.pending);

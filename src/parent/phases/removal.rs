@@ -21,13 +21,26 @@ use std::collections::BTreeSet;
 /// How many of the entries that would be removed are named, if nothing is removed because they are too many.
 const NAMED: usize = 5;
 
-/// Judges what is extraneous, and removes it. In a dry run, finds out what would be removed.
-pub(in crate::parent) fn remove_extraneous(run: &mut Run<'_>) -> Result<(), Stopped> {
+/// Judges what is extraneous, and removes it. Then calls `copy_held_back` if something was in the way of entries. In a dry
+/// run, finds out what would be removed.
+pub(in crate::parent) fn remove_extraneous<'p>(
+    run: &mut Run<'p>,
+    copy_held_back: impl FnOnce(&mut Run<'p>) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
     let Some(deletion) = run.plan.options.deletion else { return Ok(()) };
     run.state.removals.sort();
     judge(run, deletion);
+    let removals = remove(run)?;
+    if !run.state.held_back.is_empty() {
+        copy_held_back(run)?;
+    }
+    finish_dirs(run, &removals)
+}
+
+/// Removes what is left of the list, and returns it.
+fn remove(run: &mut Run<'_>) -> Result<Removals, Stopped> {
     let units = match u32::try_from(run.state.removals.len()) {
-        Ok(0) => return Ok(()),
+        Ok(0) => return Ok(Removals::default()),
         units => units.unwrap_or(u32::MAX),
     };
     run.state.end_phase(&run.totals);
@@ -35,7 +48,8 @@ pub(in crate::parent) fn remove_extraneous(run: &mut Run<'_>) -> Result<(), Stop
     run.state.end_phase(&run.totals);
     let removals = std::mem::take(&mut run.state.removals);
     remove_dirs(run, &removals)?;
-    finish_dirs(run, &removals)
+    run.state.end_phase(&run.totals);
+    Ok(removals)
 }
 
 /// Drops what must not be removed, and reports why.

@@ -100,7 +100,7 @@ pub(crate) fn prompt(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<
     Err(Unfinished::Ask { mode: old.permissions(), writable })
 }
 
-/// Prompts like [`prompt`] if the existing entry would be replaced. Called before the copier decides whether
+/// Prompts like [`prompt`] if the existing entry would be replaced, and holds back an entry if a directory is in its way. Called before the copier decides whether
 /// to defer this name of an inode: deferred names become links after all prompts, and then pcopy prompts no
 /// more.
 pub(crate) fn prompt_before_deferring(
@@ -109,14 +109,27 @@ pub(crate) fn prompt_before_deferring(
     source: &Stat,
 ) -> Result<(), Unfinished> {
     let dirs = entry.dirs;
-    if !cx.options().ask || cx.job.prompts_answered || dirs.staged || cx.job.inodes.is_none() {
+    let may_hold_back = cx.may_hold_back(dirs);
+    let may_ask = cx.options().ask && !cx.job.prompts_answered && !dirs.staged;
+    if !may_ask && !may_hold_back || cx.job.inodes.is_none() {
         return Ok(());
     }
     let Ok(old) = file::stat_at(&dirs.target, entry.target_name) else { return Ok(()) };
+    hold_back(cx, entry, &old)?;
+    if !may_ask {
+        return Ok(());
+    }
     let stays = old.kind() == Kind::Directory
         || !matches!(skipped_by_update(cx, entry, source, &old), Ok(None))
         || is_up_to_date(cx, entry, source, &old)?;
     if stays { Ok(()) } else { prompt(cx, entry, &old) }
+}
+
+/// Fails with [`Unfinished::HeldBack`] if the existing entry is a directory that `--delete` may remove at the end. Called, too,
+/// before the copier decides whether to defer this name of an inode.
+pub(crate) fn hold_back(cx: &Context<'_>, entry: &Entry<'_>, old: &Stat) -> Result<(), Unfinished> {
+    let is_in_the_way = old.kind() == Kind::Directory && cx.may_hold_back(entry.dirs);
+    if is_in_the_way { Err(Unfinished::HeldBack) } else { Ok(()) }
 }
 
 /// Whether the existing entry `old` is up to date: see [`look`].

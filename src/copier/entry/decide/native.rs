@@ -4,8 +4,8 @@ use super::super::action::{Action, Reason};
 use super::super::result::Unfinished;
 use super::super::{Entry, points_to};
 use super::{
-    Likeness, check_just_created, has_contents, keeps_contents, look, prompt, skipped_by_update,
-    was_published,
+    Likeness, check_just_created, has_contents, hold_back, keeps_contents, look, prompt,
+    skipped_by_update, was_published,
 };
 use crate::copier::context::Context;
 use crate::error::Op;
@@ -56,6 +56,7 @@ fn stays(
     old: &Stat,
 ) -> Result<Option<Reason>, Unfinished> {
     let (options, dirs) = (cx.options(), entry.dirs);
+    hold_back(cx, entry, old)?;
     if old.kind() == Kind::Directory {
         return Err(Op::FileOverDirectory.error()(Errno::EISDIR).into());
     }

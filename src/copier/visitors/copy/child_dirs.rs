@@ -2,6 +2,7 @@
 //! or leaves the creation to the copier that enters the child. A child that no copier has entered yet waits
 //! in a list of the walk.
 
+use super::entries::hold_back;
 use super::record::report_lost;
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{ChildMark, DirPair, make_child, make_child_in_place};
@@ -64,7 +65,12 @@ impl<'a> CopyVisitor<'a> {
             Err(error) => {
                 // The listing may be wrong (see `copy_after_all`), and the copy of a file may exist.
                 let kind = dirs.stat_source(name).map_or(Kind::Directory, |stat| stat.kind());
+                let is_in_the_way =
+                    matches!(error.op, Op::DirectoryOverFile | Op::DirectoryOverSymlink);
                 return match kind {
+                    Kind::Directory if is_in_the_way && walk.cx.may_hold_back(dirs) => {
+                        hold_back(walk, found, error)
+                    }
                     Kind::Directory => walk.record_failed(Some(name), error),
                     other => self.copy_entry(walk, found, other, progress),
                 };

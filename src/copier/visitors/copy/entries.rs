@@ -6,6 +6,7 @@ use crate::copier::dir_pair::c_name;
 use crate::copier::entry::itemize;
 use crate::copier::entry::link::LinkMode;
 use crate::copier::entry::result::{Applied, Unfinished};
+use crate::copier::extraneous;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::{DirProgress, Walk};
 use crate::error::{EntryError, Op};
@@ -69,6 +70,9 @@ impl<'a> CopyVisitor<'a> {
                 self.pending.wait_for_end(walk, progress);
                 let event = Event::Prompt { existed: dirs.existed, mode, writable };
                 walk.report_names(name, target_name, event, || ())
+            }
+            Err(Unfinished::HeldBack) => {
+                hold_back(walk, found, Op::FileOverDirectory.error()(Errno::EISDIR))
             }
             Err(unfinished) => self.record_unfinished(walk, found, &unfinished),
         }
@@ -198,4 +202,19 @@ fn leads_below_built_dir<D>(walk: &Walk<'_, D>, dir: BorrowedFd<'_>, name: &CStr
 pub(in crate::copier::visitors) fn shown_source<D>(walk: &Walk<'_, D>, name: &CStr) -> CString {
     let path = walk.at.source_of(name.to_bytes());
     c_name(&walk.operand().map(|operand| operand.show_source(&path)).unwrap_or_default())
+}
+
+/// Leaves an entry for the time when what is in its way is removed from the target. If that stays, the entry fails with
+/// `error`.
+pub(super) fn hold_back(
+    walk: &mut CopyWalk<'_>,
+    found: Found<'_>,
+    error: EntryError,
+) -> Result<(), ParentGone> {
+    let Found { dirs, name, target_name } = found;
+    if !extraneous::clear_way(walk, &dirs.target, target_name)? {
+        return walk.record_failed(Some(name), error);
+    }
+    let event = Event::HeldBack { existed: dirs.existed };
+    walk.report_names(name, target_name, event, || ())
 }

@@ -1,10 +1,10 @@
-//! Copies the entries that the user has agreed to replace, after everything else is copied.
+//! Copies the entries that the user has agreed to replace, and those that were held back, after everything else is copied.
 
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::dir_pair::{DirPair, c_name, open_by_path, operand_dirs};
 use crate::copier::report_writer::ParentGone;
-use crate::copier::traverse::DirProgress;
 use crate::copier::traverse::offer::hand_over;
+use crate::copier::traverse::{self, DirProgress};
 use crate::error::EntryError;
 use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::wire::task::{EntryPath, split_last};
@@ -48,7 +48,9 @@ impl<'a> CopyVisitor<'a> {
             // copier need not note the progress of the directory.
             Ok(dirs) => {
                 let found = Found { dirs: &dirs, name: &name, target_name: &target_name };
-                self.copy_entry(walk, found, Kind::Unknown, &mut DirProgress::default())?;
+                let mut progress = DirProgress::default();
+                self.copy_entry(walk, found, Kind::Unknown, &mut progress)?;
+                traverse::below(walk, self, dirs, progress)?;
                 walk.reports.flush_if_old()
             }
             Err(error) => walk.record_failed(Some(&name), error),
