@@ -140,6 +140,8 @@ pub struct CopyOptions {
     pub itemize_changes: bool,
     /// `--dry-run`: change nothing, and print what a run would do.
     pub dry_run: bool,
+    /// `--check-first`: find out what the run would do, and copy only if there is room for it.
+    pub check_first: bool,
     /// `--delete`: remove from the target what the source does not have; `None` if it stays.
     pub deletion: Option<Deletion>,
 }
@@ -179,6 +181,7 @@ impl CopyOptions {
             verbosity: Verbosity::Normal,
             itemize_changes: false,
             dry_run: false,
+            check_first: false,
             deletion: None,
         }
     }
@@ -229,6 +232,8 @@ impl CopyOptions {
 /// How what only the target has is removed, and what keeps it from being removed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Deletion {
+    /// `--delete-before`: before anything is copied, so that there is more room.
+    pub before: bool,
     /// `--max-delete`: of how many entries nothing is removed.
     pub limit: DeletionLimit,
     /// `--allow-empty-source`: also if the source has no entry at all.

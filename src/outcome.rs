@@ -88,6 +88,8 @@ pub struct Outcome {
     pub compared: Option<Compared>,
     /// What a dry run has found out about the space; `None` if the run copied or compared.
     pub dry_run: Option<Fits>,
+    /// Whether the run has ended after it had looked what it would do (`--check-first`).
+    pub only_looked: bool,
     /// Whether nothing was removed, because too much is extraneous.
     pub too_many_removals: bool,
     /// The work that is left, if the target is full and that work could be counted.
@@ -177,6 +179,7 @@ impl Outcome {
             late_vanished: 0,
             compared: None,
             dry_run: None,
+            only_looked: false,
             too_many_removals: false,
             left: None,
             elapsed: Duration::from_millis(1800),

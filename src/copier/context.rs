@@ -7,7 +7,7 @@ use crate::copier::dir_pair::DirPair;
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::memory::outbox::Outbox;
-use crate::options::CopyOptions;
+use crate::options::{CopyOptions, Deletion};
 use crate::plan::Plan;
 use crate::policy::Policy;
 use pcopy_sys::file::Kind;
@@ -28,10 +28,23 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// Whether this round finds out what only the target has.
+    pub(super) fn looks_for_extraneous(&self) -> bool {
+        let removed_before = |deletion: Deletion| deletion.before && !self.is_dry();
+        self.plan().check.is_some()
+            || self.options().deletion.is_some_and(|deletion| !removed_before(deletion))
+    }
+
+    /// Whether this round changes nothing.
+    fn is_dry(&self) -> bool {
+        self.job.looks || self.options().dry_run
+    }
+
     /// Whether an entry of another type that is in the way in this directory of the target may be removed at the end
     /// (`--delete`), and the entry copied then.
     pub(super) fn may_hold_back(&self, dirs: &DirPair) -> bool {
-        self.options().deletion.is_some()
+        self.looks_for_extraneous()
+            && self.plan().check.is_none()
             && !self.job.prompts_answered
             && !dirs.staged
             && !dirs.contended

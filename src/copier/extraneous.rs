@@ -124,8 +124,12 @@ fn extraneous_names<D>(
     };
     while fill(&mut listing)? {
         while let Some((kind, name)) = listing.next_entry() {
-            let is_known = ends.known.has(name);
-            if is_known && !hides
+            let known = ends.known.is_dir(name);
+            let is_known = known.is_some();
+            // A rule for directories leaves out the directory of the source and does not protect another type of entry.
+            let is_other = known.is_some_and(|is_dir| is_dir != (kind == Kind::Directory));
+            let may_be_hidden = hides || is_other && asked.is_some();
+            if is_known && !may_be_hidden
                 || absent.as_ref().is_some_and(|absent| absent.covers(name))
                 || is_of_a_run(ends, name)
                 || walk.cx.plan().is_manifest(ends.target.as_fd(), name)
@@ -138,7 +142,7 @@ fn extraneous_names<D>(
             };
             let is_gone = match in_source {
                 Err(Errno::ENOENT) => !spellings.has_known(name),
-                Ok(()) => asked.as_mut().filter(|_| hides).is_some_and(|asked| {
+                Ok(()) => asked.as_mut().filter(|_| may_be_hidden).is_some_and(|asked| {
                     is_hidden(asked.decide(
                         Side::Source,
                         ends.source.as_fd(),

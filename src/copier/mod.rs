@@ -72,6 +72,10 @@ pub(crate) struct Job<'a> {
     pub removals: &'a Removals,
     /// Whether this round removes what only the target has.
     pub removes: bool,
+    /// Whether the round only finds out what the run would do.
+    pub looks: bool,
+    /// The size of the blocks of the target, in bytes, if the round changes nothing and it is known; otherwise 1.
+    pub block: u64,
     /// The digests that copiers of earlier rounds have reported, for files that are in the copy.
     pub digests: &'a Digests,
     /// Whether the prompts of this wave are over: copiers must not request another prompt.
@@ -168,7 +172,7 @@ fn work_through(job: &Job<'_>, number: u16, outlet: Outlet<'_>) -> Result<(), Pa
         work(cx, &mut *remove::worker(cx, reports))
     } else if job.plan.check.is_some() {
         work(cx, &mut *compare::worker(cx, reports))
-    } else if job.plan.options.dry_run {
+    } else if job.looks || job.plan.options.dry_run {
         work(cx, &mut *dry_run::worker(cx, reports))
     } else {
         work(cx, &mut CopyWorker::new(cx, reports))

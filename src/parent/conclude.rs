@@ -46,7 +46,9 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         }
     };
     run.reporter.sink.clear_progress();
-    manifest::write(run.plan, &run.state.digests, end, &mut run.reporter);
+    if !run.state.looks {
+        manifest::write(run.plan, &run.state.digests, end, &mut run.reporter);
+    }
     flush_output(run.reporter.sink, run.signals, output_limit);
     let end = match run.reporter.sink.output_failure() {
         Some(errno) if run.plan.dies_with(Op::Write.error()(errno)) => End::Signal(SIGPIPE),
@@ -59,10 +61,12 @@ pub(super) fn conclude(mut run: Run<'_>, end: End, compared: Option<Compared>) -
         }
         None => end,
     };
-    let is_dry = run.plan.options.dry_run;
-    let dry_run = is_dry.then(|| free_space::fits(run.plan, &run.totals, run.reporter.sink));
+    let is_dry = run.plan.options.dry_run || run.state.looks;
+    let judge_space = || free_space::fits(run.plan, &run.totals, run.reporter.sink);
+    let dry_run = run.state.fits.or_else(|| is_dry.then(judge_space));
     let outcome = Outcome {
         dry_run,
+        only_looked: run.state.looks,
         too_many_removals: run.state.too_many_removals,
         end,
         totals: run.totals,

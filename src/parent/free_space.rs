@@ -17,9 +17,11 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Finds out whether what a dry run has counted would fit into the target. Warns the user if not.
 pub(super) fn fits(plan: &Plan, counted: &Totals, sink: &mut dyn Sink) -> Fits {
-    let entries = counted.get(Count::Copied);
+    let entries = counted.get(Count::Copied).saturating_sub(counted.get(Count::Replaced));
     let bytes = counted.get(Count::Bytes);
-    let work = Work { entries, bytes, room: bytes, ..Work::default() };
+    let room = bytes.saturating_add(counted.get(Count::BytesOfBlocks));
+    let room = room.saturating_sub(counted.get(Count::BytesFreed));
+    let work = Work { entries, bytes, room, ..Work::default() };
     if warn_if_short(plan, &work, &Totals::default(), sink) { Fits::No } else { Fits::Yes }
 }
 

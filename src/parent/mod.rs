@@ -41,6 +41,7 @@ mod volumes;
 
 use crate::error::{AttributeError, Op, Refusal, Unavailable};
 use crate::ipc::inherited::link_groups::Groups;
+use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::task::{EntryPath, split_last};
 use crate::outcome::{End, Outcome};
@@ -87,8 +88,23 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         let end = dry_run::look(&mut run);
         return Ok(conclude(run, end, None));
     }
+    let deletes_before = plan.options.deletion.is_some_and(|deletion| deletion.before);
+    let mut judged = Judged::default();
+    if plan.options.check_first || deletes_before {
+        let lock = TargetLock::none(plan);
+        let mut run = Run::new(plan, &lock, &signals, sink);
+        if let Err(end) = dry_run::look_first(&mut run) {
+            plan.give_back();
+            return Ok(conclude(run, end, None));
+        }
+        judged = Judged { removals: run.state.removals, failed: run.reporter.late.failed };
+    }
     let lock = TargetLock::take(plan).inspect_err(|_| plan.give_back())?;
     let mut run = Run::new(plan, &lock, &signals, sink);
+    run.reporter.late.failed += judged.failed;
+    if deletes_before {
+        run.state.removals = judged.removals;
+    }
     for (&operand, &errno) in &lock.unstaged {
         let error = Op::Stage.error()(errno);
         run.reporter.attribute_failed(AttributeError { error, required: false }, operand, b"");
@@ -112,11 +128,21 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
     Ok(conclude(run, end, None))
 }
 
+/// What was found out before the run began.
+#[derive(Default)]
+struct Judged {
+    /// What is extraneous and may be removed.
+    removals: Removals,
+    /// How many failures were reported.
+    failed: u64,
+}
+
 /// Copies one wave (operands that are copied together) after the other. If the run ends early, the target
 /// stays as it is, so that the next run can resume.
 fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     let plan = run.plan;
     let mut notes = plan.notes.iter().peekable();
+    let has_removed = removal::remove_before(run)?;
     for wave in &plan.waves {
         while let Some(note) = notes.next_if(|note| note.before <= wave.start) {
             run.reporter.note(note);
@@ -126,7 +152,9 @@ fn copy_all(run: &mut Run<'_>) -> Result<(), Stopped> {
     notes.for_each(|note| run.reporter.note(note));
     publish::finish_parents(plan, &mut run.reporter);
     write_back::flush(run)?;
-    removal::remove_extraneous(run, copy_held_back)?;
+    if !has_removed {
+        removal::remove_extraneous(run, copy_held_back)?;
+    }
     if run.totals.get(Count::Removed) > 0 { write_back::flush(run) } else { Ok(()) }
 }
 

@@ -79,6 +79,9 @@ impl Intake<'_, '_> {
     /// has its arm.
     fn apply(&mut self, report: &Report<'_>) -> Option<Stop> {
         let place = report.place;
+        if self.state.looks && !self.matters_before(report) {
+            return None;
+        }
         match report.event {
             Event::Done(details) => self.apply_done(place, details),
             Event::Skipped => self.reporter.skipped(place),
@@ -176,6 +179,25 @@ impl Intake<'_, '_> {
             }
         }
         None
+    }
+
+    /// Whether a report matters to a run that has not begun and looks what it would do. Notes what it says, if it is not to be
+    /// applied.
+    fn matters_before(&mut self, report: &Report<'_>) -> bool {
+        match report.event {
+            Event::Failed(error) if self.plan.ends_with(error) => true,
+            Event::Extraneous(_) | Event::LinkDeferred { .. } => true,
+            Event::Leader { identity, new, .. } => {
+                let role = if new { LinkRole::Created } else { LinkRole::Existing };
+                self.state.note_leader(identity, report.place, role);
+                false
+            }
+            Event::Failed(error) | Event::FailedLate(error) if leaves_unread(error) => {
+                self.state.unread.insert(report.place.operand);
+                false
+            }
+            _ => false,
+        }
     }
 
     fn apply_done(&mut self, place: EntryPath<'_>, details: Details) {

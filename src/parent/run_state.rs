@@ -12,6 +12,7 @@ use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::{Count, CurrentEntry, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, split_last};
+use crate::outcome::Fits;
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
@@ -57,6 +58,11 @@ pub(super) struct RunState {
     held_back_before: usize,
     /// Whether these entries are being copied.
     pub(super) copies_held_back: bool,
+    /// Whether the run finds out what it would do, before it begins (`--check-first`, `--delete-before`). Then hardly
+    /// anything is reported: what comes later reports it.
+    pub(super) looks: bool,
+    /// Whether there is room for what would be copied, if the run ends after it has looked.
+    pub(super) fits: Option<Fits>,
     /// The operands whose source could not be read completely: what is extraneous cannot be known.
     pub(super) unread: HashSet<u32>,
     /// Whether nothing was removed, because too much is extraneous.
@@ -264,6 +270,7 @@ impl RunState {
             digests: self.digests.clone(),
             removals: self.removals.clone(),
             copies_held_back: self.copies_held_back,
+            looks: self.looks,
             made: self.made.clone(),
             failed: self.failed.clone(),
             done: self.done.clone(),

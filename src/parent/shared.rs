@@ -17,6 +17,7 @@ use crate::plan::{Check, Plan};
 use pcopy_ring::SharedRing;
 use pcopy_sys::process;
 use pcopy_sys::record_lock::RecordLocks;
+use pcopy_sys::statfs;
 
 /// The ring and the other shared memory of one round. The parent creates them before the first fork.
 pub(super) struct Shared {
@@ -91,6 +92,8 @@ impl Shared {
             digests: &state.digests,
             removals: &state.removals,
             removes: false,
+            looks: state.looks,
+            block: block_of(plan, state),
             prompts_answered: false,
             inode_locks: self.inode_locks.as_ref(),
             built_dirs: &lock.built_dirs,
@@ -109,4 +112,10 @@ impl Shared {
             is_root: process::is_root(),
         }
     }
+}
+
+/// Returns [`Job::block`].
+fn block_of(plan: &Plan, state: &RunState) -> u64 {
+    let operand = plan.operands.first().filter(|_| plan.options.dry_run || state.looks);
+    operand.and_then(|operand| statfs::block_bytes(plan.target_dir(operand))).unwrap_or(1)
 }

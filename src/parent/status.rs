@@ -84,7 +84,7 @@ fn position(run: &Run<'_>, totals: Totals) -> Position {
         work: run.precount.work().unwrap_or_default(),
         elapsed: run.time.elapsed(),
         reads_back: run.plan.options.verify,
-        compares: run.plan.check.is_some() || run.plan.options.dry_run,
+        compares: run.plan.check.is_some() || run.plan.options.dry_run || run.state.looks,
     }
 }
 

@@ -64,13 +64,14 @@ fn foreseen(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let to = quote(outcome.destination.as_os_str().as_bytes());
     let others = other_counts(outcome);
+    let what = if outcome.only_looked { "looked first, and copied nothing" } else { "dry run" };
     if totals.get(Count::Copied) + totals.get(Count::Linked) == 0 && totals.get(Count::Removed) == 0
     {
-        return format!("dry run: nothing would be copied to {to}{others}");
+        return format!("{what}: nothing would be copied to {to}{others}");
     }
     let (copied, bytes) = (totals.get(Count::Copied), totals.get(Count::Bytes));
     format!(
-        "dry run: {} ({}) would be copied to {to}{others}",
+        "{what}: {} ({}) would be copied to {to}{others}",
         entries(copied),
         numbers::bytes(bytes)
     )

@@ -7,6 +7,7 @@
 mod access;
 mod case_folding;
 mod check;
+mod check_first;
 mod check_manifest;
 mod chown_chmod;
 #[path = "../common/mod.rs"]

@@ -52,13 +52,13 @@ impl DirReader {
         Some((kind, self.name(start, end)?))
     }
 
-    /// Returns the names that [`next_entry`](Self::next_entry) has not read yet, and does not read them.
-    pub fn names(&self) -> impl Iterator<Item = &CStr> {
+    /// Returns the entries that [`next_entry`](Self::next_entry) has not read yet, and does not read them.
+    pub fn entries(&self) -> impl Iterator<Item = (Kind, &CStr)> {
         let mut at = self.at;
         std::iter::from_fn(move || {
-            let (_, start, end) = self.record_at(at)?;
+            let (kind, start, end) = self.record_at(at)?;
             at = end;
-            self.name(start, end)
+            Some((kind, self.name(start, end)?))
         })
     }
 

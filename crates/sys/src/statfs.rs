@@ -187,6 +187,17 @@ fn free_space_of(found: &Statvfs) -> FreeSpace {
     FreeSpace { bytes, entries }
 }
 
+/// The types of file systems that store the data of a file in whole blocks, however short it is.
+const IN_BLOCKS: [&str; 3] = ["ext4", "xfs", "tmpfs"];
+
+/// Returns the size of the blocks in which the file system of an open directory stores the data of a file, in bytes; `None` if
+/// it may store a short file in less.
+pub fn block_bytes(dir: impl AsFd) -> Option<u64> {
+    let is_known = is_one_of(&dir, &IN_BLOCKS);
+    let found = fstatvfs(dir).ok().filter(|_| is_known)?;
+    Some(found.fragment_size()).filter(|bytes| *bytes > 0)
+}
+
 /// Returns the number of free inodes of the file system of an open directory; `None` if it has no fixed number of inodes.
 ///
 /// Unlike [`FreeSpace::entries`], that may be 0: the caller knows that the file system is full.

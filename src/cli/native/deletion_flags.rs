@@ -28,6 +28,13 @@ pub(super) struct DeletionFlags {
     )]
     delete: bool,
 
+    /// Remove before anything is copied; implies --delete
+    ///
+    /// For a target without room for both. What is extraneous is found out first, as by --dry-run, and judged as always. If the
+    /// run is then interrupted, the target lacks what was removed, and what is new.
+    #[arg(long, hide_short_help = true, conflicts_with_all = [super::COMPARING, "parents"])]
+    delete_before: bool,
+
     /// Remove also what a rule leaves out; implies --delete
     ///
     /// That is what --exclude, a tag or an ignore file leaves out, but never what its size, its age, --max-depth, -x or
@@ -73,13 +80,14 @@ impl DeletionFlags {
         options: &mut CopyOptions,
         operands: &Operands,
     ) -> Result<(), UsageError> {
-        if !self.delete && !self.delete_excluded {
+        if !self.delete && !self.delete_before && !self.delete_excluded {
             return match self.option_without_delete() {
                 Some(option) => Err(usage(&format!("{option} needs --delete"))),
                 None => Ok(()),
             };
         }
         options.deletion = Some(Deletion {
+            before: self.delete_before,
             limit: self.max_delete.unwrap_or_default(),
             allows_empty_source: self.allow_empty_source,
             despite_errors: self.delete_despite_errors,

@@ -90,7 +90,7 @@ Exit codes:
   14  internal error
   16  copiers kept dying
   24  some source entries vanished or changed while they were copied
-  25  everything was copied, and nothing removed: too much is extraneous (--delete)
+  25  nothing was removed, because too much is extraneous (--delete)
 After a signal pcopy cleans up and dies by the same signal.
 
 Sizes and rates are decimal: 1 kB is 1000 bytes, 1 MB is 1000 kB.";
@@ -168,7 +168,7 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
 }
 
 /// The options that rsync has, too, and that make it likely that a command line was written for it.
-const FROM_RSYNC: [&str; 13] = [
+const FROM_RSYNC: [&str; 14] = [
     "chown",
     "chmod",
     "exclude",
@@ -180,6 +180,7 @@ const FROM_RSYNC: [&str; 13] = [
     "files_from",
     "itemize_changes",
     "delete",
+    "delete_before",
     "delete_excluded",
     "max_delete",
 ];

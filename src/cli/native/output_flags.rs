@@ -25,6 +25,17 @@ pub(super) struct OutputFlags {
     #[arg(long, conflicts_with_all = [super::COMPARING, "interactive", "manifest", "parents", "explain"])]
     dry_run: bool,
 
+    /// Find out what the run would do before it begins
+    ///
+    /// Looks at everything as --dry-run does, and copies nothing if there is not enough space or if too much would be removed
+    /// (--delete).
+    #[arg(
+        long,
+        hide_short_help = true,
+        conflicts_with_all = [super::COMPARING, "dry_run", "parents", "explain"]
+    )]
+    check_first: bool,
+
     /// Print what changes of each entry, in rsync's letters
     ///
     /// A line has eleven letters and the name relative to DST. The first is > for a file that is copied, c for another
@@ -73,6 +84,7 @@ impl OutputFlags {
             _ => Verbosity::Normal,
         };
         options.dry_run = self.dry_run;
+        options.check_first = self.check_first;
         options.itemize_changes = self.itemize_changes;
         self.progress.unwrap_or(When::Auto)
     }

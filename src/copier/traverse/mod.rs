@@ -262,7 +262,7 @@ impl<'a, D> Walk<'a, D> {
             message: Vec::new(),
             name: Vec::new(),
             dir_rules: DirRulesOnPath::default(),
-            looks_for_extraneous: cx.options().deletion.is_some() || cx.plan().check.is_some(),
+            looks_for_extraneous: cx.looks_for_extraneous(),
         }
     }
 

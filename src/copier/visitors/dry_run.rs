@@ -218,6 +218,15 @@ impl<'a> DryVisitor<'a> {
                 }
                 (Done::Skipped, leads.filter(|_| reason.leads(walk.cx.policy())))
             }
+            Action::Replace { old, .. } => {
+                count_replaced(walk, &old);
+                (Done::Copied, leads)
+            }
+            Action::WriteInto { .. } => {
+                let old = file::stat_at(&entry.dirs.target, entry.target_name);
+                old.iter().for_each(|old| count_replaced(walk, old));
+                (Done::Copied, leads)
+            }
             _ => (Done::Copied, leads),
         };
         count_bytes(walk, &source, done);
@@ -545,7 +554,18 @@ fn count_bytes(walk: &DryWalk<'_>, source: &Stat, done: Done) {
         bytes.min(source.allocated()) // holes are not written
     };
     status.add(Count::Bytes, written);
+    if written > 0 {
+        status.add(Count::BytesOfBlocks, written.next_multiple_of(walk.cx.job.block) - written);
+    }
     status.add(Count::BytesSkipped, bytes - written);
+}
+
+/// Counts an existing entry that would be replaced, and the room that this makes.
+fn count_replaced(walk: &DryWalk<'_>, old: &Stat) {
+    let (status, keeps_old) = (walk.cx.status, walk.cx.options().backup.is_some());
+    status.add(Count::Replaced, u64::from(!keeps_old));
+    let is_freed = !keeps_old && old.links() == 1;
+    status.add(Count::BytesFreed, if is_freed { old.allocated() } else { 0 });
 }
 
 /// Counts and reports what would become of an entry.

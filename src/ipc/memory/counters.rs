@@ -61,13 +61,19 @@ pub enum Count {
     Protected,
     /// Directories that the source does not have and that stay because of such entries.
     Protecting,
+    /// Existing entries that would be replaced, in a dry run.
+    Replaced,
+    /// Bytes that the target would need beyond [`Bytes`](Self::Bytes), in a dry run: files end within a block.
+    BytesOfBlocks,
+    /// Bytes of existing files that would be free again, in a dry run.
+    BytesFreed,
     /// Tasks that were pushed into the ring.
     TasksPushed,
     /// Tasks that copiers took from the ring and carried out completely.
     TasksDone,
 }
 
-const COUNTS: usize = 23;
+const COUNTS: usize = 26;
 
 /// The counts of one copier, or of all copiers together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -1,7 +1,8 @@
 //! `--dry-run`: copiers find out what a copy would do. Nothing is locked, created or published.
 
 use super::{copy, links, removal};
-use crate::outcome::End;
+use crate::outcome::{End, Fits};
+use crate::parent::free_space;
 use crate::parent::run::{Run, Stopped};
 use crate::plan::{Note, NoteKind};
 
@@ -10,13 +11,21 @@ use crate::plan::{Note, NoteKind};
 /// All operands are looked at together: what one would create in the place of another does not exist.
 pub(in crate::parent) fn look(run: &mut Run<'_>) -> End {
     run.plan.notes.iter().for_each(|note| run.reporter.note(note));
-    let all = u32::try_from(run.plan.operands.len()).unwrap_or(u32::MAX);
-    run.state.begin_wave();
-    let looked = copy::copy(run, &(0..all)).and_then(|()| links::make_links(run));
-    let looked = looked.and_then(|()| removal::remove_extraneous(run, |_| Ok(())));
+    let looked = find_out(run).and_then(|()| removal::remove_extraneous(run, |_| Ok(())));
     if looked.is_ok() {
         name_idle_rules(run);
     }
+    end_of(run, looked)
+}
+
+fn find_out(run: &mut Run<'_>) -> Result<(), Stopped> {
+    let all = u32::try_from(run.plan.operands.len()).unwrap_or(u32::MAX);
+    run.state.begin_wave();
+    copy::copy(run, &(0..all))?;
+    links::make_links(run)
+}
+
+fn end_of(run: &mut Run<'_>, looked: Result<(), Stopped>) -> End {
     match looked {
         Ok(()) => End::Finished,
         Err(Stopped::Early(end)) => end,
@@ -25,6 +34,26 @@ pub(in crate::parent) fn look(run: &mut Run<'_>) -> End {
             End::Unavailable
         }
     }
+}
+
+/// Finds out what a run would do, before it begins: whether there is room, and what is extraneous (`--check-first`,
+/// `--delete-before`). Returns whether the run may begin; the error says why it ends instead.
+pub(in crate::parent) fn look_first(run: &mut Run<'_>) -> Result<(), End> {
+    run.state.looks = true;
+    let looked = find_out(run);
+    match end_of(run, looked) {
+        End::Finished => {}
+        end => return Err(end),
+    }
+    removal::judge_all(run);
+    // What is removed before makes room, and how much is not known.
+    let judges_space = run.plan.options.deletion.is_none_or(|deletion| !deletion.before);
+    let fits = match judges_space {
+        true => free_space::fits(run.plan, &run.totals, run.reporter.sink),
+        false => Fits::Yes,
+    };
+    run.state.fits = Some(fits);
+    if fits == Fits::No || run.state.too_many_removals { Err(End::Finished) } else { Ok(()) }
 }
 
 /// The most rules that are named one by one.

@@ -16,6 +16,7 @@ use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
 use crate::parent::run_event::{RunEvent, Withheld};
 use pcopy_sys::Errno;
+use pcopy_sys::file;
 use std::collections::BTreeSet;
 
 /// How many of the entries that would be removed are named, if nothing is removed because they are too many.
@@ -27,14 +28,46 @@ pub(in crate::parent) fn remove_extraneous<'p>(
     run: &mut Run<'p>,
     copy_held_back: impl FnOnce(&mut Run<'p>) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
-    let Some(deletion) = run.plan.options.deletion else { return Ok(()) };
-    run.state.removals.sort();
-    judge(run, deletion);
+    if run.plan.options.deletion.is_none() {
+        return Ok(());
+    }
+    judge_all(run);
     let removals = remove(run)?;
     if !run.state.held_back.is_empty() {
         copy_held_back(run)?;
     }
     finish_dirs(run, &removals)
+}
+
+/// Drops from the list what must not be removed, and reports why.
+pub(in crate::parent) fn judge_all(run: &mut Run<'_>) {
+    if let Some(deletion) = run.plan.options.deletion {
+        run.state.removals.sort();
+        judge(run, deletion);
+    }
+}
+
+/// Removes what was judged before the run began (`--delete-before`). Returns whether there was anything.
+pub(in crate::parent) fn remove_before(run: &mut Run<'_>) -> Result<bool, Stopped> {
+    // With the times that the removals change, the copy would seem to change directories.
+    let dirs = run.state.removals.touched().into_iter().filter_map(|(number, path)| {
+        let dir = run.plan.open_target(run.plan.operands.get(number as usize)?, &path).ok()?;
+        let stat = file::stat_fd(&dir).ok()?;
+        Some((number, path, (stat.accessed(), stat.modified())))
+    });
+    let dirs: Vec<_> = dirs.collect();
+    let removals = remove(run)?;
+    for (number, path, (accessed, modified)) in dirs {
+        let Some(operand) = run.plan.operands.get(number as usize) else { continue };
+        let restored = run
+            .plan
+            .open_target(operand, &path)
+            .and_then(|dir| file::set_times(dir, accessed, modified));
+        if restored.is_err() {
+            // The copy sets the final times.
+        }
+    }
+    Ok(removals.len() > 0)
 }
 
 /// Removes what is left of the list, and returns it.
