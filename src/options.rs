@@ -451,6 +451,10 @@ pub struct Backup {
     pub control: Control,
     /// The suffix of a simple backup; contains no slash.
     pub suffix: OsString,
+    /// Whether `--suffix` gives the suffix.
+    pub is_suffix_given: bool,
+    /// `--backup-dir`: where the backups are; `None` if beside the files.
+    pub dir: Option<PathBuf>,
 }
 
 /// Which name a backup gets; the variants are named as in cp's manual.

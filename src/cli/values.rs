@@ -181,10 +181,12 @@ pub(super) fn backup(
             None => return Err(Unknown { word: word.clone(), variable: *source }),
         },
     };
+    let is_suffix_given = suffix.is_some();
     let suffix = suffix.or_else(|| from_environment("SIMPLE_BACKUP_SUFFIX"));
     let usable =
         |suffix: &OsString| !suffix.is_empty() && !suffix.as_encoded_bytes().contains(&b'/');
-    Ok(Some(Backup { control, suffix: suffix.filter(usable).unwrap_or_else(|| "~".into()) }))
+    let suffix = suffix.filter(usable).unwrap_or_else(|| "~".into());
+    Ok(Some(Backup { control, suffix, is_suffix_given, dir: None }))
 }
 
 /// A word that is not a valid argument.

@@ -1,5 +1,6 @@
 //! A draft: a plan before its run begins.
 
+use super::backup_dir::BackupDir;
 use super::comparisons::{Check, ListedFiles};
 use super::deletion_guard::{self, DeletionGuard};
 use super::made_path::MadePath;
@@ -39,6 +40,7 @@ pub struct Draft {
     with_no_target_directory: Option<String>,
     without_deletion_limit: Option<String>,
     guards_mounts: bool,
+    backup_dir: Option<BackupDir>,
     made_path: MadePath,
     required_mounts: RequiredMounts,
 }
@@ -102,6 +104,10 @@ impl Draft {
             ManifestPlace::find(path, &placement.operands, placement.dirs.parents())
         };
         let manifest = options.manifest.as_ref().map(find).transpose()?;
+        let backup_dir = options.copy.backup.as_ref().and_then(|backup| backup.dir.as_deref());
+        let backup_dir =
+            backup_dir.map(|path| BackupDir::find(path, &options.copy, &placement.operands));
+        let backup_dir = backup_dir.transpose()?;
         let Options { jobs, retries, timeout, .. } = *options;
         let destination = destination(&options.operands, &placement.operands);
         // If the directory exists, or the copy is made inside one that does, the same command does the same again.
@@ -121,6 +127,7 @@ impl Draft {
             destination,
             with_no_target_directory,
             without_deletion_limit: options.without_deletion_limit.clone(),
+            backup_dir,
             guards_mounts: options.guards_mounts,
             made_path: MadePath::default(),
             required_mounts: RequiredMounts::default(),
@@ -202,6 +209,7 @@ impl Draft {
             required_mounts: self.required_mounts,
             deletion_guard,
             without_deletion_limit: self.without_deletion_limit,
+            backup_dir: self.backup_dir,
             with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
             check: self.check,

@@ -4,6 +4,7 @@
 //! When the run begins, [`Draft::begin`] creates the directories that `--parents` needs and turns the draft
 //! into a [`Plan`].
 
+pub(crate) mod backup_dir;
 pub(crate) mod backup_name;
 mod comparisons;
 mod deletion_guard;
@@ -23,6 +24,7 @@ mod symlinked_dirs;
 mod waves;
 mod xattr_rules;
 
+use self::backup_dir::BackupDir;
 pub use comparisons::{Check, ListedFile, ListedFiles};
 pub use deletion_guard::{Absent, DeletionGuard};
 pub use directories::Parent;
@@ -105,6 +107,8 @@ pub struct Plan {
     deletion_guard: DeletionGuard,
     /// The command that removes what is extraneous, however much it is.
     pub without_deletion_limit: Option<String>,
+    /// Where backups are kept; `None` if beside the files.
+    pub backup_dir: Option<BackupDir>,
     /// The directories that were created above the target, for `--mkpath`.
     made_path: MadePath,
     /// Where the manifest (a list of file hashes) is written when the run has ended.

@@ -427,7 +427,9 @@ impl Selection {
     pub fn hides(&self) -> bool {
         self.criteria.delete_excluded
             || !self.files.merged.is_empty()
-            || self.named_rules().any(|rule| rule.kind == rule::RuleKind::Hide)
+            || self
+                .named_rules()
+                .any(|rule| matches!(rule.kind, rule::RuleKind::Hide | rule::RuleKind::Risk))
     }
 
     /// Returns the list of names that are taken, if there is one.

@@ -5,6 +5,7 @@
 //! `tests/timing`.
 
 mod access;
+mod backup_dir;
 mod case_folding;
 mod check;
 mod check_first;

@@ -93,9 +93,9 @@ impl DeletionFlags {
             despite_errors: self.delete_despite_errors,
             in_system_directory: self.delete_in_system_directory,
         });
-        if let Some(Backup { .. }) = &options.backup {
+        if let Some(Backup { dir: None, .. }) = &options.backup {
             return Err(usage(
-                "--delete would remove the backups that --backup makes in the copy: SRC does not have them",
+                "--delete would remove the backups that --backup makes in the copy: say where they are kept (--backup-dir)",
             ));
         }
         refuse_merging(operands)

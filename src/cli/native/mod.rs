@@ -168,7 +168,8 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
 }
 
 /// The options that rsync has, too, and that make it likely that a command line was written for it.
-const FROM_RSYNC: [&str; 14] = [
+const FROM_RSYNC: [&str; 15] = [
+    "backup_dir",
     "chown",
     "chmod",
     "exclude",

@@ -6,6 +6,7 @@ use super::usage;
 use crate::options::{CopyOptions, Update};
 use clap::Args;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Args, Debug)]
@@ -101,6 +102,14 @@ pub(super) struct UpdateFlags {
     #[arg(short = 'S', long, value_name = "SUFFIX", hide_short_help = true, conflicts_with = super::COMPARING)]
     suffix: Option<OsString>,
 
+    /// Keep what is replaced or removed in DIR
+    ///
+    /// An existing file that is replaced, and what --delete removes, is moved to DIR, with its path relative to DST. A name that
+    /// is taken there gets a number, as in x.~1~. DIR must be on the file system of DST, and with --delete not in the
+    /// copy. Implies --backup.
+    #[arg(long, value_name = "DIR", hide_short_help = true, conflicts_with = super::COMPARING)]
+    backup_dir: Option<PathBuf>,
+
     /// Let links replace existing files
     ///
     /// For --link and --symbolic-link. A copy replaces an existing file without this option.
@@ -164,7 +173,8 @@ impl UpdateFlags {
                 "invalid value for '--suffix': expected a text without '/', not empty",
             ));
         }
-        let wanted = (self.backup_usual || self.suffix.is_some()).then(OsString::new);
+        let is_wanted = self.backup_usual || self.suffix.is_some() || self.backup_dir.is_some();
+        let wanted = is_wanted.then(OsString::new);
         // A later `--backup` without an argument does not cancel the CONTROL of an earlier one.
         let given = self.backup.iter().rfind(|word| !word.is_empty()).or(self.backup.last());
         options.backup = backup(given.cloned().or(wanted), self.suffix).map_err(|unknown| {
@@ -173,6 +183,9 @@ impl UpdateFlags {
             let valid = "expected none, numbered, existing or simple";
             usage(&format!("invalid value '{word}' for '{option}': {valid}"))
         })?;
+        if let Some(backup) = &mut options.backup {
+            backup.dir = self.backup_dir;
+        }
         if options.backup.is_some() && matches!(options.update, Update::None | Update::NoneFail) {
             return Err(usage("--backup and --update=none are mutually exclusive"));
         }

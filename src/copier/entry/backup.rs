@@ -5,11 +5,13 @@
 //! cannot be linked (a file system without hard links, a file of another user), the copier renames it. If the
 //! copier then cannot rename the new entry into place, it renames the existing entry back.
 
-use super::discard;
+use super::{Entry, discard};
+use crate::copier::context::Context;
 use crate::copier::dir_pair::DirPair;
 use crate::error::{EntryError, Op, may_forbid_link};
 use crate::ipc::wire::event::BackupKind;
 use crate::options::{Backup, Control};
+use crate::plan::backup_dir::{BackupDir, Doomed, Kept};
 use crate::plan::backup_name::{numbered_suffix, split_number};
 use crate::staging::staged_name;
 use pcopy_sys::Errno;
@@ -28,27 +30,33 @@ pub(super) struct BackupNumbers {
 }
 
 impl BackupNumbers {
-    /// Makes the backup of the existing entry `name` in the target, as the options in `backup` require.
+    /// Makes the backup of the existing entry in the target, as the options in `backup` require.
     /// Returns the kind of the backup's name. Also returns that name if the copier had to rename the entry
     /// instead of linking it.
     pub(super) fn back_up(
         &mut self,
+        cx: &Context<'_>,
         backup: &Backup,
-        dirs: &DirPair,
-        (source, source_name): (&Stat, &CStr),
-        name: &CStr,
-    ) -> Result<(BackupKind, Option<CString>), EntryError> {
+        entry: &Entry<'_>,
+        source: &Stat,
+    ) -> Result<(BackupKind, Option<Moved>), EntryError> {
         let error = Op::Backup.error();
+        let (dirs, source_name, name) = (entry.dirs, entry.name, entry.target_name);
+        let beside = |moved: Option<CString>| moved.map(|name| Moved { dir: None, name });
+        if let Some(backups) = &cx.plan().backup_dir {
+            let moved = keep_elsewhere(cx, backups, entry).map_err(error)?;
+            return Ok((BackupKind::None, moved));
+        }
         let numbered = match backup.control {
             Control::Simple => false,
             Control::Numbered => true,
             Control::Existing => self.highest(dirs, name).map_err(&error)? > 0,
         };
         if numbered {
-            self.keep_numbered(dirs, name)
+            self.keep_numbered(dirs, name).map(|(kind, moved)| (kind, beside(moved)))
         } else {
             keep_simple(backup, dirs, (source, source_name), name)
-                .map(|moved| (BackupKind::Simple, moved))
+                .map(|moved| (BackupKind::Simple, beside(moved)))
         }
     }
 
@@ -109,6 +117,43 @@ impl BackupNumbers {
         }
         Ok(())
     }
+}
+
+/// An entry that was renamed instead of linked.
+pub(super) struct Moved {
+    /// The directory that it was moved to; `None` if it stayed in its own.
+    dir: Option<OwnedFd>,
+    /// Its name there.
+    name: CString,
+}
+
+impl Moved {
+    /// Moves the entry back, because that which was to replace it could not.
+    pub(super) fn undo(&self, dirs: &DirPair, name: &CStr) {
+        let target = dirs.target.as_fd();
+        let from = self.dir.as_ref().map_or(target, AsFd::as_fd);
+        if file::move_noreplace(from, &self.name, target, name).is_err() {
+            // Ignored: the existing entry keeps the name of its backup. The error that is reported names the entry.
+        }
+    }
+}
+
+fn keep_elsewhere(
+    cx: &Context<'_>,
+    backups: &BackupDir,
+    entry: &Entry<'_>,
+) -> Result<Option<Moved>, Errno> {
+    let operand = cx.plan().operands.get(entry.at.operand as usize).ok_or(Errno::EINVAL)?;
+    let doomed = Doomed {
+        operand,
+        dir_path: &entry.at.target,
+        dir: entry.dirs.target.as_fd(),
+        name: entry.target_name,
+    };
+    Ok(match cx.plan().keep_second(backups, doomed)? {
+        Kept::Linked => None,
+        Kept::Moved(dir, name) => Some(Moved { dir: Some(dir), name }),
+    })
 }
 
 /// Whether `name` and its backup with this number are the same inode.

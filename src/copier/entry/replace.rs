@@ -113,7 +113,7 @@ impl EntryCopier<'_> {
         let (dirs, name) = (entry.dirs, entry.target_name);
         let kept = match (&self.cx.options().backup, old) {
             (Some(backup), Some(_)) if !dirs.staged => {
-                self.backups.back_up(backup, dirs, (source, entry.name), name).map(Some)
+                self.backups.back_up(&self.cx, backup, entry, source).map(Some)
             }
             _ => Ok(None), // leftovers of an interrupted run need no backup
         };
@@ -121,11 +121,7 @@ impl EntryCopier<'_> {
         let published = file::rename(&dirs.target, staged, name).map_err(Op::Publish.error());
         if published.is_err() {
             discard(dirs, staged);
-            let back = moved.map(|moved| file::rename_noreplace(dirs.target.as_fd(), &moved, name));
-            if back.is_some_and(|back| back.is_err()) {
-                // Ignored: the existing entry keeps the name of its backup. The error that is reported names
-                // the entry.
-            }
+            moved.iter().for_each(|moved| moved.undo(dirs, name));
         }
         published.map(|()| kept)
     }
@@ -138,7 +134,7 @@ impl EntryCopier<'_> {
     ) -> Result<(), EntryError> {
         let (dirs, name) = (entry.dirs, entry.target_name);
         let source = dirs.stat_source(entry.name).map_err(Op::Stat.error())?;
-        let (_, moved) = self.backups.back_up(backup, dirs, (&source, entry.name), name)?;
+        let (_, moved) = self.backups.back_up(&self.cx, backup, entry, &source)?;
         match moved {
             Some(_) => Ok(()),
             None => file::unlink(&dirs.target, name).map_err(Op::Backup.error()),

@@ -16,6 +16,7 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::extraneous::ExtraneousDir;
 use crate::ipc::wire::task::{EntryPath, Task, split_last};
+use crate::plan::backup_dir::{BackupDir, Doomed};
 use crate::plan::{Operand, Plan};
 use crate::selection::Side;
 use pcopy_sys::dir_reader::DirReader;
@@ -128,10 +129,14 @@ fn remove_entry(walk: &mut RemoveWalk<'_>, dir: &OwnedFd, name: &CStr) -> Result
     if walk.cx.is_passed_over(name) {
         return walk.report(Some(name), Event::FailedLate(Op::KillsCopiers.error()(Errno::EIO)));
     }
-    let is_dry = walk.cx.options().dry_run;
-    let unlink = |_: &mut RemoveWalk<'_>| match is_dry {
-        true => file::stat_at(dir, name).map(|_| ()).map_err(Op::Remove.error()),
-        false => file::unlink(dir, name).map_err(Op::Remove.error()),
+    let (plan, is_dry) = (walk.cx.plan(), walk.cx.options().dry_run);
+    let unlink = |walk: &mut RemoveWalk<'_>| match (&plan.backup_dir, walk.operand()) {
+        _ if is_dry => file::stat_at(dir, name).map(|_| ()).map_err(Op::Remove.error()),
+        (Some(backups), Some(operand)) => {
+            let doomed = Doomed { operand, dir_path: &walk.at.target, dir: dir.as_fd(), name };
+            plan.keep_moved(backups, doomed).map_err(Op::Backup.error())
+        }
+        _ => file::unlink(dir, name).map_err(Op::Remove.error()),
     };
     match walk.retry(|error: &EntryError| Some(*error), unlink) {
         Ok(()) => record(walk, Some(name)),
@@ -240,4 +245,25 @@ pub(crate) fn remove_dir(
         removed => removed,
     };
     removed.map_err(error)
+}
+
+/// Moves a directory with all that is in it into the directory of the backups, if it is the one that was judged.
+pub(crate) fn keep_dir(
+    plan: &Plan,
+    backups: &BackupDir,
+    operand: &Operand,
+    path: &[u8],
+    judged: Identity,
+) -> Result<(), EntryError> {
+    let error = Op::Backup.error();
+    let (dir_path, name) = split_last(path);
+    let name = &*c_name(name);
+    let dir = plan.open_target(operand, dir_path).map_err(&error)?;
+    let stat = file::stat_at(&dir, name).map_err(&error)?;
+    if stat.identity() != judged {
+        return Err(error(Errno::EBUSY));
+    }
+    make_usable(&dir, &file::stat_fd(&dir).map_err(&error)?).map_err(&error)?;
+    let doomed = Doomed { operand, dir_path, dir: dir.as_fd(), name };
+    plan.keep_moved(backups, doomed).map_err(error)
 }

@@ -7,6 +7,7 @@ use crate::ipc::wire::extraneous::{Extraneous, ExtraneousDir};
 use crate::ipc::wire::task::{EntryPath, split_last};
 use pcopy_sys::file::Identity;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ops::Range;
 
@@ -185,6 +186,42 @@ impl Removals {
         dirs
     }
 
+    /// Takes the directories that are removed with all that is in them, and what is below them, out of the list. Returns for
+    /// each its operand, its path, what it is, and how many entries are removed with it.
+    pub(crate) fn take_dirs(&mut self) -> Vec<(u32, Vec<u8>, ExtraneousDir, u64)> {
+        let mut taken: HashMap<(u32, Vec<u8>), (ExtraneousDir, u64)> = HashMap::new();
+        for unit in self.iter() {
+            if let RemovalWork::Clear(dir) = unit.work
+                && dir.is_uppermost
+            {
+                taken.insert((unit.operand, unit.path.to_vec()), (dir, 0));
+            }
+        }
+        let Self { text, units } = self;
+        units.retain(|unit| {
+            let path = &text[unit.path.clone()];
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let ends = ends.map(|(end, _)| end).chain([path.len()]);
+            let above = ends.into_iter().find_map(|end| {
+                let key = (unit.operand, path[..end].to_vec());
+                taken.contains_key(&key).then_some(key)
+            });
+            match (above.and_then(|above| taken.get_mut(&above)), &unit.work) {
+                (Some((_, count)), PackedWork::Clear(dir)) => {
+                    *count += dir.removals();
+                    false
+                }
+                _ => true,
+            }
+        });
+        let mut dirs: Vec<_> = taken
+            .into_iter()
+            .map(|((operand, path), (dir, count))| (operand, path, dir, count))
+            .collect();
+        dirs.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        dirs
+    }
+
     /// Returns the directories that are removed after what is in them, those with the longest paths first.
     pub(crate) fn with_dirs(&self) -> Vec<(RemovalUnit<'_>, ExtraneousDir)> {
         let all = self.iter().filter_map(|unit| match unit.work {
@@ -273,6 +310,16 @@ mod tests {
         let removals = samples();
         let later: Vec<_> = removals.with_dirs().iter().map(|(unit, _)| unit.path).collect();
         assert_eq!(later, [b"t/gone"]);
+    }
+
+    #[test]
+    fn a_directory_is_taken_with_what_is_below_it() {
+        let mut removals = samples();
+        let taken = removals.take_dirs();
+        assert_eq!(taken.len(), 1);
+        assert_eq!((&taken[0].1[..], taken[0].3), (&b"t/gone"[..], 4 + 4));
+        let left: Vec<_> = removals.iter().map(|unit| unit.path.to_vec()).collect();
+        assert_eq!(left, [&b"t"[..], b"t/d", b"t/stays"]);
     }
 
     #[test]

@@ -15,9 +15,13 @@ use crate::parent::idle::ending_signal;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
 use crate::parent::run_event::{RunEvent, Withheld};
+use crate::plan::backup_dir::BackupDir;
+use crate::plan::{Operand, Plan};
 use pcopy_sys::Errno;
-use pcopy_sys::file;
+use pcopy_sys::dir_reader::DirReader;
+use pcopy_sys::file::{self, Kind};
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 
 /// How many of the entries that would be removed are named, if nothing is removed because they are too many.
 const NAMED: usize = 5;
@@ -32,11 +36,14 @@ pub(in crate::parent) fn remove_extraneous<'p>(
         return Ok(());
     }
     judge_all(run);
-    let removals = remove(run)?;
+    if run.state.removals.len() == 0 && run.state.held_back.is_empty() {
+        return Ok(());
+    }
+    let touched = remove(run)?;
     if !run.state.held_back.is_empty() {
         copy_held_back(run)?;
     }
-    finish_dirs(run, &removals)
+    finish_dirs(run, touched)
 }
 
 /// Drops from the list what must not be removed, and reports why.
@@ -56,7 +63,10 @@ pub(in crate::parent) fn remove_before(run: &mut Run<'_>) -> Result<bool, Stoppe
         Some((number, path, (stat.accessed(), stat.modified())))
     });
     let dirs: Vec<_> = dirs.collect();
-    let removals = remove(run)?;
+    let has_removals = run.state.removals.len() > 0;
+    if has_removals {
+        remove(run)?;
+    }
     for (number, path, (accessed, modified)) in dirs {
         let Some(operand) = run.plan.operands.get(number as usize) else { continue };
         let restored = run
@@ -67,22 +77,85 @@ pub(in crate::parent) fn remove_before(run: &mut Run<'_>) -> Result<bool, Stoppe
             // The copy sets the final times.
         }
     }
-    Ok(removals.len() > 0)
+    Ok(has_removals)
 }
 
-/// Removes what is left of the list, and returns it.
-fn remove(run: &mut Run<'_>) -> Result<Removals, Stopped> {
-    let units = match u32::try_from(run.state.removals.len()) {
-        Ok(0) => return Ok(Removals::default()),
-        units => units.unwrap_or(u32::MAX),
-    };
+/// A directory that the source has: its operand, and its path in the target.
+type SourceDir = (u32, Vec<u8>);
+
+/// Removes what is left of the list. Returns the directories in which something was removed.
+fn remove(run: &mut Run<'_>) -> Result<Vec<SourceDir>, Stopped> {
+    let touched = run.state.removals.touched();
     run.state.end_phase(&run.totals);
-    run_rounds(run, Task::Remove { first: 0, end: units })?;
+    if let (Some(backups), false) = (&run.plan.backup_dir, run.plan.options.dry_run) {
+        keep_dirs(run, backups)?;
+    }
+    let units = u32::try_from(run.state.removals.len()).unwrap_or(u32::MAX);
+    if units > 0 {
+        run_rounds(run, Task::Remove { first: 0, end: units })?;
+    }
     run.state.end_phase(&run.totals);
     let removals = std::mem::take(&mut run.state.removals);
     remove_dirs(run, &removals)?;
     run.state.end_phase(&run.totals);
-    Ok(removals)
+    Ok(touched)
+}
+
+/// Moves extraneous directories as they are into the directory of the backups.
+fn keep_dirs(run: &mut Run<'_>, backups: &BackupDir) -> Result<(), Stopped> {
+    let names_all = run.plan.options.verbose() || run.plan.options.itemize_changes;
+    for (number, path, dir, count) in run.state.removals.take_dirs() {
+        if let Some(number) = ending_signal(run) {
+            return Err(Stopped::Early(End::Signal(number)));
+        }
+        let Some(operand) = run.plan.operands.get(number as usize) else { continue };
+        let below = if names_all { below(run.plan, operand, &path) } else { Vec::new() };
+        match remove::keep_dir(run.plan, backups, operand, &path, dir.identity) {
+            Ok(()) => {
+                count_removed(run, count);
+                let all = below.iter().map(|(path, is_dir)| (&path[..], *is_dir));
+                for (path, is_dir) in all.chain([(&path[..], true)]) {
+                    let source = operand.source_of(path);
+                    let place =
+                        EntryPath { operand: number, source: &source, target: path, staged: false };
+                    run.reporter.removed(place, is_dir);
+                }
+            }
+            Err(error) => run.reporter.failed_late(error, number, &operand.source_of(&path)),
+        }
+    }
+    run.state.end_phase(&run.totals);
+    Ok(())
+}
+
+fn count_removed(run: &mut Run<'_>, count: u64) {
+    let removed = run.totals.get(Count::Removed);
+    run.totals.set(Count::Removed, removed.wrapping_add(count));
+}
+
+/// Returns the paths of what is in a directory of the target, and which of them are directories. What cannot be read is left
+/// out.
+fn below(plan: &Plan, operand: &Operand, path: &[u8]) -> Vec<(Vec<u8>, bool)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![path.to_vec()];
+    while let Some(path) = waiting.pop() {
+        let Ok(dir) = plan.open_target(operand, &path) else { continue };
+        let mut listing = DirReader::new();
+        while listing.fill(dir.as_fd()).is_ok_and(|filled| filled) {
+            while let Some((kind, name)) = listing.next_entry() {
+                let kind = match kind {
+                    Kind::Unknown => file::stat_at(&dir, name).map_or(kind, |stat| stat.kind()),
+                    known => known,
+                };
+                let path = [&path[..], b"/", name.to_bytes()].concat();
+                if kind == Kind::Directory {
+                    waiting.push(path.clone());
+                }
+                found.push((path, kind == Kind::Directory));
+            }
+        }
+    }
+    found
 }
 
 /// Drops what must not be removed, and reports why.
@@ -130,8 +203,7 @@ fn remove_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
         let source = operand.source_of(unit.path);
         match remove::remove_dir(run.plan, operand, unit.path, dir.identity) {
             Ok(()) => {
-                let removed = run.totals.get(Count::Removed);
-                run.totals.set(Count::Removed, removed.wrapping_add(1));
+                count_removed(run, 1);
                 let place = EntryPath {
                     operand: unit.operand,
                     source: &source,
@@ -148,11 +220,11 @@ fn remove_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
 }
 
 /// Gives the directories that the source has, and in which something was removed, their times and mode.
-fn finish_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
+fn finish_dirs(run: &mut Run<'_>, touched: Vec<SourceDir>) -> Result<(), Stopped> {
     if run.plan.options.dry_run {
         return Ok(());
     }
-    for (number, target) in removals.touched() {
+    for (number, target) in touched {
         if let Some(number) = ending_signal(run) {
             return Err(Stopped::Early(End::Signal(number)));
         }
