@@ -169,7 +169,7 @@ enum OntoValue {
 pub(super) fn read(arguments: &[OsString]) -> Result<Invocation, UsageError> {
     let flags = BenchFlags::try_parse_from(arguments);
     let flags = flags.map_err(|error| UsageError::of(error, &BenchFlags::command()))?;
-    flags.into_options().map(Invocation::Bench)
+    flags.into_options().map(|options| Invocation::Bench(Box::new(options)))
 }
 
 impl BenchFlags {

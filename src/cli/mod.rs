@@ -33,7 +33,7 @@ pub enum Invocation {
     Copy(Box<Options>),
     /// Run `pcopy bench`.
     #[cfg(feature = "bench")]
-    Bench(crate::bench::bench_options::BenchOptions),
+    Bench(Box<crate::bench::bench_options::BenchOptions>),
 }
 
 impl Program {
