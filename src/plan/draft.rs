@@ -257,7 +257,9 @@ fn note_of_files(operands: &[Operand]) -> Option<Note> {
 fn notes_of(selection: &Selection, options: &Options) -> Vec<Note> {
     let blanks = selection.with_blank_at_end().into_iter().map(NoteKind::BlankAtEnd);
     let kinds = selection.unreachable().into_iter().map(NoteKind::UnreachableRule).chain(blanks);
-    let listed = selection.listed().filter(|listed| !listed.accepts_missing);
+    // With `--delete`, a listed name that the source does not have is removed from the target.
+    let deletes = options.copy.deletion.is_some();
+    let listed = selection.listed().filter(|listed| !listed.accepts_missing && !deletes);
     let missing = listed.map(|listed| missing(listed, options)).into_iter().flatten();
     let kinds = kinds.chain(missing.map(NoteKind::ListedMissing));
     kinds.map(|kind| Note { before: 0, kind }).collect()

@@ -169,3 +169,23 @@ fn it_is_explained_which_rule_decides() {
     explain("../x", &[]).exits(2).stderr_has("'..' may lead out of SRC");
     assert!(!env.path("src-copy").exists());
 }
+
+#[test]
+fn a_listed_name_that_the_source_does_not_have_is_removed_with_delete() {
+    for jobs in ["-j1", "-j8"] {
+        let env = Sandbox::new();
+        env.tree("src", ["file a 1", "file d/b 1", "file d/new 1", "file other 1", "dir whole"]);
+        env.tree(
+            "dst",
+            ["file gone 1", "file a 1", "file d/old 1", "file d/mine 1", "file mine 1"],
+        );
+        env.tree("dst", ["file whole/y/z 1"]);
+        fs::write(env.path("list"), "a\nd/old\nd/new\ngone\nwhole/\nnowhere\n").unwrap();
+
+        let run = env.pcopy([jobs, "--delete", "--files-from=list", "-T", "src", "dst"]);
+
+        run.exits(0).stderr_has("; 4 removed");
+        let left = ["a", "d", "d/mine", "d/new", "mine", "whole"];
+        assert_eq!(names(&env, "dst"), left);
+    }
+}

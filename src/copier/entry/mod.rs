@@ -141,7 +141,8 @@ impl<'a> EntryCopier<'a> {
         if source.kind() != kind {
             return Err(Unfinished::OtherType);
         }
-        if cx.may_hold_back(dirs)
+        if self.may_be_deferred(dirs.contended, &source)
+            && cx.may_hold_back(dirs)
             && let Ok(old) = file::stat_at(&dirs.target, entry.target_name)
         {
             decide::hold_back(cx, entry, &old)?;
