@@ -200,6 +200,10 @@ ops! {
     SourceLost,
     /// The file system of the target does not answer any more.
     TargetLost,
+    /// Doing what a plan says of an entry that is not as it was when the plan was made (`--apply`).
+    NotAsPlanned,
+    /// Linking an entry, as a plan says, to a name that is not there or not up to date.
+    LinkNotAsPlanned,
 }
 
 impl Op {

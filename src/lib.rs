@@ -25,6 +25,7 @@ pub mod options;
 pub mod outcome;
 pub mod parent;
 pub mod plan;
+pub mod plan_file;
 mod policy;
 mod sanitize;
 pub mod selection;
@@ -38,6 +39,7 @@ mod wanted_attributes;
 pub mod fuzzing {
     use crate::ipc::wire::event::Report;
     use crate::ipc::wire::task::{Task, next_name};
+    use crate::plan_file::{self, PlanFile, Writer};
     use crate::sanitize;
 
     /// Checks reports, which the parent reads from a copier's pipe: a report that was decoded is the same
@@ -60,6 +62,25 @@ pub mod fuzzing {
         assert_eq!(Task::decode(&packed), Some(task));
         if let Task::Names { mut names, .. } = task {
             while next_name(&mut names).is_some() {}
+        }
+    }
+
+    /// Checks plans: whatever a file has, it is read, or a line of it is named. Half of the bytes get check values that fit.
+    pub fn plans(bytes: &[u8]) {
+        let read = |text: &[u8]| match PlanFile::parse(text) {
+            Ok(plan) => {
+                let (mut writer, mut text) = Writer::begin(&plan.header);
+                for operation in &plan.operations {
+                    text += &writer.operation(operation);
+                }
+                text += &writer.end(plan.kept);
+                assert_eq!(PlanFile::parse(text.as_bytes()), Ok(plan));
+            }
+            Err(damage) => assert!(damage.line > 0 && !damage.why.is_empty()),
+        };
+        read(bytes);
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            read(plan_file::sealed(&text.lines().collect::<Vec<_>>()).as_bytes());
         }
     }
 

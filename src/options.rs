@@ -2,6 +2,7 @@
 
 use crate::hash::Algorithm;
 use crate::mode_changes::ModeChanges;
+use crate::plan_file::PlanFile;
 use crate::selection::Selection;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,10 @@ pub struct Options {
     pub require_files: Vec<PathBuf>,
     /// `--manifest`: the file that lists the hash of each file of the copy; `-` is standard output.
     pub manifest: Option<PathBuf>,
+    /// `--plan`: where what a copy would do is written, so that another run can do it.
+    pub plan: Option<PlanRequest>,
+    /// `--apply`: the plan to carry out; nothing else is copied.
+    pub apply: Option<Arc<ApplyRequest>>,
     /// `-j`: the number of copiers, 1 to 512; with `None` the plan chooses a number and the parent adapts it
     /// during the run.
     pub jobs: Option<u16>,
@@ -45,6 +50,24 @@ pub struct Options {
     /// The same command line with `-T`, for a shell, if it names one source and a target. It resumes the copy once the
     /// target exists: without `-T` the source would then be copied into it.
     pub with_no_target_directory: Option<String>,
+}
+
+/// A plan that is to be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlanRequest {
+    /// The file that it is written to.
+    pub file: PathBuf,
+    /// The command line, with the name of the program: the plan is carried out with its options.
+    pub arguments: Vec<OsString>,
+}
+
+/// A plan that is to be carried out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApplyRequest {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// The plan.
+    pub plan: PlanFile,
 }
 
 /// What the run does.
@@ -142,6 +165,10 @@ pub struct CopyOptions {
     pub dry_run: bool,
     /// `--check-first`: find out what the run would do, and copy only if there is room for it.
     pub check_first: bool,
+    /// `--plan`: a dry run that finds out what another run is to do.
+    pub plans: bool,
+    /// `--apply`: do what a plan says, and nothing else.
+    pub applies: bool,
     /// `--delete`: remove from the target what the source does not have; `None` if it stays.
     pub deletion: Option<Deletion>,
 }
@@ -182,6 +209,8 @@ impl CopyOptions {
             itemize_changes: false,
             dry_run: false,
             check_first: false,
+            plans: false,
+            applies: false,
             deletion: None,
         }
     }
@@ -209,6 +238,11 @@ impl CopyOptions {
         self.verbosity >= Verbosity::Debug
     }
 
+    /// Whether to find out what is changed of each entry.
+    pub fn finds_changes(&self) -> bool {
+        self.itemize_changes || self.plans
+    }
+
     /// Whether copiers flush staged data to stable storage before they publish it.
     pub fn writes_back_before_publish(&self) -> bool {
         self.fsync || self.verify
@@ -224,6 +258,7 @@ impl CopyOptions {
         let makes_again = self.in_place || self.update == Update::All;
         self.backup.is_some()
             || self.ask
+            || self.applies
             || self.update == Update::NoneFail
             || self.verbose() && makes_again
     }
@@ -508,6 +543,23 @@ impl Operands {
             Self::Into { directory, .. } => Some(directory),
             Self::Onto { target, .. } | Self::Exactly { target, .. } => Some(target),
             Self::Beside { .. } => None,
+        }
+    }
+
+    /// Returns the operands with relative paths below `dir`.
+    pub fn below(self, dir: &Path) -> Self {
+        let all = |paths: Vec<PathBuf>| paths.iter().map(|path| dir.join(path)).collect();
+        match self {
+            Self::Beside { source, suffix } => Self::Beside { source: dir.join(source), suffix },
+            Self::Onto { sources, target } => {
+                Self::Onto { sources: all(sources), target: dir.join(target) }
+            }
+            Self::Exactly { source, target } => {
+                Self::Exactly { source: dir.join(source), target: dir.join(target) }
+            }
+            Self::Into { sources, directory } => {
+                Self::Into { sources: all(sources), directory: dir.join(directory) }
+            }
         }
     }
 

@@ -60,7 +60,13 @@ impl Program {
                     subcommand.refuse_namesake(&arguments, Path::new("."))?;
                     Ok(self.or_exit(&arguments, subcommand.read))
                 }
-                None => Ok(Invocation::Copy(Box::new(self.or_exit(arguments, read)))),
+                None => {
+                    let options = match self.or_exit(arguments, native::apply_line) {
+                        Some(line) => line.into_options()?,
+                        None => self.or_exit(arguments, read),
+                    };
+                    Ok(Invocation::Copy(Box::new(options)))
+                }
             },
         }
     }

@@ -32,7 +32,8 @@ impl<'a> Context<'a> {
     pub(super) fn looks_for_extraneous(&self) -> bool {
         let removed_before = |deletion: Deletion| deletion.before && !self.is_dry();
         self.plan().check.is_some()
-            || self.options().deletion.is_some_and(|deletion| !removed_before(deletion))
+            || !self.options().applies
+                && self.options().deletion.is_some_and(|deletion| !removed_before(deletion))
     }
 
     /// Whether this round changes nothing.
@@ -43,8 +44,10 @@ impl<'a> Context<'a> {
     /// Whether an entry of another type that is in the way in this directory of the target may be removed at the end
     /// (`--delete`), and the entry copied then.
     pub(super) fn may_hold_back(&self, dirs: &DirPair) -> bool {
+        let (plan, options) = (self.plan(), self.options());
         self.looks_for_extraneous()
-            && self.plan().check.is_none()
+            && plan.check.is_none()
+            && !options.plans // a plan says of each entry one thing
             && !self.job.prompts_answered
             && !dirs.staged
             && !dirs.contended

@@ -109,6 +109,11 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         let error = Op::Stage.error()(errno);
         run.reporter.attribute_failed(AttributeError { error, required: false }, operand, b"");
     }
+    if let Some(applied) = &plan.applied {
+        for (operand, path, error) in &applied.failures {
+            run.reporter.failed_late(*error, *operand, path);
+        }
+    }
     let copied = copy_all(&mut run);
     for dir in plan.required_mounts.changed() {
         run.reporter.mount_changed(dir);

@@ -172,6 +172,7 @@ impl Intake<'_, '_> {
                 }
             }
             Event::Extraneous(extraneous) => self.state.removals.add(place, extraneous),
+            Event::Planned(planned) => self.state.note_planned(place, planned),
             Event::Removed { directory } => self.reporter.removed(place, directory),
             Event::Digest(digest) => {
                 let target = if self.plan.options.verify { place.target } else { b"" };

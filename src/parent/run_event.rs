@@ -196,6 +196,13 @@ pub enum RunEvent<'a> {
         /// The error of the system call.
         errno: Errno,
     },
+    /// The plan (`--plan`) could not be written.
+    PlanFailed {
+        /// The path of the file, as the user gave it.
+        path: &'a Path,
+        /// The error of the system call.
+        errno: Errno,
+    },
     /// The kernel denied a resource that the run needs.
     Unavailable(&'a Unavailable),
     /// The process could not be suspended.

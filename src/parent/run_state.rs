@@ -11,8 +11,10 @@ use crate::ipc::inherited::prompt::PendingPrompt;
 use crate::ipc::inherited::removals::Removals;
 use crate::ipc::memory::counters::{Count, CurrentEntry, Totals, place_fingerprint};
 use crate::ipc::wire::difference::Difference;
+use crate::ipc::wire::planned::Planned;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, split_last};
 use crate::outcome::Fits;
+use crate::plan_file::{Change, Operation};
 use pcopy_sys::Errno;
 use pcopy_sys::file::Identity;
 use std::collections::{HashMap, HashSet};
@@ -63,6 +65,8 @@ pub(super) struct RunState {
     pub(super) looks: bool,
     /// Whether there is room for what would be copied, if the run ends after it has looked.
     pub(super) fits: Option<Fits>,
+    /// What another run is to do (`--plan`).
+    pub(super) planned: Vec<Operation>,
     /// The operands whose source could not be read completely: what is extraneous cannot be known.
     pub(super) unread: HashSet<u32>,
     /// Whether nothing was removed, because too much is extraneous.
@@ -194,6 +198,8 @@ struct Reported {
     early: HashSet<u64>,
     /// Entries of which the user knows what is changed (`--itemize-changes`): 16 bytes for each.
     itemized: HashSet<u64>,
+    /// Operations of a plan: 16 bytes for each.
+    planned: HashSet<u64>,
     /// Whether the user already knows that the target does not support hard links.
     no_links: bool,
     /// Whether the user already knows that the source or the target is lost.
@@ -312,6 +318,28 @@ impl RunState {
     /// Notes that what is changed of an entry was reported. Returns whether that is the first report of the entry.
     pub(super) fn note_itemized(&mut self, place: EntryPath<'_>) -> bool {
         self.reported.itemized.insert(fingerprint((place.operand, place.source)))
+    }
+
+    /// Notes an operation of a plan. A later round reports it again.
+    pub(super) fn note_planned(&mut self, place: EntryPath<'_>, planned: Planned) {
+        let Planned { change, link_operand, source, target } = planned;
+        let key = fingerprint((place.operand, place.source, change == Change::Remove));
+        if !self.reported.planned.insert(key) {
+            return;
+        }
+        // The paths of a plan begin below the operand.
+        let below = |path: &[u8]| match path.iter().position(|&byte| byte == b'/') {
+            Some(slash) => path[slash + 1..].to_vec(),
+            None => Vec::new(),
+        };
+        self.planned.push(Operation {
+            operand: place.operand,
+            path: below(place.source),
+            change,
+            source,
+            target,
+            link_to: link_operand.map(|operand| (operand, below(place.target))),
+        });
     }
 
     /// Notes a complete name, created or found by this round, that other names can become links to. Returns

@@ -77,7 +77,9 @@ impl TargetLock {
             self.fresh.push(false);
             // What is inside the target of an earlier operand is locked with it. Whether the copy of that operand
             // creates it first is not known yet.
-            if operand.is_dir && !self.is_inside_earlier(plan, operand, &mut above) {
+            let number = u32::try_from(self.fresh.len() - 1).unwrap_or(u32::MAX);
+            let is_used = plan.applied.as_ref().is_none_or(|applied| applied.has(number));
+            if operand.is_dir && is_used && !self.is_inside_earlier(plan, operand, &mut above) {
                 self.lock_or_create(plan, operand)?;
             }
         }

@@ -13,6 +13,7 @@ use pcopy_sys::mounts::MountPoints;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
 
 /// Directories in which nothing is removed without an option: those of the file system hierarchy that belong to the system
 /// or to all its users.
@@ -185,6 +186,13 @@ impl Plan {
         };
         let names = of_operand().filter_map(|found| name(found).map(|at| &found.1[at])).collect();
         Some(Absent::Names(names))
+    }
+
+    /// Returns how many entries the copy of an operand has now.
+    pub fn entries_in_target(&self, number: u32) -> u64 {
+        let Some(operand) = self.operands.get(number as usize) else { return 0 };
+        let entries = WalkDir::new(&operand.target_path).min_depth(1).into_iter();
+        entries.filter(Result::is_ok).count() as u64
     }
 
     /// Whether the source of an operand is still what it was when the run began: the same directory, with the same file

@@ -11,9 +11,11 @@ use super::operands::errno_of;
 use super::placement::Placement;
 use super::requirements::RequiredMounts;
 use super::waves::waves;
-use super::{JOBS_MAX, Operand, Parent, Plan, XattrRules};
+use super::{Applied, JOBS_MAX, Operand, Parent, Plan, PlanOutput, XattrRules};
 use crate::error::Refusal;
-use crate::options::{Command, CopyOptions, Dereference, Operands, Options, Permissions};
+use crate::options::{
+    ApplyRequest, Command, CopyOptions, Dereference, Operands, Options, Permissions, PlanRequest,
+};
 use crate::policy::Policy;
 use crate::sanitize::quote;
 use crate::selection::{Listed, Selection};
@@ -25,6 +27,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What pcopy knows of a run before it begins. Making a draft creates and changes nothing, except that `--mkpath` creates
@@ -33,6 +36,8 @@ pub struct Draft {
     placement: Placement,
     manifest: Option<ManifestPlace>,
     check: Option<Check>,
+    plan: Option<PlanRequest>,
+    apply: Option<Arc<ApplyRequest>>,
     jobs: Option<u16>,
     retries: Option<u16>,
     timeout: Option<Duration>,
@@ -90,7 +95,9 @@ impl Draft {
             deletion_guard::check(deletion, &placement.operands)?;
             placement.notes.extend(note_of_files(&placement.operands));
         }
-        if let Some(selection) = &options.copy.selection {
+        // When the plan was made, its rules were asked.
+        if let Some(selection) = options.copy.selection.as_ref().filter(|_| options.apply.is_none())
+        {
             if selection.listed().is_some() {
                 refuse_symlink(&placement.operands)?;
             }
@@ -121,6 +128,8 @@ impl Draft {
             placement,
             manifest,
             check,
+            plan: options.plan.clone(),
+            apply: options.apply.clone(),
             jobs,
             retries,
             timeout,
@@ -154,7 +163,14 @@ impl Draft {
             self.placement.dirs.give_back();
             self.made_path.give_back();
         })?;
-        Ok(self.into_plan())
+        let (output, apply) = (self.plan.take(), self.apply.take());
+        if apply.is_some() {
+            self.placement.options.applies = true;
+        }
+        let mut plan = self.into_plan();
+        let prepared = prepare(&mut plan, output.as_ref(), apply.as_deref());
+        prepared.inspect_err(|_| plan.give_back())?;
+        Ok(plan)
     }
 
     fn into_plan(mut self) -> Plan {
@@ -164,6 +180,10 @@ impl Draft {
             Some(_) => HashSet::new(),
             None => self.placement.add_symlinked_dirs(&mut named_dirs),
         };
+        if self.placement.options.applies {
+            self.placement.options.selection = None;
+            self.placement.left_out = 0;
+        }
         let Placement { options, mut operands, dirs, mut notes, stream, left_out, .. } =
             self.placement;
         let (dirs, numbers, mut parents) = dirs.finish();
@@ -212,6 +232,8 @@ impl Draft {
             backup_dir: self.backup_dir,
             with_no_target_directory: self.with_no_target_directory,
             manifest: self.manifest,
+            output: None,
+            applied: None,
             check: self.check,
             options,
             operands,
@@ -222,6 +244,35 @@ impl Draft {
             symlinked_dirs,
         }
     }
+}
+
+/// Opens the file for a plan, or prepares the plan that is carried out.
+fn prepare(
+    plan: &mut Plan,
+    output: Option<&PlanRequest>,
+    apply: Option<&ApplyRequest>,
+) -> Result<(), Refusal> {
+    let Some(file) = output.map(|request| &request.file).or(apply.map(|request| &request.file))
+    else {
+        return Ok(());
+    };
+    let refuse = |why: &str, hint: Option<&'static str>| {
+        let file = quote(file.as_os_str().as_bytes());
+        Err(Refusal {
+            message: format!("no plan can be made for {file}: {why}"),
+            hint: hint.map(Into::into),
+        })
+    };
+    if plan.stream.is_some() {
+        return refuse("the target is no file", None);
+    }
+    if plan.waves.len() > 1 {
+        let hint = Some("make a plan for each source");
+        return refuse("one source may be copied over what another one was copied to", hint);
+    }
+    plan.output = output.map(|request| PlanOutput::open(plan, request)).transpose()?;
+    plan.applied = apply.map(|request| Applied::prepare(plan, request)).transpose()?;
+    Ok(())
 }
 
 /// Returns the path of the copy, if there is one operand, or of the directory that the copies are in.
@@ -362,6 +413,8 @@ mod tests {
             copy,
             parents: true,
             manifest: None,
+            plan: None,
+            apply: None,
             jobs: Some(1),
             retries: Some(0),
             timeout: None,

@@ -4,6 +4,7 @@
 //! When the run begins, [`Draft::begin`] creates the directories that `--parents` needs and turns the draft
 //! into a [`Plan`].
 
+mod applied;
 pub(crate) mod backup_dir;
 pub(crate) mod backup_name;
 mod comparisons;
@@ -18,6 +19,7 @@ mod mount_guard;
 mod notes;
 mod operands;
 mod placement;
+mod plan_output;
 mod requirements;
 mod stream_target;
 mod symlinked_dirs;
@@ -25,6 +27,7 @@ mod waves;
 mod xattr_rules;
 
 use self::backup_dir::BackupDir;
+pub use applied::{Applied, KeptDir, Role};
 pub use comparisons::{Check, ListedFile, ListedFiles};
 pub use deletion_guard::{Absent, DeletionGuard};
 pub use directories::Parent;
@@ -34,6 +37,7 @@ pub use manifest_place::{ManifestPlace, ManifestTarget};
 pub use notes::{Note, NoteKind, ParentError, Severity};
 pub use operands::Operand;
 pub(crate) use operands::trim;
+pub use plan_output::PlanOutput;
 pub use stream_target::StreamTarget;
 pub(crate) use waves::fold;
 pub use xattr_rules::XattrRules;
@@ -117,6 +121,10 @@ pub struct Plan {
     pub xattr_rules: XattrRules,
     /// What the target is compared with; `None` if the run copies.
     pub check: Option<Check>,
+    /// Where the run writes what another run is to do (`--plan`).
+    pub output: Option<PlanOutput>,
+    /// What the run does, and nothing else (`--apply`).
+    pub applied: Option<Applied>,
     /// The maximum number of copiers.
     pub jobs: u16,
     /// How many copiers the run begins with: fewer than `jobs` if the run adapts the number.

@@ -41,6 +41,10 @@ pub(super) fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Sync => format!("cannot flush {thing} to stable storage: {cause}"),
         Op::SourceLost => format!("lost the file system of the source at {thing}: {cause}"),
         Op::TargetLost => format!("lost the file system of the target at {thing}: {cause}"),
+        Op::NotAsPlanned => format!("{target} has changed since the plan, or {source} has"),
+        Op::LinkNotAsPlanned => {
+            format!("cannot link {target}: the other name of the plan is not up to date")
+        }
         Op::KillsCopiers => format!("skipping {thing}: copiers repeatedly died on it"),
         Op::WriteMountPoint => format!("cannot write {thing}, a mount point: {cause}"),
         Op::Publish if error.errno == Errno::EBUSY => {
@@ -109,6 +113,8 @@ pub(super) fn describe_kind(error: EntryError) -> String {
         Op::ReadRules => format!("not copied: {}", no_rules(error.errno)),
         Op::SourceLost => format!("lost the source: {cause}"),
         Op::TargetLost => format!("lost the target: {cause}"),
+        Op::NotAsPlanned => "changed since the plan".to_owned(),
+        Op::LinkNotAsPlanned => "the other name of the plan is not up to date".to_owned(),
         Op::KillsCopiers => "copiers repeatedly died on it".to_owned(),
         Op::Publish => format!("cannot rename into place: {cause}"),
         Op::WriteMountPoint => format!("cannot write a mount point: {cause}"),
@@ -188,6 +194,8 @@ fn act(op: Op) -> &'static str {
         | Op::ReadRules
         | Op::SourceLost
         | Op::TargetLost
+        | Op::NotAsPlanned
+        | Op::LinkNotAsPlanned
         | Op::KillsCopiers => "copy",
     }
 }

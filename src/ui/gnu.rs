@@ -168,6 +168,8 @@ fn describe_failure(error: EntryError, names: Names<'_>) -> String {
         Op::Sync => format!("error writing {target} to the disk: {cause}"),
         Op::ThroughSymlink => format!("not reading {target} through a symlink"),
         Op::ReadBack => format!("error reading {target}: {cause}"),
+        // cp has no plans
+        Op::NotAsPlanned | Op::LinkNotAsPlanned => format!("not copying {source}"),
         Op::ReadRules => format!("cannot use the rules in {source}"), // cp has no rules
         Op::SourceLost => format!("error reading {source}: {cause}"),
         Op::TargetLost => format!("error writing {target}: {cause}"),

@@ -88,6 +88,10 @@ pub(super) fn render(event: &RunEvent<'_>, screen: &mut Screen) {
         RunEvent::ManifestFailed { op, path, errno } => {
             screen.error(&describe_manifest_failure(op, path, errno));
         }
+        RunEvent::PlanFailed { path, errno } => {
+            let path = quote(path.as_os_str().as_bytes());
+            screen.error(&format!("cannot write the plan {path}: {}", describe(errno)));
+        }
         RunEvent::Unavailable(unavailable) => screen.error(&unavailable.to_string()),
         RunEvent::CannotSuspend(errno) => {
             screen.error(&format!("cannot suspend: {}", describe(errno)));

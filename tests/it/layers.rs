@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 8] = [
     &["copier"],
     &["outcome"],
     &["plan", "options", "wanted_attributes", "policy", "staging"],
-    &["ipc", "manifest", "hash", "selection"],
+    &["ipc", "manifest", "plan_file", "hash", "selection"],
     &["error", "mode_changes", "sanitize", "shell_quote"],
 ];
 
@@ -26,6 +26,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 14] = [
     (
         "walkdir",
         &[
+            "plan/deletion_guard.rs",
             "plan/symlinked_dirs.rs",
             "bench/tree_stats.rs",
             "bench/tree_diff.rs",
@@ -36,7 +37,7 @@ const PLACES_OF_CRATES: [(&str, &[&str]); 14] = [
     ("plotters", &["bench/chart/render.rs"]),
     ("dejavu", &["bench/chart/render.rs"]),
     ("png", &["bench/chart/render.rs"]),
-    ("serde_json", &["bench/json_report.rs"]),
+    ("serde_json", &["bench/json_report.rs", "plan_file/"]),
     ("indicatif", &["ui/progress.rs"]),
     ("blake3", &["hash.rs"]),
     ("sha2", &["hash.rs"]),

@@ -61,6 +61,7 @@ mod named_streams;
 mod no_processes;
 mod output;
 mod placement;
+mod plan;
 mod preserve;
 mod promises;
 mod prompts;

@@ -56,6 +56,12 @@ fn name_of(magic: u32) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
+/// Returns the ID of the file system of `path`, which survives that another disk gets the same device number; 0 if it has
+/// none.
+pub fn id(path: &Path) -> Result<u64> {
+    Ok(statvfs(path)?.filesystem_id())
+}
+
 /// Whether a file system of this type is in memory, without a disk to write to.
 pub fn is_in_memory(kind: &str) -> bool {
     matches!(kind, "tmpfs" | "ramfs")

@@ -194,6 +194,8 @@ impl GnuArgs {
             copy,
             parents,
             manifest: None,
+            plan: None,
+            apply: None,
             jobs,
             retries: Some(0),
             timeout: None,

@@ -3,6 +3,7 @@
 //! To add an option, add a field with its help to its group, and in the group's `apply` set the field of
 //! [`CopyOptions`]. Only `cli` uses the crate `clap`.
 
+mod apply;
 mod data_flags;
 mod deletion_flags;
 mod integrity_flags;
@@ -16,9 +17,10 @@ mod update_flags;
 
 use super::SUBCOMMANDS;
 use super::usage_error::UsageError;
-use crate::options::{self, CopyOptions, Operands, Options};
+use crate::options::{self, CopyOptions, Operands, Options, PlanRequest};
 use crate::sanitize::quote;
 use crate::shell_quote::quote_if_needed;
+pub(super) use apply::apply_line;
 use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
@@ -143,6 +145,15 @@ fn times_option(arguments: &[OsString], operands: &Operands) -> Option<String> {
     })
 }
 
+/// Returns the options of the command line of a plan, for carrying it out.
+fn parse_applied(arguments: &[OsString]) -> Result<Options, UsageError> {
+    let mut options = parse(arguments)?;
+    options.plan = None;
+    options.copy.plans = false;
+    options.copy.dry_run = false;
+    Ok(options)
+}
+
 fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let mut command = Flags::command();
     let matches = command.try_get_matches_from_mut(arguments);
@@ -157,7 +168,17 @@ fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     }
     let flags = Flags::from_arg_matches(&matches);
     let flags = flags.map_err(|error| UsageError::of(error, &command))?;
+    if flags.output.apply.is_some() {
+        return Err(usage("'--apply' takes the options of a plan")); // `apply_line` has read it
+    }
+    let file = flags.output.plan.clone();
+    if let (Some(_), Some(option)) = (&file, flags.selection.reads_stdin()) {
+        return Err(usage(&format!(
+            "'--plan' cannot be used with '{option}=-': --apply could not read standard input again"
+        )));
+    }
     let mut options = flags.into_options(&matches)?;
+    options.plan = file.map(|file| PlanRequest { file, arguments: arguments.to_vec() });
     if matches!(&options.operands, Operands::Onto { sources, .. } if sources.len() == 1) {
         options.with_no_target_directory = Some(with_option(arguments, "-T"));
     }
@@ -313,6 +334,8 @@ impl Flags {
             require_files,
             operands,
             manifest: self.integrity.manifest,
+            plan: None,
+            apply: None,
             jobs: self.data.jobs,
             retries: self.data.retries,
             timeout: self.data.timeout.filter(|&limit| limit > 0).map(seconds),

@@ -1,8 +1,9 @@
 //! Options that control what pcopy prints.
 
-use super::super::values::{WHEN, one_word_of};
+use super::super::values::{WHEN, one_word_of, path};
 use crate::options::{CopyOptions, Verbosity, When};
 use clap::{ArgAction, Args};
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
@@ -35,6 +36,42 @@ pub(super) struct OutputFlags {
         conflicts_with_all = [super::COMPARING, "dry_run", "parents", "explain"]
     )]
     check_first: bool,
+    /// Write what would be copied to FILE, for --apply; implies --dry-run
+    ///
+    /// FILE has one line of JSON for each operation, with what was seen of the entry in SRC and in DST. Lines may be taken
+    /// out of it, and not changed or added. It must not be in SRC or in the copy.
+    #[arg(
+        long,
+        value_name = "FILE",
+        hide_short_help = true,
+        value_parser = path(),
+        conflicts_with_all = [
+            super::COMPARING,
+            "interactive",
+            "manifest",
+            "parents",
+            "explain",
+            "mkpath",
+            "check_first",
+            "delete_before",
+            "backup_dir"
+        ]
+    )]
+    pub(super) plan: Option<PathBuf>,
+
+    /// Do what the plan in FILE says, and nothing else
+    ///
+    /// Operands and options are those of the plan; if operands are given, they must be the same. Each entry is compared with
+    /// what the plan says of it: one that has changed in SRC or in DST is left alone and fails. What --delete would ask
+    /// before it removes anything is asked again.
+    #[arg(
+        long,
+        value_name = "FILE",
+        hide_short_help = true,
+        value_parser = path(),
+        conflicts_with_all = [super::COMPARING, "dry_run", "plan"]
+    )]
+    pub(super) apply: Option<PathBuf>,
 
     /// Print what changes of each entry, in rsync's letters
     ///
@@ -83,7 +120,8 @@ impl OutputFlags {
             (true, ..) => Verbosity::Quiet,
             _ => Verbosity::Normal,
         };
-        options.dry_run = self.dry_run;
+        options.plans = self.plan.is_some();
+        options.dry_run = self.dry_run || options.plans;
         options.check_first = self.check_first;
         options.itemize_changes = self.itemize_changes;
         self.progress.unwrap_or(When::Auto)

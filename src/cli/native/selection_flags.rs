@@ -237,6 +237,18 @@ enum Given {
 }
 
 impl SelectionFlags {
+    /// Returns an option that reads rules or names from standard input.
+    pub(super) fn reads_stdin(&self) -> Option<&'static str> {
+        let lists = [
+            ("--exclude-from", &self.exclude_from[..]),
+            ("--include-from", &self.include_from),
+            ("--files-from", self.files_from.as_slice()),
+            ("--ignore-from", &self.ignore_from),
+        ];
+        let is_stdin = |files: &[PathBuf]| files.iter().any(|file| file.as_os_str() == "-");
+        lists.iter().find(|(_, files)| is_stdin(files)).map(|(option, _)| *option)
+    }
+
     /// Returns the selection; `None` if all entries are taken.
     pub(super) fn selection(
         mut self,

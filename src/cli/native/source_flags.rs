@@ -16,7 +16,7 @@ pub(super) struct SourceFlags {
     /// The sources and the target; the usage names them
     #[arg(
         value_name = "PATH",
-        required = true,
+        required_unless_present = "apply",
         hide = true,
         value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]

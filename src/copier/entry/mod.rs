@@ -330,6 +330,10 @@ impl<'a> EntryCopier<'a> {
         let may_be_deferred = self.may_be_deferred(contended, source);
         let Some(inodes) = self.cx.job.inodes.filter(|_| may_be_deferred) else { return Ok(None) };
         let inode = source.identity();
+        if self.cx.options().applies {
+            // The names that are to become links are deferred before.
+            return Ok(inodes.insert(inode).then_some(inode));
+        }
         // In the round for prompted names, the set is new and lacks the inodes that were copied before. So
         // copiers defer every prompted name of an inode that may have other names; otherwise they would copy
         // the inode a second time.

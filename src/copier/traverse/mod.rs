@@ -474,6 +474,10 @@ pub(super) fn directory<'a, V: Visitor<'a>>(
     let Some((dir, facts)) = visitor.enter(walk, opened, existed)? else { return Ok(()) };
     let mut progress = DirProgress::default();
     let listed = match visitor.source_to_list(walk, &dir, &facts) {
+        Some(_) if walk.cx.plan().applied.is_some() => {
+            planned(walk, visitor, &dir, &mut progress)?;
+            Ok(())
+        }
         Some(source) => list(walk, visitor, &dir, source, &mut progress)?,
         None => Ok(()),
     };
@@ -522,6 +526,18 @@ fn list<'a, V: Visitor<'a>>(
     Ok(result)
 }
 
+/// Visits the names of a directory with which a plan does something, in place of those that are listed.
+fn planned<'a, V: Visitor<'a>>(
+    walk: &mut Walk<'a, V::Dir>,
+    visitor: &mut V,
+    dir: &V::Dir,
+    progress: &mut DirProgress,
+) -> Result<(), ParentGone> {
+    let Some(applied) = &walk.cx.plan().applied else { return Ok(()) };
+    let names = applied.names_in(walk.at.operand, &walk.at.source);
+    visit_names(walk, visitor, dir, &mut DirNames::Planned(names), progress)
+}
+
 /// Visits names of a directory. While the ring is hungry, hands over some of them, or older work.
 fn visit_names<'a, V: Visitor<'a>>(
     walk: &mut Walk<'a, V::Dir>,
@@ -534,7 +550,7 @@ fn visit_names<'a, V: Visitor<'a>>(
     let selector = select::selector(walk);
     let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
     while !walk.is_stopped() {
-        let listed = matches!(names, DirNames::Listed(_));
+        let listed = !matches!(names, DirNames::Handed(_));
         let Some((kind, name)) = names.next() else { break };
         if listed && V::COUNTS_NAMES {
             walk.cx.status.add(Count::Found, 1);

@@ -18,13 +18,15 @@ pub(super) const WIDE_BYTES: usize = 16 * 1024;
 pub(in crate::copier) enum DirNames<'n> {
     Listed(&'n mut DirReader),
     Handed(&'n [u8]),
+    /// The names of a plan that is carried out.
+    Planned(&'n [u8]),
 }
 
 impl DirNames<'_> {
     pub(super) fn next(&mut self) -> Option<(Kind, &CStr)> {
         match self {
             DirNames::Listed(listing) => listing.next_entry(),
-            DirNames::Handed(names) => task::next_name(names),
+            DirNames::Handed(names) | DirNames::Planned(names) => task::next_name(names),
         }
     }
 
@@ -43,7 +45,7 @@ impl DirNames<'_> {
     pub(super) fn bytes_left(&self) -> usize {
         match self {
             DirNames::Listed(listing) => listing.bytes_left(),
-            DirNames::Handed(names) => 2 * names.len(),
+            DirNames::Handed(names) | DirNames::Planned(names) => 2 * names.len(),
         }
     }
 }

@@ -188,7 +188,7 @@ fn give_names<'a, V: Visitor<'a>>(
 /// Moves names into a task: at most half of those that are left, and no more than fit in a slot.
 fn put_half(message: &mut Vec<u8>, names: &mut DirNames<'_>, status: StatusSlot<'_>, counts: bool) {
     let start = message.len();
-    let listed = counts && matches!(names, DirNames::Listed(_));
+    let listed = counts && !matches!(names, DirNames::Handed(_));
     while message.len() + NAME_ROOM + CHECKSUM_BYTES <= MESSAGE_BYTES_MAX
         && 2 * (message.len() - start) < names.bytes_left()
     {

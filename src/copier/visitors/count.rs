@@ -94,6 +94,9 @@ impl<'a> Visitor<'a> for CountVisitor<'a> {
     ) -> Result<Option<OwnedFd>, ParentGone> {
         let Some(operand) = walk.operand() else { return Ok(None) };
         let plan = walk.cx.plan();
+        if plan.applied.as_ref().is_some_and(|applied| !applied.has(walk.at.operand)) {
+            return Ok(None);
+        }
         let dir = (plan.source_dir(operand), plan.follows(Some(operand)));
         self.add(walk, dir, (Kind::Unknown, &operand.source_name), progress);
         Ok(None)

@@ -22,10 +22,12 @@ use crate::error::{EntryError, Op};
 use crate::ipc::inherited::built_dirs::Overlap;
 use crate::ipc::inherited::link_groups::{LinkName, LinkRole};
 use crate::ipc::memory::counters::Count;
-use crate::ipc::wire::event::{Details, Event};
+use crate::ipc::wire::event::{Details, Event, Report};
 use crate::ipc::wire::itemized::{Act, Itemized, type_of};
-use crate::ipc::wire::task::{EntryPath, Task};
+use crate::ipc::wire::planned::Planned;
+use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task};
 use crate::options::{CopyMode, When};
+use crate::plan_file::{Change, Seen};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
 use pcopy_sys::process;
@@ -78,6 +80,23 @@ struct Foreseen {
     done: Done,
     item: Option<Itemized>,
     leads: Option<Identity>,
+}
+
+/// What was seen of an entry, for a plan.
+#[derive(Clone, Copy)]
+struct Sides {
+    source: Option<Seen>,
+    target: Option<Seen>,
+}
+
+/// The other names of a file with several names.
+struct Others<'o> {
+    /// The files in the target that are copies of it.
+    leaders: &'o [Identity],
+    /// Whether there will be one.
+    has_leader: bool,
+    /// The place in the source of the first name that has a copy.
+    first: Option<&'o (u32, Vec<u8>)>,
 }
 
 /// Returns a worker that finds out what a copy would do.
@@ -135,6 +154,7 @@ impl<'a> DryVisitor<'a> {
         if kind == Kind::Directory {
             return look_at_dir(walk, dirs, (name, target_name), progress);
         }
+        let seen = seen(walk, dirs, (name, target_name), follow);
         let entry = (kind, name, target_name);
         let mut foreseen = walk.retry(Unfinished::error, |walk| self.foresee(walk, dirs, entry));
         if let (Err(Unfinished::HeldBack), Some(both)) = (&foreseen, &dirs.both) {
@@ -145,7 +165,7 @@ impl<'a> DryVisitor<'a> {
         }
         match foreseen {
             Ok(foreseen) => match may_be_copied(walk, dirs, (kind, name), foreseen.done) {
-                Ok(()) => record(walk, (name, target_name), &foreseen),
+                Ok(()) => record(walk, (name, target_name), &foreseen, (seen, None)),
                 Err(error) => walk.record_failed(Some(name), error),
             },
             Err(Unfinished::Deferred(identity)) => {
@@ -247,17 +267,24 @@ impl<'a> DryVisitor<'a> {
             // The files in the target that are copies of the inode. A name that would be copied has none.
             let mut leaders = Vec::new();
             let mut has_leader = false;
+            // The place of the first of them.
+            let mut leader = None;
             for member in walk.cx.job.groups.members(group as usize) {
                 if walk.is_stopped() {
                     return Ok(());
                 }
                 if member.role != LinkRole::Follower {
                     has_leader = true;
+                    leader = leader.or_else(|| Some(place_of(walk, &member)));
                     let is_there = member.role == LinkRole::Existing;
                     leaders.extend(is_there.then(|| target_of(walk, &member)).flatten());
                     continue;
                 }
-                has_leader |= self.look_at_link(walk, &member, &leaders, has_leader)?;
+                let others = Others { leaders: &leaders, has_leader, first: leader.as_ref() };
+                if self.look_at_link(walk, &member, &others)? {
+                    has_leader = true;
+                    leader = leader.or_else(|| Some(place_of(walk, &member)));
+                }
                 walk.reports.flush_if_old()?;
             }
         }
@@ -270,8 +297,7 @@ impl<'a> DryVisitor<'a> {
         &mut self,
         walk: &mut DryWalk<'a>,
         member: &LinkName,
-        leaders: &[Identity],
-        has_leader: bool,
+        others: &Others<'_>,
     ) -> Result<bool, ParentGone> {
         let (place, _) = walk.cx.job.groups.dir(member.dir);
         walk.at.go_to(place);
@@ -282,8 +308,20 @@ impl<'a> DryVisitor<'a> {
         };
         let name = &*member.name;
         let target_name = c_name(&target_name_of(walk, place, name));
-        match self.foresee_link(walk, &dirs, (name, &target_name), leaders, has_leader) {
-            Ok(foreseen) => record(walk, (name, &target_name), &foreseen).map(|()| true),
+        let seen = seen(walk, &dirs, (name, &target_name), walk.cx.plan().follows(None));
+        match self.foresee_link(
+            walk,
+            &dirs,
+            (name, &target_name),
+            others.leaders,
+            others.has_leader,
+        ) {
+            Ok(foreseen) => {
+                let link = others.first.filter(|_| foreseen.done == Done::Linked);
+                let leads = foreseen.done != Done::Skipped
+                    || may_be_linked_to(walk, &dirs, (name, &target_name));
+                record(walk, (name, &target_name), &foreseen, (seen, link)).map(|()| leads)
+            }
             Err(unfinished) => match unfinished.error() {
                 Some(error) => walk.record_failed(Some(name), error).map(|()| false),
                 None => Ok(false),
@@ -341,7 +379,7 @@ impl<'a> DryVisitor<'a> {
             }
         }
         count_bytes(walk, &source, Done::Skipped);
-        let itemizes = walk.cx.options().itemize_changes;
+        let itemizes = walk.cx.options().finds_changes();
         let item = itemizes
             .then(|| itemize::of_entry(&walk.cx, entry, (&source, old.as_ref()), Act::Link));
         Ok(linked(item))
@@ -376,7 +414,7 @@ impl<'a> Visitor<'a> for DryVisitor<'a> {
         let (name, target_name) = (&*operand.source_name, &*operand.target_name);
         if walk.cx.plan().stream.is_some() {
             let foreseen = Foreseen { done: Done::Copied, item: None, leads: None };
-            record(walk, (name, target_name), &foreseen)?;
+            record(walk, (name, target_name), &foreseen, (None, None))?;
             return Ok(None);
         }
         self.look(walk, &dirs, (Kind::Unknown, name, target_name), progress)?;
@@ -568,15 +606,81 @@ fn count_replaced(walk: &DryWalk<'_>, old: &Stat) {
     status.add(Count::BytesFreed, if is_freed { old.allocated() } else { 0 });
 }
 
+/// Returns what is seen of an entry on both sides, before it is decided about, if a plan is made.
+fn seen(
+    walk: &DryWalk<'_>,
+    dirs: &Dirs,
+    (name, target_name): (&CStr, &CStr),
+    follow: bool,
+) -> Option<Sides> {
+    walk.cx.options().plans.then(|| {
+        let source = match follow {
+            true => file::stat_at_following(dirs.source.as_fd(), name),
+            false => file::stat_at(&dirs.source, name),
+        };
+        let both = dirs.both.as_ref();
+        let target = both.and_then(|both| file::stat_at(&both.target, target_name).ok());
+        let [source, target] = [source.ok(), target].map(|stat| stat.map(|stat| Seen::of(&stat)));
+        Sides { source, target }
+    })
+}
+
+/// Whether other names can become links to a name that stays as it is, as in visitors/copy/links.rs: not if it keeps contents
+/// of its own, or is skipped by `--update`.
+fn may_be_linked_to(walk: &DryWalk<'_>, dirs: &Dirs, (name, target_name): (&CStr, &CStr)) -> bool {
+    let Some(both) = dirs.both.as_ref().filter(|_| !keeps_contents(&walk.cx)) else { return false };
+    let entry = &Entry { at: &walk.at, dirs: both, name, target_name };
+    let (source, old) = (both.stat_source(name), file::stat_at(&both.target, target_name));
+    let (Ok(source), Ok(old)) = (source, old) else { return false };
+    matches!(skipped_by_update(&walk.cx, entry, &source, &old), Ok(None))
+}
+
+/// Returns the place of a name in the source.
+fn place_of(walk: &DryWalk<'_>, member: &LinkName) -> (u32, Vec<u8>) {
+    let (place, _) = walk.cx.job.groups.dir(member.dir);
+    (place.operand, EntryPathBuf::from(place).source_of(member.name.to_bytes()))
+}
+
+/// Reports what would be done with the entry `name` of the directory that the walk is in, or without a name with that
+/// directory. `link` is the name that it would become a hard link to.
+fn report_planned(
+    walk: &mut DryWalk<'_>,
+    name: Option<&CStr>,
+    item: &Itemized,
+    (Sides { source, target }, link): (Sides, Option<&(u32, Vec<u8>)>),
+) -> Result<(), ParentGone> {
+    let change = match item.act {
+        Act::Link => Change::Link,
+        Act::Attributes => Change::Update,
+        Act::Copy | Act::Change if target.is_none() => Change::Create,
+        Act::Copy | Act::Change => Change::Replace,
+    };
+    let link_operand = link.map(|(operand, _)| *operand);
+    let event = Event::Planned(Planned { change, link_operand, source, target });
+    let path = match name {
+        Some(name) => walk.at.source_of(name.to_bytes()),
+        None => walk.at.source.clone(),
+    };
+    let target = link.map(|(_, path)| &path[..]).unwrap_or_default();
+    let place = EntryPath { operand: walk.at.operand, source: &path, target, staged: false };
+    walk.reports.send(&Report { place, event }, || ())
+}
+
 /// Counts and reports what would become of an entry.
 fn record(
     walk: &mut DryWalk<'_>,
     (name, target_name): (&CStr, &CStr),
     foreseen: &Foreseen,
+    (seen, link): (Option<Sides>, Option<&(u32, Vec<u8>)>),
 ) -> Result<(), ParentGone> {
     let (status, options) = (walk.cx.status, walk.cx.options());
-    if let Some(item) = foreseen.item.filter(|item| options.itemize_changes && !item.is_nothing()) {
-        walk.report(Some(name), Event::Itemized(item))?;
+    if let Some(item) = foreseen.item.filter(|item| !item.is_nothing()) {
+        if let Some(sides) = seen {
+            report_planned(walk, Some(name), &item, (sides, link))?;
+        }
+        if options.itemize_changes {
+            walk.report(Some(name), Event::Itemized(item))?;
+        }
     }
     let new = foreseen.done != Done::Skipped;
     let count = match foreseen.done {
@@ -601,13 +705,19 @@ fn record_dir(walk: &mut DryWalk<'_>, dirs: &Dirs, source: &Stat) -> Result<(), 
     let (status, options) = (walk.cx.status, walk.cx.options());
     let item = match &dirs.both {
         None => Some(Itemized::new_entry(source)),
-        Some(both) if options.itemize_changes => file::stat_fd(&both.target).ok().and_then(|old| {
+        Some(both) if options.finds_changes() => file::stat_fd(&both.target).ok().and_then(|old| {
             let origin = walk.cx.plan().dir_origin(walk.at.operand, &walk.at.source, false);
             let ends = (both.source.as_fd(), both.target.as_fd());
             itemize::of_dir(&walk.cx, ends, (source, &old), origin)
         }),
         Some(_) => None,
     };
+    if let Some(item) = item.filter(|_| options.plans) {
+        let target = dirs.both.as_ref().and_then(|both| file::stat_fd(&both.target).ok());
+        let sides =
+            Sides { source: Some(Seen::of(source)), target: target.map(|stat| Seen::of(&stat)) };
+        report_planned(walk, None, &item, (sides, None))?;
+    }
     if let Some(item) = item.filter(|_| options.itemize_changes) {
         walk.report(None, Event::Itemized(item))?;
     }

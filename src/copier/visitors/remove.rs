@@ -15,9 +15,11 @@ use crate::ipc::inherited::removals::{RemovalUnit, RemovalWork, names_in};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::extraneous::ExtraneousDir;
+use crate::ipc::wire::planned::Planned;
 use crate::ipc::wire::task::{EntryPath, Task, split_last};
 use crate::plan::backup_dir::{BackupDir, Doomed};
 use crate::plan::{Operand, Plan};
+use crate::plan_file::{Change, Operation, Seen};
 use crate::selection::Side;
 use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Identity, Kind, Stat};
@@ -87,7 +89,9 @@ fn remove_unit(walk: &mut RemoveWalk<'_>, unit: RemovalUnit<'_>) -> Result<(), P
                 if walk.is_stopped() {
                     break;
                 }
-                remove_entry(walk, &dir, name)?;
+                if is_as_planned(walk, operand, name)? {
+                    remove_entry(walk, &dir, name)?;
+                }
             }
             Ok(())
         }
@@ -138,10 +142,117 @@ fn remove_entry(walk: &mut RemoveWalk<'_>, dir: &OwnedFd, name: &CStr) -> Result
         }
         _ => file::unlink(dir, name).map_err(Op::Remove.error()),
     };
+    let planned = planned(walk, Some(name));
     match walk.retry(|error: &EntryError| Some(*error), unlink) {
-        Ok(()) => record(walk, Some(name)),
+        Ok(()) => {
+            if let Some(planned) = planned {
+                walk.report(Some(name), Event::Planned(planned))?;
+            }
+            record(walk, Some(name))
+        }
         Err(EntryError { errno: Errno::ENOENT, .. }) => Ok(()), // it was removed already
         Err(error) => walk.report(Some(name), Event::FailedLate(error)),
+    }
+}
+
+/// Returns what a plan says of an entry that would be removed; `None` if no plan is made.
+fn planned(walk: &RemoveWalk<'_>, name: Option<&CStr>) -> Option<Planned> {
+    if !walk.cx.options().plans {
+        return None;
+    }
+    let mut place = walk.at.clone();
+    if let Some(name) = name {
+        place.push(name.to_bytes(), name.to_bytes());
+    }
+    planned_removal(walk.cx.plan(), walk.operand()?, place.as_path())
+}
+
+/// Returns what a plan says of an entry that would be removed; `None` if it is not there.
+pub(crate) fn planned_removal(
+    plan: &Plan,
+    operand: &Operand,
+    place: EntryPath<'_>,
+) -> Option<Planned> {
+    let target = Some(Seen::of(&stat_target(plan, operand, place.target).ok()?));
+    let source = stat_source(plan, operand, place.source).ok().map(|stat| Seen::of(&stat));
+    Some(Planned { change: Change::Remove, link_operand: None, source, target })
+}
+
+/// Returns the status of an entry of the source, by its path.
+fn stat_source(plan: &Plan, operand: &Operand, path: &[u8]) -> Result<Stat, Errno> {
+    match split_last(path) {
+        (b"", name) => file::stat_at(plan.source_dir(operand), &c_name(name)),
+        (above, name) => file::stat_at(plan.open_source(operand, above)?, &c_name(name)),
+    }
+}
+
+/// Returns the status of an entry of the target, by its path.
+fn stat_target(plan: &Plan, operand: &Operand, path: &[u8]) -> Result<Stat, Errno> {
+    match split_last(path) {
+        (b"", name) => file::stat_at(plan.target_dir(operand), &c_name(name)),
+        (above, name) => file::stat_at(plan.reach_target(operand, above)?, &c_name(name)),
+    }
+}
+
+/// Whether an entry may be removed: it is as a plan says that is carried out, or there is no plan. Otherwise reports it.
+fn is_as_planned(
+    walk: &mut RemoveWalk<'_>,
+    operand: &Operand,
+    name: &CStr,
+) -> Result<bool, ParentGone> {
+    let plan = walk.cx.plan();
+    let Some(applied) = &plan.applied else { return Ok(true) };
+    let mut place = walk.at.clone();
+    place.push(name.to_bytes(), name.to_bytes());
+    match applied.removal(place.operand, &place.source) {
+        Some(removal) => {
+            match check_planned(plan, operand, (&place.source, &place.target), removal) {
+                Ok(()) => Ok(true),
+                // A run that was interrupted has removed it.
+                Err(EntryError { errno: Errno::ENOENT, .. }) => Ok(false),
+                Err(error) => walk.report(Some(name), Event::FailedLate(error)).map(|()| false),
+            }
+        }
+        None => Ok(false),
+    }
+}
+
+/// Fails if an entry is not what a plan says of it. With `ENOENT` if the target has no such entry any more.
+fn check_planned(
+    plan: &Plan,
+    operand: &Operand,
+    (source, target): (&[u8], &[u8]),
+    removal: &Operation,
+) -> Result<(), EntryError> {
+    let now = stat_target(plan, operand, target).map_err(Op::Remove.error())?;
+    let applied = plan.applied.as_ref();
+    let is_target_still =
+        applied.is_none_or(|applied| applied.is_target_still(removal, source, Ok(now)));
+    let is_source_still = match (removal.source, stat_source(plan, operand, source)) {
+        (Some(then), Ok(now)) => then.is_still(&now),
+        (None, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => true,
+        (_, Err(errno)) if errno != Errno::ENOENT => return Err(Op::Stat.error()(errno)),
+        _ => false,
+    };
+    let is_still = is_target_still && is_source_still;
+    if is_still { Ok(()) } else { Err(Op::NotAsPlanned.error()(Errno::ECANCELED)) }
+}
+
+/// Removes an empty directory of the target, if it is still what a plan says of it.
+pub(crate) fn remove_planned_dir(
+    plan: &Plan,
+    operand: &Operand,
+    place: (&[u8], &[u8]),
+    removal: &Operation,
+) -> Result<(), EntryError> {
+    check_planned(plan, operand, place, removal)?;
+    let judged = removal.target.map_or((0, 0), |target| target.identity);
+    match remove_dir(plan, operand, place.1, judged) {
+        // It has entries of which the plan says nothing.
+        Err(EntryError { errno: Errno::ENOTEMPTY | Errno::EBUSY, .. }) => {
+            Err(Op::NotAsPlanned.error()(Errno::ECANCELED))
+        }
+        removed => removed,
     }
 }
 
@@ -175,8 +286,14 @@ fn clear(
         if !removes_dir || walk.is_stopped() {
             return Ok(());
         }
+        let planned = planned(walk, None);
         match remove_dir(walk.cx.plan(), operand, &walk.at.target, judged.identity) {
-            Ok(()) => return record(walk, None),
+            Ok(()) => {
+                if let Some(planned) = planned {
+                    walk.report(None, Event::Planned(planned))?;
+                }
+                return record(walk, None);
+            }
             Err(EntryError { errno: Errno::ENOTEMPTY, .. }) => {}
             Err(error) => return walk.report(None, Event::FailedLate(error)),
         }

@@ -9,6 +9,7 @@ use super::difference::Difference;
 use super::extraneous::Extraneous;
 use super::fields::{Field, get_bytes, get_u8, get_u32, get_u64, put_bytes, put_u32, put_u64};
 use super::itemized::Itemized;
+use super::planned::Planned;
 use super::task::EntryPath;
 use crate::error::{AttributeError, EntryError, Op};
 use crate::hash::Digest;
@@ -226,6 +227,8 @@ events! {
     18 => Itemized(item: Itemized),
     /// The entry of the target is extraneous, and is to be removed (`--delete`).
     19 => Extraneous(extraneous: Extraneous),
+    /// What a run would do with the entry, for a plan. Sent only with `--plan`.
+    22 => Planned(planned: Planned),
     /// The entry of the target was removed. Sent only if removed entries are printed.
     20 => Removed {
         /// Whether it was a directory.
@@ -396,7 +399,9 @@ mod tests {
     use crate::hash::DIGEST_BYTES;
     use crate::ipc::wire::difference::Property;
     use crate::ipc::wire::extraneous::ExtraneousDir;
-    use crate::ipc::wire::itemized::{Act, Change, Type};
+    use crate::ipc::wire::itemized::{self, Act, Type};
+    use crate::plan_file::{Change, Seen};
+    use pcopy_sys::file::Stamp;
     use std::collections::BTreeSet;
 
     fn samples() -> Vec<Report<'static>> {
@@ -411,7 +416,7 @@ mod tests {
         let backup = BackupKind::Numbered(u64::MAX);
         let details = Details { directory: true, removed: true, backup, method: Some(method) };
         let mut item = Itemized::created(Act::Attributes, Type::Special);
-        item.add_if(true, Change::Xattrs);
+        item.add_if(true, itemized::Change::Xattrs);
         let dir = ExtraneousDir {
             identity: (u64::MAX, 1),
             entries: u64::MAX,
@@ -419,6 +424,22 @@ mod tests {
             is_uppermost: false,
             is_in_source_dir: true,
             has_dirs: true,
+        };
+        let seen = Seen {
+            mode: 0o100_644,
+            identity: (1, u64::MAX),
+            links: 2,
+            user: u32::MAX,
+            group: 3,
+            size: u64::MAX,
+            modified: Stamp { seconds: i64::MIN, nanoseconds: 1 },
+            changed: Stamp { seconds: i64::MAX, nanoseconds: 999_999_999 },
+        };
+        let planned = Planned {
+            change: Change::Link,
+            link_operand: Some(u32::MAX),
+            source: Some(seen),
+            target: Some(seen),
         };
         let event = [
             Event::Done(Details::default()),
@@ -451,6 +472,8 @@ mod tests {
             Event::Extraneous(Extraneous::Entry { dir: (1, u64::MAX) }),
             Event::Extraneous(Extraneous::Directory(dir)),
             Event::Removed { directory: true },
+            Event::Planned(planned),
+            Event::Planned(Planned { link_operand: None, source: None, target: None, ..planned }),
         ];
         event.into_iter().map(|event| Report { place, event }).collect()
     }

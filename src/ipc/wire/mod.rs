@@ -7,4 +7,5 @@ pub(crate) mod extraneous;
 pub(crate) mod fields;
 pub(crate) mod frame_check;
 pub(crate) mod itemized;
+pub(crate) mod planned;
 pub(crate) mod task;

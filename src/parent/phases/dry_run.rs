@@ -1,6 +1,6 @@
 //! `--dry-run`: copiers find out what a copy would do. Nothing is locked, created or published.
 
-use super::{copy, links, removal};
+use super::{copy, links, plan_lines, removal};
 use crate::outcome::{End, Fits};
 use crate::parent::free_space;
 use crate::parent::run::{Run, Stopped};
@@ -13,6 +13,7 @@ pub(in crate::parent) fn look(run: &mut Run<'_>) -> End {
     run.plan.notes.iter().for_each(|note| run.reporter.note(note));
     let looked = find_out(run).and_then(|()| removal::remove_extraneous(run, |_| Ok(())));
     if looked.is_ok() {
+        plan_lines::write(run);
         name_idle_rules(run);
     }
     end_of(run, looked)

@@ -6,6 +6,8 @@ pub(super) mod copy;
 pub(super) mod dry_run;
 pub(super) mod links;
 pub(super) mod manifest;
+pub(super) mod plan_lines;
+mod planned_removal;
 pub(super) mod prompted;
 pub(super) mod publish;
 pub(super) mod removal;

@@ -4,6 +4,7 @@
 //! While they copy, copiers list what is extraneous. The list is judged as a whole before anything is removed. Then copiers
 //! remove what is not a directory and the directories without others, and the parent removes those that are left.
 
+use super::planned_removal;
 use crate::copier::visitors::{copy, remove};
 use crate::error::EntryError;
 use crate::ipc::inherited::removals::Removals;
@@ -32,8 +33,9 @@ pub(in crate::parent) fn remove_extraneous<'p>(
     run: &mut Run<'p>,
     copy_held_back: impl FnOnce(&mut Run<'p>) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
-    if run.plan.options.deletion.is_none() {
-        return Ok(());
+    let Some(deletion) = run.plan.options.deletion else { return Ok(()) };
+    if let Some(applied) = &run.plan.applied {
+        return planned_removal::remove(run, applied, deletion);
     }
     judge_all(run);
     if run.state.removals.len() == 0 && run.state.held_back.is_empty() {
@@ -201,15 +203,16 @@ fn remove_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
         }
         let Some(operand) = run.plan.operands.get(unit.operand as usize) else { continue };
         let source = operand.source_of(unit.path);
+        let place =
+            EntryPath { operand: unit.operand, source: &source, target: unit.path, staged: false };
         match remove::remove_dir(run.plan, operand, unit.path, dir.identity) {
             Ok(()) => {
                 count_removed(run, 1);
-                let place = EntryPath {
-                    operand: unit.operand,
-                    source: &source,
-                    target: unit.path,
-                    staged: false,
-                };
+                let plans = run.plan.options.plans;
+                let planned = plans.then(|| remove::planned_removal(run.plan, operand, place));
+                if let Some(planned) = planned.flatten() {
+                    run.state.note_planned(place, planned);
+                }
                 run.reporter.removed(place, true);
             }
             Err(EntryError { errno: Errno::ENOENT, .. }) => {}

@@ -18,7 +18,7 @@ use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::task::{Depth, EntryPath, EntryPathBuf, split_last};
-use crate::plan::{DirOrigin, Operand, Parent, Plan};
+use crate::plan::{DirOrigin, KeptDir, Operand, Parent, Plan};
 use crate::staging::UNFINISHED_MODE;
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Stat};
@@ -211,8 +211,25 @@ fn finish_as(
         None => file::stat_fd(&source).map_err(Op::Stat.error())?,
     };
     let target = plan.open_target(operand, place.target).map_err(Op::OpenTarget.error())?;
+    let kept = plan.applied.as_ref();
+    if let Some(kept) = kept.and_then(|applied| applied.kept_dir(place.operand, place.source)) {
+        return keep(target.as_fd(), kept).map(|()| AttributeErrors::default());
+    }
     let origin = plan.dir_origin(place.operand, place.source, place.staged);
     Ok(Attrs::new(plan).finish_dir(source.as_fd(), target.as_fd(), &stat, origin))
+}
+
+/// Gives a directory of the target the attributes that it had before something in it was changed.
+pub(crate) fn keep(target: BorrowedFd<'_>, kept: KeptDir) -> Result<(), EntryError> {
+    let now = file::stat_fd(target).map_err(Op::OpenTarget.error())?;
+    let times = kept.times.filter(|&(_, modified)| now.modified() != modified);
+    if let Some((accessed, modified)) = times {
+        file::set_times(target, accessed, modified).map_err(Op::SetTimes.error())?;
+    }
+    if now.permissions() != kept.permissions {
+        file::set_permissions(target, kept.permissions).map_err(Op::SetPermissions.error())?;
+    }
+    Ok(())
 }
 
 /// Sets the attributes of a directory above a target, for `--parents`. Returns the attributes that it lacks.

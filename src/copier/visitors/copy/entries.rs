@@ -35,6 +35,11 @@ impl<'a> CopyVisitor<'a> {
             self.entry_copier.remove_remains(&found.at(&walk.at));
             return walk.record_failed(Some(name), Op::KillsCopiers.error()(Errno::EIO));
         }
+        if let Some(applied) = &walk.cx.plan().applied
+            && !self.admits(walk, found, applied, progress)?
+        {
+            return Ok(());
+        }
         let kind = match kind_of(walk, (dirs.source.as_fd(), dirs.follow), kind, name) {
             Ok(Kind::Directory) => return self.keep_dir(walk, found, progress),
             Ok(kind) => kind,

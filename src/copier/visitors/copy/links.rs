@@ -9,6 +9,7 @@
 //! and the remaining names become links to it. The same happens where the kernel refuses a link, because the
 //! file has too many links (65,000 on ext4) or is on another file system.
 
+use super::planned::{Drift, drift, operation_of};
 use super::prompted::open_dirs;
 use super::record::{record, report_changes, report_lost};
 use super::{CopyVisitor, CopyWalk, Found};
@@ -27,7 +28,7 @@ use crate::ipc::wire::event::Event;
 use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::EntryPathBuf;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{Identity, Kind};
+use pcopy_sys::file::{self, Identity, Kind};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -265,6 +266,13 @@ impl<'a> CopyVisitor<'a> {
         // false if the name belongs to another file by now
         let is_of_group = source.identity() == group.identity;
         let mut refused = group.unreached.filter(|_| group.leaders.is_empty());
+        let operation = operation_of(walk, found);
+        if let Some(operation) = operation
+            && !is_begun(walk, found, group)
+            && drift(walk, found, operation) != Drift::None
+        {
+            return ended(Err(Op::NotAsPlanned.error()(Errno::ECANCELED).into()));
+        }
         if is_of_group {
             match self.entry_copier.link_to_leader(&found.at(&walk.at), &source, &group.leaders) {
                 Ok(applied) => return ended(Ok(applied)),
@@ -272,6 +280,9 @@ impl<'a> CopyVisitor<'a> {
                 Err(NoLink::Refused(errno)) => refused = Some(errno),
                 Err(NoLink::Gone) => {}
             }
+        }
+        if operation.is_some() && refused.is_none() {
+            return ended(Err(Op::LinkNotAsPlanned.error()(Errno::ECANCELED).into()));
         }
         let result = self.entry_copier.copy(&found.at(&walk.at), source.kind());
         if let (Ok(applied), true) = (&result, is_of_group) {
@@ -285,6 +296,16 @@ impl<'a> CopyVisitor<'a> {
         }
         Ended { result, refused }
     }
+}
+
+/// Whether this run, or an interrupted one, has begun or finished to make a name a link.
+fn is_begun(walk: &CopyWalk<'_>, found: Found<'_>, group: &Group) -> bool {
+    let Found { dirs, name, target_name } = found;
+    walk.cx.was_done(name)
+        || walk.cx.was_begun(name)
+        || file::stat_at(&dirs.target, target_name).is_ok_and(|now| {
+            group.leaders.iter().any(|leader| leader.stat.identity() == now.identity())
+        })
 }
 
 /// Returns the current name of a member in the target. If the member is an operand, the user may have chosen

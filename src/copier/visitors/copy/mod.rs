@@ -5,11 +5,12 @@ mod deferred_dirs;
 mod digest;
 mod entries;
 mod links;
+mod planned;
 mod prompted;
 mod record;
 mod verify;
 
-pub(crate) use deferred_dirs::{finish, finish_parent, publish};
+pub(crate) use deferred_dirs::{finish, finish_parent, keep, publish};
 pub(super) use entries::{itemized_as, kind_of, shown_source};
 
 use crate::copier::Worker;
@@ -28,12 +29,13 @@ use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::Event;
 use crate::ipc::wire::itemized::Itemized;
 use crate::ipc::wire::task::{EntryPath, EntryPathBuf, Task, split_last};
-use crate::plan::DirOrigin;
+use crate::plan::{Applied, DirOrigin};
 use crate::staging::removal::{remove, remove_extraneous};
 use child_dirs::overlap;
 use deferred_dirs::{Pending, PendingDirs, Waits};
 use pcopy_sys::Errno;
 use pcopy_sys::file::{self, Kind, Stat};
+use planned::kept_dir;
 use record::{record_dir, report_changes, report_lost};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -138,6 +140,9 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         progress: &mut DirProgress,
     ) -> Result<Option<DirPair>, ParentGone> {
         let Some(operand) = walk.operand() else { return Ok(None) };
+        if walk.cx.plan().applied.as_ref().is_some_and(|applied| !applied.has(walk.at.operand)) {
+            return Ok(None);
+        }
         walk.cx.status.add(Count::Found, 1);
         let dirs = match operand_dirs(walk.cx.plan(), operand, walk.cx.job.history.failed) {
             Ok(dirs) => dirs,
@@ -242,6 +247,7 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
         let skipped = existed && (!staged || walk.cx.attrs.is_finished_dir(&source, &dirs.target));
         let done = if skipped { Done::Skipped } else { Done::Copied };
         if walk.cx.options().itemize_changes
+            && kept_dir(walk).is_none()
             && let Some(item) = itemize_dir(walk, &dirs, &source, done)
         {
             report_changes(walk, None, &item)?;
@@ -288,9 +294,17 @@ impl<'a> Visitor<'a> for CopyVisitor<'a> {
             let selector = select::selector(walk);
             let mut asked = selector.as_ref().map(|selector| selector.begin(walk));
             let is_whole_left_out = walk.is_left_out(&facts.source);
+            let (plan, at) = (walk.cx.plan(), walk.at.clone());
+            let is_unplanned = |name: &CStr| {
+                let role = |applied: &Applied| {
+                    applied.role(at.operand, &at.source_of(name.to_bytes())).is_none()
+                };
+                plan.applied.as_ref().is_some_and(role)
+            };
             let is_left_out = |name: &CStr| {
                 let asked = asked.as_mut();
                 is_whole_left_out
+                    || is_unplanned(name)
                     || asked.is_some_and(|asked| select::leaves_out(asked, source, name))
             };
             listed.and_then(|()| remove_extraneous(source, target, is_left_out))
@@ -398,7 +412,11 @@ impl<'a> CopyVisitor<'a> {
         let (from, to) = (dirs.source.as_fd(), dirs.target.as_fd());
         let as_it_was = dirs.existed && !dirs.staged;
         let origin = origin_of(walk);
-        if !(as_it_was && walk.cx.attrs.needs_nothing(source, to, origin)) {
+        if let Some(kept) = kept_dir(walk) {
+            if let Err(error) = keep(to, kept) {
+                return walk.record_failed(None, error);
+            }
+        } else if !(as_it_was && walk.cx.attrs.needs_nothing(source, to, origin)) {
             let lost = walk.cx.attrs.finish_dir(from, to, source, origin);
             report_lost(walk, None, &lost)?;
         }
@@ -414,8 +432,11 @@ impl<'a> CopyVisitor<'a> {
     /// set now.
     fn waits(&self, walk: &CopyWalk<'a>, source: &Stat, progress: &DirProgress) -> Option<Waits> {
         let has_children = progress.below_handed_over || !progress.children.is_empty();
-        let locks_us_out =
-            !walk.cx.job.is_root && !walk.cx.attrs.lets_owner_in(source, origin_of(walk));
+        let lets_owner_in = match kept_dir(walk) {
+            Some(kept) => kept.permissions & 0o700 == 0o700,
+            None => walk.cx.attrs.lets_owner_in(source, origin_of(walk)),
+        };
+        let locks_us_out = !walk.cx.job.is_root && !lets_owner_in;
         let unpublished = is_unpublished(&walk.at);
         let writes_back = unpublished && walk.cx.options().writes_back_before_publish();
         if has_children && (locks_us_out || unpublished) || writes_back {
