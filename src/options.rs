@@ -174,6 +174,11 @@ pub struct CopyOptions {
 }
 
 impl CopyOptions {
+    /// Whether what is extraneous is removed before anything is copied.
+    pub fn deletes_before(&self) -> bool {
+        self.deletion.is_some_and(|deletion| deletion.before)
+    }
+
     /// Returns the options of `pcopy` without arguments.
     pub const fn native() -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::copier::dir_pair::DirPair;
 use crate::ipc::memory::counters::StatusSlot;
 use crate::ipc::memory::fs_caps::{Capability, Pair};
 use crate::ipc::memory::outbox::Outbox;
-use crate::options::{CopyOptions, Deletion};
+use crate::options::CopyOptions;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use pcopy_sys::file::Kind;
@@ -30,10 +30,10 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     /// Whether this round finds out what only the target has.
     pub(super) fn looks_for_extraneous(&self) -> bool {
-        let removed_before = |deletion: Deletion| deletion.before && !self.is_dry();
+        let options = self.options();
+        let removed_before = options.deletes_before() && !self.is_dry();
         self.plan().check.is_some()
-            || !self.options().applies
-                && self.options().deletion.is_some_and(|deletion| !removed_before(deletion))
+            || options.deletion.is_some() && !options.applies && !removed_before
     }
 
     /// Whether this round changes nothing.

@@ -88,7 +88,7 @@ pub fn run(draft: Draft, sink: &mut dyn Sink) -> Result<Outcome, NotBegun> {
         let end = dry_run::look(&mut run);
         return Ok(conclude(run, end, None));
     }
-    let deletes_before = plan.options.deletion.is_some_and(|deletion| deletion.before);
+    let deletes_before = plan.options.deletes_before();
     let mut judged = Judged::default();
     if plan.options.check_first || deletes_before {
         let lock = TargetLock::none(plan);

@@ -188,6 +188,8 @@ impl Intake<'_, '_> {
         match report.event {
             Event::Failed(error) if self.plan.ends_with(error) => true,
             Event::Extraneous(_) | Event::LinkDeferred { .. } => true,
+            // What is extraneous is looked for only once.
+            Event::FailedLate(_) if self.plan.options.deletes_before() => true,
             Event::Leader { identity, new, .. } => {
                 let role = if new { LinkRole::Created } else { LinkRole::Existing };
                 self.state.note_leader(identity, report.place, role);

@@ -43,7 +43,7 @@ pub(crate) const PLAIN: Line = Line {
     in_place: false,
 };
 
-pub(crate) const LINES: [Line; 13] = [
+pub(crate) const LINES: [Line; 14] = [
     PLAIN,
     Line { words: &["--fsync", "--verify"], ..PLAIN },
     Line {
@@ -56,6 +56,7 @@ pub(crate) const LINES: [Line; 13] = [
     Line { words: &["-a"], preserves: Preserves::All, target_exists: true, ..PLAIN },
     Line { words: &["--inplace"], target_exists: true, in_place: true, ..PLAIN },
     Line { words: &["--delete", "--exclude=*.keep"], target_exists: true, ..PLAIN },
+    Line { words: &["--delete-before", "--exclude=*.keep"], target_exists: true, ..PLAIN },
     Line {
         words: &["-a", "--backup=simple"],
         preserves: Preserves::All,
@@ -83,7 +84,12 @@ impl Line {
 
     /// Whether it removes what only the target has, apart from names that end in `.keep`.
     pub(crate) fn mirrors(&self) -> bool {
-        self.words.contains(&"--delete")
+        self.words.contains(&"--delete") || self.removes_first()
+    }
+
+    /// Whether it removes before it copies.
+    pub(crate) fn removes_first(&self) -> bool {
+        self.words.contains(&"--delete-before")
     }
 
     pub(crate) fn verifies(&self) -> bool {

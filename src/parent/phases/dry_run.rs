@@ -48,10 +48,9 @@ pub(in crate::parent) fn look_first(run: &mut Run<'_>) -> Result<(), End> {
     }
     removal::judge_all(run);
     // What is removed before makes room, and how much is not known.
-    let judges_space = run.plan.options.deletion.is_none_or(|deletion| !deletion.before);
-    let fits = match judges_space {
-        true => free_space::fits(run.plan, &run.totals, run.reporter.sink),
-        false => Fits::Yes,
+    let fits = match run.plan.options.deletes_before() {
+        false => free_space::fits(run.plan, &run.totals, run.reporter.sink),
+        true => Fits::Yes,
     };
     run.state.fits = Some(fits);
     if fits == Fits::No || run.state.too_many_removals { Err(End::Finished) } else { Ok(()) }

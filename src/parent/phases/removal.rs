@@ -165,6 +165,8 @@ fn judge(run: &mut Run<'_>, deletion: Deletion) {
     let operands: BTreeSet<u32> = run.state.removals.iter().map(|unit| unit.operand).collect();
     for operand in operands {
         let is_unread = run.state.unread.contains(&operand);
+        // The copy that follows may be able to read it, and would end with 0.
+        run.reporter.late.failed += u64::from(is_unread && deletion.before && run.state.looks);
         let why = if !run.plan.is_source_unchanged(operand) {
             run.reporter.late.failed += 1;
             Withheld::SourceChanged
