@@ -243,11 +243,16 @@ impl Applied {
     }
 
     fn add(&mut self, number: u32, path: &[u8], (above, name): (&[u8], &[u8]), role: Role) {
+        let kind = match &role {
+            Role::Entry(operation) => operation.source.map_or(Kind::Unknown, |seen| seen.kind()),
+            Role::Directory | Role::Passed(_) => Kind::Directory,
+            Role::Leader => Kind::Unknown,
+        };
         let number = number as usize;
         self.entries[number].insert(path.to_vec(), role);
         let Ok(name) = CString::new(name) else { return };
         if !above.is_empty() {
-            put_name(self.names[number].entry(above.to_vec()).or_default(), Kind::Unknown, &name);
+            put_name(self.names[number].entry(above.to_vec()).or_default(), kind, &name);
         }
     }
 

@@ -19,7 +19,7 @@ mod write;
 pub use read::Damage;
 pub use write::Writer;
 
-use pcopy_sys::file::{Identity, Stamp, Stat};
+use pcopy_sys::file::{Identity, Kind, Stamp, Stat};
 use std::ffi::OsString;
 
 /// The version of the format.
@@ -152,9 +152,20 @@ impl Seen {
         }
     }
 
+    /// Returns the type of the entry.
+    pub fn kind(&self) -> Kind {
+        match self.type_name() {
+            Some("file") => Kind::File,
+            Some("directory") => Kind::Directory,
+            Some("symlink") => Kind::Symlink,
+            Some(_) => Kind::Special,
+            None => Kind::Unknown,
+        }
+    }
+
     /// Whether the entry is a directory.
     pub fn is_dir(&self) -> bool {
-        self.kind() == Some("directory")
+        self.kind() == Kind::Directory
     }
 
     /// Whether the entry is as it was.
@@ -182,7 +193,7 @@ impl Seen {
         self.links > 1 && !self.is_dir()
     }
 
-    fn kind(&self) -> Option<&'static str> {
+    fn type_name(&self) -> Option<&'static str> {
         TYPES.iter().find(|(bits, _)| self.mode & TYPE_BITS == *bits).map(|(_, name)| *name)
     }
 }

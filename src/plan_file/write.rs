@@ -100,7 +100,7 @@ fn place(place: Option<&Place>) -> String {
 fn seen(seen: Option<&Seen>) -> String {
     let Some(seen) = seen else { return "null".to_owned() };
     Line::new()
-        .text("type", seen.kind().unwrap_or("file"))
+        .text("type", seen.type_name().unwrap_or("file"))
         .text("mode", &format!("{:04o}", seen.mode & !super::TYPE_BITS))
         .number("uid", seen.user.into())
         .number("gid", seen.group.into())
