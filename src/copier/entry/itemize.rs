@@ -47,16 +47,9 @@ pub(in crate::copier) fn of_action(
     source: &Stat,
     action: &Action,
 ) -> Option<Itemized> {
-    if cx.options().finds_changes() { changes_of(cx, entry, source, action) } else { None }
-}
-
-/// Like [`of_action`], whatever the options ask for.
-pub(in crate::copier) fn changes_of(
-    cx: &Context<'_>,
-    entry: &Entry<'_>,
-    source: &Stat,
-    action: &Action,
-) -> Option<Itemized> {
+    if !cx.options().finds_changes() {
+        return None;
+    }
     let existing = || file::stat_at(&entry.dirs.target, entry.target_name).ok();
     let (act, old) = match action {
         Action::Skip { reason, old } => match reason {

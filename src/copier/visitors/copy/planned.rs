@@ -3,17 +3,19 @@
 use super::entries::kind_of;
 use super::{CopyVisitor, CopyWalk, Found};
 use crate::copier::entry::action::Action;
+use crate::copier::entry::decide::is_up_to_date;
 use crate::copier::entry::itemize;
 use crate::copier::report_writer::ParentGone;
 use crate::copier::traverse::DirProgress;
 use crate::error::{EntryError, Op};
 use crate::ipc::memory::counters::Count;
 use crate::ipc::wire::event::{Details, Event};
+use crate::ipc::wire::itemized::Act;
 use crate::options::CopyMode;
 use crate::plan::{Applied, KeptDir, Role};
 use crate::plan_file::Operation;
 use pcopy_sys::Errno;
-use pcopy_sys::file::{self, Kind, Stat};
+use pcopy_sys::file::{self, Identity, Kind, Stat};
 use std::os::fd::AsFd;
 
 /// How an entry differs from what the plan says of it.
@@ -23,6 +25,15 @@ pub(super) enum Drift {
     /// The source is what it was.
     TargetOnly,
     Source,
+}
+
+/// An existing entry with which something was to be done.
+#[derive(Clone, Copy)]
+struct Existing {
+    /// Whether nothing is left to do: a run that was interrupted has done it.
+    is_done: bool,
+    /// The inode of the source, if its other names can become links to the entry.
+    leads: Option<Identity>,
 }
 
 impl<'a> CopyVisitor<'a> {
@@ -42,7 +53,9 @@ impl<'a> CopyVisitor<'a> {
             Some(Role::Entry(operation)) => self.admits_entry(walk, found, operation, progress),
             Some(Role::Leader) => {
                 walk.cx.status.subtract(Count::Found, 1); // nothing is done with it
-                self.lead(walk, found, progress)?;
+                if let Some(existing) = self.look(walk, found) {
+                    self.lead(walk, found, existing, progress)?;
+                }
                 Ok(false)
             }
             None => {
@@ -61,8 +74,11 @@ impl<'a> CopyVisitor<'a> {
     ) -> Result<bool, ParentGone> {
         let has_begun = walk.cx.was_done(found.name) || walk.cx.was_begun(found.name);
         let drift = if has_begun { Drift::None } else { drift(walk, found, operation) };
-        if drift == Drift::TargetOnly && self.is_done(walk, found) {
+        if drift == Drift::TargetOnly
+            && let Some(existing) = self.look(walk, found).filter(|existing| existing.is_done)
+        {
             walk.cx.status.add(Count::Skipped, 1);
+            self.lead(walk, found, existing, progress)?;
             return Ok(false);
         }
         if drift != Drift::None {
@@ -78,17 +94,23 @@ impl<'a> CopyVisitor<'a> {
         Ok(false)
     }
 
-    /// Whether nothing is left to do with an entry: a run that was interrupted has done it.
-    fn is_done(&self, walk: &CopyWalk<'a>, found: Found<'_>) -> bool {
+    /// Finds out what there is to do with an existing entry.
+    fn look(&self, walk: &CopyWalk<'a>, found: Found<'_>) -> Option<Existing> {
+        let Found { dirs, name, target_name } = found;
         let entry = &found.at(&walk.at);
-        let Ok(source) = found.dirs.stat_source(found.name) else { return false };
-        let Ok((source, action, _)) = self.entry_copier.foresee(entry, source.kind()) else {
-            return false;
+        let kind = kind_of(walk, (dirs.source.as_fd(), dirs.follow), Kind::Unknown, name).ok()?;
+        let (source, action, identity) = self.entry_copier.foresee(entry, kind).ok()?;
+        let old = file::stat_at(&dirs.target, target_name).ok()?;
+        let is_skipped = match action {
+            Action::Skip { reason, .. } => reason.leads(walk.cx.policy()),
+            // It would be replaced by the same (`--update=all`).
+            _ => is_up_to_date(&walk.cx, entry, &source, &old).is_ok_and(|is_same| is_same),
         };
-        let is_skipped = matches!(action, Action::Skip { .. });
-        is_skipped
-            && itemize::changes_of(&walk.cx, entry, &source, &action)
-                .is_none_or(|item| item.is_nothing())
+        let has_attributes = || {
+            itemize::of_entry(&walk.cx, entry, (&source, Some(&old)), Act::Attributes).is_nothing()
+        };
+        let is_done = is_skipped && has_attributes();
+        Some(Existing { is_done, leads: identity.filter(|_| is_skipped) })
     }
 
     /// Reports an existing name to which other names are to become hard links. Leaves the name alone.
@@ -96,29 +118,14 @@ impl<'a> CopyVisitor<'a> {
         &mut self,
         walk: &mut CopyWalk<'a>,
         found: Found<'_>,
+        existing: Existing,
         progress: &mut DirProgress,
     ) -> Result<(), ParentGone> {
-        let Found { dirs, name, target_name } = found;
-        let Ok(kind) = kind_of(walk, (dirs.source.as_fd(), dirs.follow), Kind::Unknown, name)
-        else {
-            return Ok(());
-        };
-        let entry = &found.at(&walk.at);
-        let foreseen = self.entry_copier.foresee(entry, kind);
-        let Ok((source, action, Some(identity))) = foreseen else { return Ok(()) };
-        let leads = match action {
-            Action::Skip { reason, .. } => reason.leads(walk.cx.policy()),
-            // It would be replaced by the same (`--update=all`).
-            _ => itemize::changes_of(&walk.cx, entry, &source, &action)
-                .is_some_and(|item| item.is_nothing()),
-        };
-        if !leads {
-            return Ok(());
-        }
+        let Some(identity) = existing.leads else { return Ok(()) };
         progress.below_handed_over = true;
         self.pending.note_handed_over(walk.at.source.len(), false);
         let event = Event::Leader { identity, new: false, details: Details::default() };
-        walk.report_names(name, target_name, event, || ())
+        walk.report_names(found.name, found.target_name, event, || ())
     }
 }
 
