@@ -62,6 +62,7 @@ impl DirReader {
         })
     }
 
+    #[inline(always)] // for each entry
     fn name(&self, start: usize, end: usize) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.buffer[start..end]).ok()
     }
@@ -73,6 +74,7 @@ impl DirReader {
     }
 
     /// Returns the first entry from this place on: its type, and where its name begins and its record ends.
+    #[inline(always)] // for each entry
     fn record_at(&self, mut at: usize) -> Option<(Kind, usize, usize)> {
         loop {
             let record = self.buffer.get(at..self.filled)?;
