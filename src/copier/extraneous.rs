@@ -157,7 +157,7 @@ fn extraneous_names<D>(
             if !is_gone {
                 continue;
             }
-            let kind = kind_of(ends.target.as_fd(), (kind, name));
+            let kind = file::listed_kind(ends.target, (kind, name));
             if is_unprotected(asked.as_mut(), ends.target.as_fd(), (kind, name)) {
                 found.push((name.to_owned(), Ok(kind)));
             }
@@ -187,13 +187,6 @@ fn is_of_a_run(ends: &BothEnds<'_>, name: &CStr) -> bool {
     let is_lock = name.to_bytes().starts_with(LOCK_NAME.to_bytes());
     is_lock
         || is_staged_for(name, |own| ends.known.has(own) || file::stat_at(ends.source, own).is_ok())
-}
-
-fn kind_of(dir: BorrowedFd<'_>, (kind, name): (Kind, &CStr)) -> Kind {
-    match kind {
-        Kind::Unknown => file::stat_at(dir, name).map_or(kind, |stat| stat.kind()),
-        known => known,
-    }
 }
 
 /// The entries of a target that may list names in another spelling than they were created with: it ignores case, or has one
@@ -328,7 +321,7 @@ impl Dirs<'_> {
         let mut listing = DirReader::new();
         while listing.fill(opened.as_fd()).map_err(&error)? {
             while let Some((kind, name)) = listing.next_entry() {
-                let kind = kind_of(opened.as_fd(), (kind, name));
+                let kind = file::listed_kind(&opened, (kind, name));
                 let is_manifest = walk.cx.plan().is_manifest(opened.as_fd(), name);
                 if is_beyond
                     || is_manifest
@@ -392,7 +385,7 @@ impl Dirs<'_> {
         let mut listing = DirReader::new();
         while listing.fill(opened.as_fd()).is_ok_and(|filled| filled) {
             while let Some((kind, name)) = listing.next_entry() {
-                let kind = kind_of(opened.as_fd(), (kind, name));
+                let kind = file::listed_kind(&opened, (kind, name));
                 if kind != Kind::Directory
                     && is_unprotected(asked.as_mut(), opened.as_fd(), (kind, name))
                 {

@@ -15,6 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// How many of the entries that would be removed are named, if nothing is removed because they are too many.
+const REMOVALS_NAMED: usize = 5;
+
 /// The reporter, through which the phases of a run reach the sink of its events.
 pub(super) struct Reporter<'a> {
     plan: &'a Plan,
@@ -108,6 +111,20 @@ impl<'a> Reporter<'a> {
         let (source, target) = (operand.show_source(b""), operand.show_target(b""));
         let names = Names { source: &source, target: &target };
         self.sink.emit(&RunEvent::RemovalsWithheld { names, why });
+    }
+
+    /// Reports that nothing at all is removed, because `count` of the `all` entries of the target are too many, and names the
+    /// first ones: each is given by its operand and its path in the source.
+    pub(super) fn too_many_removals(
+        &mut self,
+        (count, all): (u64, u64),
+        named: impl Iterator<Item = (u32, Vec<u8>)>,
+    ) {
+        let shown =
+            named.filter_map(|(operand, source)| Some(self.operand(operand)?.show_target(&source)));
+        let names: Vec<_> = shown.take(REMOVALS_NAMED).collect();
+        let command = self.plan.without_deletion_limit.as_deref();
+        self.sink.emit(&RunEvent::TooManyRemovals { count, all, names: &names, command });
     }
 
     /// Reports that an existing file was left as it is.

@@ -321,10 +321,7 @@ fn clear_once(walk: &mut RemoveWalk<'_>, dir: &OwnedFd) -> Result<(), ParentGone
             if walk.is_stopped() {
                 return Ok(());
             }
-            let kind = match kind {
-                Kind::Unknown => file::stat_at(dir, name).map_or(kind, |stat| stat.kind()),
-                known => known,
-            };
+            let kind = file::listed_kind(dir, (kind, name));
             let is_extraneous = asked.as_mut().is_none_or(|asked| {
                 asked.decide(Side::Target, dir.as_fd(), (kind, name)).is_taken()
             });

@@ -90,6 +90,11 @@ impl Totals {
         self.0[count as usize] = number;
     }
 
+    /// Adds to one of the counts.
+    pub fn add(&mut self, count: Count, number: u64) {
+        self.set(count, self.get(count).wrapping_add(number));
+    }
+
     /// Returns the sum of these counts and those of `other`, count by count.
     pub fn plus(&self, other: &Totals) -> Totals {
         let mut sum = *self;

@@ -14,7 +14,7 @@ use crate::outcome::End;
 use crate::parent::idle::ending_signal;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
-use crate::parent::run_event::{RunEvent, Withheld};
+use crate::parent::run_event::Withheld;
 use crate::plan::{Applied, Operand};
 use crate::plan_file::Operation;
 use pcopy_sys::Errno;
@@ -22,9 +22,6 @@ use pcopy_sys::file;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
-
-/// How many of the entries that would be removed are named, if nothing is removed because they are too many.
-const NAMED: usize = 5;
 
 /// Removes what the plan says.
 pub(super) fn remove(
@@ -76,13 +73,11 @@ fn permitted<'p>(
     if deletion.limit.permits(count, all) {
         return removals;
     }
-    let name = |removal: &&Operation| {
+    let named = removals.iter().filter_map(|removal| {
         let operand = run.plan.operands.get(removal.operand as usize)?;
-        Some(operand.show_target(&source_of(operand, removal)))
-    };
-    let names: Vec<_> = removals.iter().filter_map(name).take(NAMED).collect();
-    let command = run.plan.without_deletion_limit.as_deref();
-    run.reporter.sink.emit(&RunEvent::TooManyRemovals { count, all, names: &names, command });
+        Some((removal.operand, source_of(operand, removal)))
+    });
+    run.reporter.too_many_removals((count, all), named);
     run.state.too_many_removals = true;
     Vec::new()
 }
@@ -136,8 +131,7 @@ fn remove_dirs(run: &mut Run<'_>, dirs: &[&Operation]) -> Result<(), Stopped> {
         let target = operand.target_of(&source);
         match remove::remove_planned_dir(run.plan, operand, (&source, &target), removal) {
             Ok(()) => {
-                let removed = run.totals.get(Count::Removed);
-                run.totals.set(Count::Removed, removed.wrapping_add(1));
+                run.totals.add(Count::Removed, 1);
                 let operand = removal.operand;
                 let place = EntryPath { operand, source: &source, target: &target, staged: false };
                 run.reporter.removed(place, true);

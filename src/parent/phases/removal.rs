@@ -15,7 +15,7 @@ use crate::outcome::End;
 use crate::parent::idle::ending_signal;
 use crate::parent::rounds::run_rounds;
 use crate::parent::run::{Run, Stopped};
-use crate::parent::run_event::{RunEvent, Withheld};
+use crate::parent::run_event::Withheld;
 use crate::plan::backup_dir::BackupDir;
 use crate::plan::{Operand, Plan};
 use pcopy_sys::Errno;
@@ -23,9 +23,6 @@ use pcopy_sys::dir_reader::DirReader;
 use pcopy_sys::file::{self, Kind};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-
-/// How many of the entries that would be removed are named, if nothing is removed because they are too many.
-const NAMED: usize = 5;
 
 /// Judges what is extraneous, and removes it. Then calls `copy_held_back` if something was in the way of entries. In a dry
 /// run, finds out what would be removed.
@@ -114,7 +111,7 @@ fn keep_dirs(run: &mut Run<'_>, backups: &BackupDir) -> Result<(), Stopped> {
         let below = if names_all { below(run.plan, operand, &path) } else { Vec::new() };
         match remove::keep_dir(run.plan, backups, operand, &path, dir.identity) {
             Ok(()) => {
-                count_removed(run, count);
+                run.totals.add(Count::Removed, count);
                 let all = below.iter().map(|(path, is_dir)| (&path[..], *is_dir));
                 for (path, is_dir) in all.chain([(&path[..], true)]) {
                     let source = operand.source_of(path);
@@ -130,11 +127,6 @@ fn keep_dirs(run: &mut Run<'_>, backups: &BackupDir) -> Result<(), Stopped> {
     Ok(())
 }
 
-fn count_removed(run: &mut Run<'_>, count: u64) {
-    let removed = run.totals.get(Count::Removed);
-    run.totals.set(Count::Removed, removed.wrapping_add(count));
-}
-
 /// Returns the paths of what is in a directory of the target, and which of them are directories. What cannot be read is left
 /// out.
 fn below(plan: &Plan, operand: &Operand, path: &[u8]) -> Vec<(Vec<u8>, bool)> {
@@ -145,10 +137,7 @@ fn below(plan: &Plan, operand: &Operand, path: &[u8]) -> Vec<(Vec<u8>, bool)> {
         let mut listing = DirReader::new();
         while listing.fill(dir.as_fd()).is_ok_and(|filled| filled) {
             while let Some((kind, name)) = listing.next_entry() {
-                let kind = match kind {
-                    Kind::Unknown => file::stat_at(&dir, name).map_or(kind, |stat| stat.kind()),
-                    known => known,
-                };
+                let kind = file::listed_kind(&dir, (kind, name));
                 let path = [&path[..], b"/", name.to_bytes()].concat();
                 if kind == Kind::Directory {
                     waiting.push(path.clone());
@@ -185,13 +174,11 @@ fn judge(run: &mut Run<'_>, deletion: Deletion) {
     if count > 0 && !deletion.limit.permits(count, all) {
         let mut named: Vec<_> = removals.uppermost().collect();
         named.sort();
-        let names = named.into_iter().take(NAMED).filter_map(|(operand, path)| {
-            let operand = run.plan.operands.get(operand as usize)?;
-            Some(operand.show_target(&operand.source_of(&path)))
+        let named = named.into_iter().filter_map(|(number, path)| {
+            let operand = run.plan.operands.get(number as usize)?;
+            Some((number, operand.source_of(&path)))
         });
-        let names: Vec<_> = names.collect();
-        let command = run.plan.without_deletion_limit.as_deref();
-        run.reporter.sink.emit(&RunEvent::TooManyRemovals { count, all, names: &names, command });
+        run.reporter.too_many_removals((count, all), named);
         run.state.removals = Removals::default();
         run.state.too_many_removals = true;
     }
@@ -209,7 +196,7 @@ fn remove_dirs(run: &mut Run<'_>, removals: &Removals) -> Result<(), Stopped> {
             EntryPath { operand: unit.operand, source: &source, target: unit.path, staged: false };
         match remove::remove_dir(run.plan, operand, unit.path, dir.identity) {
             Ok(()) => {
-                count_removed(run, 1);
+                run.totals.add(Count::Removed, 1);
                 let plans = run.plan.options.plans;
                 let planned = plans.then(|| remove::planned_removal(run.plan, operand, place));
                 if let Some(planned) = planned.flatten() {

@@ -243,6 +243,15 @@ pub fn with_stat<T>(file: impl AsFd, look: impl FnOnce(&Stat) -> T) -> Result<T>
     Ok(look(unsafe { &*found }))
 }
 
+/// Returns the type of an entry that a listing has shown with the type `listed`: asks for it if the listing does not have
+/// types.
+pub fn listed_kind(dir: impl AsFd, (listed, name): (Kind, &CStr)) -> Kind {
+    match listed {
+        Kind::Unknown => stat_at(dir, name).map_or(listed, |stat| stat.kind()),
+        known => known,
+    }
+}
+
 /// Returns the status of `name` in `dir`. If `name` is a symlink, returns the status of the symlink itself.
 pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     retry(|| stat::fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(Stat)
